@@ -1,2 +1,14 @@
-//! Strongroom.
+//! Strongroom: a gRPC service that keeps secrets for other services.
+//!
+//! The floors, from the top; each imports only from those below it (`tests/floors.rs` sees to that).
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))] // a test that fails should stop
+
 pub mod api;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod catalog;
+pub mod crypto;
+pub mod domain;
+pub mod store;

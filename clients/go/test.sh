@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Generates, compiles and runs the smoke program against $STRONGROOM_SERVER with $STRONGROOM_API_KEY.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+./generate.sh
+go vet ./...
+go run ./smoke

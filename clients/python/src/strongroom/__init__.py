@@ -1,0 +1,39 @@
+"""Strongroom: secrets for services. This is its client, sync and async.
+
+    from strongroom import Strongroom
+
+    with Strongroom(api_key="srk_…", server="127.0.0.1:50051") as client:
+        client.secrets.create(name="stripe_api_key", value="sk_test_…")
+        print(client.secrets.get(name="stripe_api_key").value)
+
+What calls can fail with is in `strongroom.exceptions`, what they return in `strongroom.models`, and how to have the
+server make a value in `strongroom.generate`.
+"""
+
+from strongroom import exceptions, generate
+from strongroom._arguments import NOT_GIVEN, NotGiven
+from strongroom._retry import RetryPolicy
+from strongroom._version import __version__
+from strongroom.aio import AsyncStrongroom
+from strongroom.client import Strongroom
+from strongroom.exceptions import StrongroomError
+from strongroom.models import ENCRYPTED, ApiKey, CreatedApiKey, DeletedSecret, Identity, Secret, SecretPage
+
+__all__ = [
+    "ENCRYPTED",
+    "NOT_GIVEN",
+    "ApiKey",
+    "AsyncStrongroom",
+    "CreatedApiKey",
+    "DeletedSecret",
+    "Identity",
+    "NotGiven",
+    "RetryPolicy",
+    "Secret",
+    "SecretPage",
+    "Strongroom",
+    "StrongroomError",
+    "__version__",
+    "exceptions",
+    "generate",
+]

@@ -1,0 +1,82 @@
+"""Channels: how a client reaches its server."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from strongroom._settings import Settings
+from strongroom._version import __version__
+
+__all__ = ["aio_channel", "call_metadata", "channel"]
+
+# A page of 1,000 secrets with all the metadata they can have is about 43 MB.
+_LARGEST_REPLY = 64 * 1024 * 1024
+
+
+def channel(settings: Settings) -> grpc.Channel:
+    """A channel for the sync client. Connects at the first call."""
+    target, options = _target(settings), _options(settings)
+    if settings.endpoint.tls:
+        return grpc.secure_channel(target, _credentials(settings), options)
+    return grpc.insecure_channel(target, options)
+
+
+def aio_channel(settings: Settings) -> grpc.aio.Channel:
+    """A channel for the async client, of the event loop that runs. Connects at the first call."""
+    target, options = _target(settings), _options(settings)
+    if settings.endpoint.tls:
+        return grpc.aio.secure_channel(target, _credentials(settings), options)
+    return grpc.aio.insecure_channel(target, options)
+
+
+def call_metadata(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The headers of every call."""
+    return (("authorization", f"Bearer {settings.api_key}"),)
+
+
+def _target(settings: Settings) -> str:
+    # With its scheme written out, no host name can be taken for another scheme (`unix:…`).
+    return f"dns:///{settings.endpoint}"
+
+
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.primary_user_agent", f"strongroom-python/{__version__}"),
+        ("grpc.max_receive_message_length", _LARGEST_REPLY),
+        # The retries decide when to try again: a channel that waits longer would make them pointless.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 5000),
+        # A proxy that the environment names is for the network, not for this machine.
+        ("grpc.enable_http_proxy", 0 if settings.endpoint.loopback else 1),
+    ]
+
+
+def _credentials(settings: Settings) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(settings.ca_certificates or _system_roots())
+
+
+def _system_roots() -> bytes | None:
+    """The system's trusted certificates as PEM, which gRPC would not use by itself. None: it has none, use gRPC's."""
+    trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if trusted:
+        return "".join(ssl.DER_cert_to_PEM_cert(certificate) for certificate in trusted).encode()
+    # OpenSSL reads a folder of certificates only as it needs them.
+    folder = ssl.get_default_verify_paths().capath
+    if folder is None or not os.path.isdir(folder):
+        return None
+    files = sorted({path.resolve() for path in Path(folder).iterdir() if path.is_file()})
+    return b"\n".join(pem for pem in map(_pem, files) if pem) or None
+
+
+def _pem(path: Path) -> bytes:
+    """The file, if it holds certificates and can be read."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return b""
+    return content if b"BEGIN CERTIFICATE" in content else b""

@@ -1,0 +1,128 @@
+"""From an error of gRPC to an exception of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from strongroom import exceptions as e
+
+__all__ = ["BY_CODE", "BY_REASON", "DOMAIN", "exception_from"]
+
+DOMAIN = "strongroom"
+
+BY_REASON: dict[str, type[e.StrongroomError]] = {
+    "VALIDATION_FAILED": e.ValidationError,
+    "REQUEST_ID_REUSED": e.RequestIdReusedError,
+    "SECRET_NOT_FOUND": e.SecretNotFoundError,
+    "VERSION_NOT_FOUND": e.VersionNotFoundError,
+    "SECRET_ALREADY_EXISTS": e.SecretAlreadyExistsError,
+    "CREDENTIAL_MISSING": e.AuthenticationError,
+    "CREDENTIAL_INVALID": e.AuthenticationError,
+    "CREDENTIAL_EXPIRED": e.AuthenticationError,
+    "ACCESS_DENIED": e.PermissionDeniedError,
+    "ETAG_MISMATCH": e.ConflictError,
+    "CONTENDED": e.ConflictError,
+    "INTEGRITY_FAILURE": e.IntegrityError,
+    "MESSAGE_TOO_LARGE": e.LimitExceededError,
+    "STORE_UNAVAILABLE": e.UnavailableError,
+    "NOT_SERVED": e.NotServedError,
+    "API_KEY_NOT_FOUND": e.NotFoundError,
+    "LAST_ADMINISTRATOR": e.FailedPreconditionError,
+    "INTERNAL": e.InternalError,
+    "AUDIT_UNAVAILABLE": e.UnavailableError,
+    "DEADLINE_EXCEEDED": e.DeadlineExceededError,
+}
+
+# For an error without a reason, or with one that this release does not know.
+BY_CODE: dict[grpc.StatusCode, type[e.StrongroomError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: e.ValidationError,
+    grpc.StatusCode.OUT_OF_RANGE: e.ValidationError,
+    grpc.StatusCode.NOT_FOUND: e.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: e.AlreadyExistsError,
+    grpc.StatusCode.UNAUTHENTICATED: e.AuthenticationError,
+    grpc.StatusCode.PERMISSION_DENIED: e.PermissionDeniedError,
+    grpc.StatusCode.ABORTED: e.ConflictError,
+    grpc.StatusCode.FAILED_PRECONDITION: e.FailedPreconditionError,
+    grpc.StatusCode.DATA_LOSS: e.IntegrityError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: e.LimitExceededError,
+    grpc.StatusCode.UNAVAILABLE: e.UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: e.DeadlineExceededError,
+    grpc.StatusCode.UNIMPLEMENTED: e.NotServedError,
+    grpc.StatusCode.INTERNAL: e.InternalError,
+    grpc.StatusCode.UNKNOWN: e.InternalError,
+}
+
+
+def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | None = None) -> e.StrongroomError:
+    """The exception to raise for an error of gRPC, sync or async.
+
+    The reason counts when its domain is Strongroom's; otherwise the status code decides. Details that can not be read
+    are left out.
+    """
+    code: grpc.StatusCode = error.code()
+    details = _details(error)
+    info = error_details_pb2.ErrorInfo()
+    reason = info.reason if _read(details, info) and info.domain == DOMAIN and info.reason else None
+    bad_request = error_details_pb2.BadRequest()
+    _read(details, bad_request)
+    resource = error_details_pb2.ResourceInfo()
+    _read(details, resource)
+    request = error_details_pb2.RequestInfo()
+    _read(details, request)
+
+    message = error.details() or f"The server answered {code.name} and said no more."
+    if reason is None and code is grpc.StatusCode.UNAVAILABLE:
+        message = (
+            f"The server at {server} can not be reached; see that it runs and that the address is right: {message}"
+        )
+    kind = BY_REASON.get(reason or "") or BY_CODE.get(code, e.StrongroomError)
+    return kind(
+        message,
+        reason=reason,
+        code=code,
+        violations=[e.Violation(v.field, v.description) for v in bad_request.field_violations],
+        resource=resource.resource_name or None,
+        retry_after=_retry_after(details),
+        request_id=request.request_id or None,
+        sent_request_id=sent_request_id,
+    )
+
+
+def _retry_after(details: Sequence[any_pb2.Any]) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    if not _read(details, retry):
+        return None
+    delay: Duration = retry.retry_delay
+    return max(delay.seconds + delay.nanos / 1e9, 0.0)
+
+
+def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
+    """The details of the `google.rpc.Status` in the error's trailing metadata."""
+    trailers: Any = error.trailing_metadata() or ()
+    for key, value in trailers:
+        if key == "grpc-status-details-bin":
+            try:
+                status: Any = status_pb2.Status.FromString(value)
+            except DecodeError:
+                break
+            details: Sequence[any_pb2.Any] = status.details
+            return details
+    return ()
+
+
+def _read(details: Sequence[any_pb2.Any], message: Any) -> bool:
+    """Fills the message, which is empty, with the first detail of its type. False: there is none that can be read."""
+    for packed in details:
+        if packed.Is(message.DESCRIPTOR):
+            try:
+                return bool(packed.Unpack(message))
+            except DecodeError:
+                message.Clear()
+    return False

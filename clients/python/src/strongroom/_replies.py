@@ -1,0 +1,101 @@
+"""From the messages of the wire to what calls return."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from strongroom import models
+from strongroom.v1 import access_pb2, secret_pb2
+
+__all__ = ["api_key", "created_api_key", "deleted_secret", "identity", "secret", "secret_page"]
+
+
+def secret(message: secret_pb2.Secret) -> models.Secret:
+    """A secret. A value that is not there, for whatever reason, is `ENCRYPTED`."""
+    kind = message.value.WhichOneof("kind")
+    value: models.Value = models.ENCRYPTED
+    if kind == "text":
+        value = message.value.text
+    elif kind == "binary":
+        value = message.value.binary
+    return models.Secret(
+        namespace=message.namespace,
+        name=message.name,
+        id=message.id,
+        value=value,
+        redacted=kind not in ("text", "binary"),
+        description=message.description,
+        metadata=dict(message.metadata),
+        version=message.version,
+        created_at=_time(message.created_at, message.HasField("created_at")),
+        updated_at=_time(message.updated_at, message.HasField("updated_at")),
+        rotated_at=_time(message.rotated_at, message.HasField("rotated_at")),
+        expires_at=_time(message.expires_at, message.HasField("expires_at")),
+        next_rotation_at=_time(message.next_rotation_at, message.HasField("next_rotation_at")),
+        deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
+        purge_at=_time(message.purge_at, message.HasField("purge_at")),
+        etag=message.etag,
+        revision=message.revision,
+    )
+
+
+def secret_page(message: secret_pb2.ListSecretsResponse) -> models.SecretPage:
+    """A page of a list."""
+    return models.SecretPage(
+        items=[secret(item) for item in message.items],
+        next_page_token=message.next_page_token,
+        total_size=message.total_size,
+        revision=message.revision,
+    )
+
+
+def deleted_secret(message: secret_pb2.DeleteSecretResponse) -> models.DeletedSecret:
+    """What a delete has done."""
+    return models.DeletedSecret(
+        id=message.id,
+        deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
+        purge_at=_time(message.purge_at, message.HasField("purge_at")),
+        revision=message.revision,
+    )
+
+
+def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
+    """An API key, without the key itself."""
+    return models.ApiKey(
+        id=message.id,
+        name=message.name,
+        home_namespace=message.home_namespace,
+        root=message.root,
+        created_at=_time(message.created_at, message.HasField("created_at")),
+        expires_at=_time(message.expires_at, message.HasField("expires_at")),
+        revoked_at=_time(message.revoked_at, message.HasField("revoked_at")),
+    )
+
+
+def created_api_key(message: access_pb2.CreateApiKeyResponse) -> models.CreatedApiKey:
+    """A new API key, with the key itself."""
+    return models.CreatedApiKey(
+        api_key=api_key(message.api_key), credential=message.credential, revision=message.revision
+    )
+
+
+def identity(message: access_pb2.WhoAmIResponse) -> models.Identity:
+    """Who the caller is."""
+    return models.Identity(
+        principal=message.principal,
+        api_key=api_key(message.api_key),
+        rights=frozenset(_right(number) for number in message.rights),
+        revision=message.revision,
+    )
+
+
+def _right(number: access_pb2.Right.ValueType) -> str:
+    """`RIGHT_MANAGE_ACCESS` as `manage_access`; a right that this release does not know by its number."""
+    known = access_pb2.Right.DESCRIPTOR.values_by_number.get(number)
+    return known.name[len("RIGHT_") :].lower() if known else f"right_{number}"
+
+
+def _time(timestamp: Timestamp, present: bool) -> datetime | None:
+    return timestamp.ToDatetime(tzinfo=timezone.utc) if present else None

@@ -1,0 +1,143 @@
+"""What a client is told, by its arguments or by the environment. Arguments win; an empty variable is an absent one."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Union
+from urllib.parse import urlsplit
+
+from strongroom import _arguments as arguments
+from strongroom.exceptions import AuthenticationError
+
+__all__ = ["DEFAULT_SERVER", "DEFAULT_TIMEOUT", "Endpoint", "Path", "Settings"]
+
+DEFAULT_SERVER = "127.0.0.1:50051"
+DEFAULT_TIMEOUT = 30.0
+
+Path = Union[str, "os.PathLike[str]"]
+
+_SERVER = "must be host:port, http://host:port (plaintext) or https://host:port (TLS)."
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the server is, and whether TLS is spoken with it."""
+
+    host: str
+    port: int
+    tls: bool
+    loopback: bool
+
+    def __str__(self) -> str:
+        """As `host:port`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a client needs to know."""
+
+    api_key: str = field(repr=False)
+    endpoint: Endpoint
+    namespace: str
+    ca_certificates: bytes | None = field(repr=False)
+    """PEM. None: the system's."""
+    timeout: float
+
+    @classmethod
+    def resolve(
+        cls,
+        api_key: str | None,
+        server: str | None,
+        namespace: str | None,
+        ca_cert: Path | None,
+        timeout: float,
+        environ: Mapping[str, str],
+    ) -> Settings:
+        """From the arguments, and from the environment what they leave out.
+
+        Raises `AuthenticationError` when there is no API key, `ValidationError` for anything unusable.
+        """
+        given_server = server if server is not None else environ.get("STRONGROOM_SERVER") or DEFAULT_SERVER
+        ca_file = ca_cert if ca_cert is not None else environ.get("STRONGROOM_CA_CERT") or None
+        endpoint = _endpoint(given_server, has_ca=ca_file is not None)
+        if ca_cert is not None and not endpoint.tls:
+            raise arguments.invalid("ca_cert", "has no use with an http:// server, which is plaintext.")
+        given_namespace = namespace if namespace is not None else environ.get("STRONGROOM_NAMESPACE", "")
+        return cls(
+            api_key=_api_key(api_key, environ),
+            endpoint=endpoint,
+            namespace=arguments.text("namespace", given_namespace),
+            ca_certificates=_read("ca_cert", ca_file) if endpoint.tls and ca_file is not None else None,
+            timeout=arguments.seconds("timeout", timeout),
+        )
+
+    def describe(self, client: str) -> str:
+        """A client's `repr`: where it goes, and not with which key."""
+        scheme = "https" if self.endpoint.tls else "http"
+        return f"{client}(server='{scheme}://{self.endpoint}', namespace={self.namespace!r})"
+
+
+def _api_key(given: str | None, environ: Mapping[str, str]) -> str:
+    """The API key, without the space around it that files and shells leave. Errors do not show it."""
+    key = given if given is not None else environ.get("STRONGROOM_API_KEY", "")
+    if given is None and not key and environ.get("STRONGROOM_API_KEY_FILE"):
+        # Latin-1 reads any bytes; what is not ASCII among them is refused below.
+        key = _read("STRONGROOM_API_KEY_FILE", environ["STRONGROOM_API_KEY_FILE"]).decode("latin-1")
+    key = arguments.text("api_key", key).strip()
+    if not key:
+        raise AuthenticationError(
+            "There is no API key: pass api_key=, or set STRONGROOM_API_KEY or STRONGROOM_API_KEY_FILE.",
+            reason="CREDENTIAL_MISSING",
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        raise arguments.invalid("api_key", "must be printable ASCII without spaces; see that it was copied whole.")
+    return key
+
+
+def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
+    """A bare `host:port` is plaintext only on this machine: a key never crosses a network in the clear by accident."""
+    scheme, separator, rest = arguments.text("server", server).partition("://")
+    if not separator:
+        scheme, rest = "", server
+    parts = _split(rest[:-1] if scheme and rest.endswith("/") else rest)
+    if scheme not in ("", "http", "https") or parts is None:
+        raise arguments.invalid("server", _SERVER)
+    host, port = parts
+    loopback = _is_loopback(host)
+    tls = {"http": False, "https": True}.get(scheme, has_ca or not loopback)
+    return Endpoint(host=host, port=port, tls=tls, loopback=loopback)
+
+
+def _split(address: str) -> tuple[str, int] | None:
+    """Host and port; None unless there are just these two."""
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    whole = parts.netloc == address and "@" not in address
+    if whole and host and port and re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
+        return host, port
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read(argument: str, path: Path) -> bytes:
+    """A file's bytes. An error names the argument, the file and the system's word for what is wrong."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        problem = f"can not read {os.fspath(path)}: {error.strerror or type(error).__name__}."
+    raise arguments.invalid(argument, problem)

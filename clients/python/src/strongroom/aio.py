@@ -1,0 +1,175 @@
+"""The client for `async` code. `strongroom.client` is the same for ordinary code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+import grpc
+from typing_extensions import Concatenate, ParamSpec
+
+from strongroom import _access_calls as access_calls
+from strongroom import _secret_calls as secret_calls
+from strongroom._call import Call, Scope, Stubs
+from strongroom._channel import aio_channel
+from strongroom._documentation import document
+from strongroom._retry import RetryPolicy
+from strongroom._sending import Sending
+from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
+from strongroom.models import Secret, SecretPage
+
+__all__ = ["AsyncAccess", "AsyncSecrets", "AsyncStrongroom"]
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class AsyncTransport(Sending):
+    """Sends calls, and awaits their replies."""
+
+    def __init__(
+        self, settings: Settings, retry: RetryPolicy, *, sleep: Callable[[float], Any] = asyncio.sleep, **clocks: Any
+    ) -> None:
+        """`sleep` is there to be replaced by tests, as are the `clocks` of `Sending`."""
+        super().__init__(settings, retry, **clocks)
+        self._sleep = sleep
+        self._channel: grpc.aio.Channel | None = None
+        self._stubs: Stubs | None = None
+
+    async def send(self, call: Call[Result]) -> Result:
+        """Makes the call, and makes it again as the retry policy says."""
+        attempts = self.begin(call)
+        # The generated stubs are the same for both kinds of channel; typed they are for the sync one.
+        rpc = cast("grpc.aio.UnaryUnaryMultiCallable[Any, Any]", call.rpc(self._connected()))
+        while True:
+            try:
+                reply = await rpc(call.request, timeout=attempts.time_left(), metadata=self._metadata)
+            except grpc.RpcError as error:
+                failure = self.failure(error, call)
+            else:
+                return call.read(reply)
+            pause = attempts.pause_after(failure)
+            if pause is None:
+                raise failure
+            await self._sleep(pause)
+
+    async def close(self) -> None:
+        """Closes the connection; again, does nothing."""
+        self.closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    def _connected(self) -> Stubs:
+        """The stubs; the first call makes them, for a channel belongs to the event loop that runs when it is made."""
+        if self._stubs is None:
+            self._channel = aio_channel(self.settings)
+            self._stubs = Stubs(self._channel)
+        return self._stubs
+
+
+class _Resource:
+    """A part of the service."""
+
+    def __init__(self, transport: AsyncTransport, scope: Scope) -> None:
+        self._transport = transport
+        self._scope = scope
+
+
+def _method(
+    build: Callable[Concatenate[Scope, P], Call[Result]],
+) -> Callable[Concatenate[_Resource, P], Coroutine[Any, Any, Result]]:
+    """The method that makes the call and awaits its result."""
+
+    async def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        return await self._transport.send(build(self._scope, *args, **kwargs))
+
+    document(method, build)
+    return method
+
+
+def _pages(
+    build: Callable[Concatenate[Scope, P], Call[SecretPage]],
+) -> Callable[Concatenate[_Resource, P], AsyncIterator[Secret]]:
+    """The method that makes the call and those for the pages behind, as its result is iterated."""
+
+    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Secret]:
+        return items(self._transport, build(self._scope, *args, **kwargs))
+
+    async def items(transport: AsyncTransport, call: Call[SecretPage] | None) -> AsyncIterator[Secret]:
+        while call is not None:
+            page = await transport.send(call)
+            for item in page.items:
+                yield item
+            call = secret_calls.page_after(call, page)
+
+    document(method, build, returns="AsyncIterator[Secret]")
+    return method
+
+
+class AsyncSecrets(_Resource):
+    """The secrets of a namespace: the methods of `Secrets`, to be awaited."""
+
+    create = _method(secret_calls.create)
+    get = _method(secret_calls.get)
+    list = _method(secret_calls.list_)
+    iterate = _pages(secret_calls.iterate)
+    update = _method(secret_calls.update)
+    delete = _method(secret_calls.delete)
+    rotate = _method(secret_calls.rotate)
+
+
+class AsyncAccess(_Resource):
+    """The API keys, and who the caller is: the methods of `Access`, to be awaited."""
+
+    create_key = _method(access_calls.create_key)
+    list_keys = _method(access_calls.list_keys)
+    revoke_key = _method(access_calls.revoke_key)
+    whoami = _method(access_calls.whoami)
+
+
+class AsyncStrongroom:
+    """A client of a Strongroom server for `async` code. Belongs to the event loop of its first call.
+
+        async with AsyncStrongroom(api_key="srk_…") as client:
+            print((await client.secrets.get(name="stripe_api_key")).value)
+
+    The arguments, what the environment gives for those left out, and the errors are those of `Strongroom`.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        server: str | None = None,
+        namespace: str | None = None,
+        ca_cert: Path | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        settings = Settings.resolve(api_key, server, namespace, ca_cert, timeout, os.environ)
+        scope = Scope(settings.namespace)
+        self._transport = AsyncTransport(settings, retry or RetryPolicy())
+        self.secrets = AsyncSecrets(self._transport, scope)
+        self.access = AsyncAccess(self._transport, scope)
+        self.whoami = self.access.whoami
+
+    async def close(self) -> None:
+        """Closes the connection. Calls after it are refused; a second close does nothing."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> AsyncStrongroom:
+        """The client itself, closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the connection."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """Where it goes; not the API key."""
+        return self._transport.settings.describe(type(self).__name__)

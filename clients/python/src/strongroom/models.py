@@ -1,0 +1,121 @@
+"""What calls return: frozen, typed, and silent about values in their `repr`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Union
+
+__all__ = ["ENCRYPTED", "ApiKey", "CreatedApiKey", "DeletedSecret", "Identity", "Secret", "SecretPage", "Value"]
+
+Value = Union[str, bytes]
+"""A secret's value: text, or bytes."""
+
+ENCRYPTED = "ENCRYPTED"
+"""What `Secret.value` is where a reply does not return the value."""
+
+
+@dataclass(frozen=True, repr=False)
+class Secret:
+    """A secret as it was at `revision`.
+
+    Times are in UTC, cut to microseconds; None where there is none. Two secrets are equal when all but their values
+    is, which `id`, `version` and `etag` make certain enough; so a comparison that fails has no value to show.
+    """
+
+    namespace: str
+    name: str
+    id: str
+    """Stays the same for the secret's life, through renames too."""
+    value: Value = field(compare=False)
+    """The value as it was stored, str or bytes; `"ENCRYPTED"` where the reply does not return it (see `redacted`)."""
+    redacted: bool
+    """Whether `value` is only the word `ENCRYPTED`, and not a value that happens to be that word."""
+    description: str
+    """Empty: none."""
+    metadata: dict[str, str] = field(hash=False)
+    """Empty: none. A copy: changing it changes nothing on the server."""
+    version: int
+    """The number of the current version: 1 after create, one more with each new value."""
+    created_at: datetime | None
+    updated_at: datetime | None
+    """When anything of the secret last changed."""
+    rotated_at: datetime | None
+    """When the value last changed. None while version 1 is the current one."""
+    expires_at: datetime | None
+    next_rotation_at: datetime | None
+    deleted_at: datetime | None
+    purge_at: datetime | None
+    etag: str
+    """Another one after every change: pass it as `etag` to change the secret only if nobody else has."""
+    revision: int
+    """The store's revision at which the secret last changed."""
+
+    def __repr__(self) -> str:
+        """Which secret it is; nothing of what is in it."""
+        return f"Secret(namespace={self.namespace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
+
+
+@dataclass(frozen=True)
+class SecretPage:
+    """One page of a list. Deliberately not iterable itself: `items` is this page, `iterate()` is all of them."""
+
+    items: list[Secret]
+    """The secrets, their values `"ENCRYPTED"`."""
+    next_page_token: str
+    """The `page_token` of the next page. Empty: this is the last."""
+    total_size: int
+    """How many secrets match in all."""
+    revision: int
+    """The store's revision that the page was read at."""
+
+
+@dataclass(frozen=True)
+class DeletedSecret:
+    """What a delete has done."""
+
+    id: str
+    deleted_at: datetime | None
+    purge_at: datetime | None
+    """When the secret is removed for good; the same as `deleted_at` where the server does not keep it."""
+    revision: int
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An API key, without the key itself."""
+
+    id: str
+    """The public half, which also stands in the key: `srk_<id>_…`."""
+    name: str
+    home_namespace: str
+    """The namespace whose secrets it opens, and which a call without a namespace means."""
+    root: bool
+    """Whether it may do everything in every namespace."""
+    created_at: datetime | None
+    expires_at: datetime | None
+    """None: never."""
+    revoked_at: datetime | None
+    """None: it is not revoked."""
+
+
+@dataclass(frozen=True)
+class CreatedApiKey:
+    """A new API key. The only place where the key itself is ever shown."""
+
+    api_key: ApiKey
+    credential: str = field(repr=False, compare=False)
+    """The key, to hand to the caller it is for. It can not be shown again."""
+    revision: int
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the caller is."""
+
+    principal: str
+    """As the audit log names it, for example `key:4f2a…`."""
+    api_key: ApiKey
+    rights: frozenset[str]
+    """What it may do in its home namespace: `list`, `read`, `write`, `rotate`, `manage_access`, `audit`, `operate`."""
+    revision: int

@@ -1,0 +1,88 @@
+"""The servers that tests run against, and clients of them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fake import ROOT_KEY, Fake, serving
+
+from strongroom import AsyncStrongroom, Strongroom
+
+NAMES = ("STRONGROOM_SERVER", "STRONGROOM_API_KEY", "STRONGROOM_API_KEY_FILE", "STRONGROOM_NAMESPACE")
+LIVE = {name: os.environ.get(name, "") for name in (*NAMES, "STRONGROOM_CA_CERT")}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server, the key that may do everything there, and a namespace that nobody else uses."""
+
+    address: str
+    root_key: str
+    namespace: str
+    ca_cert: str | None = None
+
+    def arguments(self, **others: Any) -> dict[str, Any]:
+        given = {"server": self.address, "api_key": self.root_key, "namespace": self.namespace}
+        return {**given, "ca_cert": self.ca_cert, **others}
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test does not say itself must not come from the shell that runs it."""
+    for name in LIVE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def fake_server(fake: Fake) -> Iterator[Server]:
+    with serving(fake) as port:
+        yield Server(f"127.0.0.1:{port}", ROOT_KEY, fresh_namespace())
+
+
+@pytest.fixture(params=["fake", "live"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """The fake, and the one that STRONGROOM_SERVER and STRONGROOM_API_KEY name, which must be its root key."""
+    if request.param == "fake":
+        fake_server: Server = request.getfixturevalue("fake_server")
+        return fake_server
+    if not (LIVE["STRONGROOM_SERVER"] and LIVE["STRONGROOM_API_KEY"]):
+        missing = "needs a server: set STRONGROOM_SERVER and STRONGROOM_API_KEY, its root key"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return Server(
+        LIVE["STRONGROOM_SERVER"],
+        LIVE["STRONGROOM_API_KEY"],
+        fresh_namespace(),
+        LIVE["STRONGROOM_CA_CERT"] or None,
+    )
+
+
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """The class of client."""
+    return Strongroom if request.param == "sync" else AsyncStrongroom
+
+
+@pytest.fixture
+async def client(kind: Any, server: Server) -> AsyncIterator[Any]:
+    """A client with the root key, in the test's namespace."""
+    made = kind(**server.arguments())
+    yield made
+    closing = made.close()
+    if closing is not None:
+        await closing
+
+
+def fresh_namespace() -> str:
+    return f"t-{uuid.uuid4().hex[:16]}"

@@ -1,0 +1,350 @@
+"""A server in this process that keeps to the contract as far as the tests of the package need: nothing is encrypted,
+nothing is stored, and one lock guards it all. The same tests run against the real server."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Optional
+
+import grpc
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from strongroom.v1 import access_pb2, access_pb2_grpc, secret_pb2, secret_pb2_grpc
+
+ROOT_KEY = "srk_0000000000000000_root"
+
+Code = grpc.StatusCode
+
+
+class Refusal(Exception):
+    """An error to answer with."""
+
+    def __init__(self, code: grpc.StatusCode, reason: str | None, message: str, *details: Message) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status_pb2.Status(code=code.value[0], message=message)
+        if reason is not None:
+            details = (error_details_pb2.ErrorInfo(reason=reason, domain="strongroom"), *details)
+        for detail in (*details, error_details_pb2.RequestInfo(request_id="request-7")):
+            packed = Packed()
+            packed.Pack(detail)
+            self.status.details.append(packed)
+
+
+def invalid(**violations: str) -> Refusal:
+    found = [error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in violations.items()]
+    message = f"{len(found)} of the request's fields are not acceptable."
+    return Refusal(
+        Code.INVALID_ARGUMENT, "VALIDATION_FAILED", message, error_details_pb2.BadRequest(field_violations=found)
+    )
+
+
+def not_found(name: str) -> Refusal:
+    resource = error_details_pb2.ResourceInfo(resource_type="secret", resource_name=name)
+    return Refusal(Code.NOT_FOUND, "SECRET_NOT_FOUND", f"There is no secret {name}.", resource)
+
+
+class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceServicer):
+    """The servicer. `refusals` are answered first, one a request; `requests` are all that came, with their headers."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.revision = 0
+        self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
+        self.receipts: dict[str, tuple[bytes, Any]] = {}
+        self.pages: dict[str, tuple[bytes, Any]] = {}
+        self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
+        self.refusals: list[Refusal] = []
+        self.requests: list[tuple[Any, dict[str, Any]]] = []
+
+    def next_revision(self, secret: secret_pb2.Secret) -> secret_pb2.Secret:
+        self.revision += 1
+        secret.revision = self.revision
+        secret.etag = f"e{self.revision}"
+        secret.updated_at.FromNanoseconds(1_700_000_000_000_000_000 + self.revision * 1_000_000)
+        return secret
+
+    def find(self, request: Any) -> secret_pb2.Secret:
+        name_must_be_legal(request.name)
+        secret = self.secrets.get((request.namespace, request.name))
+        if secret is None:
+            raise not_found(request.name)
+        if getattr(request, "etag", "") not in ("", secret.etag):
+            raise Refusal(Code.ABORTED, "ETAG_MISMATCH", "The etag is not the current one.")
+        return secret
+
+    def create_secret(self, request: Any) -> secret_pb2.CreateSecretResponse:
+        name_must_be_legal(request.name)
+        if (request.namespace, request.name) in self.secrets:
+            raise Refusal(Code.ALREADY_EXISTS, "SECRET_ALREADY_EXISTS", "The name is taken.")
+        secret = secret_pb2.Secret(
+            namespace=request.namespace,
+            name=request.name,
+            id=f"id-{secrets.token_hex(8)}",
+            value=new_value(request),
+            description=request.description,
+            metadata=request.metadata,
+            version=1,
+        )
+        self.next_revision(secret)
+        secret.created_at.CopyFrom(secret.updated_at)
+        self.secrets[request.namespace, request.name] = secret
+        shown = secret if request.return_value else redacted(secret)
+        return secret_pb2.CreateSecretResponse(secret=shown, revision=self.revision)
+
+    def get_secret(self, request: Any) -> secret_pb2.GetSecretResponse:
+        secret = self.find(request)
+        if request.HasField("version") and request.version != secret.version:
+            raise Refusal(Code.UNIMPLEMENTED, "NOT_SERVED", "Only the current version is served.")
+        shown = redacted(secret) if request.view == secret_pb2.VIEW_METADATA else secret
+        return secret_pb2.GetSecretResponse(secret=shown, revision=self.revision)
+
+    def list_secrets(self, request: Any) -> secret_pb2.ListSecretsResponse:
+        limit = request.limit if request.HasField("limit") else 100
+        wrong = {}
+        if not 1 <= limit <= 1000:
+            wrong["limit"] = "must be from 1 to 1,000."
+        if request.offset < 0:
+            wrong["offset"] = "must be 0 or more."
+        match = re.fullmatch(r"(name|created_at|updated_at)?( desc)?", request.order_by)
+        if match is None:
+            wrong["order_by"] = "is not an order."
+        query = secret_pb2.ListSecretsRequest()
+        query.CopyFrom(request)
+        query.ClearField("limit")
+        query.ClearField("page_token")
+        bound = query.SerializeToString(deterministic=True)
+        after = None
+        if request.page_token:
+            token_query, after = self.pages.get(request.page_token, (b"?", None))
+            # The first page may have had an offset, which the following ones do not have.
+            if token_query != bound or request.HasField("offset"):
+                wrong["page_token"] = "is not of this query."
+        if wrong or match is None:
+            raise invalid(**wrong)
+
+        def key(secret: secret_pb2.Secret) -> tuple[Any, ...]:
+            times = {"created_at": secret.created_at, "updated_at": secret.updated_at}
+            column = match[1] if match else None
+            return (times[column].ToNanoseconds(), secret.name) if column in times else (secret.name,)
+
+        found = [
+            secret
+            for (namespace, name), secret in self.secrets.items()
+            if namespace == request.namespace
+            and name.startswith(request.name_prefix)
+            and all(secret.metadata.get(k) == v for k, v in request.metadata.items())
+        ]
+        found.sort(key=key, reverse=match[2] is not None)
+        total = len(found)
+        if after is not None:
+            found = [s for s in found if (key(s) < after if match[2] else key(s) > after)]
+        found = found[request.offset :]
+        page = found[:limit]
+        token = ""
+        if len(found) > limit:
+            token = secrets.token_hex(8)
+            query.ClearField("offset")
+            self.pages[token] = (query.SerializeToString(deterministic=True), key(page[-1]))
+        return secret_pb2.ListSecretsResponse(
+            items=[redacted(s) for s in page], next_page_token=token, total_size=total, revision=self.revision
+        )
+
+    def update_secret(self, request: Any) -> secret_pb2.UpdateSecretResponse:
+        secret = self.find(request)
+        fields = [f for f in ("new_name", "value", "description") if request.HasField(f)]
+        if request.metadata or "metadata" in request.update_mask.paths:
+            fields.append("metadata")
+        if not fields:
+            raise invalid(update_mask="name something to change.")
+        if "new_name" in fields:
+            name_must_be_legal(request.new_name, "new_name")
+            if (request.namespace, request.new_name) in self.secrets:
+                raise Refusal(Code.ALREADY_EXISTS, "SECRET_ALREADY_EXISTS", "The new name is taken.")
+            secret = self.secrets.pop((request.namespace, request.name))
+            secret.name = request.new_name
+            self.secrets[request.namespace, request.new_name] = secret
+        if "value" in fields:
+            self.set_value(secret, request.value)
+        if "description" in fields:
+            secret.description = request.description
+        if "metadata" in fields:
+            secret.metadata.clear()
+            secret.metadata.update(request.metadata)
+        self.next_revision(secret)
+        return secret_pb2.UpdateSecretResponse(secret=redacted(secret), revision=self.revision)
+
+    def set_value(self, secret: secret_pb2.Secret, value: secret_pb2.SecretValue) -> None:
+        secret.value.CopyFrom(value)
+        secret.version += 1
+        secret.rotated_at.CopyFrom(secret.updated_at)
+
+    def delete_secret(self, request: Any) -> secret_pb2.DeleteSecretResponse:
+        secret = self.find(request)
+        del self.secrets[request.namespace, request.name]
+        self.next_revision(secret)
+        return secret_pb2.DeleteSecretResponse(
+            id=secret.id, deleted_at=secret.updated_at, purge_at=secret.updated_at, revision=self.revision
+        )
+
+    def rotate_secret(self, request: Any) -> secret_pb2.RotateSecretResponse:
+        secret = self.find(request)
+        self.set_value(secret, new_value(request))
+        self.next_revision(secret)
+        shown = secret if request.return_value else redacted(secret)
+        return secret_pb2.RotateSecretResponse(secret=shown, version=secret.version, revision=self.revision)
+
+    def create_api_key(self, request: Any) -> access_pb2.CreateApiKeyResponse:
+        key = access_pb2.ApiKey(
+            id=secrets.token_hex(8), name=request.name, home_namespace=request.home_namespace or "default"
+        )
+        key.created_at.GetCurrentTime()
+        credential = f"srk_{key.id}_{secrets.token_hex(16)}"
+        self.keys[credential] = key
+        return access_pb2.CreateApiKeyResponse(api_key=key, credential=credential, revision=self.revision)
+
+    def list_api_keys(self, request: Any) -> access_pb2.ListApiKeysResponse:
+        return access_pb2.ListApiKeysResponse(items=self.keys.values(), revision=self.revision)
+
+    def revoke_api_key(self, request: Any) -> access_pb2.RevokeApiKeyResponse:
+        key = next((key for key in self.keys.values() if key.id == request.id), None)
+        if key is None:
+            raise Refusal(Code.NOT_FOUND, "API_KEY_NOT_FOUND", "There is no API key of this id.")
+        if key.root:
+            raise Refusal(Code.FAILED_PRECONDITION, "LAST_ADMINISTRATOR", "Nobody could manage the service then.")
+        key.revoked_at.GetCurrentTime()
+        return access_pb2.RevokeApiKeyResponse(api_key=key, revision=self.revision)
+
+    def who_am_i(self, key: access_pb2.ApiKey) -> access_pb2.WhoAmIResponse:
+        rights = access_pb2.Right.values()[1:] if key.root else access_pb2.Right.values()[1:5]
+        return access_pb2.WhoAmIResponse(
+            principal=f"key:{key.id}", api_key=key, rights=rights, revision=self.revision
+        )
+
+    def CreateSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.create_secret)
+
+    def GetSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.get_secret)
+
+    def ListSecrets(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.list_secrets)
+
+    def UpdateSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.update_secret)
+
+    def DeleteSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.delete_secret)
+
+    def RotateSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotate_secret)
+
+    def CreateApiKey(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.create_api_key, administrator=True)
+
+    def ListApiKeys(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.list_api_keys, administrator=True)
+
+    def RevokeApiKey(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.revoke_api_key, administrator=True)
+
+    def WhoAmI(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, None)
+
+    def answer(
+        self, request: Any, context: Any, do: Optional[Callable[[Any], Any]], administrator: bool = False
+    ) -> Any:
+        headers = {key: value for key, value in context.invocation_metadata()}
+        with self.lock:
+            self.requests.append((request, headers))
+            try:
+                if self.refusals:
+                    raise self.refusals.pop(0)
+                key = self.authenticate(headers)
+                if not hasattr(request, "namespace"):
+                    if administrator and not key.root:
+                        raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs the right manage_access.")
+                    return self.who_am_i(key) if do is None else do(request)
+                assert do is not None
+                request.namespace = request.namespace or key.home_namespace
+                if not key.root and request.namespace != key.home_namespace:
+                    raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs a right in that namespace.")
+                return self.once(request, do)
+            except Refusal as refusal:
+                context.set_trailing_metadata((("grpc-status-details-bin", refusal.status.SerializeToString()),))
+                context.abort(refusal.code, str(refusal))
+
+    def authenticate(self, headers: dict[str, Any]) -> access_pb2.ApiKey:
+        scheme, _, credential = headers.get("authorization", "").partition(" ")
+        key = self.keys.get(credential)
+        if scheme != "Bearer" or key is None or key.HasField("revoked_at"):
+            raise Refusal(Code.UNAUTHENTICATED, "CREDENTIAL_INVALID", "The credential is not valid.")
+        return key
+
+    def once(self, request: Any, do: Callable[[Any], Any]) -> Any:
+        """The first outcome of a request id, its value redacted."""
+        request_id = getattr(request, "request_id", "")
+        body = type(request).__name__.encode() + request.SerializeToString(deterministic=True)
+        if request_id in self.receipts:
+            first_body, reply = self.receipts[request_id]
+            if first_body != body:
+                raise Refusal(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", "The request_id has had another body.")
+            return reply
+        reply = do(request)
+        if request_id:
+            kept = type(reply)()
+            kept.CopyFrom(reply)
+            if hasattr(kept, "secret"):
+                kept.secret.CopyFrom(redacted(kept.secret))
+            self.receipts[request_id] = (body, kept)
+        return reply
+
+
+def redacted(secret: secret_pb2.Secret) -> secret_pb2.Secret:
+    copy = secret_pb2.Secret()
+    copy.CopyFrom(secret)
+    copy.value.redacted = secret_pb2.REDACTION_ENCRYPTED
+    return copy
+
+
+def name_must_be_legal(name: str, field: str = "name") -> None:
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name) is None:
+        raise invalid(**{field: "must be letters, digits and underscores, no digit first."})
+
+
+def new_value(request: Any) -> secret_pb2.SecretValue:
+    kind = request.generate.WhichOneof("kind")
+    if kind is None:
+        value: secret_pb2.SecretValue = request.value
+        if len(value.binary or value.text.encode()) > 65536:
+            raise invalid(value="must be at most 65,536 bytes.")
+        return value
+    if kind == "password":
+        return secret_pb2.SecretValue(text="x" * (request.generate.password.length or 32))
+    if kind == "uuid":
+        return secret_pb2.SecretValue(text="00000000-0000-4000-8000-000000000000")
+    return secret_pb2.SecretValue(binary=bytes(request.generate.bytes.length or 32))
+
+
+@contextmanager
+def serving(fake: Fake, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
+    """The fake at a port of 127.0.0.1."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=16), options=[("grpc.so_reuseport", 0)])
+    secret_pb2_grpc.add_SecretServiceServicer_to_server(fake, server)
+    access_pb2_grpc.add_AccessServiceServicer_to_server(fake, server)
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()

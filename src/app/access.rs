@@ -1,0 +1,87 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{App, CredentialProblem, Error};
+use crate::auth::{ApiKey, ApiKeyId, Credential, KeyName, ManageAccess, Principal, ServiceGrant};
+use crate::domain::{Namespace, Revision, Timestamp, now};
+use crate::store::{Expect, Key, Transaction};
+
+/// An API key to be made.
+pub struct NewApiKey {
+    /// What to call it.
+    pub name: KeyName,
+    /// The namespace that it opens.
+    pub home: Namespace,
+    /// When it stops working; `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewApiKey {
+    /// The time at which something stops working that works for so long from now.
+    pub fn expiry_in(ttl: Duration) -> Timestamp {
+        now().plus(ttl)
+    }
+}
+
+impl App {
+    /// The caller that presents this text as its credential.
+    pub fn authenticate(&self, credential: &str) -> Result<Principal, CredentialProblem> {
+        let credential = Credential::parse(credential).ok_or(CredentialProblem::Invalid)?;
+        let key = self.catalog.api_key(credential.id()).ok_or(CredentialProblem::Invalid)?;
+        Ok(key.authenticate(&self.keyring, &credential, now())?)
+    }
+
+    /// Makes an API key. The credential is nowhere else.
+    pub async fn create_api_key(
+        &self,
+        _grant: &ServiceGrant<ManageAccess>,
+        new: NewApiKey,
+    ) -> Result<(ApiKey, Credential, Revision), Error> {
+        let at = now();
+        if new.expires_at.is_some_and(|expires_at| expires_at <= at) {
+            return Err(Error::invalid("expires_at", "must be in the future"));
+        }
+        let credential = Credential::generate()?;
+        let key = ApiKey::new(&self.keyring, &credential, new.name, new.home, false, at, new.expires_at);
+        let place = Key::api_key(&key.id.0);
+        let mut transaction = Transaction::default();
+        transaction.require.push((place.clone(), Expect::Absent));
+        transaction.put.push((place, key.seal(&self.keyring)?));
+        let revision = self.commit(transaction).await?.ok_or(Error::Contended)?;
+        Ok((key, credential, revision))
+    }
+
+    /// All API keys, oldest first.
+    pub fn list_api_keys(&self, _grant: &ServiceGrant<ManageAccess>) -> (Vec<Arc<ApiKey>>, Revision) {
+        let revision = self.catalog.revision();
+        (self.catalog.api_keys(), revision)
+    }
+
+    /// Revokes an API key, at once and for good. One that is revoked already stays as it is.
+    pub async fn revoke_api_key(
+        &self,
+        _grant: &ServiceGrant<ManageAccess>,
+        id: ApiKeyId,
+    ) -> Result<(Arc<ApiKey>, Revision), Error> {
+        let key = self.catalog.api_key(id).ok_or(Error::ApiKeyNotFound(id))?;
+        if key.root {
+            // There is only one.
+            return Err(Error::LastAdministrator);
+        }
+        if key.revoked_at.is_some() {
+            return Ok((key, self.catalog.revision()));
+        }
+        let revoked = key.revoked(now());
+        let place = Key::api_key(&id.0);
+        let mut transaction = Transaction::default();
+        transaction.require.push((place.clone(), Expect::At(key.revision)));
+        transaction.put.push((place, revoked.seal(&self.keyring)?));
+        let revision = self.commit(transaction).await?.ok_or(Error::Contended)?;
+        Ok((Arc::new(revoked), revision))
+    }
+
+    /// The store's revision that the service is at.
+    pub fn revision(&self) -> Revision {
+        self.catalog.revision()
+    }
+}

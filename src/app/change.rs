@@ -1,0 +1,345 @@
+use std::sync::Arc;
+
+use super::generate::generate;
+use super::receipt::Outcome;
+use super::{App, Error, Idempotency};
+use crate::auth::{Grant, Principal, Rotate, Write};
+use crate::catalog::{NamespaceCatalog, seal_secret};
+use crate::crypto::{NamespaceKeys, Purpose};
+use crate::domain::{
+    Description, Generator, MAX_KEPT_VERSIONS, Metadata, Namespace, Revision, Secret, SecretId, SecretName,
+    Timestamp, Value, now,
+};
+use crate::store::{Expect, Key, Transaction};
+
+/// A secret to be made.
+pub struct NewSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// Its value.
+    pub source: Source,
+    /// What it is for.
+    pub description: Description,
+    /// Pairs to attach.
+    pub metadata: Metadata,
+}
+
+/// Where a value comes from.
+pub enum Source {
+    /// From the caller.
+    Value(Value),
+    /// From the server, which returns it where `reveal` says so.
+    Generate {
+        /// How it is made.
+        generator: Generator,
+        /// Whether the caller wants to see it.
+        reveal: bool,
+    },
+}
+
+/// A change of a secret: `None` keeps what is there.
+#[derive(Default)]
+pub struct Update {
+    /// Another name.
+    pub new_name: Option<SecretName>,
+    /// A new value.
+    pub value: Option<Value>,
+    /// Another description.
+    pub description: Option<Description>,
+    /// Other metadata, in place of all that is there.
+    pub metadata: Option<Metadata>,
+    /// The etag that the secret must still have.
+    pub etag: Option<Box<str>>,
+}
+
+/// A new value for a secret.
+pub struct Rotation {
+    /// The value.
+    pub source: Source,
+    /// The etag that the secret must still have.
+    pub etag: Option<Box<str>>,
+}
+
+/// A secret that was made or changed.
+pub struct Changed {
+    /// The secret as it then was.
+    pub secret: Secret,
+    /// The value, where the server made it and the caller wants to see it.
+    pub generated: Option<Value>,
+}
+
+/// A secret that was deleted.
+pub struct Deleted {
+    /// Which secret it was.
+    pub id: SecretId,
+    /// When.
+    pub deleted_at: Timestamp,
+    /// The store's revision of the deletion.
+    pub revision: Revision,
+}
+
+/// How often a change is tried anew when the secret changed meanwhile. Writers in this process take turns, so only
+/// writers through other replicas cause it.
+const ATTEMPTS: usize = 16;
+
+impl App {
+    /// Makes a secret with its version 1.
+    pub async fn create(
+        &self,
+        grant: &Grant<Write>,
+        new: NewSecret,
+        request: Option<&Idempotency>,
+    ) -> Result<Changed, Error> {
+        let NewSecret { name, source, description, metadata } = new;
+        let (value, reveal) = source.value()?;
+        let place = (grant.namespace(), &name);
+        let (outcome, first) = self
+            .change(grant.principal(), place, request, |there| {
+                if there.is_some_and(|there| there.secret(&name).is_some()) {
+                    return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
+                }
+                let mut transaction = Transaction::default();
+                let made;
+                let keys = match there {
+                    Some(there) => there.keys(),
+                    None => {
+                        made = self.make_namespace(grant.namespace(), &mut transaction)?;
+                        &made
+                    }
+                };
+                let at = now();
+                let secret = Secret {
+                    namespace: grant.namespace().clone(),
+                    name: name.clone(),
+                    id: SecretId::generate(),
+                    description: description.clone(),
+                    metadata: metadata.clone(),
+                    version: 1,
+                    created_at: at,
+                    updated_at: at,
+                    rotated_at: None,
+                    revision: Revision::default(),
+                };
+                put_name(&mut transaction, keys, &secret)?;
+                put_secret(&mut transaction, keys, &secret)?;
+                put_value(&mut transaction, keys, &secret, &value)?;
+                Ok((transaction, Outcome::Secret(secret)))
+            })
+            .await?;
+        changed(outcome, (first && reveal).then_some(value))
+    }
+
+    /// Changes what the update names, in one step.
+    pub async fn update(
+        &self,
+        grant: &Grant<Write>,
+        name: &SecretName,
+        update: Update,
+        request: Option<&Idempotency>,
+    ) -> Result<Changed, Error> {
+        let new_name = update.new_name.as_ref().filter(|new_name| *new_name != name);
+        if let Some(new_name) = new_name {
+            self.refuse_damage(grant.namespace(), new_name).await?;
+        }
+        let (outcome, _) = self
+            .change(grant.principal(), (grant.namespace(), name), request, |there| {
+                let (there, current) = current(there, grant.namespace(), name, update.etag.as_deref())?;
+                let keys = there.keys();
+                let mut transaction = Transaction::default();
+                let mut next = successor(&current, keys, &mut transaction);
+                if let Some(new_name) = new_name {
+                    if there.secret(new_name).is_some() {
+                        return Err(Error::SecretAlreadyExists(grant.namespace().clone(), new_name.clone()));
+                    }
+                    transaction.delete.push(Key::name(keys.id(), &keys.name_mac(name)));
+                    next.name = new_name.clone();
+                    put_name(&mut transaction, keys, &next)?;
+                }
+                if let Some(description) = &update.description {
+                    next.description = description.clone();
+                }
+                if let Some(metadata) = &update.metadata {
+                    next.metadata = metadata.clone();
+                }
+                if let Some(value) = &update.value {
+                    next_version(&mut next)?;
+                    put_value(&mut transaction, keys, &next, value)?;
+                }
+                put_secret(&mut transaction, keys, &next)?;
+                Ok((transaction, Outcome::Secret(next)))
+            })
+            .await?;
+        changed(outcome, None)
+    }
+
+    /// Gives a secret a new value as its next version.
+    pub async fn rotate(
+        &self,
+        grant: &Grant<Rotate>,
+        name: &SecretName,
+        rotation: Rotation,
+        request: Option<&Idempotency>,
+    ) -> Result<Changed, Error> {
+        let (value, reveal) = rotation.source.value()?;
+        let (outcome, first) = self
+            .change(grant.principal(), (grant.namespace(), name), request, |there| {
+                let (there, current) = current(there, grant.namespace(), name, rotation.etag.as_deref())?;
+                let keys = there.keys();
+                let mut transaction = Transaction::default();
+                let mut next = successor(&current, keys, &mut transaction);
+                next_version(&mut next)?;
+                put_value(&mut transaction, keys, &next, &value)?;
+                put_secret(&mut transaction, keys, &next)?;
+                Ok((transaction, Outcome::Secret(next)))
+            })
+            .await?;
+        changed(outcome, (first && reveal).then_some(value))
+    }
+
+    /// Deletes a secret and all its versions, for good.
+    pub async fn delete(
+        &self,
+        grant: &Grant<Write>,
+        name: &SecretName,
+        etag: Option<&str>,
+        request: Option<&Idempotency>,
+    ) -> Result<Deleted, Error> {
+        let (outcome, _) = self
+            .change(grant.principal(), (grant.namespace(), name), request, |there| {
+                let (there, current) = current(there, grant.namespace(), name, etag)?;
+                let keys = there.keys();
+                let mut transaction = Transaction::default();
+                let at = successor(&current, keys, &mut transaction).updated_at;
+                let versions = current.kept_versions();
+                transaction
+                    .delete
+                    .extend(versions.map(|version| Key::version(keys.id(), current.id, version)));
+                transaction.delete.push(Key::name(keys.id(), &keys.name_mac(name)));
+                transaction.delete.push(Key::secret(keys.id(), current.id));
+                Ok((transaction, Outcome::Deleted(current.id, at)))
+            })
+            .await?;
+        match outcome {
+            (Outcome::Deleted(id, deleted_at), revision) => Ok(Deleted { id, deleted_at, revision }),
+            (Outcome::Secret(_), _) => Err(Error::Integrity),
+        }
+    }
+
+    /// Makes one change of one secret: plans it from the present state, commits it on the condition that the state is
+    /// still that, and plans anew where it is not. Returns the outcome with its revision, and whether it came to be
+    /// now (true) or is that of an earlier request with the same id (false).
+    async fn change(
+        &self,
+        principal: &Principal,
+        (namespace, name): (&Namespace, &SecretName),
+        request: Option<&Idempotency>,
+        plan: impl Fn(Option<&Arc<NamespaceCatalog>>) -> Result<(Transaction, Outcome), Error>,
+    ) -> Result<((Outcome, Revision), bool), Error> {
+        let _turn = self.turns.of(namespace, name).await;
+        self.refuse_damage(namespace, name).await?;
+        for _ in 0..ATTEMPTS {
+            let slot = match request {
+                Some(request) => match self.first_outcome(principal, namespace, request).await? {
+                    Ok(first) => return Ok((first, false)),
+                    Err(slot) => Some(slot),
+                },
+                None => None,
+            };
+            let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref())?;
+            if let Some(slot) = &slot {
+                self.leave_receipt(&mut transaction, slot, &outcome)?;
+            }
+            if let Some(revision) = self.commit(transaction).await? {
+                return Ok(((outcome, revision), true));
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Keys for a namespace that is not there yet. The transaction makes it, unless another one does so first.
+    fn make_namespace(
+        &self,
+        namespace: &Namespace,
+        transaction: &mut Transaction,
+    ) -> Result<NamespaceKeys, Error> {
+        let (keys, record) = NamespaceKeys::create(&self.keyring, namespace)?;
+        let key = Key::namespace(&self.keyring.namespace_mac(namespace));
+        transaction.require.push((key.clone(), Expect::Absent));
+        transaction.put.push((key, record));
+        Ok(keys)
+    }
+}
+
+impl Source {
+    /// The value, made now where the server makes it, and whether the caller wants to see it.
+    fn value(self) -> Result<(Value, bool), Error> {
+        match self {
+            Self::Value(value) => Ok((value, false)),
+            Self::Generate { generator, reveal } => Ok((generate(&generator)?, reveal)),
+        }
+    }
+}
+
+/// The secret as it is, when it has the etag asked for.
+fn current<'a>(
+    there: Option<&'a Arc<NamespaceCatalog>>,
+    namespace: &Namespace,
+    name: &SecretName,
+    etag: Option<&str>,
+) -> Result<(&'a NamespaceCatalog, Arc<Secret>), Error> {
+    let found = there.and_then(|there| there.secret(name).map(|secret| (&**there, secret)));
+    let (there, secret) = found.ok_or_else(|| Error::SecretNotFound(namespace.clone(), name.clone()))?;
+    if etag.is_some_and(|etag| etag != secret.etag()) {
+        return Err(Error::EtagMismatch);
+    }
+    Ok((there, secret))
+}
+
+/// The secret's next state, so far the same but for its time, which a commit makes only if the present state holds.
+fn successor(current: &Secret, keys: &NamespaceKeys, transaction: &mut Transaction) -> Secret {
+    let key = Key::secret(keys.id(), current.id);
+    transaction.require.push((key, Expect::At(current.revision)));
+    Secret { updated_at: now().after(current.updated_at), ..current.clone() }
+}
+
+fn next_version(secret: &mut Secret) -> Result<(), Error> {
+    secret.version =
+        secret.version.checked_add(1).ok_or(Error::Internal("a secret has no version numbers left"))?;
+    secret.rotated_at = Some(secret.updated_at);
+    Ok(())
+}
+
+fn put_name(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret) -> Result<(), Error> {
+    let mac = keys.name_mac(&secret.name);
+    let key = Key::name(keys.id(), &mac);
+    transaction.require.push((key.clone(), Expect::Absent));
+    transaction.put.push((key, keys.seal(Purpose::Name, &mac, secret.id.as_bytes())?));
+    Ok(())
+}
+
+fn put_secret(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret) -> Result<(), Error> {
+    transaction.put.push((Key::secret(keys.id(), secret.id), seal_secret(keys, secret)?));
+    Ok(())
+}
+
+/// Puts the value as the secret's current version, and removes the oldest where there are now too many.
+fn put_value(
+    transaction: &mut Transaction,
+    keys: &NamespaceKeys,
+    secret: &Secret,
+    value: &Value,
+) -> Result<(), Error> {
+    let sealed = keys.seal_value(secret.id.as_bytes(), secret.version, &value.encode())?;
+    transaction.put.push((Key::version(keys.id(), secret.id, secret.version), sealed));
+    if let Some(oldest) = secret.version.checked_sub(MAX_KEPT_VERSIONS).filter(|oldest| *oldest > 0) {
+        transaction.delete.push(Key::version(keys.id(), secret.id, oldest));
+    }
+    Ok(())
+}
+
+fn changed((outcome, revision): (Outcome, Revision), generated: Option<Value>) -> Result<Changed, Error> {
+    match outcome {
+        Outcome::Secret(secret) => Ok(Changed { secret: Secret { revision, ..secret }, generated }),
+        Outcome::Deleted(..) => Err(Error::Integrity),
+    }
+}

@@ -1,0 +1,84 @@
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use uuid::Builder;
+use zeroize::Zeroizing;
+
+use super::Error;
+use crate::crypto::random;
+use crate::domain::{BytesEncoding, Generator, Value};
+
+/// Makes a value, from the operating system's random numbers.
+pub(super) fn generate(generator: &Generator) -> Result<Value, Error> {
+    let value = match generator {
+        Generator::Password { length, alphabet } => Value::text(password(*length, alphabet)?),
+        Generator::Bytes { length, encoding } => {
+            let bytes = random_bytes(*length)?;
+            match encoding {
+                BytesEncoding::Base64Url => Value::text(BASE64URL_NOPAD.encode(&bytes)),
+                BytesEncoding::Hex => Value::text(HEXLOWER.encode(&bytes)),
+                BytesEncoding::Raw => Value::binary(bytes.to_vec()),
+            }
+        }
+        Generator::Uuid => Value::text(Builder::from_random_bytes(random()?).into_uuid().to_string()),
+    };
+    value.map_err(|_| Error::Internal("a generated value is larger than a value may be"))
+}
+
+/// Characters chosen evenly: a random byte beyond the last whole multiple of the alphabet's size is thrown away, since
+/// taking its remainder would favour the first characters.
+fn password(length: usize, alphabet: &[u8]) -> Result<String, Error> {
+    let even = 256 - 256 % alphabet.len();
+    let mut password = String::with_capacity(length);
+    while password.len() < length {
+        for byte in random_bytes(length)?.iter().map(|byte| usize::from(*byte)) {
+            if byte < even
+                && password.len() < length
+                && let Some(character) = alphabet.get(byte % alphabet.len())
+            {
+                password.push(char::from(*character));
+            }
+        }
+    }
+    Ok(password)
+}
+
+fn random_bytes(length: usize) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 32));
+    while bytes.len() < length {
+        bytes.extend_from_slice(&*Zeroizing::new(random::<32>()?));
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(generator: Generator) -> String {
+        match generate(&generator).unwrap() {
+            Value::Text(text) => text.to_string(),
+            Value::Binary(_) => panic!("expected text"),
+        }
+    }
+
+    #[test]
+    fn a_password_uses_its_alphabet_evenly() {
+        let drawn = text(Generator::password(Some(4096), "abc").unwrap());
+        assert_eq!(drawn.len(), 4096);
+        for character in ['a', 'b', 'c'] {
+            let share = drawn.matches(character).count();
+            // 1365 expected, with a standard deviation of 30: beyond ten of those it is not even.
+            assert!((1065..1665).contains(&share), "{character}: {share}");
+        }
+        assert!(drawn.chars().all(|character| "abc".contains(character)));
+    }
+
+    #[test]
+    fn bytes_have_their_length_in_every_encoding() {
+        assert_eq!(text(Generator::bytes(None, BytesEncoding::Hex).unwrap()).len(), 64);
+        assert_eq!(text(Generator::bytes(Some(17), BytesEncoding::Base64Url).unwrap()).len(), 23);
+        let raw = generate(&Generator::bytes(Some(100), BytesEncoding::Raw).unwrap()).unwrap();
+        assert!(matches!(raw, Value::Binary(bytes) if bytes.len() == 100));
+        assert_ne!(text(Generator::Uuid), text(Generator::Uuid));
+    }
+}

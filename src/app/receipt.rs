@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use prost::Message;
+use zeroize::Zeroizing;
+
+use super::{App, Error};
+use crate::auth::Principal;
+use crate::catalog::{decode_secret, encode_secret};
+use crate::crypto::{Mac, Purpose};
+use crate::domain::{Namespace, RequestId, Revision, Secret, SecretId, Timestamp, now};
+use crate::store::{Expect, Key, Transaction};
+
+/// What makes a request idempotent: the caller's id of it, and what it asks for.
+pub struct Idempotency {
+    /// The caller's id of the request.
+    pub id: RequestId,
+    /// The request, RPC included, in an encoding that is the same for the same request. It can hold a value.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// What a change came to.
+pub(super) enum Outcome {
+    /// The secret as it then was.
+    Secret(Secret),
+    /// It was deleted.
+    Deleted(SecretId, Timestamp),
+}
+
+/// For how long a request id is remembered.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the receipt of a request stands, and what stands there.
+pub(super) struct Slot {
+    mac: Mac,
+    body: Mac,
+    /// The revision of an old receipt there, whose time has passed.
+    passed: Option<Revision>,
+}
+
+impl App {
+    /// The first outcome of this request, or where the receipt of it is to be put.
+    pub(super) async fn first_outcome(
+        &self,
+        principal: &Principal,
+        namespace: &Namespace,
+        request: &Idempotency,
+    ) -> Result<Result<(Outcome, Revision), Slot>, Error> {
+        let mac = self.keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
+        let body = self.keyring.request_mac(&[b"body", &request.body]);
+        let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
+            return Ok(Err(Slot { mac, body, passed: None }));
+        };
+        // What the store shows may not be durable yet; what the catalog shows is.
+        self.catalog.at_least(entry.revision).await?;
+        let receipt = self.open_receipt(&mac, &entry.value)?;
+        if Timestamp::from_micros(receipt.at).plus(REMEMBERED) <= now() {
+            return Ok(Err(Slot { mac, body, passed: Some(entry.revision) }));
+        }
+        if receipt.body != body {
+            return Err(Error::RequestIdReused);
+        }
+        let outcome = receipt.outcome(namespace, entry.revision).ok_or(Error::Integrity)?;
+        Ok(Ok((outcome, entry.revision)))
+    }
+
+    /// Has the transaction leave the receipt of its outcome.
+    pub(super) fn leave_receipt(
+        &self,
+        transaction: &mut Transaction,
+        slot: &Slot,
+        outcome: &Outcome,
+    ) -> Result<(), Error> {
+        let receipt = Receipt::new(slot.body, outcome);
+        let sealed = self.keyring.seal(Purpose::Receipt, &slot.mac, &receipt.encode_to_vec())?;
+        let expect = slot.passed.map_or(Expect::Absent, Expect::At);
+        transaction.require.push((Key::receipt(&slot.mac), expect));
+        transaction.put.push((Key::receipt(&slot.mac), sealed));
+        Ok(())
+    }
+
+    /// Removes the receipts whose time has passed, and says how many.
+    pub async fn remove_passed_receipts(&self) -> Result<usize, Error> {
+        const AT_A_TIME: usize = 200;
+        let (mut after, mut removed) = (None, 0);
+        loop {
+            let found = self.store.scan(&Key::receipts(), after.as_ref(), AT_A_TIME).await?;
+            let Some((last, _)) = found.last() else { return Ok(removed) };
+            after = Some(last.clone());
+            let mut transaction = Transaction::default();
+            for (key, entry) in found {
+                let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
+                // One that can not be opened remembers nothing any more, so it goes too.
+                let passed = self
+                    .open_receipt(mac, &entry.value)
+                    .is_ok_and(|receipt| Timestamp::from_micros(receipt.at).plus(REMEMBERED) > now());
+                if !passed {
+                    transaction.require.push((key.clone(), Expect::At(entry.revision)));
+                    transaction.delete.push(key);
+                }
+            }
+            let passed = transaction.delete.len();
+            if passed > 0 && self.commit(transaction).await?.is_some() {
+                removed += passed;
+            }
+        }
+    }
+
+    fn open_receipt(&self, mac: &Mac, sealed: &[u8]) -> Result<Receipt, Error> {
+        let clear = self.keyring.open_record(Purpose::Receipt, mac, sealed)?;
+        Receipt::decode(clear.as_slice()).map_err(|_| Error::Integrity)
+    }
+}
+
+/// A receipt, in the clear. Times are microseconds since 1970.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Receipt {
+    /// The HMAC of the request.
+    #[prost(bytes = "vec", tag = "1")]
+    body: Vec<u8>,
+    #[prost(int64, tag = "2")]
+    at: i64,
+    #[prost(bytes = "vec", tag = "3")]
+    secret_id: Vec<u8>,
+    /// The secret as it then was; empty where it was deleted.
+    #[prost(bytes = "vec", tag = "4")]
+    secret: Vec<u8>,
+    #[prost(int64, optional, tag = "5")]
+    deleted_at: Option<i64>,
+}
+
+impl Receipt {
+    fn new(body: Mac, outcome: &Outcome) -> Self {
+        let (id, secret, deleted_at) = match outcome {
+            Outcome::Secret(secret) => (secret.id, encode_secret(secret), None),
+            Outcome::Deleted(id, at) => (*id, Vec::new(), Some(at.as_micros())),
+        };
+        Self {
+            body: body.to_vec(),
+            at: now().as_micros(),
+            secret_id: id.as_bytes().to_vec(),
+            secret,
+            deleted_at,
+        }
+    }
+
+    fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
+        let id = SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?);
+        Some(match self.deleted_at {
+            Some(at) => Outcome::Deleted(id, Timestamp::from_micros(at)),
+            None => Outcome::Secret(decode_secret(namespace, id, &self.secret, revision)?),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+use std::sync::Arc;
+
+use super::{App, Error};
+use crate::auth::{Grant, List, Read};
+use crate::catalog::Page;
+use crate::crypto::Purpose;
+use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start, Value};
+use crate::store::Key;
+
+/// A secret with its value.
+pub struct Revealed {
+    /// The secret.
+    pub secret: Arc<Secret>,
+    /// Its current value.
+    pub value: Value,
+    /// The store's revision that it was read at.
+    pub revision: Revision,
+}
+
+/// What list is asked for.
+pub struct ListQuery {
+    /// Of which secrets.
+    pub filter: Filter,
+    /// In which order.
+    pub order: Order,
+    /// From where.
+    pub start: PageStart,
+    /// How many secrets at most.
+    pub limit: usize,
+}
+
+/// Where a page begins, as the caller says it.
+pub enum PageStart {
+    /// Behind that many secrets.
+    Offset(usize),
+    /// Behind the page that gave this token.
+    Token(String),
+}
+
+/// A page of secrets.
+pub struct SecretPage {
+    /// The secrets.
+    pub items: Vec<Arc<Secret>>,
+    /// How many match in all.
+    pub total: usize,
+    /// The token of the next page; `None` where this is the last.
+    pub next: Option<String>,
+    /// The store's revision that the page was read at.
+    pub revision: Revision,
+}
+
+impl App {
+    /// A secret with its value.
+    pub async fn get(
+        &self,
+        grant: &Grant<Read>,
+        name: &SecretName,
+        version: Option<u32>,
+        at_least: Revision,
+    ) -> Result<Revealed, Error> {
+        self.catalog.at_least(at_least).await?;
+        loop {
+            let revision = self.catalog.revision();
+            let secret = self.find(grant.namespace(), name, version).await?;
+            let there = self.catalog.namespace(grant.namespace());
+            let there =
+                there.ok_or_else(|| Error::SecretNotFound(grant.namespace().clone(), name.clone()))?;
+            let key = Key::version(there.keys().id(), secret.id, secret.version);
+            if let Some(entry) = self.store.get(&key).await? {
+                let sealed = there.keys().open_value(secret.id.as_bytes(), secret.version, &entry.value)?;
+                let value = Value::decode(&sealed).ok_or(Error::Integrity)?;
+                return Ok(Revealed { secret, value, revision });
+            }
+            // The version is gone. Either the secret is being deleted or has moved on, which the catalog is about to
+            // show; or it still shows the same secret then, and something else has taken the version away.
+            let newest = self.store.revision().await?;
+            self.catalog.at_least(newest).await?;
+            if self.find(grant.namespace(), name, version).await?.revision == secret.revision {
+                return Err(Error::Integrity);
+            }
+        }
+    }
+
+    /// A secret without its value.
+    pub async fn describe(
+        &self,
+        grant: &Grant<List>,
+        name: &SecretName,
+        version: Option<u32>,
+        at_least: Revision,
+    ) -> Result<(Arc<Secret>, Revision), Error> {
+        self.catalog.at_least(at_least).await?;
+        let revision = self.catalog.revision();
+        Ok((self.find(grant.namespace(), name, version).await?, revision))
+    }
+
+    /// A page of a namespace's secrets.
+    pub async fn list(
+        &self,
+        grant: &Grant<List>,
+        query: ListQuery,
+        at_least: Revision,
+    ) -> Result<SecretPage, Error> {
+        self.catalog.at_least(at_least).await?;
+        let start = match &query.start {
+            PageStart::Offset(offset) => Start::Offset(*offset),
+            PageStart::Token(token) => {
+                Start::After(self.open_page_token(token, &query.filter, query.order)?)
+            }
+        };
+        let revision = self.catalog.revision();
+        let Page { items, total, next } = match self.catalog.namespace(grant.namespace()) {
+            Some(there) => there.page(&query.filter, query.order, &start, query.limit),
+            None if self.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
+            None => Page::default(),
+        };
+        let next =
+            next.map(|cursor| self.seal_page_token(&cursor, &query.filter, query.order)).transpose()?;
+        Ok(SecretPage { items, total, next, revision })
+    }
+
+    /// The secret of a name, when `version` is its current one.
+    async fn find(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+        version: Option<u32>,
+    ) -> Result<Arc<Secret>, Error> {
+        let Some(secret) = self.catalog.namespace(namespace).and_then(|there| there.secret(name)) else {
+            self.refuse_damage(namespace, name).await?;
+            return Err(Error::SecretNotFound(namespace.clone(), name.clone()));
+        };
+        match version {
+            Some(version) if version > secret.version => {
+                Err(Error::VersionNotFound(namespace.clone(), name.clone(), version))
+            }
+            Some(version) if version < secret.version => {
+                Err(Error::not_served("version", "must be the current version: this release reads no other"))
+            }
+            Some(_) | None => Ok(secret),
+        }
+    }
+
+    /// Fails where the name stands for a secret that is there but can not be opened, so that it is not mistaken for
+    /// one that is not there.
+    pub(super) async fn refuse_damage(&self, namespace: &Namespace, name: &SecretName) -> Result<(), Error> {
+        let Some(there) = self.catalog.namespace(namespace) else {
+            return if self.catalog.is_damaged(namespace) { Err(Error::Integrity) } else { Ok(()) };
+        };
+        if !there.has_damage() {
+            return Ok(());
+        }
+        let mac = there.keys().name_mac(name);
+        let Some(entry) = self.store.get(&Key::name(there.keys().id(), &mac)).await? else { return Ok(()) };
+        let id = there.keys().open_record(Purpose::Name, &mac, &entry.value)?;
+        let id = SecretId::from_bytes(id.as_slice().try_into().map_err(|_| Error::Integrity)?);
+        if there.is_damaged(id) { Err(Error::Integrity) } else { Ok(()) }
+    }
+}

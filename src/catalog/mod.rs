@@ -1,0 +1,148 @@
+//! What is in the store, decrypted and in memory, without any value: names, metadata, current versions, API keys.
+//!
+//! It is built from a scan and kept current by the store's watch, so it only ever shows what is durable. Reads find
+//! their secret here, lists are answered from here, and a writer waits until its change has arrived here, so that
+//! whoever is told of a change can also see it.
+
+mod index;
+mod ranked;
+mod record;
+mod state;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use self::index::Page;
+pub use self::record::{decode_secret, encode_secret, seal_secret};
+use self::state::State;
+pub use self::state::{Counts, NamespaceCatalog};
+use crate::auth::{ApiKey, ApiKeyId};
+use crate::crypto::Keyring;
+use crate::domain::{Namespace, Revision};
+use crate::store::{Key, Store, Unavailable, Watch};
+
+/// The catalog of a store.
+pub struct Catalog {
+    keyring: Arc<Keyring>,
+    state: RwLock<Arc<State>>,
+    reached: watch::Sender<Revision>,
+}
+
+/// How long a caller waits for the catalog to reach a revision, at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many records are read from the store at a time while loading.
+const SCAN: usize = 1000;
+
+impl Catalog {
+    /// Reads the whole store, and follows it from then on until this catalog is dropped.
+    pub async fn load(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Result<Arc<Self>, Unavailable> {
+        let (state, reached, watch) = scan(&*store, &keyring).await?;
+        let (state, reached) = (RwLock::new(Arc::new(state)), watch::Sender::new(reached));
+        let catalog = Arc::new(Self { keyring, state, reached });
+        tokio::spawn(follow(Arc::downgrade(&catalog), store, watch));
+        Ok(catalog)
+    }
+
+    /// The revision that it shows.
+    pub fn revision(&self) -> Revision {
+        *self.reached.borrow()
+    }
+
+    /// Waits until it shows that revision or a later one, within a bound.
+    pub async fn at_least(&self, revision: Revision) -> Result<(), Unavailable> {
+        let mut reached = self.reached.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= revision)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Unavailable(format!("it has not reached revision {revision}").into())),
+        }
+    }
+
+    /// A namespace; `None` where nothing was ever put there.
+    pub fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
+        self.state().namespace(namespace)
+    }
+
+    /// Whether the namespace is in the store but could not be opened.
+    pub fn is_damaged(&self, namespace: &Namespace) -> bool {
+        self.state().is_damaged(&self.keyring.namespace_mac(namespace))
+    }
+
+    /// The API key of this id, in force or not.
+    pub fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
+        self.state().api_key(id)
+    }
+
+    /// All API keys, oldest first.
+    pub fn api_keys(&self) -> Vec<Arc<ApiKey>> {
+        self.state().api_keys()
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        self.state().counts()
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Takes in every change, in order, until the catalog is dropped.
+async fn follow(catalog: std::sync::Weak<Catalog>, store: Arc<dyn Store>, mut watch: Watch) {
+    loop {
+        let next = watch.next().await;
+        let Some(catalog) = catalog.upgrade() else { return };
+        let reached = match next {
+            Ok(change) => {
+                catalog.state().apply(&catalog.keyring, &change);
+                change.revision
+            }
+            // Too far behind: begin anew, and serve the old state until the new one is whole.
+            Err(_) => match scan(&*store, &catalog.keyring).await {
+                Ok((state, reached, from_there)) => {
+                    *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+                    watch = from_there;
+                    reached
+                }
+                Err(error) => {
+                    tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            },
+        };
+        catalog.reached.send_replace(reached);
+    }
+}
+
+/// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
+/// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served.
+async fn scan(store: &dyn Store, keyring: &Keyring) -> Result<(State, Revision, Watch), Unavailable> {
+    'anew: loop {
+        let mut reached = store.durable();
+        let mut watch = store.watch(reached);
+        let state = State::default();
+        for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets()] {
+            let mut after = None;
+            loop {
+                let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+                for (key, entry) in &found {
+                    state.put(keyring, key, &entry.value, entry.revision);
+                }
+                let Some((last, _)) = found.last() else { break };
+                after = Some(last.clone());
+                tokio::task::yield_now().await;
+            }
+        }
+        let newest = store.revision().await?;
+        while reached < newest {
+            let Ok(change) = watch.next().await else { continue 'anew };
+            state.apply(keyring, &change);
+            reached = change.revision;
+        }
+        return Ok((state, reached, watch));
+    }
+}

@@ -1,0 +1,185 @@
+//! The primitives, and the only user of ring: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, the system's random numbers.
+
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{aead, hkdf, hmac};
+use zeroize::Zeroizing;
+
+/// What can go wrong with a seal. Deliberately says no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The ciphertext was altered, belongs to another place, or was sealed with another key.
+    #[error("the ciphertext was altered, moved, or sealed with another key")]
+    Integrity,
+    /// The operating system gave no random numbers, or a length is beyond what the algorithm takes.
+    #[error("the cryptography of this machine failed")]
+    Failed,
+}
+
+/// What was sealed, in the clear. Wiped when dropped.
+pub type Opened = Zeroizing<Vec<u8>>;
+
+/// An HMAC-SHA256 tag.
+pub type Mac = [u8; 32];
+
+/// 256 random bits that keys are made of. Wiped when dropped.
+pub struct KeyBytes(Zeroizing<[u8; 32]>);
+
+impl KeyBytes {
+    /// New random bits.
+    pub fn generate() -> Result<Self, Error> {
+        Ok(Self(Zeroizing::new(random()?)))
+    }
+
+    /// These bytes, when there are 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        if bytes.len() != key.len() {
+            return None;
+        }
+        key.copy_from_slice(bytes);
+        Some(Self(key))
+    }
+
+    /// The bytes, to be sealed.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A key for one purpose, by HKDF-SHA256 (RFC 5869) without salt: the input is already uniform.
+    pub fn derive(&self, purpose: &'static str) -> Result<Self, Error> {
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&*self.0);
+        let mut key = Zeroizing::new([0; 32]);
+        secret
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|expanded| expanded.fill(&mut *key))
+            .map_err(|_| Error::Failed)?;
+        Ok(Self(key))
+    }
+}
+
+/// That many random bytes from the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Failed)?;
+    Ok(bytes)
+}
+
+/// An AES-256-GCM key (NIST SP 800-38D) with random 96-bit nonces, of which the ciphertext's first 12 bytes are one.
+pub(super) struct AeadKey(Box<aead::LessSafeKey>);
+
+impl AeadKey {
+    /// The nonce before a ciphertext and the tag behind it, in bytes.
+    pub(super) const OVERHEAD: usize = aead::NONCE_LEN + 16;
+
+    pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
+        let key = aead::UnboundKey::new(&aead::AES_256_GCM, key.expose()).map_err(|_| Error::Failed)?;
+        Ok(Self(Box::new(aead::LessSafeKey::new(key))))
+    }
+
+    /// Appends nonce, ciphertext and tag to `out`.
+    pub(super) fn seal_onto(&self, out: &mut Vec<u8>, aad: &[u8], plaintext: &[u8]) -> Result<(), Error> {
+        let nonce: [u8; aead::NONCE_LEN] = random()?;
+        let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + 16));
+        sealed.extend_from_slice(plaintext);
+        self.0
+            .seal_in_place_append_tag(
+                aead::Nonce::assume_unique_for_key(nonce),
+                aead::Aad::from(aad),
+                &mut *sealed,
+            )
+            .map_err(|_| Error::Failed)?;
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        Ok(())
+    }
+
+    /// What was sealed, from nonce, ciphertext and tag.
+    pub(super) fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
+        let (nonce, sealed) = sealed.split_first_chunk::<{ aead::NONCE_LEN }>().ok_or(Error::Integrity)?;
+        let mut opened = Zeroizing::new(sealed.to_vec());
+        let length = self
+            .0
+            .open_in_place(aead::Nonce::assume_unique_for_key(*nonce), aead::Aad::from(aad), &mut opened)
+            .map_err(|_| Error::Integrity)?
+            .len();
+        opened.truncate(length);
+        Ok(opened)
+    }
+}
+
+/// An HMAC-SHA256 key (RFC 2104).
+pub struct MacKey(Box<hmac::Key>);
+
+impl MacKey {
+    /// A key of these bytes.
+    pub fn new(key: &KeyBytes) -> Self {
+        Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.expose())))
+    }
+
+    /// The tag over some parts, each with its length before it, so that no two lists of parts look the same.
+    pub fn tag(&self, parts: &[&[u8]]) -> Mac {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut tag = [0; 32];
+        for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        tag
+    }
+
+    /// Whether a tag is that of these parts, in a time that tells nothing of it.
+    pub fn verify(&self, parts: &[&[u8]], tag: &Mac) -> bool {
+        // Compared through another HMAC over both, which ring compares in constant time.
+        let computed = self.tag(parts);
+        hmac::verify(&self.0, &computed, hmac::sign(&self.0, tag).as_ref()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> KeyBytes {
+        KeyBytes::from_slice(&[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn opens_only_what_was_sealed_with_this_key_for_this_place() {
+        let mut sealed = Vec::new();
+        let aead = AeadKey::new(&key(1)).unwrap();
+        aead.seal_onto(&mut sealed, b"place", b"value").unwrap();
+        assert_eq!(sealed.len(), b"value".len() + AeadKey::OVERHEAD);
+        assert_eq!(aead.open(b"place", &sealed).unwrap().as_slice(), b"value");
+        assert_eq!(aead.open(b"elsewhere", &sealed).unwrap_err(), Error::Integrity);
+        assert_eq!(AeadKey::new(&key(2)).unwrap().open(b"place", &sealed).unwrap_err(), Error::Integrity);
+        for bit in 0..sealed.len() * 8 {
+            let mut altered = sealed.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(aead.open(b"place", &altered).unwrap_err(), Error::Integrity);
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(aead.open(b"place", &sealed[..length]).unwrap_err(), Error::Integrity);
+        }
+    }
+
+    #[test]
+    fn a_tag_tells_lists_of_parts_apart() {
+        let mac = MacKey::new(&key(1));
+        assert_ne!(mac.tag(&[b"ab", b"c"]), mac.tag(&[b"a", b"bc"]));
+        assert!(mac.verify(&[b"a", b"b"], &mac.tag(&[b"a", b"b"])));
+        assert!(!mac.verify(&[b"a", b"b"], &mac.tag(&[b"a", b"c"])));
+        assert_ne!(mac.tag(&[b"a"]), MacKey::new(&key(2)).tag(&[b"a"]));
+    }
+
+    #[test]
+    fn derived_keys_differ_by_purpose_and_from_their_source() {
+        let source = key(7);
+        let (a, b) = (source.derive("a").unwrap(), source.derive("b").unwrap());
+        assert_ne!(a.expose(), b.expose());
+        assert_ne!(a.expose(), source.expose());
+        assert_eq!(a.expose(), key(7).derive("a").unwrap().expose());
+    }
+}

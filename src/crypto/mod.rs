@@ -1,0 +1,15 @@
+//! How everything is sealed, and with which keys.
+//!
+//! The master key seals the keyring; the keyring's keys seal API keys, receipts and namespaces; a namespace's keys seal
+//! its secrets and wrap the data keys of their versions; a version's own data key seals its value. Every seal is bound
+//! to its [`Place`], so that no ciphertext opens anywhere else.
+
+mod aead;
+mod envelope;
+mod keyring;
+mod master_key;
+
+pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, random};
+pub use self::envelope::{Place, Purpose, SealingKey};
+pub use self::keyring::{Keyring, NamespaceKeys};
+pub use self::master_key::{MasterKey, MasterKeyError, write_private};

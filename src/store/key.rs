@@ -1,0 +1,124 @@
+//! The keys of the store, by kind. They hold kinds, random ids and HMACs: nothing that a person wrote.
+//!
+//! | first byte | then | value, always sealed |
+//! | --- | --- | --- |
+//! | `k` | | the keyring, sealed by the master key |
+//! | `a` | API key id (10 bytes) | an API key, without the key |
+//! | `n` | HMAC of the namespace's name (32) | a namespace and its keys |
+//! | `i` | namespace id (16), HMAC of the secret's name (32) | the secret's id: makes names unique |
+//! | `s` | namespace id (16), secret id (16) | a secret without its value |
+//! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
+//! | `r` | HMAC of principal and request id (32) | the first outcome of an idempotent request |
+//!
+//! The first byte 0 belongs to the engines.
+
+use crate::domain::SecretId;
+
+/// A key as the store sees it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    /// The key of these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// The bytes of the key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The keyring.
+    pub fn keyring() -> Self {
+        Self(vec![b'k'])
+    }
+
+    /// An API key.
+    pub fn api_key(id: &[u8; 10]) -> Self {
+        Self::of(b'a', &[id])
+    }
+
+    /// A namespace, by the HMAC of its name.
+    pub fn namespace(name: &[u8; 32]) -> Self {
+        Self::of(b'n', &[name])
+    }
+
+    /// A secret's name, by its HMAC.
+    pub fn name(namespace: NamespaceId, name: &[u8; 32]) -> Self {
+        Self::of(b'i', &[&namespace.0, name])
+    }
+
+    /// A secret.
+    pub fn secret(namespace: NamespaceId, id: SecretId) -> Self {
+        Self::of(b's', &[&namespace.0, id.as_bytes()])
+    }
+
+    /// A version of a secret.
+    pub fn version(namespace: NamespaceId, id: SecretId, version: u32) -> Self {
+        Self::of(b'v', &[&namespace.0, id.as_bytes(), &version.to_be_bytes()])
+    }
+
+    /// The receipt of an idempotent request.
+    pub fn receipt(mac: &[u8; 32]) -> Self {
+        Self::of(b'r', &[mac])
+    }
+
+    /// What the keys of all namespaces begin with.
+    pub fn namespaces() -> Self {
+        Self(vec![b'n'])
+    }
+
+    /// What the keys of all secrets begin with.
+    pub fn secrets() -> Self {
+        Self(vec![b's'])
+    }
+
+    /// What the keys of all API keys begin with.
+    pub fn api_keys() -> Self {
+        Self(vec![b'a'])
+    }
+
+    /// What the keys of all receipts begin with.
+    pub fn receipts() -> Self {
+        Self(vec![b'r'])
+    }
+
+    /// What the key is of, as far as the catalog follows it.
+    pub fn kind(&self) -> Kind {
+        match self.0.split_first() {
+            Some((b'a', id)) => id.try_into().map_or(Kind::Other, Kind::ApiKey),
+            Some((b'n', name)) => name.try_into().map_or(Kind::Other, Kind::Namespace),
+            Some((b's', rest)) => match rest.split_first_chunk::<16>() {
+                Some((namespace, id)) => id.try_into().map_or(Kind::Other, |id| {
+                    Kind::Secret(NamespaceId(*namespace), SecretId::from_bytes(id))
+                }),
+                None => Kind::Other,
+            },
+            _ => Kind::Other,
+        }
+    }
+
+    fn of(kind: u8, parts: &[&[u8]]) -> Self {
+        let mut key = vec![kind];
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        Self(key)
+    }
+}
+
+/// What a key is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An API key.
+    ApiKey([u8; 10]),
+    /// A namespace, by the HMAC of its name.
+    Namespace([u8; 32]),
+    /// A secret.
+    Secret(NamespaceId, SecretId),
+    /// A kind that the catalog does not follow.
+    Other,
+}
+
+/// A namespace's identity: 16 random bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NamespaceId(pub [u8; 16]);

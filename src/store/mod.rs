@@ -1,0 +1,110 @@
+//! Where the bytes are kept: an ordered map from keys to values with atomic, conditional, durable commits.
+//!
+//! The store sees bytes only, sealed by the floors above. A commit is acknowledged, and its change handed to watchers,
+//! once it is durable. `get` and `scan` may show a change a moment before that, so nothing that they return is shown
+//! to a caller until the catalog, which follows the watch, has reached its revision.
+
+mod change;
+mod committer;
+#[cfg(test)]
+mod conformance;
+mod embedded;
+pub mod key;
+mod memory;
+mod sled;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::change::{Change, Compacted, Watch};
+pub use self::embedded::{open_memory, open_sled};
+pub use self::key::Key;
+use crate::domain::Revision;
+
+/// The largest value that a store takes, in bytes. Larger ones would leave sled's log for files of their own.
+pub const MAX_RECORD: usize = 128 * 1024;
+
+/// A stored value and the revision of the commit that put it there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The bytes.
+    pub value: Vec<u8>,
+    /// The commit that put them there.
+    pub revision: Revision,
+}
+
+/// Changes that are made together or not at all, and what must hold for that.
+#[derive(Clone, Default, Debug)]
+pub struct Transaction {
+    /// What must hold, key by key.
+    pub require: Vec<(Key, Expect)>,
+    /// What to store. No key may be both put and deleted.
+    pub put: Vec<(Key, Vec<u8>)>,
+    /// What to remove. Removing what is not there is no error.
+    pub delete: Vec<Key>,
+}
+
+/// What must hold of a key for a transaction to be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// Nothing is stored there.
+    Absent,
+    /// What is stored there was put by this revision.
+    At(Revision),
+}
+
+/// Why a commit was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// Something required did not hold, at this revision, which is durable. Nothing was changed.
+    #[error("a precondition did not hold")]
+    Conflict(Revision),
+    /// A value is larger than [`MAX_RECORD`]. Nothing was changed.
+    #[error("a record is larger than the store takes")]
+    TooLarge,
+    /// The store can not serve; whether the change was made is not known until it can again.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// The store can not serve. Says why, without any key or value.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the store can not serve: {0}")]
+pub struct Unavailable(pub Arc<str>);
+
+/// An ordered map from keys to values. See the module for what is promised.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What is stored at a key.
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable>;
+
+    /// The first `limit` entries whose keys begin with `prefix`, in key order, behind `after` where that is given.
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, Unavailable>;
+
+    /// Makes a transaction, and returns once it is durable.
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+
+    /// A revision no older than anything that a `get` or `scan` has returned so far.
+    async fn revision(&self) -> Result<Revision, Unavailable>;
+
+    /// The changes after a durable revision, in order, without gap or repeat.
+    fn watch(&self, after: Revision) -> Watch;
+
+    /// The newest durable revision.
+    fn durable(&self) -> Revision;
+
+    /// Whether the store can serve reads and writes.
+    async fn ping(&self) -> Result<(), Unavailable>;
+
+    /// What engine this is, for people: `sled`, `memory`.
+    fn engine(&self) -> &'static str;
+
+    /// Ends the store: what was accepted is made durable, what comes later is refused.
+    async fn close(&self);
+}

@@ -1,0 +1,193 @@
+//! Callers of a server: a connection, a credential, and the few calls that most tests make on the way to their point.
+
+use std::time::Duration;
+
+use strongroom::api::v1::access_service_client::AccessServiceClient;
+use strongroom::api::v1::operator_service_client::OperatorServiceClient;
+use strongroom::api::v1::secret_service_client::SecretServiceClient;
+use strongroom::api::v1::{
+    ApiKey, CreateApiKeyRequest, CreateSecretRequest, ListSecretsRequest, ListSecretsResponse, Secret,
+    UpdateSecretRequest,
+};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use crate::harness::{PATIENCE, Server, shared};
+use crate::requests::{self, Value};
+
+/// A test's own namespace on a server, with an ordinary API key whose home it is.
+pub struct Room {
+    /// Calls with the ordinary key, so an empty `namespace` means this one.
+    pub caller: Caller,
+    /// Calls with the server's root key.
+    pub root: Caller,
+    pub namespace: String,
+    pub key: ApiKey,
+}
+
+impl Room {
+    pub async fn open() -> Self {
+        Self::on(shared()).await
+    }
+
+    pub async fn on(server: &Server) -> Self {
+        let root = Caller::root(server).await;
+        let namespace = format!("t-{}", Uuid::new_v4());
+        let (key, caller) = root.make_key("a test", &namespace).await;
+        Self { caller, root, namespace, key }
+    }
+}
+
+/// Most tests speak as the ordinary key.
+impl std::ops::Deref for Room {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+#[derive(Clone)]
+pub struct Caller {
+    channel: Channel,
+    credential: Credential,
+}
+
+pub type Secrets = SecretServiceClient<InterceptedService<Channel, Credential>>;
+pub type Access = AccessServiceClient<InterceptedService<Channel, Credential>>;
+pub type Operator = OperatorServiceClient<InterceptedService<Channel, Credential>>;
+
+/// The headers that a caller sends with each request.
+#[derive(Clone, Default)]
+pub struct Credential(Vec<(&'static str, AsciiMetadataValue)>);
+
+impl Credential {
+    pub fn header(name: &'static str, value: &str) -> Self {
+        Self(vec![(name, value.parse().expect("a header value"))])
+    }
+
+    pub fn bearer(key: &str) -> Self {
+        Self::header("authorization", &format!("Bearer {key}"))
+    }
+}
+
+impl Interceptor for Credential {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        for (name, value) in &self.0 {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Caller {
+    pub async fn new(server: &Server, credential: Credential) -> Self {
+        let channel = endpoint(&server.url).connect().await.expect("the server accepts connections");
+        Self { channel, credential }
+    }
+
+    pub fn over(channel: Channel, credential: Credential) -> Self {
+        Self { channel, credential }
+    }
+
+    pub async fn root(server: &Server) -> Self {
+        Self::new(server, Credential::bearer(&server.root_key)).await
+    }
+
+    /// The same connection, another credential.
+    pub fn with(&self, credential: Credential) -> Self {
+        Self { channel: self.channel.clone(), credential }
+    }
+
+    pub fn secrets(&self) -> Secrets {
+        SecretServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+    }
+
+    pub fn access(&self) -> Access {
+        AccessServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+    }
+
+    pub fn operator(&self) -> Operator {
+        OperatorServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+    }
+
+    /// Makes an API key, and a caller that uses it over the same connection.
+    pub async fn make_key(&self, name: &str, home_namespace: &str) -> (ApiKey, Self) {
+        let request = CreateApiKeyRequest {
+            name: name.into(),
+            home_namespace: home_namespace.into(),
+            ..Default::default()
+        };
+        let made = self.access().create_api_key(request).await.expect("the API key is made").into_inner();
+        (made.api_key.expect("a reply has the key"), self.with(Credential::bearer(&made.credential)))
+    }
+
+    pub async fn create(&self, name: &str, value: &str) -> Secret {
+        self.create_with(requests::create(name, value)).await
+    }
+
+    pub async fn create_with(&self, request: CreateSecretRequest) -> Secret {
+        let name = request.name.clone();
+        let reply = self.secrets().create_secret(request).await;
+        secret(reply.unwrap_or_else(|refusal| panic!("{name:?} is created: {refusal:?}")).into_inner().secret)
+    }
+
+    pub async fn get(&self, name: &str) -> Secret {
+        let reply = self.secrets().get_secret(requests::get(name)).await;
+        secret(reply.unwrap_or_else(|refusal| panic!("{name:?} is there: {refusal:?}")).into_inner().secret)
+    }
+
+    pub async fn value(&self, name: &str) -> Value {
+        Value::of(&self.get(name).await)
+    }
+
+    pub async fn update(&self, request: UpdateSecretRequest) -> Secret {
+        let name = request.name.clone();
+        let reply = self.secrets().update_secret(request).await;
+        secret(reply.unwrap_or_else(|refusal| panic!("{name:?} is updated: {refusal:?}")).into_inner().secret)
+    }
+
+    pub async fn rotate(&self, name: &str, value: &str) -> Secret {
+        let reply = self.secrets().rotate_secret(requests::rotate(name, value)).await;
+        secret(reply.unwrap_or_else(|refusal| panic!("{name:?} is rotated: {refusal:?}")).into_inner().secret)
+    }
+
+    pub async fn delete(&self, name: &str) {
+        let reply = self.secrets().delete_secret(requests::delete(name)).await;
+        reply.unwrap_or_else(|refusal| panic!("{name:?} is deleted: {refusal:?}"));
+    }
+
+    pub async fn list(&self, request: ListSecretsRequest) -> ListSecretsResponse {
+        let reply = self.secrets().list_secrets(request).await;
+        reply.unwrap_or_else(|refusal| panic!("the list is given: {refusal:?}")).into_inner()
+    }
+
+    /// The names that a request lists on its first page.
+    pub async fn names_of(&self, request: ListSecretsRequest) -> Vec<String> {
+        names(&self.list(request).await)
+    }
+
+    pub async fn names(&self) -> Vec<String> {
+        self.names_of(ListSecretsRequest { limit: Some(1000), ..Default::default() }).await
+    }
+}
+
+pub fn endpoint(url: &str) -> Endpoint {
+    Endpoint::from_shared(url.to_owned())
+        .expect("a url")
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(PATIENCE) // so that a server that hangs fails the test instead of hanging it
+}
+
+/// The secret of a reply, which is always there.
+pub fn secret(reply: Option<Secret>) -> Secret {
+    reply.expect("a reply has the secret")
+}
+
+pub fn names(page: &ListSecretsResponse) -> Vec<String> {
+    page.items.iter().map(|item| item.name.clone()).collect()
+}

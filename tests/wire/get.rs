@@ -1,0 +1,174 @@
+//! GetSecret: exact values, views, versions, and reads of one's own writes.
+
+use strongroom::api::v1::{CreateSecretRequest, GetSecretRequest, Secret, View};
+use tonic::Code;
+
+use crate::caller::Room;
+use crate::create::ILLEGAL_NAMES;
+use crate::refusal::{invalid, not_found, not_served, refused};
+use crate::requests::{Value, create, describe, get, pairs};
+
+#[tokio::test]
+async fn get_returns_the_exact_value() {
+    let room = Room::open().await;
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    let values = [
+        ("empty", Value::text("")),
+        ("empty_binary", Value::Binary(Vec::new())),
+        ("utf8", Value::text("пароль 密码 🔑 e\u{301}")),
+        ("newlines", Value::text("\n-----BEGIN KEY-----\r\nabc\n\n-----END KEY-----\n")),
+        ("braces", Value::text("{secrets.x} {{y}} ${z} $ secrets.a {")),
+        ("nul", Value::text("\0before\0after\0")),
+        ("spaces", Value::text("  \t padded \t  ")),
+        ("byte_order_mark", Value::text("\u{feff}value")),
+        ("quotes", Value::text(r#""'\`\n\u0041%s%n"#)),
+        ("json", Value::text(r#"{"redacted":"REDACTION_ENCRYPTED"}"#)),
+        ("looks_redacted", Value::text("ENCRYPTED")),
+        ("all_bytes", Value::Binary(all_bytes)),
+        ("not_utf8", Value::Binary(vec![0xc3, 0x28, 0xff, 0xfe, 0x00])),
+    ];
+    for (name, value) in &values {
+        room.create_with(CreateSecretRequest { value: value.sent(), ..create(name, "") }).await;
+    }
+    // After all are there, so that a value that ended up at another name is seen.
+    for (name, value) in values {
+        assert_eq!(room.value(name).await, value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn get_returns_what_create_echoed_and_the_value() {
+    let room = Room::open().await;
+    let created = room
+        .create_with(CreateSecretRequest {
+            description: "what for".into(),
+            metadata: pairs(&[("owner", "payments")]),
+            ..create("A", "the value")
+        })
+        .await;
+    let read = room.get("A").await;
+    assert_eq!(Value::of(&read), Value::text("the value"));
+    assert_eq!(Secret { value: created.value.clone(), ..read }, created);
+}
+
+#[tokio::test]
+async fn get_by_the_explicit_home_namespace_is_the_same() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    let request = GetSecretRequest { namespace: room.namespace.clone(), ..get("A") };
+    let read = room.secrets().get_secret(request).await.unwrap().into_inner().secret.unwrap();
+    assert_eq!(read, room.get("A").await);
+}
+
+#[tokio::test]
+async fn get_of_a_missing_secret_is_not_found() {
+    let room = Room::open().await;
+    room.create("present", "v").await;
+    not_found(room.secrets().get_secret(get("absent")).await, "absent");
+    not_found(room.secrets().get_secret(get("Present")).await, "Present");
+}
+
+#[tokio::test]
+async fn get_refuses_every_illegal_name() {
+    let room = Room::open().await;
+    let too_long = "n".repeat(129);
+    for name in ILLEGAL_NAMES.into_iter().chain([too_long.as_str()]) {
+        invalid(room.secrets().get_secret(get(name)).await, &["name"]);
+    }
+}
+
+#[tokio::test]
+async fn the_full_view_is_the_default() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    for view in [View::Unspecified, View::Full] {
+        let request = GetSecretRequest { view: view.into(), ..get("A") };
+        let read = room.secrets().get_secret(request).await.unwrap().into_inner().secret.unwrap();
+        assert_eq!(Value::of(&read), Value::text("v"));
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_view_redacts_the_value_and_nothing_else() {
+    let room = Room::open().await;
+    room.create_with(CreateSecretRequest { metadata: pairs(&[("k", "v")]), ..create("A", "v") }).await;
+    let full = room.get("A").await;
+    let request = GetSecretRequest { view: View::Metadata.into(), ..get("A") };
+    let redacted = room.secrets().get_secret(request).await.unwrap().into_inner().secret.unwrap();
+    assert_eq!(Value::of(&redacted), Value::Redacted);
+    assert_eq!(Secret { value: full.value.clone(), ..redacted }, full);
+}
+
+#[tokio::test]
+async fn get_refuses_an_unknown_view() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    // To answer it as the full view would show a value to a caller that may have asked for less.
+    invalid(room.secrets().get_secret(GetSecretRequest { view: 99, ..get("A") }).await, &["view"]);
+}
+
+#[tokio::test]
+async fn get_serves_the_current_version_by_number_and_only_that() {
+    let room = Room::open().await;
+    room.create("A", "one").await;
+    let version = |version| GetSecretRequest { version: Some(version), ..get("A") };
+    let first = room.secrets().get_secret(version(1)).await.unwrap().into_inner().secret.unwrap();
+    assert_eq!(Value::of(&first), Value::text("one"));
+
+    room.rotate("A", "two").await;
+    let current = room.secrets().get_secret(version(2)).await.unwrap().into_inner().secret.unwrap();
+    assert_eq!((Value::of(&current), current.version), (Value::text("two"), 2));
+
+    not_served(room.secrets().get_secret(version(1)).await, &["version"]);
+    for missing in [3, u32::MAX] {
+        refused(room.secrets().get_secret(version(missing)).await, Code::NotFound, "VERSION_NOT_FOUND");
+    }
+    invalid(room.secrets().get_secret(version(0)).await, &["version"]);
+}
+
+#[tokio::test]
+async fn a_version_of_a_missing_secret_is_a_missing_secret() {
+    let room = Room::open().await;
+    not_found(
+        room.secrets().get_secret(GetSecretRequest { version: Some(1), ..get("absent") }).await,
+        "absent",
+    );
+}
+
+#[tokio::test]
+async fn get_names_all_wrong_fields_at_once() {
+    let room = Room::open().await;
+    let request = GetSecretRequest {
+        namespace: "no//namespace".into(),
+        name: "1".into(),
+        version: Some(0),
+        view: -1,
+        ..Default::default()
+    };
+    invalid(room.root.secrets().get_secret(request).await, &["name", "namespace", "version", "view"]);
+}
+
+#[tokio::test]
+async fn a_reply_of_a_change_names_a_revision_that_reads_can_ask_for() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    for n in 0..20 {
+        let changed = room.secrets().update_secret(describe("A", &n.to_string())).await.unwrap().into_inner();
+        let request = GetSecretRequest { min_revision: changed.revision, ..get("A") };
+        let read = room.secrets().get_secret(request).await.unwrap().into_inner();
+        assert!(read.revision >= changed.revision);
+        let secret = read.secret.unwrap();
+        assert_eq!((secret.description, secret.revision), (n.to_string(), changed.revision));
+    }
+}
+
+#[tokio::test]
+async fn a_revision_that_never_was_is_refused_and_does_not_hang() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    let request = GetSecretRequest { min_revision: u64::MAX, ..get("A") };
+    let reply = room.secrets().get_secret(request).await;
+    // Which refusal is not promised, but an answer from an older state would break the promise made.
+    let status = reply.expect_err("there is no such revision");
+    crate::refusal::reason_of(&status);
+}

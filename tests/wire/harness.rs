@@ -1,0 +1,325 @@
+//! A server under test: the real binary, started on a free port of the loopback address and ended with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a test waits for the server to start, to end, or to write a line, before it fails and says so.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+const READY: &str = "strongroom is ready on ";
+
+/// A server that runs. It is killed when dropped.
+pub struct Server {
+    child: Child,
+    stdout: Capture,
+    stderr: Capture,
+    /// Where it listens, for example `http://127.0.0.1:41234`.
+    pub url: String,
+    /// The root key of its data folder.
+    pub root_key: String,
+    /// Its data folder.
+    pub data_dir: PathBuf,
+    /// Keeps a folder of its own until the server has ended.
+    _folder: Option<TempDir>,
+}
+
+/// What a server that has ended wrote.
+pub struct Output {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// Everything that a person at the terminal would have seen.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// A server to be started.
+pub struct Launch {
+    data_dir: PathBuf,
+    listen: &'static str,
+    arguments: Vec<String>,
+    folder: Option<TempDir>,
+}
+
+/// The server that the tests share. Each test keeps to a namespace of its own there.
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<(Server, Child)> = OnceLock::new();
+    let (server, _guard) = SHARED.get_or_init(|| {
+        let server = Launch::in_memory().start();
+        // A static is never dropped, so a second process ends the server when this one is gone: it reads from a pipe
+        // that only this process holds open, and finds its end however this process dies.
+        let guard = Command::new("sh")
+            .args(["-c", "read -r line; kill -9 \"$1\"", "sh", &server.child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh starts");
+        (server, guard)
+    });
+    server
+}
+
+impl Launch {
+    /// A server that keeps its secrets in memory, in a folder of its own that holds just the keys.
+    ///
+    /// `STRONGROOM_WIRE_STORE=sled` runs the whole suite over the durable store instead.
+    pub fn in_memory() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = folder.path().join("data");
+        let store = std::env::var("STRONGROOM_WIRE_STORE").unwrap_or_else(|_| "memory".into());
+        Self {
+            data_dir,
+            listen: "127.0.0.1:0",
+            arguments: vec!["--store".into(), store],
+            folder: Some(folder),
+        }
+    }
+
+    /// A server over the default, durable store in this folder.
+    pub fn durable(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), listen: "127.0.0.1:0", arguments: Vec::new(), folder: None }
+    }
+
+    pub fn listen(mut self, address: &'static str) -> Self {
+        self.listen = address;
+        self
+    }
+
+    pub fn argument(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(self) -> Server {
+        let (child, stdout, stderr) = self.spawn(OnPanic::EndTheTests);
+        let mut server = Server {
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+            root_key: String::new(),
+            data_dir: self.data_dir,
+            _folder: self.folder,
+        };
+        let Some(url) = server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned()))
+        else {
+            let output = server.end();
+            panic!(
+                "the server did not become ready; it exited with {:?} and wrote:\n{}",
+                output.code,
+                output.all()
+            );
+        };
+        server.url = url;
+        let root_key = server.data_dir.join("root.key");
+        server.root_key = std::fs::read_to_string(&root_key).expect("root.key is readable").trim().to_owned();
+        server
+    }
+
+    /// Starts it, expecting that it refuses to serve; gives what it said.
+    pub fn refused(self) -> Output {
+        let (child, stdout, stderr) = self.spawn(OnPanic::Record);
+        let mut server = Server {
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+            root_key: String::new(),
+            data_dir: self.data_dir,
+            _folder: self.folder,
+        };
+        let ready = server.stdout.wait_for(|line| line.starts_with(READY).then_some(()));
+        assert!(ready.is_none(), "the server started, but had to refuse");
+        let output = server.end();
+        assert!(
+            output.code.is_some_and(|code| code != 0),
+            "a refusal exits by itself with a code that is not 0"
+        );
+        assert!(!output.stderr.contains("panicked"), "the server panicked:\n{}", output.stderr);
+        output
+    }
+
+    fn spawn(&self, on_panic: OnPanic) -> (Child, Capture, Capture) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        for (variable, _) in std::env::vars_os() {
+            // The developer's own settings have no business here.
+            if variable.to_string_lossy().starts_with("STRONGROOM_") {
+                command.env_remove(variable);
+            }
+        }
+        let mut child = command
+            .arg("serve")
+            .args(["--listen", self.listen])
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = Capture::of(child.stdout.take().expect("piped"), OnPanic::Record);
+        let stderr = Capture::of(child.stderr.take().expect("piped"), on_panic);
+        (child, stdout, stderr)
+    }
+}
+
+impl Server {
+    /// A server in memory that a test has for itself.
+    pub fn alone() -> Self {
+        Launch::in_memory().start()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the url ends in a port")
+    }
+
+    /// Everything it has logged until now.
+    pub fn logged(&self) -> String {
+        self.stderr.text()
+    }
+
+    pub fn printed(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Sends it a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.child.id().to_string()])
+            .status()
+            .expect("sh runs");
+        assert!(sent.success(), "the server had ended before the signal {name}");
+    }
+
+    /// Asserts that the process it was started as still runs.
+    pub fn assert_alive(&mut self) {
+        let ended = self.child.try_wait().expect("the process can be asked");
+        assert!(ended.is_none(), "the server ended with {ended:?}:\n{}", self.logged());
+    }
+
+    /// Ends it with SIGTERM, and asserts that it leaves in good order.
+    pub fn stop(self) -> Output {
+        self.signal("TERM");
+        self.ended_well()
+    }
+
+    /// Waits for the end of a server that was told to end, and asserts that it leaves in good order.
+    pub fn ended_well(mut self) -> Output {
+        let output = self.end();
+        assert_eq!(output.code, Some(0), "the server did not end well:\n{}", output.all());
+        output
+    }
+
+    /// Ends it with SIGKILL, as a power cut would.
+    pub fn kill(mut self) -> Output {
+        self.child.kill().expect("the server runs");
+        self.end()
+    }
+
+    /// Waits until it has ended: a process that has ended has closed its output.
+    fn end(&mut self) -> Output {
+        let ended = self.stdout.wait_for_end() && self.stderr.wait_for_end();
+        if !ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            panic!("the server did not end within {PATIENCE:?}; it wrote:\n{}", self.logged());
+        }
+        let code = self.child.wait().expect("the process ends").code();
+        Output { code, stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum OnPanic {
+    Record,
+    EndTheTests,
+}
+
+/// What a process writes to one of its outputs, line by line, as it comes.
+struct Capture(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    ended: bool,
+}
+
+impl Capture {
+    fn of(stream: impl Read + Send + 'static, on_panic: OnPanic) -> Self {
+        let capture = Self(Arc::default());
+        let shared = Arc::clone(&capture.0);
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stream);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line);
+                if on_panic == OnPanic::EndTheTests && text.contains("panicked at") {
+                    // Whatever the tests ask for, a panic of the server is a defect: no test passes beside one.
+                    eprintln!("the server panicked: {text}");
+                    std::process::exit(101);
+                }
+                lock(&shared.0).text.push_str(&text);
+                shared.1.notify_all();
+                line.clear();
+            }
+            lock(&shared.0).ended = true;
+            shared.1.notify_all();
+        });
+        capture
+    }
+
+    fn text(&self) -> String {
+        lock(&self.0.0).text.clone()
+    }
+
+    /// What `pick` gives for the first line that it gives something for; nothing when no such line comes.
+    fn wait_for<T>(&self, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.wait(|written| {
+            let complete = written.text.rfind('\n').map_or("", |end| &written.text[..end]);
+            let picked = complete.lines().find_map(&pick);
+            if picked.is_none() && written.ended { Some(None) } else { picked.map(Some) }
+        })?
+    }
+
+    fn wait_for_end(&self) -> bool {
+        self.wait(|written| written.ended.then_some(())).is_some()
+    }
+
+    fn wait<T>(&self, mut check: impl FnMut(&Written) -> Option<T>) -> Option<T> {
+        let (written, changed) = &*self.0;
+        let deadline = Instant::now() + PATIENCE;
+        let mut written = lock(written);
+        loop {
+            if let Some(found) = check(&written) {
+                return Some(found);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            written = changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
+}

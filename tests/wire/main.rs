@@ -1,0 +1,26 @@
+//! The service as a caller sees it: the built binary, its wire, its exit codes and its files.
+//!
+//! These tests know the contract (the proto files and the design) and nothing of the code behind it. Most share
+//! one server, each in a namespace of its own; those that end, restart or read the log of a server have their own.
+
+// A test fails by panicking; that is what these are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// The harness speaks on standard error just before it ends the tests over a panic of the server.
+#![allow(clippy::print_stderr)]
+// Everything here is private to one test binary.
+#![allow(missing_docs, unreachable_pub)]
+// A refusal is a tonic `Status`, whatever its size.
+#![allow(clippy::result_large_err)]
+
+mod caller;
+mod harness;
+mod refusal;
+mod requests;
+
+mod create;
+mod delete;
+mod get;
+mod list;
+mod paging;
+mod rename;
+mod update;
