@@ -1,0 +1,132 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tonic::{Request, Response, Status};
+
+use super::rpc::Rpc;
+use super::status::status;
+use crate::app::{CredentialProblem, Error};
+use crate::audit::Target;
+use crate::auth::{Grant, Principal, RightType, ServiceGrant};
+use crate::domain::{Namespace, SecretName, Violation, Violations};
+
+/// A request that has passed the gate: who calls, which RPC, and what is known so far of what it is about.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) rpc: &'static Rpc,
+    pub(super) principal: Principal,
+    pub(super) request_id: Arc<str>,
+    pub(super) target: Arc<Mutex<Target>>,
+}
+
+impl Call {
+    /// The call that the gate attached to a request, and the message.
+    pub(super) fn open<M>(request: Request<M>) -> Result<(Self, M), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        match extensions.remove::<Self>() {
+            Some(call) => Ok((call, message)),
+            // Only a service that is not behind the gate gets here.
+            None => Err(status(&Error::Unauthenticated(CredentialProblem::Missing), "")),
+        }
+    }
+
+    /// The reply, or the error as the wire has it.
+    pub(super) fn close<R>(&self, outcome: Result<R, Error>) -> Result<Response<R>, Status> {
+        outcome.map(Response::new).map_err(|error| status(&error, &self.request_id))
+    }
+
+    /// The namespace that a field names, the caller's home where it is empty.
+    pub(super) fn namespace(
+        &self,
+        field: &'static str,
+        text: &str,
+        fields: &mut Fields,
+    ) -> Option<Namespace> {
+        let namespace = if text.is_empty() {
+            self.principal.home().clone()
+        } else {
+            fields.check(field, Namespace::parse(text))?
+        };
+        self.note(|target| target.namespace = Some(namespace.clone()));
+        Some(namespace)
+    }
+
+    /// Proof that the caller has a right on the namespace that the field `namespace` names. `None`: it names none.
+    pub(super) fn grant<R: RightType>(
+        &self,
+        namespace: &str,
+        fields: &mut Fields,
+    ) -> Result<Option<Grant<R>>, Error> {
+        self.declared::<R>()?;
+        let Some(namespace) = self.namespace("namespace", namespace, fields) else { return Ok(None) };
+        Ok(Some(self.principal.authorize(&namespace)?))
+    }
+
+    /// Proof that the caller has a right on the service as a whole.
+    pub(super) fn service_grant<R: RightType>(&self) -> Result<ServiceGrant<R>, Error> {
+        self.declared::<R>()?;
+        Ok(self.principal.authorize_service()?)
+    }
+
+    /// The name of a secret that the field `name` holds.
+    pub(super) fn name(&self, text: &str, fields: &mut Fields) -> Option<SecretName> {
+        let name = fields.check("name", SecretName::parse(text))?;
+        self.note(|target| target.name = Some(name.clone()));
+        Some(name)
+    }
+
+    /// Notes for the audit record what the request is about.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
+        note(&mut self.target.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// An RPC asks only for rights that the table has for it.
+    fn declared<R: RightType>(&self) -> Result<(), Error> {
+        if self.rpc.rights.contains(&R::RIGHT) {
+            Ok(())
+        } else {
+            Err(Error::Internal("an RPC asks for a right that it does not declare"))
+        }
+    }
+}
+
+/// What is wrong with the fields of a message, all of it.
+#[derive(Default)]
+pub(super) struct Fields {
+    violations: Violations,
+    not_served: Vec<Violation>,
+}
+
+impl Fields {
+    /// The parsed field, or its violation added.
+    pub(super) fn check<T>(
+        &mut self,
+        field: &'static str,
+        parsed: Result<T, crate::domain::Invalid>,
+    ) -> Option<T> {
+        self.violations.check(field, parsed)
+    }
+
+    /// Adds a violation unless `ok`.
+    pub(super) fn require(&mut self, ok: bool, field: &'static str, reason: &'static str) {
+        self.violations.require(ok, field, reason);
+    }
+
+    /// Refuses a field that this release does not serve, where it is set.
+    pub(super) fn not_served(&mut self, set: bool, field: &'static str) {
+        if set {
+            let reason = crate::domain::Invalid::new("must not be set: this release does not serve it");
+            self.not_served.push(Violation { field, reason });
+        }
+    }
+
+    /// What was parsed, when nothing is wrong with any field.
+    pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
+        if !self.violations.is_empty() {
+            return Err(self.violations.into());
+        }
+        if !self.not_served.is_empty() {
+            return Err(Error::NotServed(self.not_served));
+        }
+        parsed.ok_or(Error::Internal("a field is missing, and no violation says so"))
+    }
+}

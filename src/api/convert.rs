@@ -1,0 +1,155 @@
+//! Between the messages of the wire and the words of the domain.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use prost::Message;
+use prost_types::Timestamp as WireTimestamp;
+use zeroize::Zeroizing;
+
+use super::call::Fields;
+use super::v1;
+use super::v1::{generator, secret_value};
+use crate::app::{Idempotency, Source};
+use crate::domain::{BytesEncoding, Generator, Invalid, Metadata, RequestId, Secret, Timestamp, Value};
+
+const NO_VALUE: Invalid = Invalid::new("must have text or binary");
+
+/// A value as the wire has it.
+pub(super) fn value(value: v1::SecretValue) -> Result<Value, Invalid> {
+    match value.kind {
+        Some(secret_value::Kind::Text(text)) => Value::text(text),
+        Some(secret_value::Kind::Binary(bytes)) => Value::binary(bytes),
+        Some(secret_value::Kind::Redacted(_)) | None => Err(NO_VALUE),
+    }
+}
+
+/// Where a new value comes from: exactly one of a value and a generator.
+pub(super) fn source(
+    given: Option<v1::SecretValue>,
+    generate: Option<v1::Generator>,
+    return_value: bool,
+    fields: &mut Fields,
+) -> Option<Source> {
+    const RETURN: &str = "must not be set without generate: a value that you send is not returned";
+    fields.require(generate.is_some() || !return_value, "return_value", RETURN);
+    match (given, generate) {
+        (Some(given), None) => fields.check("value", value(given)).map(Source::Value),
+        (None, Some(generate)) => {
+            let generator = fields.check("generate", generator(generate))?;
+            Some(Source::Generate { generator, reveal: return_value })
+        }
+        (Some(given), Some(_)) => {
+            drop(value(given)); // wiped
+            fields.require(false, "value", "must not be set together with generate: give one of the two");
+            None
+        }
+        (None, None) => {
+            fields.require(false, "value", "is required: give a value, or have one made with generate");
+            None
+        }
+    }
+}
+
+fn generator(generate: v1::Generator) -> Result<Generator, Invalid> {
+    match generate.kind {
+        Some(generator::Kind::Password(password)) => Generator::password(password.length, &password.alphabet),
+        Some(generator::Kind::Bytes(bytes)) => Generator::bytes(bytes.length, encoding(bytes.encoding)?),
+        Some(generator::Kind::Uuid(v1::UuidGenerator {})) => Ok(Generator::Uuid),
+        None => Err(Invalid::new("must have password, bytes or uuid")),
+    }
+}
+
+fn encoding(number: i32) -> Result<BytesEncoding, Invalid> {
+    match v1::BytesEncoding::try_from(number) {
+        Ok(v1::BytesEncoding::Unspecified | v1::BytesEncoding::Base64url) => Ok(BytesEncoding::Base64Url),
+        Ok(v1::BytesEncoding::Hex) => Ok(BytesEncoding::Hex),
+        Ok(v1::BytesEncoding::Raw) => Ok(BytesEncoding::Raw),
+        Err(_) => Err(Invalid::new("must have a known bytes.encoding: base64url, hex or raw")),
+    }
+}
+
+/// The metadata of a request.
+pub(super) fn metadata(pairs: BTreeMap<String, String>, fields: &mut Fields) -> Option<Metadata> {
+    fields.check("metadata", Metadata::parse(pairs))
+}
+
+/// What makes a message idempotent, when it has a request id. To be taken before anything is moved out of the message.
+pub(super) fn idempotency(
+    rpc: &str,
+    request_id: &str,
+    message: &impl Message,
+    fields: &mut Fields,
+) -> Option<Option<Idempotency>> {
+    let id = fields.check("request_id", RequestId::parse(request_id))?;
+    Some(id.map(|id| {
+        // Reserved whole: growing would leave copies of the value behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(rpc.len() + 1 + message.encoded_len()));
+        body.extend_from_slice(rpc.as_bytes());
+        body.push(0);
+        message.encode_raw(&mut *body);
+        Idempotency { id, body }
+    }))
+}
+
+/// The etag that a request names; `None` where it names none.
+pub(super) fn etag(etag: &str) -> Option<Box<str>> {
+    (!etag.is_empty()).then(|| etag.into())
+}
+
+/// A secret for a reply, its value redacted.
+pub(super) fn redacted(secret: &Secret) -> v1::Secret {
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    v1::Secret {
+        namespace: secret.namespace.to_string(),
+        name: secret.name.to_string(),
+        id: secret.id.to_string(),
+        value: Some(v1::SecretValue {
+            kind: Some(secret_value::Kind::Redacted(v1::Redaction::Encrypted.into())),
+        }),
+        description: secret.description.as_str().to_owned(),
+        metadata: secret.metadata.iter().map(owned).collect(),
+        version: secret.version,
+        created_at: Some(timestamp(secret.created_at)),
+        updated_at: Some(timestamp(secret.updated_at)),
+        rotated_at: secret.rotated_at.map(timestamp),
+        expires_at: None,
+        rotation_policy: None,
+        next_rotation_at: None,
+        deleted_at: None,
+        purge_at: None,
+        etag: secret.etag(),
+        revision: secret.revision.0,
+    }
+}
+
+/// A secret for a reply, with its value where there is one to show.
+pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
+    let mut revealed = redacted(secret);
+    if let Some(value) = value {
+        // Moved, not copied.
+        let kind = match value {
+            Value::Text(mut text) => secret_value::Kind::Text(mem::take(&mut *text)),
+            Value::Binary(mut bytes) => secret_value::Kind::Binary(mem::take(&mut *bytes)),
+        };
+        revealed.value = Some(v1::SecretValue { kind: Some(kind) });
+    }
+    revealed
+}
+
+/// A time as the wire has it.
+pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
+    let micros = at.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
+    WireTimestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// The time that the wire has.
+pub(super) fn time(at: &WireTimestamp) -> Result<Timestamp, Invalid> {
+    const REFUSED: Invalid = Invalid::new("must be a time between the years 1 and 9999");
+    // The limits of google.protobuf.Timestamp.
+    if !(-62_135_596_800..=253_402_300_799).contains(&at.seconds) || !(0..1_000_000_000).contains(&at.nanos) {
+        return Err(REFUSED);
+    }
+    Ok(Timestamp::from_micros(at.seconds * 1_000_000 + i64::from(at.nanos / 1000)))
+}

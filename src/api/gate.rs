@@ -1,0 +1,191 @@
+//! What every request passes: authentication, a task of its own, a bound on its time, and its audit record.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Response};
+use tonic::body::Body;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use super::call::Call;
+use super::rpc::{self, Rpc};
+use super::status::{code_name, complete, reason_of, status};
+use crate::app::{App, CredentialProblem, Error};
+use crate::audit::{Auditor, Record, Target};
+use crate::auth::Principal;
+
+/// How long a request may take, from its headers to its answer.
+const TIME: Duration = Duration::from_secs(30);
+/// How the audit names an RPC that there is not: the caller's own text could be anything.
+const UNKNOWN_RPC: &str = "unknown";
+
+/// The layer that every request to `strongroom.v1` passes. Other services, health and reflection, are let through.
+#[derive(Clone)]
+pub struct Gate {
+    app: Arc<App>,
+    auditor: Arc<dyn Auditor>,
+}
+
+impl Gate {
+    /// The gate before an app.
+    pub fn new(app: Arc<App>, auditor: Arc<dyn Auditor>) -> Self {
+        Self { app, auditor }
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { gate: self.clone(), inner }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub struct Gated<S> {
+    gate: Gate,
+    inner: S,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        // The clone takes the place of the service that was polled ready.
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        if !request.uri().path().starts_with("/strongroom.v1.") {
+            let mut inner = inner;
+            return Box::pin(async move { inner.call(request).await });
+        }
+        let task = tokio::spawn(self.gate.clone().answer(request, inner));
+        Box::pin(async move {
+            // A request that panicked has been answered by the task itself; this is the last resort.
+            Ok(task.await.unwrap_or_else(|_| complete(&Status::unknown(""), "").into_http()))
+        })
+    }
+}
+
+impl Gate {
+    /// Answers a request, whether or not the caller still waits for the answer.
+    async fn answer<S>(self, request: Request<Body>, inner: S) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        let rpc = rpc::of_path(request.uri().path());
+        let request_id = request_id(request.headers());
+        let peer = peer(&request).map(|address| address.to_string());
+        let target = Arc::new(Mutex::new(Target::default()));
+
+        let caller = self.authenticate(request.headers());
+        let principal = caller.as_ref().ok().map(Principal::to_string);
+        let answered = match (caller, rpc) {
+            (Err(problem), _) => refuse(&Error::Unauthenticated(problem), &request_id),
+            (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
+            (Ok(principal), Some(rpc)) => {
+                let call = Call { rpc, principal, request_id: request_id.clone(), target: target.clone() };
+                serve(call, request, inner).await
+            }
+        };
+
+        let failed = Status::from_header_map(answered.headers()).filter(|status| status.code() != Code::Ok);
+        let record = Record {
+            principal,
+            peer,
+            rpc: rpc.map_or(UNKNOWN_RPC, |rpc: &Rpc| rpc.name),
+            target: target.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            outcome: code_name(failed.as_ref().map_or(Code::Ok, Status::code)),
+            reason: failed.as_ref().and_then(reason_of),
+            request_id: request_id.to_string(),
+        };
+        match self.auditor.write(&record) {
+            Ok(()) => answered,
+            Err(unwritable) => refuse(&unwritable.into(), &request_id),
+        }
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, CredentialProblem> {
+        let credential = match (headers.get("authorization"), headers.get("x-api-key")) {
+            (Some(authorization), _) => {
+                let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
+                let (scheme, credential) = text.split_once(' ').ok_or(CredentialProblem::Invalid)?;
+                if !scheme.eq_ignore_ascii_case("bearer") {
+                    return Err(CredentialProblem::Invalid);
+                }
+                credential.trim()
+            }
+            (None, Some(key)) => key.to_str().map_err(|_| CredentialProblem::Invalid)?.trim(),
+            (None, None) => return Err(CredentialProblem::Missing),
+        };
+        self.app.authenticate(credential)
+    }
+}
+
+/// The inner service's answer, within a bound, with the details that every error has.
+async fn serve<S>(call: Call, mut request: Request<Body>, mut inner: S) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let request_id = call.request_id.clone();
+    // The handlers have no need of the credential.
+    request.headers_mut().remove("authorization");
+    request.headers_mut().remove("x-api-key");
+    request.extensions_mut().insert(call);
+    // In a task of its own, so that a panic is answered, and audited, like any other failure.
+    let served = tokio::spawn(async move { tokio::time::timeout(TIME, inner.call(request)).await });
+    let response = match served.await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Err(_elapsed)) => return complete(&Status::deadline_exceeded(""), &request_id).into_http(),
+        Err(_panicked) => return complete(&Status::unknown(""), &request_id).into_http(),
+    };
+    match Status::from_header_map(response.headers()) {
+        Some(bare) if bare.code() != Code::Ok && bare.details().is_empty() => {
+            complete(&bare, &request_id).into_http()
+        }
+        _ => response,
+    }
+}
+
+fn refuse(error: &Error, request_id: &str) -> Response<Body> {
+    status(error, request_id).into_http()
+}
+
+/// The caller's own id of the request where it sends one that can stand in a log, else a new one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match given.filter(fits) {
+        Some(id) => id.into(),
+        None => Uuid::now_v7().to_string().into(),
+    }
+}
+
+fn peer(request: &Request<Body>) -> Option<SocketAddr> {
+    let extensions = request.extensions();
+    let tcp = extensions.get::<TcpConnectInfo>();
+    let tcp = tcp.or_else(|| extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(|tls| tls.get_ref()));
+    tcp.and_then(TcpConnectInfo::remote_addr)
+}

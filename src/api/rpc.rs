@@ -1,0 +1,64 @@
+//! Every RPC, and the rights of which it needs one. An RPC that is not here is not served.
+
+use crate::auth::Right;
+
+/// An RPC.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    /// Its full name, such as `strongroom.v1.SecretService/GetSecret`.
+    pub(super) name: &'static str,
+    /// The rights that it may ask for. Empty: it needs none.
+    pub(super) rights: &'static [Right],
+}
+
+static ALL: [Rpc; 11] = [
+    rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
+    // Read with the value, list without it.
+    rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
+    rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
+    rpc("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
+    rpc("strongroom.v1.SecretService/DeleteSecret", &[Right::Write]),
+    rpc("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
+    rpc("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
+    rpc("strongroom.v1.AccessService/ListApiKeys", &[Right::ManageAccess]),
+    rpc("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),
+    rpc("strongroom.v1.AccessService/WhoAmI", &[]),
+    rpc("strongroom.v1.OperatorService/GetStatus", &[Right::Operate]),
+];
+
+const fn rpc(name: &'static str, rights: &'static [Right]) -> Rpc {
+    Rpc { name, rights }
+}
+
+/// The RPC of an HTTP path, such as `/strongroom.v1.SecretService/GetSecret`.
+pub(super) fn of_path(path: &str) -> Option<&'static Rpc> {
+    let name = path.strip_prefix('/')?;
+    ALL.iter().find(|rpc| rpc.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prost::Message;
+
+    use super::*;
+    use crate::api::{SERVICES, v1};
+
+    #[test]
+    fn the_table_holds_every_rpc_of_the_proto_files_and_no_other() {
+        let files = prost_types::FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap();
+        let mut described = BTreeSet::new();
+        let mut services = BTreeSet::new();
+        for file in files.file.iter().filter(|file| file.package() == "strongroom.v1") {
+            for service in &file.service {
+                services.insert(format!("strongroom.v1.{}", service.name()));
+                for method in &service.method {
+                    described.insert(format!("strongroom.v1.{}/{}", service.name(), method.name()));
+                }
+            }
+        }
+        assert_eq!(described, ALL.iter().map(|rpc| rpc.name.to_owned()).collect());
+        assert_eq!(services, SERVICES.map(str::to_owned).into());
+    }
+}

@@ -1,0 +1,307 @@
+//! SecretService.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::{Call, Fields};
+use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
+use super::v1;
+use super::v1::secret_service_server::SecretService;
+use crate::app::{App, Error, ListQuery, NewSecret, PageStart, Rotation, Update};
+use crate::auth::{List, Read};
+use crate::domain::{
+    DEFAULT_LIMIT, Description, Filter, Invalid, MAX_LIMIT, Metadata, Order, Revision, SecretName,
+};
+
+/// SecretService over the app.
+pub(super) struct Secrets(pub(super) Arc<App>);
+
+#[tonic::async_trait]
+impl SecretService for Secrets {
+    async fn create_secret(
+        &self,
+        request: Request<v1::CreateSecretRequest>,
+    ) -> Result<Response<v1::CreateSecretResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(create(&self.0, &call, message).await)
+    }
+
+    async fn get_secret(
+        &self,
+        request: Request<v1::GetSecretRequest>,
+    ) -> Result<Response<v1::GetSecretResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(get(&self.0, &call, message).await)
+    }
+
+    async fn list_secrets(
+        &self,
+        request: Request<v1::ListSecretsRequest>,
+    ) -> Result<Response<v1::ListSecretsResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(list(&self.0, &call, message).await)
+    }
+
+    async fn update_secret(
+        &self,
+        request: Request<v1::UpdateSecretRequest>,
+    ) -> Result<Response<v1::UpdateSecretResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(update(&self.0, &call, message).await)
+    }
+
+    async fn delete_secret(
+        &self,
+        request: Request<v1::DeleteSecretRequest>,
+    ) -> Result<Response<v1::DeleteSecretResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(delete(&self.0, &call, message).await)
+    }
+
+    async fn rotate_secret(
+        &self,
+        request: Request<v1::RotateSecretRequest>,
+    ) -> Result<Response<v1::RotateSecretResponse>, Status> {
+        let (call, message) = Call::open(request)?;
+        call.close(rotate(&self.0, &call, message).await)
+    }
+}
+
+async fn create(
+    app: &App,
+    call: &Call,
+    message: v1::CreateSecretRequest,
+) -> Result<v1::CreateSecretResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant(&message.namespace, &mut fields)?;
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let name = call.name(&message.name, &mut fields);
+    let source = source(message.value, message.generate, message.return_value, &mut fields);
+    let description = fields.check("description", Description::parse(&message.description));
+    let metadata = metadata(message.metadata, &mut fields);
+    fields.require(
+        message.expires_at.is_none() || message.ttl.is_none(),
+        "ttl",
+        "must not be set together with expires_at: give one of the two",
+    );
+    fields.not_served(message.expires_at.is_some(), "expires_at");
+    fields.not_served(message.ttl.is_some(), "ttl");
+    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
+    let parsed = (|| {
+        let new = NewSecret { name: name?, source: source?, description: description?, metadata: metadata? };
+        Some((grant?, request?, new))
+    })();
+    let (grant, request, new) = fields.finish(parsed)?;
+
+    let changed = app.create(&grant, new, request.as_ref()).await?;
+    call.note(|target| target.version = Some(changed.secret.version));
+    let revision = changed.secret.revision.0;
+    Ok(v1::CreateSecretResponse { secret: Some(revealed(&changed.secret, changed.generated)), revision })
+}
+
+async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1::GetSecretResponse, Error> {
+    let mut fields = Fields::default();
+    let at_least = Revision(message.min_revision);
+    match fields.check("view", v1::View::try_from(message.view).map_err(|_| UNKNOWN_VIEW)) {
+        Some(v1::View::Metadata) => {
+            let grant = call.grant::<List>(&message.namespace, &mut fields)?;
+            let name = read_fields(call, &message, &mut fields);
+            let (grant, name) = fields.finish(grant.zip(name))?;
+            let (secret, revision) = app.describe(&grant, &name, message.version, at_least).await?;
+            call.note(|target| target.version = Some(secret.version));
+            Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0 })
+        }
+        // A view that is not known must not pass for one that needs the lesser right.
+        Some(v1::View::Unspecified | v1::View::Full) | None => {
+            let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
+            let name = read_fields(call, &message, &mut fields);
+            let (grant, name) = fields.finish(grant.zip(name))?;
+            let found = app.get(&grant, &name, message.version, at_least).await?;
+            call.note(|target| target.version = Some(found.secret.version));
+            let secret = Some(revealed(&found.secret, Some(found.value)));
+            Ok(v1::GetSecretResponse { secret, revision: found.revision.0 })
+        }
+    }
+}
+
+const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
+
+fn read_fields(call: &Call, message: &v1::GetSecretRequest, fields: &mut Fields) -> Option<SecretName> {
+    fields.require(message.version != Some(0), "version", "must be 1 or more: versions are counted from 1");
+    call.name(&message.name, fields)
+}
+
+async fn list(
+    app: &App,
+    call: &Call,
+    message: v1::ListSecretsRequest,
+) -> Result<v1::ListSecretsResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant(&message.namespace, &mut fields)?;
+    let limit = fields.check("limit", limit(message.limit));
+    let start = start(message.offset, message.page_token, &mut fields);
+    let metadata = metadata(message.metadata, &mut fields);
+    let prefix = fields.check("name_prefix", SecretName::parse_prefix(&message.name_prefix));
+    let order = fields.check("order_by", Order::parse(&message.order_by));
+    fields.not_served(message.include_deleted, "include_deleted");
+    let parsed = (|| {
+        let grant = grant?;
+        let namespace = grant.namespace().clone();
+        let filter = Filter { namespace, prefix: prefix?, metadata: metadata? };
+        Some((grant, ListQuery { filter, order: order?, start: start?, limit: limit? }))
+    })();
+    let (grant, query) = fields.finish(parsed)?;
+
+    let page = app.list(&grant, query, Revision(message.min_revision)).await?;
+    Ok(v1::ListSecretsResponse {
+        items: page.items.iter().map(|secret| redacted(secret)).collect(),
+        next_page_token: page.next.unwrap_or_default(),
+        total_size: i32::try_from(page.total).unwrap_or(i32::MAX),
+        revision: page.revision.0,
+    })
+}
+
+fn limit(limit: Option<i32>) -> Result<usize, Invalid> {
+    match limit.map(usize::try_from) {
+        None => Ok(DEFAULT_LIMIT),
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Invalid::new("must be 1 to 1,000, or absent for 100")),
+    }
+}
+
+fn start(offset: Option<i32>, page_token: String, fields: &mut Fields) -> Option<PageStart> {
+    let skipped = match offset.map(usize::try_from) {
+        None => Some(0),
+        Some(Ok(offset)) => Some(offset),
+        Some(Err(_)) => fields.check("offset", Err(Invalid::new("must be 0 or more"))),
+    };
+    if page_token.is_empty() {
+        return skipped.map(PageStart::Offset);
+    }
+    const BOTH: &str = "must not be set together with page_token: give one of the two";
+    fields.require(offset.is_none(), "offset", BOTH);
+    Some(PageStart::Token(page_token))
+}
+
+async fn update(
+    app: &App,
+    call: &Call,
+    message: v1::UpdateSecretRequest,
+) -> Result<v1::UpdateSecretResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant(&message.namespace, &mut fields)?;
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let name = call.name(&message.name, &mut fields);
+    fields.not_served(message.expires_at.is_some(), "expires_at");
+    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
+    let changes = changes(call, message, &mut fields);
+    let parsed = (|| Some((grant?, request?, name?, changes?)))();
+    let (grant, request, name, changes) = fields.finish(parsed)?;
+
+    let changed = app.update(&grant, &name, changes, request.as_ref()).await?;
+    call.note(|target| target.version = Some(changed.secret.version));
+    let revision = changed.secret.revision.0;
+    Ok(v1::UpdateSecretResponse { secret: Some(redacted(&changed.secret)), revision })
+}
+
+/// What an update changes: the fields that are given, and those that the mask names, which are cleared where they are
+/// not given.
+fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -> Option<Update> {
+    let named_later = message.expires_at.is_some() || message.rotation_policy.is_some();
+    let value = message.value.map(|given| fields.check("value", value(given)));
+    let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
+    if let Some(Some(new_name)) = &new_name {
+        call.note(|target| target.subject = Some(new_name.to_string()));
+    }
+    let mut description =
+        message.description.as_deref().map(|text| fields.check("description", Description::parse(text)));
+    let mut changed = (!message.metadata.is_empty()).then(|| metadata(message.metadata, fields));
+    for path in message.update_mask.iter().flat_map(|mask| &mask.paths) {
+        match path.as_str() {
+            "description" => {
+                description.get_or_insert_with(|| Some(Description::default()));
+            }
+            "metadata" => {
+                changed.get_or_insert_with(|| Some(Metadata::default()));
+            }
+            "value" => fields.require(value.is_some(), "value", "is required, since update_mask names it"),
+            "new_name" => {
+                fields.require(new_name.is_some(), "new_name", "is required, since update_mask names it")
+            }
+            "expires_at" | "rotation_policy" => fields.not_served(true, "update_mask"),
+            _ => fields.require(
+                false,
+                "update_mask",
+                "must name only fields that can be changed: value, description, metadata, new_name",
+            ),
+        }
+    }
+    let masked = message.update_mask.is_some_and(|mask| !mask.paths.is_empty());
+    let any = value.is_some() || new_name.is_some() || description.is_some() || changed.is_some();
+    fields.require(
+        any || masked || named_later,
+        "update_mask",
+        "must name a field to clear, or another field must be given: this update changes nothing",
+    );
+    Some(Update {
+        new_name: given(new_name)?,
+        value: given(value)?,
+        description: given(description)?,
+        metadata: given(changed)?,
+        etag: etag(&message.etag),
+    })
+}
+
+/// `None` where the field was given and is not acceptable, which its violation says.
+fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+    match field {
+        None => Some(None),
+        Some(parsed) => parsed.map(Some),
+    }
+}
+
+async fn delete(
+    app: &App,
+    call: &Call,
+    message: v1::DeleteSecretRequest,
+) -> Result<v1::DeleteSecretResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant(&message.namespace, &mut fields)?;
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let name = call.name(&message.name, &mut fields);
+    let parsed = (|| Some((grant?, request?, name?)))();
+    let (grant, request, name) = fields.finish(parsed)?;
+
+    let etag = etag(&message.etag);
+    let deleted = app.delete(&grant, &name, etag.as_deref(), request.as_ref()).await?;
+    Ok(v1::DeleteSecretResponse {
+        id: deleted.id.to_string(),
+        deleted_at: Some(timestamp(deleted.deleted_at)),
+        purge_at: Some(timestamp(deleted.deleted_at)),
+        revision: deleted.revision.0,
+    })
+}
+
+async fn rotate(
+    app: &App,
+    call: &Call,
+    message: v1::RotateSecretRequest,
+) -> Result<v1::RotateSecretResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant(&message.namespace, &mut fields)?;
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let name = call.name(&message.name, &mut fields);
+    let source = source(message.value, message.generate, message.return_value, &mut fields);
+    fields.not_served(message.grace_period.is_some(), "grace_period");
+    fields.not_served(message.stage, "stage");
+    let rotation = source.map(|source| Rotation { source, etag: etag(&message.etag) });
+    let parsed = (|| Some((grant?, request?, name?, rotation?)))();
+    let (grant, request, name, rotation) = fields.finish(parsed)?;
+
+    let changed = app.rotate(&grant, &name, rotation, request.as_ref()).await?;
+    let (version, revision) = (changed.secret.version, changed.secret.revision.0);
+    call.note(|target| target.version = Some(version));
+    let secret = Some(revealed(&changed.secret, changed.generated));
+    Ok(v1::RotateSecretResponse { secret, version, revision })
+}

@@ -1,0 +1,217 @@
+//! Errors as they go over the wire: a code, a sentence, and details for programs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::v1::ErrorReason;
+use crate::app::{CredentialProblem, Error};
+use crate::auth::Denied;
+use crate::domain::{Namespace, SecretName, Violation};
+
+const DOMAIN: &str = "strongroom";
+/// When to try again what the service can not do now.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// An error as a status.
+pub(super) fn status(error: &Error, request_id: &str) -> Status {
+    let mut details = ErrorDetails::new();
+    let (code, reason, message) = describe(error, &mut details);
+    finish(code, reason, message, details, request_id)
+}
+
+/// A status without the details that every error has, which the transport made, as one with them.
+pub(super) fn complete(bare: &Status, request_id: &str) -> Status {
+    use ErrorReason as R;
+    let (code, reason, message) = match bare.code() {
+        // What tonic says when it can not decode a message.
+        Code::Internal | Code::InvalidArgument => (
+            Code::InvalidArgument,
+            R::ValidationFailed,
+            "the request is not a message of this RPC: generate the client from the service's proto files",
+        ),
+        Code::OutOfRange | Code::ResourceExhausted => {
+            (Code::ResourceExhausted, R::MessageTooLarge, "the message is larger than 1 MiB")
+        }
+        Code::Unimplemented => (
+            Code::Unimplemented,
+            R::NotServed,
+            "this server does not serve that RPC, or not in that encoding",
+        ),
+        Code::Cancelled | Code::DeadlineExceeded => (
+            Code::DeadlineExceeded,
+            R::DeadlineExceeded,
+            "the deadline passed before the answer was ready: a change may or may not have been made",
+        ),
+        _ => (Code::Internal, R::Internal, "the server failed; its log says more under the request id"),
+    };
+    finish(code, reason, message.to_owned(), ErrorDetails::new(), request_id)
+}
+
+/// The reason in a status's details, as the enum's own text.
+pub(super) fn reason_of(status: &Status) -> Option<&'static str> {
+    let info = status.get_details_error_info()?;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)).map(reason_name)
+}
+
+/// A code as audit records name it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn finish(
+    code: Code,
+    reason: ErrorReason,
+    message: String,
+    mut details: ErrorDetails,
+    request_id: &str,
+) -> Status {
+    details.set_error_info(reason_name(reason), DOMAIN, HashMap::new());
+    details.set_request_info(request_id, "");
+    Status::with_error_details(code, message, details)
+}
+
+fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Code, reason and sentence of an error; what else programs may want goes into the details.
+fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, String) {
+    use ErrorReason as R;
+    match error {
+        Error::Invalid(violations) => {
+            (Code::InvalidArgument, R::ValidationFailed, fields("not acceptable", violations, details))
+        }
+        Error::NotServed(violations) => {
+            (Code::Unimplemented, R::NotServed, fields("not served by this release", violations, details))
+        }
+        Error::Unauthenticated(problem) => {
+            let (reason, message) = credential(*problem);
+            (Code::Unauthenticated, reason, message.to_owned())
+        }
+        Error::Denied(denied) => (Code::PermissionDenied, R::AccessDenied, denial(denied)),
+        Error::SecretNotFound(namespace, name) => {
+            resource(details, "strongroom.v1.Secret", namespace, name);
+            let message = format!("there is no secret '{name}' in the namespace '{namespace}'");
+            (Code::NotFound, R::SecretNotFound, message)
+        }
+        Error::VersionNotFound(namespace, name, version) => {
+            resource(details, "strongroom.v1.Secret", namespace, name);
+            let message =
+                format!("the secret '{name}' in the namespace '{namespace}' has no version {version}");
+            (Code::NotFound, R::VersionNotFound, message)
+        }
+        Error::SecretAlreadyExists(namespace, name) => {
+            resource(details, "strongroom.v1.Secret", namespace, name);
+            let message = format!(
+                "the namespace '{namespace}' already has a secret '{name}': update or rotate it, or choose another name"
+            );
+            (Code::AlreadyExists, R::SecretAlreadyExists, message)
+        }
+        Error::ApiKeyNotFound(id) => {
+            details.set_resource_info("strongroom.v1.ApiKey", id.to_string(), "", "");
+            (Code::NotFound, R::ApiKeyNotFound, format!("there is no API key '{id}'"))
+        }
+        Error::LastAdministrator => (
+            Code::FailedPrecondition,
+            R::LastAdministrator,
+            "the root key can not be revoked: nobody could manage API keys any more".to_owned(),
+        ),
+        Error::EtagMismatch => (
+            Code::Aborted,
+            R::EtagMismatch,
+            "the secret has changed since this etag: read it again, and decide again".to_owned(),
+        ),
+        Error::RequestIdReused => {
+            let message = "was used for another request within 24 hours: send a new one";
+            details.add_bad_request_violation("request_id", message);
+            (Code::InvalidArgument, R::RequestIdReused, format!("request_id: {message}"))
+        }
+        Error::Contended => {
+            details.set_retry_info(Some(RETRY));
+            let message = "others kept changing the same secret, and nothing was changed: try again";
+            (Code::Aborted, R::Contended, message.to_owned())
+        }
+        Error::Integrity => (
+            Code::DataLoss,
+            R::IntegrityFailure,
+            "what is stored was altered, moved or damaged, so it is not served: restore it from a backup"
+                .to_owned(),
+        ),
+        Error::Unavailable(why) => {
+            details.set_retry_info(Some(RETRY));
+            tracing::warn!(cause = %why, "a request could not be served");
+            let message = "the store can not serve now, or is not that far yet: try again";
+            (Code::Unavailable, R::StoreUnavailable, message.to_owned())
+        }
+        Error::AuditUnavailable => {
+            details.set_retry_info(Some(RETRY));
+            let message = "the request could not be recorded, so it is not answered: try again";
+            (Code::Unavailable, R::AuditUnavailable, message.to_owned())
+        }
+        Error::Internal(cause) => {
+            tracing::error!(cause, "a request failed for a defect of the server");
+            let message = "the server failed; its log says more under the request id";
+            (Code::Internal, R::Internal, message.to_owned())
+        }
+    }
+}
+
+fn fields(what: &str, violations: &[Violation], details: &mut ErrorDetails) -> String {
+    let listed: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.reason)).collect();
+    let found: Vec<_> =
+        violations.iter().map(|v| FieldViolation::new(v.field, v.reason.to_string())).collect();
+    details.set_bad_request(found);
+    format!("{what}: {}", listed.join("; "))
+}
+
+fn credential(problem: CredentialProblem) -> (ErrorReason, &'static str) {
+    match problem {
+        CredentialProblem::Missing => (
+            ErrorReason::CredentialMissing,
+            "no API key: send the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…'",
+        ),
+        CredentialProblem::Invalid => (
+            ErrorReason::CredentialInvalid,
+            "the API key is malformed, unknown or revoked: check the key, or ask for a new one",
+        ),
+        CredentialProblem::Expired => {
+            (ErrorReason::CredentialExpired, "the API key has expired: ask for a new one")
+        }
+    }
+}
+
+fn denial(Denied { right, namespace }: &Denied) -> String {
+    let right = right.name();
+    match namespace {
+        Some(namespace) => {
+            format!("this API key does not have the right '{right}' on the namespace '{namespace}'")
+        }
+        None => format!("this API key does not have the right '{right}': the root key has it"),
+    }
+}
+
+fn resource(details: &mut ErrorDetails, kind: &str, namespace: &Namespace, name: &SecretName) {
+    details.set_resource_info(kind, format!("{namespace}/{name}"), "", "");
+}
