@@ -4,11 +4,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))] // a test that fails should stop
 
+pub mod cli;
+pub mod server;
+
 pub mod api;
 pub mod app;
+pub mod catalog;
+
 pub mod audit;
 pub mod auth;
-pub mod catalog;
 pub mod crypto;
-pub mod domain;
 pub mod store;
+
+pub mod config;
+pub mod domain;
+pub mod telemetry;

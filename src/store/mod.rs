@@ -20,6 +20,7 @@ use async_trait::async_trait;
 pub use self::change::{Change, Compacted, Watch};
 pub use self::embedded::{open_memory, open_sled};
 pub use self::key::Key;
+pub use self::sled::holds_sled;
 use crate::domain::Revision;
 
 /// The largest value that a store takes, in bytes. Larger ones would leave sled's log for files of their own.

@@ -19,6 +19,11 @@ const SEGMENT: usize = 8 << 20;
 /// How much of the store sled keeps in memory, in bytes.
 const CACHE: u64 = 256 << 20;
 
+/// Whether a folder holds a sled store.
+pub fn holds_sled(folder: &Path) -> bool {
+    folder.join(MARKER).exists() || folder.join("store").exists()
+}
+
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
     tree: sled::Db,

@@ -1,0 +1,75 @@
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Style};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Why a command failed, and the exit code that says so.
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+    /// Fields that were refused, each with its reason.
+    fields: Vec<(String, String)>,
+}
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const UNAVAILABLE: u8 = 69;
+const DENIED: u8 = 77;
+
+impl Failure {
+    /// Something on this machine, not at the service, was not as needed.
+    pub(super) fn local(message: impl Into<String>) -> Self {
+        Self { code: REFUSED, message: message.into(), fields: Vec::new() }
+    }
+
+    /// The command was not used as it is meant to be.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into(), fields: Vec::new() }
+    }
+
+    /// The service could not be reached.
+    pub(super) fn unreachable(message: impl Into<String>) -> Self {
+        Self { code: UNAVAILABLE, message: message.into(), fields: Vec::new() }
+    }
+
+    /// Says so on standard error.
+    pub(super) fn report(&self) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let red = if colour { AnsiColor::Red.on_default().bold() } else { Style::new() };
+        // Nothing is left to be done where standard error is gone.
+        let _ = writeln!(stderr, "{red}error:{red:#} {}", self.message);
+        for (field, reason) in &self.fields {
+            let _ = writeln!(stderr, "  {field}: {reason}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// A refusal of the service.
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let code = match status.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => UNAVAILABLE,
+            Code::Unauthenticated | Code::PermissionDenied => DENIED,
+            _ => REFUSED,
+        };
+        let details = status.get_error_details();
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        let fields: Vec<_> = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+        let reason = details.error_info().map(|info| info.reason.as_str());
+        let message = match (reason, fields.is_empty()) {
+            (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
+            (Some(_), false) => "the service refused these fields".to_owned(),
+            (Some("CREDENTIAL_MISSING"), true) => format!(
+                "{}; this command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
+                 --api-key-file names",
+                status.message()
+            ),
+            _ => status.message().to_owned(),
+        };
+        Self { code, message, fields }
+    }
+}

@@ -1,0 +1,118 @@
+//! The command line: `serve`, and clients of the service.
+
+mod connect;
+mod failure;
+mod input;
+mod key;
+mod output;
+mod secret;
+mod serve;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::connect::Connection;
+use self::failure::Failure;
+use self::output::Output;
+
+/// Keeps API keys, passwords and tokens for other services.
+#[derive(Parser)]
+#[command(name = "strongroom", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
+
+A value never stands in an argument, where every user of the machine could read it: it comes from a file, from standard
+input, or from a hidden prompt."
+)]
+struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// Print a table or JSON [default: a table on a terminal, JSON elsewhere]
+    #[arg(short, long, global = true, value_name = "FORM", value_enum)]
+    output: Option<Output>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(serve::Serve),
+    /// Create a secret
+    Create(secret::Create),
+    /// Show a secret with its value
+    Get(secret::Get),
+    /// List secrets, without their values
+    List(secret::List),
+    /// Change a secret: what is not named stays
+    Update(secret::Update),
+    /// Give a secret another name
+    Rename(secret::Rename),
+    /// Delete a secret and all its versions, for good
+    Delete(secret::Delete),
+    /// Give a secret a new value, in one step
+    Rotate(secret::Rotate),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Show who the service takes you for
+    Whoami,
+    /// Show how the service is doing
+    Status,
+    /// Print the completions of a shell, to be loaded by it
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command that the process's arguments name.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { connection, output, command } = cli;
+    let output = Output::or_default(output);
+    match command {
+        Command::Serve(command) => command.run(),
+        Command::Create(command) => on_runtime(command.run(&connection, output)),
+        Command::Get(command) => on_runtime(command.run(&connection, output)),
+        Command::List(command) => on_runtime(command.run(&connection, output)),
+        Command::Update(command) => on_runtime(command.run(&connection, output)),
+        Command::Rename(command) => on_runtime(command.run(&connection, output)),
+        Command::Delete(command) => on_runtime(command.run(&connection, output)),
+        Command::Rotate(command) => on_runtime(command.run(&connection, output)),
+        Command::Key(command) => on_runtime(command.run(&connection, output)),
+        Command::Whoami => on_runtime(status::whoami(&connection, output)),
+        Command::Status => on_runtime(status::status(&connection, output)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "strongroom", &mut script);
+            output::write(&script)
+        }
+    }
+}
+
+/// Runs a client's command, which needs no more than this thread.
+fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,145 @@
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{Table, presets};
+use data_encoding::BASE64;
+use serde_json::{Value as Json, json};
+
+use super::failure::Failure;
+use crate::api::v1;
+use crate::api::v1::secret_value::Kind;
+
+/// The form of what is printed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+impl Output {
+    /// The form asked for, else a table on a terminal and JSON elsewhere.
+    pub(super) fn or_default(asked: Option<Self>) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        asked.unwrap_or(if terminal { Self::Table } else { Self::Json })
+    }
+
+    /// Prints one thing: its fields below each other, or as an object.
+    pub(super) fn print(self, fields: &[(&str, String)], json: &Json) -> Result<(), Failure> {
+        match self {
+            Self::Json => print_json(json),
+            Self::Table => {
+                let width = fields.iter().map(|(field, _)| field.len()).max().unwrap_or(0);
+                let shown = fields.iter().filter(|(_, text)| !text.is_empty());
+                let lines = shown.map(|(field, text)| format!("{field:width$}  {}\n", printable(text)));
+                write(lines.collect::<String>().as_bytes())
+            }
+        }
+    }
+
+    /// Prints many things: a row for each, or as an object that holds them.
+    pub(super) fn print_all(
+        self,
+        header: &[&str],
+        rows: Vec<Vec<String>>,
+        json: &Json,
+    ) -> Result<(), Failure> {
+        if self == Self::Json {
+            return print_json(json);
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(header.iter().map(|title| title.to_uppercase()));
+        for row in rows {
+            table.add_row(row.iter().map(|text| printable(text)));
+        }
+        write(format!("{}\n", table.trim_fmt()).as_bytes())
+    }
+}
+
+/// Writes bytes to standard output. A reader that has gone, such as `head`, has had what it wanted.
+pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::local(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json(json: &Json) -> Result<(), Failure> {
+    write(format!("{json:#}\n").as_bytes())
+}
+
+/// Text that can not steer a terminal: control characters are shown, not sent.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// A time as RFC 3339 has it; empty where there is none.
+pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
+    at.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Pairs as K=V, in key order.
+pub(super) fn pairs(secret: &v1::Secret) -> String {
+    let pairs: Vec<_> = secret.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(" ")
+}
+
+/// A value for people.
+fn value_text(value: Option<&v1::SecretValue>) -> String {
+    match value.and_then(|value| value.kind.as_ref()) {
+        Some(Kind::Text(text)) => text.clone(),
+        Some(Kind::Binary(bytes)) => format!("(base64) {}", BASE64.encode(bytes)),
+        Some(Kind::Redacted(_)) | None => "ENCRYPTED".to_owned(),
+    }
+}
+
+/// A value for programs: a string, or an object with the base64 of its bytes.
+fn value_json(value: Option<&v1::SecretValue>) -> Json {
+    match value.and_then(|value| value.kind.as_ref()) {
+        Some(Kind::Text(text)) => json!(text),
+        Some(Kind::Binary(bytes)) => json!({ "binary": BASE64.encode(bytes) }),
+        Some(Kind::Redacted(_)) | None => json!("ENCRYPTED"),
+    }
+}
+
+/// A secret's fields, for people.
+pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
+    vec![
+        ("name", secret.name.clone()),
+        ("namespace", secret.namespace.clone()),
+        ("value", value_text(secret.value.as_ref())),
+        ("description", secret.description.clone()),
+        ("metadata", pairs(secret)),
+        ("version", secret.version.to_string()),
+        ("created", time(secret.created_at.as_ref())),
+        ("updated", time(secret.updated_at.as_ref())),
+        ("rotated", time(secret.rotated_at.as_ref())),
+        ("id", secret.id.clone()),
+        ("etag", secret.etag.clone()),
+    ]
+}
+
+/// A secret for programs, under the names of the wire.
+pub(super) fn secret_json(secret: &v1::Secret) -> Json {
+    let mut json = json!({
+        "namespace": secret.namespace,
+        "name": secret.name,
+        "id": secret.id,
+        "value": value_json(secret.value.as_ref()),
+        "description": secret.description,
+        "metadata": secret.metadata,
+        "version": secret.version,
+        "created_at": time(secret.created_at.as_ref()),
+        "updated_at": time(secret.updated_at.as_ref()),
+        "etag": secret.etag,
+        "revision": secret.revision,
+    });
+    if let (Some(at), Some(object)) = (&secret.rotated_at, json.as_object_mut()) {
+        object.insert("rotated_at".to_owned(), json!(at.to_string()));
+    }
+    json
+}

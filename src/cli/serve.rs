@@ -1,0 +1,144 @@
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::failure::Failure;
+use super::output;
+use crate::config::{Config, LogFormat, LogLevel, Settings, StoreKind};
+use crate::server::{self, Ready};
+use crate::telemetry;
+
+/// `strongroom serve`
+#[derive(clap::Args)]
+#[command(after_help = "The configuration file is TOML with the names of the flags, such as:
+  data_dir = \"/var/lib/strongroom\"
+  listen = \"127.0.0.1:50051\"
+Flags win over the file.
+
+The first start makes two files in the data folder, readable by you alone: master.key, without which the data can not be
+opened, and root.key, the first API key, which may do everything.")]
+pub(super) struct Serve {
+    /// Read settings from FILE
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The folder of the store and the keys [default: ./strongroom-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:50051]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The engine that keeps the data [default: sled]
+    #[arg(long, value_enum)]
+    store: Option<StoreKind>,
+
+    /// The file of the master key [default: master.key in the data folder]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+
+    /// The server's certificate chain (PEM); with it, the service speaks TLS
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// Listen without TLS where others can listen in
+    #[arg(long)]
+    insecure_plaintext: bool,
+
+    /// The form of the log, which goes to standard error [default: text on a terminal, JSON elsewhere]
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+
+    /// How much is logged; audit records always are [default: info]
+    #[arg(long, value_enum)]
+    log_level: Option<LogLevel>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let usage = |error: crate::config::ConfigError| Failure::usage(error.to_string());
+        let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
+        let settings = self.settings().or(file.unwrap_or_default());
+        let config = Config::try_from(settings).map_err(usage)?;
+        telemetry::start(config.log_format, config.log_level);
+
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;
+        let data_dir = config.data_dir.clone();
+        runtime.block_on(async {
+            let shutdown = signals().map_err(|error| Failure::local(format!("no signals: {error}")))?;
+            server::run(config, shutdown, |ready| announce(ready, &data_dir))
+                .await
+                .map_err(|error| Failure::local(error.to_string()))
+        })
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            store: self.store,
+            master_key_file: self.master_key_file,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
+            insecure_plaintext: self.insecure_plaintext.then_some(true),
+            log_format: self.log_format,
+            log_level: self.log_level,
+        }
+    }
+}
+
+/// Ends with the first SIGTERM or SIGINT; from then on a second one ends the process at once.
+fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(1);
+        });
+    })
+}
+
+/// Says on standard output that the service is there, and what to do next.
+fn announce(ready: &Ready, data_dir: &Path) {
+    let scheme = if ready.tls { "https" } else { "http" };
+    let address = ready.address;
+    let root_key = ready.root_key.display();
+    let mut text = format!("strongroom is ready on {scheme}://{address}\n");
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}"); // to a String: can not fail
+    };
+    if ready.first_start {
+        line(format!("\nThis is the first start. Made in {}, readable by you alone:", data_dir.display()));
+        line(format!(
+            "  {}  opens the store. Keep a copy elsewhere: without it the data is lost.",
+            ready.master_key.display()
+        ));
+        line(format!("  {root_key}  is the first API key, which may do everything."));
+    }
+    line("\nNext, in another terminal:".to_owned());
+    line(format!("  export STRONGROOM_SERVER={scheme}://{address} STRONGROOM_API_KEY_FILE={root_key}"));
+    line("  strongroom create my_first_secret          # asks for the value".to_owned());
+    line("  strongroom get my_first_secret".to_owned());
+    if !ready.tls {
+        line(format!("  grpcurl -plaintext {address} list"));
+    }
+    line("\nStop with Ctrl-C.".to_owned());
+    // The service does not depend on somebody reading this.
+    let _ = output::write(text.as_bytes());
+}

@@ -1,0 +1,199 @@
+//! What the server is told: flags, which win, over the configuration file, over the defaults.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What may be set, by a flag or in the configuration file (TOML, with these very names). Absent: not set there.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The folder of the store and the keys.
+    pub data_dir: Option<PathBuf>,
+    /// The address to listen on.
+    pub listen: Option<SocketAddr>,
+    /// The engine.
+    pub store: Option<StoreKind>,
+    /// The file of the master key.
+    pub master_key_file: Option<PathBuf>,
+    /// The server's certificate chain (PEM).
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// Whether to listen without TLS where others can listen in.
+    pub insecure_plaintext: Option<bool>,
+    /// The form of the log.
+    pub log_format: Option<LogFormat>,
+    /// How much is logged.
+    pub log_level: Option<LogLevel>,
+}
+
+/// The engine that keeps the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In the data folder, on disk.
+    Sled,
+    /// In memory: everything is gone when the server stops. For trials and tests.
+    Memory,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Text for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names say it
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What the server does.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of the store and the keys.
+    pub data_dir: PathBuf,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The engine.
+    pub store: StoreKind,
+    /// The file of the master key; `None`: `master.key` in the data folder, made at the first start.
+    pub master_key_file: Option<PathBuf>,
+    /// Certificate and private key; `None`: plaintext.
+    pub tls: Option<Tls>,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// How much is logged.
+    pub log_level: LogLevel,
+}
+
+/// The files of the server's identity.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The certificate chain (PEM).
+    pub cert: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+}
+
+/// Why a configuration is refused. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can not be read.
+    #[error("the configuration file {} can not be read: {}", .0.display(), .1)]
+    File(PathBuf, std::io::Error),
+    /// The file is not as expected.
+    #[error("the configuration file {} is not acceptable: {}", .0.display(), .1)]
+    Syntax(PathBuf, toml::de::Error),
+    /// Only half of the identity is given.
+    #[error("--tls-cert and --tls-key go together: give both, or neither")]
+    HalfTls,
+    /// Anyone on the network could read what goes over it.
+    #[error(
+        "{0} can be reached over the network, and without TLS anyone there could read keys and values: give --tls-cert \
+         and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
+    )]
+    Plaintext(SocketAddr),
+}
+
+impl Settings {
+    /// The settings in a configuration file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.to_owned(), error))?;
+        toml::from_str(&text).map_err(|error| ConfigError::Syntax(path.to_owned(), error))
+    }
+
+    /// These settings, and the others where these say nothing.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(others.data_dir),
+            listen: self.listen.or(others.listen),
+            store: self.store.or(others.store),
+            master_key_file: self.master_key_file.or(others.master_key_file),
+            tls_cert: self.tls_cert.or(others.tls_cert),
+            tls_key: self.tls_key.or(others.tls_key),
+            insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
+            log_format: self.log_format.or(others.log_format),
+            log_level: self.log_level.or(others.log_level),
+        }
+    }
+}
+
+impl TryFrom<Settings> for Config {
+    type Error = ConfigError;
+
+    fn try_from(settings: Settings) -> Result<Self, ConfigError> {
+        let tls = match (settings.tls_cert, settings.tls_key) {
+            (Some(cert), Some(key)) => Some(Tls { cert, key }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
+        };
+        let default_listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+        let listen = settings.listen.unwrap_or(default_listen);
+        let insecure = settings.insecure_plaintext.unwrap_or(false);
+        if tls.is_none() && !listen.ip().is_loopback() && !insecure {
+            return Err(ConfigError::Plaintext(listen));
+        }
+        Ok(Self {
+            data_dir: settings.data_dir.unwrap_or_else(|| "strongroom-data".into()),
+            listen,
+            store: settings.store.unwrap_or(StoreKind::Sled),
+            master_key_file: settings.master_key_file,
+            tls,
+            log_format: settings.log_format.unwrap_or(LogFormat::Auto),
+            log_level: settings.log_level.unwrap_or(LogLevel::Info),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(toml: &str) -> Settings {
+        toml::from_str(toml).unwrap()
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+        let file = settings("listen = '127.0.0.1:1'\nstore = 'memory'\ndata_dir = 'file'");
+        let flags = Settings { data_dir: Some("flag".into()), ..Settings::default() };
+        let config = Config::try_from(flags.or(file)).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("flag"));
+        assert_eq!(config.store, StoreKind::Memory);
+        assert_eq!(config.listen.port(), 1);
+        assert_eq!(config.log_level, LogLevel::Info);
+    }
+
+    #[test]
+    fn plaintext_is_for_loopback_unless_the_risk_is_accepted() {
+        let refused = Config::try_from(settings("listen = '0.0.0.0:1'"));
+        assert!(matches!(refused, Err(ConfigError::Plaintext(_))));
+        assert!(Config::try_from(settings("listen = '0.0.0.0:1'\ninsecure_plaintext = true")).is_ok());
+        assert!(Config::try_from(settings("listen = '[::1]:1'")).is_ok());
+        let half = Config::try_from(settings("tls_cert = 'a'"));
+        assert!(matches!(half, Err(ConfigError::HalfTls)));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_by_name() {
+        let refused = toml::from_str::<Settings>("lisen = '127.0.0.1:1'").unwrap_err().to_string();
+        assert!(refused.contains("lisen"), "{refused}");
+    }
+}

@@ -1,0 +1,249 @@
+//! The composition root: from a configuration to a service that listens, and to its orderly end.
+
+use std::fs::{self, DirBuilder};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::api::{self, Gate};
+use crate::app::{self, App, SetupError};
+use crate::audit::LogAuditor;
+use crate::config::{Config, StoreKind, Tls};
+use crate::crypto::{MasterKey, MasterKeyError, write_private};
+use crate::store::{self, Store, Unavailable};
+
+/// How long requests in flight may take to end once the server is to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+/// How often the store is asked whether it can serve.
+const HEALTH: Duration = Duration::from_secs(1);
+/// How often receipts whose time has passed are removed.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+
+/// A server that has begun to serve.
+pub struct Ready {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it does so with TLS.
+    pub tls: bool,
+    /// The file of the master key.
+    pub master_key: PathBuf,
+    /// The file of the first API key.
+    pub root_key: PathBuf,
+    /// Whether this was the first start, which made the keys.
+    pub first_start: bool,
+}
+
+/// Why the server does not serve. Says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A folder or file can not be used.
+    #[error("{} can not be used: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    /// The store can not serve.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+    /// The master key can not be used.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The data is there, and its key is not.
+    #[error(
+        "{} holds data, but its master key {} is missing: put the key back, or name its file with --master-key-file. \
+         No new key was made, since it could not open the data", .0.display(), .1.display()
+    )]
+    MasterKeyMissing(PathBuf, PathBuf),
+    /// The keys of one store would be overwritten by another's.
+    #[error(
+        "{} holds a store on disk: a store in memory needs a folder of its own for its keys, so give another --data-dir",
+        .0.display()
+    )]
+    OtherStore(PathBuf),
+    /// The service can not be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The address can not be listened on.
+    #[error("{0} can not be listened on: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Reflection could not be made from the descriptors.
+    #[error("reflection can not be served: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves until `shutdown` ends, and then until the requests in flight are answered, within a bound. `announce` is
+/// called once requests are accepted.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    announce: impl FnOnce(&Ready),
+) -> Result<(), ServeError> {
+    make_folder(&config.data_dir)?;
+    let identity = config.tls.as_ref().map(identity).transpose()?;
+    let store = open_store(&config).await?;
+    let first_start = app::store_is_new(&*store).await?;
+    let (master_key, master_key_file) = master_key(&config, first_start)?;
+    let root_key = config.data_dir.join("root.key");
+    let app = app::open(store, &master_key, |credential| {
+        write_private(&root_key, format!("{}\n", credential.expose()).as_bytes(), false)
+    });
+    let app = Arc::new(app.await?);
+    drop(master_key);
+
+    let failed = |error| ServeError::Listen(config.listen, error);
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let ready =
+        Ready { address, tls: identity.is_some(), master_key: master_key_file, root_key, first_start };
+    tracing::info!(%address, tls = ready.tls, store = ?config.store, first_start, "serving");
+    announce(&ready);
+
+    serve(app, listener, identity, shutdown).await
+}
+
+async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    identity: Option<Identity>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    report_health(&health, true).await;
+    let (stopping, mut stop) = watch::channel(false);
+
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .http2_max_header_list_size(16 * 1024)
+        .max_concurrent_streams(1024);
+    if let Some(identity) = identity {
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    let router = server
+        .layer(Gate::new(app.clone(), Arc::new(LogAuditor)))
+        .add_routes(api::services(&app))
+        .add_service(health_service)
+        .add_service(reflection()?.build_v1()?)
+        .add_service(reflection()?.build_v1alpha()?);
+
+    let background = tokio::spawn(look_after(app.clone(), health.clone()));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
+
+    let mut serving = serving;
+    let outcome = tokio::select! {
+        ended = &mut serving => Some(ended),
+        () = shutdown => None,
+    };
+    background.abort();
+    let outcome = match outcome {
+        Some(ended) => Some(ended),
+        None => {
+            tracing::info!("stopping: requests in flight are answered, new ones are refused");
+            report_health(&health, false).await;
+            stopping.send_replace(true);
+            tokio::time::timeout(DRAIN, &mut serving).await.ok()
+        }
+    };
+    if outcome.is_none() {
+        tracing::warn!("requests still in flight were cut off");
+        serving.abort();
+    }
+    app.close().await;
+    tracing::info!("stopped");
+    match outcome {
+        Some(Ok(ended)) => Ok(ended?),
+        Some(Err(_)) | None => Ok(()),
+    }
+}
+
+/// Keeps health true to the store, and removes what has passed, until it is aborted.
+async fn look_after(app: Arc<App>, health: HealthReporter) {
+    let mut check = tokio::time::interval(HEALTH);
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut healthy = true;
+    loop {
+        tokio::select! {
+            _ = check.tick() => {
+                let answers = app.check().await.is_ok();
+                if answers != healthy {
+                    healthy = answers;
+                    tracing::warn!(healthy, "the store's health changed");
+                    report_health(&health, healthy).await;
+                }
+            }
+            _ = sweep.tick() => match app.remove_passed_receipts().await {
+                Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
+                Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
+            },
+        }
+    }
+}
+
+async fn report_health(health: &HealthReporter, healthy: bool) {
+    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in [""].iter().chain(&api::SERVICES) {
+        health.set_service_status(*service, status).await;
+    }
+}
+
+fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError> {
+    Ok(tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(api::v1::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    match config.store {
+        StoreKind::Memory if store::holds_sled(&config.data_dir) => {
+            Err(ServeError::OtherStore(config.data_dir.clone()))
+        }
+        StoreKind::Memory => Ok(store::open_memory()?),
+        StoreKind::Sled => {
+            let folder = config.data_dir.clone();
+            let opened = tokio::task::spawn_blocking(move || store::open_sled(&folder)).await;
+            Ok(opened.map_err(|_| Unavailable("it could not be opened".into()))??)
+        }
+    }
+}
+
+/// The master key and its file. It is made at the first start, unless the configuration names a file for it.
+fn master_key(config: &Config, first_start: bool) -> Result<(MasterKey, PathBuf), ServeError> {
+    if let Some(named) = &config.master_key_file {
+        return Ok((MasterKey::read(named)?, named.clone()));
+    }
+    let file = config.data_dir.join("master.key");
+    match (file.exists(), first_start) {
+        (true, _) => Ok((MasterKey::read(&file)?, file)),
+        (false, true) => {
+            let key = MasterKey::generate().map_err(MasterKeyError::from)?;
+            key.write_new(&file)?;
+            Ok((key, file))
+        }
+        (false, false) => Err(ServeError::MasterKeyMissing(config.data_dir.clone(), file)),
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), ServeError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| ServeError::File(folder.to_owned(), error))
+}
+
+fn identity(tls: &Tls) -> Result<Identity, ServeError> {
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| ServeError::File(path.clone(), error));
+    Ok(Identity::from_pem(read(&tls.cert)?, read(&tls.key)?))
+}
