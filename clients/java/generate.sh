@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-mvn --batch-mode --quiet --no-transfer-progress -Dstyle.color=never generate-sources
+mvn --batch-mode --quiet --no-transfer-progress generate-sources
 echo "generated clients/java/target/generated-sources"

@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # One Maven run does what generate.sh does on its way.
-mvn --batch-mode --quiet --no-transfer-progress -Dstyle.color=never compile exec:java
+mvn --batch-mode --quiet --no-transfer-progress compile exec:java

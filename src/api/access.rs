@@ -9,9 +9,9 @@ use super::call::{Call, Fields};
 use super::convert::{time, timestamp};
 use super::v1;
 use super::v1::access_service_server::AccessService;
-use crate::app::{App, Error, NewApiKey};
+use crate::app::{App, Error, Expiry, NewApiKey};
 use crate::auth::{ApiKey, ApiKeyId, KeyName, Right};
-use crate::domain::{Invalid, Timestamp, now};
+use crate::domain::Invalid;
 
 /// AccessService over the app.
 pub(super) struct Access(pub(super) Arc<App>);
@@ -60,8 +60,8 @@ async fn create(
     let mut fields = Fields::default();
     let name = fields.check("name", KeyName::parse(&message.name));
     let home = call.namespace("home_namespace", &message.home_namespace, &mut fields);
-    let expires_at = expiry(&message, &mut fields);
-    let parsed = (|| Some(NewApiKey { name: name?, home: home?, expires_at: expires_at? }))();
+    let expiry = expiry(&message, &mut fields);
+    let parsed = (|| Some(NewApiKey { name: name?, home: home?, expiry: expiry? }))();
     let new = fields.finish(parsed)?;
 
     let (key, credential, revision) = app.create_api_key(&grant, new).await?;
@@ -73,19 +73,18 @@ async fn create(
     })
 }
 
-/// When the key stops working; `Some(None)` for never.
-fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Option<Timestamp>> {
+/// When the key stops working.
+fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Expiry> {
     const BOTH: &str = "must not be set together with expires_at: give one of the two";
     fields.require(message.expires_at.is_none() || message.ttl.is_none(), "ttl", BOTH);
-    if let Some(at) = &message.expires_at {
-        let at = fields.check("expires_at", time(at))?;
-        fields.require(at > now(), "expires_at", "must be in the future");
-        return Some(Some(at));
+    match (&message.expires_at, message.ttl) {
+        (Some(at), _) => fields.check("expires_at", time(at)).map(Expiry::At),
+        (None, Some(ttl)) => {
+            let ttl = Duration::try_from(ttl).ok().filter(|ttl| !ttl.is_zero());
+            fields.check("ttl", ttl.ok_or(Invalid::new("must be more than 0"))).map(Expiry::After)
+        }
+        (None, None) => Some(Expiry::Never),
     }
-    let Some(ttl) = message.ttl else { return Some(None) };
-    let ttl = Duration::try_from(ttl).ok().filter(|ttl| !ttl.is_zero());
-    let ttl = fields.check("ttl", ttl.ok_or(Invalid::new("must be more than 0")))?;
-    Some(Some(NewApiKey::expiry_in(ttl)))
 }
 
 fn list(app: &App, call: &Call) -> Result<v1::ListApiKeysResponse, Error> {

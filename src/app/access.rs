@@ -12,15 +12,18 @@ pub struct NewApiKey {
     pub name: KeyName,
     /// The namespace that it opens.
     pub home: Namespace,
-    /// When it stops working; `None`: never.
-    pub expires_at: Option<Timestamp>,
+    /// When it stops working.
+    pub expiry: Expiry,
 }
 
-impl NewApiKey {
-    /// The time at which something stops working that works for so long from now.
-    pub fn expiry_in(ttl: Duration) -> Timestamp {
-        now().plus(ttl)
-    }
+/// When something stops working.
+pub enum Expiry {
+    /// Never.
+    Never,
+    /// At a time, which must be in the future.
+    At(Timestamp),
+    /// So long after it was made.
+    After(Duration),
 }
 
 impl App {
@@ -38,11 +41,16 @@ impl App {
         new: NewApiKey,
     ) -> Result<(ApiKey, Credential, Revision), Error> {
         let at = now();
-        if new.expires_at.is_some_and(|expires_at| expires_at <= at) {
-            return Err(Error::invalid("expires_at", "must be in the future"));
-        }
+        let expires_at = match new.expiry {
+            Expiry::Never => None,
+            Expiry::At(then) if then <= at => {
+                return Err(Error::invalid("expires_at", "must be in the future"));
+            }
+            Expiry::At(then) => Some(then),
+            Expiry::After(ttl) => Some(at.plus(ttl)),
+        };
         let credential = Credential::generate()?;
-        let key = ApiKey::new(&self.keyring, &credential, new.name, new.home, false, at, new.expires_at);
+        let key = ApiKey::new(&self.keyring, &credential, new.name, new.home, false, at, expires_at);
         let place = Key::api_key(&key.id.0);
         let mut transaction = Transaction::default();
         transaction.require.push((place.clone(), Expect::Absent));

@@ -13,7 +13,7 @@ mod turns;
 
 use std::sync::Arc;
 
-pub use self::access::NewApiKey;
+pub use self::access::{Expiry, NewApiKey};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;

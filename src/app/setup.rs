@@ -64,9 +64,8 @@ pub async fn open(
 /// Puts the keyring and the root key into the store, together.
 async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Result<Keyring, SetupError> {
     let (keyring, record) = Keyring::create(master)?;
-    let name = KeyName::parse("root").map_err(|_| SetupError::Raced)?;
     let home = Namespace::default_namespace();
-    let key = ApiKey::new(&keyring, root, name, home, true, now(), None);
+    let key = ApiKey::new(&keyring, root, KeyName::root(), home, true, now(), None);
     let mut transaction = Transaction::default();
     transaction.require.push((Key::keyring(), Expect::Absent));
     transaction.put.push((Key::keyring(), record));

@@ -201,6 +201,11 @@ impl KeyName {
         Ok(Self(text.into()))
     }
 
+    /// The name of the first key.
+    pub fn root() -> Self {
+        Self("root".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -19,7 +19,7 @@ use self::output::Output;
 
 /// Keeps API keys, passwords and tokens for other services.
 #[derive(Parser)]
-#[command(name = "strongroom", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "strongroom", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
 

@@ -1,7 +1,8 @@
 //! The sled engine, used so that what is synced stays: see each step's comment for what goes wrong without it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
@@ -153,6 +154,9 @@ fn remove_unfinished_snapshots(place: &Path) -> io::Result<()> {
 fn open_tree(place: &Path) -> Result<sled::Db, Unavailable> {
     let config =
         sled::Config::new().path(place).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    // Made before sled would, for the owner alone.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(place);
+    made.map_err(|error| unusable(place, &error))?;
     let opened = panic::catch_unwind(AssertUnwindSafe(|| config.open()));
     match opened {
         Ok(Ok(tree)) => Ok(tree),

@@ -46,7 +46,7 @@ impl Output {
 /// A server to be started.
 pub struct Launch {
     data_dir: PathBuf,
-    listen: &'static str,
+    listen: String,
     arguments: Vec<String>,
     folder: Option<TempDir>,
 }
@@ -80,7 +80,7 @@ impl Launch {
         let store = std::env::var("STRONGROOM_WIRE_STORE").unwrap_or_else(|_| "memory".into());
         Self {
             data_dir,
-            listen: "127.0.0.1:0",
+            listen: "127.0.0.1:0".into(),
             arguments: vec!["--store".into(), store],
             folder: Some(folder),
         }
@@ -88,11 +88,16 @@ impl Launch {
 
     /// A server over the default, durable store in this folder.
     pub fn durable(data_dir: &Path) -> Self {
-        Self { data_dir: data_dir.to_owned(), listen: "127.0.0.1:0", arguments: Vec::new(), folder: None }
+        Self {
+            data_dir: data_dir.to_owned(),
+            listen: "127.0.0.1:0".into(),
+            arguments: Vec::new(),
+            folder: None,
+        }
     }
 
-    pub fn listen(mut self, address: &'static str) -> Self {
-        self.listen = address;
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
         self
     }
 
@@ -161,7 +166,7 @@ impl Launch {
         }
         let mut child = command
             .arg("serve")
-            .args(["--listen", self.listen])
+            .args(["--listen", &self.listen])
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(&self.arguments)
@@ -211,14 +216,15 @@ impl Server {
     }
 
     /// Ends it with SIGTERM, and asserts that it leaves in good order.
-    pub fn stop(self) -> Output {
+    pub async fn stop(self) -> Output {
         self.signal("TERM");
-        self.ended_well()
+        self.ended_well().await
     }
 
     /// Waits for the end of a server that was told to end, and asserts that it leaves in good order.
-    pub fn ended_well(mut self) -> Output {
-        let output = self.end();
+    pub async fn ended_well(mut self) -> Output {
+        // On a thread of its own: a server that drains its connections waits for the clients of this one.
+        let output = tokio::task::spawn_blocking(move || self.end()).await.expect("the server ends");
         assert_eq!(output.code, Some(0), "the server did not end well:\n{}", output.all());
         output
     }

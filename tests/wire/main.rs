@@ -14,13 +14,31 @@
 
 mod caller;
 mod harness;
+mod raw;
 mod refusal;
 mod requests;
 
+mod access;
+mod api_keys;
+mod audit;
+mod authentication;
+mod connections;
 mod create;
 mod delete;
+mod etag;
+mod generate;
 mod get;
+mod health;
+mod hostile;
+mod idempotency;
+mod leaks;
 mod list;
+mod namespaces;
 mod paging;
 mod rename;
+mod restart;
+mod rotate;
+mod shutdown;
+mod startup;
+mod tls;
 mod update;

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fake import ROOT_KEY, Fake, serving
+from servers import Server, fresh_namespace
 
 from strongroom import AsyncStrongroom, Strongroom
 
 NAMES = ("STRONGROOM_SERVER", "STRONGROOM_API_KEY", "STRONGROOM_API_KEY_FILE", "STRONGROOM_NAMESPACE")
 LIVE = {name: os.environ.get(name, "") for name in (*NAMES, "STRONGROOM_CA_CERT")}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server, the key that may do everything there, and a namespace that nobody else uses."""
-
-    address: str
-    root_key: str
-    namespace: str
-    ca_cert: str | None = None
-
-    def arguments(self, **others: Any) -> dict[str, Any]:
-        given = {"server": self.address, "api_key": self.root_key, "namespace": self.namespace}
-        return {**given, "ca_cert": self.ca_cert, **others}
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +67,3 @@ async def client(kind: Any, server: Server) -> AsyncIterator[Any]:
     closing = made.close()
     if closing is not None:
         await closing
-
-
-def fresh_namespace() -> str:
-    return f"t-{uuid.uuid4().hex[:16]}"

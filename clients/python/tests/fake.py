@@ -1,20 +1,21 @@
-"""A server in this process that keeps to the contract as far as the tests of the package need: nothing is encrypted,
-nothing is stored, and one lock guards it all. The same tests run against the real server."""
+"""A server in this process, which keeps to the contract as far as the tests of the package need.
+
+Nothing is encrypted, nothing is stored, and one lock guards it all. The same tests run against the real server.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as Packed
-from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from refusals import Refusal, invalid, not_found
 
 from strongroom.v1 import access_pb2, access_pb2_grpc, secret_pb2, secret_pb2_grpc
 
@@ -23,40 +24,13 @@ ROOT_KEY = "srk_0000000000000000_root"
 Code = grpc.StatusCode
 
 
-class Refusal(Exception):
-    """An error to answer with."""
-
-    def __init__(self, code: grpc.StatusCode, reason: str | None, message: str, *details: Message) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status_pb2.Status(code=code.value[0], message=message)
-        if reason is not None:
-            details = (error_details_pb2.ErrorInfo(reason=reason, domain="strongroom"), *details)
-        for detail in (*details, error_details_pb2.RequestInfo(request_id="request-7")):
-            packed = Packed()
-            packed.Pack(detail)
-            self.status.details.append(packed)
-
-
-def invalid(**violations: str) -> Refusal:
-    found = [error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in violations.items()]
-    message = f"{len(found)} of the request's fields are not acceptable."
-    return Refusal(
-        Code.INVALID_ARGUMENT, "VALIDATION_FAILED", message, error_details_pb2.BadRequest(field_violations=found)
-    )
-
-
-def not_found(name: str) -> Refusal:
-    resource = error_details_pb2.ResourceInfo(resource_type="secret", resource_name=name)
-    return Refusal(Code.NOT_FOUND, "SECRET_NOT_FOUND", f"There is no secret {name}.", resource)
-
-
 class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceServicer):
     """The servicer. `refusals` are answered first, one a request; `requests` are all that came, with their headers."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.revision = 0
+        self.last_change = 0
         self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
         self.receipts: dict[str, tuple[bytes, Any]] = {}
         self.pages: dict[str, tuple[bytes, Any]] = {}
@@ -68,7 +42,8 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
         self.revision += 1
         secret.revision = self.revision
         secret.etag = f"e{self.revision}"
-        secret.updated_at.FromNanoseconds(1_700_000_000_000_000_000 + self.revision * 1_000_000)
+        self.last_change = max(time.time_ns(), self.last_change + 1_000)
+        secret.updated_at.FromNanoseconds(self.last_change)
         return secret
 
     def find(self, request: Any) -> secret_pb2.Secret:
@@ -206,6 +181,8 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
             id=secrets.token_hex(8), name=request.name, home_namespace=request.home_namespace or "default"
         )
         key.created_at.GetCurrentTime()
+        if request.HasField("ttl"):
+            key.expires_at.FromNanoseconds(key.created_at.ToNanoseconds() + request.ttl.ToNanoseconds())
         credential = f"srk_{key.id}_{secrets.token_hex(16)}"
         self.keys[credential] = key
         return access_pb2.CreateApiKeyResponse(api_key=key, credential=credential, revision=self.revision)
@@ -219,14 +196,13 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
             raise Refusal(Code.NOT_FOUND, "API_KEY_NOT_FOUND", "There is no API key of this id.")
         if key.root:
             raise Refusal(Code.FAILED_PRECONDITION, "LAST_ADMINISTRATOR", "Nobody could manage the service then.")
-        key.revoked_at.GetCurrentTime()
+        if not key.HasField("revoked_at"):
+            key.revoked_at.GetCurrentTime()
         return access_pb2.RevokeApiKeyResponse(api_key=key, revision=self.revision)
 
     def who_am_i(self, key: access_pb2.ApiKey) -> access_pb2.WhoAmIResponse:
         rights = access_pb2.Right.values()[1:] if key.root else access_pb2.Right.values()[1:5]
-        return access_pb2.WhoAmIResponse(
-            principal=f"key:{key.id}", api_key=key, rights=rights, revision=self.revision
-        )
+        return access_pb2.WhoAmIResponse(principal=f"key:{key.id}", api_key=key, rights=rights, revision=self.revision)
 
     def CreateSecret(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.create_secret)
@@ -258,10 +234,8 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
     def WhoAmI(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, None)
 
-    def answer(
-        self, request: Any, context: Any, do: Optional[Callable[[Any], Any]], administrator: bool = False
-    ) -> Any:
-        headers = {key: value for key, value in context.invocation_metadata()}
+    def answer(self, request: Any, context: Any, do: Callable[[Any], Any] | None, administrator: bool = False) -> Any:
+        headers = dict(context.invocation_metadata())
         with self.lock:
             self.requests.append((request, headers))
             try:

@@ -110,9 +110,11 @@ def flag(argument: str, given: Any) -> bool:
 
 
 def request_id(argument: str, given: RequestId | None) -> str:
-    """The id given, or a new one."""
+    """The id given, or a new one. Never an empty one: such a change could not be repeated."""
     if given is None:
         return str(uuid.uuid4())
+    if given == "":
+        raise invalid(argument, "must be a UUID; leave it out to have one made.")
     return str(given) if isinstance(given, uuid.UUID) else text(argument, given)
 
 

@@ -82,6 +82,8 @@ def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | 
         message = (
             f"The server at {server} can not be reached; see that it runs and that the address is right: {message}"
         )
+    elif reason is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        message = f"The server at {server} did not answer in time; see that it is not overloaded, or raise `timeout`."
     kind = BY_REASON.get(reason or "") or BY_CODE.get(code, e.StrongroomError)
     return kind(
         message,

@@ -19,8 +19,8 @@ ENCRYPTED = "ENCRYPTED"
 class Secret:
     """A secret as it was at `revision`.
 
-    Times are in UTC, cut to microseconds; None where there is none. Two secrets are equal when all but their values
-    is, which `id`, `version` and `etag` make certain enough; so a comparison that fails has no value to show.
+    Times are in UTC, cut to microseconds; None where there is none. Comparing leaves the value out, shown or not: `id`
+    and `etag` tell two states apart, and a comparison that fails then has no value to print.
     """
 
     namespace: str
@@ -29,7 +29,7 @@ class Secret:
     """Stays the same for the secret's life, through renames too."""
     value: Value = field(compare=False)
     """The value as it was stored, str or bytes; `"ENCRYPTED"` where the reply does not return it (see `redacted`)."""
-    redacted: bool
+    redacted: bool = field(compare=False)
     """Whether `value` is only the word `ENCRYPTED`, and not a value that happens to be that word."""
     description: str
     """Empty: none."""

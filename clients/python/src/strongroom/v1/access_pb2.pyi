@@ -79,7 +79,7 @@ class ApiKey(google.protobuf.message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     REVOKED_AT_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The public half: 16 characters that also stand in the key, `srk_<id>_…`, and in the audit log."""
+    """The public half: 16 characters of `[a-z2-7]` that also stand in the key, `srk_<id>_…`, and in the audit log."""
     name: builtins.str
     """The name it was given."""
     home_namespace: builtins.str

@@ -593,8 +593,8 @@ class ListSecretsRequest(google.protobuf.message.Message):
     offset: builtins.int
     """How many to skip from the start, 0 or more; not together with `page_token`. Absent: 0."""
     page_token: builtins.str
-    """The `next_page_token` of the page before, with all other fields but `limit` as they were. Empty: the first page.
-    A token that was altered, or that came from another query, is VALIDATION_FAILED.
+    """The `next_page_token` of the page before, with `namespace`, `metadata`, `name_prefix` and `order_by` as they were.
+    Empty: the first page. A token that was altered, or that came from another query, is VALIDATION_FAILED.
     """
     name_prefix: builtins.str
     """What the name must start with, case-sensitive. Empty: no such filter."""
@@ -736,7 +736,7 @@ class UpdateSecretRequest(google.protobuf.message.Message):
     @property
     def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
         """Fields to set even when they are empty here, which clears them: `description`, `metadata`. `value` and
-        `new_name` may be named when they are given. Absent: what is given is set.
+        `new_name` may be named when they are given. What is given is set whether or not it is named here.
         """
 
     def __init__(

@@ -37,7 +37,7 @@ class SecretServiceStub(object):
     Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
     namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
     home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. A message is at most 1 MiB.
+    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
     """
 
     def __init__(self, channel):
@@ -90,7 +90,7 @@ class SecretServiceServicer(object):
     Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
     namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
     home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. A message is at most 1 MiB.
+    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
     """
 
     def CreateSecret(self, request, context):
@@ -214,7 +214,7 @@ class SecretService(object):
     Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
     namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
     home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. A message is at most 1 MiB.
+    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
     """
 
     @staticmethod

@@ -1,0 +1,32 @@
+# `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check clients clean
+
+CARGO_TARGET_DIR ?= target
+
+help: ## say what there is to make (this)
+	@bold='' plain=''; if [[ -t 1 ]]; then bold=$$'\e[1;36m' plain=$$'\e[0m'; fi; \
+	sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
+		printf '  %smake %-8s%s %s\n' "$$bold" "$$target" "$$plain" "$$text"; \
+	done
+
+run: ## build the server and start it on 127.0.0.1:50051, with its data in ./strongroom-data
+	cargo build --release --locked
+	exec "$(CARGO_TARGET_DIR)/release/strongroom" serve
+
+test: ## run every test: Rust, the README's commands, and the clients, against real servers
+	tests/run.sh
+
+check: ## check formatting, lints, and that the protos break no client
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	tests/proto-lint.sh
+
+clients: ## generate the stubs of every language in clients/
+	for generate in clients/*/generate.sh; do "$$generate"; done
+
+clean: ## remove what was built and generated; never the data
+	cargo clean
+	git clean -qfdX clients tests

@@ -1,0 +1,78 @@
+"""The package as it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from importlib import metadata, resources
+from typing import Any
+
+import pytest
+from fake import ROOT_KEY, Fake, serving
+
+import strongroom
+from strongroom import AsyncStrongroom, Strongroom
+from strongroom import _access_calls as access_calls
+from strongroom import _secret_calls as secret_calls
+from strongroom._call import Call, Scope, Stubs
+from strongroom.v1 import access_pb2, secret_pb2
+
+
+def test_it_is_typed_and_has_its_version() -> None:
+    assert resources.files("strongroom").joinpath("py.typed").is_file()
+    assert metadata.version("strongroom") == strongroom.__version__
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(hasattr(strongroom, name) for name in strongroom.__all__)
+
+
+def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Names:
+        def __getattr__(self, name: str) -> str:
+            return name
+
+    stubs = Stubs.__new__(Stubs)
+    monkeypatch.setattr(stubs, "secrets", Names(), raising=False)
+    monkeypatch.setattr(stubs, "access", Names(), raising=False)
+    scope = Scope()
+    called: list[Call[Any]] = [
+        secret_calls.create(scope, name="n", value="v"),
+        secret_calls.get(scope, name="n"),
+        secret_calls.list_(scope),
+        secret_calls.update(scope, name="n"),
+        secret_calls.delete(scope, name="n"),
+        secret_calls.rotate(scope, name="n", value="v"),
+        access_calls.create_key(scope, name="n"),
+        access_calls.list_keys(scope),
+        access_calls.revoke_key(scope, id="i"),
+        access_calls.whoami(scope),
+    ]
+    services = [
+        secret_pb2.DESCRIPTOR.services_by_name["SecretService"],
+        access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+    ]
+    rpcs = [(rpc.name, rpc.input_type.name) for service in services for rpc in service.methods]
+    assert sorted((str(call.rpc(stubs)), type(call.request).__name__) for call in called) == sorted(rpcs)
+
+
+def test_the_methods_show_what_they_take() -> None:
+    for client in (Strongroom("srk_k"), AsyncStrongroom("srk_k")):
+        create = inspect.signature(client.secrets.create)
+        assert list(create.parameters)[:4] == ["name", "value", "description", "metadata"]
+        assert create.return_annotation == "Secret"
+        assert client.secrets.list.__name__ == "list"
+        assert "65,536" in (client.secrets.create.__doc__ or "")
+        assert inspect.signature(client.access.list_keys).return_annotation == "list[ApiKey]"
+    assert inspect.iscoroutinefunction(AsyncStrongroom("srk_k").secrets.create)
+
+
+def test_an_async_client_may_be_made_before_its_loop_runs() -> None:
+    with serving(Fake()) as port:
+        client = AsyncStrongroom(ROOT_KEY, server=f"127.0.0.1:{port}")
+
+        async def ask() -> bool:
+            async with client:
+                return (await client.whoami()).api_key.root
+
+        assert asyncio.run(ask())

@@ -1,0 +1,166 @@
+"""What a client takes from its arguments and from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strongroom import AsyncStrongroom, Strongroom
+from strongroom._settings import Settings
+from strongroom.exceptions import AuthenticationError, ValidationError
+
+
+def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings:
+    given: dict[str, Any] = {"api_key": "srk_k", "server": None, "namespace": None, "ca_cert": None, "timeout": 30.0}
+    return Settings.resolve(**{**given, **arguments}, environ=environ or {})
+
+
+@pytest.mark.parametrize(
+    ("server", "address", "tls"),
+    [
+        ("127.0.0.1:50051", "127.0.0.1:50051", False),
+        ("localhost:1", "localhost:1", False),
+        ("127.8.9.10:1", "127.8.9.10:1", False),
+        ("[::1]:50051", "[::1]:50051", False),
+        ("10.0.0.1:50051", "10.0.0.1:50051", True),
+        ("[2001:db8::1]:50051", "[2001:db8::1]:50051", True),
+        ("secrets.example:443", "secrets.example:443", True),
+        ("localhost.example:443", "localhost.example:443", True),
+        ("http://10.0.0.1:50051", "10.0.0.1:50051", False),
+        ("http://secrets.example:80/", "secrets.example:80", False),
+        ("https://127.0.0.1:50051", "127.0.0.1:50051", True),
+    ],
+)
+def test_where_plaintext_is_spoken(server: str, address: str, tls: bool) -> None:
+    endpoint = resolve(server=server).endpoint
+    assert (str(endpoint), endpoint.tls) == (address, tls)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "",
+        "localhost",
+        ":50051",
+        "localhost:port",
+        "localhost:0",
+        "localhost:65536",
+        "::1:50051",
+        "ftp://localhost:1",
+        "unix:/run/strongroom",
+        "http://localhost",
+        "http://localhost:1/path",
+        "http://localhost:1?x",
+        "http://user:secret@localhost:1",
+        "host name:1",
+        "localhost:1\n",
+        "localhost:1/",
+    ],
+)
+def test_addresses_that_are_none(server: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        resolve(server=server)
+    assert [v.field for v in caught.value.violations] == ["server"]
+    assert "secret" not in str(caught.value)
+
+
+def test_the_defaults() -> None:
+    settings = resolve()
+    assert str(settings.endpoint) == "127.0.0.1:50051"
+    assert (settings.endpoint.tls, settings.namespace, settings.timeout) == (False, "", 30.0)
+
+
+def test_the_environment_fills_in(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(b"certificates")
+    environ = {
+        "STRONGROOM_API_KEY": " srk_env \n",
+        "STRONGROOM_SERVER": "localhost:1",
+        "STRONGROOM_NAMESPACE": "team",
+        "STRONGROOM_CA_CERT": str(ca),
+    }
+    settings = resolve(environ, api_key=None)
+    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_env", "localhost:1", "team")
+    # A CA means TLS, on this machine too.
+    assert (settings.endpoint.tls, settings.ca_certificates) == (True, b"certificates")
+
+
+def test_arguments_win(tmp_path: Path) -> None:
+    environ = {
+        "STRONGROOM_API_KEY": "srk_env",
+        "STRONGROOM_SERVER": "localhost:1",
+        "STRONGROOM_NAMESPACE": "team",
+        "STRONGROOM_CA_CERT": str(tmp_path / "there is none"),
+    }
+    settings = resolve(environ, api_key="srk_arg", server="http://localhost:2", namespace="")
+    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_arg", "localhost:2", "")
+    assert (settings.endpoint.tls, settings.ca_certificates) == (False, None)
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    environ = dict.fromkeys(("STRONGROOM_SERVER", "STRONGROOM_NAMESPACE", "STRONGROOM_CA_CERT"), "")
+    assert resolve(environ) == resolve()
+
+
+def test_the_key_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("srk_file\n")
+    environ = {"STRONGROOM_API_KEY_FILE": str(file), "STRONGROOM_API_KEY": ""}
+    assert resolve(environ, api_key=None).api_key == "srk_file"
+    environ["STRONGROOM_API_KEY"] = "srk_env"
+    assert resolve(environ, api_key=None).api_key == "srk_env"
+    assert resolve(environ, api_key="srk_arg").api_key == "srk_arg"
+
+
+def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"STRONGROOM_API_KEY_FILE: can not read .*none: No such file") as caught:
+        resolve({"STRONGROOM_API_KEY_FILE": str(tmp_path / "none")}, api_key=None)
+    assert caught.value.__context__ is None
+    with pytest.raises(ValidationError, match="ca_cert: can not read"):
+        resolve(ca_cert=tmp_path / "none")
+
+
+@pytest.mark.parametrize("key", [None, "", "  \n"])
+def test_no_key(key: str | None) -> None:
+    with pytest.raises(AuthenticationError, match="STRONGROOM_API_KEY_FILE") as caught:
+        resolve(api_key=key)
+    assert caught.value.reason == "CREDENTIAL_MISSING"
+
+
+@pytest.mark.parametrize("key", ["srk_canary canary", "srk_canary\ncanary", "srk_canaré", "srk_canary\udc80"])
+def test_a_key_that_can_not_be_sent_is_not_shown(key: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        resolve(api_key=key)
+    assert "canar" not in f"{caught.value!r} {caught.value}"
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
+def test_a_timeout_must_end(timeout: float) -> None:
+    with pytest.raises(ValidationError, match="timeout"):
+        resolve(timeout=timeout)
+
+
+def test_a_ca_has_no_use_in_plaintext(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="ca_cert"):
+        resolve(server="http://localhost:1", ca_cert=tmp_path / "ca.pem")
+
+
+def test_wrong_types_are_type_errors() -> None:
+    for argument in ("api_key", "server", "namespace", "timeout"):
+        with pytest.raises(TypeError, match=argument):
+            resolve(None, **{argument: b"canary"})
+
+
+async def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRONGROOM_API_KEY", "srk_canary")
+    monkeypatch.setenv("STRONGROOM_SERVER", "secrets.example:443")
+    monkeypatch.setenv("STRONGROOM_NAMESPACE", "team")
+    with Strongroom() as client:
+        assert repr(client) == "Strongroom(server='https://secrets.example:443', namespace='team')"
+        assert "canary" not in repr(vars(client))
+    async with AsyncStrongroom() as aio:
+        assert repr(aio) == "AsyncStrongroom(server='https://secrets.example:443', namespace='team')"
+    assert "canary" not in repr(resolve(api_key="srk_canary"))

@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# Runs the commands of README.md, as a reader would type them, against the live server of tests/with-server.sh:
+#
+#     tests/with-server.sh tests/readme.sh [FILE]
+#
+# A fenced block runs when the last line with text above it is `<!-- test -->`. In the block:
+#
+# - `$ ` begins a command. It goes on over the next lines while it is incomplete (an open quote, a here-document's end
+#   not yet seen) or ends with a backslash; a `> ` before such lines is dropped. A block without any `$ ` is all
+#   commands.
+# - The lines below a command are expected of its output, standard error included: each must be found, in this order,
+#   as a part of a line; `...` stands for anything, blank lines for nothing, and runs of blanks count as one. Lines that
+#   are not shown do not matter.
+# - Every command must succeed. `<!-- test: exit 69 -->` says that the block's last command ends with 69 instead.
+#
+# All blocks run in one shell, so an `export` holds for what follows. It starts in an empty folder in which
+# `strongroom-data` is the server's data folder, `target/debug` and `target/release` hold the binary under test, and
+# `clients` and `proto` are the repository's. `127.0.0.1:50051` becomes the live address. No credential is set, except
+# by the commands themselves; standard input is empty.
+set -euo pipefail
+
+main() {
+    local root readme
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    readme=$(realpath "${1:-$root/README.md}")
+    : "${STRONGROOM_SERVER:?run this through tests/with-server.sh}"
+
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    furnish "$root"
+    unset STRONGROOM_API_KEY STRONGROOM_API_KEY_FILE
+
+    blocks=0 commands=0 failures=0
+    read_blocks "$readme"
+    if ((blocks == 0)); then
+        echo "FAIL readme  no block of $readme is marked with <!-- test -->" >&2
+        return 1
+    fi
+    echo "readme: $commands commands in $blocks blocks, $failures failed"
+    ((failures == 0))
+}
+
+# Makes the folder that the commands run in, and finds them the programs they name.
+furnish() {
+    local root=$1 home=$work/home grpcurl
+    mkdir -p "$home/target"
+    ln -s "$(dirname "$STRONGROOM_API_KEY_FILE")" "$home/strongroom-data"
+    ln -s "$(dirname "$STRONGROOM_BIN")" "$home/target/debug"
+    ln -s "$(dirname "$STRONGROOM_BIN")" "$home/target/release"
+    ln -s "$root/clients" "$root/proto" "$home"
+
+    grpcurl=$("$root/tests/tools/grpcurl.sh")
+    PATH=$(dirname "$STRONGROOM_BIN"):$(dirname "$grpcurl"):$PATH
+    cd "$home"
+}
+
+# Finds the marked blocks of the file and runs each.
+read_blocks() {
+    local readme_line mark='' fence='' number=0 first=0 end_fence='^[[:space:]]*(```+)[[:space:]]*$'
+    local -a block=()
+    while IFS= read -r readme_line <&5 || [[ -n $readme_line ]]; do
+        number=$((number + 1))
+        if [[ -n $fence ]]; then
+            if [[ $readme_line =~ $end_fence && ${BASH_REMATCH[1]} == "$fence" ]]; then
+                if [[ -n $mark && ${#block[@]} -gt 0 ]]; then
+                    blocks=$((blocks + 1))
+                    run_block "$first" "$mark" "${block[@]}"
+                fi
+                fence='' mark=''
+            else
+                block+=("$readme_line")
+            fi
+        elif [[ $readme_line =~ ^[[:space:]]*(\`\`\`+) ]]; then
+            fence=${BASH_REMATCH[1]} first=$((number + 1)) block=()
+        elif [[ $readme_line =~ ^[[:space:]]*\<!--\ test(:\ exit\ ([0-9]+))?\ --\>[[:space:]]*$ ]]; then
+            mark=${BASH_REMATCH[2]:-0}
+        elif [[ $readme_line == *[![:space:]]* ]]; then
+            mark=''
+        fi
+    done 5<"$1"
+}
+
+# run_block FIRST-LINE-NUMBER STATUS LINE...: splits a block into commands, each with the output expected of it.
+run_block() {
+    local number=$1 last_status=$2 prompted='' line command='' expected='' at=0
+    shift 2
+    for line in "$@"; do
+        [[ $line == '$ '* ]] && prompted=yes
+    done
+
+    number=$((number - 1))
+    for line in "$@"; do
+        number=$((number + 1))
+        if [[ -n $command ]] && is_incomplete "$command"; then
+            command+=$'\n'${line#> }
+        elif [[ $line == '$ '* || (-z $prompted && $line == *[![:space:]]*) ]]; then
+            [[ -z $command ]] || run_command "$at" 0 "$command" "$expected"
+            command=${line#'$ '} expected='' at=$number
+        elif [[ -n $command ]]; then
+            expected+=$line$'\n'
+        fi
+    done
+    [[ -z $command ]] || run_command "$at" "$last_status" "$command" "$expected"
+}
+
+# Whether the shell would ask for another line.
+is_incomplete() {
+    local complaint
+    [[ $1 == *\\ ]] && return
+    complaint=$(bash -n <<<"$1" 2>&1) || return 0
+    [[ $complaint == *here-document* ]]
+}
+
+# run_command LINE-NUMBER STATUS COMMAND EXPECTED
+run_command() {
+    local at=$1 want=$2 command=$3 expected=$4 status=0 problem=
+    commands=$((commands + 1))
+    command=${command//127.0.0.1:50051/$STRONGROOM_SERVER}
+    expected=${expected//127.0.0.1:50051/$STRONGROOM_SERVER}
+
+    # Run by this shell, not a child, so that what it exports stays; but its failures must not end the shell.
+    set +eu
+    eval "$command" >"$work/output" 2>&1 </dev/null 5<&-
+    status=$?
+    set -eu
+
+    if ((status != want)); then
+        problem="it ended with status $status, not $want"
+    else
+        problem=$(first_missing "$expected")
+    fi
+    if [[ -z $problem ]]; then
+        echo "ok   readme  line $at: ${3%%$'\n'*}"
+        return
+    fi
+    failures=$((failures + 1))
+    {
+        echo "FAIL readme  line $at: $3"
+        echo "$problem; its output was:"
+        sed 's/^/    /' "$work/output"
+    } >&2
+}
+
+# Prints a sentence about the first expected line that the output does not have; nothing where it has them all.
+first_missing() {
+    local expected pattern line found
+    exec 6<"$work/output"
+    while IFS= read -r expected; do
+        expected=$(squeeze "$expected")
+        [[ -n $expected ]] || continue
+        pattern=$(as_pattern "$expected")
+        found=
+        while IFS= read -r line <&6 || [[ -n $line ]]; do
+            line=$(squeeze "$line")
+            # shellcheck disable=SC2053 # the pattern is quoted by as_pattern, but for its `*`
+            if [[ $line == *$pattern* ]]; then
+                found=yes
+                break
+            fi
+        done
+        if [[ -z $found ]]; then
+            echo "no line (behind those found before) has '$expected'"
+            break
+        fi
+    done <<<"$1"
+    exec 6<&-
+}
+
+# `...` becomes `*`, and every other character stands for itself.
+as_pattern() {
+    local rest=$1 pattern=
+    while [[ $rest == *...* ]]; do
+        pattern+=$(quote "${rest%%...*}")'*'
+        rest=${rest#*...}
+    done
+    echo "$pattern$(quote "$rest")"
+}
+
+quote() {
+    # shellcheck disable=SC2001 # a replacement that uses what it matched is beyond ${variable//search/replace}
+    sed 's/[][\\*?()|@!+]/\\&/g' <<<"$1"
+}
+
+squeeze() {
+    sed 's/[[:space:]][[:space:]]*/ /g; s/^ //; s/ $//' <<<"$1"
+}
+
+main "$@"

@@ -1,0 +1,195 @@
+//! Connections that do not speak gRPC, stop in the middle, or just stay: others are served meanwhile and afterwards.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use prost::Message;
+use tonic::Code;
+
+use crate::caller::{Caller, Room};
+use crate::harness::{PATIENCE, Server};
+use crate::raw::{Wire, frame, framed};
+use crate::refusal::reason_of;
+use crate::requests::{Value, create, rotate};
+
+const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[tokio::test]
+async fn a_connection_that_talks_garbage_is_closed() {
+    let mut server = Server::alone();
+    let setting_of_length_5 = [PREFACE, &[0, 0, 5, 4, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5]].concat();
+    let data_on_stream_0 = [PREFACE, &[0, 0, 1, 0, 0, 0, 0, 0, 0, 7]].concat();
+    let huge_frame = [PREFACE, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat();
+    let bad_headers =
+        [PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 3, 1, 5, 0, 0, 0, 1, 0xff, 0xff, 0xff]].concat();
+    for garbage in [
+        &[0; 100][..],
+        &[0xff; 100_000],
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS client hello where there is no TLS",
+        b"SSH-2.0-OpenSSH_9.6 this is not the service you are looking for\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r!",
+        &setting_of_length_5,
+        &data_on_stream_0,
+        &huge_frame,
+        &bad_headers,
+    ] {
+        let mut connection = connect(&server);
+        // The server may close before it has read all of it.
+        let _ = connection.write_all(garbage);
+        closed_by_server(&mut connection);
+    }
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn http_1_requests_are_not_answered_as_grpc() {
+    let mut server = Server::alone();
+    for request in [
+        "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+        "POST /strongroom.v1.SecretService/ListSecrets HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/grpc\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0",
+    ] {
+        let mut connection = connect(&server);
+        connection.write_all(request.as_bytes()).unwrap();
+        let reply = closed_by_server(&mut connection);
+        assert!(!reply.starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&reply));
+    }
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn half_open_connections_hold_up_nobody() {
+    let mut server = Server::alone();
+    let mut held = Vec::new();
+    for n in 0..200 {
+        let mut connection = connect(&server);
+        connection.write_all(&PREFACE[..n % PREFACE.len()]).unwrap();
+        if n % 3 == 0 {
+            connection.shutdown(Shutdown::Write).unwrap();
+        }
+        held.push(connection);
+    }
+    still_serves(&mut server).await;
+    drop(held);
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn requests_given_up_in_the_middle_change_nothing() {
+    let mut server = Server::alone();
+    let root = Caller::root(&server).await;
+    root.create("A", "v").await;
+    let before = root.get("A").await;
+    let half = |message: Vec<u8>| {
+        let whole = framed(&message);
+        whole[..whole.len() - 1].to_vec()
+    };
+    for round in 0..50 {
+        let wire = Wire::as_root(&server).await;
+        let mut creation = wire.begin(CREATE, half(create("half", "v").encode_to_vec())).await;
+        let rotation = "/strongroom.v1.SecretService/RotateSecret";
+        let rotation = wire.begin(rotation, half(rotate("A", "w").encode_to_vec())).await;
+        if round % 2 == 0 {
+            creation.send_reset(h2::Reason::CANCEL);
+        }
+        drop((creation, rotation, wire));
+    }
+    still_serves(&mut server).await;
+    assert_eq!(root.get("A").await, before);
+    assert_eq!(root.names().await, ["A"]);
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn odd_headers_are_refused_in_form() {
+    let mut server = Server::alone();
+    let wire = Wire::as_root(&server).await;
+    // The gRPC specification leaves open what these get, but a failure of the server is not it.
+    let timeouts = ["", "abc", "1", "1x", "-1S", "99999999999999999999H"];
+    let odd_timeouts = timeouts.map(|value| wire.header("grpc-timeout", value));
+    let content_types = ["application/json", "text/html", "", "application/grpc-web+proto"];
+    let odd_types = content_types.map(|value| wire.header("content-type", value));
+    for (n, wire) in odd_timeouts.into_iter().chain(odd_types).enumerate() {
+        let reply = wire.call(CREATE, &create(&format!("odd_{n}"), "v").encode_to_vec()).await;
+        if let Err(status) = reply
+            && !status.message().starts_with("HTTP status 4")
+        {
+            reason_of(&status);
+            assert!(!matches!(status.code(), Code::Unknown | Code::Internal), "{n}: {status:?}");
+        }
+    }
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_told_and_leaves_nothing_by_halves() {
+    let mut server = Server::alone();
+    let root = Caller::root(&server).await;
+    let wire = Wire::as_root(&server).await.header("grpc-timeout", "1n");
+    for n in 0..20 {
+        let name = format!("late_{n}");
+        let request = strongroom::api::v1::CreateSecretRequest {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..create(&name, "v")
+        };
+        // It may be in time all the same.
+        if let Err(status) = wire.call(CREATE, &request.encode_to_vec()).await {
+            assert_eq!(
+                (status.code(), reason_of(&status)),
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into())
+            );
+        }
+        // The same request again learns which it was, and makes it so.
+        let id = root.create_with(request).await.id;
+        assert_eq!(root.get(&name).await.id, id);
+    }
+    assert_eq!(root.names().await.len(), 20);
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn an_unauthenticated_flood_of_data_is_refused_without_being_read() {
+    let mut server = Server::alone();
+    let wire = Wire::to(&server).await;
+    for _ in 0..20 {
+        let body = frame(0, u32::MAX, &vec![0x5a; 4 << 20]);
+        let status = wire.send(CREATE, body).await.map(drop).expect_err("no credential");
+        assert_eq!((status.code(), reason_of(&status)), (Code::Unauthenticated, "CREDENTIAL_MISSING".into()));
+    }
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let connection = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection
+}
+
+/// Reads until the server has closed the connection.
+#[track_caller]
+fn closed_by_server(connection: &mut TcpStream) -> Vec<u8> {
+    let mut reply = Vec::new();
+    if let Err(error) = connection.read_to_end(&mut reply) {
+        // A reset closes too; a time-out does not.
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server keeps the connection open");
+    }
+    reply
+}
+
+async fn still_serves(server: &mut Server) {
+    server.assert_alive();
+    let room = Room::on(server).await;
+    room.create("A", "v").await;
+    assert_eq!(room.value("A").await, Value::text("v"));
+}
+
+async fn ends_without_panic(server: Server) {
+    assert!(!server.stop().await.all().contains("panicked"));
+}

@@ -1,0 +1,200 @@
+//! Values that the server makes, in CreateSecret and RotateSecret alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom::api::v1::{BytesEncoding, CreateSecretRequest, Generator, RotateSecretRequest};
+use tonic::Code;
+use uuid::{Uuid, Version};
+
+use crate::caller::{Caller, Room};
+use crate::refusal::{fields_of, invalid, refused};
+use crate::requests::{Value, create, password, random_bytes, random_uuid, rotate};
+
+#[tokio::test]
+async fn a_password_is_32_letters_and_digits_by_default() {
+    let room = Room::open().await;
+    let made = both_ways(&room, password(None, "")).await;
+    for value in &made {
+        assert_eq!(value.len(), 32, "{value:?}");
+        assert!(value.chars().all(|c| c.is_ascii_alphanumeric()), "{value:?}");
+    }
+    assert_ne!(made[0], made[1]);
+}
+
+#[tokio::test]
+async fn a_password_has_the_length_and_the_alphabet_asked_for() {
+    let room = Room::open().await;
+    for (length, alphabet) in
+        [(8, "ab"), (4096, "01"), (64, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"), (100, "Zz9")]
+    {
+        for value in both_ways(&room, password(Some(length), alphabet)).await {
+            assert_eq!(value.len(), length as usize);
+            assert!(value.chars().all(|c| alphabet.contains(c)), "{value:?} is not of {alphabet:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_uses_all_of_its_alphabet_evenly() {
+    let room = Room::open().await;
+    for value in both_ways(&room, password(Some(4096), "")).await {
+        let mut counts = BTreeMap::new();
+        for c in value.chars() {
+            *counts.entry(c).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 62);
+        // 66 of each are expected, give or take 8; six times that happens by chance once in a hundred million runs.
+        assert!(counts.values().all(|count| (17..=115).contains(count)), "{counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn generated_bytes_come_in_the_encoding_asked_for() {
+    let room = Room::open().await;
+    for length in [None, Some(16), Some(17), Some(4096)] {
+        let count = length.unwrap_or(32) as usize;
+        for value in both_ways(&room, random_bytes(length, BytesEncoding::Hex)).await {
+            assert_eq!(value.len(), 2 * count);
+            assert!(value.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')), "{value:?}");
+        }
+        for encoding in [BytesEncoding::Base64url, BytesEncoding::Unspecified] {
+            for value in both_ways(&room, random_bytes(length, encoding)).await {
+                let decoded = data_encoding::BASE64URL_NOPAD.decode(value.as_bytes()).unwrap();
+                assert_eq!(decoded.len(), count);
+            }
+        }
+        for value in values_made(&room, random_bytes(length, BytesEncoding::Raw)).await {
+            assert!(matches!(&value, Value::Binary(bytes) if bytes.len() == count), "{value:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_generated_uuid_is_a_random_one() {
+    let room = Room::open().await;
+    for value in both_ways(&room, random_uuid()).await {
+        let uuid = Uuid::parse_str(&value).unwrap();
+        assert_eq!(uuid.get_version(), Some(Version::Random));
+        assert_eq!(uuid.hyphenated().to_string(), value);
+    }
+}
+
+#[tokio::test]
+async fn no_generated_value_comes_twice() {
+    let room = Room::open().await;
+    let mut seen = BTreeSet::new();
+    for generate in [password(None, ""), random_bytes(None, BytesEncoding::Hex), random_uuid()] {
+        for _ in 0..20 {
+            for value in both_ways(&room, generate.clone()).await {
+                assert!(seen.insert(value), "a value came twice");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_generated_value_is_returned_only_when_asked_for() {
+    let room = Room::open().await;
+    for return_value in [false, true] {
+        let name = format!("returned_{return_value}");
+        let request =
+            CreateSecretRequest { value: None, generate: random_uuid(), return_value, ..create(&name, "") };
+        let created = room.create_with(request).await;
+        let kept = room.value(&name).await;
+        assert_eq!(Value::of(&created), if return_value { kept } else { Value::Redacted });
+
+        let request =
+            RotateSecretRequest { value: None, generate: random_uuid(), return_value, ..rotate(&name, "") };
+        let rotated = room.secrets().rotate_secret(request).await.unwrap().into_inner().secret.unwrap();
+        let kept = room.value(&name).await;
+        assert_eq!(Value::of(&rotated), if return_value { kept } else { Value::Redacted });
+    }
+}
+
+#[tokio::test]
+async fn generators_beyond_their_limits_are_refused_and_make_nothing() {
+    let room = Room::open().await;
+    room.create("there", "v").await;
+    let before = room.get("there").await;
+    let all_printable: String = ('!'..='~').collect();
+    for generate in [
+        password(Some(0), ""),
+        password(Some(7), ""),
+        password(Some(4097), ""),
+        password(Some(u32::MAX), ""),
+        password(None, "a"),
+        password(None, "abca"),
+        password(None, "abé"),
+        password(None, "ab\n"),
+        password(None, "ab\0"),
+        password(None, "ab\u{7f}"),
+        password(None, &all_printable.repeat(3)),
+        random_bytes(Some(0), BytesEncoding::Hex),
+        random_bytes(Some(15), BytesEncoding::Hex),
+        random_bytes(Some(4097), BytesEncoding::Raw),
+        random_bytes(Some(u32::MAX), BytesEncoding::Base64url),
+        unknown_encoding(),
+        Some(Generator { kind: None }),
+    ] {
+        let request = CreateSecretRequest { value: None, generate: generate.clone(), ..create("made", "") };
+        invalid(room.secrets().create_secret(request).await, &["generate"]);
+        let request = RotateSecretRequest { value: None, generate, ..rotate("there", "") };
+        invalid(room.secrets().rotate_secret(request).await, &["generate"]);
+    }
+    assert_eq!(room.names().await, ["there"]);
+    assert_eq!(room.get("there").await, before);
+}
+
+#[tokio::test]
+async fn a_password_may_use_every_printable_character() {
+    let room = Room::open().await;
+    let alphabet: String = ('!'..='~').collect();
+    let made = both_ways(&room, password(Some(4096), &alphabet)).await;
+    assert_eq!(made[0].chars().collect::<BTreeSet<_>>().len(), 94);
+}
+
+#[tokio::test]
+async fn rotate_takes_a_value_or_a_generator_but_not_both_nor_neither() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    let before = room.get("A").await;
+    for request in [
+        RotateSecretRequest { generate: random_uuid(), ..rotate("A", "w") },
+        RotateSecretRequest { value: None, ..rotate("A", "") },
+        RotateSecretRequest { value: Value::Redacted.sent(), ..rotate("A", "") },
+    ] {
+        let status =
+            refused(room.secrets().rotate_secret(request).await, Code::InvalidArgument, "VALIDATION_FAILED");
+        let fields = fields_of(&status);
+        assert!(
+            fields.iter().all(|field| field == "value" || field == "generate") && !fields.is_empty(),
+            "{status:?}"
+        );
+    }
+    let request = RotateSecretRequest { return_value: true, ..rotate("A", "w") };
+    invalid(room.secrets().rotate_secret(request).await, &["return_value"]);
+    assert_eq!(room.get("A").await, before);
+}
+
+/// What a create and a rotation make of a generator of text.
+async fn both_ways(room: &Caller, generate: Option<Generator>) -> [String; 2] {
+    values_made(room, generate).await.map(|value| match value {
+        Value::Text(text) => text,
+        other => panic!("{other:?} is not text"),
+    })
+}
+
+async fn values_made(room: &Caller, generate: Option<Generator>) -> [Value; 2] {
+    let name = format!("made_{}", Uuid::new_v4().simple());
+    let request = CreateSecretRequest { value: None, generate: generate.clone(), ..create(&name, "") };
+    room.create_with(request).await;
+    let created = room.value(&name).await;
+    let request = RotateSecretRequest { value: None, generate, ..rotate(&name, "") };
+    room.secrets().rotate_secret(request).await.unwrap();
+    [created, room.value(&name).await]
+}
+
+fn unknown_encoding() -> Option<Generator> {
+    use strongroom::api::v1::{BytesGenerator, generator::Kind};
+    Some(Generator { kind: Some(Kind::Bytes(BytesGenerator { length: None, encoding: 99 })) })
+}

@@ -1,0 +1,138 @@
+//! HTTP/2 by hand: requests that no gRPC client would send, and every RPC without knowing its messages.
+
+use prost::Message;
+use prost::bytes::Bytes;
+use prost_types::FileDescriptorSet;
+use strongroom::api::v1::DESCRIPTORS;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::{Code, Response, Status};
+
+use crate::harness::{PATIENCE, Server};
+
+/// Every RPC of the package, as the path that calls it.
+pub fn rpcs() -> Vec<String> {
+    let described = FileDescriptorSet::decode(DESCRIPTORS).expect("the descriptors are well-formed");
+    let mut paths = Vec::new();
+    for file in described.file.iter().filter(|file| file.package() == "strongroom.v1") {
+        for service in &file.service {
+            let path = |method: &str| format!("/strongroom.v1.{}/{method}", service.name());
+            paths.extend(service.method.iter().map(|method| path(method.name())));
+        }
+    }
+    // Six of SecretService, four of AccessService, one of OperatorService: a walk over none would prove nothing.
+    assert!(paths.len() >= 11, "the descriptors lack RPCs: {paths:?}");
+    paths
+}
+
+/// A message in its frame: not compressed, its length, itself.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    frame(0, u32::try_from(message.len()).expect("a short message"), message)
+}
+
+/// A frame that may lie about itself.
+pub fn frame(compressed: u8, length: u32, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![compressed];
+    frame.extend(length.to_be_bytes());
+    frame.extend(message);
+    frame
+}
+
+/// An HTTP/2 connection to a server.
+#[derive(Clone)]
+pub struct Wire {
+    sender: h2::client::SendRequest<Bytes>,
+    authority: String,
+    headers: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Wire {
+    /// A connection that presents nothing.
+    pub async fn to(server: &Server) -> Self {
+        let authority = format!("127.0.0.1:{}", server.port());
+        let stream = TcpStream::connect(&authority).await.expect("the server accepts connections");
+        let (sender, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
+        // It ends with an error when a test breaks it on purpose.
+        tokio::spawn(async move { drop(connection.await) });
+        let headers = vec![("te", b"trailers".to_vec()), ("content-type", b"application/grpc".to_vec())];
+        Self { sender, authority, headers }
+    }
+
+    pub async fn as_root(server: &Server) -> Self {
+        Self::to(server).await.bearer(&server.root_key)
+    }
+
+    pub fn bearer(&self, key: &str) -> Self {
+        self.header("authorization", format!("Bearer {key}"))
+    }
+
+    /// The same connection, with this header on each request.
+    pub fn header(&self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        let mut other = self.clone();
+        other.headers.retain(|(present, _)| *present != name);
+        other.headers.push((name, value.into()));
+        other
+    }
+
+    /// Calls an RPC with one message, whatever its bytes; gives the reply's message.
+    pub async fn call(&self, path: &str, message: &[u8]) -> Result<Response<Vec<u8>>, Status> {
+        self.send(path, framed(message)).await
+    }
+
+    /// Calls an RPC with a body, whatever its frames.
+    pub async fn send(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
+        timeout(PATIENCE, self.exchange(path, body)).await.expect("the server answers in time")
+    }
+
+    /// Begins a request and leaves it open.
+    pub async fn begin(&self, path: &str, part_of_body: Vec<u8>) -> h2::SendStream<Bytes> {
+        let sender = self.sender.clone().ready().await.expect("the connection is open");
+        let mut sender = sender;
+        let (_response, mut body) =
+            sender.send_request(self.request(path), false).expect("the request is sent");
+        body.send_data(part_of_body.into(), false).expect("the data is sent");
+        body
+    }
+
+    async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
+        let mut sender = self.sender.clone().ready().await.map_err(broken)?;
+        let (response, mut stream) = sender.send_request(self.request(path), false).map_err(broken)?;
+        stream.send_data(body.into(), true).map_err(broken)?;
+        let response = response.await.map_err(broken)?;
+        if let Some(status) = Status::from_header_map(response.headers()) {
+            return Err(status);
+        }
+        if response.status() != http::StatusCode::OK {
+            return Err(Status::unknown(format!("HTTP status {} and no gRPC status", response.status())));
+        }
+        let mut message = Vec::new();
+        let mut body = response.into_body();
+        while let Some(data) = body.data().await {
+            let data = data.map_err(broken)?;
+            body.flow_control().release_capacity(data.len()).map_err(broken)?;
+            message.extend(data);
+        }
+        let trailers = body.trailers().await.map_err(broken)?.unwrap_or_default();
+        match Status::from_header_map(&trailers) {
+            Some(status) if status.code() == Code::Ok => {
+                Ok(Response::new(message.split_off(message.len().min(5))))
+            }
+            Some(status) => Err(status),
+            None => Err(Status::unknown("a reply without a gRPC status")),
+        }
+    }
+
+    fn request(&self, path: &str) -> http::Request<()> {
+        let uri = format!("http://{}{path}", self.authority);
+        let mut request = http::Request::post(uri);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value.as_slice());
+        }
+        request.body(()).expect("a request")
+    }
+}
+
+/// A failure below gRPC. `Unknown` is no code that the server gives, so no test takes it for an answer.
+fn broken(error: h2::Error) -> Status {
+    Status::unknown(format!("the HTTP/2 stream failed: {error}"))
+}

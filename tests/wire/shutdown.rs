@@ -1,0 +1,68 @@
+//! The end of a server: told by a signal, it finishes what it has begun and leaves with 0.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use crate::caller::{Caller, Room};
+use crate::harness::{Launch, Server};
+use crate::requests::{create, get};
+use crate::restart::gone;
+
+#[tokio::test]
+async fn both_signals_end_an_idle_server_well() {
+    for signal in ["TERM", "INT"] {
+        let server = Server::alone();
+        server.signal(signal);
+        server.ended_well().await;
+    }
+}
+
+#[tokio::test]
+async fn open_connections_do_not_hold_up_the_end() {
+    let server = Server::alone();
+    // One that has been used, one that has spoken half a word, and one that never speaks.
+    let room = Room::on(&server).await;
+    room.create("A", "v").await;
+    let silent = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    let mut halting = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    halting.write_all(b"PRI * HTTP").unwrap();
+    server.stop().await;
+    drop((silent, halting));
+    let status = room.secrets().get_secret(get("A")).await.expect_err("the server has ended");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_answered_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::durable(folder.path()).start();
+    let root = Caller::root(&server).await;
+    let mut creates = JoinSet::new();
+    for n in 0..64 {
+        let mut secrets = root.secrets();
+        creates.spawn(async move {
+            let name = format!("n{n}");
+            let reply = secrets.create_secret(create(&name, "v")).await;
+            reply.map(|_| name)
+        });
+    }
+    let first = creates.join_next().await.unwrap().unwrap().unwrap();
+    server.signal("TERM");
+    let mut acknowledged = vec![first];
+    while let Some(created) = creates.join_next().await {
+        match created.unwrap() {
+            Ok(name) => acknowledged.push(name),
+            Err(status) => gone(&status),
+        }
+    }
+    server.ended_well().await;
+
+    let server = Launch::durable(folder.path()).start();
+    let there = Caller::root(&server).await.names().await;
+    let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(name)).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    server.stop().await;
+}

@@ -1,0 +1,135 @@
+//! TLS, and the refusal to speak without it to other machines.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+
+use crate::caller::{Caller, Credential, endpoint};
+use crate::harness::{Launch, Output, Server};
+use crate::requests::{Value, create, get};
+
+#[tokio::test]
+async fn a_client_that_trusts_the_authority_is_served() {
+    let site = Site::open();
+    let caller = site.caller(&site.authority).await.unwrap();
+    caller.create("A", "over TLS").await;
+    assert_eq!(caller.value("A").await, Value::text("over TLS"));
+    site.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_another_authority_does_not_connect() {
+    let site = Site::open();
+    let stranger = authority();
+    assert!(site.caller(&stranger.pem()).await.is_err());
+    site.caller(&site.authority).await.unwrap().create("A", "v").await;
+}
+
+#[tokio::test]
+async fn a_plaintext_client_is_not_served() {
+    let site = Site::open();
+    let plain = site.server.url.replace("https://", "http://");
+    let channel = endpoint(&plain).connect_lazy();
+    let caller = Caller::over(channel, Credential::bearer(&site.server.root_key));
+    let reply = caller.secrets().create_secret(create("A", "v")).await;
+    assert!(reply.is_err(), "served without TLS");
+    let caller = site.caller(&site.authority).await.unwrap();
+    crate::refusal::not_found(caller.secrets().get_secret(get("A")).await, "A");
+}
+
+#[tokio::test]
+async fn a_client_that_never_shakes_hands_holds_up_nobody() {
+    let site = Site::open();
+    let silent: Vec<_> =
+        (0..50).map(|_| TcpStream::connect(("127.0.0.1", site.server.port())).unwrap()).collect();
+    site.caller(&site.authority).await.unwrap().create("A", "v").await;
+    drop(silent);
+    site.server.stop().await;
+}
+
+#[tokio::test]
+async fn every_call_needs_a_credential_over_tls_too() {
+    let site = Site::open();
+    let caller = site.caller(&site.authority).await.unwrap().with(Credential::default());
+    let reply = caller.secrets().get_secret(get("A")).await;
+    crate::refusal::refused(reply, tonic::Code::Unauthenticated, "CREDENTIAL_MISSING");
+}
+
+#[tokio::test]
+async fn plaintext_to_other_machines_is_refused() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let said = Launch::in_memory().listen(address).refused().all();
+        assert!(said.contains("--insecure-plaintext") && said.contains("--tls-cert"), "{address}:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_tls_configuration_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key, _) = certificate_files(folder.path());
+    let (cert, key) = (cert.as_str(), key.as_str());
+    let start = |arguments: &[&str]| -> Output {
+        arguments.iter().fold(Launch::in_memory(), |launch, &argument| launch.argument(argument)).refused()
+    };
+    start(&["--tls-cert", cert]);
+    start(&["--tls-key", key]);
+    let absent = folder.path().join("absent.pem").display().to_string();
+    assert!(start(&["--tls-cert", &absent, "--tls-key", key]).all().contains("absent.pem"));
+    assert!(start(&["--tls-cert", cert, "--tls-key", &absent]).all().contains("absent.pem"));
+    // A certificate is not a key, nor the other way round; and a key of another certificate is not this one's.
+    start(&["--tls-cert", key, "--tls-key", cert]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (_, other_key, _) = certificate_files(elsewhere.path());
+    start(&["--tls-cert", cert, "--tls-key", &other_key]);
+}
+
+/// A server with TLS.
+struct Site {
+    server: Server,
+    /// The certificate of the authority that signed the server's, as PEM.
+    authority: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key, authority) = certificate_files(folder.path());
+        let launch = Launch::in_memory().argument("--tls-cert").argument(cert);
+        let server = launch.argument("--tls-key").argument(key).start();
+        assert!(server.url.starts_with("https://"), "{}", server.url);
+        Self { server, authority, _folder: folder }
+    }
+
+    /// A caller with the root key that trusts this authority.
+    async fn caller(&self, authority: &str) -> Result<Caller, tonic::transport::Error> {
+        let tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
+        let channel: Channel = endpoint(&self.server.url).tls_config(tls)?.connect().await?;
+        Ok(Caller::over(channel, Credential::bearer(&self.server.root_key)))
+    }
+}
+
+/// Writes a certificate for `localhost` and its key; gives their paths, and the authority's certificate.
+fn certificate_files(folder: &Path) -> (String, String, String) {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    (write("server.pem", certificate.pem()), write("server.key", key.serialize_pem()), authority.pem())
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
