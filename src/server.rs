@@ -204,7 +204,9 @@ async fn report_health(health: &HealthReporter, healthy: bool) {
 fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError> {
     Ok(tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(api::v1::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET))
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that grpcurl can show what an error's details say.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {

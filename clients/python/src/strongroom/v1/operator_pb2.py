@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xba\x01\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\x05 \x01(\x04\x12\x0f\n\x07secrets\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x07 \x01(\x04\x32\x61\n\x0fOperatorService\x12N\n\tGetStatus\x12\x1f.strongroom.v1.GetStatusRequest\x1a .strongroom.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xba\x01\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\x05 \x01(\x04\x12\x0f\n\x07secrets\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x07 \x01(\x04\x32\x61\n\x0fOperatorService\x12N\n\tGetStatus\x12\x1f.strongroom.v1.GetStatusRequest\x1a .strongroom.v1.GetStatusResponseB\x11\x42\rOperatorProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom.v1.operator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'B\rOperatorProtoP\001'
   _globals['_GETSTATUSREQUEST']._serialized_start=80
   _globals['_GETSTATUSREQUEST']._serialized_end=98
   _globals['_GETSTATUSRESPONSE']._serialized_start=101

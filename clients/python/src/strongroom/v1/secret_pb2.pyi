@@ -325,7 +325,9 @@ class PasswordGenerator(google.protobuf.message.Message):
     length: builtins.int
     """How many characters, 8 to 4,096. Absent: 32."""
     alphabet: builtins.str
-    """The characters to choose from, 2 or more different printable ASCII characters without space. Empty: letters and digits (62)."""
+    """The characters to choose from, 2 or more different printable ASCII characters without space. Empty: letters and
+    digits (62).
+    """
     def __init__(
         self,
         *,

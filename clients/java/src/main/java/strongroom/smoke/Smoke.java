@@ -15,12 +15,12 @@ import java.util.List;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
-import strongroom.v1.SecretOuterClass.CreateSecretRequest;
-import strongroom.v1.SecretOuterClass.GetSecretRequest;
-import strongroom.v1.SecretOuterClass.ListSecretsRequest;
-import strongroom.v1.SecretOuterClass.Redaction;
-import strongroom.v1.SecretOuterClass.Secret;
-import strongroom.v1.SecretOuterClass.SecretValue;
+import strongroom.v1.CreateSecretRequest;
+import strongroom.v1.GetSecretRequest;
+import strongroom.v1.ListSecretsRequest;
+import strongroom.v1.Redaction;
+import strongroom.v1.Secret;
+import strongroom.v1.SecretValue;
 import strongroom.v1.SecretServiceGrpc;
 import strongroom.v1.SecretServiceGrpc.SecretServiceBlockingStub;
 
