@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod server;
+pub mod telemetry;
 
 pub mod api;
 pub mod app;
@@ -18,4 +19,3 @@ pub mod store;
 
 pub mod config;
 pub mod domain;
-pub mod telemetry;

@@ -26,6 +26,7 @@ pub(super) struct Connection {
         long,
         global = true,
         env = "STRONGROOM_SERVER",
+        hide_env_values = true,
         default_value = "127.0.0.1:50051",
         value_name = "ADDRESS"
     )]
@@ -37,12 +38,26 @@ pub(super) struct Connection {
     api_key_file: Option<PathBuf>,
 
     /// The namespace [default: the API key's home namespace]
-    #[arg(short, long, global = true, env = "STRONGROOM_NAMESPACE", value_name = "NAMESPACE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "STRONGROOM_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAMESPACE"
+    )]
     #[arg(help_heading = "Connection")]
     namespace: Option<String>,
 
     /// The certificate (PEM) that the service's certificate is signed by [default: those of the system]
-    #[arg(long, global = true, env = "STRONGROOM_CA_CERT", value_name = "FILE", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "STRONGROOM_CA_CERT",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Connection"
+    )]
     ca_cert: Option<PathBuf>,
 }
 

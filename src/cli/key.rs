@@ -92,8 +92,8 @@ pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
         ("name", key.name.clone()),
         ("namespace", key.home_namespace.clone()),
         ("state", state.to_owned()),
-        ("created", output::time(key.created_at.as_ref())),
-        ("expires", output::time(key.expires_at.as_ref())),
+        ("created", output::time_in_brief(key.created_at.as_ref())),
+        ("expires", output::time_in_brief(key.expires_at.as_ref())),
     ]
 }
 

@@ -47,6 +47,9 @@ impl Output {
         if self == Self::Json {
             return print_json(json);
         }
+        if rows.is_empty() {
+            return write(b"None.\n");
+        }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(header.iter().map(|title| title.to_uppercase()));
@@ -80,6 +83,11 @@ fn printable(text: &str) -> String {
 /// A time as RFC 3339 has it; empty where there is none.
 pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
     at.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A time to the second, for the columns of a table.
+pub(super) fn time_in_brief(at: Option<&prost_types::Timestamp>) -> String {
+    time(at.map(|at| prost_types::Timestamp { seconds: at.seconds, nanos: 0 }).as_ref())
 }
 
 /// Pairs as K=V, in key order.

@@ -13,7 +13,7 @@ use crate::api::v1::secret_value::Kind;
 /// `strongroom create`
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  strongroom create stripe_api_key --description 'Stripe, payments' --metadata environment=production
+  strongroom create stripe_api_key --description 'Stripe, payments' --metadata env=production
   strongroom create db_password --generate password:40
   printf %s \"$TOKEN\" | strongroom create github_token --value-file -")]
 pub(super) struct Create {
@@ -24,7 +24,7 @@ pub(super) struct Create {
     value: ValueArgs,
 
     /// What the secret is for
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
 
     /// A pair to attach; may be given many times
@@ -149,7 +149,7 @@ impl List {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom update stripe_api_key --description 'Stripe, all payments'
-  strongroom update stripe_api_key --metadata environment=production --metadata owner=payments-team
+  strongroom update stripe_api_key --metadata env=production --metadata owner=payments
   strongroom update stripe_api_key --value-file new_key.txt")]
 pub(super) struct Update {
     /// The secret's name
@@ -303,13 +303,13 @@ fn print_secrets(
         "revision": last.revision,
     });
     let row = |secret: &v1::Secret| {
-        let updated = output::time(secret.updated_at.as_ref());
+        let updated = output::time_in_brief(secret.updated_at.as_ref());
         let version = secret.version.to_string();
         vec![secret.name.clone(), version, updated, secret.description.clone(), output::pairs(secret)]
     };
     let rows = items.iter().map(row).collect();
     output.print_all(&["name", "version", "updated", "description", "metadata"], rows, &json)?;
-    if output == Output::Table {
+    if output == Output::Table && !items.is_empty() {
         let more = if last.next_page_token.is_empty() { "" } else { "; more with --page-token or --offset" };
         output::write(format!("\n{} of {}{more}\n", items.len(), last.total_size).as_bytes())?;
     }

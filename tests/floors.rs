@@ -1,0 +1,105 @@
+//! The floors of the house import downward only.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test that fails should stop
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the top to the bottom. What shares a line may not import each other.
+const FLOORS: [&[&str]; 10] = [
+    &["main"],
+    &["cli"],
+    &["server", "telemetry"],
+    &["api"],
+    &["app"],
+    &["catalog"],
+    &["auth", "audit"],
+    &["crypto"],
+    &["store"],
+    &["config", "domain"],
+];
+
+#[test]
+fn floors_import_downward_only() {
+    let mut upward = Vec::new();
+    let mut edges = 0;
+    for file in rust_files(Path::new("src")) {
+        let from = floor_of(&file);
+        if from == "lib" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for to in imports(&text) {
+            edges += 1;
+            if from != to && level(&to) <= level(&from) {
+                upward.push(format!("{} imports crate::{to}", file.display()));
+            }
+        }
+    }
+    assert!(edges > 50, "only {edges} imports were found: does the test still read them?");
+    assert!(upward.is_empty(), "{}", upward.join("\n"));
+}
+
+/// Only these files know these crates: types of an engine or of the wire stay behind one door.
+#[test]
+fn crates_stay_behind_their_doors() {
+    let doors: [(&str, &[&str]); 4] = [
+        ("ring::", &["src/crypto/aead.rs"]),
+        ("sled::", &["src/store/sled.rs", "src/store/embedded.rs"]),
+        ("tonic", &["src/api/", "src/cli/", "src/server.rs"]),
+        ("SystemTime::now", &["src/domain/clock.rs"]),
+    ];
+    for file in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for (krate, allowed) in doors {
+            let used = code.iter().any(|line| names(line, krate));
+            let path = file.to_str().unwrap();
+            assert!(!used || allowed.iter().any(|door| path.starts_with(door)), "{path} uses {krate}");
+        }
+    }
+}
+
+/// Whether a line has the name, and not only as the end of a longer one.
+fn names(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
+    })
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn floor_of(file: &Path) -> String {
+    let first = file.components().nth(1).unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The modules behind each `crate::` or `strongroom::` that is not in a comment.
+fn imports(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| {
+        line.split("crate::")
+            .skip(1)
+            .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>())
+    })
+    .filter(|module| !module.is_empty())
+    .collect()
+}
+
+fn level(module: &str) -> usize {
+    FLOORS
+        .iter()
+        .position(|floor| floor.contains(&module))
+        .unwrap_or_else(|| panic!("{module} stands on no floor: give it one"))
+}
