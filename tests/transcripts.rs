@@ -19,6 +19,7 @@ fn the_command_line_says_what_its_transcripts_say() {
         .register_bin("strongroom", std::path::Path::new(STRONGROOM))
         .env("STRONGROOM_SERVER", &server.address)
         .env("STRONGROOM_API_KEY", key.trim())
+        .env("COLUMNS", "100")
         .case("tests/cli/*.md");
     cases.run();
 }

@@ -17,15 +17,15 @@ use self::connect::Connection;
 use self::failure::Failure;
 use self::output::Output;
 
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
+
+A value never stands in an argument, where every user of the machine could read it: it comes
+from a file, from standard input, or from a hidden prompt.";
+
 /// Keeps API keys, passwords and tokens for other services.
 #[derive(Parser)]
-#[command(name = "strongroom", version, max_term_width = 110)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
-
-A value never stands in an argument, where every user of the machine could read it: it comes from a file, from standard
-input, or from a hidden prompt."
-)]
+#[command(name = "strongroom", version, max_term_width = 110, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     connection: Connection,

@@ -17,8 +17,8 @@ use crate::telemetry;
   listen = \"127.0.0.1:50051\"
 Flags win over the file.
 
-The first start makes two files in the data folder, readable by you alone: master.key, without which the data can not be
-opened, and root.key, the first API key, which may do everything.")]
+The first start makes two files in the data folder, readable by you alone: master.key, without
+which the data can not be opened, and root.key, the first API key, which may do everything.")]
 pub(super) struct Serve {
     /// Read settings from FILE
     #[arg(long, value_name = "FILE")]
