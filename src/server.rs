@@ -71,6 +71,12 @@ pub enum ServeError {
     /// The service can not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The server's identity is not one.
+    #[error(
+        "{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(),
+        source_of(.2)
+    )]
+    Tls(PathBuf, PathBuf, #[source] tonic::transport::Error),
     /// The address can not be listened on.
     #[error("{0} can not be listened on: {1}")]
     Listen(SocketAddr, io::Error),
@@ -82,6 +88,10 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+fn source_of(error: &tonic::transport::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Serves until `shutdown` ends, and then until the requests in flight are answered, within a bound. `announce` is
 /// called once requests are accepted.
 pub async fn run(
@@ -90,7 +100,7 @@ pub async fn run(
     announce: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     make_folder(&config.data_dir)?;
-    let identity = config.tls.as_ref().map(identity).transpose()?;
+    let transport = transport(config.tls.as_ref())?;
     let store = open_store(&config).await?;
     let first_start = app::store_is_new(&*store).await?;
     let (master_key, master_key_file) = master_key(&config, first_start)?;
@@ -105,32 +115,24 @@ pub async fn run(
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let ready =
-        Ready { address, tls: identity.is_some(), master_key: master_key_file, root_key, first_start };
+        Ready { address, tls: config.tls.is_some(), master_key: master_key_file, root_key, first_start };
     tracing::info!(%address, tls = ready.tls, store = ?config.store, first_start, "serving");
     announce(&ready);
 
-    serve(app, listener, identity, shutdown).await
+    serve(app, listener, transport, shutdown).await
 }
 
 async fn serve(
     app: Arc<App>,
     listener: TcpListener,
-    identity: Option<Identity>,
+    transport: Server,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, true).await;
     let (stopping, mut stop) = watch::channel(false);
 
-    let mut server = Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .http2_max_header_list_size(16 * 1024)
-        .max_concurrent_streams(1024);
-    if let Some(identity) = identity {
-        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
-    }
-    let router = server
+    let router = transport
         .layer(Gate::new(app.clone(), Arc::new(LogAuditor)))
         .add_routes(api::services(&app))
         .add_service(health_service)
@@ -243,6 +245,22 @@ fn master_key(config: &Config, first_start: bool) -> Result<(MasterKey, PathBuf)
 fn make_folder(folder: &Path) -> Result<(), ServeError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| ServeError::File(folder.to_owned(), error))
+}
+
+/// HTTP/2 with its bounds, over TLS where there is an identity for it.
+fn transport(tls: Option<&Tls>) -> Result<Server, ServeError> {
+    let transport = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .http2_max_header_list_size(16 * 1024)
+        .max_concurrent_streams(1024);
+    match tls {
+        Some(files) => {
+            let refused = |error| ServeError::Tls(files.cert.clone(), files.key.clone(), error);
+            transport.tls_config(ServerTlsConfig::new().identity(identity(files)?)).map_err(refused)
+        }
+        None => Ok(transport),
+    }
 }
 
 fn identity(tls: &Tls) -> Result<Identity, ServeError> {

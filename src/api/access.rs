@@ -1,17 +1,15 @@
 //! AccessService.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
 use super::call::{Call, Fields};
-use super::convert::{time, timestamp};
+use super::convert::{duration, time, timestamp};
 use super::v1;
 use super::v1::access_service_server::AccessService;
 use crate::app::{App, Error, Expiry, NewApiKey};
 use crate::auth::{ApiKey, ApiKeyId, KeyName, Right};
-use crate::domain::Invalid;
 
 /// AccessService over the app.
 pub(super) struct Access(pub(super) Arc<App>);
@@ -79,10 +77,7 @@ fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Expi
     fields.require(message.expires_at.is_none() || message.ttl.is_none(), "ttl", BOTH);
     match (&message.expires_at, message.ttl) {
         (Some(at), _) => fields.check("expires_at", time(at)).map(Expiry::At),
-        (None, Some(ttl)) => {
-            let ttl = Duration::try_from(ttl).ok().filter(|ttl| !ttl.is_zero());
-            fields.check("ttl", ttl.ok_or(Invalid::new("must be more than 0"))).map(Expiry::After)
-        }
+        (None, Some(ttl)) => fields.check("ttl", duration(ttl)).map(Expiry::After),
         (None, None) => Some(Expiry::Never),
     }
 }

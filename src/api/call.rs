@@ -67,7 +67,8 @@ impl Call {
         Ok(self.principal.authorize_service()?)
     }
 
-    /// The name of a secret that the field `name` holds.
+    /// The name of a secret that the field `name` holds. To be asked for before the grant, so that the record of a
+    /// denial has it too.
     pub(super) fn name(&self, text: &str, fields: &mut Fields) -> Option<SecretName> {
         let name = fields.check("name", SecretName::parse(text))?;
         self.note(|target| target.name = Some(name.clone()));

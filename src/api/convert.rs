@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::time::Duration;
 
 use prost::Message;
 use prost_types::Timestamp as WireTimestamp;
@@ -142,6 +143,16 @@ pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
     WireTimestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// A span of time that the wire has: more than 0, and no longer than anyone plans for.
+pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid> {
+    const REFUSED: Invalid =
+        Invalid::new("must be more than 0 and at most 100 years (3,155,760,000 seconds)");
+    let seconds = u64::try_from(span.seconds).ok().filter(|seconds| *seconds < 3_155_760_000);
+    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
+    span.filter(|span| !span.is_zero()).ok_or(REFUSED)
 }
 
 /// The time that the wire has.

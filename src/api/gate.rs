@@ -22,12 +22,20 @@ use crate::app::{App, CredentialProblem, Error};
 use crate::audit::{Auditor, Record, Target};
 use crate::auth::Principal;
 
-/// How long a request may take, from its headers to its answer.
+/// How long a request may take, from its headers to its answer, however long the caller waits.
 const TIME: Duration = Duration::from_secs(30);
+/// How much of the caller's time is left for the answer to arrive in.
+const RETURN: Duration = Duration::from_millis(100);
+/// The services that anyone may call: health and reflection.
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
 /// How the audit names an RPC that there is not: the caller's own text could be anything.
 const UNKNOWN_RPC: &str = "unknown";
 
-/// The layer that every request to `strongroom.v1` passes. Other services, health and reflection, are let through.
+/// The layer that every request passes. Those to health and reflection are let through as they are.
 #[derive(Clone)]
 pub struct Gate {
     app: Arc<App>,
@@ -75,27 +83,37 @@ where
         // The clone takes the place of the service that was polled ready.
         let ready = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, ready);
-        if !request.uri().path().starts_with("/strongroom.v1.") {
+        if OPEN.iter().any(|service| request.uri().path().starts_with(service)) {
             let mut inner = inner;
             return Box::pin(async move { inner.call(request).await });
         }
-        let task = tokio::spawn(self.gate.clone().answer(request, inner));
+        let request_id = request_id(request.headers());
+        let patience = deadline(request.headers());
+        let task = tokio::spawn(self.gate.clone().answer(request, inner, request_id.clone()));
         Box::pin(async move {
-            // A request that panicked has been answered by the task itself; this is the last resort.
-            Ok(task.await.unwrap_or_else(|_| complete(&Status::unknown(""), "").into_http()))
+            let answered = match patience {
+                Some(patience) => tokio::time::timeout(patience, task).await,
+                None => Ok(task.await),
+            };
+            Ok(match answered {
+                Ok(Ok(response)) => response,
+                // The task goes on to its end, and to its audit record.
+                Err(_elapsed) => complete(&Status::deadline_exceeded(""), &request_id).into_http(),
+                // A request that panics is answered by the task itself; this is the last resort.
+                Ok(Err(_panicked)) => complete(&Status::unknown(""), &request_id).into_http(),
+            })
         })
     }
 }
 
 impl Gate {
     /// Answers a request, whether or not the caller still waits for the answer.
-    async fn answer<S>(self, request: Request<Body>, inner: S) -> Response<Body>
+    async fn answer<S>(self, request: Request<Body>, inner: S, request_id: Arc<str>) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
         let rpc = rpc::of_path(request.uri().path());
-        let request_id = request_id(request.headers());
         let peer = peer(&request).map(|address| address.to_string());
         let target = Arc::new(Mutex::new(Target::default()));
 
@@ -180,6 +198,28 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     match given.filter(fits) {
         Some(id) => id.into(),
         None => Uuid::now_v7().to_string().into(),
+    }
+}
+
+/// How long the caller waits, less a little, so that what it is told arrives in time (and before the transport, which
+/// has no details to give, says so itself).
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let asked = timeout(headers.get("grpc-timeout")?.as_bytes())?;
+    Some(asked.saturating_sub(RETURN.min(asked / 5)))
+}
+
+/// A timeout as gRPC over HTTP/2 writes it: 1 to 8 digits and a unit.
+fn timeout(text: &[u8]) -> Option<Duration> {
+    let (unit, digits) = text.split_last()?;
+    let number: u64 = std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 8)?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(number * 3600)),
+        b'M' => Some(Duration::from_secs(number * 60)),
+        b'S' => Some(Duration::from_secs(number)),
+        b'm' => Some(Duration::from_millis(number)),
+        b'u' => Some(Duration::from_micros(number)),
+        b'n' => Some(Duration::from_nanos(number)),
+        _ => None,
     }
 }
 

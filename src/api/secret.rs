@@ -74,9 +74,9 @@ async fn create(
     message: v1::CreateSecretRequest,
 ) -> Result<v1::CreateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
     let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
-    let name = call.name(&message.name, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     let description = fields.check("description", Description::parse(&message.description));
     let metadata = metadata(message.metadata, &mut fields);
@@ -103,10 +103,12 @@ async fn create(
 async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1::GetSecretResponse, Error> {
     let mut fields = Fields::default();
     let at_least = Revision(message.min_revision);
+    let name = call.name(&message.name, &mut fields);
+    const VERSION: &str = "must be 1 or more: versions are counted from 1";
+    fields.require(message.version != Some(0), "version", VERSION);
     match fields.check("view", v1::View::try_from(message.view).map_err(|_| UNKNOWN_VIEW)) {
         Some(v1::View::Metadata) => {
             let grant = call.grant::<List>(&message.namespace, &mut fields)?;
-            let name = read_fields(call, &message, &mut fields);
             let (grant, name) = fields.finish(grant.zip(name))?;
             let (secret, revision) = app.describe(&grant, &name, message.version, at_least).await?;
             call.note(|target| target.version = Some(secret.version));
@@ -115,7 +117,6 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
         // A view that is not known must not pass for one that needs the lesser right.
         Some(v1::View::Unspecified | v1::View::Full) | None => {
             let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
-            let name = read_fields(call, &message, &mut fields);
             let (grant, name) = fields.finish(grant.zip(name))?;
             let found = app.get(&grant, &name, message.version, at_least).await?;
             call.note(|target| target.version = Some(found.secret.version));
@@ -126,11 +127,6 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
 }
 
 const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
-
-fn read_fields(call: &Call, message: &v1::GetSecretRequest, fields: &mut Fields) -> Option<SecretName> {
-    fields.require(message.version != Some(0), "version", "must be 1 or more: versions are counted from 1");
-    call.name(&message.name, fields)
-}
 
 async fn list(
     app: &App,
@@ -190,9 +186,9 @@ async fn update(
     message: v1::UpdateSecretRequest,
 ) -> Result<v1::UpdateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
     let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
-    let name = call.name(&message.name, &mut fields);
     fields.not_served(message.expires_at.is_some(), "expires_at");
     fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
     let changes = changes(call, message, &mut fields);
@@ -267,9 +263,9 @@ async fn delete(
     message: v1::DeleteSecretRequest,
 ) -> Result<v1::DeleteSecretResponse, Error> {
     let mut fields = Fields::default();
+    let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
     let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
-    let name = call.name(&message.name, &mut fields);
     let parsed = (|| Some((grant?, request?, name?)))();
     let (grant, request, name) = fields.finish(parsed)?;
 
@@ -289,9 +285,9 @@ async fn rotate(
     message: v1::RotateSecretRequest,
 ) -> Result<v1::RotateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
     let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
-    let name = call.name(&message.name, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     fields.not_served(message.grace_period.is_some(), "grace_period");
     fields.not_served(message.stage, "stage");

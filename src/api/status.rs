@@ -30,22 +30,22 @@ pub(super) fn complete(bare: &Status, request_id: &str) -> Status {
         Code::Internal | Code::InvalidArgument => (
             Code::InvalidArgument,
             R::ValidationFailed,
-            "the request is not a message of this RPC: generate the client from the service's proto files",
+            "The request is not a message of this RPC: generate the client from the service's proto files.",
         ),
         Code::OutOfRange | Code::ResourceExhausted => {
-            (Code::ResourceExhausted, R::MessageTooLarge, "the message is larger than 1 MiB")
+            (Code::ResourceExhausted, R::MessageTooLarge, "The message is larger than 1 MiB: send less.")
         }
         Code::Unimplemented => (
             Code::Unimplemented,
             R::NotServed,
-            "this server does not serve that RPC, or not in that encoding",
+            "This server does not serve that RPC, or not in that encoding.",
         ),
         Code::Cancelled | Code::DeadlineExceeded => (
             Code::DeadlineExceeded,
             R::DeadlineExceeded,
-            "the deadline passed before the answer was ready: a change may or may not have been made",
+            "The deadline passed before the answer was ready: a change may or may not have been made.",
         ),
-        _ => (Code::Internal, R::Internal, "the server failed; its log says more under the request id"),
+        _ => (Code::Internal, R::Internal, "The server failed: its log says more under the request id."),
     };
     finish(code, reason, message.to_owned(), ErrorDetails::new(), request_id)
 }
@@ -100,12 +100,16 @@ fn reason_name(reason: ErrorReason) -> &'static str {
 fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, String) {
     use ErrorReason as R;
     match error {
-        Error::Invalid(violations) => {
-            (Code::InvalidArgument, R::ValidationFailed, fields("not acceptable", violations, details))
-        }
-        Error::NotServed(violations) => {
-            (Code::Unimplemented, R::NotServed, fields("not served by this release", violations, details))
-        }
+        Error::Invalid(violations) => (
+            Code::InvalidArgument,
+            R::ValidationFailed,
+            fields("These fields are not acceptable", violations, details),
+        ),
+        Error::NotServed(violations) => (
+            Code::Unimplemented,
+            R::NotServed,
+            fields("This release does not serve these fields", violations, details),
+        ),
         Error::Unauthenticated(problem) => {
             let (reason, message) = credential(*problem);
             (Code::Unauthenticated, reason, message.to_owned())
@@ -113,66 +117,66 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
         Error::Denied(denied) => (Code::PermissionDenied, R::AccessDenied, denial(denied)),
         Error::SecretNotFound(namespace, name) => {
             resource(details, "strongroom.v1.Secret", namespace, name);
-            let message = format!("there is no secret '{name}' in the namespace '{namespace}'");
+            let message = format!("There is no secret '{name}' in the namespace '{namespace}'.");
             (Code::NotFound, R::SecretNotFound, message)
         }
         Error::VersionNotFound(namespace, name, version) => {
             resource(details, "strongroom.v1.Secret", namespace, name);
             let message =
-                format!("the secret '{name}' in the namespace '{namespace}' has no version {version}");
+                format!("The secret '{name}' in the namespace '{namespace}' has no version {version}.");
             (Code::NotFound, R::VersionNotFound, message)
         }
         Error::SecretAlreadyExists(namespace, name) => {
             resource(details, "strongroom.v1.Secret", namespace, name);
             let message = format!(
-                "the namespace '{namespace}' already has a secret '{name}': update or rotate it, or choose another name"
+                "The namespace '{namespace}' already has a secret '{name}': update or rotate it, or choose another name."
             );
             (Code::AlreadyExists, R::SecretAlreadyExists, message)
         }
         Error::ApiKeyNotFound(id) => {
             details.set_resource_info("strongroom.v1.ApiKey", id.to_string(), "", "");
-            (Code::NotFound, R::ApiKeyNotFound, format!("there is no API key '{id}'"))
+            (Code::NotFound, R::ApiKeyNotFound, format!("There is no API key '{id}'."))
         }
         Error::LastAdministrator => (
             Code::FailedPrecondition,
             R::LastAdministrator,
-            "the root key can not be revoked: nobody could manage API keys any more".to_owned(),
+            "The root key can not be revoked: nobody could manage API keys any more.".to_owned(),
         ),
         Error::EtagMismatch => (
             Code::Aborted,
             R::EtagMismatch,
-            "the secret has changed since this etag: read it again, and decide again".to_owned(),
+            "The secret has changed since this etag: read it again, and decide again.".to_owned(),
         ),
         Error::RequestIdReused => {
             let message = "was used for another request within 24 hours: send a new one";
             details.add_bad_request_violation("request_id", message);
-            (Code::InvalidArgument, R::RequestIdReused, format!("request_id: {message}"))
+            (Code::InvalidArgument, R::RequestIdReused, format!("The request_id {message}."))
         }
         Error::Contended => {
             details.set_retry_info(Some(RETRY));
-            let message = "others kept changing the same secret, and nothing was changed: try again";
+            let message = "Others kept changing the same secret, and nothing was changed: try again.";
             (Code::Aborted, R::Contended, message.to_owned())
         }
         Error::Integrity => (
             Code::DataLoss,
             R::IntegrityFailure,
-            "what is stored was altered, moved or damaged, so it is not served: restore it from a backup"
+            "What is stored was altered, moved or damaged, so it is not served: restore it from a backup."
                 .to_owned(),
         ),
         Error::Unavailable(why) => {
             details.set_retry_info(Some(RETRY));
             tracing::warn!(cause = %why, "a request could not be served");
-            let message = "the store can not serve now, or is not that far yet: try again";
+            let message = "The store can not serve now, or is not that far yet: try again.";
             (Code::Unavailable, R::StoreUnavailable, message.to_owned())
         }
         Error::AuditUnavailable => {
             details.set_retry_info(Some(RETRY));
-            let message = "the request could not be recorded, so it is not answered: try again";
+            let message = "The request could not be recorded, so it is not answered: try again.";
             (Code::Unavailable, R::AuditUnavailable, message.to_owned())
         }
         Error::Internal(cause) => {
             tracing::error!(cause, "a request failed for a defect of the server");
-            let message = "the server failed; its log says more under the request id";
+            let message = "The server failed: its log says more under the request id.";
             (Code::Internal, R::Internal, message.to_owned())
         }
     }
@@ -183,21 +187,21 @@ fn fields(what: &str, violations: &[Violation], details: &mut ErrorDetails) -> S
     let found: Vec<_> =
         violations.iter().map(|v| FieldViolation::new(v.field, v.reason.to_string())).collect();
     details.set_bad_request(found);
-    format!("{what}: {}", listed.join("; "))
+    format!("{what}: {}.", listed.join("; "))
 }
 
 fn credential(problem: CredentialProblem) -> (ErrorReason, &'static str) {
     match problem {
         CredentialProblem::Missing => (
             ErrorReason::CredentialMissing,
-            "no API key: send the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…'",
+            "There is no API key: send the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…'.",
         ),
         CredentialProblem::Invalid => (
             ErrorReason::CredentialInvalid,
-            "the API key is malformed, unknown or revoked: check the key, or ask for a new one",
+            "The API key is malformed, unknown or revoked: check the key, or ask for a new one.",
         ),
         CredentialProblem::Expired => {
-            (ErrorReason::CredentialExpired, "the API key has expired: ask for a new one")
+            (ErrorReason::CredentialExpired, "The API key has expired: ask for a new one.")
         }
     }
 }
@@ -206,9 +210,11 @@ fn denial(Denied { right, namespace }: &Denied) -> String {
     let right = right.name();
     match namespace {
         Some(namespace) => {
-            format!("this API key does not have the right '{right}' on the namespace '{namespace}'")
+            format!(
+                "This API key does not have the right '{right}' on the namespace '{namespace}': use another key."
+            )
         }
-        None => format!("this API key does not have the right '{right}': the root key has it"),
+        None => format!("This API key does not have the right '{right}': the root key has it."),
     }
 }
 

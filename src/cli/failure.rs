@@ -64,8 +64,8 @@ impl From<Status> for Failure {
             (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
             (Some(_), false) => "the service refused these fields".to_owned(),
             (Some("CREDENTIAL_MISSING"), true) => format!(
-                "{}; this command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
-                 --api-key-file names",
+                "{} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
+                 --api-key-file names.",
                 status.message()
             ),
             _ => status.message().to_owned(),

@@ -61,6 +61,7 @@ async fn key_names_beyond_the_limits_are_refused() {
 async fn a_key_cannot_expire_before_it_is_made_or_in_two_ways() {
     let root = Caller::root(shared()).await;
     let later = Some(Timestamp { seconds: 4_102_444_800, nanos: 0 });
+    let mut made = Vec::new();
     for expires_at in [
         Timestamp { seconds: 0, nanos: 0 },
         Timestamp { seconds: 1_000_000_000, nanos: 0 },
@@ -71,7 +72,10 @@ async fn a_key_cannot_expire_before_it_is_made_or_in_two_ways() {
         Timestamp { seconds: 4_102_444_800, nanos: i32::MAX },
     ] {
         let request = CreateApiKeyRequest { expires_at: Some(expires_at), ..key("k", "") };
-        invalid(root.access().create_api_key(request).await, &["expires_at"]);
+        match root.access().create_api_key(request).await {
+            Ok(_) => made.push(format!("{expires_at:?}")),
+            refusal => drop(invalid(refusal, &["expires_at"])),
+        }
     }
     for ttl in [
         Duration { seconds: 0, nanos: 0 },
@@ -83,8 +87,12 @@ async fn a_key_cannot_expire_before_it_is_made_or_in_two_ways() {
         Duration { seconds: 1, nanos: i32::MAX },
     ] {
         let request = CreateApiKeyRequest { ttl: Some(ttl), ..key("k", "") };
-        invalid(root.access().create_api_key(request).await, &["ttl"]);
+        match root.access().create_api_key(request).await {
+            Ok(_) => made.push(format!("{ttl:?}")),
+            refusal => drop(invalid(refusal, &["ttl"])),
+        }
     }
+    assert_eq!(made, Vec::<String>::new(), "keys were made for these");
     let ttl = Some(Duration { seconds: 60, nanos: 0 });
     let request = CreateApiKeyRequest { expires_at: later, ttl, ..key("k", "") };
     let status =
@@ -94,6 +102,18 @@ async fn a_key_cannot_expire_before_it_is_made_or_in_two_ways() {
         fields.iter().all(|field| field == "ttl" || field == "expires_at") && !fields.is_empty(),
         "{status:?}"
     );
+}
+
+#[tokio::test]
+async fn every_ttl_of_more_than_0_is_accepted() {
+    let root = Caller::root(shared()).await;
+    for ttl in [Duration { seconds: 0, nanos: 1 }, Duration { seconds: 100 * 365 * 24 * 3600, nanos: 0 }] {
+        let request = CreateApiKeyRequest { ttl: Some(ttl), ..key("k", "") };
+        let made = root.access().create_api_key(request).await;
+        let made =
+            made.unwrap_or_else(|refusal| panic!("{ttl:?}: {refusal:?}")).into_inner().api_key.unwrap();
+        assert!(nanos(made.expires_at) >= nanos(made.created_at));
+    }
 }
 
 #[tokio::test]
@@ -110,7 +130,7 @@ async fn keys_are_listed_oldest_first_with_revoked_and_expired_ones() {
     let root = Caller::root(&server).await;
     let (first, _) = root.make_key("first", "a").await;
     let (second, _) = root.make_key("second", "b").await;
-    let ttl = Some(Duration { seconds: 0, nanos: 1 });
+    let ttl = Some(Duration { seconds: 0, nanos: 20_000_000 });
     let request = CreateApiKeyRequest { ttl, ..key("third", "c") };
     let third = root.access().create_api_key(request).await.unwrap().into_inner().api_key.unwrap();
     let revoked = revoke(&root, &second.id).await;

@@ -173,19 +173,7 @@ async fn a_revoked_key_is_invalid_at_once_on_open_connections_too() {
 #[tokio::test]
 async fn an_expired_key_is_expired() {
     let room = Room::open().await;
-    let request = CreateApiKeyRequest {
-        name: "short".into(),
-        home_namespace: room.namespace.clone(),
-        ttl: Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 }),
-        ..Default::default()
-    };
-    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
-    let caller = room.with(Credential::bearer(&made.credential));
-    let expiry = nanos(made.api_key.unwrap().expires_at) + 5_000_000;
-    // Both processes read the same clock: this waits for that time, not for the server.
-    let left =
-        expiry - i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
-    tokio::time::sleep(Duration::from_nanos(u64::try_from(left).unwrap_or(0))).await;
+    let caller = room.with(Credential::bearer(&expired_key(&room).await));
     refused(
         caller.secrets().update_secret(describe("A", "d")).await,
         Code::Unauthenticated,
@@ -197,15 +185,10 @@ async fn an_expired_key_is_expired() {
 #[tokio::test]
 async fn an_expired_key_with_a_wrong_secret_does_not_tell_that_it_expired() {
     let room = Room::open().await;
-    let request = CreateApiKeyRequest {
-        name: "short".into(),
-        ttl: Some(prost_types::Duration { seconds: 0, nanos: 1 }),
-        ..Default::default()
-    };
-    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
-    let (id_part, secret) = made.credential.rsplit_once('_').unwrap();
+    let expired = expired_key(&room).await;
+    let (id_part, secret) = expired.split_at("srk_0123456789abcdef_".len());
     let reversed: String = secret.chars().rev().collect();
-    let guessed = room.with(Credential::bearer(&format!("{id_part}_{reversed}")));
+    let guessed = room.with(Credential::bearer(&format!("{id_part}{reversed}")));
     refused(who_am_i(&guessed).await, Code::Unauthenticated, "CREDENTIAL_INVALID");
 }
 
@@ -225,6 +208,23 @@ async fn a_key_that_has_not_expired_works() {
     let key = made.api_key.unwrap();
     let ttl = nanos(key.expires_at) - nanos(key.created_at);
     assert!((3_590_000_000_000..=3_610_000_000_000).contains(&ttl), "expires after {ttl} ns");
+}
+
+/// A key of the room, past its expiry.
+async fn expired_key(room: &Room) -> String {
+    let request = CreateApiKeyRequest {
+        name: "short".into(),
+        home_namespace: room.namespace.clone(),
+        ttl: Some(prost_types::Duration { seconds: 0, nanos: 20_000_000 }),
+        ..Default::default()
+    };
+    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
+    let expiry = nanos(made.api_key.unwrap().expires_at) + 5_000_000;
+    // Both processes read the same clock: this waits for that time, not for the server.
+    let left =
+        expiry - i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    tokio::time::sleep(Duration::from_nanos(u64::try_from(left).unwrap_or(0))).await;
+    made.credential
 }
 
 async fn who_am_i(caller: &Caller) -> Result<tonic::Response<WhoAmIResponse>, Status> {

@@ -1,12 +1,12 @@
 //! GetSecret: exact values, views, versions, and reads of one's own writes.
 
-use strongroom::api::v1::{CreateSecretRequest, GetSecretRequest, Secret, View};
+use strongroom::api::v1::{CreateSecretRequest, GetSecretRequest, ListSecretsRequest, Secret, View};
 use tonic::Code;
 
 use crate::caller::Room;
 use crate::create::ILLEGAL_NAMES;
-use crate::refusal::{invalid, not_found, not_served, refused};
-use crate::requests::{Value, create, describe, get, pairs};
+use crate::refusal::{invalid, not_found, not_served, reason_of, refused};
+use crate::requests::{Value, create, describe, get, list, pairs};
 
 #[tokio::test]
 async fn get_returns_the_exact_value() {
@@ -166,9 +166,12 @@ async fn a_reply_of_a_change_names_a_revision_that_reads_can_ask_for() {
 async fn a_revision_that_never_was_is_refused_and_does_not_hang() {
     let room = Room::open().await;
     room.create("A", "v").await;
-    let request = GetSecretRequest { min_revision: u64::MAX, ..get("A") };
-    let reply = room.secrets().get_secret(request).await;
+    let (mut one, mut other) = (room.secrets(), room.secrets());
+    let (read, listed) = tokio::join!(
+        one.get_secret(GetSecretRequest { min_revision: u64::MAX, ..get("A") }),
+        other.list_secrets(ListSecretsRequest { min_revision: u64::MAX, ..list() }),
+    );
     // Which refusal is not promised, but an answer from an older state would break the promise made.
-    let status = reply.expect_err("there is no such revision");
-    crate::refusal::reason_of(&status);
+    reason_of(&read.expect_err("there is no such revision"));
+    reason_of(&listed.expect_err("there is no such revision"));
 }

@@ -1,6 +1,6 @@
 //! A server under test: the real binary, started on a free port of the loopback address and ended with the test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +17,7 @@ const READY: &str = "strongroom is ready on ";
 /// A server that runs. It is killed when dropped.
 pub struct Server {
     child: Child,
+    guard: Child,
     stdout: Capture,
     stderr: Capture,
     /// Where it listens, for example `http://127.0.0.1:41234`.
@@ -53,21 +54,9 @@ pub struct Launch {
 
 /// The server that the tests share. Each test keeps to a namespace of its own there.
 pub fn shared() -> &'static Server {
-    static SHARED: OnceLock<(Server, Child)> = OnceLock::new();
-    let (server, _guard) = SHARED.get_or_init(|| {
-        let server = Launch::in_memory().start();
-        // A static is never dropped, so a second process ends the server when this one is gone: it reads from a pipe
-        // that only this process holds open, and finds its end however this process dies.
-        let guard = Command::new("sh")
-            .args(["-c", "read -r line; kill -9 \"$1\"", "sh", &server.child.id().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sh starts");
-        (server, guard)
-    });
-    server
+    // A static is never dropped: the guard ends this one.
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(|| Launch::in_memory().start())
 }
 
 impl Launch {
@@ -110,6 +99,7 @@ impl Launch {
     pub fn start(self) -> Server {
         let (child, stdout, stderr) = self.spawn(OnPanic::EndTheTests);
         let mut server = Server {
+            guard: guard_of(&child, self.folder.as_ref()),
             child,
             stdout,
             stderr,
@@ -137,6 +127,7 @@ impl Launch {
     pub fn refused(self) -> Output {
         let (child, stdout, stderr) = self.spawn(OnPanic::Record);
         let mut server = Server {
+            guard: guard_of(&child, self.folder.as_ref()),
             child,
             stdout,
             stderr,
@@ -196,10 +187,6 @@ impl Server {
         self.stderr.text()
     }
 
-    pub fn printed(&self) -> String {
-        self.stdout.text()
-    }
-
     /// Sends it a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("sh")
@@ -250,10 +237,26 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail when it has ended already, which is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The guard first, while the process id is still this child's. Each fails when it has ended already.
+        for process in [&mut self.guard, &mut self.child] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
+}
+
+/// A process that ends the server when the tests are gone, however they went, and removes its folder if it has one of
+/// its own: it reads from a pipe that only the tests hold open, and finds its end.
+fn guard_of(server: &Child, folder: Option<&TempDir>) -> Child {
+    Command::new("sh")
+        .args(["-c", "read -r line; kill -9 \"$1\"; shift; [ $# = 0 ] || rm -r \"$@\"", "sh"])
+        .arg(server.id().to_string())
+        .args(folder.map(TempDir::path))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh starts")
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -282,7 +285,8 @@ impl Capture {
                 let text = String::from_utf8_lossy(&line);
                 if on_panic == OnPanic::EndTheTests && text.contains("panicked at") {
                     // Whatever the tests ask for, a panic of the server is a defect: no test passes beside one.
-                    eprintln!("the server panicked: {text}");
+                    // Past the capture of the tests' own output, which would swallow it here.
+                    let _ = write!(std::io::stderr(), "\nthe server panicked: {text}");
                     std::process::exit(101);
                 }
                 lock(&shared.0).text.push_str(&text);

@@ -5,8 +5,6 @@
 
 // A test fails by panicking; that is what these are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-// The harness speaks on standard error just before it ends the tests over a panic of the server.
-#![allow(clippy::print_stderr)]
 // Everything here is private to one test binary.
 #![allow(missing_docs, unreachable_pub)]
 // A refusal is a tonic `Status`, whatever its size.
@@ -25,6 +23,7 @@ mod authentication;
 mod connections;
 mod create;
 mod delete;
+mod errors;
 mod etag;
 mod generate;
 mod get;

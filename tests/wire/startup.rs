@@ -99,8 +99,8 @@ async fn nothing_a_person_wrote_is_readable_in_the_data_folder() {
         "c0ffee00-cafe",
     ];
     let canaries = parts.map(|part| part.as_bytes().to_vec());
-    let ordinary_key = made.credential[21..].as_bytes().to_vec();
-    let root_key = server.root_key[21..].as_bytes().to_vec();
+    let ordinary_key = made.credential.as_bytes()[21..].to_vec();
+    let root_key = server.root_key.as_bytes()[21..].to_vec();
 
     // As it is while it runs, and as it is left behind.
     let assert_nothing_readable = || {

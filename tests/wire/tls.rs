@@ -71,19 +71,27 @@ async fn half_a_tls_configuration_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key, _) = certificate_files(folder.path());
     let (cert, key) = (cert.as_str(), key.as_str());
-    let start = |arguments: &[&str]| -> Output {
-        arguments.iter().fold(Launch::in_memory(), |launch, &argument| launch.argument(argument)).refused()
-    };
-    start(&["--tls-cert", cert]);
-    start(&["--tls-key", key]);
+    assert_eq!(start(&["--tls-cert", cert]).code, Some(2), "a usage error");
+    assert_eq!(start(&["--tls-key", key]).code, Some(2), "a usage error");
     let absent = folder.path().join("absent.pem").display().to_string();
     assert!(start(&["--tls-cert", &absent, "--tls-key", key]).all().contains("absent.pem"));
     assert!(start(&["--tls-cert", cert, "--tls-key", &absent]).all().contains("absent.pem"));
+}
+
+#[tokio::test]
+async fn a_certificate_and_a_key_that_do_not_belong_together_are_refused_before_it_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key, _) = certificate_files(folder.path());
+    let (cert, key) = (cert.as_str(), key.as_str());
     // A certificate is not a key, nor the other way round; and a key of another certificate is not this one's.
     start(&["--tls-cert", key, "--tls-key", cert]);
     let elsewhere = tempfile::tempdir().unwrap();
     let (_, other_key, _) = certificate_files(elsewhere.path());
     start(&["--tls-cert", cert, "--tls-key", &other_key]);
+}
+
+fn start(arguments: &[&str]) -> Output {
+    arguments.iter().fold(Launch::in_memory(), |launch, &argument| launch.argument(argument)).refused()
 }
 
 /// A server with TLS.
