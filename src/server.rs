@@ -16,7 +16,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::api::{self, Gate};
+use crate::api::{self, Gate, InFlight};
 use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, StoreKind, Tls};
@@ -25,6 +25,8 @@ use crate::store::{self, Store, Unavailable};
 
 /// How long requests in flight may take to end once the server is to stop.
 const DRAIN: Duration = Duration::from_secs(25);
+/// How long connections may take to close once no request is in flight. One that stays silent never does.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
 /// How often receipts whose time has passed are removed.
@@ -80,6 +82,9 @@ pub enum ServeError {
     /// The address can not be listened on.
     #[error("{0} can not be listened on: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The transport ended by itself.
+    #[error("the transport ended by a defect: the log says more")]
+    Ended,
     /// The transport failed.
     #[error("the transport failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -131,9 +136,10 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, true).await;
     let (stopping, mut stop) = watch::channel(false);
+    let in_flight = InFlight::default();
 
     let router = transport
-        .layer(Gate::new(app.clone(), Arc::new(LogAuditor)))
+        .layer(Gate::new(app.clone(), Arc::new(LogAuditor), in_flight.clone()))
         .add_routes(api::services(&app))
         .add_service(health_service)
         .add_service(reflection()?.build_v1()?)
@@ -144,33 +150,31 @@ async fn serve(
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
+    let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
 
-    let mut serving = serving;
-    let outcome = tokio::select! {
+    let ended = tokio::select! {
         ended = &mut serving => Some(ended),
         () = shutdown => None,
     };
     background.abort();
-    let outcome = match outcome {
-        Some(ended) => Some(ended),
+    let outcome = match ended {
+        Some(Ok(ended)) => ended.map_err(ServeError::from),
+        Some(Err(_)) => Err(ServeError::Ended),
         None => {
             tracing::info!("stopping: requests in flight are answered, new ones are refused");
             report_health(&health, false).await;
             stopping.send_replace(true);
-            tokio::time::timeout(DRAIN, &mut serving).await.ok()
+            let answered = tokio::time::timeout(DRAIN, in_flight.none()).await;
+            if answered.is_err() || tokio::time::timeout(CLOSE, &mut serving).await.is_err() {
+                tracing::info!(requests_cut_off = answered.is_err(), "connections still open are closed");
+                serving.abort();
+            }
+            Ok(())
         }
     };
-    if outcome.is_none() {
-        tracing::warn!("requests still in flight were cut off");
-        serving.abort();
-    }
     app.close().await;
     tracing::info!("stopped");
-    match outcome {
-        Some(Ok(ended)) => Ok(ended?),
-        Some(Err(_)) | None => Ok(()),
-    }
+    outcome
 }
 
 /// Keeps health true to the store, and removes what has passed, until it is aborted.

@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::call::Call;
+use super::in_flight::InFlight;
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
 use crate::app::{App, CredentialProblem, Error};
@@ -40,12 +41,13 @@ const UNKNOWN_RPC: &str = "unknown";
 pub struct Gate {
     app: Arc<App>,
     auditor: Arc<dyn Auditor>,
+    in_flight: InFlight,
 }
 
 impl Gate {
-    /// The gate before an app.
-    pub fn new(app: Arc<App>, auditor: Arc<dyn Auditor>) -> Self {
-        Self { app, auditor }
+    /// The gate before an app. It counts the requests that are being answered.
+    pub fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
+        Self { app, auditor, in_flight }
     }
 }
 
@@ -113,6 +115,7 @@ impl Gate {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
+        let _entered = self.in_flight.enter();
         let rpc = rpc::of_path(request.uri().path());
         let peer = peer(&request).map(|address| address.to_string());
         let target = Arc::new(Mutex::new(Target::default()));

@@ -7,6 +7,7 @@ mod access;
 mod call;
 mod convert;
 mod gate;
+mod in_flight;
 mod operator;
 mod rpc;
 mod secret;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 
 pub use self::gate::Gate;
+pub use self::in_flight::InFlight;
 use crate::app::App;
 
 /// The largest message that is accepted, in bytes.

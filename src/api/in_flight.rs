@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// How many requests are being answered. Cheap to clone; all clones count together.
+#[derive(Clone)]
+pub struct InFlight(Arc<watch::Sender<usize>>);
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl InFlight {
+    /// Counts a request until the guard is dropped.
+    pub(super) fn enter(&self) -> Entered {
+        self.0.send_modify(|requests| *requests += 1);
+        Entered(self.clone())
+    }
+
+    /// Waits until no request is being answered.
+    pub async fn none(&self) {
+        // The sender lives as long as self, so this only ends with the wait.
+        let _ = self.0.subscribe().wait_for(|requests| *requests == 0).await;
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Entered(InFlight);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|requests| *requests = requests.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn none_waits_for_the_last_request() {
+        let in_flight = InFlight::default();
+        in_flight.none().await;
+        let (first, second) = (in_flight.enter(), in_flight.clone().enter());
+        let mut waiting = Box::pin(in_flight.none());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut done = || waiting.as_mut().poll(&mut context).is_ready();
+        assert!(!done());
+        drop(first);
+        assert!(!done());
+        drop(second);
+        assert!(done());
+    }
+}
