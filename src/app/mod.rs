@@ -9,6 +9,8 @@ mod page_token;
 mod receipt;
 mod secret;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::sync::Arc;

@@ -238,3 +238,125 @@ fn filtered_page<'a>(
     let next = items.last().filter(|_| more).map(|last| Cursor::of(last, order.by));
     Page { items, total, next }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{Description, Namespace, Revision, Timestamp};
+
+    fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
+        let mut bytes = [0; 16];
+        bytes[15] = id;
+        Secret {
+            namespace: Namespace::default_namespace(),
+            name: SecretName::parse(name).unwrap(),
+            id: SecretId::from_bytes(bytes),
+            description: Description::default(),
+            metadata: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            version: 1,
+            created_at: Timestamp::from_micros(at.0),
+            updated_at: Timestamp::from_micros(at.1),
+            rotated_at: None,
+            revision: Revision(revision),
+        }
+    }
+
+    prop_compose! {
+        /// A secret of few names, times and pairs, so that they meet; its name ends with its id, so that none is taken
+        /// twice at once.
+        fn any_secret()(id in 0u8..40, first in "[abA_]{1,2}", env in 0..3, tier in 0..2, at in (0i64..5, 0i64..5)) -> Secret {
+            let (env, tier) = (format!("e{env}"), format!("t{tier}"));
+            secret(id, &format!("{first}{id}"), &[("env", &env), ("tier", &tier)], at, 0)
+        }
+    }
+
+    /// What a page must hold, by looking at every secret.
+    fn model(secrets: &[Secret], filter: &Filter, order: Order) -> Vec<SecretId> {
+        let mut found: Vec<&Secret> = secrets
+            .iter()
+            .filter(|s| s.name.as_str().starts_with(&*filter.prefix))
+            .filter(|s| filter.metadata.iter().all(|(key, value)| s.metadata.has(key, value)))
+            .collect();
+        found.sort_by(|a, b| match order.by {
+            OrderBy::Name => a.name.cmp(&b.name),
+            OrderBy::CreatedAt => (a.created_at, a.id).cmp(&(b.created_at, b.id)),
+            OrderBy::UpdatedAt => (a.updated_at, a.id).cmp(&(b.updated_at, b.id)),
+        });
+        if order.descending {
+            found.reverse();
+        }
+        found.into_iter().map(|secret| secret.id).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pages_are_those_of_a_look_at_every_secret(
+            steps in proptest::collection::vec((any_secret(), any::<bool>()), 0..200),
+            prefix in "[abA_]{0,2}",
+            pairs in 0usize..3,
+            by in prop_oneof![Just(OrderBy::Name), Just(OrderBy::CreatedAt), Just(OrderBy::UpdatedAt)],
+            descending in any::<bool>(),
+            limit in 1usize..7,
+        ) {
+            let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
+            for (revision, (mut secret, keep)) in steps.into_iter().enumerate() {
+                secrets.retain(|there| there.id != secret.id);
+                if keep {
+                    secret.revision = Revision(revision as u64 + 1);
+                    index.put(secret.clone());
+                    secrets.push(secret);
+                } else {
+                    index.remove(secret.id);
+                }
+            }
+            let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
+            let metadata = wanted.into_iter().take(pairs).collect();
+            let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata };
+            let order = Order { by, descending };
+            let expected = model(&secrets, &filter, order);
+
+            // By offset, and by cursor: the same secrets, in the same order.
+            let mut start = Start::Offset(0);
+            let mut walked = Vec::new();
+            loop {
+                let page = index.page(&filter, order, &start, limit);
+                let at_offset = index.page(&filter, order, &Start::Offset(walked.len()), limit);
+                prop_assert_eq!(&page.items, &at_offset.items);
+                prop_assert_eq!((page.total, at_offset.total), (expected.len(), expected.len()));
+                walked.extend(page.items.iter().map(|secret| secret.id));
+                match page.next {
+                    Some(next) => start = Start::After(next),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(walked, expected);
+            prop_assert!(index.page(&filter, order, &Start::Offset(usize::MAX), limit).items.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_older_state_changes_nothing_and_an_emptied_index_keeps_nothing() {
+        let mut index = Index::default();
+        index.put(secret(1, "new", &[("k", "v")], (1, 2), 5));
+        index.put(secret(1, "old", &[("k", "w")], (1, 1), 4));
+        assert!(index.find(&SecretName::parse("new").unwrap()).is_some());
+        assert!(index.find(&SecretName::parse("old").unwrap()).is_none());
+        index.remove(secret(1, "new", &[], (0, 0), 0).id);
+        assert!(index.by_pair.is_empty());
+        assert_eq!((index.len(), index.all.name.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
+        let name = SecretName::parse("n").unwrap();
+        let (first, second) = (secret(1, "n", &[], (1, 1), 1), secret(2, "n", &[], (2, 2), 3));
+        for both in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
+            let mut index = Index::default();
+            both.into_iter().for_each(|secret| index.put(secret));
+            index.remove(first.id);
+            assert_eq!(index.find(&name).map(|found| found.id), Some(second.id));
+        }
+    }
+}

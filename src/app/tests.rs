@@ -1,0 +1,295 @@
+//! What the wire can not bring about: records altered under the service's hands, a store that fails, a catalog that is
+//! loaded while others write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::auth::{Grant, List, Principal, Read, RightType, Write};
+use crate::crypto::MasterKey;
+use crate::domain::{
+    Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
+};
+use crate::store::key::Kind;
+use crate::store::{self, Entry, Key, Unavailable, Watch};
+
+struct Site {
+    app: App,
+    store: Arc<dyn Store>,
+    master: MasterKey,
+    root: Principal,
+}
+
+impl Site {
+    async fn open() -> Self {
+        Self::over(store::open_memory().unwrap()).await
+    }
+
+    async fn over(store: Arc<dyn Store>) -> Self {
+        let master = MasterKey::generate().unwrap();
+        let mut root = String::new();
+        let app = open(store.clone(), &master, |credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        });
+        let app = app.await.unwrap();
+        let root = app.authenticate(&root).unwrap();
+        Self { app, store, master, root }
+    }
+
+    /// The service started anew over the same store.
+    async fn again(&self) -> App {
+        open(self.store.clone(), &self.master, |_| panic!("the store is not new")).await.unwrap()
+    }
+
+    fn grant<R: RightType>(&self) -> Grant<R> {
+        self.root.authorize(&Namespace::default_namespace()).unwrap()
+    }
+
+    async fn create(&self, name: &str, value: &str) -> Result<Secret, Error> {
+        let new = NewSecret {
+            name: named(name),
+            source: Source::Value(Value::text(value.to_owned()).unwrap()),
+            description: Description::default(),
+            metadata: Metadata::default(),
+        };
+        Ok(self.app.create(&self.grant::<Write>(), new, None).await?.secret)
+    }
+
+    async fn value(&self, app: &App, name: &str) -> Result<String, Error> {
+        let found = app.get(&self.grant::<Read>(), &named(name), None, Revision::default()).await?;
+        match found.value {
+            Value::Text(text) => Ok(text.to_string()),
+            Value::Binary(_) => panic!("expected text"),
+        }
+    }
+
+    /// The keys and entries of a kind that begin with a byte.
+    async fn stored(&self, kind: u8) -> Vec<(Key, Entry)> {
+        self.store.scan(&Key::from_bytes(&[kind]), None, 1000).await.unwrap()
+    }
+
+    /// Puts bytes at a key behind the service's back.
+    async fn overwrite(&self, key: &Key, value: Vec<u8>) {
+        let transaction = Transaction { put: vec![(key.clone(), value)], ..Transaction::default() };
+        let revision = self.store.commit(transaction).await.unwrap();
+        self.app.catalog.at_least(revision).await.unwrap();
+    }
+}
+
+fn named(name: &str) -> SecretName {
+    SecretName::parse(name).unwrap()
+}
+
+#[tokio::test]
+async fn an_altered_secret_is_refused_and_the_rest_is_served() {
+    let site = Site::open().await;
+    let altered = site.create("altered", "a").await.unwrap();
+    site.create("whole", "w").await.unwrap();
+    let of_altered = |key: &Key| matches!(key.kind(), Kind::Secret(_, id) if id == altered.id);
+    let (key, entry) = site.stored(b's').await.into_iter().find(|(key, _)| of_altered(key)).unwrap();
+    let mut value = entry.value;
+    *value.last_mut().unwrap() ^= 1;
+    site.overwrite(&key, value).await;
+
+    for app in [&site.app, &site.again().await] {
+        assert!(matches!(site.value(app, "altered").await, Err(Error::Integrity)));
+        assert_eq!(site.value(app, "whole").await.unwrap(), "w");
+        assert_eq!(app.catalog.counts().damaged, 1);
+        // Neither free for another secret nor said to be missing.
+        let update = Update { description: Some(Description::default()), ..Update::default() };
+        let refused = app.update(&site.grant::<Write>(), &named("altered"), update, None).await;
+        assert!(matches!(refused.err(), Some(Error::Integrity)));
+    }
+    assert!(matches!(site.create("altered", "b").await.err(), Some(Error::Integrity)));
+    let onto = Update { new_name: Some(named("altered")), ..Update::default() };
+    let renamed = site.app.update(&site.grant::<Write>(), &named("whole"), onto, None).await;
+    assert!(matches!(renamed.err(), Some(Error::Integrity)));
+}
+
+#[tokio::test]
+async fn a_value_altered_swapped_or_taken_away_is_refused() {
+    let site = Site::open().await;
+    for name in ["a", "b", "c", "d"] {
+        site.create(name, name).await.unwrap();
+    }
+    let versions = site.stored(b'v').await;
+    let [(a, of_a), (b, of_b), (c, of_c), (d, _)] = versions.as_slice() else { panic!("four versions") };
+    site.overwrite(a, of_b.value.clone()).await;
+    site.overwrite(b, of_a.value.clone()).await;
+    let mut altered = of_c.value.clone();
+    altered[10] ^= 1;
+    site.overwrite(c, altered).await;
+    let gone = Transaction { delete: vec![d.clone()], ..Transaction::default() };
+    site.store.commit(gone).await.unwrap();
+    for name in ["a", "b", "c", "d"] {
+        assert!(matches!(site.value(&site.app, name).await, Err(Error::Integrity)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_altered_namespace_is_refused_and_others_are_served() {
+    let site = Site::open().await;
+    site.create("a", "a").await.unwrap();
+    let (key, entry) = site.stored(b'n').await.remove(0);
+    let mut value = entry.value;
+    value[20] ^= 1;
+    site.overwrite(&key, value).await;
+
+    let app = site.again().await;
+    assert!(matches!(site.value(&app, "a").await, Err(Error::Integrity)));
+    let filter = Filter {
+        namespace: Namespace::default_namespace(),
+        prefix: "".into(),
+        metadata: Metadata::default(),
+    };
+    let order = Order { by: OrderBy::Name, descending: false };
+    let query = ListQuery { filter, order, start: PageStart::Offset(0), limit: 1 };
+    let listed = app.list(&site.grant::<List>(), query, Revision::default()).await;
+    assert!(matches!(listed.err(), Some(Error::Integrity)));
+}
+
+#[tokio::test]
+async fn another_master_key_opens_nothing_and_changes_nothing() {
+    let site = Site::open().await;
+    site.create("a", "a").await.unwrap();
+    let refused = open(site.store.clone(), &MasterKey::generate().unwrap(), |_| panic!("not new")).await;
+    assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
+    assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_loaded_while_others_write_shows_what_they_wrote() {
+    let site = Arc::new(Site::open().await);
+    for n in 0..300 {
+        site.create(&format!("old_{n}"), "v").await.unwrap();
+    }
+    let writer = tokio::spawn({
+        let site = site.clone();
+        async move {
+            for n in 0..300 {
+                // Names pass from deleted secrets to new ones and through renames.
+                let (old, new) = (named(&format!("old_{n}")), format!("new_{n}"));
+                let grant = site.grant::<Write>();
+                if n % 2 == 0 {
+                    site.app.delete(&grant, &old, None, None).await.unwrap();
+                    site.create(old.as_str(), "again").await.unwrap();
+                } else {
+                    let update = Update { new_name: Some(named(&new)), ..Update::default() };
+                    site.app.update(&grant, &old, update, None).await.unwrap();
+                }
+            }
+        }
+    });
+    let mut loaded = Vec::new();
+    while !writer.is_finished() {
+        loaded.push(site.again().await);
+    }
+    writer.await.unwrap();
+    assert!(!loaded.is_empty());
+    loaded.push(site.again().await);
+
+    let expected = everything(&site.app);
+    assert_eq!(expected.len(), 300);
+    for app in loaded {
+        app.catalog.at_least(site.app.revision()).await.unwrap();
+        assert_eq!(everything(&app), expected);
+    }
+}
+
+fn everything(app: &App) -> Vec<Arc<Secret>> {
+    let namespace = Namespace::default_namespace();
+    let filter = Filter { namespace: namespace.clone(), prefix: "".into(), metadata: Metadata::default() };
+    let order = Order { by: OrderBy::Name, descending: false };
+    app.catalog.namespace(&namespace).unwrap().page(&filter, order, &Start::Offset(0), 10_000).items
+}
+
+/// A store whose commits fail while `failing`.
+struct Failing {
+    inner: Arc<dyn Store>,
+    failing: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Failing {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
+        self.inner.get(key).await
+    }
+
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, Unavailable> {
+        self.inner.scan(prefix, after, limit).await
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(CommitError::Unavailable(Unavailable("the disk is full".into())));
+        }
+        self.inner.commit(transaction).await
+    }
+
+    async fn revision(&self) -> Result<Revision, Unavailable> {
+        self.inner.revision().await
+    }
+
+    fn watch(&self, after: Revision) -> Watch {
+        self.inner.watch(after)
+    }
+
+    fn durable(&self) -> Revision {
+        self.inner.durable()
+    }
+
+    async fn ping(&self) -> Result<(), Unavailable> {
+        self.commit(Transaction::default()).await.map(drop).map_err(|_| Unavailable("failing".into()))
+    }
+
+    fn engine(&self) -> &'static str {
+        "failing"
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_can_not_write_refuses_changes_serves_reads_and_recovers() {
+    let store = Arc::new(Failing { inner: store::open_memory().unwrap(), failing: AtomicBool::new(false) });
+    let site = Site::over(store.clone()).await;
+    site.create("a", "a").await.unwrap();
+    store.failing.store(true, Ordering::SeqCst);
+    assert!(matches!(site.create("b", "b").await.err(), Some(Error::Unavailable(_))));
+    assert!(site.app.check().await.is_err());
+    assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
+    assert!(matches!(site.value(&site.app, "b").await, Err(Error::SecretNotFound(..))));
+    store.failing.store(false, Ordering::SeqCst);
+    site.app.check().await.unwrap();
+    site.create("b", "b").await.unwrap();
+}
+
+#[tokio::test]
+async fn receipts_go_when_their_time_has_passed_and_not_before() {
+    let site = Site::open().await;
+    let request = Idempotency {
+        id: crate::domain::RequestId::parse("0197f3a0-5c1e-7000-8000-4d6f6e657921").unwrap().unwrap(),
+        body: zeroize::Zeroizing::new(b"body".to_vec()),
+    };
+    let made = site.create("a", "a").await.unwrap();
+    site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await.unwrap();
+    assert_eq!(site.app.remove_passed_receipts().await.unwrap(), 0);
+    let again = site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await.unwrap();
+    assert_eq!(again.id, made.id);
+    assert_eq!(site.stored(b'r').await.len(), 1);
+    // One that can not be opened any more remembers nothing, and goes.
+    let (key, entry) = site.stored(b'r').await.remove(0);
+    site.overwrite(&key, entry.value[1..].to_vec()).await;
+    assert_eq!(site.app.remove_passed_receipts().await.unwrap(), 1);
+    assert!(site.stored(b'r').await.is_empty());
+}
