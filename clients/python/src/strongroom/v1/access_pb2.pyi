@@ -134,7 +134,7 @@ class CreateApiKeyRequest(google.protobuf.message.Message):
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """After which time it stops working, more than 0; not together with `expires_at`. Absent: never."""
+        """After which time it stops working, more than 0 and at most 100 years; not together with `expires_at`. Absent: never."""
 
     def __init__(
         self,
