@@ -6,7 +6,8 @@
 
 pub mod cli;
 pub mod server;
-pub mod telemetry;
+
+mod connections;
 
 pub mod api;
 pub mod app;
@@ -19,3 +20,4 @@ pub mod store;
 
 pub mod config;
 pub mod domain;
+pub mod telemetry;

@@ -4,22 +4,24 @@ use std::fs::{self, DirBuilder};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::TcpIncoming;
+use tokio::task::JoinSet;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use zeroize::Zeroizing;
 
 use crate::api::{self, Gate, InFlight};
 use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, StoreKind, Tls};
+use crate::connections::incoming;
 use crate::crypto::{MasterKey, MasterKeyError, write_private};
 use crate::store::{self, Store, Unavailable};
 
@@ -27,6 +29,8 @@ use crate::store::{self, Store, Unavailable};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long connections may take to close once no request is in flight. One that stays silent never does.
 const CLOSE: Duration = Duration::from_secs(1);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
 /// How often receipts whose time has passed are removed.
@@ -104,27 +108,44 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
     announce: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
+    let mut shutdown = Box::pin(shutdown);
+    let started = tokio::select! {
+        started = start(&config) => started?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let Started { app, listener, transport, ready } = started;
+    tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
+    announce(&ready);
+    serve(app, listener, transport, shutdown).await
+}
+
+/// A server that is ready to serve.
+struct Started {
+    app: Arc<App>,
+    listener: TcpListener,
+    transport: Server,
+    ready: Ready,
+}
+
+async fn start(config: &Config) -> Result<Started, ServeError> {
     make_folder(&config.data_dir)?;
     let transport = transport(config.tls.as_ref())?;
-    let store = open_store(&config).await?;
+    let store = open_store(config).await?;
     let first_start = app::store_is_new(&*store).await?;
-    let (master_key, master_key_file) = master_key(&config, first_start)?;
+    let (master_key, master_key_file) = master_key(config, first_start)?;
     let root_key = config.data_dir.join("root.key");
     let app = app::open(store, &master_key, |credential| {
-        write_private(&root_key, format!("{}\n", credential.expose()).as_bytes(), false)
+        let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
+        write_private(&root_key, &line, false)
     });
     let app = Arc::new(app.await?);
-    drop(master_key);
 
     let failed = |error| ServeError::Listen(config.listen, error);
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let ready =
-        Ready { address, tls: config.tls.is_some(), master_key: master_key_file, root_key, first_start };
-    tracing::info!(%address, tls = ready.tls, store = ?config.store, first_start, "serving");
-    announce(&ready);
-
-    serve(app, listener, transport, shutdown).await
+    let tls = config.tls.is_some();
+    let ready = Ready { address, tls, master_key: master_key_file, root_key, first_start };
+    Ok(Started { app, listener, transport, ready })
 }
 
 async fn serve(
@@ -145,8 +166,10 @@ async fn serve(
         .add_service(reflection()?.build_v1()?)
         .add_service(reflection()?.build_v1alpha()?);
 
-    let background = tokio::spawn(look_after(app.clone(), health.clone()));
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let mut background = JoinSet::new();
+    background.spawn(watch_health(app.clone(), health.clone()));
+    background.spawn(sweep_receipts(app.clone()));
+    let incoming = incoming(listener);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -156,7 +179,7 @@ async fn serve(
         ended = &mut serving => Some(ended),
         () = shutdown => None,
     };
-    background.abort();
+    background.abort_all();
     let outcome = match ended {
         Some(Ok(ended)) => ended.map_err(ServeError::from),
         Some(Err(_)) => Err(ServeError::Ended),
@@ -164,9 +187,19 @@ async fn serve(
             tracing::info!("stopping: requests in flight are answered, new ones are refused");
             report_health(&health, false).await;
             stopping.send_replace(true);
-            let answered = tokio::time::timeout(DRAIN, in_flight.none()).await;
-            if answered.is_err() || tokio::time::timeout(CLOSE, &mut serving).await.is_err() {
-                tracing::info!(requests_cut_off = answered.is_err(), "connections still open are closed");
+            let drained = async {
+                // A connection can begin a request until it has heard of the stop: then it is waited for too.
+                loop {
+                    in_flight.none().await;
+                    let closed = tokio::time::timeout(CLOSE, &mut serving).await.is_ok();
+                    if closed || in_flight.is_none() {
+                        return;
+                    }
+                }
+            };
+            let cut_off = tokio::time::timeout(DRAIN, drained).await.is_err();
+            if !serving.is_finished() {
+                tracing::info!(requests_cut_off = cut_off, "connections still open are closed");
                 serving.abort();
             }
             Ok(())
@@ -177,25 +210,29 @@ async fn serve(
     outcome
 }
 
-/// Keeps health true to the store, and removes what has passed, until it is aborted.
-async fn look_after(app: Arc<App>, health: HealthReporter) {
+/// Keeps health true to the store, until it is aborted.
+async fn watch_health(app: Arc<App>, health: HealthReporter) {
     let mut check = tokio::time::interval(HEALTH);
-    let mut sweep = tokio::time::interval(SWEEP);
     let mut healthy = true;
     loop {
-        tokio::select! {
-            _ = check.tick() => {
-                let answers = app.check().await.is_ok();
-                if answers != healthy {
-                    healthy = answers;
-                    tracing::warn!(healthy, "the store's health changed");
-                    report_health(&health, healthy).await;
-                }
-            }
-            _ = sweep.tick() => match app.remove_passed_receipts().await {
-                Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
-                Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
-            },
+        check.tick().await;
+        let answers = app.check().await.is_ok();
+        if answers != healthy {
+            healthy = answers;
+            tracing::warn!(healthy, "the store's health changed");
+            report_health(&health, healthy).await;
+        }
+    }
+}
+
+/// Removes the receipts whose time has passed, until it is aborted.
+async fn sweep_receipts(app: Arc<App>) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        sweep.tick().await;
+        match app.remove_passed_receipts().await {
+            Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
+            Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
         }
     }
 }
@@ -235,6 +272,8 @@ fn master_key(config: &Config, first_start: bool) -> Result<(MasterKey, PathBuf)
         return Ok((MasterKey::read(named)?, named.clone()));
     }
     let file = config.data_dir.join("master.key");
+    // A start that was cut short can have left a second name of the key.
+    let _ = fs::remove_file(file.with_extension("unfinished"));
     match (file.exists(), first_start) {
         (true, _) => Ok((MasterKey::read(&file)?, file)),
         (false, true) => {
@@ -246,9 +285,22 @@ fn master_key(config: &Config, first_start: bool) -> Result<(MasterKey, PathBuf)
     }
 }
 
+/// Makes a folder for its owner alone, with those above it that are missing, and makes their names durable.
 fn make_folder(folder: &Path) -> Result<(), ServeError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| ServeError::File(folder.to_owned(), error))
+    let failed = |error| ServeError::File(folder.to_owned(), error);
+    let absolute = std::path::absolute(folder).map_err(failed)?;
+    let missing: Vec<_> = absolute.ancestors().take_while(|above| !above.exists()).collect();
+    for above in missing.into_iter().rev() {
+        DirBuilder::new().mode(0o700).create(above).map_err(failed)?;
+        if let Some(parent) = above.parent() {
+            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        }
+    }
+    let mode = fs::metadata(&absolute).map_err(failed)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        tracing::warn!(folder = %absolute.display(), mode = format!("{:04o}", mode & 0o7777), "others can write to the data folder");
+    }
+    Ok(())
 }
 
 /// HTTP/2 with its bounds, over TLS where there is an identity for it.
@@ -261,7 +313,9 @@ fn transport(tls: Option<&Tls>) -> Result<Server, ServeError> {
     match tls {
         Some(files) => {
             let refused = |error| ServeError::Tls(files.cert.clone(), files.key.clone(), error);
-            transport.tls_config(ServerTlsConfig::new().identity(identity(files)?)).map_err(refused)
+            transport
+                .tls_config(ServerTlsConfig::new().identity(identity(files)?).timeout(HANDSHAKE))
+                .map_err(refused)
         }
         None => Ok(transport),
     }

@@ -10,6 +10,7 @@ use super::v1;
 use super::v1::access_service_server::AccessService;
 use crate::app::{App, Error, Expiry, NewApiKey};
 use crate::auth::{ApiKey, ApiKeyId, KeyName, Right};
+use crate::domain::now;
 
 /// AccessService over the app.
 pub(super) struct Access(pub(super) Arc<App>);
@@ -20,7 +21,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(create(&self.0, &call, message).await)
     }
 
@@ -28,7 +29,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        let (call, v1::ListApiKeysRequest {}) = Call::open(request)?;
+        let (call, v1::ListApiKeysRequest {}) = Call::open(&self.0, request)?;
         call.close(list(&self.0, &call))
     }
 
@@ -36,7 +37,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(revoke(&self.0, &call, message).await)
     }
 
@@ -44,7 +45,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        let (call, v1::WhoAmIRequest {}) = Call::open(request)?;
+        let (call, v1::WhoAmIRequest {}) = Call::open(&self.0, request)?;
         call.close(Ok(who_am_i(&self.0, &call)))
     }
 }
@@ -76,7 +77,11 @@ fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Expi
     const BOTH: &str = "must not be set together with expires_at: give one of the two";
     fields.require(message.expires_at.is_none() || message.ttl.is_none(), "ttl", BOTH);
     match (&message.expires_at, message.ttl) {
-        (Some(at), _) => fields.check("expires_at", time(at)).map(Expiry::At),
+        (Some(at), _) => {
+            let at = fields.check("expires_at", time(at))?;
+            fields.require(at > now(), "expires_at", "must be in the future");
+            Some(Expiry::At(at))
+        }
         (None, Some(ttl)) => fields.check("ttl", duration(ttl)).map(Expiry::After),
         (None, None) => Some(Expiry::Never),
     }

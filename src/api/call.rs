@@ -4,10 +4,10 @@ use tonic::{Request, Response, Status};
 
 use super::rpc::Rpc;
 use super::status::status;
-use crate::app::{CredentialProblem, Error};
+use crate::app::{App, CredentialProblem, Error};
 use crate::audit::Target;
 use crate::auth::{Grant, Principal, RightType, ServiceGrant};
-use crate::domain::{Namespace, SecretName, Violation, Violations};
+use crate::domain::{Invalid, Namespace, SecretName, Violations};
 
 /// A request that has passed the gate: who calls, which RPC, and what is known so far of what it is about.
 #[derive(Clone)]
@@ -19,13 +19,17 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The call that the gate attached to a request, and the message.
-    pub(super) fn open<M>(request: Request<M>) -> Result<(Self, M), Status> {
+    /// The call that the gate attached to a request, and the message. The message can have taken its time, in which the
+    /// caller's key may have been revoked or have expired: so that is looked at once more.
+    pub(super) fn open<M>(app: &App, request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
-        match extensions.remove::<Self>() {
-            Some(call) => Ok((call, message)),
+        let Some(call) = extensions.remove::<Self>() else {
             // Only a service that is not behind the gate gets here.
-            None => Err(status(&Error::Unauthenticated(CredentialProblem::Missing), "")),
+            return Err(status(&Error::Unauthenticated(CredentialProblem::Missing), ""));
+        };
+        match app.confirm(&call.principal) {
+            Ok(()) => Ok((call, message)),
+            Err(problem) => Err(status(&Error::Unauthenticated(problem), &call.request_id)),
         }
     }
 
@@ -94,16 +98,12 @@ impl Call {
 #[derive(Default)]
 pub(super) struct Fields {
     violations: Violations,
-    not_served: Vec<Violation>,
+    not_served: Violations,
 }
 
 impl Fields {
     /// The parsed field, or its violation added.
-    pub(super) fn check<T>(
-        &mut self,
-        field: &'static str,
-        parsed: Result<T, crate::domain::Invalid>,
-    ) -> Option<T> {
+    pub(super) fn check<T>(&mut self, field: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
         self.violations.check(field, parsed)
     }
 
@@ -115,8 +115,7 @@ impl Fields {
     /// Refuses a field that this release does not serve, where it is set.
     pub(super) fn not_served(&mut self, set: bool, field: &'static str) {
         if set {
-            let reason = crate::domain::Invalid::new("must not be set: this release does not serve it");
-            self.not_served.push(Violation { field, reason });
+            self.not_served.add(field, Invalid::new("must not be set: this release does not serve it"));
         }
     }
 
@@ -126,7 +125,7 @@ impl Fields {
             return Err(self.violations.into());
         }
         if !self.not_served.is_empty() {
-            return Err(Error::NotServed(self.not_served));
+            return Err(Error::NotServed(self.not_served.into_vec()));
         }
         parsed.ok_or(Error::Internal("a field is missing, and no violation says so"))
     }

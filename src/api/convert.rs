@@ -149,10 +149,11 @@ pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
 pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid> {
     const REFUSED: Invalid =
         Invalid::new("must be more than 0 and at most 100 years (3,155,760,000 seconds)");
-    let seconds = u64::try_from(span.seconds).ok().filter(|seconds| *seconds < 3_155_760_000);
+    let seconds = u64::try_from(span.seconds).ok();
     let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
-    span.filter(|span| !span.is_zero()).ok_or(REFUSED)
+    let longest = Duration::from_secs(3_155_760_000);
+    span.filter(|span| !span.is_zero() && *span <= longest).ok_or(REFUSED)
 }
 
 /// The time that the wire has.

@@ -13,13 +13,14 @@ use tonic::body::Body;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::in_flight::InFlight;
+use super::in_flight::{Entered, InFlight};
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
-use crate::app::{App, CredentialProblem, Error};
+use crate::app::{App, CredentialProblem, Error, Unauthenticated};
 use crate::audit::{Auditor, Record, Target};
 use crate::auth::Principal;
 
@@ -91,7 +92,10 @@ where
         }
         let request_id = request_id(request.headers());
         let patience = deadline(request.headers());
-        let task = tokio::spawn(self.gate.clone().answer(request, inner, request_id.clone()));
+        let span = tracing::info_span!("request", request_id = &*request_id);
+        let entered = self.gate.in_flight.enter();
+        let answer = self.gate.clone().answer(request, inner, request_id.clone(), entered);
+        let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
             let answered = match patience {
                 Some(patience) => tokio::time::timeout(patience, task).await,
@@ -110,12 +114,17 @@ where
 
 impl Gate {
     /// Answers a request, whether or not the caller still waits for the answer.
-    async fn answer<S>(self, request: Request<Body>, inner: S, request_id: Arc<str>) -> Response<Body>
+    async fn answer<S>(
+        self,
+        request: Request<Body>,
+        inner: S,
+        request_id: Arc<str>,
+        _entered: Entered,
+    ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
         S::Future: Send,
     {
-        let _entered = self.in_flight.enter();
         let rpc = rpc::of_path(request.uri().path());
         let peer = peer(&request).map(|address| address.to_string());
         let target = Arc::new(Mutex::new(Target::default()));
@@ -123,7 +132,12 @@ impl Gate {
         let caller = self.authenticate(request.headers());
         let principal = caller.as_ref().ok().map(Principal::to_string);
         let answered = match (caller, rpc) {
-            (Err(problem), _) => refuse(&Error::Unauthenticated(problem), &request_id),
+            (Err(Unauthenticated { problem, key }), _) => {
+                // Who it was once, where that is certain: so that the use of a key that was taken away can be traced.
+                let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+                target.subject = key.map(|key| key.to_string());
+                refuse(&Error::Unauthenticated(problem), &request_id)
+            }
             (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
             (Ok(principal), Some(rpc)) => {
                 let call = Call { rpc, principal, request_id: request_id.clone(), target: target.clone() };
@@ -141,26 +155,30 @@ impl Gate {
             reason: failed.as_ref().and_then(reason_of),
             request_id: request_id.to_string(),
         };
-        match self.auditor.write(&record) {
+        match self.auditor.write(&record).await {
             Ok(()) => answered,
             Err(unwritable) => refuse(&unwritable.into(), &request_id),
         }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, CredentialProblem> {
-        let credential = match (headers.get("authorization"), headers.get("x-api-key")) {
-            (Some(authorization), _) => {
-                let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
-                let (scheme, credential) = text.split_once(' ').ok_or(CredentialProblem::Invalid)?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(CredentialProblem::Invalid);
-                }
-                credential.trim()
-            }
-            (None, Some(key)) => key.to_str().map_err(|_| CredentialProblem::Invalid)?.trim(),
-            (None, None) => return Err(CredentialProblem::Missing),
-        };
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Unauthenticated> {
+        let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
         self.app.authenticate(credential)
+    }
+}
+
+/// The credential that a request presents.
+fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
+    match (headers.get("authorization"), headers.get("x-api-key")) {
+        (Some(authorization), _) => {
+            let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
+            match text.split_once(' ') {
+                Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Ok(credential.trim()),
+                Some(_) | None => Err(CredentialProblem::Invalid),
+            }
+        }
+        (None, Some(key)) => key.to_str().map(str::trim).map_err(|_| CredentialProblem::Invalid),
+        (None, None) => Err(CredentialProblem::Missing),
     }
 }
 
@@ -176,7 +194,8 @@ where
     request.headers_mut().remove("x-api-key");
     request.extensions_mut().insert(call);
     // In a task of its own, so that a panic is answered, and audited, like any other failure.
-    let served = tokio::spawn(async move { tokio::time::timeout(TIME, inner.call(request)).await });
+    let served = async move { tokio::time::timeout(TIME, inner.call(request)).await };
+    let served = tokio::spawn(served.in_current_span());
     let response = match served.await {
         Ok(Ok(Ok(response))) => response,
         Ok(Err(_elapsed)) => return complete(&Status::deadline_exceeded(""), &request_id).into_http(),

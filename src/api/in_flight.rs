@@ -19,6 +19,11 @@ impl InFlight {
         Entered(self.clone())
     }
 
+    /// Whether no request is being answered.
+    pub fn is_none(&self) -> bool {
+        *self.0.borrow() == 0
+    }
+
     /// Waits until no request is being answered.
     pub async fn none(&self) {
         // The sender lives as long as self, so this only ends with the wait.

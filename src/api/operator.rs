@@ -19,7 +19,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (call, v1::GetStatusRequest {}) = Call::open(request)?;
+        let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request)?;
         call.close(status(&self.0, &call))
     }
 }

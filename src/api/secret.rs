@@ -8,10 +8,10 @@ use super::call::{Call, Fields};
 use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
 use super::v1;
 use super::v1::secret_service_server::SecretService;
-use crate::app::{App, Error, ListQuery, NewSecret, PageStart, Rotation, Update};
+use crate::app::{App, Error, ListQuery, NewSecret, Rotation, Update};
 use crate::auth::{List, Read};
 use crate::domain::{
-    DEFAULT_LIMIT, Description, Filter, Invalid, MAX_LIMIT, Metadata, Order, Revision, SecretName,
+    DEFAULT_LIMIT, Description, Filter, Invalid, MAX_LIMIT, Metadata, Order, Revision, SecretName, Start,
 };
 
 /// SecretService over the app.
@@ -23,7 +23,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::CreateSecretRequest>,
     ) -> Result<Response<v1::CreateSecretResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(create(&self.0, &call, message).await)
     }
 
@@ -31,7 +31,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::GetSecretRequest>,
     ) -> Result<Response<v1::GetSecretResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(get(&self.0, &call, message).await)
     }
 
@@ -39,7 +39,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::ListSecretsRequest>,
     ) -> Result<Response<v1::ListSecretsResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(list(&self.0, &call, message).await)
     }
 
@@ -47,7 +47,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::UpdateSecretRequest>,
     ) -> Result<Response<v1::UpdateSecretResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(update(&self.0, &call, message).await)
     }
 
@@ -55,7 +55,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::DeleteSecretRequest>,
     ) -> Result<Response<v1::DeleteSecretResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(delete(&self.0, &call, message).await)
     }
 
@@ -63,7 +63,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let (call, message) = Call::open(request)?;
+        let (call, message) = Call::open(&self.0, request)?;
         call.close(rotate(&self.0, &call, message).await)
     }
 }
@@ -134,19 +134,30 @@ async fn list(
     message: v1::ListSecretsRequest,
 ) -> Result<v1::ListSecretsResponse, Error> {
     let mut fields = Fields::default();
-    let grant = call.grant(&message.namespace, &mut fields)?;
+    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
     let limit = fields.check("limit", limit(message.limit));
-    let start = start(message.offset, message.page_token, &mut fields);
+    let offset = fields.check("offset", offset(message.offset));
     let metadata = metadata(message.metadata, &mut fields);
     let prefix = fields.check("name_prefix", SecretName::parse_prefix(&message.name_prefix));
     let order = fields.check("order_by", Order::parse(&message.order_by));
-    fields.not_served(message.include_deleted, "include_deleted");
-    let parsed = (|| {
-        let grant = grant?;
-        let namespace = grant.namespace().clone();
-        let filter = Filter { namespace, prefix: prefix?, metadata: metadata? };
-        Some((grant, ListQuery { filter, order: order?, start: start?, limit: limit? }))
+    let filter = (|| {
+        let namespace = grant.as_ref()?.namespace().clone();
+        Some(Filter { namespace, prefix: prefix?, metadata: metadata? })
     })();
+    let start = if message.page_token.is_empty() {
+        offset.map(Start::Offset)
+    } else {
+        const BOTH: &str = "must not be set together with page_token: give one of the two";
+        fields.require(message.offset.is_none(), "offset", BOTH);
+        filter.as_ref().zip(order).and_then(|(filter, order)| {
+            fields
+                .check("page_token", app.open_page_token(&message.page_token, filter, order))
+                .map(Start::After)
+        })
+    };
+    fields.not_served(message.include_deleted, "include_deleted");
+    let parsed =
+        (|| Some((grant?, ListQuery { filter: filter?, order: order?, start: start?, limit: limit? })))();
     let (grant, query) = fields.finish(parsed)?;
 
     let page = app.list(&grant, query, Revision(message.min_revision)).await?;
@@ -166,18 +177,8 @@ fn limit(limit: Option<i32>) -> Result<usize, Invalid> {
     }
 }
 
-fn start(offset: Option<i32>, page_token: String, fields: &mut Fields) -> Option<PageStart> {
-    let skipped = match offset.map(usize::try_from) {
-        None => Some(0),
-        Some(Ok(offset)) => Some(offset),
-        Some(Err(_)) => fields.check("offset", Err(Invalid::new("must be 0 or more"))),
-    };
-    if page_token.is_empty() {
-        return skipped.map(PageStart::Offset);
-    }
-    const BOTH: &str = "must not be set together with page_token: give one of the two";
-    fields.require(offset.is_none(), "offset", BOTH);
-    Some(PageStart::Token(page_token))
+fn offset(offset: Option<i32>) -> Result<usize, Invalid> {
+    usize::try_from(offset.unwrap_or(0)).map_err(|_| Invalid::new("must be 0 or more"))
 }
 
 async fn update(
@@ -213,7 +214,13 @@ fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -
     let mut description =
         message.description.as_deref().map(|text| fields.check("description", Description::parse(text)));
     let mut changed = (!message.metadata.is_empty()).then(|| metadata(message.metadata, fields));
-    for path in message.update_mask.iter().flat_map(|mask| &mask.paths) {
+    const FEW: &str = "must name each field at most once";
+    fields.require(
+        message.update_mask.as_ref().is_none_or(|mask| mask.paths.len() <= 16),
+        "update_mask",
+        FEW,
+    );
+    for path in message.update_mask.iter().flat_map(|mask| &mask.paths).take(16) {
         match path.as_str() {
             "description" => {
                 description.get_or_insert_with(|| Some(Description::default()));

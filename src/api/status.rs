@@ -47,7 +47,11 @@ pub(super) fn complete(bare: &Status, request_id: &str) -> Status {
         ),
         _ => (Code::Internal, R::Internal, "The server failed: its log says more under the request id."),
     };
-    finish(code, reason, message.to_owned(), ErrorDetails::new(), request_id)
+    let mut details = ErrorDetails::new();
+    if reason == R::MessageTooLarge {
+        details.add_quota_failure_violation("message", "A message is at most 1 MiB.");
+    }
+    finish(code, reason, message.to_owned(), details, request_id)
 }
 
 /// The reason in a status's details, as the enum's own text.

@@ -16,6 +16,15 @@ pub struct NewApiKey {
     pub expiry: Expiry,
 }
 
+/// A caller that is not let in.
+#[derive(Debug, Clone, Copy)]
+pub struct Unauthenticated {
+    /// Why.
+    pub problem: CredentialProblem,
+    /// The key, where the credential is really its own but it is no longer in force.
+    pub key: Option<ApiKeyId>,
+}
+
 /// When something stops working.
 pub enum Expiry {
     /// Never.
@@ -28,10 +37,19 @@ pub enum Expiry {
 
 impl App {
     /// The caller that presents this text as its credential.
-    pub fn authenticate(&self, credential: &str) -> Result<Principal, CredentialProblem> {
-        let credential = Credential::parse(credential).ok_or(CredentialProblem::Invalid)?;
-        let key = self.catalog.api_key(credential.id()).ok_or(CredentialProblem::Invalid)?;
-        Ok(key.authenticate(&self.keyring, &credential, now())?)
+    pub fn authenticate(&self, credential: &str) -> Result<Principal, Unauthenticated> {
+        let invalid = Unauthenticated { problem: CredentialProblem::Invalid, key: None };
+        let credential = Credential::parse(credential).ok_or(invalid)?;
+        let key = self.catalog.api_key(credential.id()).ok_or(invalid)?;
+        let known = key.is_of(&self.keyring, &credential).then_some(key.id);
+        key.authenticate(&self.keyring, &credential, now())
+            .map_err(|refused| Unauthenticated { problem: refused.into(), key: known })
+    }
+
+    /// Whether the caller's key is still in force.
+    pub fn confirm(&self, principal: &Principal) -> Result<(), CredentialProblem> {
+        let key = self.catalog.api_key(principal.api_key().id).ok_or(CredentialProblem::Invalid)?;
+        Ok(key.in_force(now())?)
     }
 
     /// Makes an API key. The credential is nowhere else.
@@ -43,9 +61,6 @@ impl App {
         let at = now();
         let expires_at = match new.expiry {
             Expiry::Never => None,
-            Expiry::At(then) if then <= at => {
-                return Err(Error::invalid("expires_at", "must be in the future"));
-            }
             Expiry::At(then) => Some(then),
             Expiry::After(ttl) => Some(at.plus(ttl)),
         };
@@ -61,8 +76,7 @@ impl App {
 
     /// All API keys, oldest first.
     pub fn list_api_keys(&self, _grant: &ServiceGrant<ManageAccess>) -> (Vec<Arc<ApiKey>>, Revision) {
-        let revision = self.catalog.revision();
-        (self.catalog.api_keys(), revision)
+        (self.catalog.api_keys(), self.catalog.seen())
     }
 
     /// Revokes an API key, at once and for good. One that is revoked already stays as it is.

@@ -245,12 +245,18 @@ impl App {
                 },
                 None => None,
             };
+            let planned_at = self.catalog.revision();
             let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref())?;
             if let Some(slot) = &slot {
                 self.leave_receipt(&mut transaction, slot, &outcome)?;
             }
             if let Some(revision) = self.commit(transaction).await? {
                 return Ok(((outcome, revision), true));
+            }
+            // Refused for a state that the catalog does not show, although it shows all there is: records contradict
+            // each other.
+            if self.catalog.revision() == planned_at {
+                return Err(Error::Integrity);
             }
         }
         Err(Error::Contended)

@@ -15,12 +15,12 @@ mod turns;
 
 use std::sync::Arc;
 
-pub use self::access::{Expiry, NewApiKey};
+pub use self::access::{Expiry, NewApiKey, Unauthenticated};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;
 pub use self::receipt::Idempotency;
-pub use self::secret::{ListQuery, PageStart, Revealed, SecretPage};
+pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{SetupError, open, store_is_new};
 use self::turns::Turns;
 use crate::catalog::Catalog;

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use super::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::domain::{Revision, Timestamp};
+use crate::store::Unavailable;
 
 /// The state of the service.
 pub struct Status {
@@ -26,9 +29,16 @@ impl App {
         }
     }
 
-    /// Whether the store can serve.
+    /// Whether the store answers within a bound, and the catalog follows it.
     pub async fn check(&self) -> Result<(), Error> {
-        Ok(self.store.ping().await?)
+        const BOUND: Duration = Duration::from_secs(2);
+        let answers = async {
+            let durable = self.store.durable();
+            self.store.ping().await?;
+            self.catalog.at_least(durable).await
+        };
+        let hangs = |_| Unavailable("it does not answer".into());
+        Ok(tokio::time::timeout(BOUND, answers).await.map_err(hangs)??)
     }
 
     /// Ends the service: changes that were accepted are made durable, later ones are refused.

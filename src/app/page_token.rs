@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::{App, Error};
 use crate::crypto::{Mac, Purpose};
-use crate::domain::{Cursor, Filter, Order, OrderBy, SecretId, SecretName, Timestamp};
+use crate::domain::{Cursor, Filter, Invalid, Order, OrderBy, SecretId, SecretName, Timestamp};
 
 impl App {
     pub(super) fn seal_page_token(
@@ -19,24 +19,17 @@ impl App {
         Ok(BASE64URL_NOPAD.encode(&sealed))
     }
 
-    pub(super) fn open_page_token(
-        &self,
-        token: &str,
-        filter: &Filter,
-        order: Order,
-    ) -> Result<Cursor, Error> {
+    /// Where the page ended that gave this token, when it was one of this same query.
+    pub fn open_page_token(&self, token: &str, filter: &Filter, order: Order) -> Result<Cursor, Invalid> {
         let open = || {
             let sealed = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
             let query = self.query_mac(filter, order);
             let clear = self.keyring.open_record(Purpose::PageToken, &query, &sealed).ok()?;
             Token::decode(clear.as_slice()).ok()?.cursor(order.by)
         };
-        open().ok_or_else(|| {
-            Error::invalid(
-                "page_token",
-                "must be the next_page_token of a reply to this same query: begin again without it",
-            )
-        })
+        const REFUSED: Invalid =
+            Invalid::new("must be the next_page_token of a reply to this same query: begin again without it");
+        open().ok_or(REFUSED)
     }
 
     fn query_mac(&self, filter: &Filter, order: Order) -> Mac {

@@ -89,11 +89,14 @@ impl App {
             let mut transaction = Transaction::default();
             for (key, entry) in found {
                 let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
-                // One that can not be opened remembers nothing any more, so it goes too.
-                let passed = self
-                    .open_receipt(mac, &entry.value)
-                    .is_ok_and(|receipt| Timestamp::from_micros(receipt.at).plus(REMEMBERED) > now());
-                if !passed {
+                let remembered = match self.open_receipt(mac, &entry.value) {
+                    Ok(receipt) => Timestamp::from_micros(receipt.at).plus(REMEMBERED) > now(),
+                    Err(_) => {
+                        tracing::error!("a receipt was altered, remembers nothing any more, and is removed");
+                        false
+                    }
+                };
+                if !remembered {
                     transaction.require.push((key.clone(), Expect::At(entry.revision)));
                     transaction.delete.push(key);
                 }

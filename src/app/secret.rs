@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{App, Error};
 use crate::auth::{Grant, List, Read};
-use crate::catalog::Page;
+use crate::catalog::{NamespaceCatalog, Page};
 use crate::crypto::Purpose;
 use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start, Value};
 use crate::store::Key;
@@ -24,17 +24,9 @@ pub struct ListQuery {
     /// In which order.
     pub order: Order,
     /// From where.
-    pub start: PageStart,
+    pub start: Start,
     /// How many secrets at most.
     pub limit: usize,
-}
-
-/// Where a page begins, as the caller says it.
-pub enum PageStart {
-    /// Behind that many secrets.
-    Offset(usize),
-    /// Behind the page that gave this token.
-    Token(String),
 }
 
 /// A page of secrets.
@@ -60,24 +52,41 @@ impl App {
     ) -> Result<Revealed, Error> {
         self.catalog.at_least(at_least).await?;
         loop {
-            let revision = self.catalog.revision();
             let secret = self.find(grant.namespace(), name, version).await?;
             let there = self.catalog.namespace(grant.namespace());
             let there =
                 there.ok_or_else(|| Error::SecretNotFound(grant.namespace().clone(), name.clone()))?;
-            let key = Key::version(there.keys().id(), secret.id, secret.version);
-            if let Some(entry) = self.store.get(&key).await? {
-                let sealed = there.keys().open_value(secret.id.as_bytes(), secret.version, &entry.value)?;
-                let value = Value::decode(&sealed).ok_or(Error::Integrity)?;
-                return Ok(Revealed { secret, value, revision });
+            match self.read_version(&there, &secret).await? {
+                Some(value) => return Ok(Revealed { secret, value, revision: self.catalog.seen() }),
+                None => self.settle(&there, &secret).await?,
             }
-            // The version is gone. Either the secret is being deleted or has moved on, which the catalog is about to
-            // show; or it still shows the same secret then, and something else has taken the version away.
-            let newest = self.store.revision().await?;
-            self.catalog.at_least(newest).await?;
-            if self.find(grant.namespace(), name, version).await?.revision == secret.revision {
-                return Err(Error::Integrity);
+        }
+    }
+
+    /// Secrets with their values, all of one moment; `None` for each that there is not.
+    pub(super) async fn read_at_once(
+        &self,
+        grant: &Grant<Read>,
+        names: &[SecretName],
+    ) -> Result<(Vec<Option<(Arc<Secret>, Value)>>, Revision), Error> {
+        'anew: loop {
+            let there = self.catalog.namespace(grant.namespace());
+            let secrets = there.as_ref().map(|there| there.secrets(names)).unwrap_or_default();
+            let revision = self.catalog.seen();
+            let mut found = Vec::with_capacity(names.len());
+            for (at, name) in names.iter().enumerate() {
+                let (Some(there), Some(Some(secret))) = (&there, secrets.get(at)) else {
+                    self.refuse_damage(grant.namespace(), name).await?;
+                    found.push(None);
+                    continue;
+                };
+                let Some(value) = self.read_version(there, secret).await? else {
+                    self.settle(there, secret).await?;
+                    continue 'anew;
+                };
+                found.push(Some((secret.clone(), value)));
             }
+            return Ok((found, revision));
         }
     }
 
@@ -90,8 +99,8 @@ impl App {
         at_least: Revision,
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.catalog.at_least(at_least).await?;
-        let revision = self.catalog.revision();
-        Ok((self.find(grant.namespace(), name, version).await?, revision))
+        let secret = self.find(grant.namespace(), name, version).await?;
+        Ok((secret, self.catalog.seen()))
     }
 
     /// A page of a namespace's secrets.
@@ -102,21 +111,34 @@ impl App {
         at_least: Revision,
     ) -> Result<SecretPage, Error> {
         self.catalog.at_least(at_least).await?;
-        let start = match &query.start {
-            PageStart::Offset(offset) => Start::Offset(*offset),
-            PageStart::Token(token) => {
-                Start::After(self.open_page_token(token, &query.filter, query.order)?)
-            }
-        };
-        let revision = self.catalog.revision();
         let Page { items, total, next } = match self.catalog.namespace(grant.namespace()) {
-            Some(there) => there.page(&query.filter, query.order, &start, query.limit),
+            Some(there) => there.page(&query.filter, query.order, &query.start, query.limit),
             None if self.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
             None => Page::default(),
         };
         let next =
             next.map(|cursor| self.seal_page_token(&cursor, &query.filter, query.order)).transpose()?;
+        let revision = self.catalog.seen();
         Ok(SecretPage { items, total, next, revision })
+    }
+
+    /// The current value of a secret; `None` where its version is gone.
+    async fn read_version(&self, there: &NamespaceCatalog, secret: &Secret) -> Result<Option<Value>, Error> {
+        let key = Key::version(there.keys().id(), secret.id, secret.version);
+        let Some(entry) = self.store.get(&key).await? else { return Ok(None) };
+        let opened = there.keys().open_value(secret.id.as_bytes(), secret.version, &entry.value)?;
+        Value::decode(&opened).map(Some).ok_or(Error::Integrity)
+    }
+
+    /// A secret's version is gone. Either the secret is being deleted or has moved on, which the catalog is about to
+    /// show; or it still shows the same state then, and something else has taken the version away.
+    async fn settle(&self, there: &NamespaceCatalog, secret: &Secret) -> Result<(), Error> {
+        let newest = self.store.revision().await?;
+        self.catalog.at_least(newest).await?;
+        match there.secret(&secret.name) {
+            Some(same) if same.revision == secret.revision => Err(Error::Integrity),
+            _ => Ok(()),
+        }
     }
 
     /// The secret of a name, when `version` is its current one.

@@ -4,7 +4,7 @@ use super::App;
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::crypto::{self, Keyring, MasterKey};
-use crate::domain::{Namespace, now};
+use crate::domain::{Namespace, Revision, now};
 use crate::store::{CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service can not be set up over a store.
@@ -16,6 +16,12 @@ pub enum SetupError {
          changed. Give the right key with --master-key-file"
     )]
     WrongMasterKey,
+    /// The store holds data but not the keys to it.
+    #[error(
+        "the store holds data, but its keyring is gone, so nothing in it can be opened: nothing was changed. Restore the \
+         data folder from a copy"
+    )]
+    KeyringMissing,
     /// The operating system gave no random numbers.
     #[error(transparent)]
     Crypto(crypto::Error),
@@ -50,6 +56,8 @@ pub async fn open(
 ) -> Result<App, SetupError> {
     let keyring = match store.get(&Key::keyring()).await? {
         Some(entry) => Keyring::open(master, &entry.value).map_err(|_| SetupError::WrongMasterKey)?,
+        // The keyring is in the very first commit.
+        None if store.durable() > Revision::default() => return Err(SetupError::KeyringMissing),
         None => {
             let root = Credential::generate()?;
             hand_out_root_key(&root).map_err(SetupError::RootKey)?;

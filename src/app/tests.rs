@@ -146,7 +146,7 @@ async fn an_altered_namespace_is_refused_and_others_are_served() {
         metadata: Metadata::default(),
     };
     let order = Order { by: OrderBy::Name, descending: false };
-    let query = ListQuery { filter, order, start: PageStart::Offset(0), limit: 1 };
+    let query = ListQuery { filter, order, start: Start::Offset(0), limit: 1 };
     let listed = app.list(&site.grant::<List>(), query, Revision::default()).await;
     assert!(matches!(listed.err(), Some(Error::Integrity)));
 }

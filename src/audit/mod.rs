@@ -2,12 +2,16 @@
 
 mod record;
 
+use async_trait::async_trait;
+
 pub use self::record::{Record, Target};
+use crate::telemetry;
 
 /// Where records go. A request is answered only once its record is written.
+#[async_trait]
 pub trait Auditor: Send + Sync {
-    /// Writes a record.
-    fn write(&self, record: &Record) -> Result<(), Unwritable>;
+    /// Writes a record, or fails within a bound.
+    async fn write(&self, record: &Record) -> Result<(), Unwritable>;
 }
 
 /// A record could not be written, so its request must not be answered.
@@ -15,30 +19,31 @@ pub trait Auditor: Send + Sync {
 #[error("the audit record could not be written")]
 pub struct Unwritable;
 
-/// The log target that audit records are written to.
-pub const TARGET: &str = "strongroom::audit";
-
 /// Writes records to the process's log, as structured events on a target of their own.
 pub struct LogAuditor;
 
+#[async_trait]
 impl Auditor for LogAuditor {
-    fn write(&self, record: &Record) -> Result<(), Unwritable> {
-        let Record { principal, peer, rpc, target, outcome, reason, request_id } = record;
-        let (namespace, name) = (target.namespace.as_ref(), target.name.as_ref());
-        tracing::info!(
-            target: TARGET,
-            principal = principal.as_deref(),
-            peer = peer.as_deref(),
-            rpc = %rpc,
-            namespace = namespace.map(tracing::field::display),
-            name = name.map(tracing::field::display),
-            version = target.version,
-            subject = target.subject.as_deref(),
-            outcome = %outcome,
-            reason = *reason,
-            request_id = %request_id,
-            "audit"
-        );
-        Ok(())
+    async fn write(&self, record: &Record) -> Result<(), Unwritable> {
+        if telemetry::written(|| emit(record)).await { Ok(()) } else { Err(Unwritable) }
     }
+}
+
+fn emit(record: &Record) {
+    let Record { principal, peer, rpc, target, outcome, reason, request_id } = record;
+    let (namespace, name) = (target.namespace.as_ref(), target.name.as_ref());
+    tracing::info!(
+        target: telemetry::AUDIT,
+        principal = principal.as_deref(),
+        peer = peer.as_deref(),
+        rpc = %rpc,
+        namespace = namespace.map(tracing::field::display),
+        name = name.map(tracing::field::display),
+        version = target.version,
+        subject = target.subject.as_deref(),
+        outcome = %outcome,
+        reason = *reason,
+        request_id = %request_id,
+        "audit"
+    );
 }

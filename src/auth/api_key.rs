@@ -55,6 +55,11 @@ impl ApiKey {
         Self { id, name, home, root, created_at, expires_at, revoked_at: None, revision, mac }
     }
 
+    /// Whether the credential is this key's, in a time that tells nothing of either.
+    pub fn is_of(&self, keyring: &Keyring, credential: &Credential) -> bool {
+        keyring.is_credential(credential.0.as_bytes(), &self.mac)
+    }
+
     /// The caller, when the credential is this key's and the key is in force.
     pub fn authenticate(
         self: &Arc<Self>,
@@ -62,13 +67,22 @@ impl ApiKey {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<Principal, Refused> {
-        if !keyring.is_credential(credential.0.as_bytes(), &self.mac) || self.revoked_at.is_some() {
+        if !self.is_of(keyring, credential) {
             return Err(Refused::Invalid);
         }
-        if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return Err(Refused::Expired);
-        }
+        self.in_force(now)?;
         Ok(Principal::new(self.clone()))
+    }
+
+    /// Whether the key is neither revoked nor expired.
+    pub fn in_force(&self, now: Timestamp) -> Result<(), Refused> {
+        if self.revoked_at.is_some() {
+            return Err(Refused::Invalid);
+        }
+        match self.expires_at {
+            Some(expires_at) if expires_at <= now => Err(Refused::Expired),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The key as it is once revoked.

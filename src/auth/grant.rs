@@ -62,7 +62,7 @@ impl Principal {
         if !self.key.root {
             return Err(Denied { right: R::RIGHT, namespace: None });
         }
-        Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
+        Ok(ServiceGrant { right: PhantomData })
     }
 }
 
@@ -94,15 +94,7 @@ impl<R> Grant<R> {
 
 /// Proof that a principal has a right on the service as a whole.
 pub struct ServiceGrant<R> {
-    principal: Principal,
     right: PhantomData<R>,
-}
-
-impl<R> ServiceGrant<R> {
-    /// Who has the right.
-    pub fn principal(&self) -> &Principal {
-        &self.principal
-    }
 }
 
 /// A right is missing.

@@ -1,9 +1,8 @@
-use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::ranked::RankedSet;
+use super::orders::Orders;
+use super::standing::{Kept, Standing};
 use crate::domain::{Cursor, Filter, Metadata, Order, OrderBy, Secret, SecretId, SecretName, Start};
 
 /// The secrets of one namespace, found by name, id and metadata, and in every order that a list can have.
@@ -13,6 +12,10 @@ pub(super) struct Index {
     by_id: HashMap<SecretId, Arc<Secret>>,
     /// For each key and value of metadata, the secrets that have it.
     by_pair: HashMap<Box<str>, HashMap<Box<str>, Orders>>,
+    /// The secrets that match filters which no one pair answers, for as long as they are asked for.
+    kept: Kept,
+    /// How often anything has changed.
+    changes: u64,
     /// Secrets that are in the store but could not be opened.
     damaged: HashSet<SecretId>,
 }
@@ -42,7 +45,7 @@ impl Index {
     }
 
     pub(super) fn find(&self, name: &SecretName) -> Option<&Arc<Secret>> {
-        self.all.name.find(|there| there.name.cmp(name))
+        self.all.find(name)
     }
 
     /// Takes in a secret, in place of an older state of it; an older state than the present one changes nothing.
@@ -52,7 +55,9 @@ impl Index {
         }
         self.remove(secret.id);
         let secret = Arc::new(secret);
+        self.changes += 1;
         self.all.insert(&secret);
+        self.kept.insert(&secret);
         for (key, value) in secret.metadata.iter() {
             self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
         }
@@ -67,12 +72,14 @@ impl Index {
     pub(super) fn remove(&mut self, id: SecretId) {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
+        self.changes += 1;
         self.all.remove(&secret);
+        self.kept.remove(&secret);
         for (key, value) in secret.metadata.iter() {
             let Some(values) = self.by_pair.get_mut(key) else { continue };
             if let Some(having) = values.get_mut(value) {
                 having.remove(&secret);
-                if having.name.len() == 0 {
+                if having.len() == 0 {
                     values.remove(value);
                 }
             }
@@ -82,28 +89,41 @@ impl Index {
         }
     }
 
-    /// A page of the secrets that match.
-    ///
-    /// With at most one pair of metadata it costs what the page holds, however many secrets there are; with more pairs,
-    /// or with a prefix in an order by time, it costs what the rarest pair, or else the namespace, holds.
-    pub(super) fn page(&self, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
-        let Some(candidates) = self.rarest(&filter.metadata) else { return Page::default() };
-        let sorted = candidates.by(order.by);
-        let by_name = order.by == OrderBy::Name;
-        let within = if by_name { prefix_ranks(sorted, &filter.prefix) } else { 0..sorted.len() };
-        let pairs = filter.metadata.iter().count();
-        if pairs <= 1 && (by_name || filter.prefix.is_empty()) {
-            return ranked_page(sorted, within, order, start, limit);
-        }
-        let matches = |secret: &Secret| {
-            secret.name.as_str().starts_with(&*filter.prefix)
-                && (pairs <= 1 || filter.metadata.iter().all(|(key, value)| secret.metadata.has(key, value)))
+    /// A page of the secrets that match, at a cost that does not depend on how many there are; or what is needed to find
+    /// them, where the filter has several pairs, or a prefix in an order by time, and has not been asked for of late.
+    pub(super) fn page(
+        &self,
+        filter: &Filter,
+        order: Order,
+        start: &Start,
+        limit: usize,
+    ) -> Result<Page, Search> {
+        let Some(rarest) = self.rarest(&filter.metadata) else { return Ok(Page::default()) };
+        // In the order of names a prefix is a range; in another it is a filter like any other.
+        let (range, prefix) = match order.by {
+            OrderBy::Name => (&*filter.prefix, ""),
+            OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
-        let found = sorted.range(within).filter(|secret| matches(secret));
-        if order.descending {
-            filtered_page(found.rev(), order, start, limit)
-        } else {
-            filtered_page(found, order, start, limit)
+        if filter.metadata.iter().count() <= 1 && prefix.is_empty() {
+            return Ok(rarest.page(range, order, start, limit));
+        }
+        let standing = Standing { prefix: prefix.into(), metadata: filter.metadata.clone() };
+        match self.kept.get(&standing) {
+            Some(found) => Ok(found.page(range, order, start, limit)),
+            None => Err(Search {
+                standing,
+                candidates: rarest.iter().cloned().collect(),
+                changes: self.changes,
+                range: range.into(),
+            }),
+        }
+    }
+
+    /// Keeps what a search found, unless anything has changed since it began.
+    pub(super) fn keep(&mut self, found: Found) {
+        if found.changes == self.changes {
+            // Together they take no more than a few times what all secrets take.
+            self.kept.keep(found.standing, found.orders, 4 * self.all.len());
         }
     }
 
@@ -112,7 +132,7 @@ impl Index {
         let mut rarest = &self.all;
         for (key, value) in pairs.iter() {
             let having = self.by_pair.get(key)?.get(value)?;
-            if having.name.len() <= rarest.name.len() {
+            if having.len() <= rarest.len() {
                 rarest = having;
             }
         }
@@ -120,123 +140,36 @@ impl Index {
     }
 }
 
-type Sorted = RankedSet<Arc<Secret>>;
-
-/// The same secrets in every order.
-#[derive(Default)]
-struct Orders {
-    name: Sorted,
-    created_at: Sorted,
-    updated_at: Sorted,
+/// What is to be looked through for a filter, away from the index's lock.
+pub(super) struct Search {
+    standing: Standing,
+    candidates: Vec<Arc<Secret>>,
+    changes: u64,
+    range: Box<str>,
 }
 
-impl Orders {
-    const ALL: [OrderBy; 3] = [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt];
+/// What a search found, as of the moment at which it began.
+pub(super) struct Found {
+    standing: Standing,
+    orders: Orders,
+    changes: u64,
+    range: Box<str>,
+}
 
-    fn by(&self, by: OrderBy) -> &Sorted {
-        match by {
-            OrderBy::Name => &self.name,
-            OrderBy::CreatedAt => &self.created_at,
-            OrderBy::UpdatedAt => &self.updated_at,
-        }
-    }
-
-    fn by_mut(&mut self, by: OrderBy) -> &mut Sorted {
-        match by {
-            OrderBy::Name => &mut self.name,
-            OrderBy::CreatedAt => &mut self.created_at,
-            OrderBy::UpdatedAt => &mut self.updated_at,
-        }
-    }
-
-    fn insert(&mut self, secret: &Arc<Secret>) {
-        for by in Self::ALL {
-            self.by_mut(by).insert(secret.clone(), |there| stands(there, secret, by));
-        }
-    }
-
-    fn remove(&mut self, secret: &Secret) {
-        for by in Self::ALL {
-            self.by_mut(by).remove(|there| stands(there, secret, by));
-        }
+impl Search {
+    /// Looks through the candidates.
+    pub(super) fn run(self) -> Found {
+        let Self { standing, mut candidates, changes, range } = self;
+        candidates.retain(|secret| standing.matches(secret));
+        Found { standing, orders: Orders::of(candidates), changes, range }
     }
 }
 
-/// How one secret stands to another in an order. Ends with the id: while the catalog is read from a scan that is not of
-/// one moment, a name can briefly stand for two secrets.
-fn stands(there: &Secret, secret: &Secret, by: OrderBy) -> Ordering {
-    compare(there, &Cursor::of(secret, by), by).then_with(|| there.id.cmp(&secret.id))
-}
-
-/// How a secret stands to a place in an order.
-fn compare(secret: &Secret, cursor: &Cursor, by: OrderBy) -> Ordering {
-    match (cursor, by) {
-        (Cursor::Name(name), _) => secret.name.cmp(name),
-        (Cursor::Time(at, id), OrderBy::UpdatedAt) => (secret.updated_at, secret.id).cmp(&(*at, *id)),
-        (Cursor::Time(at, id), _) => (secret.created_at, secret.id).cmp(&(*at, *id)),
+impl Found {
+    /// A page of it.
+    pub(super) fn page(&self, order: Order, start: &Start, limit: usize) -> Page {
+        self.orders.page(&self.range, order, start, limit)
     }
-}
-
-/// The ranks of the secrets whose names begin with a prefix, among secrets sorted by name.
-fn prefix_ranks(sorted: &Sorted, prefix: &str) -> Range<usize> {
-    if prefix.is_empty() {
-        return 0..sorted.len();
-    }
-    let from = sorted.rank(|secret| secret.name.as_str() < prefix);
-    let to = sorted.rank(|secret| secret.name.as_str() < prefix || secret.name.as_str().starts_with(prefix));
-    from..to
-}
-
-/// A page of the secrets of these ranks, all of which match.
-fn ranked_page(sorted: &Sorted, within: Range<usize>, order: Order, start: &Start, limit: usize) -> Page {
-    let total = within.len();
-    let skipped = match start {
-        Start::Offset(offset) => (*offset).min(total),
-        Start::After(cursor) if order.descending => {
-            let rank = sorted.rank(|secret| compare(secret, cursor, order.by).is_lt());
-            within.end - rank.clamp(within.start, within.end)
-        }
-        Start::After(cursor) => {
-            let rank = sorted.rank(|secret| compare(secret, cursor, order.by).is_le());
-            rank.clamp(within.start, within.end) - within.start
-        }
-    };
-    let taken = limit.min(total - skipped);
-    let items: Vec<_> = if order.descending {
-        let end = within.end - skipped;
-        sorted.range(end - taken..end).rev().cloned().collect()
-    } else {
-        let begin = within.start + skipped;
-        sorted.range(begin..begin + taken).cloned().collect()
-    };
-    let more = skipped + taken < total;
-    let next = items.last().filter(|_| more).map(|last| Cursor::of(last, order.by));
-    Page { items, total, next }
-}
-
-/// A page of the secrets that an iterator gives, all of which match and stand in the order.
-fn filtered_page<'a>(
-    found: impl Iterator<Item = &'a Arc<Secret>>,
-    order: Order,
-    start: &Start,
-    limit: usize,
-) -> Page {
-    let (mut items, mut total, mut more) = (Vec::new(), 0, false);
-    for secret in found {
-        let begun = match start {
-            Start::Offset(offset) => total >= *offset,
-            Start::After(cursor) if order.descending => compare(secret, cursor, order.by).is_lt(),
-            Start::After(cursor) => compare(secret, cursor, order.by).is_gt(),
-        };
-        total += 1;
-        if begun && items.len() < limit {
-            items.push(secret.clone());
-        } else if begun {
-            more = true;
-        }
-    }
-    let next = items.last().filter(|_| more).map(|last| Cursor::of(last, order.by));
-    Page { items, total, next }
 }
 
 #[cfg(test)]
@@ -272,6 +205,15 @@ mod tests {
         }
     }
 
+    fn page(index: &mut Index, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
+        index.page(filter, order, start, limit).unwrap_or_else(|search| {
+            let found = search.run();
+            let page = found.page(order, start, limit);
+            index.keep(found);
+            page
+        })
+    }
+
     /// What a page must hold, by looking at every secret.
     fn model(secrets: &[Secret], filter: &Filter, order: Order) -> Vec<SecretId> {
         let mut found: Vec<&Secret> = secrets
@@ -300,8 +242,16 @@ mod tests {
             descending in any::<bool>(),
             limit in 1usize..7,
         ) {
+            let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
+            let metadata = wanted.into_iter().take(pairs).collect();
+            let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata };
+            let order = Order { by, descending };
             let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
+            let asked = steps.len() / 2;
             for (revision, (mut secret, keep)) in steps.into_iter().enumerate() {
+                if revision == asked {
+                    page(&mut index, &filter, order, &Start::Offset(0), limit); // kept current from here on
+                }
                 secrets.retain(|there| there.id != secret.id);
                 if keep {
                     secret.revision = Revision(revision as u64 + 1);
@@ -311,28 +261,63 @@ mod tests {
                     index.remove(secret.id);
                 }
             }
-            let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
-            let metadata = wanted.into_iter().take(pairs).collect();
-            let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata };
-            let order = Order { by, descending };
             let expected = model(&secrets, &filter, order);
 
             // By offset, and by cursor: the same secrets, in the same order.
             let mut start = Start::Offset(0);
             let mut walked = Vec::new();
             loop {
-                let page = index.page(&filter, order, &start, limit);
-                let at_offset = index.page(&filter, order, &Start::Offset(walked.len()), limit);
-                prop_assert_eq!(&page.items, &at_offset.items);
-                prop_assert_eq!((page.total, at_offset.total), (expected.len(), expected.len()));
-                walked.extend(page.items.iter().map(|secret| secret.id));
-                match page.next {
+                let found = page(&mut index, &filter, order, &start, limit);
+                let at_offset = page(&mut index, &filter, order, &Start::Offset(walked.len()), limit);
+                prop_assert_eq!(&found.items, &at_offset.items);
+                prop_assert_eq!((found.total, at_offset.total), (expected.len(), expected.len()));
+                walked.extend(found.items.iter().map(|secret| secret.id));
+                match found.next {
                     Some(next) => start = Start::After(next),
                     None => break,
                 }
             }
             prop_assert_eq!(walked, expected);
-            prop_assert!(index.page(&filter, order, &Start::Offset(usize::MAX), limit).items.is_empty());
+            let beyond = page(&mut index, &filter, order, &Start::Offset(usize::MAX), limit);
+            prop_assert!(beyond.items.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_for_a_client() {
+        let mut index = Index::default();
+        let long = "v".repeat(512);
+        let keys: Vec<_> = (0..64).map(|n| format!("{n:0128}")).collect();
+        let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), long.as_str())).collect();
+        for id in 0..100 {
+            index.put(secret(id, &format!("n{id:03}"), &pairs, (1, 1), 1));
+        }
+        let (prefix, metadata) = ("".into(), Metadata::default());
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+        for descending in [false, true] {
+            let order = Order { by: OrderBy::Name, descending };
+            let first = page(&mut index, &filter, order, &Start::Offset(0), 1000);
+            assert!((50..80).contains(&first.items.len()), "{}", first.items.len());
+            let rest = page(&mut index, &filter, order, &Start::After(first.next.unwrap()), 1000);
+            assert_eq!((first.items.len() + rest.items.len(), first.total, rest.next), (100, 100, None));
+        }
+    }
+
+    #[test]
+    fn filters_asked_for_longest_ago_are_let_go() {
+        let mut index = Index::default();
+        for id in 0..100 {
+            let tier = format!("t{id}");
+            index.put(secret(id, &format!("n{id}"), &[("env", "e"), ("tier", &tier)], (1, 1), 1));
+        }
+        let order = Order { by: OrderBy::Name, descending: false };
+        for id in 0..100 {
+            let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
+            let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
+            let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+            assert!(index.page(&filter, order, &Start::Offset(0), 10).is_err());
+            assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
+            assert!(index.page(&filter, order, &Start::Offset(0), 10).is_ok());
         }
     }
 
@@ -345,7 +330,7 @@ mod tests {
         assert!(index.find(&SecretName::parse("old").unwrap()).is_none());
         index.remove(secret(1, "new", &[], (0, 0), 0).id);
         assert!(index.by_pair.is_empty());
-        assert_eq!((index.len(), index.all.name.len()), (0, 0));
+        assert_eq!((index.len(), index.all.len()), (0, 0));
     }
 
     #[test]

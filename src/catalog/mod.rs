@@ -5,11 +5,14 @@
 //! whoever is told of a change can also see it.
 
 mod index;
+mod orders;
 mod ranked;
 mod record;
+mod standing;
 mod state;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,12 +24,16 @@ pub use self::state::{Counts, NamespaceCatalog};
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::crypto::Keyring;
 use crate::domain::{Namespace, Revision};
-use crate::store::{Key, Store, Unavailable, Watch};
+use crate::store::{Key, Store, Unavailable, Watch, WatchEnd};
 
 /// The catalog of a store.
 pub struct Catalog {
+    store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     state: RwLock<Arc<State>>,
+    /// The newest revision of which a read can have seen anything: set before its change is taken in.
+    begun: AtomicU64,
+    /// The newest revision that every read sees.
     reached: watch::Sender<Revision>,
 }
 
@@ -39,15 +46,25 @@ impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
     pub async fn load(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Result<Arc<Self>, Unavailable> {
         let (state, reached, watch) = scan(&*store, &keyring).await?;
-        let (state, reached) = (RwLock::new(Arc::new(state)), watch::Sender::new(reached));
-        let catalog = Arc::new(Self { keyring, state, reached });
-        tokio::spawn(follow(Arc::downgrade(&catalog), store, watch));
+        let catalog = Arc::new(Self {
+            store,
+            keyring,
+            state: RwLock::new(Arc::new(state)),
+            begun: AtomicU64::new(reached.0),
+            reached: watch::Sender::new(reached),
+        });
+        tokio::spawn(follow(Arc::downgrade(&catalog), watch));
         Ok(catalog)
     }
 
     /// The revision that it shows.
     pub fn revision(&self) -> Revision {
         *self.reached.borrow()
+    }
+
+    /// A revision no older than anything that a read has seen so far. Durable.
+    pub fn seen(&self) -> Revision {
+        Revision(self.begun.load(Ordering::SeqCst))
     }
 
     /// Waits until it shows that revision or a later one, within a bound.
@@ -90,19 +107,22 @@ impl Catalog {
     }
 }
 
-/// Takes in every change, in order, until the catalog is dropped.
-async fn follow(catalog: std::sync::Weak<Catalog>, store: Arc<dyn Store>, mut watch: Watch) {
+/// Takes in every change, in order, until the catalog is dropped or its store is closed.
+async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
     loop {
         let next = watch.next().await;
         let Some(catalog) = catalog.upgrade() else { return };
         let reached = match next {
             Ok(change) => {
+                catalog.begun.store(change.revision.0, Ordering::SeqCst);
                 catalog.state().apply(&catalog.keyring, &change);
                 change.revision
             }
+            Err(WatchEnd::Closed) => return,
             // Too far behind: begin anew, and serve the old state until the new one is whole.
-            Err(_) => match scan(&*store, &catalog.keyring).await {
+            Err(WatchEnd::Compacted) => match scan(&*catalog.store, &catalog.keyring).await {
                 Ok((state, reached, from_there)) => {
+                    catalog.begun.store(reached.0, Ordering::SeqCst);
                     *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
                     watch = from_there;
                     reached
@@ -139,7 +159,11 @@ async fn scan(store: &dyn Store, keyring: &Keyring) -> Result<(State, Revision, 
         }
         let newest = store.revision().await?;
         while reached < newest {
-            let Ok(change) = watch.next().await else { continue 'anew };
+            let change = match watch.next().await {
+                Ok(change) => change,
+                Err(WatchEnd::Compacted) => continue 'anew,
+                Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into())),
+            };
             state.apply(keyring, &change);
             reached = change.revision;
         }

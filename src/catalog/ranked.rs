@@ -22,6 +22,20 @@ impl<T> Default for RankedSet<T> {
 }
 
 impl<T> RankedSet<T> {
+    /// A set of items that are in order already, none of them twice.
+    pub(super) fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
+        let mut set = Self::default();
+        for item in items {
+            match set.chunks.last_mut() {
+                // Half full, so that there is room for more between them.
+                Some(last) if last.len() < CHUNK / 2 => last.push(item),
+                _ => set.chunks.push(vec![item]),
+            }
+            set.len += 1;
+        }
+        set
+    }
+
     /// How many items there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -137,11 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn splits_and_joins_over_many_chunks() {
-        let mut set = RankedSet::default();
-        for item in 0..10_000u32 {
+    fn keeps_its_order_over_many_chunks() {
+        let mut set = RankedSet::from_sorted((0..5_000u32).map(|item| item * 2));
+        for item in (0..10_000).filter(|item| item % 2 == 1) {
             set.insert(item, |there| there.cmp(&item));
         }
+        assert_eq!(set.len(), 10_000);
         assert_eq!(set.rank(|there| *there < 7_123), 7_123);
         assert!(set.range(5_000..5_100).copied().eq(5_000..5_100));
         for item in (0..10_000).filter(|item| item % 3 != 0) {

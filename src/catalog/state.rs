@@ -101,6 +101,7 @@ impl State {
         let mut namespaces = write(&self.namespaces);
         match NamespaceKeys::open(keyring, mac, value) {
             Ok((namespace, keys)) => {
+                namespaces.damaged.remove(mac);
                 // A namespace never changes: seen again, it keeps the secrets that it has.
                 if !namespaces.by_id.contains_key(&keys.id()) {
                     let id = keys.id();
@@ -118,14 +119,22 @@ impl State {
     }
 
     fn put_secret(&self, namespace: NamespaceId, id: SecretId, value: &[u8], revision: Revision) {
-        let there = read(&self.namespaces).by_id.get(&namespace).cloned();
+        let (there, orphaned) = {
+            let namespaces = read(&self.namespaces);
+            (namespaces.by_id.get(&namespace).cloned(), namespaces.orphaned.contains(&id))
+        };
         let Some(there) = there else {
             tracing::error!(secret = %id, "a secret's record belongs to no namespace that can be opened");
             write(&self.namespaces).orphaned.insert(id);
             return;
         };
         match open_secret(&there.keys, &there.namespace, id, value, revision) {
-            Ok(secret) => write(&there.index).put(secret),
+            Ok(secret) => {
+                write(&there.index).put(secret);
+                if orphaned {
+                    write(&self.namespaces).orphaned.remove(&id);
+                }
+            }
             Err(error) => {
                 tracing::error!(secret = %id, cause = %error, "a secret's record can not be opened: it is not served");
                 write(&there.index).put_damaged(id);
@@ -137,6 +146,7 @@ impl State {
         let mut api_keys = write(&self.api_keys);
         match ApiKey::open(keyring, id, value, revision) {
             Ok(key) => {
+                api_keys.damaged.remove(&id);
                 api_keys.by_id.insert(id, Arc::new(key));
             }
             Err(error) => {
@@ -181,6 +191,12 @@ impl NamespaceCatalog {
         read(&self.index).find(name).cloned()
     }
 
+    /// The secrets of these names, all of one moment; `None` for each that there is not.
+    pub fn secrets(&self, names: &[SecretName]) -> Vec<Option<Arc<Secret>>> {
+        let index = read(&self.index);
+        names.iter().map(|name| index.find(name).cloned()).collect()
+    }
+
     /// Whether any of its secrets could not be opened.
     pub fn has_damage(&self) -> bool {
         read(&self.index).damaged() > 0
@@ -193,7 +209,17 @@ impl NamespaceCatalog {
 
     /// A page of its secrets, all of one moment.
     pub fn page(&self, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
-        read(&self.index).page(filter, order, start, limit)
+        let needed = read(&self.index).page(filter, order, start, limit);
+        match needed {
+            Ok(page) => page,
+            Err(search) => {
+                // Away from the lock, which every change needs.
+                let found = search.run();
+                let page = found.page(order, start, limit);
+                write(&self.index).keep(found);
+                page
+            }
+        }
     }
 }
 

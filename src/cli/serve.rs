@@ -67,7 +67,8 @@ impl Serve {
         let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
         let settings = self.settings().or(file.unwrap_or_default());
         let config = Config::try_from(settings).map_err(usage)?;
-        telemetry::start(config.log_format, config.log_level);
+        telemetry::start(config.log_format, config.log_level)
+            .map_err(|error| Failure::local(format!("no log: {error}")))?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;

@@ -18,6 +18,9 @@ pub struct Keyring {
     receipts: MacKey,
     queries: MacKey,
     sealing: SealingKey,
+    /// Receipts and page tokens are made at the callers' pace, so they do not use up the key of the records.
+    receipt_sealing: SealingKey,
+    token_sealing: SealingKey,
 }
 
 impl Keyring {
@@ -69,12 +72,26 @@ impl Keyring {
 
     /// Seals a record that belongs to no namespace.
     pub fn seal(&self, purpose: Purpose, id: &[u8], record: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealing.seal(Place { purpose, namespace: None, id, version: 0 }, record)
+        self.sealing_key(purpose).seal(Place { purpose, namespace: None, id, version: 0 }, record)
     }
 
     /// Opens a record that belongs to no namespace.
     pub fn open_record(&self, purpose: Purpose, id: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
-        self.sealing.open(Place { purpose, namespace: None, id, version: 0 }, sealed)
+        self.sealing_key(purpose).open(Place { purpose, namespace: None, id, version: 0 }, sealed)
+    }
+
+    fn sealing_key(&self, purpose: Purpose) -> &SealingKey {
+        match purpose {
+            Purpose::Receipt => &self.receipt_sealing,
+            Purpose::PageToken => &self.token_sealing,
+            Purpose::Keyring
+            | Purpose::ApiKey
+            | Purpose::Namespace
+            | Purpose::Name
+            | Purpose::Secret
+            | Purpose::DataKey
+            | Purpose::Value => &self.sealing,
+        }
     }
 
     fn of(index: &KeyBytes, generation: u32, sealing: &KeyBytes) -> Result<Self, Error> {
@@ -85,6 +102,8 @@ impl Keyring {
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             sealing: SealingKey::new(generation, sealing)?,
+            receipt_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 sealed receipts")?)?,
+            token_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 page tokens")?)?,
         })
     }
 }

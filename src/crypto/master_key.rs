@@ -76,8 +76,12 @@ impl MasterKey {
 /// is an error and stays; without, it is replaced.
 pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    // What is there is of an earlier attempt, or was put there by somebody else: its owner and its links are not ours.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(content)?;
     file.sync_all()?;

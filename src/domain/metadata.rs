@@ -5,7 +5,7 @@ use super::Invalid;
 /// The pairs attached to a secret, in key order: at most 64, keys of 1 to 128 bytes, values of at most 512 bytes.
 ///
 /// A sorted slice: a map would take several times the memory for the few pairs that secrets have.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Metadata(Box<[(Box<str>, Box<str>)]>);
 
 impl Metadata {
@@ -36,11 +36,6 @@ impl Metadata {
     pub fn has(&self, key: &str, value: &str) -> bool {
         let found = self.0.binary_search_by(|(there, _)| (**there).cmp(key));
         found.ok().and_then(|at| self.0.get(at)).is_some_and(|(_, there)| &**there == value)
-    }
-
-    /// Whether there are no pairs.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

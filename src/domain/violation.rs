@@ -33,9 +33,11 @@ pub struct Violation {
 pub struct Violations(Vec<Violation>);
 
 impl Violations {
-    /// Adds a violation.
+    /// Adds a violation, unless the field has one already.
     pub fn add(&mut self, field: &'static str, reason: Invalid) {
-        self.0.push(Violation { field, reason });
+        if self.0.iter().all(|there| there.field != field) {
+            self.0.push(Violation { field, reason });
+        }
     }
 
     /// Adds a violation unless `ok`.

@@ -26,15 +26,21 @@ impl Change {
     }
 }
 
-/// The changes asked for are no longer retained: scan the store, and watch from there.
+/// Why there is no next change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the changes after this revision are no longer retained")]
-pub struct Compacted;
+pub enum WatchEnd {
+    /// The changes asked for are no longer retained: scan the store, and watch from there.
+    #[error("the changes after this revision are no longer retained")]
+    Compacted,
+    /// The store is gone.
+    #[error("the store is closed")]
+    Closed,
+}
 
 /// The latest changes, kept for watchers up to a bound. A watcher that falls behind it is told so; none ever holds up
 /// a writer.
 pub(super) struct ChangeLog {
-    retained: Mutex<Retained>,
+    retained: Arc<Mutex<Retained>>,
     durable: watch::Sender<Revision>,
 }
 
@@ -52,7 +58,7 @@ impl ChangeLog {
     /// A log that begins behind a durable revision.
     pub(super) fn new(durable: Revision) -> Arc<Self> {
         let retained = Retained { changes: VecDeque::new(), bytes: 0, compacted: durable };
-        Arc::new(Self { retained: Mutex::new(retained), durable: watch::Sender::new(durable) })
+        Arc::new(Self { retained: Arc::new(Mutex::new(retained)), durable: watch::Sender::new(durable) })
     }
 
     /// The newest durable revision.
@@ -64,7 +70,7 @@ impl ChangeLog {
     pub(super) fn publish(&self, changes: Vec<Change>) {
         let Some(newest) = changes.last().map(|change| change.revision) else { return };
         {
-            let mut retained = self.lock();
+            let mut retained = lock(&self.retained);
             for change in changes {
                 retained.bytes += change.size();
                 retained.changes.push_back(Arc::new(change));
@@ -79,27 +85,29 @@ impl ChangeLog {
     }
 
     /// The changes after a revision.
-    pub(super) fn watch(self: &Arc<Self>, after: Revision) -> Watch {
-        Watch { log: self.clone(), durable: self.durable.subscribe(), after, ready: VecDeque::new() }
+    pub(super) fn watch(&self, after: Revision) -> Watch {
+        let (retained, durable) = (self.retained.clone(), self.durable.subscribe());
+        Watch { retained, durable, after, ready: VecDeque::new() }
     }
+}
 
-    fn after(&self, after: Revision) -> Result<VecDeque<Arc<Change>>, Compacted> {
-        let retained = self.lock();
-        if after < retained.compacted {
-            return Err(Compacted);
+fn lock(retained: &Mutex<Retained>) -> MutexGuard<'_, Retained> {
+    retained.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Retained {
+    fn after(&self, after: Revision) -> Result<VecDeque<Arc<Change>>, WatchEnd> {
+        if after < self.compacted {
+            return Err(WatchEnd::Compacted);
         }
-        let seen = retained.changes.partition_point(|change| change.revision <= after);
-        Ok(retained.changes.iter().skip(seen).cloned().collect())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Retained> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+        let seen = self.changes.partition_point(|change| change.revision <= after);
+        Ok(self.changes.iter().skip(seen).cloned().collect())
     }
 }
 
 /// The changes of a store in order, without gap or repeat.
 pub struct Watch {
-    log: Arc<ChangeLog>,
+    retained: Arc<Mutex<Retained>>,
     durable: watch::Receiver<Revision>,
     after: Revision,
     ready: VecDeque<Arc<Change>>,
@@ -107,18 +115,17 @@ pub struct Watch {
 
 impl Watch {
     /// The next change; waits for it. Can be cancelled and called again.
-    pub async fn next(&mut self) -> Result<Arc<Change>, Compacted> {
+    pub async fn next(&mut self) -> Result<Arc<Change>, WatchEnd> {
         loop {
             if let Some(change) = self.ready.pop_front() {
                 self.after = change.revision;
                 return Ok(change);
             }
             let after = self.after;
-            // The sender lives as long as this watch holds its log, so this only ends with a change.
             if self.durable.wait_for(|durable| *durable > after).await.is_err() {
-                return Err(Compacted);
+                return Err(WatchEnd::Closed);
             }
-            self.ready = self.log.after(after)?;
+            self.ready = lock(&self.retained).after(after)?;
         }
     }
 }

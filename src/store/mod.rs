@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::change::{Change, Compacted, Watch};
+pub use self::change::{Change, Watch, WatchEnd};
 pub use self::embedded::{open_memory, open_sled};
 pub use self::key::Key;
 pub use self::sled::holds_sled;
