@@ -240,6 +240,22 @@ async fn unknown_rpcs_are_not_served() {
     site.unharmed().await;
 }
 
+#[tokio::test]
+async fn a_mask_of_half_a_million_paths_gets_a_short_refusal() {
+    let site = Site::open().await;
+    let paths = vec![String::new(); 500_000];
+    let request = strongroom::api::v1::UpdateSecretRequest {
+        name: "A".into(),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        ..Default::default()
+    };
+    let path = "/strongroom.v1.SecretService/UpdateSecret";
+    let status = site.wire.call(path, &request.encode_to_vec()).await.map(drop).expect_err("no such fields");
+    assert_eq!((status.code(), reason_of(&status)), (Code::InvalidArgument, "VALIDATION_FAILED".into()));
+    assert!(status.details().len() < 2000, "{} bytes of details", status.details().len());
+    site.unharmed().await;
+}
+
 /// A server with one secret, that must be there and unchanged at the end.
 struct Site {
     server: Server,
