@@ -94,7 +94,9 @@ where
         let patience = deadline(request.headers());
         let span = tracing::info_span!("request", request_id = &*request_id);
         let entered = self.gate.in_flight.enter();
-        let answer = self.gate.clone().answer(request, inner, request_id.clone(), entered);
+        // Here and not in the task, so that callers are looked at in the order in which their requests came.
+        let caller = self.gate.authenticate(request.headers());
+        let answer = self.gate.clone().answer(request, caller, inner, request_id.clone(), entered);
         let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
             let answered = match patience {
@@ -117,6 +119,7 @@ impl Gate {
     async fn answer<S>(
         self,
         request: Request<Body>,
+        caller: Result<Principal, Unauthenticated>,
         inner: S,
         request_id: Arc<str>,
         _entered: Entered,
@@ -129,7 +132,6 @@ impl Gate {
         let peer = peer(&request).map(|address| address.to_string());
         let target = Arc::new(Mutex::new(Target::default()));
 
-        let caller = self.authenticate(request.headers());
         let principal = caller.as_ref().ok().map(Principal::to_string);
         let answered = match (caller, rpc) {
             (Err(Unauthenticated { problem, key }), _) => {

@@ -15,16 +15,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from fake_references import Resolution
 from refusals import Refusal, invalid, not_found
 
-from strongroom.v1 import access_pb2, access_pb2_grpc, secret_pb2, secret_pb2_grpc
+from strongroom.v1 import access_pb2, access_pb2_grpc, reference_pb2, reference_pb2_grpc, secret_pb2, secret_pb2_grpc
 
 ROOT_KEY = "srk_0000000000000000_root"
 
 Code = grpc.StatusCode
 
 
-class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceServicer):
+class Fake(
+    secret_pb2_grpc.SecretServiceServicer,
+    access_pb2_grpc.AccessServiceServicer,
+    reference_pb2_grpc.ReferenceServiceServicer,
+):
     """The servicer. `refusals` are answered first, one a request; `requests` are all that came, with their headers."""
 
     def __init__(self) -> None:
@@ -176,6 +181,10 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
         shown = secret if request.return_value else redacted(secret)
         return secret_pb2.RotateSecretResponse(secret=shown, version=secret.version, revision=self.revision)
 
+    def resolve_references(self, request: Any) -> reference_pb2.ResolveReferencesResponse:
+        resolution = Resolution(request, lambda name: self.secrets.get((request.namespace, name)))
+        return resolution.answer(request.document, self.revision)
+
     def create_api_key(self, request: Any) -> access_pb2.CreateApiKeyResponse:
         key = access_pb2.ApiKey(
             id=secrets.token_hex(8), name=request.name, home_namespace=request.home_namespace or "default"
@@ -230,6 +239,9 @@ class Fake(secret_pb2_grpc.SecretServiceServicer, access_pb2_grpc.AccessServiceS
 
     def RevokeApiKey(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.revoke_api_key, administrator=True)
+
+    def ResolveReferences(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.resolve_references)
 
     def WhoAmI(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, None)
@@ -313,6 +325,7 @@ def serving(fake: Fake, credentials: grpc.ServerCredentials | None = None) -> It
     server = grpc.server(ThreadPoolExecutor(max_workers=16), options=[("grpc.so_reuseport", 0)])
     secret_pb2_grpc.add_SecretServiceServicer_to_server(fake, server)
     access_pb2_grpc.add_AccessServiceServicer_to_server(fake, server)
+    reference_pb2_grpc.add_ReferenceServiceServicer_to_server(fake, server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:

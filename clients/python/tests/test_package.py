@@ -13,9 +13,10 @@ from fake import ROOT_KEY, Fake, serving
 import strongroom
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom import _access_calls as access_calls
+from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom._call import Call, Scope, Stubs
-from strongroom.v1 import access_pb2, secret_pb2
+from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
 
 def test_it_is_typed_and_has_its_version() -> None:
@@ -35,6 +36,7 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     stubs = Stubs.__new__(Stubs)
     monkeypatch.setattr(stubs, "secrets", Names(), raising=False)
     monkeypatch.setattr(stubs, "access", Names(), raising=False)
+    monkeypatch.setattr(stubs, "references", Names(), raising=False)
     scope = Scope()
     called: list[Call[Any]] = [
         secret_calls.create(scope, name="n", value="v"),
@@ -47,10 +49,12 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
         access_calls.list_keys(scope),
         access_calls.revoke_key(scope, id="i"),
         access_calls.whoami(scope),
+        reference_calls.resolve(scope, {}),
     ]
     services = [
         secret_pb2.DESCRIPTOR.services_by_name["SecretService"],
         access_pb2.DESCRIPTOR.services_by_name["AccessService"],
+        reference_pb2.DESCRIPTOR.services_by_name["ReferenceService"],
     ]
     rpcs = [(rpc.name, rpc.input_type.name) for service in services for rpc in service.methods]
     assert sorted((str(call.rpc(stubs)), type(call.request).__name__) for call in called) == sorted(rpcs)
@@ -64,6 +68,9 @@ def test_the_methods_show_what_they_take() -> None:
         assert client.secrets.list.__name__ == "list"
         assert "65,536" in (client.secrets.create.__doc__ or "")
         assert inspect.signature(client.access.list_keys).return_annotation == "list[ApiKey]"
+        resolve = inspect.signature(client.resolve)
+        assert list(resolve.parameters)[:3] == ["document", "input", "inputs"]
+        assert resolve.return_annotation == "ResolvedDocument"
     assert inspect.iscoroutinefunction(AsyncStrongroom("srk_k").secrets.create)
 
 

@@ -18,8 +18,8 @@ from strongroom import RetryPolicy, Strongroom, generate
 from strongroom._call import Scope
 from strongroom._retry import Attempts
 from strongroom._settings import Settings
-from strongroom.aio import AsyncAccess, AsyncSecrets, AsyncTransport
-from strongroom.client import Access, Secrets, Transport
+from strongroom.aio import AsyncAccess, AsyncReferences, AsyncSecrets, AsyncTransport
+from strongroom.client import Access, References, Secrets, Transport
 from strongroom.exceptions import ConflictError, SecretNotFoundError, StrongroomError, UnavailableError
 
 Code = grpc.StatusCode
@@ -67,11 +67,19 @@ async def client(kind: Any, fake_server: Server, time: Time) -> AsyncIterator[An
     scope = Scope(fake_server.namespace)
     if kind is Strongroom:
         transport = Transport(settings, RetryPolicy(), sleep=time.sleep, **clocks)
-        yield SimpleNamespace(secrets=Secrets(transport, scope), access=Access(transport, scope))
+        yield SimpleNamespace(
+            secrets=Secrets(transport, scope),
+            access=Access(transport, scope),
+            resolve=References(transport, scope).resolve,
+        )
         transport.close()
     else:
         aio = AsyncTransport(settings, RetryPolicy(), sleep=time.sleep_async, **clocks)
-        yield SimpleNamespace(secrets=AsyncSecrets(aio, scope), access=AsyncAccess(aio, scope))
+        yield SimpleNamespace(
+            secrets=AsyncSecrets(aio, scope),
+            access=AsyncAccess(aio, scope),
+            resolve=AsyncReferences(aio, scope).resolve,
+        )
         await aio.close()
 
 
@@ -82,6 +90,12 @@ async def test_a_change_is_made_again_under_one_request_id(client: Any, fake: Fa
     assert time.pauses == pytest.approx([0.05, 0.1])
     assert len({request.request_id for request, _ in fake.requests}) == 1
     assert len(fake.requests) == 3
+
+
+async def test_a_resolve_is_a_read_and_is_made_again(client: Any, fake: Fake, time: Time) -> None:
+    fake.refusals = [unavailable(), unavailable()]
+    assert (await done(client.resolve({"a": "$ 1 + 1"}))).document == {"a": 2}
+    assert time.pauses == pytest.approx([0.05, 0.1])
 
 
 async def test_it_ends(client: Any, fake: Fake, time: Time) -> None:

@@ -17,7 +17,18 @@ from strongroom._version import __version__
 from strongroom.aio import AsyncStrongroom
 from strongroom.client import Strongroom
 from strongroom.exceptions import StrongroomError
-from strongroom.models import ENCRYPTED, ApiKey, CreatedApiKey, DeletedSecret, Identity, Secret, SecretPage
+from strongroom.models import (
+    ENCRYPTED,
+    ApiKey,
+    CreatedApiKey,
+    Credential,
+    DeletedSecret,
+    Identity,
+    Reference,
+    ResolvedDocument,
+    Secret,
+    SecretPage,
+)
 
 __all__ = [
     "ENCRYPTED",
@@ -25,9 +36,12 @@ __all__ = [
     "ApiKey",
     "AsyncStrongroom",
     "CreatedApiKey",
+    "Credential",
     "DeletedSecret",
     "Identity",
     "NotGiven",
+    "Reference",
+    "ResolvedDocument",
     "RetryPolicy",
     "Secret",
     "SecretPage",

@@ -22,12 +22,14 @@ from strongroom.v1 import secret_pb2
 
 __all__ = [
     "NOT_GIVEN",
+    "NOT_UTF8",
     "NotGiven",
     "RequestId",
     "duration",
     "flag",
     "integer",
     "invalid",
+    "is_utf8",
     "metadata",
     "request_id",
     "seconds",
@@ -41,6 +43,8 @@ RequestId = Union[str, uuid.UUID]
 INT32 = 2**31 - 1
 UINT32 = 2**32 - 1
 UINT64 = 2**64 - 1
+
+NOT_UTF8 = "contains a lone surrogate, which UTF-8 can not hold; pass well-formed text."
 
 
 class NotGiven:
@@ -72,9 +76,18 @@ def text(argument: str, given: Any) -> str:
     """A str that is UTF-8, as all text on the wire is."""
     if not isinstance(given, str):
         raise _wrong_type(argument, "str", given)
-    if not _is_utf8(given):
-        raise invalid(argument, "contains a lone surrogate, which UTF-8 can not hold; pass well-formed text.")
+    if not is_utf8(given):
+        raise invalid(argument, NOT_UTF8)
     return given
+
+
+def is_utf8(given: str) -> bool:
+    """Whether UTF-8 can hold it: whether it has no lone surrogates."""
+    try:
+        given.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def secret_value(argument: str, given: Any) -> secret_pb2.SecretValue:
@@ -149,11 +162,3 @@ def duration(argument: str, given: Any) -> Duration:
 
 def _wrong_type(argument: str, wanted: str, given: Any) -> TypeError:
     return TypeError(f"{argument} must be {wanted}, not {type(given).__name__}")
-
-
-def _is_utf8(given: str) -> bool:
-    try:
-        given.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -10,6 +10,7 @@ import grpc
 
 from strongroom import _arguments as arguments
 from strongroom.v1.access_pb2_grpc import AccessServiceStub
+from strongroom.v1.reference_pb2_grpc import ReferenceServiceStub
 from strongroom.v1.secret_pb2_grpc import SecretServiceStub
 
 __all__ = ["Call", "Scope", "Stubs", "timeout_for"]
@@ -24,6 +25,7 @@ class Stubs:
         """The channel stays the caller's to close."""
         self.secrets = SecretServiceStub(channel)
         self.access = AccessServiceStub(channel)
+        self.references = ReferenceServiceStub(channel)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "INTERNAL": e.InternalError,
     "AUDIT_UNAVAILABLE": e.UnavailableError,
     "DEADLINE_EXCEEDED": e.DeadlineExceededError,
+    "REFERENCE_INVALID": e.InvalidReferenceError,
+    "REFERENCE_TOO_COSTLY": e.ReferenceTooCostlyError,
 }
 
 # For an error without a reason, or with one that this release does not know.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from strongroom import _documents as documents
 from strongroom import models
-from strongroom.v1 import access_pb2, secret_pb2
+from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
-__all__ = ["api_key", "created_api_key", "deleted_secret", "identity", "secret", "secret_page"]
+__all__ = ["api_key", "created_api_key", "deleted_secret", "identity", "resolved_document", "secret", "secret_page"]
 
 
 def secret(message: secret_pb2.Secret) -> models.Secret:
@@ -87,6 +89,18 @@ def identity(message: access_pb2.WhoAmIResponse) -> models.Identity:
         principal=message.principal,
         api_key=api_key(message.api_key),
         rights=frozenset(_right(number) for number in message.rights),
+        revision=message.revision,
+    )
+
+
+def resolved_document(
+    message: reference_pb2.ResolveReferencesResponse, given: dict[str, Any]
+) -> models.ResolvedDocument:
+    """A resolved document, its keys in the order of the one given."""
+    return models.ResolvedDocument(
+        document=documents.read(message.document, like=given),
+        credentials=[models.Credential(c.path, c.secret_name, c.value) for c in message.credentials],
+        references=[models.Reference(r.name, tuple(r.paths), r.exists, r.readable) for r in message.references],
         revision=message.revision,
     )
 

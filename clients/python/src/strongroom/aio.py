@@ -12,6 +12,7 @@ import grpc
 from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
+from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom._call import Call, Scope, Stubs
 from strongroom._channel import aio_channel
@@ -21,7 +22,7 @@ from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
 from strongroom.models import Secret, SecretPage
 
-__all__ = ["AsyncAccess", "AsyncSecrets", "AsyncStrongroom"]
+__all__ = ["AsyncAccess", "AsyncReferences", "AsyncSecrets", "AsyncStrongroom"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -130,6 +131,12 @@ class AsyncAccess(_Resource):
     whoami = _method(access_calls.whoami)
 
 
+class AsyncReferences(_Resource):
+    """Documents that refer to secrets: the method of `References`, to be awaited."""
+
+    resolve = _method(reference_calls.resolve)
+
+
 class AsyncStrongroom:
     """A client of a Strongroom server for `async` code. Belongs to the event loop of its first call.
 
@@ -155,6 +162,7 @@ class AsyncStrongroom:
         self.secrets = AsyncSecrets(self._transport, scope)
         self.access = AsyncAccess(self._transport, scope)
         self.whoami = self.access.whoami
+        self.resolve = AsyncReferences(self._transport, scope).resolve
 
     async def close(self) -> None:
         """Closes the connection. Calls after it are refused; a second close does nothing."""

@@ -12,6 +12,7 @@ import grpc
 from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
+from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom._call import Call, Scope, Stubs
 from strongroom._channel import channel
@@ -21,7 +22,7 @@ from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
 from strongroom.models import Secret, SecretPage
 
-__all__ = ["Access", "Secrets", "Strongroom"]
+__all__ = ["Access", "References", "Secrets", "Strongroom"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -132,6 +133,12 @@ class Access(_Resource):
     whoami = _method(access_calls.whoami)
 
 
+class References(_Resource):
+    """Documents that refer to secrets. Its method is the client's own `resolve`."""
+
+    resolve = _method(reference_calls.resolve)
+
+
 class Strongroom:
     """A client of a Strongroom server. May be used by many threads at once. Connects at the first call.
 
@@ -166,6 +173,7 @@ class Strongroom:
         self.secrets = Secrets(self._transport, scope)
         self.access = Access(self._transport, scope)
         self.whoami = self.access.whoami
+        self.resolve = References(self._transport, scope).resolve
 
     def close(self) -> None:
         """Closes the connection. Calls after it are refused; a second close does nothing."""

@@ -22,10 +22,12 @@ __all__ = [
     "FailedPreconditionError",
     "IntegrityError",
     "InternalError",
+    "InvalidReferenceError",
     "LimitExceededError",
     "NotFoundError",
     "NotServedError",
     "PermissionDeniedError",
+    "ReferenceTooCostlyError",
     "RequestIdReusedError",
     "SecretAlreadyExistsError",
     "SecretNotFoundError",
@@ -42,7 +44,8 @@ class Violation:
     """One thing that is wrong with a request."""
 
     field: str
-    """Which argument, in the server's words: for example `name` or `metadata`."""
+    """Which argument, in the server's words: for example `name` or `metadata`; for a place in a document, its JSON
+    Pointer behind the argument: `document/steps/0/expression`."""
 
     description: str
     """What is wrong with it, and what to do."""
@@ -112,12 +115,20 @@ class RequestIdReusedError(ValidationError):
     """The `request_id` was used within 24 hours for another request."""
 
 
+class InvalidReferenceError(ValidationError):
+    """An expression in a document can not be resolved. `violations` says where and why, and shows no value."""
+
+
+class ReferenceTooCostlyError(ValidationError):
+    """Resolving a document would cost more than the server allows. `violations` says where, and which bound."""
+
+
 class NotFoundError(StrongroomError):
     """What the call is about does not exist: a secret, a version, or an API key."""
 
 
 class SecretNotFoundError(NotFoundError):
-    """There is no secret of this name in this namespace."""
+    """There is no secret of this name in this namespace. From `resolve`, `violations` says where it is named."""
 
 
 class VersionNotFoundError(NotFoundError):

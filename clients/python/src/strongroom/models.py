@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Union
+from typing import Any, Union
 
-__all__ = ["ENCRYPTED", "ApiKey", "CreatedApiKey", "DeletedSecret", "Identity", "Secret", "SecretPage", "Value"]
+__all__ = [
+    "ENCRYPTED",
+    "ApiKey",
+    "CreatedApiKey",
+    "Credential",
+    "DeletedSecret",
+    "Identity",
+    "Reference",
+    "ResolvedDocument",
+    "Secret",
+    "SecretPage",
+    "Value",
+]
 
 Value = Union[str, bytes]
 """A secret's value: text, or bytes."""
@@ -119,3 +131,42 @@ class Identity:
     rights: frozenset[str]
     """What it may do in its home namespace: `list`, `read`, `write`, `rotate`, `manage_access`, `audit`, `operate`."""
     revision: int
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A secret that a step of a document names with `secret_name`. Comparing leaves the value out."""
+
+    path: str
+    """Where the step stands: a JSON Pointer, for example `/steps/0`."""
+    secret_name: str
+    value: str = field(repr=False, compare=False)
+    """Bytes are encoded as base64."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A secret that a document names."""
+
+    name: str
+    paths: tuple[str, ...]
+    """The places that name it, as JSON Pointers, for example `/steps/0/expression`."""
+    exists: bool
+    """Whether there is such a secret. False too where the caller may not know."""
+    readable: bool
+    """Whether the caller may read its value."""
+
+
+@dataclass(frozen=True)
+class ResolvedDocument:
+    """A document with its references resolved. Comparing leaves the values out."""
+
+    document: dict[str, Any] = field(repr=False, compare=False)
+    """As JSON has it, the keys in the order in which they were given; a number that is integral is an int. It holds
+    values: do not log it. With `validate_only`, empty."""
+    credentials: list[Credential]
+    """In the order in which they stand in the document. With `validate_only`, empty."""
+    references: list[Reference]
+    """The secrets that the document names, each once, ordered by name."""
+    revision: int
+    """The store's revision that the secrets were read at."""

@@ -78,6 +78,14 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """DEADLINE_EXCEEDED. The deadline passed before the answer was ready. A change may or may not have been made: send
     the same `request_id` again to learn which.
     """
+    ERROR_REASON_REFERENCE_INVALID: _ErrorReason.ValueType  # 21
+    """INVALID_ARGUMENT. An expression in a document can not be resolved: its syntax, a construct or a name that is not
+    supported, or a type that does not fit. `google.rpc.BadRequest` says where, and what.
+    """
+    ERROR_REASON_REFERENCE_TOO_COSTLY: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT. Resolving the document would cost more than the service allows: depth, size of the output, or
+    steps. `google.rpc.BadRequest` says where, and which bound.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -143,5 +151,13 @@ ERROR_REASON_AUDIT_UNAVAILABLE: ErrorReason.ValueType  # 19
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 20
 """DEADLINE_EXCEEDED. The deadline passed before the answer was ready. A change may or may not have been made: send
 the same `request_id` again to learn which.
+"""
+ERROR_REASON_REFERENCE_INVALID: ErrorReason.ValueType  # 21
+"""INVALID_ARGUMENT. An expression in a document can not be resolved: its syntax, a construct or a name that is not
+supported, or a type that does not fit. `google.rpc.BadRequest` says where, and what.
+"""
+ERROR_REASON_REFERENCE_TOO_COSTLY: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT. Resolving the document would cost more than the service allows: depth, size of the output, or
+steps. `google.rpc.BadRequest` says where, and which bound.
 """
 global___ErrorReason = ErrorReason

@@ -602,7 +602,7 @@ class ListSecretsRequest(google.protobuf.message.Message):
     """What the name must start with, case-sensitive. Empty: no such filter."""
     order_by: builtins.str
     """The order: `name`, `created_at` or `updated_at`, with ` desc` behind it for the reverse. Empty: `name`. Names
-    are ordered by their bytes.
+    are ordered by their bytes. A secret that changes between two pages moves in the order of `updated_at`.
     """
     include_deleted: builtins.bool
     """Also list deleted secrets that can still be recovered. Not served by this release."""
@@ -656,7 +656,9 @@ class ListSecretsResponse(google.protobuf.message.Message):
     """The store's revision that the page was read at."""
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Secret]:
-        """The secrets, values redacted. Fewer than `limit`, or none, when the list ends."""
+        """The secrets, values redacted. Fewer than `limit` where the list ends, or where their descriptions and metadata
+        would make the page larger than 3 MiB: `next_page_token` tells which.
+        """
 
     def __init__(
         self,
