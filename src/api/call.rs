@@ -130,3 +130,49 @@ impl Fields {
         parsed.ok_or(Error::Internal("a field is missing, and no violation says so"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::api::rpc;
+    use crate::app::{self, Expiry, NewApiKey};
+    use crate::auth::{Credential, KeyName};
+    use crate::crypto::MasterKey;
+    use crate::store;
+
+    /// A request of a caller that has passed the gate.
+    fn request(principal: &Principal) -> Request<()> {
+        let rpc = rpc::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
+        let (principal, target) = (principal.clone(), Arc::default());
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Call { rpc, principal, request_id: "id".into(), target });
+        request
+    }
+
+    #[tokio::test]
+    async fn a_key_revoked_while_its_request_arrives_is_refused() {
+        let mut root = String::new();
+        let master = MasterKey::generate().unwrap();
+        let hand_out = |credential: &Credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        };
+        let app = app::open(store::open_memory().unwrap(), &master, hand_out).await.unwrap();
+        let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();
+        let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
+        let new = NewApiKey { name, home, expiry: Expiry::Never };
+        let (key, credential, _) = app.create_api_key(&grant, new).await.unwrap();
+        let caller = app.authenticate(credential.expose()).unwrap();
+        assert!(Call::open(&app, request(&caller)).is_ok());
+
+        let (arrived_before, arrived_after) = (request(&caller), request(&caller));
+        app.revoke_api_key(&grant, key.id).await.unwrap();
+        for request in [arrived_before, arrived_after] {
+            let refused = Call::open(&app, request).err().unwrap();
+            assert_eq!(refused.code(), Code::Unauthenticated);
+        }
+        assert!(Call::open(&app, Request::new(())).is_err(), "a request that has not passed the gate");
+    }
+}

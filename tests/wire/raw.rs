@@ -94,33 +94,10 @@ impl Wire {
         body
     }
 
-    /// Calls an RPC whose message ends only once something else has been done, which the server has seen the headers
-    /// of the request before.
-    pub async fn call_around(
-        &self,
-        path: &str,
-        message: &[u8],
-        meanwhile: impl Future<Output = ()>,
-    ) -> Result<Response<Vec<u8>>, Status> {
-        let mut sender = self.sender.clone().ready().await.map_err(broken)?;
-        let (response, mut stream) = sender.send_request(self.request(path), false).map_err(broken)?;
-        let mut body = framed(message);
-        let last = body.split_off(body.len() - 1);
-        stream.send_data(body.into(), false).map_err(broken)?;
-        meanwhile.await;
-        // The server may have refused it by now.
-        let _ = stream.send_data(last.into(), true);
-        Self::answer(response).await
-    }
-
     async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
         let mut sender = self.sender.clone().ready().await.map_err(broken)?;
         let (response, mut stream) = sender.send_request(self.request(path), false).map_err(broken)?;
         stream.send_data(body.into(), true).map_err(broken)?;
-        Self::answer(response).await
-    }
-
-    async fn answer(response: h2::client::ResponseFuture) -> Result<Response<Vec<u8>>, Status> {
         let response = response.await.map_err(broken)?;
         if let Some(status) = Status::from_header_map(response.headers()) {
             return Err(status);
