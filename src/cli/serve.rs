@@ -75,9 +75,9 @@ impl Serve {
         let data_dir = config.data_dir.clone();
         runtime.block_on(async {
             let shutdown = signals().map_err(|error| Failure::local(format!("no signals: {error}")))?;
-            server::run(config, shutdown, |ready| announce(ready, &data_dir))
-                .await
-                .map_err(|error| Failure::local(error.to_string()))
+            let ended = server::run(config, shutdown, |ready| announce(ready, &data_dir)).await;
+            telemetry::flush().await;
+            ended.map_err(|error| Failure::local(error.to_string()))
         })
     }
 
@@ -120,6 +120,8 @@ fn announce(ready: &Ready, data_dir: &Path) {
     let scheme = if ready.tls { "https" } else { "http" };
     let address = ready.address;
     let root_key = ready.root_key.display();
+    // As it was called, which works again in the same folder.
+    let program = std::env::args().next().unwrap_or_else(|| "strongroom".to_owned());
     let mut text = format!("strongroom is ready on {scheme}://{address}\n");
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}"); // to a String: can not fail
@@ -134,8 +136,8 @@ fn announce(ready: &Ready, data_dir: &Path) {
     }
     line("\nNext, in another terminal:".to_owned());
     line(format!("  export STRONGROOM_SERVER={scheme}://{address} STRONGROOM_API_KEY_FILE={root_key}"));
-    line("  strongroom create my_first_secret          # asks for the value".to_owned());
-    line("  strongroom get my_first_secret".to_owned());
+    line(format!("  {program} create my_first_secret    # asks for the value"));
+    line(format!("  {program} get my_first_secret"));
     if !ready.tls {
         line(format!("  grpcurl -plaintext {address} list"));
     }

@@ -61,6 +61,11 @@ pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Waits until all events so far are in the log, within a bound. For the end of the process.
+pub async fn flush() {
+    let _ = written(|| ()).await; // there is nowhere left to say that it failed
+}
+
 /// Does what writes an event, and waits until it is in the log. False: it is not. Without a log of this process there is
 /// nothing to wait for.
 pub async fn written(event: impl FnOnce()) -> bool {
