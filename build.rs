@@ -4,16 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "strongroom/v1/access.proto",
     "strongroom/v1/error.proto",
     "strongroom/v1/operator.proto",
+    "strongroom/v1/reference.proto",
     "strongroom/v1/secret.proto",
 ];
 
 /// Messages that carry a value, here or in a field. Their `Debug` is written by hand in `src/api/v1.rs`
 /// so that no log line can hold a value.
-const CARRIES_A_VALUE: [&str; 2] = [".strongroom.v1.SecretValue", ".strongroom.v1.CreateApiKeyResponse"];
+const CARRIES_A_VALUE: [&str; 5] = [
+    ".strongroom.v1.CreateApiKeyResponse",
+    ".strongroom.v1.Credential",
+    ".strongroom.v1.ResolveReferencesRequest",
+    ".strongroom.v1.ResolveReferencesResponse",
+    ".strongroom.v1.SecretValue",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod audit;
 pub mod auth;
 pub mod crypto;
+pub mod reference;
 pub mod store;
 
 pub mod config;

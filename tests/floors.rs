@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 12] = [
     &["api"],
     &["app"],
     &["catalog"],
-    &["auth", "audit"],
+    &["auth", "audit", "reference"],
     &["crypto"],
     &["store"],
     &["telemetry"],

@@ -15,7 +15,29 @@ pub(super) struct Call {
     pub(super) rpc: &'static Rpc,
     pub(super) principal: Principal,
     pub(super) request_id: Arc<str>,
-    pub(super) target: Arc<Mutex<Target>>,
+    pub(super) subject: Subject,
+}
+
+/// What a request is about, as far as it is known, for its audit records. Cheap to clone; all clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Subject(Arc<Mutex<(Target, Vec<Target>)>>);
+
+impl Subject {
+    /// Notes what the request is about.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0);
+    }
+
+    /// Notes what else was used for it, which has a record of its own each.
+    pub(super) fn used(&self, targets: impl IntoIterator<Item = Target>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.extend(targets);
+    }
+
+    /// What there is to record: the request itself, and then what else was used.
+    pub(super) fn take(&self) -> Vec<Target> {
+        let (target, used) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        std::iter::once(target).chain(used).collect()
+    }
 }
 
 impl Call {
@@ -81,7 +103,7 @@ impl Call {
 
     /// Notes for the audit record what the request is about.
     pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
-        note(&mut self.target.lock().unwrap_or_else(PoisonError::into_inner));
+        self.subject.note(note);
     }
 
     /// An RPC asks only for rights that the table has for it.
@@ -145,9 +167,9 @@ mod tests {
     /// A request of a caller that has passed the gate.
     fn request(principal: &Principal) -> Request<()> {
         let rpc = rpc::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
-        let (principal, target) = (principal.clone(), Arc::default());
+        let (principal, subject) = (principal.clone(), Subject::default());
         let mut request = Request::new(());
-        request.extensions_mut().insert(Call { rpc, principal, request_id: "id".into(), target });
+        request.extensions_mut().insert(Call { rpc, principal, request_id: "id".into(), subject });
         request
     }
 

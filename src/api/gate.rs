@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::call::Call;
+use super::call::{Call, Subject};
 use super::in_flight::{Entered, InFlight};
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
 use crate::app::{App, CredentialProblem, Error, Unauthenticated};
-use crate::audit::{Auditor, Record, Target};
+use crate::audit::{Auditor, Record};
 use crate::auth::Principal;
 
 /// How long a request may take, from its headers to its answer, however long the caller waits.
@@ -130,34 +130,34 @@ impl Gate {
     {
         let rpc = rpc::of_path(request.uri().path());
         let peer = peer(&request).map(|address| address.to_string());
-        let target = Arc::new(Mutex::new(Target::default()));
+        let subject = Subject::default();
 
         let principal = caller.as_ref().ok().map(Principal::to_string);
         let answered = match (caller, rpc) {
             (Err(Unauthenticated { problem, key }), _) => {
                 // Who it was once, where that is certain: so that the use of a key that was taken away can be traced.
-                let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
-                target.subject = key.map(|key| key.to_string());
+                subject.note(|target| target.subject = key.map(|key| key.to_string()));
                 refuse(&Error::Unauthenticated(problem), &request_id)
             }
             (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
             (Ok(principal), Some(rpc)) => {
-                let call = Call { rpc, principal, request_id: request_id.clone(), target: target.clone() };
+                let call = Call { rpc, principal, request_id: request_id.clone(), subject: subject.clone() };
                 serve(call, request, inner).await
             }
         };
 
         let failed = Status::from_header_map(answered.headers()).filter(|status| status.code() != Code::Ok);
-        let record = Record {
-            principal,
-            peer,
+        let record = |target| Record {
+            principal: principal.clone(),
+            peer: peer.clone(),
             rpc: rpc.map_or(UNKNOWN_RPC, |rpc: &Rpc| rpc.name),
-            target: target.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            target,
             outcome: code_name(failed.as_ref().map_or(Code::Ok, Status::code)),
             reason: failed.as_ref().and_then(reason_of),
             request_id: request_id.to_string(),
         };
-        match self.auditor.write(&record).await {
+        let records: Vec<_> = subject.take().into_iter().map(record).collect();
+        match self.auditor.write(&records).await {
             Ok(()) => answered,
             Err(unwritable) => refuse(&unwritable.into(), &request_id),
         }

@@ -9,6 +9,7 @@ mod convert;
 mod gate;
 mod in_flight;
 mod operator;
+mod reference;
 mod rpc;
 mod secret;
 mod status;
@@ -30,11 +31,18 @@ pub fn services(app: &Arc<App>) -> Routes {
     let secrets = v1::secret_service_server::SecretServiceServer::new(secret::Secrets(app.clone()));
     let access = v1::access_service_server::AccessServiceServer::new(access::Access(app.clone()));
     let operator = v1::operator_service_server::OperatorServiceServer::new(operator::Operator(app.clone()));
+    let references =
+        v1::reference_service_server::ReferenceServiceServer::new(reference::References(app.clone()));
     Routes::new(secrets.max_decoding_message_size(MAX_MESSAGE))
         .add_service(access.max_decoding_message_size(MAX_MESSAGE))
         .add_service(operator.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(references.max_decoding_message_size(MAX_MESSAGE))
 }
 
 /// The names of the services of `strongroom.v1`.
-pub const SERVICES: [&str; 3] =
-    ["strongroom.v1.SecretService", "strongroom.v1.AccessService", "strongroom.v1.OperatorService"];
+pub const SERVICES: [&str; 4] = [
+    "strongroom.v1.SecretService",
+    "strongroom.v1.AccessService",
+    "strongroom.v1.OperatorService",
+    "strongroom.v1.ReferenceService",
+];

@@ -10,6 +10,7 @@ use super::v1::ErrorReason;
 use crate::app::{CredentialProblem, Error};
 use crate::auth::Denied;
 use crate::domain::{Namespace, SecretName, Violation};
+use crate::reference::{Problem, ProblemKind};
 
 const DOMAIN: &str = "strongroom";
 /// When to try again what the service can not do now.
@@ -137,6 +138,7 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             );
             (Code::AlreadyExists, R::SecretAlreadyExists, message)
         }
+        Error::Unresolved(namespace, problems) => unresolved(namespace, problems, details),
         Error::ApiKeyNotFound(id) => {
             details.set_resource_info("strongroom.v1.ApiKey", id.to_string(), "", "");
             (Code::NotFound, R::ApiKeyNotFound, format!("There is no API key '{id}'."))
@@ -192,6 +194,48 @@ fn fields(what: &str, violations: &[Violation], details: &mut ErrorDetails) -> S
         violations.iter().map(|v| FieldViolation::new(v.field, v.reason.to_string())).collect();
     details.set_bad_request(found);
     format!("{what}: {}.", listed.join("; "))
+}
+
+/// Why a document can not be resolved, and where: the worst reason, and all places.
+fn unresolved(
+    namespace: &Namespace,
+    problems: &[Problem],
+    details: &mut ErrorDetails,
+) -> (Code, ErrorReason, String) {
+    let field = |problem: &Problem| format!("document{}", problem.place);
+    // As many as fit into the headers that clients take.
+    let told = problems.iter().take(16);
+    let violations: Vec<_> =
+        told.map(|problem| FieldViolation::new(field(problem), problem.to_string())).collect();
+    details.set_bad_request(violations);
+    let costly = problems.iter().find(|problem| matches!(problem.kind, ProblemKind::TooCostly(_)));
+    let missing = problems.iter().find_map(|problem| match &problem.kind {
+        ProblemKind::MissingSecret(name) => Some((problem, name)),
+        _ => None,
+    });
+    let invalid = problems
+        .iter()
+        .find(|problem| !matches!(problem.kind, ProblemKind::TooCostly(_) | ProblemKind::MissingSecret(_)));
+    match (costly, invalid, missing) {
+        (Some(costly), _, _) => (
+            Code::InvalidArgument,
+            ErrorReason::ReferenceTooCostly,
+            format!("At {}: {costly}", field(costly)),
+        ),
+        (None, Some(invalid), _) => (
+            Code::InvalidArgument,
+            ErrorReason::ReferenceInvalid,
+            format!("At {}: {invalid}", field(invalid)),
+        ),
+        (None, None, Some((problem, name))) => {
+            resource(details, "strongroom.v1.Secret", namespace, name);
+            let message = format!("At {}: {problem}", field(problem));
+            (Code::NotFound, ErrorReason::SecretNotFound, message)
+        }
+        (None, None, None) => {
+            (Code::InvalidArgument, ErrorReason::ReferenceInvalid, "The document can not be resolved.".into())
+        }
+    }
 }
 
 fn credential(problem: CredentialProblem) -> (ErrorReason, &'static str) {

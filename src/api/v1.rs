@@ -22,3 +22,23 @@ impl fmt::Debug for CreateApiKeyResponse {
         f.debug_struct("CreateApiKeyResponse").field("api_key", &self.api_key).finish_non_exhaustive()
     }
 }
+
+impl fmt::Debug for ResolveReferencesRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolveReferencesRequest").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResolveReferencesResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolveReferencesResponse")
+            .field("references", &self.references)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("secret_name", &self.secret_name).finish_non_exhaustive()
+    }
+}

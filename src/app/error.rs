@@ -2,6 +2,7 @@ use crate::audit::Unwritable;
 use crate::auth::{ApiKeyId, Denied, Refused};
 use crate::crypto;
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
+use crate::reference::Problem;
 use crate::store::Unavailable;
 
 /// Why an operation was refused or failed. None of them holds a value, or any text that was not validated.
@@ -21,6 +22,8 @@ pub enum Error {
     VersionNotFound(Namespace, SecretName, u32),
     /// The name is taken.
     SecretAlreadyExists(Namespace, SecretName),
+    /// References in a document can not be resolved: where, and why.
+    Unresolved(Namespace, Vec<Problem>),
     /// No API key of that id.
     ApiKeyNotFound(ApiKeyId),
     /// Nobody would be left to manage access.

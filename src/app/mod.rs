@@ -7,6 +7,7 @@ mod generate;
 mod operator;
 mod page_token;
 mod receipt;
+mod reference;
 mod secret;
 mod setup;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;
 pub use self::receipt::Idempotency;
+pub use self::reference::{NamedSecret, Resolution};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{SetupError, open, store_is_new};
 use self::turns::Turns;

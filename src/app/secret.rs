@@ -63,17 +63,19 @@ impl App {
         }
     }
 
-    /// Secrets with their values, all of one moment; `None` for each that there is not.
+    /// Secrets with their values, all of one moment; `None` for each that there is not. `None` for all where their values
+    /// together are larger than `most_bytes`.
     pub(super) async fn read_at_once(
         &self,
         grant: &Grant<Read>,
         names: &[SecretName],
-    ) -> Result<(Vec<Option<(Arc<Secret>, Value)>>, Revision), Error> {
+        most_bytes: usize,
+    ) -> Result<Option<(Vec<Option<(Arc<Secret>, Value)>>, Revision)>, Error> {
         'anew: loop {
             let there = self.catalog.namespace(grant.namespace());
             let secrets = there.as_ref().map(|there| there.secrets(names)).unwrap_or_default();
             let revision = self.catalog.seen();
-            let mut found = Vec::with_capacity(names.len());
+            let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
             for (at, name) in names.iter().enumerate() {
                 let (Some(there), Some(Some(secret))) = (&there, secrets.get(at)) else {
                     self.refuse_damage(grant.namespace(), name).await?;
@@ -84,9 +86,13 @@ impl App {
                     self.settle(there, secret).await?;
                     continue 'anew;
                 };
+                bytes += value.len();
+                if bytes > most_bytes {
+                    return Ok(None);
+                }
                 found.push(Some((secret.clone(), value)));
             }
-            return Ok((found, revision));
+            return Ok(Some((found, revision)));
         }
     }
 

@@ -1,4 +1,5 @@
-//! What was done, by whom: one record for every request that was answered, refused ones too. Never a value.
+//! What was done, by whom: one record for every request that was answered, refused ones too, and one more for each secret
+//! that a document's references had read. Never a value.
 
 mod record;
 
@@ -10,8 +11,8 @@ use crate::telemetry;
 /// Where records go. A request is answered only once its record is written.
 #[async_trait]
 pub trait Auditor: Send + Sync {
-    /// Writes a record, or fails within a bound.
-    async fn write(&self, record: &Record) -> Result<(), Unwritable>;
+    /// Writes records, or fails within a bound.
+    async fn write(&self, records: &[Record]) -> Result<(), Unwritable>;
 }
 
 /// A record could not be written, so its request must not be answered.
@@ -24,8 +25,8 @@ pub struct LogAuditor;
 
 #[async_trait]
 impl Auditor for LogAuditor {
-    async fn write(&self, record: &Record) -> Result<(), Unwritable> {
-        if telemetry::written(|| emit(record)).await { Ok(()) } else { Err(Unwritable) }
+    async fn write(&self, records: &[Record]) -> Result<(), Unwritable> {
+        if telemetry::written(|| records.iter().for_each(emit)).await { Ok(()) } else { Err(Unwritable) }
     }
 }
 

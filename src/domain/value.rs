@@ -28,6 +28,19 @@ impl Value {
         if bytes.len() > Self::MAX { Err(Self::TOO_LARGE) } else { Ok(Self::Binary(bytes)) }
     }
 
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The form in which a value is sealed: a byte for its kind (1 text, 2 binary), then the value.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let (kind, bytes) = match self {

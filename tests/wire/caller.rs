@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use strongroom::api::v1::access_service_client::AccessServiceClient;
 use strongroom::api::v1::operator_service_client::OperatorServiceClient;
+use strongroom::api::v1::reference_service_client::ReferenceServiceClient;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
 use strongroom::api::v1::{
     ApiKey, CreateApiKeyRequest, CreateSecretRequest, ListSecretsRequest, ListSecretsResponse, Secret,
@@ -59,6 +60,7 @@ pub struct Caller {
 
 pub type Secrets = SecretServiceClient<InterceptedService<Channel, Credential>>;
 pub type Access = AccessServiceClient<InterceptedService<Channel, Credential>>;
+pub type References = ReferenceServiceClient<InterceptedService<Channel, Credential>>;
 pub type Operator = OperatorServiceClient<InterceptedService<Channel, Credential>>;
 
 /// The headers that a caller sends with each request.
@@ -113,6 +115,10 @@ impl Caller {
 
     pub fn operator(&self) -> Operator {
         OperatorServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+    }
+
+    pub fn references(&self) -> References {
+        ReferenceServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
     }
 
     /// Makes an API key, and a caller that uses it over the same connection.

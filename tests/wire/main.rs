@@ -34,6 +34,7 @@ mod leaks;
 mod list;
 mod namespaces;
 mod paging;
+mod references;
 mod rename;
 mod restart;
 mod rotate;

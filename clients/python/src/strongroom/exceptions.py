@@ -64,7 +64,7 @@ class StrongroomError(Exception):
     """What is wrong with the request, all of it at once. Empty: nothing, or the server did not say."""
 
     resource: str | None
-    """The name of the secret or the id of the key that the error is about, where the server says it."""
+    """What the error is about, where the server says it: a secret as `namespace/name`, or the id of a key."""
 
     retry_after: float | None
     """After how many seconds to try again, where the server says it."""

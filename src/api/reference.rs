@@ -1,0 +1,158 @@
+//! ReferenceService.
+
+use std::mem;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::call::{Call, Fields};
+use super::v1;
+use super::v1::reference_service_server::ReferenceService;
+use crate::app::{App, Error, NamedSecret};
+use crate::audit::Target;
+use crate::auth::{Grant, List, Read};
+use crate::reference::{Credential, Data, Template};
+
+/// ReferenceService over the app.
+pub(super) struct References(pub(super) Arc<App>);
+
+#[tonic::async_trait]
+impl ReferenceService for References {
+    async fn resolve_references(
+        &self,
+        request: Request<v1::ResolveReferencesRequest>,
+    ) -> Result<Response<v1::ResolveReferencesResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        let outcome = if message.validate_only {
+            inspect(&self.0, &call, message).await
+        } else {
+            resolve(&self.0, &call, message).await
+        };
+        call.close(outcome)
+    }
+}
+
+async fn resolve(
+    app: &App,
+    call: &Call,
+    message: v1::ResolveReferencesRequest,
+) -> Result<v1::ResolveReferencesResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
+    let grant = fields.finish(grant)?;
+    let template = template(message.document, &grant)?;
+    let inputs = map(message.inputs.unwrap_or_default());
+
+    let used =
+        |named: &[NamedSecret]| call.subject.used(named.iter().filter_map(|named| target(named, &grant)));
+    let resolution = app.resolve(&grant, &template, &inputs, used).await?;
+    Ok(v1::ResolveReferencesResponse {
+        document: Some(document(resolution.resolved.document)),
+        credentials: resolution.resolved.credentials.into_iter().map(credential).collect(),
+        references: resolution.named.iter().map(|named| reference(named, true)).collect(),
+        revision: resolution.revision.0,
+    })
+}
+
+async fn inspect(
+    app: &App,
+    call: &Call,
+    message: v1::ResolveReferencesRequest,
+) -> Result<v1::ResolveReferencesResponse, Error> {
+    let mut fields = Fields::default();
+    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
+    let grant = fields.finish(grant)?;
+    let template = template(message.document, &grant)?;
+    let readable = call.principal.authorize::<Read>(grant.namespace()).is_ok();
+
+    let (named, revision) = app.inspect(&grant, &template).await?;
+    Ok(v1::ResolveReferencesResponse {
+        document: None,
+        credentials: Vec::new(),
+        references: named.iter().map(|named| reference(named, readable)).collect(),
+        revision: revision.0,
+    })
+}
+
+fn template<R>(document: Option<Struct>, grant: &Grant<R>) -> Result<Template, Error> {
+    Template::parse(map(document.unwrap_or_default()))
+        .map_err(|problems| Error::Unresolved(grant.namespace().clone(), problems))
+}
+
+/// What the audit records of a secret that was read for a document.
+fn target(named: &NamedSecret, grant: &Grant<Read>) -> Option<Target> {
+    let version = named.version?;
+    Some(Target {
+        namespace: Some(grant.namespace().clone()),
+        name: Some(named.reference.name.clone()),
+        version: Some(version),
+        subject: None,
+    })
+}
+
+fn reference(named: &NamedSecret, readable: bool) -> v1::Reference {
+    v1::Reference {
+        name: named.reference.name.to_string(),
+        paths: named.reference.places.iter().map(ToString::to_string).collect(),
+        exists: named.version.is_some(),
+        readable: readable && named.version.is_some(),
+    }
+}
+
+fn credential(credential: Credential) -> v1::Credential {
+    let value = match credential.value {
+        Data::Text(mut text) => mem::take(&mut *text),
+        Data::Bytes(bytes) => BASE64.encode(&bytes),
+        // A secret is one of the two.
+        Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::List(_) | Data::Map(_) => {
+            String::new()
+        }
+    };
+    v1::Credential { path: credential.place.to_string(), secret_name: credential.name.to_string(), value }
+}
+
+/// A document of the wire as expressions see it. Its depth is bounded by what can be decoded.
+fn map(document: Struct) -> Data {
+    Data::Map(document.fields.into_iter().map(|(key, value)| (key, data(value))).collect())
+}
+
+fn data(value: Value) -> Data {
+    match value.kind {
+        Some(Kind::NullValue(_)) | None => Data::Null,
+        Some(Kind::BoolValue(bool)) => Data::Bool(bool),
+        Some(Kind::NumberValue(number)) => Data::number(number),
+        Some(Kind::StringValue(text)) => Data::Text(Zeroizing::new(text)),
+        Some(Kind::ListValue(list)) => Data::List(list.values.into_iter().map(data).collect()),
+        Some(Kind::StructValue(fields)) => map(fields),
+    }
+}
+
+/// A resolved document as the wire has it; one that is no map can not come of a map.
+fn document(data: Data) -> Struct {
+    match value(data).kind {
+        Some(Kind::StructValue(fields)) => fields,
+        _ => Struct::default(),
+    }
+}
+
+fn value(data: Data) -> Value {
+    let kind = match data {
+        Data::Null => Kind::NullValue(0),
+        Data::Bool(bool) => Kind::BoolValue(bool),
+        // Evaluation lets none leave that a double can not hold.
+        Data::Int(int) => Kind::NumberValue(int as f64),
+        Data::Float(float) => Kind::NumberValue(float),
+        Data::Text(mut text) => Kind::StringValue(mem::take(&mut *text)),
+        // Evaluation lets none leave.
+        Data::Bytes(bytes) => Kind::StringValue(BASE64.encode(&bytes)),
+        Data::List(items) => Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() }),
+        Data::Map(fields) => Kind::StructValue(Struct {
+            fields: fields.into_iter().map(|(key, field)| (key, value(field))).collect(),
+        }),
+    };
+    Value { kind: Some(kind) }
+}

@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use super::{App, Error};
+use crate::auth::{Grant, List, Read};
+use crate::domain::{Revision, SecretName, Value};
+use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
+
+/// A document with its references resolved.
+pub struct Resolution {
+    /// The document and its credentials.
+    pub resolved: Resolved,
+    /// The secrets that it names.
+    pub named: Vec<NamedSecret>,
+    /// The store's revision that they were read at.
+    pub revision: Revision,
+}
+
+/// A secret that a document names.
+pub struct NamedSecret {
+    /// Its name, and the places that name it.
+    pub reference: Reference,
+    /// Its current version; `None` where there is no such secret.
+    pub version: Option<u32>,
+}
+
+/// How large the values of all secrets of a document may be together, in bytes.
+const MOST_BYTES: usize = 8 << 20;
+
+impl App {
+    /// The document with its references resolved. All secrets are read at one moment, and only those that the document
+    /// names; `read` is told which these are, whatever comes of the document.
+    pub async fn resolve(
+        &self,
+        grant: &Grant<Read>,
+        template: &Template,
+        inputs: &Data,
+        read: impl FnOnce(&[NamedSecret]),
+    ) -> Result<Resolution, Error> {
+        let unresolved = |problems| Error::Unresolved(grant.namespace().clone(), problems);
+        let references = template.references();
+        let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
+        let Some((found, revision)) = self.read_at_once(grant, &names, MOST_BYTES).await? else {
+            let kind = ProblemKind::TooCostly(Bound::Built);
+            return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
+        };
+        let (mut values, mut named) = (Values::default(), Vec::with_capacity(references.len()));
+        for (reference, found) in references.into_iter().zip(found) {
+            let version = found.as_ref().map(|(secret, _)| secret.version);
+            if let Some((_, value)) = found {
+                values.0.insert(reference.name.clone(), data(value));
+            }
+            named.push(NamedSecret { reference, version });
+        }
+        read(&named);
+        let resolved = template.evaluate(inputs, &values).map_err(unresolved)?;
+        Ok(Resolution { resolved, named, revision })
+    }
+
+    /// The secrets that a document names. Reads no value.
+    pub async fn inspect(
+        &self,
+        grant: &Grant<List>,
+        template: &Template,
+    ) -> Result<(Vec<NamedSecret>, Revision), Error> {
+        let references = template.references();
+        let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
+        let there = self.catalog.namespace(grant.namespace());
+        let secrets = there.map(|there| there.secrets(&names)).unwrap_or_default();
+        let mut found = secrets.into_iter();
+        let mut named = Vec::with_capacity(names.len());
+        for reference in references {
+            let secret = found.next().flatten();
+            if secret.is_none() {
+                self.refuse_damage(grant.namespace(), &reference.name).await?;
+            }
+            named.push(NamedSecret { reference, version: secret.map(|secret| secret.version) });
+        }
+        Ok((named, self.catalog.seen()))
+    }
+}
+
+/// The values that expressions see.
+#[derive(Default)]
+struct Values(BTreeMap<SecretName, Data>);
+
+impl Secrets for Values {
+    fn value(&self, name: &SecretName) -> Option<Data> {
+        self.0.get(name).map(Data::copy)
+    }
+}
+
+/// A value as expressions see it. Moved, not copied.
+fn data(value: Value) -> Data {
+    match value {
+        Value::Text(text) => Data::Text(text),
+        Value::Binary(bytes) => Data::Bytes(bytes),
+    }
+}

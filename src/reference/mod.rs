@@ -1,0 +1,31 @@
+//! References to secrets inside documents: the expressions, and the walk over a document that evaluates them.
+//!
+//! docs/references.md defines the language. Pure: the secrets come from a look-up that the caller gives. `walk` finds a
+//! document's expressions; `scan` and `parse` turn each into the small tree of `grammar`, and refuse all else of Python by
+//! its name; `evaluate` computes it, and `budget` bounds what that costs.
+
+mod budget;
+mod data;
+mod evaluate;
+mod format;
+mod function;
+mod grammar;
+mod operate;
+mod parse;
+mod percent;
+mod pointer;
+mod problem;
+mod scan;
+mod slice;
+mod text;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use budget::Bound;
+pub use data::Data;
+pub use evaluate::Secrets;
+pub use pointer::Pointer;
+pub use problem::{Construct, Problem, ProblemKind};
+pub use walk::{Credential, Reference, Resolved, Template};

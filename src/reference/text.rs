@@ -1,0 +1,177 @@
+//! Values as text: as Python's `str` and `repr` write them, and as its `json.dumps` does.
+
+use super::budget::{Budget, Writer};
+use super::{Data, ProblemKind};
+
+/// As `str` writes it: texts as they are, everything else as `repr` does.
+pub(super) fn write_str(data: &Data, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
+    match data {
+        Data::Text(text) => to.push(text, budget),
+        _ => write_repr(data, false, to, budget),
+    }
+}
+
+/// As `repr` writes it, or with `ascii`, as `ascii` does.
+pub(super) fn write_repr(
+    data: &Data,
+    ascii: bool,
+    to: &mut Writer,
+    budget: &mut Budget,
+) -> Result<(), ProblemKind> {
+    budget.read(0)?;
+    match data {
+        Data::Null => to.push("None", budget),
+        Data::Bool(true) => to.push("True", budget),
+        Data::Bool(false) => to.push("False", budget),
+        Data::Int(int) => to.push(&int.to_string(), budget),
+        Data::Float(float) => to.push(&float_repr(*float), budget),
+        Data::Text(text) => quote(text, ascii, to, budget),
+        Data::Bytes(_) => Err(ProblemKind::Binary),
+        Data::List(items) => {
+            to.push("[", budget)?;
+            for (at, item) in items.iter().enumerate() {
+                to.push(if at == 0 { "" } else { ", " }, budget)?;
+                write_repr(item, ascii, to, budget)?;
+            }
+            to.push("]", budget)
+        }
+        Data::Map(fields) => {
+            to.push("{", budget)?;
+            for (at, (key, value)) in fields.iter().enumerate() {
+                to.push(if at == 0 { "" } else { ", " }, budget)?;
+                quote(key, ascii, to, budget)?;
+                to.push(": ", budget)?;
+                write_repr(value, ascii, to, budget)?;
+            }
+            to.push("}", budget)
+        }
+    }
+}
+
+/// As `json.dumps` writes it when it is given nothing but the value.
+pub(super) fn write_json(data: &Data, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
+    budget.read(0)?;
+    match data {
+        Data::Null => to.push("null", budget),
+        Data::Bool(true) => to.push("true", budget),
+        Data::Bool(false) => to.push("false", budget),
+        Data::Int(int) => to.push(&int.to_string(), budget),
+        Data::Float(float) if float.is_finite() => to.push(&float_repr(*float), budget),
+        Data::Float(_) => Err(ProblemKind::Value("JSON has no infinity and no NaN: give a finite number.")),
+        Data::Text(text) => quote_json(text, to, budget),
+        Data::Bytes(_) => Err(ProblemKind::Binary),
+        Data::List(items) => {
+            to.push("[", budget)?;
+            for (at, item) in items.iter().enumerate() {
+                to.push(if at == 0 { "" } else { ", " }, budget)?;
+                write_json(item, to, budget)?;
+            }
+            to.push("]", budget)
+        }
+        Data::Map(fields) => {
+            to.push("{", budget)?;
+            for (at, (key, value)) in fields.iter().enumerate() {
+                to.push(if at == 0 { "" } else { ", " }, budget)?;
+                quote_json(key, to, budget)?;
+                to.push(": ", budget)?;
+                write_json(value, to, budget)?;
+            }
+            to.push("}", budget)
+        }
+    }
+}
+
+/// A float as Python's `repr` writes it: the fewest digits that mean it, with an exponent below 1e-4 and from 1e16.
+pub(super) fn float_repr(float: f64) -> String {
+    if float.is_nan() {
+        return "nan".to_owned();
+    }
+    if float.is_infinite() {
+        return if float > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
+    }
+    let magnitude = float.abs();
+    if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
+        return python_exponent(&format!("{float:e}"));
+    }
+    let fixed = float.to_string();
+    if fixed.contains('.') { fixed } else { fixed + ".0" }
+}
+
+/// Rust's `1e-7` as Python's `1e-07`.
+pub(super) fn python_exponent(number: &str) -> String {
+    let Some((mantissa, exponent)) = number.split_once('e') else { return number.to_owned() };
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+fn quote(text: &str, ascii: bool, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
+    budget.read(text.len())?;
+    let mark = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let plain = |c: char| match c {
+        '\\' => false,
+        ' '..='~' => c != mark,
+        _ => !ascii && is_printable(c),
+    };
+    to.fill(mark, 1, budget)?;
+    escape(text, plain, to, budget, |c| match c {
+        '\\' => r"\\".to_owned(),
+        '\t' => r"\t".to_owned(),
+        '\n' => r"\n".to_owned(),
+        '\r' => r"\r".to_owned(),
+        '\'' | '"' => format!("\\{c}"),
+        _ => match u32::from(c) {
+            code @ ..=0xff => format!("\\x{code:02x}"),
+            code @ ..=0xffff => format!("\\u{code:04x}"),
+            code => format!("\\U{code:08x}"),
+        },
+    })?;
+    to.fill(mark, 1, budget)
+}
+
+fn quote_json(text: &str, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
+    budget.read(text.len())?;
+    let plain = |c: char| matches!(c, ' '..='\x7f') && c != '"' && c != '\\';
+    to.push("\"", budget)?;
+    escape(text, plain, to, budget, |c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => r"\n".to_owned(),
+        '\r' => r"\r".to_owned(),
+        '\t' => r"\t".to_owned(),
+        '\u{8}' => r"\b".to_owned(),
+        '\u{c}' => r"\f".to_owned(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    })?;
+    to.push("\"", budget)
+}
+
+/// Adds the text, in runs of what is plain, with what is not replaced.
+fn escape(
+    text: &str,
+    plain: impl Fn(char) -> bool,
+    to: &mut Writer,
+    budget: &mut Budget,
+    escaped: impl Fn(char) -> String,
+) -> Result<(), ProblemKind> {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| !plain(c)) {
+        let (run, tail) = rest.split_at(at);
+        to.push(run, budget)?;
+        let mut chars = tail.chars();
+        if let Some(c) = chars.next() {
+            to.push(&escaped(c), budget)?;
+        }
+        rest = chars.as_str();
+    }
+    to.push(rest, budget)
+}
+
+/// Whether `repr` shows a character as it is. Rust and Python escape the same categories, and Rust tells by its debug
+/// form; but it also escapes a combining mark where that stands first.
+fn is_printable(c: char) -> bool {
+    if c.is_ascii() || c.is_alphanumeric() {
+        return !c.is_ascii_control();
+    }
+    let mut behind_a_letter = String::from("a");
+    behind_a_letter.push(c);
+    !behind_a_letter.escape_debug().any(|escaped| escaped == '\\')
+}
