@@ -1,14 +1,16 @@
 //! What every request passes: authentication, a task of its own, a bound on its time, and its audit record.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 use tonic::body::Body;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
@@ -100,15 +102,15 @@ where
         let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
             let answered = match patience {
-                Some(patience) => tokio::time::timeout(patience, task).await,
-                None => Ok(task.await),
+                Some(patience) => within(patience, task).await,
+                None => Some(task.await),
             };
             Ok(match answered {
-                Ok(Ok(response)) => response,
+                Some(Ok(response)) => response,
                 // The task goes on to its end, and to its audit record.
-                Err(_elapsed) => complete(&Status::deadline_exceeded(""), &request_id).into_http(),
+                None => complete(&Status::deadline_exceeded(""), &request_id).into_http(),
                 // A request that panics is answered by the task itself; this is the last resort.
-                Ok(Err(_panicked)) => complete(&Status::unknown(""), &request_id).into_http(),
+                Some(Err(_panicked)) => complete(&Status::unknown(""), &request_id).into_http(),
             })
         })
     }
@@ -230,6 +232,21 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 fn deadline(headers: &HeaderMap) -> Option<Duration> {
     let asked = timeout(headers.get("grpc-timeout")?.as_bytes())?;
     Some(asked.saturating_sub(RETURN.min(asked / 5)))
+}
+
+/// What a task comes to, unless that takes too long. The clock is asked at every poll: the transport's own timer, which is
+/// set for later, can fire before ours where both are due.
+async fn within<T>(patience: Duration, mut task: JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    let deadline = Instant::now() + patience;
+    let mut timer = pin!(sleep_until(deadline));
+    poll_fn(|context| match Pin::new(&mut task).poll(context) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending if timer.as_mut().poll(context).is_ready() || Instant::now() >= deadline => {
+            Poll::Ready(None)
+        }
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// A timeout as gRPC over HTTP/2 writes it: 1 to 8 digits and a unit.

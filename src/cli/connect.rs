@@ -14,6 +14,7 @@ use super::failure::Failure;
 use crate::api::MAX_MESSAGE;
 use crate::api::v1::access_service_client::AccessServiceClient;
 use crate::api::v1::operator_service_client::OperatorServiceClient;
+use crate::api::v1::reference_service_client::ReferenceServiceClient;
 use crate::api::v1::secret_service_client::SecretServiceClient;
 
 /// How the service is reached.
@@ -82,6 +83,11 @@ impl Connection {
 
     pub(super) async fn access(&self) -> Result<AccessServiceClient<Authenticated>, Failure> {
         let client = AccessServiceClient::with_interceptor(self.channel().await?, self.api_key()?);
+        Ok(client.max_decoding_message_size(MAX_REPLY))
+    }
+
+    pub(super) async fn references(&self) -> Result<ReferenceServiceClient<Authenticated>, Failure> {
+        let client = ReferenceServiceClient::with_interceptor(self.channel().await?, self.api_key()?);
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
 

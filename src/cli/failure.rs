@@ -17,6 +17,10 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const DENIED: u8 = 77;
+/// As shells have it: the command that `run` was given can not be executed.
+pub(super) const NOT_EXECUTABLE: u8 = 126;
+/// As shells have it: the command that `run` was given is not found.
+pub(super) const NOT_FOUND: u8 = 127;
 
 impl Failure {
     /// Something on this machine, not at the service, was not as needed.
@@ -32,6 +36,43 @@ impl Failure {
     /// The service could not be reached.
     pub(super) fn unreachable(message: impl Into<String>) -> Self {
         Self { code: UNAVAILABLE, message: message.into(), fields: Vec::new() }
+    }
+
+    /// The command that should have been run was not.
+    pub(super) fn not_started(code: u8, message: String) -> Self {
+        Self { code, message, fields: Vec::new() }
+    }
+
+    /// The same, with all that was wrong.
+    pub(super) fn with_all(mut self, wrong: Vec<(String, String)>) -> Self {
+        self.fields = wrong;
+        self
+    }
+
+    /// The same, in other words.
+    pub(super) fn with_message(self, message: &str, fields: Vec<(String, String)>) -> Self {
+        Self { code: self.code, message: message.to_owned(), fields }
+    }
+
+    /// The same, with the fields that were refused called what `rename` calls them, where it does.
+    pub(super) fn with_fields(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        for (field, _) in &mut self.fields {
+            if let Some(name) = rename(field) {
+                *field = name;
+            }
+        }
+        self
+    }
+
+    /// Whether another request over this connection, with this key, would fail too.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        matches!(self.code, UNAVAILABLE | DENIED)
+    }
+
+    /// All of it on one line.
+    pub(super) fn brief(&self) -> String {
+        let fields: Vec<_> = self.fields.iter().map(|(field, reason)| format!("{field}: {reason}")).collect();
+        if fields.is_empty() { self.message.clone() } else { fields.join("; ") }
     }
 
     /// Says so on standard error.
@@ -62,6 +103,9 @@ impl From<Status> for Failure {
         let reason = details.error_info().map(|info| info.reason.as_str());
         let message = match (reason, fields.is_empty()) {
             (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
+            (Some("REFERENCE_INVALID" | "REFERENCE_TOO_COSTLY" | "SECRET_NOT_FOUND"), false) => {
+                "these references can not be resolved".to_owned()
+            }
             (Some(_), false) => "the service refused these fields".to_owned(),
             (Some("CREDENTIAL_MISSING"), true) => format!(
                 "{} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
@@ -72,4 +116,15 @@ impl From<Status> for Failure {
         };
         Self { code, message, fields }
     }
+}
+
+/// The service's reason for a refusal, to branch on.
+pub(super) fn reason(status: &Status) -> Option<String> {
+    status.get_error_details().error_info().map(|info| info.reason.clone())
+}
+
+/// Says on standard error what the caller should know though nothing failed.
+pub(super) fn note(message: &str) {
+    // Nothing is left to be done where standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "note: {message}");
 }

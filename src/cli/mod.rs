@@ -1,10 +1,19 @@
 //! The command line: `serve`, and clients of the service.
 
 mod connect;
+mod document;
+mod dotenv;
+mod export;
 mod failure;
+mod file;
+mod import;
+mod inject;
 mod input;
 mod key;
+mod new_secret;
 mod output;
+mod progress;
+mod run;
 mod secret;
 mod serve;
 mod status;
@@ -15,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::connect::Connection;
 use self::failure::Failure;
-use self::output::Output;
+use self::output::{Output, Target};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
@@ -31,8 +40,8 @@ struct Cli {
     connection: Connection,
 
     /// Print a table or JSON [default: a table on a terminal, JSON elsewhere]
-    #[arg(short, long, global = true, value_name = "FORM", value_enum)]
-    output: Option<Output>,
+    #[arg(short, long, global = true, value_name = "FORM", value_parser = Target::form())]
+    output: Option<Target>,
 
     #[command(subcommand)]
     command: Command,
@@ -56,6 +65,18 @@ enum Command {
     Delete(secret::Delete),
     /// Give a secret a new value, in one step
     Rotate(secret::Rotate),
+    /// Run a command with secrets in its environment
+    #[command(long_about = run::ABOUT)]
+    Run(run::Run),
+    /// Fill a document's references in with the values of secrets
+    #[command(long_about = inject::ABOUT)]
+    Inject(inject::Inject),
+    /// Create secrets from a file
+    #[command(long_about = import::ABOUT)]
+    Import(import::Import),
+    /// Write secrets with their values, in the clear
+    #[command(long_about = export::ABOUT)]
+    Export(export::Export),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
@@ -80,7 +101,10 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { connection, output, command } = cli;
-    let output = Output::or_default(output);
+    let output = Output::or_default(match output {
+        Some(Target::Form(form)) => Some(form),
+        Some(Target::File(_)) | None => None,
+    });
     match command {
         Command::Serve(command) => command.run(),
         Command::Create(command) => on_runtime(command.run(&connection, output)),
@@ -90,6 +114,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rename(command) => on_runtime(command.run(&connection, output)),
         Command::Delete(command) => on_runtime(command.run(&connection, output)),
         Command::Rotate(command) => on_runtime(command.run(&connection, output)),
+        Command::Run(command) => {
+            let variables = on_runtime(command.variables(&connection))?;
+            Err(command.execute(&variables))
+        }
+        Command::Inject(command) => on_runtime(command.run(&connection)),
+        Command::Import(command) => on_runtime(command.run(&connection, output)),
+        Command::Export(command) => on_runtime(command.run(&connection)),
         Command::Key(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(status::whoami(&connection, output)),
         Command::Status => on_runtime(status::status(&connection, output)),
@@ -102,7 +133,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 /// Runs a client's command, which needs no more than this thread.
-fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?.block_on(command)
 }

@@ -1,5 +1,7 @@
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 
+use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use comfy_table::{Table, presets};
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
@@ -15,6 +17,25 @@ pub(super) enum Output {
     Table,
     /// For programs
     Json,
+}
+
+/// What `-o` names: a form for most commands, a file for those that write one.
+#[derive(Clone)]
+pub(super) enum Target {
+    Form(Output),
+    File(PathBuf),
+}
+
+impl Target {
+    /// Reads a form.
+    pub(super) fn form() -> impl TypedValueParser<Value = Self> {
+        EnumValueParser::<Output>::new().map(Self::Form)
+    }
+
+    /// Reads a file's name.
+    pub(super) fn file() -> impl TypedValueParser<Value = Self> {
+        PathBufValueParser::new().map(Self::File)
+    }
 }
 
 impl Output {
@@ -76,7 +97,7 @@ fn print_json(json: &Json) -> Result<(), Failure> {
 }
 
 /// Text that can not steer a terminal: control characters are shown, not sent.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 

@@ -286,6 +286,26 @@ impl Rotate {
     }
 }
 
+/// All secrets whose names begin so, without their values, ordered by name.
+pub(super) async fn all(connection: &Connection, prefix: &str) -> Result<Vec<v1::Secret>, Failure> {
+    let mut message = v1::ListSecretsRequest {
+        namespace: connection.namespace(),
+        limit: Some(1000),
+        name_prefix: prefix.to_owned(),
+        ..v1::ListSecretsRequest::default()
+    };
+    let mut secrets = connection.secrets().await?;
+    let mut items = Vec::new();
+    loop {
+        let mut page = secrets.list_secrets(message.clone()).await?.into_inner();
+        items.append(&mut page.items);
+        if page.next_page_token.is_empty() {
+            return Ok(items);
+        }
+        message.page_token = page.next_page_token;
+    }
+}
+
 fn print_secret(output: Output, secret: Option<v1::Secret>) -> Result<(), Failure> {
     let secret = secret.ok_or_else(|| Failure::local("the service sent no secret"))?;
     output.print(&secret_fields(&secret), &secret_json(&secret))

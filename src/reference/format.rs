@@ -269,7 +269,7 @@ fn general(magnitude: f64, precision: usize, with_point: bool) -> String {
     let rounded = format!("{magnitude:.*e}", precision - 1);
     let exponent: i64 = rounded.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
     let limit = i64::try_from(precision).unwrap_or(i64::MAX) - i64::from(with_point);
-    if magnitude != 0.0 && (exponent < -4 || exponent >= limit) {
+    if exponent < -4 || exponent >= limit {
         let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
         return python_exponent(&format!("{}e{exponent}", trimmed(mantissa)));
     }

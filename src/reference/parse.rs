@@ -130,8 +130,8 @@ impl Tree<'_> {
 
     /// The parser replaces what Python can hold in a text and JSON can not; that would be another value in silence.
     fn refuse_surrogates(&self, text: &str, range: std::ops::Range<usize>) -> Result<(), ProblemKind> {
-        let escaped = self.source.get(range).is_none_or(|source| source.contains('\\'));
-        if text.contains(char::REPLACEMENT_CHARACTER) && escaped {
+        let replaced = |text: &str| text.matches(char::REPLACEMENT_CHARACTER).count();
+        if replaced(text) > self.source.get(range).map_or(0, replaced) {
             return Err(ProblemKind::refused(
                 "an escape of a surrogate or of U+FFFD",
                 "Write the character itself, or as one \\U escape.",

@@ -89,12 +89,30 @@ pub(super) fn float_repr(float: f64) -> String {
     if float.is_infinite() {
         return if float > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
     }
-    let magnitude = float.abs();
-    if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
-        return python_exponent(&format!("{float:e}"));
+    let scientific = shortest(float.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let digits = mantissa.replace('.', "");
+    let sign = if float.is_sign_negative() { "-" } else { "" };
+    let point = usize::try_from(exponent + 1).unwrap_or_default(); // how many digits stand before it
+    match exponent {
+        16.. | ..-4 => sign.to_owned() + &python_exponent(&scientific),
+        ..0 => format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default())),
+        _ if digits.len() <= point => format!("{sign}{digits:0<point$}.0"),
+        _ => {
+            let (whole, fraction) = digits.split_at(point);
+            format!("{sign}{whole}.{fraction}")
+        }
     }
-    let fixed = float.to_string();
-    if fixed.contains('.') { fixed } else { fixed + ".0" }
+}
+
+/// The fewest digits that mean the float, as `1.5e-7`. Where two such numbers are equally near to it, Python takes the
+/// even one and Rust the greater: rounding to that many digits takes the even one.
+fn shortest(magnitude: f64) -> String {
+    let shortest = format!("{magnitude:e}");
+    let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let rounded = format!("{magnitude:.*e}", digits.saturating_sub(1));
+    if rounded.parse() == Ok(magnitude) { rounded } else { shortest }
 }
 
 /// Rust's `1e-7` as Python's `1e-07`.
@@ -130,7 +148,7 @@ fn quote(text: &str, ascii: bool, to: &mut Writer, budget: &mut Budget) -> Resul
 
 fn quote_json(text: &str, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
     budget.read(text.len())?;
-    let plain = |c: char| matches!(c, ' '..='\x7f') && c != '"' && c != '\\';
+    let plain = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
     to.push("\"", budget)?;
     escape(text, plain, to, budget, |c| match c {
         '"' | '\\' => format!("\\{c}"),

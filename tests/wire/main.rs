@@ -38,6 +38,7 @@ mod references;
 mod rename;
 mod restart;
 mod rotate;
+mod run;
 mod shutdown;
 mod startup;
 mod tls;

@@ -1,0 +1,209 @@
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use data_encoding::BASE64;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use super::connect::{Authenticated, Connection};
+use super::dotenv;
+use super::failure::Failure;
+use super::file;
+use super::output::{self, Target};
+use super::progress::Progress;
+use super::secret;
+use crate::api::v1;
+use crate::api::v1::secret_service_client::SecretServiceClient;
+use crate::api::v1::secret_value::Kind;
+
+/// What its long help begins with.
+pub(super) const ABOUT: &str = "\
+Write secrets with their values, in the clear\n\n\
+'json' is a list of name, value, description and metadata, which 'import' makes the same secrets of; bytes are \
+{\"binary\": \"<base64>\"}. 'env' is NAME=VALUE lines, quoted as a POSIX shell reads them, without descriptions and \
+metadata.\n\n\
+The service records each value that is read, as for 'get'. What others change meanwhile can be in it or not.";
+
+/// `strongroom export`
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom export -o secrets.json
+  strongroom export --prefix billing_ --format env --yes > billing.env")]
+pub(super) struct Export {
+    /// What to write [default: what the name of -o says, else json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// Write to FILE, which its owner alone can read, instead of standard output
+    #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
+    output: Option<Target>,
+
+    /// Only secrets whose names begin so
+    #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
+    prefix: String,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// What a file of secrets is written in.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// NAME=VALUE lines
+    Env,
+    /// A list of secrets
+    Json,
+}
+
+/// How many requests are on their way at once.
+const AT_ONCE: usize = 16;
+
+impl Export {
+    pub(super) async fn run(self, connection: &Connection) -> Result<(), Failure> {
+        let path = match self.output {
+            None => None,
+            Some(Target::File(path)) => Some(path),
+            Some(Target::Form(_)) => {
+                return Err(Failure::usage("-o before 'export' has no meaning: write '-o FILE' behind it"));
+            }
+        };
+        if !self.yes && !std::io::stdin().is_terminal() {
+            return Err(Failure::usage(
+                "this writes values in the clear: say --yes where nobody can be asked",
+            ));
+        }
+        let env = path
+            .as_ref()
+            .is_some_and(|path| super::document::Format::of(path) == super::document::Format::Env);
+        let format = self.format.unwrap_or(if env { Format::Env } else { Format::Json });
+
+        let listed = secret::all(connection, &self.prefix).await?;
+        if !self.yes && !agreed(listed.len(), path.as_ref())? {
+            return Err(Failure::local("nothing was read, and nothing was written"));
+        }
+        let names = listed.into_iter().map(|secret| secret.name).collect();
+        let secrets = read_all(connection, names).await?;
+        let text = match format {
+            Format::Env => env_text(&secrets)?,
+            Format::Json => json_text(&secrets)?,
+        };
+        match path {
+            None => output::write(&text),
+            Some(path) => file::replace(&path, &text),
+        }
+    }
+}
+
+/// Asks whether that many values may be written there.
+fn agreed(values: usize, path: Option<&PathBuf>) -> Result<bool, Failure> {
+    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
+    let place = path.map_or("standard output".to_owned(), |path| path.display().to_string());
+    let what = if values == 1 { "1 value" } else { &format!("{values} values") };
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "Write {what} to {place}, in the clear? [y/N] ")
+        .and_then(|()| stderr.flush())
+        .map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// The secrets of these names with their values, in order of their names.
+async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
+    let client = connection.secrets().await?;
+    let mut progress = Progress::new("read", names.len());
+    let mut waiting = names.into_iter();
+    let mut under_way = JoinSet::new();
+    let mut secrets = Vec::new();
+    loop {
+        while under_way.len() < AT_ONCE {
+            let Some(name) = waiting.next() else { break };
+            under_way.spawn(read(client.clone(), connection.namespace(), name));
+        }
+        let Some(ended) = under_way.join_next().await else { break };
+        progress.advance();
+        secrets.push(ended.map_err(|_| Failure::local("a request was not answered"))??);
+    }
+    secrets.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(secrets)
+}
+
+async fn read(
+    mut client: SecretServiceClient<Authenticated>,
+    namespace: String,
+    name: String,
+) -> Result<v1::Secret, Failure> {
+    let message = v1::GetSecretRequest { namespace, name, ..v1::GetSecretRequest::default() };
+    let reply = client.get_secret(message).await?.into_inner();
+    reply.secret.ok_or_else(|| Failure::local("the service sent no secret"))
+}
+
+fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut lines = Vec::new();
+    let mut wrong = Vec::new();
+    for secret in secrets {
+        match value(secret)? {
+            Kind::Text(text) => match dotenv::quoted(text) {
+                Ok(value) => lines.push((&secret.name, value)),
+                Err(reason) => wrong.push((secret.name.clone(), reason.to_owned())),
+            },
+            _ => wrong.push((secret.name.clone(), "the value is not text".to_owned())),
+        }
+    }
+    if !wrong.is_empty() {
+        let message = "dotenv files can not hold these secrets, and nothing was written: take --format json";
+        return Err(Failure::local(message).with_all(wrong));
+    }
+    let length = lines.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(length));
+    for (name, value) in &lines {
+        for part in [name.as_bytes(), b"=", value.as_bytes(), b"\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    Ok(text)
+}
+
+/// A secret as `import` reads it.
+#[derive(Serialize)]
+struct Exported<'a> {
+    name: &'a str,
+    value: ExportedValue<'a>,
+    description: &'a str,
+    metadata: &'a std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ExportedValue<'a> {
+    Text(&'a str),
+    Binary { binary: String },
+}
+
+fn json_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut exported = Vec::with_capacity(secrets.len());
+    for secret in secrets {
+        let value = match value(secret)? {
+            Kind::Binary(bytes) => ExportedValue::Binary { binary: BASE64.encode(bytes) },
+            Kind::Text(text) => ExportedValue::Text(text),
+            Kind::Redacted(_) => return Err(no_value(secret)),
+        };
+        let (name, description, metadata) = (&secret.name, &secret.description, &secret.metadata);
+        exported.push(Exported { name, value, description, metadata });
+    }
+    let mut text = Zeroizing::new(Vec::new());
+    serde_json::to_writer_pretty(&mut *text, &exported)
+        .map_err(|_| Failure::local("the secrets can not be written as JSON"))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn value(secret: &v1::Secret) -> Result<&Kind, Failure> {
+    secret.value.as_ref().and_then(|value| value.kind.as_ref()).ok_or_else(|| no_value(secret))
+}
+
+fn no_value(secret: &v1::Secret) -> Failure {
+    Failure::local(format!("the service sent no value of the secret '{}'", secret.name))
+}

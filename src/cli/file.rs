@@ -1,0 +1,97 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+
+/// More than any document, and far less than the memory.
+const MAX: u64 = 64 << 20;
+
+/// The text of a file; `-` is standard input.
+pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let failed = |error| Failure::usage(format!("{} can not be read: {error}", name(path)));
+    let mut bytes = Zeroizing::new(Vec::new());
+    if path.as_os_str() == "-" {
+        io::stdin().lock().take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        File::open(path).and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    }
+    if bytes.len() as u64 > MAX {
+        return Err(Failure::usage(format!("{} is larger than 64 MiB", name(path))));
+    }
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        drop(Zeroizing::new(error.into_bytes()));
+        Failure::usage(format!("{} is not text in UTF-8: see its byte {at}", name(path)))
+    })
+}
+
+/// What to call a file in a message.
+pub(super) fn name(path: &Path) -> String {
+    if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Writes a file that its owner alone can read, in place of what is there: whole, or not at all.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    // To rename onto a link, a pipe or /dev/stdout would replace that itself.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(Failure::usage(format!("{} is there, and is not a plain file", path.display())));
+    }
+    let Some(file_name) = path.file_name() else {
+        return Err(Failure::usage(format!("{} is not a file's name", path.display())));
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A name that nobody can have put there, and that no other run takes.
+    let unfinished =
+        folder.join(format!(".{}.{}.unfinished", file_name.to_string_lossy(), uuid::Uuid::new_v4()));
+    let written = write_new(&unfinished, content).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| Failure::local(format!("{} can not be written: {error}", path.display())))
+}
+
+/// Whether two names mean one file that is there.
+pub(super) fn same(a: &Path, b: &Path) -> bool {
+    fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn replaces_a_file_by_a_private_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(replace(&path, b"new").is_ok());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn leaves_links_and_folders_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+        fs::write(&target, "old").unwrap();
+        symlink(&target, &link).unwrap();
+        assert!(replace(&link, b"new").is_err() && replace(folder.path(), b"new").is_err());
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert!(same(&link, &target) && !same(&link, &folder.path().join("missing")));
+    }
+}

@@ -1,0 +1,224 @@
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use super::connect::{Authenticated, Connection};
+use super::failure::{self, Failure};
+use super::file;
+use super::new_secret::{self, Format, NewSecret};
+use super::output::Output;
+use super::progress::Progress;
+use crate::api::v1::secret_service_client::SecretServiceClient;
+
+/// What its long help begins with.
+pub(super) const ABOUT: &str = "\
+Create secrets from a file\n\n\
+The formats: 'env', NAME=VALUE lines ($NAME in a value is not replaced); 'json', an object of names and values, or a \
+list of objects with name, value, description and metadata, as 'export' writes it; and 'vault', what 'vault kv get \
+-format=json' prints. In JSON, bytes are {\"binary\": \"<base64>\"}.\n\n\
+All of the file is checked first: where a name or a value is not allowed, nothing is written. A secret that is there \
+already is a failure, unless --update or --skip-existing says otherwise; the others are written all the same.";
+
+/// `strongroom import`
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom import .env
+  strongroom import --update secrets.json
+  vault kv get -format=json secret/billing | strongroom import --format vault -")]
+pub(super) struct Import {
+    /// The file; - is standard input
+    file: PathBuf,
+
+    /// What the file is written in [default: what its name says]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// Give secrets that are there already the new value, as a new version
+    #[arg(long, conflicts_with = "skip_existing")]
+    update: bool,
+
+    /// Leave secrets that are there already as they are
+    #[arg(long)]
+    skip_existing: bool,
+}
+
+/// What to do with a secret that is there already.
+#[derive(Clone, Copy)]
+enum Existing {
+    Fail,
+    Update,
+    Skip,
+}
+
+/// What was done with a secret.
+enum Done {
+    Created,
+    Updated,
+    Skipped,
+}
+
+/// How many requests are on their way at once: enough for the service to make their changes durable together.
+const AT_ONCE: usize = 16;
+
+impl Import {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let unknown = || {
+            let name = file::name(&self.file);
+            Failure::usage(format!(
+                "what {name} is written in can not be told: give --format env, json or vault"
+            ))
+        };
+        let format = self.format.or_else(|| Format::of(&self.file)).ok_or_else(unknown)?;
+        let secrets = new_secret::read(&file::read_text(&self.file)?, format, &file::name(&self.file))?;
+        let existing = match (self.update, self.skip_existing) {
+            (true, _) => Existing::Update,
+            (_, true) => Existing::Skip,
+            _ => Existing::Fail,
+        };
+        let client = connection.secrets().await?;
+        let outcomes = put_all(&client, &connection.namespace(), secrets, existing).await;
+        outcomes.report(output)
+    }
+}
+
+#[derive(Default)]
+struct Outcomes {
+    created: Vec<String>,
+    updated: Vec<String>,
+    skipped: Vec<String>,
+    failed: Vec<(String, Failure)>,
+    not_tried: Vec<String>,
+}
+
+async fn put_all(
+    client: &SecretServiceClient<Authenticated>,
+    namespace: &str,
+    secrets: Vec<NewSecret>,
+    existing: Existing,
+) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let mut progress = Progress::new("imported", secrets.len());
+    let mut waiting = secrets.into_iter();
+    let mut under_way = JoinSet::new();
+    let mut hopeless = false;
+    loop {
+        // The first shows whether there is a way in at all.
+        let at_once = if outcomes.is_empty() { 1 } else { AT_ONCE };
+        while under_way.len() < at_once && !hopeless {
+            let Some(secret) = waiting.next() else { break };
+            let (client, namespace) = (client.clone(), namespace.to_owned());
+            under_way.spawn(async move {
+                let name = secret.name.clone();
+                (name, put(client, namespace, secret, existing).await)
+            });
+        }
+        let Some(ended) = under_way.join_next().await else { break };
+        progress.advance();
+        let Ok((name, done)) = ended else {
+            // A task that panicked has taken its name along.
+            outcomes.failed.push(("one of them".to_owned(), Failure::local("it ended without an outcome")));
+            continue;
+        };
+        match done {
+            Ok(Done::Created) => outcomes.created.push(name),
+            Ok(Done::Updated) => outcomes.updated.push(name),
+            Ok(Done::Skipped) => outcomes.skipped.push(name),
+            Err(status) => {
+                let failure = Failure::from(status);
+                // What is refused to this key, or not reachable, will not go better for the next.
+                hopeless = hopeless || failure.is_of_the_connection();
+                outcomes.failed.push((name, failure));
+            }
+        }
+    }
+    outcomes.not_tried = waiting.map(|secret| secret.name).collect();
+    outcomes.sort();
+    outcomes
+}
+
+/// Creates one secret, or does with the one that is there what was asked for.
+async fn put(
+    mut client: SecretServiceClient<Authenticated>,
+    namespace: String,
+    secret: NewSecret,
+    existing: Existing,
+) -> Result<Done, Status> {
+    let create = secret.create(&namespace);
+    let created = match client.create_secret(create.clone()).await {
+        // Its request id makes a second try safe, whatever became of the first.
+        Err(status) if may_pass(&status) => client.create_secret(create).await,
+        answered => answered,
+    };
+    let status = match created {
+        Ok(_) => return Ok(Done::Created),
+        Err(status) if failure::reason(&status).as_deref() == Some("SECRET_ALREADY_EXISTS") => status,
+        Err(status) => return Err(status),
+    };
+    match existing {
+        Existing::Fail => return Err(status),
+        Existing::Skip => return Ok(Done::Skipped),
+        Existing::Update => {}
+    }
+    let update = secret.update(&namespace);
+    match client.update_secret(update.clone()).await {
+        Err(status) if may_pass(&status) => client.update_secret(update).await,
+        answered => answered,
+    }
+    .map(|_| Done::Updated)
+}
+
+fn may_pass(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
+}
+
+impl Outcomes {
+    fn is_empty(&self) -> bool {
+        self.created.is_empty()
+            && self.updated.is_empty()
+            && self.skipped.is_empty()
+            && self.failed.is_empty()
+    }
+
+    fn sort(&mut self) {
+        for names in [&mut self.created, &mut self.updated, &mut self.skipped] {
+            names.sort();
+        }
+        self.failed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+
+    fn report(self, output: Output) -> Result<(), Failure> {
+        let failed_json =
+            |(name, failure): &(String, Failure)| json!({ "name": name, "reason": failure.brief() });
+        let json = json!({
+            "created": self.created,
+            "updated": self.updated,
+            "skipped": self.skipped,
+            "failed": self.failed.iter().map(failed_json).collect::<Vec<_>>(),
+            "not_tried": self.not_tried,
+        });
+        let mut fields = vec![
+            ("created", self.created.len().to_string()),
+            ("updated", self.updated.len().to_string()),
+            ("skipped", self.skipped.len().to_string()),
+            ("failed", self.failed.len().to_string()),
+        ];
+        if !self.not_tried.is_empty() {
+            fields.push(("not tried", self.not_tried.len().to_string()));
+        }
+        output.print(&fields, &json)?;
+        let mut fields: Vec<_> =
+            self.failed.iter().map(|(name, failure)| (name.clone(), failure.brief())).collect();
+        if !self.not_tried.is_empty() {
+            fields.push((format!("{} more", self.not_tried.len()), "not tried".to_owned()));
+        }
+        // The exit code is that of what ended it all, where something did.
+        let worst =
+            self.failed.into_iter().map(|(_, failure)| failure).max_by_key(Failure::is_of_the_connection);
+        match worst {
+            None => Ok(()),
+            Some(worst) => Err(worst.with_message("these secrets were not imported", fields)),
+        }
+    }
+}

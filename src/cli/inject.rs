@@ -1,0 +1,258 @@
+use std::path::{Path, PathBuf};
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use serde_json::{Value as Json, json};
+use zeroize::Zeroizing;
+
+use super::connect::Connection;
+use super::document::{Document, Format};
+use super::failure::Failure;
+use super::file;
+use super::output::{self, Output, Target};
+use crate::api::v1;
+
+/// What its long help begins with.
+pub(super) const ABOUT: &str = "\
+Fill a document's references in with the values of secrets\n\n\
+In JSON, YAML and TOML a string that begins with '$ ' is a reference: an expression such as '$ secrets.api_key' or \
+\"$ f'https://{secrets.host}/'\". In a dotenv file a value that begins so is one. In any other text references stand \
+between '{{' and '}}'. docs/references.md says what they can be.\n\n\
+The service resolves them all at one moment. Everything else stays as it is, byte for byte, and is not sent. Where a \
+reference can not be resolved, nothing is written.\n\n\
+What a 'secret_name' beside a 'tool' names is asked for too, so that a missing one shows; it changes nothing.";
+
+/// `strongroom inject`
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom inject -i config.yaml -o /run/app/config.yaml
+  strongroom inject -i .env.template -o .env
+  echo 'postgres://app:{{ urlencode(secrets.db_password) }}@db/app' | strongroom inject
+  strongroom inject -i task.json --input question.json
+  strongroom inject -i config.yaml --validate-only")]
+pub(super) struct Inject {
+    /// The document; - is standard input
+    #[arg(short = 'i', long = "in", value_name = "FILE", default_value = "-")]
+    document: PathBuf,
+
+    /// Write to FILE, which its owner alone can read, instead of standard output
+    ///
+    /// With --validate-only the form of the list, table or json, as for other commands.
+    #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
+    output: Option<Target>,
+
+    /// What the document is written in [default: what its name says, else text]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    /// The JSON that expressions see as 'input' and '_'; - is standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// A JSON object whose members expressions see under 'inputs'; - is standard input
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+
+    /// Read no value: list the references, and fail where a secret is missing or can not be read
+    #[arg(long)]
+    validate_only: bool,
+}
+
+impl Inject {
+    pub(super) async fn run(self, connection: &Connection) -> Result<(), Failure> {
+        let to = Destination::of(self.output, self.validate_only)?;
+        if let Destination::File(path) = &to
+            && file::same(path, &self.document)
+        {
+            return Err(Failure::usage(
+                "-o names the document itself, which would be lost: choose another file",
+            ));
+        }
+        let all = [Some(&self.document), self.input.as_ref(), self.inputs.as_ref()];
+        if all.into_iter().flatten().filter(|path| path.as_os_str() == "-").count() > 1 {
+            return Err(Failure::usage(
+                "standard input can be read only once: give -i, --input or --inputs a file",
+            ));
+        }
+        let inputs = inputs(self.input.as_deref(), self.inputs.as_deref())?;
+        let format = self.format.unwrap_or_else(|| Format::of(&self.document));
+        let source = Source::read(&self.document, format)?;
+
+        let message = v1::ResolveReferencesRequest {
+            namespace: connection.namespace(),
+            document: Some(source.document.skeleton()),
+            inputs: Some(inputs),
+            validate_only: self.validate_only,
+        };
+        let reply = connection.references().await?.resolve_references(message).await;
+        let reply = reply.map_err(|status| source.located(status.into()))?.into_inner();
+        match to {
+            Destination::List(output) => source.print_references(output, &reply),
+            Destination::Stdout => output::write(source.render(reply)?.as_bytes()),
+            Destination::File(path) => file::replace(&path, source.render(reply)?.as_bytes()),
+        }
+    }
+}
+
+/// Where what comes of it goes.
+enum Destination {
+    Stdout,
+    File(PathBuf),
+    List(Output),
+}
+
+impl Destination {
+    fn of(output: Option<Target>, validate_only: bool) -> Result<Self, Failure> {
+        match (output, validate_only) {
+            (None, false) => Ok(Self::Stdout),
+            (Some(Target::File(path)), false) => Ok(Self::File(path)),
+            (Some(Target::Form(_)), false) => {
+                Err(Failure::usage("-o before 'inject' has no meaning: write '-o FILE' behind it"))
+            }
+            (None, true) => Ok(Self::List(Output::or_default(None))),
+            (Some(Target::Form(form)), true) => Ok(Self::List(form)),
+            (Some(Target::File(path)), true) => match path.to_str() {
+                Some("table") => Ok(Self::List(Output::Table)),
+                Some("json") => Ok(Self::List(Output::Json)),
+                _ => Err(Failure::usage("with --validate-only nothing is written: -o can be table or json")),
+            },
+        }
+    }
+}
+
+/// The document, and what to call it.
+struct Source {
+    name: String,
+    document: Document,
+}
+
+impl Source {
+    fn read(path: &Path, format: Format) -> Result<Self, Failure> {
+        let name = file::name(path);
+        let malformed = |reason| Failure::usage(format!("{name} can not be understood: {reason}"));
+        let document = Document::parse(file::read_text(path)?, format).map_err(malformed)?;
+        Ok(Self { name, document })
+    }
+
+    fn render(&self, reply: v1::ResolveReferencesResponse) -> Result<Zeroizing<String>, Failure> {
+        let document = reply.document.ok_or_else(|| Failure::local("the service sent no document"))?;
+        self.document
+            .render(document)
+            .map_err(|reason| Failure::local(format!("{} can not be filled in: {reason}", self.name)))
+    }
+
+    /// A refusal, with the lines of the document in place of the service's pointers into it.
+    fn located(&self, refusal: Failure) -> Failure {
+        refusal.with_fields(|field| {
+            let pointer = field.strip_prefix("document")?;
+            let (line, column) = self.document.position(pointer)?;
+            let place = format!("{}:{line}:{column}", self.name);
+            match self.document.own_pointer(pointer) {
+                Some(pointer) if !pointer.is_empty() => Some(format!("{place} ({pointer})")),
+                _ => Some(place),
+            }
+        })
+    }
+
+    fn print_references(&self, output: Output, reply: &v1::ResolveReferencesResponse) -> Result<(), Failure> {
+        let place = |pointer: &String| match self.document.position(pointer) {
+            Some((line, column)) => format!("{line}:{column}"),
+            None => self.document.own_pointer(pointer).unwrap_or(pointer).to_owned(),
+        };
+        let place_json = |pointer: &String| {
+            let mut place = json!({});
+            if let (Some(pointer), Some(object)) = (self.document.own_pointer(pointer), place.as_object_mut())
+            {
+                object.insert("pointer".to_owned(), json!(pointer));
+            }
+            if let (Some((line, column)), Some(object)) =
+                (self.document.position(pointer), place.as_object_mut())
+            {
+                object.insert("line".to_owned(), json!(line));
+                object.insert("column".to_owned(), json!(column));
+            }
+            place
+        };
+        let reference_json = |reference: &v1::Reference| {
+            json!({
+                "name": reference.name,
+                "exists": reference.exists,
+                "readable": reference.readable,
+                "places": reference.paths.iter().map(place_json).collect::<Vec<_>>(),
+            })
+        };
+        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        let row = |reference: &v1::Reference| {
+            let places: Vec<_> = reference.paths.iter().map(place).collect();
+            vec![reference.name.clone(), yes(reference.exists), yes(reference.readable), places.join(" ")]
+        };
+        let json = json!({
+            "references": reply.references.iter().map(reference_json).collect::<Vec<_>>(),
+            "revision": reply.revision,
+        });
+        let rows = reply.references.iter().map(row).collect();
+        output.print_all(&["name", "exists", "readable", "places"], rows, &json)?;
+
+        let unusable = reply.references.iter().filter(|reference| !reference.exists || !reference.readable);
+        let unusable: Vec<_> = unusable.map(|reference| reference.name.as_str()).collect();
+        if unusable.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::local(format!("missing, or not readable with this API key: {}", unusable.join(", "))))
+    }
+}
+
+/// What the expressions see beside the secrets.
+fn inputs(input: Option<&Path>, inputs: Option<&Path>) -> Result<Struct, Failure> {
+    let mut fields = match inputs.map(wire_json).transpose()?.and_then(|value| value.kind) {
+        None => Struct::default(),
+        Some(Kind::StructValue(fields)) => fields,
+        Some(_) => return Err(Failure::usage("--inputs must hold a JSON object")),
+    };
+    if let Some(path) = input
+        && fields.fields.insert("input".to_owned(), wire_json(path)?).is_some()
+    {
+        return Err(Failure::usage("'input' is in --inputs already: give it there, or with --input"));
+    }
+    Ok(fields)
+}
+
+fn wire_json(path: &Path) -> Result<Value, Failure> {
+    let text = file::read_text(path)?;
+    let json: Json = serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{} is not JSON: {error}", file::name(path))))?;
+    wire_value(json, "")
+}
+
+/// JSON as the wire has it. Refuses, by its JSON Pointer, a number that the wire would change.
+fn wire_value(json: Json, place: &str) -> Result<Value, Failure> {
+    // Beyond this, floating point has not every whole number.
+    const EXACT: u64 = 1 << 53;
+    let kind = match json {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(value) => Kind::BoolValue(value),
+        Json::String(text) => Kind::StringValue(text),
+        Json::Number(number) => {
+            let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            if whole.is_some_and(|whole| whole > EXACT) {
+                return Err(Failure::usage(format!(
+                    "the number at {place} has more digits than are kept: make it a string"
+                )));
+            }
+            Kind::NumberValue(number.as_f64().unwrap_or_default())
+        }
+        Json::Array(items) => {
+            let items = items.into_iter().enumerate();
+            let values = items.map(|(at, item)| wire_value(item, &format!("{place}/{at}")));
+            Kind::ListValue(ListValue { values: values.collect::<Result<_, _>>()? })
+        }
+        Json::Object(members) => {
+            let fields = members.into_iter().map(|(name, value)| {
+                let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
+                wire_value(value, &place).map(|value| (name, value))
+            });
+            Kind::StructValue(Struct { fields: fields.collect::<Result<_, _>>()? })
+        }
+    };
+    Ok(Value { kind: Some(kind) })
+}

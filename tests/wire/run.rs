@@ -1,0 +1,107 @@
+//! `strongroom run`: the command takes the process's place.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::{Server, shared};
+
+const VALUE: &str = "a-value-that-stands-nowhere-else";
+
+fn strongroom(server: &Server, namespace: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(["-n", namespace]).args(arguments);
+    command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn create(server: &Server, namespace: &str, name: &str, value: &[u8]) {
+    let mut child = strongroom(server, namespace, &["create", name, "--value-file", "-"]).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(value).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs a shell with the secret in its environment, gives it a line to read, and waits for the first that it prints.
+fn started(
+    server: &Server,
+    namespace: &str,
+    script: &str,
+) -> (Child, BufReader<std::process::ChildStdout>, String) {
+    let arguments = ["run", "--env", "SECRET=secret", "--", "sh", "-c", script];
+    let mut child = strongroom(server, namespace, &arguments).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"ready\n").unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    (child, stdout, line.trim().to_owned())
+}
+
+#[test]
+fn the_command_has_the_process_its_input_and_its_exit_status() {
+    let server = shared();
+    create(server, "run-status", "secret", VALUE.as_bytes());
+    let (mut child, mut stdout, pid) =
+        started(server, "run-status", "read ready; echo $$; read answer; echo \"$answer $SECRET\"; exit 42");
+    assert_eq!(pid, child.id().to_string());
+    child.stdin.take().unwrap().write_all(b"heard\n").unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, format!("heard {VALUE}\n"));
+    assert_eq!(child.wait().unwrap().code(), Some(42));
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let server = shared();
+    create(server, "run-signals", "secret", VALUE.as_bytes());
+    let kill = |child: &Child| {
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    };
+    // It can be killed, and it can choose what to do.
+    let (mut child, _stdout, _) = started(server, "run-signals", "exec cat");
+    kill(&child);
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    let (mut child, _stdout, _) = started(
+        server,
+        "run-signals",
+        "trap 'exit 7' TERM; read ready; echo ready; while :; do read x; done",
+    );
+    kill(&child);
+    // The shell's `read` can begin anew before it looks: an end of the input wakes it.
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn values_and_keys_stand_in_no_arguments_and_the_key_not_in_the_environment() {
+    let server = shared();
+    create(server, "run-arguments", "secret", VALUE.as_bytes());
+    let (child, _stdout, _) = started(server, "run-arguments", "exec cat");
+    let of_process = |what: &str| {
+        let bytes = std::fs::read(format!("/proc/{}/{what}", child.id())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (arguments, environment) = (of_process("cmdline"), of_process("environ"));
+    assert_eq!(arguments, "cat\0");
+    assert!(environment.contains(&format!("SECRET={VALUE}\0")));
+    assert!(!environment.contains(&server.root_key) && !environment.contains("STRONGROOM_API_KEY"));
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+}
+
+#[test]
+fn values_beyond_one_answer_are_read_in_several() {
+    let server = shared();
+    let large = vec![b'x'; 64 * 1024];
+    for number in 0..20 {
+        create(server, "run-large", &format!("secret_{number}"), &large);
+    }
+    let script = "printf %s \"$secret_0$secret_7$secret_19\" | wc -c";
+    let output =
+        strongroom(server, "run-large", &["run", "--all", "--", "sh", "-c", script]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), (3 * 64 * 1024).to_string(), "{stderr}");
+    assert!(stderr.starts_with("note: the values were read in "), "{stderr}");
+}
