@@ -1,6 +1,6 @@
 //! Any bytes as expressions and as a document: an answer, within the bounds, and no value in a problem.
 //!
-//! `cargo +nightly fuzz run references -- -dict=fuzz_targets/references.dict` in this folder's parent.
+//! From the repository: `cargo +nightly fuzz run references -- -dict=fuzz/fuzz_targets/references.dict`.
 
 #![no_main]
 

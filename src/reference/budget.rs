@@ -36,7 +36,8 @@ impl Bound {
             Self::Expressions => 10_000,
             Self::Parts => 100_000,
             Self::Pointer => super::pointer::Path::MAX,
-            Self::Depth => 64,
+            // A third of the messages that protobuf libraries decode within each other: a map takes three.
+            Self::Depth => 32,
             Self::Steps => 100_000,
             Self::Built => 4 << 20,
             Self::Output => 1 << 20,

@@ -1,8 +1,8 @@
 //! References to secrets inside documents: the expressions, and the walk over a document that evaluates them.
 //!
 //! docs/references.md defines the language. Pure: the secrets come from a look-up that the caller gives. `walk` finds a
-//! document's expressions; `scan` and `parse` turn each into the small tree of `grammar`, and refuse all else of Python by
-//! its name; `evaluate` computes it, and `budget` bounds what that costs.
+//! document's expressions; `scan` and `parse` turn each into the small tree of `grammar`, and `refusal` names all else of
+//! Python; `evaluate` computes it, and `budget` bounds what that costs.
 
 mod budget;
 mod data;
@@ -15,6 +15,7 @@ mod parse;
 mod percent;
 mod pointer;
 mod problem;
+mod refusal;
 mod scan;
 mod slice;
 mod text;

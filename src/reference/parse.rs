@@ -6,6 +6,7 @@ use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 
 use super::budget::Bound;
 use super::grammar::{Arithmetic, Comparison, Conversion, Expr, Function, Piece};
+use super::refusal::{FUNCTIONS, refused, unknown_method};
 use super::scan::scan;
 use super::{Data, ProblemKind};
 use crate::domain::SecretName;
@@ -38,10 +39,9 @@ impl Parser {
         scan(source)?;
         // As if in parentheses, so that a long expression can have several lines.
         let parsed = parse_unchecked(source, ParseOptions::from(Mode::ParenthesizedExpression));
-        let error = parsed
-            .errors()
-            .iter()
-            .find(|error| !is_keyword_as_field(parsed.tokens(), error.location.start().to_usize()));
+        let fields = keywords_as_fields(parsed.tokens(), !parsed.errors().is_empty());
+        let is_field = |start| fields.binary_search(&start).is_ok();
+        let error = parsed.errors().iter().find(|error| !is_field(error.location.start().to_usize()));
         if let Some(error) = error {
             let before = source.get(..error.location.start().to_usize()).unwrap_or(source);
             let at = MARK.len() + before.chars().count() + 1;
@@ -54,16 +54,21 @@ impl Parser {
     }
 }
 
-/// Whether the syntax error that begins here is only that a keyword follows a dot. Secrets and fields may be called
-/// `class` or `from`, and the parser goes on with the name as it stands.
-fn is_keyword_as_field(tokens: &[Token], start: usize) -> bool {
-    let meant = |token: &&Token| !matches!(token.kind(), TokenKind::Comment | TokenKind::NonLogicalNewline);
-    let mut backwards =
-        tokens.iter().rev().filter(meant).skip_while(|token| token.as_tuple().1.start().to_usize() > start);
-    let at = backwards.next().is_some_and(|token| {
-        token.kind().is_non_soft_keyword() && token.as_tuple().1.start().to_usize() == start
-    });
-    at && backwards.next().is_some_and(|token| token.kind() == TokenKind::Dot)
+/// Where keywords follow a dot, in order, if there are errors at all. The parser tells these as errors, and goes on with
+/// the name as it stands; but secrets and fields may be called `class` or `from`.
+fn keywords_as_fields(tokens: &[Token], wanted: bool) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut before = TokenKind::Newline;
+    for token in tokens.iter().filter(|_| wanted) {
+        let (kind, range) = token.as_tuple();
+        if before == TokenKind::Dot && kind.is_non_soft_keyword() {
+            starts.push(range.start().to_usize());
+        }
+        if !matches!(kind, TokenKind::Comment | TokenKind::NonLogicalNewline) {
+            before = kind;
+        }
+    }
+    starts
 }
 
 /// One expression's tree, as the parser gives it.
@@ -362,20 +367,8 @@ impl Tree<'_> {
     }
 }
 
-const FUNCTIONS: &str =
-    "There are str, len, upper, lower, strip, replace, join, split, base64, urlencode and json.";
-
 fn is_secrets(expr: &ast::Expr) -> bool {
     matches!(expr, ast::Expr::Name(name) if name.id.as_str() == "secrets")
-}
-
-fn unknown_method(name: &str) -> ProblemKind {
-    let remedy = match name {
-        "format" => "Use an f-string.",
-        "get" => "Write `value.field if \"field\" in value else default`.",
-        _ => "Texts have upper, lower, strip, replace, join and split.",
-    };
-    ProblemKind::refused_identifier("the method", name, remedy)
 }
 
 fn number_constant(number: &ast::Number) -> Parsed {
@@ -389,26 +382,4 @@ fn number_constant(number: &ast::Number) -> Parsed {
         ast::Number::Complex { .. } => return Err(ProblemKind::refused("a complex number", "")),
     };
     Ok(Expr::Constant(data))
-}
-
-/// Refuses a construct by its name.
-fn refused(expr: &ast::Expr) -> ProblemKind {
-    let (name, remedy) = match expr {
-        ast::Expr::Lambda(_) => ("a lambda", ""),
-        ast::Expr::Named(_) => ("an assignment (`:=`)", "Write the value where it is used."),
-        ast::Expr::Set(_) => ("a set", "Write a list."),
-        ast::Expr::ListComp(_) | ast::Expr::SetComp(_) | ast::Expr::DictComp(_) | ast::Expr::Generator(_) => {
-            ("a comprehension", "Write the items out, or prepare the list in `inputs`.")
-        }
-        ast::Expr::Await(_) => ("await and async", ""),
-        ast::Expr::Yield(_) | ast::Expr::YieldFrom(_) => ("yield", ""),
-        ast::Expr::TString(_) => ("a t-string", "Use an f-string."),
-        ast::Expr::BytesLiteral(_) => ("a bytes text (`b''`)", "Leave out the b."),
-        ast::Expr::EllipsisLiteral(_) => ("an ellipsis (`...`)", ""),
-        ast::Expr::Starred(_) => ("a starred value (`*`)", ""),
-        ast::Expr::Tuple(_) => ("a tuple here", "Write a list."),
-        ast::Expr::Slice(_) => ("a slice here", ""),
-        _ => ("this construct", ""),
-    };
-    ProblemKind::refused(name, remedy)
 }

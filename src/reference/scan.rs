@@ -3,6 +3,7 @@ use ruff_python_parser::{Mode, lexer};
 
 use super::ProblemKind;
 use super::budget::Bound;
+use super::refusal::foreign;
 
 /// Refuses, from its tokens alone, an expression that parsing could nest too deeply, and keywords of other constructs.
 ///
@@ -78,46 +79,6 @@ impl Levels {
         self.here += 1;
         self.depth += 1;
     }
-}
-
-/// The name of the construct, and what to do, where the token only stands in one that is refused.
-fn foreign(token: TokenKind) -> Option<(&'static str, &'static str)> {
-    Some(match token {
-        TokenKind::Lambda => ("a lambda", ""),
-        TokenKind::ColonEqual => ("an assignment (`:=`)", "Write the value where it is used."),
-        TokenKind::Yield => ("yield", ""),
-        TokenKind::Await | TokenKind::Async => ("await and async", ""),
-        TokenKind::For => ("a comprehension", "Write the items out, or prepare the list in `inputs`."),
-        TokenKind::TStringStart => ("a t-string", "Use an f-string."),
-        TokenKind::Complex => ("a complex number", ""),
-        TokenKind::Ellipsis => ("an ellipsis (`...`)", ""),
-        TokenKind::Equal => {
-            ("a single `=`", "Compare with `==`. Arguments have no names here, f-strings no `{x=}`.")
-        }
-        TokenKind::Semi
-        | TokenKind::PlusEqual
-        | TokenKind::As
-        | TokenKind::Assert
-        | TokenKind::Break
-        | TokenKind::Class
-        | TokenKind::Continue
-        | TokenKind::Def
-        | TokenKind::Del
-        | TokenKind::Elif
-        | TokenKind::Except
-        | TokenKind::Finally
-        | TokenKind::From
-        | TokenKind::Global
-        | TokenKind::Import
-        | TokenKind::Nonlocal
-        | TokenKind::Pass
-        | TokenKind::Raise
-        | TokenKind::Return
-        | TokenKind::Try
-        | TokenKind::While
-        | TokenKind::With => ("a statement", "An expression is one value."),
-        _ => return None,
-    })
 }
 
 /// Whether the token can put what stands beside it a level deeper.

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -115,7 +114,7 @@ fn every_example_of_the_documentation_holds() {
 fn the_bounds_of_the_documentation_are_the_code_s() {
     let page = include_str!("../../docs/references.md");
     let bounds = [
-        ("| depth of lists and maps", "64", Bound::Depth, 64),
+        ("| depth of lists and maps", "32", Bound::Depth, 32),
         ("| one expression", "16,384 bytes", Bound::ExpressionLength, 16_384),
         ("| nesting of one expression", "200", Bound::ExpressionNesting, 200),
         ("| expressions and credentials", "10,000", Bound::Expressions, 10_000),
@@ -334,12 +333,8 @@ mod hostile {
     use super::*;
 
     fn costly(expression: &str) -> Bound {
-        let start = Instant::now();
         match evaluate(expression) {
-            Err(ProblemKind::TooCostly(bound)) => {
-                assert!(start.elapsed() < Duration::from_secs(10));
-                bound
-            }
+            Err(ProblemKind::TooCostly(bound)) => bound,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("resolved"),
         }
@@ -397,7 +392,7 @@ mod hostile {
 
         let nested = |levels| (0..levels).fold(json!("$ [_]"), |inner, _| json!([inner]));
         assert!(resolve(&nested(62), &json!({"input": [1]})).is_ok());
-        for levels in [63, 64] {
+        for levels in [31, 32] {
             let problems = resolve(&nested(levels), &json!({"input": [1]})).unwrap_err();
             assert_eq!(problems[0].kind, ProblemKind::TooCostly(Bound::Depth));
         }
@@ -415,8 +410,8 @@ mod hostile {
     fn the_deepest_nesting_fits_the_stack() {
         let shapes: [(&str, &str, &str, usize); 17] = [
             ("(", "1", ")", 200),
-            ("[", "1", "]", 64),
-            ("{'a': ", "1", "}", 64),
+            ("[", "1", "]", 32),
+            ("{'a': ", "1", "}", 32),
             ("not ", "1", "", 200),
             ("- ", "1", "", 200),
             ("1 + ", "1", "", 200),

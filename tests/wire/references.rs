@@ -228,6 +228,25 @@ async fn what_costs_too_much_is_refused_while_others_are_served() {
 }
 
 #[tokio::test]
+async fn documents_are_32_deep_at_most_and_every_reply_can_be_decoded() {
+    let room = Room::open().await;
+    let nested = |levels: usize, inner: Json| (0..levels).fold(inner, |inner, _| json!({"a": inner}));
+    let deepest = nested(32, json!(1));
+    assert_eq!(resolved(&room, request(deepest.clone())).await, deepest);
+    let status = try_resolve(&room, request(nested(33, json!(1)))).await.map(tonic::Response::new);
+    refused(status, Code::InvalidArgument, "REFERENCE_TOO_COSTLY");
+    // What an expression puts into the document counts too.
+    let inputs = Some(wire_map(json!({"input": nested(20, json!(1))})));
+    let at = |levels| ResolveReferencesRequest {
+        inputs: inputs.clone(),
+        ..request(nested(levels, json!("$ input")))
+    };
+    assert_eq!(resolved(&room, at(12)).await, deepest);
+    let status = try_resolve(&room, at(13)).await.map(tonic::Response::new);
+    refused(status, Code::InvalidArgument, "REFERENCE_TOO_COSTLY");
+}
+
+#[tokio::test]
 async fn a_binary_secret_is_resolved_as_base64() {
     let room = Room::open().await;
     let binary = SecretValue { kind: Some(secret_value::Kind::Binary(vec![0, 255, 1])) };
