@@ -12,10 +12,11 @@ use zeroize::Zeroizing;
 use super::call::{Call, Fields};
 use super::v1;
 use super::v1::reference_service_server::ReferenceService;
+use super::v1::secret_value;
 use crate::app::{App, Error, NamedSecret};
 use crate::audit::Target;
 use crate::auth::{Grant, List, Read};
-use crate::reference::{Credential, Data, Template};
+use crate::reference::{Credential, Data};
 
 /// ReferenceService over the app.
 pub(super) struct References(pub(super) Arc<App>);
@@ -44,12 +45,11 @@ async fn resolve(
     let mut fields = Fields::default();
     let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template = template(message.document, &grant)?;
+    let template = app.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
-    let used =
-        |named: &[NamedSecret]| call.subject.used(named.iter().filter_map(|named| target(named, &grant)));
-    let resolution = app.resolve(&grant, &template, &inputs, used).await?;
+    let used = |named: &[NamedSecret]| call.subject.used(named.iter().map(|named| target(named, &grant)));
+    let resolution = app.resolve(&grant, template, inputs, used).await?;
     Ok(v1::ResolveReferencesResponse {
         document: Some(document(resolution.resolved.document)),
         credentials: resolution.resolved.credentials.into_iter().map(credential).collect(),
@@ -66,7 +66,7 @@ async fn inspect(
     let mut fields = Fields::default();
     let grant = call.grant::<List>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template = template(message.document, &grant)?;
+    let template = app.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
     let readable = call.principal.authorize::<Read>(grant.namespace()).is_ok();
 
     let (named, revision) = app.inspect(&grant, &template).await?;
@@ -78,20 +78,14 @@ async fn inspect(
     })
 }
 
-fn template<R>(document: Option<Struct>, grant: &Grant<R>) -> Result<Template, Error> {
-    Template::parse(map(document.unwrap_or_default()))
-        .map_err(|problems| Error::Unresolved(grant.namespace().clone(), problems))
-}
-
-/// What the audit records of a secret that was read for a document.
-fn target(named: &NamedSecret, grant: &Grant<Read>) -> Option<Target> {
-    let version = named.version?;
-    Some(Target {
+/// What the audit records of a secret that a document names: without a version where there is no such secret.
+fn target(named: &NamedSecret, grant: &Grant<Read>) -> Target {
+    Target {
         namespace: Some(grant.namespace().clone()),
         name: Some(named.reference.name.clone()),
-        version: Some(version),
+        version: named.version,
         subject: None,
-    })
+    }
 }
 
 fn reference(named: &NamedSecret, readable: bool) -> v1::Reference {
@@ -104,15 +98,17 @@ fn reference(named: &NamedSecret, readable: bool) -> v1::Reference {
 }
 
 fn credential(credential: Credential) -> v1::Credential {
-    let value = match credential.value {
-        Data::Text(mut text) => mem::take(&mut *text),
-        Data::Bytes(bytes) => BASE64.encode(&bytes),
+    let kind = match credential.value {
+        Data::Text(mut text) => Some(secret_value::Kind::Text(mem::take(&mut *text))),
+        Data::Bytes(mut bytes) => Some(secret_value::Kind::Binary(mem::take(&mut *bytes))),
         // A secret is one of the two.
-        Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::List(_) | Data::Map(_) => {
-            String::new()
-        }
+        Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::List(_) | Data::Map(_) => None,
     };
-    v1::Credential { path: credential.place.to_string(), secret_name: credential.name.to_string(), value }
+    v1::Credential {
+        path: credential.place.to_string(),
+        secret_name: credential.name.to_string(),
+        value: Some(v1::SecretValue { kind }),
+    }
 }
 
 /// A document of the wire as expressions see it. Its depth is bounded by what can be decoded.

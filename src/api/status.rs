@@ -203,11 +203,15 @@ fn unresolved(
     details: &mut ErrorDetails,
 ) -> (Code, ErrorReason, String) {
     let field = |problem: &Problem| format!("document{}", problem.place);
-    // As many as fit into the headers that clients take.
-    let told = problems.iter().take(16);
-    let violations: Vec<_> =
-        told.map(|problem| FieldViolation::new(field(problem), problem.to_string())).collect();
-    details.set_bad_request(violations);
+    // As many as fit into the headers that clients take, of which 8 KiB are sure.
+    let mut bytes = 0;
+    let told = problems.iter().map(|problem| FieldViolation::new(field(problem), problem.to_string()));
+    let told = told.take_while(|violation| {
+        let first = bytes == 0;
+        bytes += violation.field.len() + violation.description.len();
+        first || bytes <= 2048
+    });
+    details.set_bad_request(told.collect::<Vec<_>>());
     let costly = problems.iter().find(|problem| matches!(problem.kind, ProblemKind::TooCostly(_)));
     let missing = problems.iter().find_map(|problem| match &problem.kind {
         ProblemKind::MissingSecret(name) => Some((problem, name)),

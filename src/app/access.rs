@@ -76,7 +76,8 @@ impl App {
 
     /// All API keys, oldest first.
     pub fn list_api_keys(&self, _grant: &ServiceGrant<ManageAccess>) -> (Vec<Arc<ApiKey>>, Revision) {
-        (self.catalog.api_keys(), self.catalog.seen())
+        let revision = self.catalog.revision();
+        (self.catalog.api_keys(), revision)
     }
 
     /// Revokes an API key, at once and for good. One that is revoked already stays as it is.

@@ -16,6 +16,8 @@ mod turns;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::error::{CredentialProblem, Error};
@@ -36,12 +38,16 @@ pub struct App {
     keyring: Arc<Keyring>,
     catalog: Arc<Catalog>,
     turns: Turns,
+    /// How many documents may be computed at once.
+    computing: Semaphore,
     started_at: Timestamp,
 }
 
 impl App {
     fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, catalog: Arc<Catalog>) -> Self {
-        Self { store, keyring, catalog, turns: Turns::default(), started_at: now() }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let computing = Semaphore::new(processors);
+        Self { store, keyring, catalog, turns: Turns::default(), computing, started_at: now() }
     }
 
     /// Makes a transaction and waits until the catalog shows it. `Ok(None)`: a precondition did not hold, and the

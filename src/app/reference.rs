@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{App, Error};
 use crate::auth::{Grant, List, Read};
-use crate::domain::{Revision, SecretName, Value};
+use crate::domain::{Namespace, Revision, SecretName, Value};
 use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
 
 /// A document with its references resolved.
@@ -27,13 +27,19 @@ pub struct NamedSecret {
 const MOST_BYTES: usize = 8 << 20;
 
 impl App {
+    /// A document with its expressions parsed.
+    pub async fn parse_template(&self, namespace: &Namespace, document: Data) -> Result<Template, Error> {
+        let parsed = self.compute(|| Template::parse(document)).await?;
+        parsed.map_err(|problems| Error::Unresolved(namespace.clone(), problems))
+    }
+
     /// The document with its references resolved. All secrets are read at one moment, and only those that the document
     /// names; `read` is told which these are, whatever comes of the document.
     pub async fn resolve(
         &self,
         grant: &Grant<Read>,
-        template: &Template,
-        inputs: &Data,
+        template: Template,
+        inputs: Data,
         read: impl FnOnce(&[NamedSecret]),
     ) -> Result<Resolution, Error> {
         let unresolved = |problems| Error::Unresolved(grant.namespace().clone(), problems);
@@ -52,7 +58,8 @@ impl App {
             named.push(NamedSecret { reference, version });
         }
         read(&named);
-        let resolved = template.evaluate(inputs, &values).map_err(unresolved)?;
+        let resolved =
+            self.compute(move || template.evaluate(&inputs, &values)).await?.map_err(unresolved)?;
         Ok(Resolution { resolved, named, revision })
     }
 
@@ -64,8 +71,12 @@ impl App {
     ) -> Result<(Vec<NamedSecret>, Revision), Error> {
         let references = template.references();
         let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
+        let before = self.catalog.revision();
         let there = self.catalog.namespace(grant.namespace());
-        let secrets = there.map(|there| there.secrets(&names)).unwrap_or_default();
+        let (secrets, revision) = match &there {
+            Some(there) => there.secrets(&names, before),
+            None => (Vec::new(), before),
+        };
         let mut found = secrets.into_iter();
         let mut named = Vec::with_capacity(names.len());
         for reference in references {
@@ -75,7 +86,18 @@ impl App {
             }
             named.push(NamedSecret { reference, version: secret.map(|secret| secret.version) });
         }
-        Ok((named, self.catalog.seen()))
+        Ok((named, revision))
+    }
+
+    /// Computes away from the threads that answer requests, and for few requests at a time: a document can take a good
+    /// part of a second.
+    async fn compute<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        const FAILED: Error = Error::Internal("a document could not be computed");
+        let _turn = self.computing.acquire().await.map_err(|_| FAILED)?;
+        tokio::task::spawn_blocking(compute).await.map_err(|_| FAILED)
     }
 }
 

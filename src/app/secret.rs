@@ -52,12 +52,16 @@ impl App {
     ) -> Result<Revealed, Error> {
         self.catalog.at_least(at_least).await?;
         loop {
+            let before = self.catalog.revision();
             let secret = self.find(grant.namespace(), name, version).await?;
             let there = self.catalog.namespace(grant.namespace());
             let there =
                 there.ok_or_else(|| Error::SecretNotFound(grant.namespace().clone(), name.clone()))?;
             match self.read_version(&there, &secret).await? {
-                Some(value) => return Ok(Revealed { secret, value, revision: self.catalog.seen() }),
+                Some(value) => {
+                    let revision = secret.revision.max(before);
+                    return Ok(Revealed { secret, value, revision });
+                }
                 None => self.settle(&there, &secret).await?,
             }
         }
@@ -72,9 +76,12 @@ impl App {
         most_bytes: usize,
     ) -> Result<Option<(Vec<Option<(Arc<Secret>, Value)>>, Revision)>, Error> {
         'anew: loop {
+            let before = self.catalog.revision();
             let there = self.catalog.namespace(grant.namespace());
-            let secrets = there.as_ref().map(|there| there.secrets(names)).unwrap_or_default();
-            let revision = self.catalog.seen();
+            let (secrets, revision) = match &there {
+                Some(there) => there.secrets(names, before),
+                None => (Vec::new(), before),
+            };
             let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
             for (at, name) in names.iter().enumerate() {
                 let (Some(there), Some(Some(secret))) = (&there, secrets.get(at)) else {
@@ -105,8 +112,10 @@ impl App {
         at_least: Revision,
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.catalog.at_least(at_least).await?;
+        let before = self.catalog.revision();
         let secret = self.find(grant.namespace(), name, version).await?;
-        Ok((secret, self.catalog.seen()))
+        let revision = secret.revision.max(before);
+        Ok((secret, revision))
     }
 
     /// A page of a namespace's secrets.
@@ -117,14 +126,15 @@ impl App {
         at_least: Revision,
     ) -> Result<SecretPage, Error> {
         self.catalog.at_least(at_least).await?;
-        let Page { items, total, next } = match self.catalog.namespace(grant.namespace()) {
-            Some(there) => there.page(&query.filter, query.order, &query.start, query.limit),
+        let before = self.catalog.revision();
+        let (page, revision) = match self.catalog.namespace(grant.namespace()) {
+            Some(there) => there.page(&query.filter, query.order, &query.start, query.limit, before),
             None if self.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
-            None => Page::default(),
+            None => (Page::default(), before),
         };
+        let Page { items, total, next } = page;
         let next =
             next.map(|cursor| self.seal_page_token(&cursor, &query.filter, query.order)).transpose()?;
-        let revision = self.catalog.seen();
         Ok(SecretPage { items, total, next, revision })
     }
 

@@ -44,7 +44,7 @@ impl From<crypto::Error> for SetupError {
 
 /// Whether the store has never been set up.
 pub async fn store_is_new(store: &dyn Store) -> Result<bool, Unavailable> {
-    Ok(store.get(&Key::keyring()).await?.is_none())
+    Ok(store.durable() == Revision::default() && store.get(&Key::keyring()).await?.is_none())
 }
 
 /// The service over a store, which is set up first where it is new. The root key is handed out before the store is set

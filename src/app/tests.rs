@@ -203,7 +203,8 @@ fn everything(app: &App) -> Vec<Arc<Secret>> {
     let namespace = Namespace::default_namespace();
     let filter = Filter { namespace: namespace.clone(), prefix: "".into(), metadata: Metadata::default() };
     let order = Order { by: OrderBy::Name, descending: false };
-    app.catalog.namespace(&namespace).unwrap().page(&filter, order, &Start::Offset(0), 10_000).items
+    let there = app.catalog.namespace(&namespace).unwrap();
+    there.page(&filter, order, &Start::Offset(0), 10_000, Revision::default()).0.items
 }
 
 /// A store whose commits fail while `failing`.

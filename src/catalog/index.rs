@@ -1,9 +1,11 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::orders::Orders;
 use super::standing::{Kept, Standing};
-use crate::domain::{Cursor, Filter, Metadata, Order, OrderBy, Secret, SecretId, SecretName, Start};
+use crate::domain::{
+    Cursor, Filter, Metadata, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
+};
 
 /// The secrets of one namespace, found by name, id and metadata, and in every order that a list can have.
 #[derive(Default)]
@@ -14,11 +16,24 @@ pub(super) struct Index {
     by_pair: HashMap<Box<str>, HashMap<Box<str>, Orders>>,
     /// The secrets that match filters which no one pair answers, for as long as they are asked for.
     kept: Kept,
-    /// How often anything has changed.
+    /// The latest changes, for searches that began before them.
+    journal: VecDeque<Changed>,
+    /// How many changes there have been.
     changes: u64,
+    /// The revision of the last change.
+    as_of: Revision,
     /// Secrets that are in the store but could not be opened.
     damaged: HashSet<SecretId>,
 }
+
+/// What a change did to the index.
+enum Changed {
+    Put(Arc<Secret>),
+    Removed(Arc<Secret>),
+}
+
+/// How many changes a search may miss and still be made good.
+const JOURNAL: usize = 4096;
 
 /// A page of secrets.
 #[derive(Debug, Default)]
@@ -55,9 +70,10 @@ impl Index {
         }
         self.remove(secret.id);
         let secret = Arc::new(secret);
-        self.changes += 1;
+        self.as_of = self.as_of.max(secret.revision);
         self.all.insert(&secret);
         self.kept.insert(&secret);
+        self.note(Changed::Put(secret.clone()));
         for (key, value) in secret.metadata.iter() {
             self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
         }
@@ -69,12 +85,23 @@ impl Index {
         self.damaged.insert(id);
     }
 
-    pub(super) fn remove(&mut self, id: SecretId) {
+    /// The state that it shows, as far as this namespace goes: nothing has changed from then until the next change.
+    pub(super) fn as_of(&self) -> Revision {
+        self.as_of
+    }
+
+    /// Lets go of a secret that a commit of that revision removed.
+    pub(super) fn delete(&mut self, id: SecretId, revision: Revision) {
+        self.as_of = self.as_of.max(revision);
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: SecretId) {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
-        self.changes += 1;
         self.all.remove(&secret);
         self.kept.remove(&secret);
+        self.note(Changed::Removed(secret.clone()));
         for (key, value) in secret.metadata.iter() {
             let Some(values) = self.by_pair.get_mut(key) else { continue };
             if let Some(having) = values.get_mut(value) {
@@ -119,11 +146,28 @@ impl Index {
         }
     }
 
-    /// Keeps what a search found, unless anything has changed since it began.
+    /// Keeps what a search found, once it has been made good for what changed since it began; or not, where that is too
+    /// much.
     pub(super) fn keep(&mut self, found: Found) {
-        if found.changes == self.changes {
-            // Together they take no more than a few times what all secrets take.
-            self.kept.keep(found.standing, found.orders, 4 * self.all.len());
+        let Found { standing, mut orders, changes, .. } = found;
+        let missed = usize::try_from(self.changes - changes).unwrap_or(usize::MAX);
+        let Some(seen) = self.journal.len().checked_sub(missed) else { return };
+        for changed in self.journal.iter().skip(seen) {
+            match changed {
+                Changed::Put(secret) if standing.matches(secret) => orders.insert(secret),
+                Changed::Removed(secret) if standing.matches(secret) => orders.remove(secret),
+                Changed::Put(_) | Changed::Removed(_) => {}
+            }
+        }
+        // Together they take no more than a few times what all secrets take.
+        self.kept.keep(standing, orders, 4 * self.all.len());
+    }
+
+    fn note(&mut self, changed: Changed) {
+        self.changes += 1;
+        self.journal.push_back(changed);
+        if self.journal.len() > JOURNAL {
+            self.journal.pop_front();
         }
     }
 
@@ -318,6 +362,32 @@ mod tests {
             assert!(index.page(&filter, order, &Start::Offset(0), 10).is_err());
             assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
             assert!(index.page(&filter, order, &Start::Offset(0), 10).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_search_is_made_good_for_what_changed_meanwhile() {
+        let mut index = Index::default();
+        let both = [("env", "e"), ("tier", "t")];
+        for id in 0..100 {
+            index.put(secret(id, &format!("n{id:03}"), &both, (1, 1), 1));
+        }
+        let pairs = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+        let order = Order { by: OrderBy::Name, descending: false };
+        let search = index.page(&filter, order, &Start::Offset(0), 1000).err().unwrap();
+        index.put(secret(100, "new", &both, (1, 1), 2));
+        index.put(secret(0, "renamed", &both, (1, 2), 3));
+        index.put(secret(1, "n001", &[("env", "e")], (1, 2), 4));
+        index.delete(secret(2, "n002", &both, (1, 1), 1).id, Revision(5));
+        index.keep(search.run());
+        let page = index.page(&filter, order, &Start::Offset(0), 1000).ok().unwrap();
+        assert_eq!((page.total, index.as_of()), (99, Revision(5)));
+        let names: Vec<_> = page.items.iter().map(|secret| secret.name.as_str()).collect();
+        assert!(names.is_sorted() && names.contains(&"new") && names.contains(&"renamed"));
+        for gone in ["n000", "n001", "n002"] {
+            assert!(!names.contains(&gone), "{gone}");
         }
     }
 

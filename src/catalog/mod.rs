@@ -11,7 +11,6 @@ mod record;
 mod standing;
 mod state;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -31,9 +30,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     state: RwLock<Arc<State>>,
-    /// The newest revision of which a read can have seen anything: set before its change is taken in.
-    begun: AtomicU64,
-    /// The newest revision that every read sees.
+    /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
 }
 
@@ -50,7 +47,6 @@ impl Catalog {
             store,
             keyring,
             state: RwLock::new(Arc::new(state)),
-            begun: AtomicU64::new(reached.0),
             reached: watch::Sender::new(reached),
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
@@ -60,11 +56,6 @@ impl Catalog {
     /// The revision that it shows.
     pub fn revision(&self) -> Revision {
         *self.reached.borrow()
-    }
-
-    /// A revision no older than anything that a read has seen so far. Durable.
-    pub fn seen(&self) -> Revision {
-        Revision(self.begun.load(Ordering::SeqCst))
     }
 
     /// Waits until it shows that revision or a later one, within a bound.
@@ -114,7 +105,6 @@ async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let Some(catalog) = catalog.upgrade() else { return };
         let reached = match next {
             Ok(change) => {
-                catalog.begun.store(change.revision.0, Ordering::SeqCst);
                 catalog.state().apply(&catalog.keyring, &change);
                 change.revision
             }
@@ -122,7 +112,6 @@ async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
             // Too far behind: begin anew, and serve the old state until the new one is whole.
             Err(WatchEnd::Compacted) => match scan(&*catalog.store, &catalog.keyring).await {
                 Ok((state, reached, from_there)) => {
-                    catalog.begun.store(reached.0, Ordering::SeqCst);
                     *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
                     watch = from_there;
                     reached

@@ -83,7 +83,7 @@ impl State {
             self.put(keyring, key, value, change.revision);
         }
         for key in &change.delete {
-            self.delete(key);
+            self.delete(key, change.revision);
         }
     }
 
@@ -157,11 +157,11 @@ impl State {
         }
     }
 
-    fn delete(&self, key: &Key) {
+    fn delete(&self, key: &Key, revision: Revision) {
         match key.kind() {
             Kind::Secret(namespace, id) => {
                 if let Some(there) = read(&self.namespaces).by_id.get(&namespace) {
-                    write(&there.index).remove(id);
+                    write(&there.index).delete(id, revision);
                 }
             }
             Kind::ApiKey(id) => {
@@ -191,10 +191,11 @@ impl NamespaceCatalog {
         read(&self.index).find(name).cloned()
     }
 
-    /// The secrets of these names, all of one moment; `None` for each that there is not.
-    pub fn secrets(&self, names: &[SecretName]) -> Vec<Option<Arc<Secret>>> {
+    /// The secrets of these names, all of one moment, and the revision of that moment; `None` for each that there is not.
+    /// `reached` is a revision that the catalog had reached before.
+    pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
         let index = read(&self.index);
-        names.iter().map(|name| index.find(name).cloned()).collect()
+        (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
     }
 
     /// Whether any of its secrets could not be opened.
@@ -207,19 +208,28 @@ impl NamespaceCatalog {
         read(&self.index).is_damaged(id)
     }
 
-    /// A page of its secrets, all of one moment.
-    pub fn page(&self, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
-        let needed = read(&self.index).page(filter, order, start, limit);
-        match needed {
-            Ok(page) => page,
-            Err(search) => {
-                // Away from the lock, which every change needs.
-                let found = search.run();
-                let page = found.page(order, start, limit);
-                write(&self.index).keep(found);
-                page
-            }
-        }
+    /// A page of its secrets, all of one moment, and the revision of that moment. `reached` is a revision that the
+    /// catalog had reached before.
+    pub fn page(
+        &self,
+        filter: &Filter,
+        order: Order,
+        start: &Start,
+        limit: usize,
+        reached: Revision,
+    ) -> (Page, Revision) {
+        let (needed, revision) = {
+            let index = read(&self.index);
+            (index.page(filter, order, start, limit), index.as_of().max(reached))
+        };
+        let page = needed.unwrap_or_else(|search| {
+            // Away from the lock, which every change needs.
+            let found = search.run();
+            let page = found.page(order, start, limit);
+            write(&self.index).keep(found);
+            page
+        });
+        (page, revision)
     }
 }
 

@@ -19,6 +19,10 @@ pub enum Bound {
     Pointer,
     /// How deep the document, the inputs or the resolved document are nested.
     Depth,
+    /// The secrets that a document names.
+    Secrets,
+    /// The bytes of the names of these secrets, and of the places that name them.
+    Places,
     /// The work of evaluating.
     Steps,
     /// The memory of what is built while evaluating.
@@ -38,6 +42,8 @@ impl Bound {
             Self::Pointer => super::pointer::Path::MAX,
             // A third of the messages that protobuf libraries decode within each other: a map takes three.
             Self::Depth => 32,
+            Self::Secrets => 1_000,
+            Self::Places => 512 * 1024,
             Self::Steps => 100_000,
             Self::Built => 4 << 20,
             Self::Output => 1 << 20,
@@ -75,6 +81,14 @@ impl fmt::Display for Bound {
                  shorter keys."
             ),
             Self::Depth => write!(f, "Lists and maps are nested too deeply: at most {limit} levels."),
+            Self::Secrets => {
+                write!(f, "The document names too many secrets: at most {limit}. Split the document.")
+            }
+            Self::Places => write!(
+                f,
+                "The document names secrets in too many places: their names and JSON Pointers have at most {limit} \
+                 bytes. Split the document, or use shorter keys."
+            ),
             Self::Steps => write!(
                 f,
                 "Resolving the document takes too long: at most {limit} steps. Split the document, or use less \

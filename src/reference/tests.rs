@@ -120,6 +120,8 @@ fn the_bounds_of_the_documentation_are_the_code_s() {
         ("| expressions and credentials", "10,000", Bound::Expressions, 10_000),
         ("| parts ", "100,000", Bound::Parts, 100_000),
         ("| JSON Pointer", "512 bytes", Bound::Pointer, 512),
+        ("| secrets that", "1,000", Bound::Secrets, 1_000),
+        ("| bytes of their names", "524,288 bytes", Bound::Places, 524_288),
         ("| steps ", "100,000", Bound::Steps, 100_000),
         ("| memory of all", "4 MiB", Bound::Built, 4 << 20),
         ("| memory of the results", "1 MiB", Bound::Output, 1 << 20),
@@ -391,7 +393,7 @@ mod hostile {
         assert_eq!(Template::parse(deep).err().unwrap()[0].kind, ProblemKind::TooCostly(Bound::Depth));
 
         let nested = |levels| (0..levels).fold(json!("$ [_]"), |inner, _| json!([inner]));
-        assert!(resolve(&nested(62), &json!({"input": [1]})).is_ok());
+        assert!(resolve(&nested(30), &json!({"input": [1]})).is_ok());
         for levels in [31, 32] {
             let problems = resolve(&nested(levels), &json!({"input": [1]})).unwrap_err();
             assert_eq!(problems[0].kind, ProblemKind::TooCostly(Bound::Depth));
@@ -401,6 +403,12 @@ mod hostile {
         assert_eq!(kind(Value::from(vec!["$ 1"; 10_001])), ProblemKind::TooCostly(Bound::Expressions));
         let many = format!("$ [{}]", "1,".repeat(8_000));
         assert_eq!(kind(Value::from(vec![many; 13])), ProblemKind::TooCostly(Bound::Parts));
+        let names = |many: usize| (0..many).map(|n| format!("$ secrets.s{n}")).collect::<Vec<_>>();
+        assert!(Template::parse(data(&json!(names(1_000)))).is_ok());
+        assert_eq!(kind(json!(names(1_001))), ProblemKind::TooCostly(Bound::Secrets));
+        let each: String = (0..1_000).map(|n| format!("secrets.s{n},")).collect();
+        let (key, many) = ("k".repeat(490), format!("$ [{each}]"));
+        assert_eq!(kind(json!({ key: [&many, &many] })), ProblemKind::TooCostly(Bound::Places));
         let key = "k".repeat(600);
         assert_eq!(kind(json!({ key: "$ 1" })), ProblemKind::TooCostly(Bound::Pointer));
     }

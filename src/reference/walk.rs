@@ -72,10 +72,11 @@ impl Template {
         let root = reader.node(document);
         reader.problems.none()?;
         let Reader { parser, references, .. } = reader;
+        bound_references(&references)?;
         Ok(Self { root, references, uses_inputs: parser.uses_inputs })
     }
 
-    /// The secrets that the document names, ordered by name: those in expressions, whether or not an evaluation reaches
+    /// The secrets that the document names, at most 1,000, ordered by name: those in expressions, whether or not an evaluation reaches
     /// them, and those in `secret_name` beside `tool`.
     pub fn references(&self) -> Vec<Reference> {
         let each = self.references.iter();
@@ -120,6 +121,25 @@ impl Template {
         resolver.problems.none()?;
         Ok(Resolved { document, credentials: collector.credentials })
     }
+}
+
+/// Replies repeat the name and the places of every reference, so these are bounded beside what the document itself costs.
+fn bound_references(references: &BTreeMap<SecretName, Vec<Pointer>>) -> Result<(), Vec<Problem>> {
+    let bytes: usize = references
+        .iter()
+        .map(|(name, places)| {
+            let places: usize = places.iter().map(|place| place.as_str().len() + 8).sum();
+            name.as_str().len() + places
+        })
+        .sum();
+    let exceeded = if references.len() > Bound::Secrets.limit() {
+        Bound::Secrets
+    } else if bytes > Bound::Places.limit() {
+        Bound::Places
+    } else {
+        return Ok(());
+    };
+    Err(vec![Problem { place: Pointer::root(), kind: ProblemKind::TooCostly(exceeded) }])
 }
 
 /// The problems found so far.

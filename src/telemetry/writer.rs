@@ -1,10 +1,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines may wait to be written.
@@ -17,60 +17,63 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A line that finds no room is lost, and the loss is known: whoever needs a line to be written asks for that.
 #[derive(Clone)]
 pub(super) struct LogWriter {
-    lines: SyncSender<Vec<u8>>,
-    /// How many lines were handed over.
-    handed_over: Arc<AtomicU64>,
-    /// How many lines found no room.
-    lost: Arc<AtomicU64>,
-    written: watch::Receiver<Written>,
+    queue: SyncSender<Queued>,
+    missing: Arc<AtomicU64>,
 }
 
-/// How far the thread has come.
-#[derive(Clone, Copy, Default)]
-struct Written {
-    lines: u64,
-    /// How many lines could not be written.
-    failed: u64,
+/// What waits for the thread, in order.
+enum Queued {
+    Line(Vec<u8>),
+    /// Everything queued before is to be written, or known to be missing, before this is answered.
+    Barrier(oneshot::Sender<()>),
 }
 
 impl LogWriter {
     /// Starts the thread, which ends with the last writer.
     pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
-        let (lines, waiting) = sync_channel(WAITING);
-        let (progress, written) = watch::channel(Written::default());
+        let (queue, waiting) = sync_channel(WAITING);
+        let missing = Arc::<AtomicU64>::default();
         let thread = std::thread::Builder::new().name("log".into());
-        thread.spawn(move || write_all(&waiting, to, &progress))?;
-        Ok(Self { lines, handed_over: Arc::default(), lost: Arc::default(), written })
+        let counted = missing.clone();
+        thread.spawn(move || write_all(&waiting, to, &counted))?;
+        Ok(Self { queue, missing })
     }
 
-    /// Does what writes a line, and waits until it is written. False: it was not, or not within a bound.
+    /// Does what writes lines, and waits until they are written. False: they were not, or not within a bound.
     pub(super) async fn written(&self, write: impl FnOnce()) -> bool {
-        let before = (self.lost.load(Ordering::SeqCst), self.written.borrow().failed);
+        // Any line that goes missing from here on could be ours. Another's makes us say no where we could say yes.
+        let before = self.missing.load(Ordering::SeqCst);
         write();
-        // Lines that others hand over meanwhile count too: to wait for one of them as well does no harm.
-        let line = self.handed_over.load(Ordering::SeqCst);
-        let mut written = self.written.clone();
-        let waited = tokio::time::timeout(PATIENCE, written.wait_for(|written| written.lines >= line)).await;
-        let Ok(Ok(after)) = waited else { return false };
-        before == (self.lost.load(Ordering::SeqCst), after.failed)
+        let (answer, answered) = oneshot::channel();
+        if self.queue.try_send(Queued::Barrier(answer)).is_err() {
+            return false;
+        }
+        let answered = tokio::time::timeout(PATIENCE, answered).await;
+        matches!(answered, Ok(Ok(()))) && before == self.missing.load(Ordering::SeqCst)
     }
 }
 
-fn write_all(waiting: &Receiver<Vec<u8>>, mut to: impl Write, progress: &watch::Sender<Written>) {
-    let mut written = Written::default();
+fn write_all(waiting: &Receiver<Queued>, mut to: impl Write, missing: &AtomicU64) {
     while let Ok(first) = waiting.recv() {
         // All that waits goes out as one.
-        let mut lines = 1;
-        let mut batch = first;
-        while let Some(next) = (batch.len() < 64 * 1024).then(|| waiting.try_recv().ok()).flatten() {
-            batch.extend_from_slice(&next);
-            lines += 1;
+        let (mut batch, mut lines, mut barriers) = (Vec::new(), 0, Vec::new());
+        let mut next = Some(first);
+        while let Some(queued) = next {
+            match queued {
+                Queued::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Queued::Barrier(answer) => barriers.push(answer),
+            }
+            next = (batch.len() < 64 * 1024).then(|| waiting.try_recv().ok()).flatten();
         }
         if to.write_all(&batch).and_then(|()| to.flush()).is_err() {
-            written.failed += lines;
+            missing.fetch_add(lines, Ordering::SeqCst);
         }
-        written.lines += lines;
-        progress.send_replace(written);
+        for answer in barriers {
+            let _ = answer.send(()); // who asked may have lost patience
+        }
     }
 }
 
@@ -101,13 +104,8 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        match self.writer.lines.try_send(std::mem::take(&mut self.text)) {
-            Ok(()) => {
-                self.writer.handed_over.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.writer.lost.fetch_add(1, Ordering::SeqCst);
-            }
+        if self.writer.queue.try_send(Queued::Line(std::mem::take(&mut self.text))).is_err() {
+            self.writer.missing.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -160,6 +158,22 @@ mod tests {
         assert!(!writer.written(|| line(&writer, "a\n")).await);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_at_once_none_takes_anothers_line_for_its_own() {
+        let writer = LogWriter::start(Broken).unwrap();
+        let tries = (0..64).map(|_| {
+            let writer = writer.clone();
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    assert!(!writer.written(|| line(&writer, "a\n")).await);
+                }
+            })
+        });
+        for tried in tries.collect::<Vec<_>>() {
+            tried.await.unwrap();
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_stalled_reader_holds_up_nobody_for_longer_than_the_bound() {
         let (go_on, stalled) = std::sync::mpsc::channel();
@@ -168,12 +182,13 @@ mod tests {
         for _ in 0..2 * WAITING {
             line(&writer, "b\n"); // more than there is room for: none of them waits
         }
-        assert!(writer.lost.load(Ordering::SeqCst) > 0);
+        assert!(writer.missing.load(Ordering::SeqCst) > 0);
         drop(go_on);
         tokio::time::resume();
-        let mut written = writer.written.clone();
-        let all = writer.handed_over.load(Ordering::SeqCst);
-        written.wait_for(|written| written.lines >= all).await.unwrap();
-        assert!(writer.written(|| line(&writer, "c\n")).await);
+        // There is room again once the thread has gone on.
+        while writer.queue.try_send(Queued::Line(Vec::new())).is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert!(writer.written(|| ()).await);
     }
 }

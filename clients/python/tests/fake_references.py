@@ -39,8 +39,12 @@ class Resolution:
             if "tool" in given and "secret_name" in given:
                 name = given["secret_name"]
                 value = self.look_up(name, f"{path}/secret_name")
-                encoded = value if isinstance(value, str) else base64_of(value)
-                self.credentials.append(reference_pb2.Credential(path=path, secret_name=name, value=encoded))
+                wire = (
+                    secret_pb2.SecretValue(text=value)
+                    if isinstance(value, str)
+                    else secret_pb2.SecretValue(binary=value)
+                )
+                self.credentials.append(reference_pb2.Credential(path=path, secret_name=name, value=wire))
             steps = {key: key.replace("~", "~0").replace("/", "~1") for key in given}
             return {key: self.resolved(item, f"{path}/{steps[key]}", given) for key, item in sorted(given.items())}
         if isinstance(given, list):

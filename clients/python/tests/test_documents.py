@@ -18,7 +18,7 @@ from strongroom import _replies as replies
 from strongroom._call import Scope
 from strongroom._reference_calls import resolve
 from strongroom.exceptions import LimitExceededError, ValidationError
-from strongroom.v1 import reference_pb2
+from strongroom.v1 import reference_pb2, secret_pb2
 
 SCOPE = Scope("home")
 CANARY = "canary-value"
@@ -220,7 +220,9 @@ def test_a_document_without_an_end() -> None:
 
 def test_what_is_returned_shows_no_value() -> None:
     message = reference_pb2.ResolveReferencesResponse(
-        credentials=[reference_pb2.Credential(path="/steps/0", secret_name="n", value=CANARY)],
+        credentials=[
+            reference_pb2.Credential(path="/steps/0", secret_name="n", value=secret_pb2.SecretValue(text=CANARY))
+        ],
         references=[reference_pb2.Reference(name="n", paths=["/a", "/b"], exists=True, readable=True)],
         revision=7,
     )

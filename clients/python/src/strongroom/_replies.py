@@ -16,18 +16,13 @@ __all__ = ["api_key", "created_api_key", "deleted_secret", "identity", "resolved
 
 def secret(message: secret_pb2.Secret) -> models.Secret:
     """A secret. A value that is not there, for whatever reason, is `ENCRYPTED`."""
-    kind = message.value.WhichOneof("kind")
-    value: models.Value = models.ENCRYPTED
-    if kind == "text":
-        value = message.value.text
-    elif kind == "binary":
-        value = message.value.binary
+    given = _value(message.value)
     return models.Secret(
         namespace=message.namespace,
         name=message.name,
         id=message.id,
-        value=value,
-        redacted=kind not in ("text", "binary"),
+        value=models.ENCRYPTED if given is None else given,
+        redacted=given is None,
         description=message.description,
         metadata=dict(message.metadata),
         version=message.version,
@@ -99,7 +94,7 @@ def resolved_document(
     """A resolved document, its keys in the order of the one given."""
     return models.ResolvedDocument(
         document=documents.read(message.document, like=given),
-        credentials=[models.Credential(c.path, c.secret_name, c.value) for c in message.credentials],
+        credentials=[models.Credential(c.path, c.secret_name, _credential_value(c.value)) for c in message.credentials],
         references=[models.Reference(r.name, tuple(r.paths), r.exists, r.readable) for r in message.references],
         revision=message.revision,
     )
@@ -109,6 +104,19 @@ def _right(number: access_pb2.Right.ValueType) -> str:
     """`RIGHT_MANAGE_ACCESS` as `manage_access`; a right that this release does not know by its number."""
     known = access_pb2.Right.DESCRIPTOR.values_by_number.get(number)
     return known.name[len("RIGHT_") :].lower() if known else f"right_{number}"
+
+
+def _value(value: secret_pb2.SecretValue) -> str | bytes | None:
+    """Text or bytes as they were given; None where there is no value."""
+    kind = value.WhichOneof("kind")
+    if kind == "text":
+        return value.text
+    return value.binary if kind == "binary" else None
+
+
+def _credential_value(value: secret_pb2.SecretValue) -> str | bytes:
+    given = _value(value)
+    return "" if given is None else given
 
 
 def _time(timestamp: Timestamp, present: bool) -> datetime | None:

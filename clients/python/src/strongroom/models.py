@@ -140,8 +140,8 @@ class Credential:
     path: str
     """Where the step stands: a JSON Pointer, for example `/steps/0`."""
     secret_name: str
-    value: str = field(repr=False, compare=False)
-    """Bytes are encoded as base64."""
+    value: str | bytes = field(repr=False, compare=False)
+    """As it was given: a str, or bytes."""
 
 
 @dataclass(frozen=True)

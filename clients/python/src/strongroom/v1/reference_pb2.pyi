@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.struct_pb2
+import strongroom.v1.secret_pb2
 import typing
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
@@ -100,15 +101,18 @@ class Credential(google.protobuf.message.Message):
     """Where the step stands in the document: a JSON Pointer (RFC 6901), for example `/steps/0`."""
     secret_name: builtins.str
     """The name in `secret_name`."""
-    value: builtins.str
-    """The secret's value. Bytes are encoded as base64."""
+    @property
+    def value(self) -> strongroom.v1.secret_pb2.SecretValue:
+        """The secret's value, `text` or `binary` as it was given."""
+
     def __init__(
         self,
         *,
         path: builtins.str = ...,
         secret_name: builtins.str = ...,
-        value: builtins.str = ...,
+        value: strongroom.v1.secret_pb2.SecretValue | None = ...,
     ) -> None: ...
+    def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["path", b"path", "secret_name", b"secret_name", "value", b"value"]) -> None: ...
 
 global___Credential = Credential

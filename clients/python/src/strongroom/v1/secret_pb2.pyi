@@ -593,7 +593,9 @@ class ListSecretsRequest(google.protobuf.message.Message):
     limit: builtins.int
     """How many at most, 1 to 1,000. Absent: 100."""
     offset: builtins.int
-    """How many to skip from the start, 0 or more; not together with `page_token`. Absent: 0."""
+    """How many to skip from the start, 0 or more; not together with `page_token`. Absent: 0. For the next page add the
+    number of items received, which can be less than `limit`.
+    """
     page_token: builtins.str
     """The `next_page_token` of the page before, with `namespace`, `metadata`, `name_prefix` and `order_by` as they were.
     Empty: the first page. A token that was altered, or that came from another query, is VALIDATION_FAILED.
