@@ -92,6 +92,13 @@ impl Failure {
 /// A refusal of the service.
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        // Every error of the service says its reason; what has none comes from the way there.
+        if std::error::Error::source(&status).is_some() && status.get_details_error_info().is_none() {
+            return Self::unreachable(format!(
+                "the connection failed ({}): where the service speaks TLS, its address begins with https://",
+                status.message()
+            ));
+        }
         let code = match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => UNAVAILABLE,
             Code::Unauthenticated | Code::PermissionDenied => DENIED,

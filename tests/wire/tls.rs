@@ -59,6 +59,30 @@ async fn every_call_needs_a_credential_over_tls_too() {
 }
 
 #[tokio::test]
+async fn the_command_line_speaks_tls_and_says_when_it_should() {
+    let site = Site::open();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    fs::write(&authority, &site.authority).unwrap();
+    let address = site.server.url.strip_prefix("https://").unwrap().to_owned();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.env("STRONGROOM_API_KEY", &site.server.root_key).arg("whoami").args(arguments);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let authority = authority.to_str().unwrap();
+    // With an authority given, TLS is meant, whether or not the address says so.
+    for server in [&site.server.url, &address] {
+        assert_eq!(run(&["--server", server, "--ca-cert", authority]), (Some(0), String::new()));
+    }
+    let (code, said) = run(&["--server", &site.server.url]);
+    assert!(code == Some(69) && said.contains("certificate"), "{code:?} {said}");
+    let (code, said) = run(&["--server", &address]);
+    assert!(code == Some(69) && said.contains("https://"), "{code:?} {said}");
+}
+
+#[tokio::test]
 async fn plaintext_to_other_machines_is_refused() {
     for address in ["0.0.0.0:0", "[::]:0"] {
         let said = Launch::in_memory().listen(address).refused().all();
