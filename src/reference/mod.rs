@@ -1,8 +1,8 @@
 //! References to secrets inside documents: the expressions, and the walk over a document that evaluates them.
 //!
-//! docs/references.md defines the language. Pure: the secrets come from a look-up that the caller gives. `walk` finds a
+//! docs/references.md defines the language. Pure: the secrets come from a look-up that the caller gives. `read` finds a
 //! document's expressions; `scan` and `parse` turn each into the small tree of `grammar`, and `refusal` names all else of
-//! Python; `evaluate` computes it, and `budget` bounds what that costs.
+//! Python; `evaluate` computes it and `resolve` puts the values into the document; `budget` bounds what that costs.
 
 mod budget;
 mod data;
@@ -15,11 +15,13 @@ mod parse;
 mod percent;
 mod pointer;
 mod problem;
+mod read;
 mod refusal;
+mod resolve;
 mod scan;
 mod slice;
+mod template;
 mod text;
-mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -29,4 +31,4 @@ pub use data::Data;
 pub use evaluate::Secrets;
 pub use pointer::Pointer;
 pub use problem::{Construct, Problem, ProblemKind};
-pub use walk::{Credential, Reference, Resolved, Template};
+pub use template::{Credential, Reference, Resolved, Template};

@@ -3,6 +3,7 @@ use std::fmt;
 
 use super::Pointer;
 use super::budget::Bound;
+use super::pointer::Path;
 use crate::domain::SecretName;
 
 /// What is wrong at a place of a document. Says what to do, and never holds a value or text that could be one.
@@ -112,5 +113,37 @@ impl fmt::Display for ProblemKind {
             ),
             Self::TooCostly(bound) => bound.fmt(f),
         }
+    }
+}
+
+/// How many problems are told at once.
+const MAX_PROBLEMS: usize = 32;
+
+/// The problems found so far.
+#[derive(Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn add(&mut self, path: &Path, kind: ProblemKind) {
+        if self.0.len() < MAX_PROBLEMS {
+            self.0.push(Problem { place: path.pointer(), kind });
+        }
+    }
+
+    /// Whether there is no point in looking further: enough has been found, or all that could be spent is.
+    pub(super) fn are_enough(&self) -> bool {
+        let spent = |problem: &Problem| {
+            matches!(
+                problem.kind,
+                ProblemKind::TooCostly(
+                    Bound::Expressions | Bound::Parts | Bound::Steps | Bound::Built | Bound::Output
+                )
+            )
+        };
+        self.0.len() >= MAX_PROBLEMS || self.0.last().is_some_and(spent)
+    }
+
+    pub(super) fn none(&mut self) -> Result<(), Vec<Problem>> {
+        if self.0.is_empty() { Ok(()) } else { Err(std::mem::take(&mut self.0)) }
     }
 }
