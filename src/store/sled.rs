@@ -1,10 +1,11 @@
 //! The sled engine, used so that what is synced stays: see each step's comment for what goes wrong without it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::time::Duration;
 
 use super::committer::Engine;
 use super::{Change, Entry, Key, Unavailable};
@@ -28,8 +29,24 @@ pub fn holds_sled(folder: &Path) -> bool {
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
     tree: sled::Db,
-    /// sled's own file, opened once: sled's flush ends before the disk has the bytes, fdatasync does not.
-    file: File,
+    /// Behind the tree, so that it is dropped after it.
+    file: OwnFile,
+}
+
+/// sled's own file, opened once: sled's flush ends before the disk has the bytes, fdatasync does not.
+struct OwnFile(File);
+
+impl Drop for OwnFile {
+    /// Waits until sled has let go of the file's lock, which its threads can hold for a moment longer than the tree: from
+    /// then on the store can be opened again.
+    fn drop(&mut self) {
+        for _ in 0..2000 {
+            match self.0.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(()) | Err(TryLockError::Error(_)) => return, // closing the file unlocks it
+            }
+        }
+    }
 }
 
 impl SledEngine {
@@ -39,7 +56,7 @@ impl SledEngine {
         remove_unfinished_snapshots(&place).map_err(|error| unusable(&place, &error))?;
         let tree = open_tree(&place)?;
         let opened = File::open(place.join("db")).map_err(|error| unusable(&place, &error))?;
-        let engine = Self { tree, file: opened };
+        let engine = Self { tree, file: OwnFile(opened) };
 
         let marker = folder.join(MARKER);
         let revision = match engine.revision()? {
@@ -122,7 +139,7 @@ impl Engine for SledEngine {
     fn sync(&self) -> Result<(), Unavailable> {
         self.tree.flush().map_err(failed)?;
         // Never retried: after a failed fdatasync the kernel may have dropped the pages and call the next one a success.
-        self.file.sync_data().map_err(|error| Unavailable(format!("the disk: {error}").into()))
+        self.file.0.sync_data().map_err(|error| Unavailable(format!("the disk: {error}").into()))
     }
 }
 
