@@ -130,12 +130,16 @@ mod tests {
         }
     }
 
-    /// Writes nothing until it is told to.
-    struct Stalled(std::sync::mpsc::Receiver<()>);
+    /// Says that it was asked to write, and writes nothing until it is told to.
+    struct Stalled {
+        asked: std::sync::mpsc::Sender<()>,
+        go_on: std::sync::mpsc::Receiver<()>,
+    }
 
     impl Write for Stalled {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
+            let _ = self.asked.send(());
+            let _ = self.go_on.recv();
             Ok(text.len())
         }
 
@@ -176,9 +180,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stalled_reader_holds_up_nobody_for_longer_than_the_bound() {
-        let (go_on, stalled) = std::sync::mpsc::channel();
-        let writer = LogWriter::start(Stalled(stalled)).unwrap();
+        let (go_on, told) = std::sync::mpsc::channel();
+        let (asked, stalled) = std::sync::mpsc::channel();
+        let writer = LogWriter::start(Stalled { asked, go_on: told }).unwrap();
         assert!(!writer.written(|| line(&writer, "a\n")).await);
+        stalled.recv().unwrap(); // from here on the thread takes nothing from the queue
         for _ in 0..2 * WAITING {
             line(&writer, "b\n"); // more than there is room for: none of them waits
         }
