@@ -45,6 +45,9 @@ impl App {
         let unresolved = |problems| Error::Unresolved(grant.namespace().clone(), problems);
         let references = template.references();
         let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
+        for name in &names {
+            grant.principal().authorize_secret::<Read>(grant.namespace(), name)?;
+        }
         let Some((found, revision)) = self.read_at_once(grant, &names, MOST_BYTES).await? else {
             let kind = ProblemKind::TooCostly(Bound::Built);
             return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));

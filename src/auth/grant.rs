@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::api_key::ApiKey;
 use super::right::{Right, RightType};
-use crate::domain::Namespace;
+use crate::domain::{Namespace, SecretName};
 
 /// An authenticated caller.
 #[derive(Clone)]
@@ -55,6 +55,16 @@ impl Principal {
             return Err(Denied { right: R::RIGHT, namespace: Some(namespace.clone()) });
         }
         Ok(Grant { principal: self.clone(), namespace: namespace.clone(), right: PhantomData })
+    }
+
+    /// Proof that it has a right on one secret of a namespace: asked for each secret that a document names. A key's rights
+    /// are the same for all secrets of a namespace.
+    pub fn authorize_secret<R: RightType>(
+        &self,
+        namespace: &Namespace,
+        _name: &SecretName,
+    ) -> Result<Grant<R>, Denied> {
+        self.authorize(namespace)
     }
 
     /// Proof that it has a right on the service as a whole, which only the root key has.
