@@ -160,6 +160,17 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
 }
 
+#[tokio::test]
+async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
+    let site = Site::open().await;
+    site.create("a", "a").await.unwrap();
+    let gone = Transaction { delete: vec![Key::keyring()], ..Transaction::default() };
+    site.store.commit(gone).await.unwrap();
+    assert!(!store_is_new(&*site.store).await.unwrap(), "no new master key is made for it");
+    let refused = open(site.store.clone(), &MasterKey::generate().unwrap(), |_| panic!("not new")).await;
+    assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_catalog_loaded_while_others_write_shows_what_they_wrote() {
     let site = Arc::new(Site::open().await);

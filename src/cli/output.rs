@@ -96,9 +96,14 @@ fn print_json(json: &Json) -> Result<(), Failure> {
     write(format!("{json:#}\n").as_bytes())
 }
 
-/// Text that can not steer a terminal: control characters are shown, not sent.
+/// Text that can not steer a terminal, nor show itself in another order than it has: control characters, and those that
+/// turn the direction of writing (Unicode UAX 9), are shown, not sent.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if steers(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
 /// A time as RFC 3339 has it; empty where there is none.
@@ -171,4 +176,15 @@ pub(super) fn secret_json(secret: &v1::Secret) -> Json {
         object.insert("rotated_at".to_owned(), json!(at.to_string()));
     }
     json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_all_else_stays() {
+        assert_eq!(printable("a\u{1b}[2J\u{202e}b\n"), r"a\u{1b}[2J\u{202e}b\u{a}");
+        assert_eq!(printable("é 🐎 שלום"), "é 🐎 שלום");
+    }
 }
