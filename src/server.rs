@@ -131,10 +131,10 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     make_folder(&config.data_dir)?;
     let transport = transport(config.tls.as_ref())?;
     let store = open_store(config).await?;
-    let first_start = app::store_is_new(&*store).await?;
+    let first_start = store.is_new().await?;
     let (master_key, master_key_file) = master_key(config, first_start)?;
     let root_key = config.data_dir.join("root.key");
-    let app = app::open(store, &master_key, |credential| {
+    let app = app::open(store, Arc::new(master_key), |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });

@@ -176,12 +176,12 @@ mod tests {
     #[tokio::test]
     async fn a_key_revoked_while_its_request_arrives_is_refused() {
         let mut root = String::new();
-        let master = MasterKey::generate().unwrap();
+        let master = Arc::new(MasterKey::generate().unwrap());
         let hand_out = |credential: &Credential| {
             root = credential.expose().to_owned();
             Ok(())
         };
-        let app = app::open(store::open_memory().unwrap(), &master, hand_out).await.unwrap();
+        let app = app::open(store::open_memory().unwrap(), master, hand_out).await.unwrap();
         let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();
         let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
         let new = NewApiKey { name, home, expiry: Expiry::Never };

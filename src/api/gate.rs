@@ -22,7 +22,7 @@ use super::call::{Call, Subject};
 use super::in_flight::{Entered, InFlight};
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
-use crate::app::{App, CredentialProblem, Error, Unauthenticated};
+use crate::app::{self, App, CredentialProblem, Error, Unauthenticated};
 use crate::audit::{Auditor, Record};
 use crate::auth::Principal;
 
@@ -93,12 +93,14 @@ where
             return Box::pin(async move { inner.call(request).await });
         }
         let request_id = request_id(request.headers());
+        let arrived = Instant::now();
         let patience = deadline(request.headers());
         let span = tracing::info_span!("request", request_id = &*request_id);
         let entered = self.gate.in_flight.enter();
         // Here and not in the task, so that callers are looked at in the order in which their requests came.
         let caller = self.gate.authenticate(request.headers());
-        let answer = self.gate.clone().answer(request, caller, inner, request_id.clone(), entered);
+        let until = arrived + patience.unwrap_or(TIME).min(TIME);
+        let answer = self.gate.clone().answer(request, caller, inner, request_id.clone(), until, entered);
         let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
             let answered = match patience {
@@ -124,6 +126,7 @@ impl Gate {
         caller: Result<Principal, Unauthenticated>,
         inner: S,
         request_id: Arc<str>,
+        until: Instant,
         _entered: Entered,
     ) -> Response<Body>
     where
@@ -144,7 +147,7 @@ impl Gate {
             (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
             (Ok(principal), Some(rpc)) => {
                 let call = Call { rpc, principal, request_id: request_id.clone(), subject: subject.clone() };
-                serve(call, request, inner).await
+                serve(call, request, inner, until).await
             }
         };
 
@@ -187,7 +190,7 @@ fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
 }
 
 /// The inner service's answer, within a bound, with the details that every error has.
-async fn serve<S>(call: Call, mut request: Request<Body>, mut inner: S) -> Response<Body>
+async fn serve<S>(call: Call, mut request: Request<Body>, mut inner: S, until: Instant) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
@@ -198,7 +201,8 @@ where
     request.headers_mut().remove("x-api-key");
     request.extensions_mut().insert(call);
     // In a task of its own, so that a panic is answered, and audited, like any other failure.
-    let served = async move { tokio::time::timeout(TIME, inner.call(request)).await };
+    let served =
+        async move { tokio::time::timeout(TIME, app::until(until.into_std(), inner.call(request))).await };
     let served = tokio::spawn(served.in_current_span());
     let response = match served.await {
         Ok(Ok(Ok(response))) => response,

@@ -163,6 +163,12 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             let message = "Others kept changing the same secret, and nothing was changed: try again.";
             (Code::Aborted, R::Contended, message.to_owned())
         }
+        Error::TooLate => (
+            Code::DeadlineExceeded,
+            R::DeadlineExceeded,
+            "The deadline passed before the change was begun, and nothing was changed: allow more time."
+                .to_owned(),
+        ),
         Error::Integrity => (
             Code::DataLoss,
             R::IntegrityFailure,

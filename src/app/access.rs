@@ -41,8 +41,9 @@ impl App {
         let invalid = Unauthenticated { problem: CredentialProblem::Invalid, key: None };
         let credential = Credential::parse(credential).ok_or(invalid)?;
         let key = self.catalog.api_key(credential.id()).ok_or(invalid)?;
-        let known = key.is_of(&self.keyring, &credential).then_some(key.id);
-        key.authenticate(&self.keyring, &credential, now())
+        let keyring = self.keyring();
+        let known = key.is_of(&keyring, &credential).then_some(key.id);
+        key.authenticate(&keyring, &credential, now())
             .map_err(|refused| Unauthenticated { problem: refused.into(), key: known })
     }
 
@@ -65,12 +66,13 @@ impl App {
             Expiry::After(ttl) => Some(at.plus(ttl)),
         };
         let credential = Credential::generate()?;
-        let key = ApiKey::new(&self.keyring, &credential, new.name, new.home, false, at, expires_at);
+        let keyring = self.keyring();
+        let key = ApiKey::new(&keyring, &credential, new.name, new.home, false, at, expires_at);
         let place = Key::api_key(&key.id.0);
         let mut transaction = Transaction::default();
         transaction.require.push((place.clone(), Expect::Absent));
-        transaction.put.push((place, key.seal(&self.keyring)?));
-        let revision = self.commit(transaction).await?.ok_or(Error::Contended)?;
+        transaction.put.push((place, key.seal(&keyring)?));
+        let revision = self.commit(&keyring, transaction).await?.ok_or(Error::Contended)?;
         Ok((key, credential, revision))
     }
 
@@ -86,6 +88,7 @@ impl App {
         _grant: &ServiceGrant<ManageAccess>,
         id: ApiKeyId,
     ) -> Result<(Arc<ApiKey>, Revision), Error> {
+        let keyring = self.keyring();
         let key = self.catalog.api_key(id).ok_or(Error::ApiKeyNotFound(id))?;
         if key.root {
             // There is only one.
@@ -98,8 +101,8 @@ impl App {
         let place = Key::api_key(&id.0);
         let mut transaction = Transaction::default();
         transaction.require.push((place.clone(), Expect::At(key.revision)));
-        transaction.put.push((place, revoked.seal(&self.keyring)?));
-        let revision = self.commit(transaction).await?.ok_or(Error::Contended)?;
+        transaction.put.push((place, revoked.seal(&keyring)?));
+        let revision = self.commit(&keyring, transaction).await?.ok_or(Error::Contended)?;
         Ok((Arc::new(revoked), revision))
     }
 

@@ -238,6 +238,7 @@ impl App {
         let _turn = self.turns.of(namespace, name).await;
         self.refuse_damage(namespace, name).await?;
         for _ in 0..ATTEMPTS {
+            let keyring = self.keyring();
             let slot = match request {
                 Some(request) => match self.first_outcome(principal, namespace, request).await? {
                     Ok(first) => return Ok((first, false)),
@@ -250,7 +251,7 @@ impl App {
             if let Some(slot) = &slot {
                 self.leave_receipt(&mut transaction, slot, &outcome)?;
             }
-            if let Some(revision) = self.commit(transaction).await? {
+            if let Some(revision) = self.commit(&keyring, transaction).await? {
                 return Ok(((outcome, revision), true));
             }
             // Refused for a state that the catalog does not show, although it shows all there is: records contradict
@@ -268,8 +269,9 @@ impl App {
         namespace: &Namespace,
         transaction: &mut Transaction,
     ) -> Result<NamespaceKeys, Error> {
-        let (keys, record) = NamespaceKeys::create(&self.keyring, namespace)?;
-        let key = Key::namespace(&self.keyring.namespace_mac(namespace));
+        let keyring = self.keyring();
+        let (keys, record) = NamespaceKeys::create(&keyring, namespace)?;
+        let key = Key::namespace(&keyring.namespace_mac(namespace));
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
         Ok(keys)

@@ -34,6 +34,8 @@ pub enum Error {
     RequestIdReused,
     /// Other writers kept winning.
     Contended,
+    /// The caller's deadline passed before the change was begun.
+    TooLate,
     /// What is stored was altered, moved or damaged.
     Integrity,
     /// The store can not serve.

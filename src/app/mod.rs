@@ -2,6 +2,7 @@
 
 mod access;
 mod change;
+mod deadline;
 mod error;
 mod generate;
 mod operator;
@@ -20,22 +21,23 @@ use tokio::sync::Semaphore;
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
+pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;
 pub use self::receipt::Idempotency;
 pub use self::reference::{NamedSecret, Resolution};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
-pub use self::setup::{SetupError, open, store_is_new};
+pub use self::setup::{SetupError, open};
 use self::turns::Turns;
-use crate::catalog::Catalog;
-use crate::crypto::Keyring;
+use crate::catalog::{Catalog, StoredKeyring};
+use crate::crypto::MasterKey;
 use crate::domain::{Revision, Timestamp, now};
-use crate::store::{CommitError, Store, Transaction};
+use crate::store::{CommitError, Expect, Key, Store, Transaction};
 
 /// The service over one store.
 pub struct App {
     store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
+    master: Arc<MasterKey>,
     catalog: Arc<Catalog>,
     turns: Turns,
     /// How many documents may be computed at once.
@@ -44,21 +46,34 @@ pub struct App {
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, keyring: Arc<Keyring>, catalog: Arc<Catalog>) -> Self {
+    fn new(store: Arc<dyn Store>, master: Arc<MasterKey>, catalog: Arc<Catalog>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let computing = Semaphore::new(processors);
-        Self { store, keyring, catalog, turns: Turns::default(), computing, started_at: now() }
+        Self { store, master, catalog, turns: Turns::default(), computing, started_at: now() }
+    }
+
+    /// The keyring. What is planned with it is to be committed with it.
+    fn keyring(&self) -> Arc<StoredKeyring> {
+        self.catalog.keyring()
     }
 
     /// Makes a transaction and waits until the catalog shows it. `Ok(None)`: a precondition did not hold, and the
-    /// catalog now shows the state in which it did not.
-    async fn commit(&self, transaction: Transaction) -> Result<Option<Revision>, Error> {
+    /// catalog now shows the state in which it did not. The keyring is that from before the transaction was planned: had
+    /// the store been replaced since, by a restore, the plan would mix two states.
+    async fn commit(
+        &self,
+        keyring: &StoredKeyring,
+        mut transaction: Transaction,
+    ) -> Result<Option<Revision>, Error> {
+        transaction.require.push((Key::keyring(), Expect::At(keyring.revision())));
+        transaction.deadline = deadline::deadline();
         let (revision, made) = match self.store.commit(transaction).await {
             Ok(revision) => (revision, true),
             Err(CommitError::Conflict(revision)) => (revision, false),
             Err(CommitError::TooLarge) => {
                 return Err(Error::Internal("a record is larger than the store takes"));
             }
+            Err(CommitError::TooLate) => return Err(Error::TooLate),
             Err(CommitError::Unavailable(why)) => return Err(why.into()),
         };
         self.catalog.at_least(revision).await?;

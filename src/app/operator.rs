@@ -33,9 +33,8 @@ impl App {
     pub async fn check(&self) -> Result<(), Error> {
         const BOUND: Duration = Duration::from_secs(2);
         let answers = async {
-            let durable = self.store.durable();
             self.store.ping().await?;
-            self.catalog.at_least(durable).await
+            self.catalog.at_least(self.store.durable()).await
         };
         let hangs = |_| Unavailable("it does not answer".into());
         Ok(tokio::time::timeout(BOUND, answers).await.map_err(hangs)??)

@@ -15,7 +15,7 @@ impl App {
         order: Order,
     ) -> Result<String, Error> {
         let query = self.query_mac(filter, order);
-        let sealed = self.keyring.seal(Purpose::PageToken, &query, &Token::of(cursor).encode_to_vec())?;
+        let sealed = self.keyring().seal(Purpose::PageToken, &query, &Token::of(cursor).encode_to_vec())?;
         Ok(BASE64URL_NOPAD.encode(&sealed))
     }
 
@@ -24,7 +24,7 @@ impl App {
         let open = || {
             let sealed = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
             let query = self.query_mac(filter, order);
-            let clear = self.keyring.open_record(Purpose::PageToken, &query, &sealed).ok()?;
+            let clear = self.keyring().open_record(Purpose::PageToken, &query, &sealed).ok()?;
             Token::decode(clear.as_slice()).ok()?.cursor(order.by)
         };
         const REFUSED: Invalid =
@@ -44,7 +44,7 @@ impl App {
         for (key, value) in filter.metadata.iter() {
             parts.extend([key.as_bytes(), value.as_bytes()]);
         }
-        self.keyring.query_mac(&parts)
+        self.keyring().query_mac(&parts)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::auth::Principal;
 use crate::catalog::{decode_secret, encode_secret};
 use crate::crypto::{Mac, Purpose};
 use crate::domain::{Namespace, RequestId, Revision, Secret, SecretId, Timestamp, now};
-use crate::store::{Expect, Key, Transaction};
+use crate::store::{Expect, Key, MAX_OPERATIONS, Transaction};
 
 /// What makes a request idempotent: the caller's id of it, and what it asks for.
 pub struct Idempotency {
@@ -45,8 +45,9 @@ impl App {
         namespace: &Namespace,
         request: &Idempotency,
     ) -> Result<Result<(Outcome, Revision), Slot>, Error> {
-        let mac = self.keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
-        let body = self.keyring.request_mac(&[b"body", &request.body]);
+        let keyring = self.keyring();
+        let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
+        let body = keyring.request_mac(&[b"body", &request.body]);
         let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
             return Ok(Err(Slot { mac, body, passed: None }));
         };
@@ -71,7 +72,7 @@ impl App {
         outcome: &Outcome,
     ) -> Result<(), Error> {
         let receipt = Receipt::new(slot.body, outcome);
-        let sealed = self.keyring.seal(Purpose::Receipt, &slot.mac, &receipt.encode_to_vec())?;
+        let sealed = self.keyring().seal(Purpose::Receipt, &slot.mac, &receipt.encode_to_vec())?;
         let expect = slot.passed.map_or(Expect::Absent, Expect::At);
         transaction.require.push((Key::receipt(&slot.mac), expect));
         transaction.put.push((Key::receipt(&slot.mac), sealed));
@@ -80,7 +81,8 @@ impl App {
 
     /// Removes the receipts whose time has passed, and says how many.
     pub async fn remove_passed_receipts(&self) -> Result<usize, Error> {
-        const AT_A_TIME: usize = 200;
+        const AT_A_TIME: usize = MAX_OPERATIONS - 1;
+        let keyring = self.keyring();
         let (mut after, mut removed) = (None, 0);
         loop {
             let found = self.store.scan(&Key::receipts(), after.as_ref(), AT_A_TIME).await?;
@@ -102,14 +104,14 @@ impl App {
                 }
             }
             let passed = transaction.delete.len();
-            if passed > 0 && self.commit(transaction).await?.is_some() {
+            if passed > 0 && self.commit(&keyring, transaction).await?.is_some() {
                 removed += passed;
             }
         }
     }
 
     fn open_receipt(&self, mac: &Mac, sealed: &[u8]) -> Result<Receipt, Error> {
-        let clear = self.keyring.open_record(Purpose::Receipt, mac, sealed)?;
+        let clear = self.keyring().open_record(Purpose::Receipt, mac, sealed)?;
         Receipt::decode(clear.as_slice()).map_err(|_| Error::Integrity)
     }
 }

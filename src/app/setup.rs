@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::App;
 use crate::auth::{ApiKey, Credential, KeyName};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, LoadError};
 use crate::crypto::{self, Keyring, MasterKey};
-use crate::domain::{Namespace, Revision, now};
+use crate::domain::{Namespace, now};
 use crate::store::{CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service can not be set up over a store.
@@ -36,41 +36,41 @@ pub enum SetupError {
     Raced,
 }
 
+impl From<LoadError> for SetupError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::KeyringMissing => Self::KeyringMissing,
+            LoadError::WrongMasterKey => Self::WrongMasterKey,
+            LoadError::Store(why) => Self::Store(why),
+        }
+    }
+}
+
 impl From<crypto::Error> for SetupError {
     fn from(error: crypto::Error) -> Self {
         Self::Crypto(error)
     }
 }
 
-/// Whether the store has never been set up.
-pub async fn store_is_new(store: &dyn Store) -> Result<bool, Unavailable> {
-    Ok(store.durable() == Revision::default() && store.get(&Key::keyring()).await?.is_none())
-}
-
 /// The service over a store, which is set up first where it is new. The root key is handed out before the store is set
 /// up with it: should that be cut short, the next start hands out another.
 pub async fn open(
     store: Arc<dyn Store>,
-    master: &MasterKey,
+    master: Arc<MasterKey>,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
-    let keyring = match store.get(&Key::keyring()).await? {
-        Some(entry) => Keyring::open(master, &entry.value).map_err(|_| SetupError::WrongMasterKey)?,
-        // The keyring is in the very first commit.
-        None if store.durable() > Revision::default() => return Err(SetupError::KeyringMissing),
-        None => {
-            let root = Credential::generate()?;
-            hand_out_root_key(&root).map_err(SetupError::RootKey)?;
-            set_up(&*store, master, &root).await?
-        }
-    };
-    let keyring = Arc::new(keyring);
-    let catalog = Catalog::load(store.clone(), keyring.clone()).await?;
-    Ok(App::new(store, keyring, catalog))
+    // The keyring is in the very first commit.
+    if store.is_new().await? {
+        let root = Credential::generate()?;
+        hand_out_root_key(&root).map_err(SetupError::RootKey)?;
+        set_up(&*store, &master, &root).await?;
+    }
+    let catalog = Catalog::load(store.clone(), master.clone()).await?;
+    Ok(App::new(store, master, catalog))
 }
 
 /// Puts the keyring and the root key into the store, together.
-async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Result<Keyring, SetupError> {
+async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Result<(), SetupError> {
     let (keyring, record) = Keyring::create(master)?;
     let home = Namespace::default_namespace();
     let key = ApiKey::new(&keyring, root, KeyName::root(), home, true, now(), None);
@@ -79,8 +79,10 @@ async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Res
     transaction.put.push((Key::keyring(), record));
     transaction.put.push((Key::api_key(&key.id.0), key.seal(&keyring)?));
     match store.commit(transaction).await {
-        Ok(_) => Ok(keyring),
+        Ok(_) => Ok(()),
         Err(CommitError::Unavailable(why)) => Err(why.into()),
-        Err(CommitError::Conflict(_) | CommitError::TooLarge) => Err(SetupError::Raced),
+        Err(CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate) => {
+            Err(SetupError::Raced)
+        }
     }
 }

@@ -2,9 +2,6 @@
 //! loaded while others write.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use async_trait::async_trait;
 
 use super::*;
 use crate::auth::{Grant, List, Principal, Read, RightType, Write};
@@ -13,12 +10,12 @@ use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
 };
 use crate::store::key::Kind;
-use crate::store::{self, Entry, Key, Unavailable, Watch};
+use crate::store::{self, Entry, Key};
 
 struct Site {
     app: App,
     store: Arc<dyn Store>,
-    master: MasterKey,
+    master: Arc<MasterKey>,
     root: Principal,
 }
 
@@ -28,9 +25,9 @@ impl Site {
     }
 
     async fn over(store: Arc<dyn Store>) -> Self {
-        let master = MasterKey::generate().unwrap();
+        let master = Arc::new(MasterKey::generate().unwrap());
         let mut root = String::new();
-        let app = open(store.clone(), &master, |credential| {
+        let app = open(store.clone(), master.clone(), |credential| {
             root = credential.expose().to_owned();
             Ok(())
         });
@@ -39,9 +36,16 @@ impl Site {
         Self { app, store, master, root }
     }
 
+    /// Waits until the store can be written to again.
+    async fn serves_again(&self) {
+        while self.app.check().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The service started anew over the same store.
     async fn again(&self) -> App {
-        open(self.store.clone(), &self.master, |_| panic!("the store is not new")).await.unwrap()
+        open(self.store.clone(), self.master.clone(), |_| panic!("the store is not new")).await.unwrap()
     }
 
     fn grant<R: RightType>(&self) -> Grant<R> {
@@ -155,7 +159,8 @@ async fn an_altered_namespace_is_refused_and_others_are_served() {
 async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
-    let refused = open(site.store.clone(), &MasterKey::generate().unwrap(), |_| panic!("not new")).await;
+    let refused =
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), |_| panic!("not new")).await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
 }
@@ -166,8 +171,9 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.create("a", "a").await.unwrap();
     let gone = Transaction { delete: vec![Key::keyring()], ..Transaction::default() };
     site.store.commit(gone).await.unwrap();
-    assert!(!store_is_new(&*site.store).await.unwrap(), "no new master key is made for it");
-    let refused = open(site.store.clone(), &MasterKey::generate().unwrap(), |_| panic!("not new")).await;
+    assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
+    let refused =
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), |_| panic!("not new")).await;
     assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
 }
 
@@ -218,72 +224,34 @@ fn everything(app: &App) -> Vec<Arc<Secret>> {
     there.page(&filter, order, &Start::Offset(0), 10_000, Revision::default()).0.items
 }
 
-/// A store whose commits fail while `failing`.
-struct Failing {
-    inner: Arc<dyn Store>,
-    failing: AtomicBool,
-}
-
-#[async_trait]
-impl Store for Failing {
-    async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        self.inner.get(key).await
-    }
-
-    async fn scan(
-        &self,
-        prefix: &Key,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        self.inner.scan(prefix, after, limit).await
-    }
-
-    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
-        if self.failing.load(Ordering::SeqCst) {
-            return Err(CommitError::Unavailable(Unavailable("the disk is full".into())));
-        }
-        self.inner.commit(transaction).await
-    }
-
-    async fn revision(&self) -> Result<Revision, Unavailable> {
-        self.inner.revision().await
-    }
-
-    fn watch(&self, after: Revision) -> Watch {
-        self.inner.watch(after)
-    }
-
-    fn durable(&self) -> Revision {
-        self.inner.durable()
-    }
-
-    async fn ping(&self) -> Result<(), Unavailable> {
-        self.commit(Transaction::default()).await.map(drop).map_err(|_| Unavailable("failing".into()))
-    }
-
-    fn engine(&self) -> &'static str {
-        "failing"
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
-    }
-}
-
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_can_not_write_refuses_changes_serves_reads_and_recovers() {
-    let store = Arc::new(Failing { inner: store::open_memory().unwrap(), failing: AtomicBool::new(false) });
-    let site = Site::over(store.clone()).await;
+    let (store, faults) = store::fault::open_faulty_memory();
+    let site = Site::over(store).await;
     site.create("a", "a").await.unwrap();
-    store.failing.store(true, Ordering::SeqCst);
+    faults.refuse_writes();
     assert!(matches!(site.create("b", "b").await.err(), Some(Error::Unavailable(_))));
     assert!(site.app.check().await.is_err());
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
     assert!(matches!(site.value(&site.app, "b").await, Err(Error::SecretNotFound(..))));
-    store.failing.store(false, Ordering::SeqCst);
-    site.app.check().await.unwrap();
+    faults.end();
+    site.serves_again().await;
     site.create("b", "b").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_sync_failed_is_shown_once_it_is_known_to_be_durable() {
+    let (store, faults) = store::fault::open_faulty_memory();
+    let site = Site::over(store).await;
+    site.create("a", "a").await.unwrap();
+    faults.fail_sync_after(0);
+    faults.keep_unsynced();
+    assert!(matches!(site.create("b", "b").await.err(), Some(Error::Unavailable(_))));
+    assert!(matches!(site.value(&site.app, "b").await, Err(Error::SecretNotFound(..))));
+    faults.fail_sync_after(usize::MAX);
+    site.serves_again().await;
+    assert_eq!(site.value(&site.app, "b").await.unwrap(), "b");
+    assert!(matches!(site.create("b", "c").await.err(), Some(Error::SecretAlreadyExists(..))));
 }
 
 #[tokio::test]

@@ -19,16 +19,17 @@ use tokio::sync::watch;
 pub use self::index::Page;
 pub use self::record::{decode_secret, encode_secret, seal_secret};
 use self::state::State;
-pub use self::state::{Counts, NamespaceCatalog};
+pub use self::state::{Counts, NamespaceCatalog, StoredKeyring};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::Keyring;
+use crate::crypto::MasterKey;
 use crate::domain::{Namespace, Revision};
-use crate::store::{Key, Store, Unavailable, Watch, WatchEnd};
+use crate::store::key::Kind;
+use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
 
 /// The catalog of a store.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    keyring: Arc<Keyring>,
+    master: Arc<MasterKey>,
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
@@ -39,13 +40,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How many records are read from the store at a time while loading.
 const SCAN: usize = 1000;
 
+/// Why a store can not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It has no keyring.
+    #[error("the store has no keyring")]
+    KeyringMissing,
+    /// The master key does not open its keyring.
+    #[error("the master key does not open the store's keyring")]
+    WrongMasterKey,
+    /// It can not serve.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+}
+
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Result<Arc<Self>, Unavailable> {
-        let (state, reached, watch) = scan(&*store, &keyring).await?;
+    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Arc<Self>, LoadError> {
+        let (state, reached, watch) = scan(&*store, &master).await?;
         let catalog = Arc::new(Self {
             store,
-            keyring,
+            master,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
         });
@@ -68,6 +83,11 @@ impl Catalog {
         }
     }
 
+    /// The store's keyring.
+    pub fn keyring(&self) -> Arc<StoredKeyring> {
+        self.state().keyring().clone()
+    }
+
     /// A namespace; `None` where nothing was ever put there.
     pub fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
         self.state().namespace(namespace)
@@ -75,7 +95,7 @@ impl Catalog {
 
     /// Whether the namespace is in the store but could not be opened.
     pub fn is_damaged(&self, namespace: &Namespace) -> bool {
-        self.state().is_damaged(&self.keyring.namespace_mac(namespace))
+        self.state().is_damaged(namespace)
     }
 
     /// The API key of this id, in force or not.
@@ -104,13 +124,13 @@ async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let next = watch.next().await;
         let Some(catalog) = catalog.upgrade() else { return };
         let reached = match next {
-            Ok(change) => {
-                catalog.state().apply(&catalog.keyring, &change);
+            Ok(change) if !changes_keyring(&change) => {
+                catalog.state().apply(&change);
                 change.revision
             }
             Err(WatchEnd::Closed) => return,
-            // Too far behind: begin anew, and serve the old state until the new one is whole.
-            Err(WatchEnd::Compacted) => match scan(&*catalog.store, &catalog.keyring).await {
+            // Too far behind, or the store was replaced: begin anew, and serve the old state until the new one is whole.
+            Ok(_) | Err(WatchEnd::Compacted) => match scan(&*catalog.store, &catalog.master).await {
                 Ok((state, reached, from_there)) => {
                     *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
                     watch = from_there;
@@ -127,19 +147,25 @@ async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
     }
 }
 
+fn changes_keyring(change: &Change) -> bool {
+    change.put.iter().map(|(key, _)| key).chain(&change.delete).any(|key| key.kind() == Kind::Keyring)
+}
+
 /// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
 /// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served.
-async fn scan(store: &dyn Store, keyring: &Keyring) -> Result<(State, Revision, Watch), Unavailable> {
+async fn scan(store: &dyn Store, master: &MasterKey) -> Result<(State, Revision, Watch), LoadError> {
     'anew: loop {
         let mut reached = store.durable();
         let mut watch = store.watch(reached);
-        let state = State::default();
+        let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
+        let keyring = StoredKeyring::open(master, &record).map_err(|_| LoadError::WrongMasterKey)?;
+        let state = State::new(keyring);
         for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets()] {
             let mut after = None;
             loop {
                 let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
                 for (key, entry) in &found {
-                    state.put(keyring, key, &entry.value, entry.revision);
+                    state.put(key, &entry.value, entry.revision);
                 }
                 let Some((last, _)) = found.last() else { break };
                 after = Some(last.clone());
@@ -149,11 +175,12 @@ async fn scan(store: &dyn Store, keyring: &Keyring) -> Result<(State, Revision, 
         let newest = store.revision().await?;
         while reached < newest {
             let change = match watch.next().await {
-                Ok(change) => change,
+                Ok(change) if changes_keyring(&change) => continue 'anew,
                 Err(WatchEnd::Compacted) => continue 'anew,
-                Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into())),
+                Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
+                Ok(change) => change,
             };
-            state.apply(keyring, &change);
+            state.apply(&change);
             reached = change.revision;
         }
         return Ok((state, reached, watch));

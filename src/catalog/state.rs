@@ -1,19 +1,46 @@
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::{Index, Page};
 use super::record::open_secret;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Keyring, Mac, NamespaceKeys};
+use crate::crypto::{self, Keyring, Mac, MasterKey, NamespaceKeys};
 use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start};
 use crate::store::key::{Kind, NamespaceId};
-use crate::store::{Change, Key};
+use crate::store::{Change, Entry, Key};
 
 /// Everything that the catalog knows, as of one revision after another.
-#[derive(Default)]
 pub(super) struct State {
+    keyring: Arc<StoredKeyring>,
     namespaces: RwLock<Namespaces>,
     api_keys: RwLock<ApiKeys>,
+}
+
+/// The keyring that the store holds.
+pub struct StoredKeyring {
+    keyring: Keyring,
+    revision: Revision,
+}
+
+impl StoredKeyring {
+    pub(super) fn open(master: &MasterKey, record: &Entry) -> Result<Arc<Self>, crypto::Error> {
+        let keyring = Keyring::open(master, &record.value)?;
+        Ok(Arc::new(Self { keyring, revision: record.revision }))
+    }
+
+    /// The revision that put it there. What was sealed with it may be stored only while it is the store's keyring.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl Deref for StoredKeyring {
+    type Target = Keyring;
+
+    fn deref(&self) -> &Keyring {
+        &self.keyring
+    }
 }
 
 #[derive(Default)]
@@ -44,12 +71,20 @@ pub struct Counts {
 }
 
 impl State {
+    pub(super) fn new(keyring: Arc<StoredKeyring>) -> Self {
+        Self { keyring, namespaces: RwLock::default(), api_keys: RwLock::default() }
+    }
+
+    pub(super) fn keyring(&self) -> &Arc<StoredKeyring> {
+        &self.keyring
+    }
+
     pub(super) fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
         read(&self.namespaces).by_name.get(namespace).cloned()
     }
 
-    pub(super) fn is_damaged(&self, namespace: &Mac) -> bool {
-        read(&self.namespaces).damaged.contains(namespace)
+    pub(super) fn is_damaged(&self, namespace: &Namespace) -> bool {
+        read(&self.namespaces).damaged.contains(&self.keyring.namespace_mac(namespace))
     }
 
     pub(super) fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
@@ -78,9 +113,9 @@ impl State {
     }
 
     /// Takes in what one commit did.
-    pub(super) fn apply(&self, keyring: &Keyring, change: &Change) {
+    pub(super) fn apply(&self, change: &Change) {
         for (key, value) in &change.put {
-            self.put(keyring, key, value, change.revision);
+            self.put(key, value, change.revision);
         }
         for key in &change.delete {
             self.delete(key, change.revision);
@@ -88,18 +123,19 @@ impl State {
     }
 
     /// Takes in a stored record. One that can not be opened is remembered as damaged, and the rest is served.
-    pub(super) fn put(&self, keyring: &Keyring, key: &Key, value: &[u8], revision: Revision) {
+    pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision) {
         match key.kind() {
-            Kind::Namespace(mac) => self.put_namespace(keyring, &mac, value),
+            Kind::Namespace(mac) => self.put_namespace(&mac, value),
             Kind::Secret(namespace, id) => self.put_secret(namespace, id, value, revision),
-            Kind::ApiKey(id) => self.put_api_key(keyring, ApiKeyId(id), value, revision),
-            Kind::Other => {}
+            Kind::ApiKey(id) => self.put_api_key(ApiKeyId(id), value, revision),
+            // Another keyring means another state.
+            Kind::Keyring | Kind::Other => {}
         }
     }
 
-    fn put_namespace(&self, keyring: &Keyring, mac: &Mac, value: &[u8]) {
+    fn put_namespace(&self, mac: &Mac, value: &[u8]) {
         let mut namespaces = write(&self.namespaces);
-        match NamespaceKeys::open(keyring, mac, value) {
+        match NamespaceKeys::open(&self.keyring, mac, value) {
             Ok((namespace, keys)) => {
                 namespaces.damaged.remove(mac);
                 // A namespace never changes: seen again, it keeps the secrets that it has.
@@ -142,9 +178,9 @@ impl State {
         }
     }
 
-    fn put_api_key(&self, keyring: &Keyring, id: ApiKeyId, value: &[u8], revision: Revision) {
+    fn put_api_key(&self, id: ApiKeyId, value: &[u8], revision: Revision) {
         let mut api_keys = write(&self.api_keys);
-        match ApiKey::open(keyring, id, value, revision) {
+        match ApiKey::open(&self.keyring, id, value, revision) {
             Ok(key) => {
                 api_keys.damaged.remove(&id);
                 api_keys.by_id.insert(id, Arc::new(key));
@@ -168,7 +204,7 @@ impl State {
                 write(&self.api_keys).by_id.remove(&ApiKeyId(id));
             }
             // Namespaces stay once they are there.
-            Kind::Namespace(_) | Kind::Other => {}
+            Kind::Namespace(_) | Kind::Keyring | Kind::Other => {}
         }
     }
 }

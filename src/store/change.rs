@@ -49,6 +49,8 @@ struct Retained {
     bytes: usize,
     /// The newest revision that was let go.
     compacted: Revision,
+    /// How often the log has begun anew.
+    resets: u64,
 }
 
 impl ChangeLog {
@@ -57,8 +59,8 @@ impl ChangeLog {
 
     /// A log that begins behind a durable revision.
     pub(super) fn new(durable: Revision) -> Arc<Self> {
-        let retained = Retained { changes: VecDeque::new(), bytes: 0, compacted: durable };
-        Arc::new(Self { retained: Arc::new(Mutex::new(retained)), durable: watch::Sender::new(durable) })
+        let retained = Arc::new(Mutex::new(Retained::behind(durable)));
+        Arc::new(Self { retained, durable: watch::Sender::new(durable) })
     }
 
     /// The newest durable revision.
@@ -84,10 +86,22 @@ impl ChangeLog {
         self.durable.send_replace(newest);
     }
 
+    /// Begins anew behind a durable revision that the retained changes do not lead to: every watch ends as one that fell
+    /// behind does.
+    pub(super) fn reset(&self, durable: Revision) {
+        {
+            let mut retained = lock(&self.retained);
+            // Whoever has seen `durable` already has not seen how it came to be.
+            *retained = Retained { resets: retained.resets + 1, ..Retained::behind(durable) };
+        }
+        self.durable.send_replace(durable);
+    }
+
     /// The changes after a revision.
     pub(super) fn watch(&self, after: Revision) -> Watch {
         let (retained, durable) = (self.retained.clone(), self.durable.subscribe());
-        Watch { retained, durable, after, ready: VecDeque::new() }
+        let resets = lock(&retained).resets;
+        Watch { retained, durable, after, resets, ready: VecDeque::new() }
     }
 }
 
@@ -96,6 +110,10 @@ fn lock(retained: &Mutex<Retained>) -> MutexGuard<'_, Retained> {
 }
 
 impl Retained {
+    fn behind(durable: Revision) -> Self {
+        Self { changes: VecDeque::new(), bytes: 0, compacted: durable, resets: 0 }
+    }
+
     fn after(&self, after: Revision) -> Result<VecDeque<Arc<Change>>, WatchEnd> {
         if after < self.compacted {
             return Err(WatchEnd::Compacted);
@@ -110,6 +128,8 @@ pub struct Watch {
     retained: Arc<Mutex<Retained>>,
     durable: watch::Receiver<Revision>,
     after: Revision,
+    /// How often the log had begun anew when this watch began.
+    resets: u64,
     ready: VecDeque<Arc<Change>>,
 }
 
@@ -121,11 +141,18 @@ impl Watch {
                 self.after = change.revision;
                 return Ok(change);
             }
-            let after = self.after;
-            if self.durable.wait_for(|durable| *durable > after).await.is_err() {
+            let (after, began) = (self.after, self.resets);
+            // Both are looked at on every change of the durable revision, which a reset also makes.
+            let retained = &self.retained;
+            let moved = |durable: &Revision| *durable > after || lock(retained).resets != began;
+            if self.durable.wait_for(moved).await.is_err() {
                 return Err(WatchEnd::Closed);
             }
-            self.ready = lock(&self.retained).after(after)?;
+            let retained = lock(&self.retained);
+            if retained.resets != began {
+                return Err(WatchEnd::Compacted);
+            }
+            self.ready = retained.after(after)?;
         }
     }
 }

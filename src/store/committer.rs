@@ -1,20 +1,28 @@
 //! The one writer of an embedded engine: it takes all waiting transactions, checks them in order, applies those that
-//! hold as one batch, makes it durable with one sync, and only then answers and publishes them (group commit).
+//! hold as one batch, makes it durable with one sync, and only then answers and publishes them (group commit). After an
+//! error it writes nothing until the engine has been opened again, and shows what it had acknowledged.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::ChangeLog;
-use super::{Change, CommitError, Entry, Expect, Key, MAX_RECORD, Transaction, Unavailable};
+use super::group::Group;
+use super::slot::Slot;
+use super::{Change, CommitError, Entry, Key, Records, ReplaceError, Transaction, Unavailable};
 use crate::domain::Revision;
 
 /// An embedded engine, as the committer and the embedded store use it.
-pub(super) trait Engine: Send + Sync + 'static {
+pub(super) trait Engine: Send + Sync + Sized + 'static {
     /// For people.
     const NAME: &'static str;
+    /// Where the data is.
+    type Place: Send + Sync + 'static;
+
+    /// Opens what is there, or makes it, and says at which revision it is. All that it then shows is durable.
+    fn open(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
 
     /// What is stored at a key, applied batches included.
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable>;
@@ -33,6 +41,24 @@ pub(super) trait Engine: Send + Sync + 'static {
 
     /// Makes all that was applied durable.
     fn sync(&self) -> Result<(), Unavailable>;
+
+    /// Whether it is worth while to close a broken engine, from which reads may still be served, and to open it again.
+    fn probe(place: &Self::Place) -> Result<(), Unavailable>;
+
+    /// Opens it again after an error: like `open`, but what the operating system shows may not be on the disk.
+    fn recover(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
+
+    /// Puts records, all of this revision, beside what is there, durably.
+    fn prepare(place: &Self::Place, records: Records, revision: Revision) -> Result<(), ReplaceError>;
+
+    /// Opens what was prepared in place of what was there, which is closed.
+    fn install(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
+}
+
+/// What the committer is asked for.
+pub(super) enum Job {
+    Commit(Waiting),
+    Replace(Replacement),
 }
 
 /// A transaction on its way to the committer.
@@ -41,51 +67,101 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
-pub(super) struct Committer<E> {
-    pub(super) engine: Arc<E>,
+/// Records on their way to replace all that is there.
+pub(super) struct Replacement {
+    pub(super) records: Records,
+    pub(super) after: Revision,
+    pub(super) answer: oneshot::Sender<Result<Revision, ReplaceError>>,
+}
+
+impl Job {
+    fn refuse(self, why: &Unavailable) {
+        // Whoever asked may have gone.
+        match self {
+            Self::Commit(waiting) => drop(waiting.answer.send(Err(why.clone().into()))),
+            Self::Replace(replacement) => drop(replacement.answer.send(Err(why.clone().into()))),
+        }
+    }
+}
+
+pub(super) struct Committer<E: Engine> {
+    pub(super) slot: Arc<Slot<E>>,
     pub(super) log: Arc<ChangeLog>,
     /// The newest revision that reads may have shown: set before a batch is applied.
     pub(super) assigned: Arc<AtomicU64>,
-    pub(super) waiting: mpsc::Receiver<Waiting>,
+    pub(super) waiting: mpsc::Receiver<Job>,
+    /// Why nothing can be written.
+    broken: Option<Broken>,
 }
 
-/// How much one sync makes durable at most. sled loses data where the log written between two syncs nears a segment
-/// (8 MiB here).
-const MAX_GROUP_BYTES: usize = 512 * 1024;
-const MAX_GROUP: usize = 512;
+/// An engine that failed.
+struct Broken {
+    why: Unavailable,
+    /// When it was last tried to open it again.
+    tried: Instant,
+    /// Whether what it had acknowledged is gone: then no opening helps.
+    lost: bool,
+}
+
+/// How long a broken engine is left alone between two attempts to open it again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 impl<E: Engine> Committer<E> {
+    pub(super) fn new(
+        slot: Arc<Slot<E>>,
+        log: Arc<ChangeLog>,
+        assigned: Arc<AtomicU64>,
+        waiting: mpsc::Receiver<Job>,
+    ) -> Self {
+        Self { slot, log, assigned, waiting, broken: None }
+    }
+
     /// Commits until every sender is gone, and everything sent has been answered.
     pub(super) fn run(mut self) {
-        let mut failed: Option<Unavailable> = None;
-        let mut carried: Option<Waiting> = None;
-        while let Some(first) = carried.take().or_else(|| self.waiting.blocking_recv()) {
-            if let Some(why) = &failed {
-                // A failed sync leaves unknown what is on disk: nothing more is written until a restart has looked.
-                answer(first, Err(why.clone().into()));
+        let mut carried: Option<Job> = None;
+        while let Some(job) = carried.take().or_else(|| self.waiting.blocking_recv()) {
+            if let Err(why) = self.mend() {
+                job.refuse(&why);
                 continue;
             }
-            let mut group = Group::new(self.log.durable());
-            group.add(first, &*self.engine);
-            while group.has_room() {
-                let Ok(next) = self.waiting.try_recv() else { break };
-                if !group.has_room_for(&next.transaction) {
-                    carried = Some(next);
-                    break;
-                }
-                group.add(next, &*self.engine);
+            match job {
+                Job::Commit(first) => carried = self.commit(first),
+                Job::Replace(replacement) => self.replace(replacement),
             }
-            failed = self.commit(group).err();
         }
     }
 
+    /// Commits a transaction together with those that wait behind it, and gives back the job that did not fit.
+    fn commit(&mut self, first: Waiting) -> Option<Job> {
+        let mut group = Group::new(self.log.durable());
+        let mut carried = None;
+        let read = |key: &Key| self.slot.with(|engine| engine.read(key));
+        group.add(first, read);
+        while group.has_room() {
+            match self.waiting.try_recv() {
+                Ok(Job::Commit(next)) if group.has_room_for(&next.transaction) => group.add(next, read),
+                Ok(job) => {
+                    carried = Some(job);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        if let Err(why) = self.make_durable(group) {
+            tracing::error!(cause = %why, "a commit failed: nothing is written until the store was opened again");
+            self.broken = Some(Broken { why, tried: Instant::now(), lost: false });
+        }
+        carried
+    }
+
     /// Makes a group durable, publishes it, and answers its callers.
-    fn commit(&self, group: Group) -> Result<(), Unavailable> {
+    fn make_durable(&self, group: Group) -> Result<(), Unavailable> {
         let Group { changes, answers, revision, .. } = group;
         if !changes.is_empty() {
             self.assigned.store(revision.0, Ordering::SeqCst);
-            if let Err(why) = self.engine.apply(&changes).and_then(|()| self.engine.sync()) {
-                tracing::error!(cause = %why, "a commit failed: no more writes until a restart");
+            // Reads may go on meanwhile; only an exchange would wait for them.
+            let made = self.slot.with(|engine| engine.apply(&changes).and_then(|()| engine.sync()));
+            if let Err(why) = made {
                 for (waiting, _) in answers {
                     let _ = waiting.send(Err(why.clone().into()));
                 }
@@ -99,100 +175,57 @@ impl<E: Engine> Committer<E> {
         }
         Ok(())
     }
-}
 
-fn answer(waiting: Waiting, outcome: Result<Revision, CommitError>) {
-    let _ = waiting.answer.send(outcome);
-}
-
-type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Refused>);
-
-/// Why a transaction is not in its group.
-enum Refused {
-    Conflict,
-    TooLarge,
-    Unavailable(Unavailable),
-}
-
-impl Refused {
-    /// The answer, given once the revision that it was decided at is durable.
-    fn at(self, revision: Revision) -> CommitError {
-        match self {
-            Self::Conflict => CommitError::Conflict(revision),
-            Self::TooLarge => CommitError::TooLarge,
-            Self::Unavailable(why) => why.into(),
+    fn replace(&mut self, Replacement { records, after, answer }: Replacement) {
+        let revision = self.log.durable().max(after).next();
+        let replaced = E::prepare(self.slot.place(), records, revision).and_then(|()| {
+            self.assigned.store(revision.0, Ordering::SeqCst);
+            self.slot.exchange(E::install).map_err(|why| {
+                tracing::error!(cause = %why, "what should replace the store could not be opened");
+                self.broken = Some(Broken { why: why.clone(), tried: Instant::now(), lost: false });
+                why.into()
+            })
+        });
+        if let Ok(revision) = replaced {
+            self.log.reset(revision);
         }
-    }
-}
-
-/// Transactions that become durable together.
-struct Group {
-    changes: Vec<Change>,
-    answers: Vec<Answer>,
-    /// What the group has done so far to the keys it touches: `None` where it deleted.
-    touched: HashMap<Key, Option<Revision>>,
-    bytes: usize,
-    revision: Revision,
-}
-
-impl Group {
-    fn new(revision: Revision) -> Self {
-        Self { changes: Vec::new(), answers: Vec::new(), touched: HashMap::new(), bytes: 0, revision }
+        let _ = answer.send(replaced);
     }
 
-    fn has_room(&self) -> bool {
-        self.answers.len() < MAX_GROUP && self.bytes < MAX_GROUP_BYTES
-    }
-
-    fn has_room_for(&self, transaction: &Transaction) -> bool {
-        self.bytes + size(transaction) <= MAX_GROUP_BYTES
-    }
-
-    /// Adds a transaction, or the reason why it is refused.
-    fn add<E: Engine>(&mut self, waiting: Waiting, engine: &E) {
-        let Waiting { transaction, answer } = waiting;
-        let outcome = self.check(&transaction, engine).map(|()| self.take(transaction));
-        self.answers.push((answer, outcome));
-    }
-
-    fn check<E: Engine>(&self, transaction: &Transaction, engine: &E) -> Result<(), Refused> {
-        if transaction.put.iter().any(|(_, value)| value.len() > MAX_RECORD)
-            || size(transaction) > MAX_GROUP_BYTES
-        {
-            return Err(Refused::TooLarge);
+    /// Opens a broken engine again, now and then, until that succeeds.
+    fn mend(&mut self) -> Result<(), Unavailable> {
+        let Some(broken) = &mut self.broken else { return Ok(()) };
+        if broken.lost || broken.tried.elapsed() < BETWEEN_ATTEMPTS {
+            return Err(broken.why.clone());
         }
-        for (key, expect) in &transaction.require {
-            let there = match self.touched.get(key) {
-                Some(there) => *there,
-                None => engine.read(key).map_err(Refused::Unavailable)?.map(|entry| entry.revision),
-            };
-            let holds = match expect {
-                Expect::Absent => there.is_none(),
-                Expect::At(revision) => there == Some(*revision),
-            };
-            if !holds {
-                return Err(Refused::Conflict);
-            }
+        let mended = E::probe(self.slot.place()).and_then(|()| self.slot.exchange(E::recover));
+        let revision = mended.map_err(|why| {
+            broken.tried = Instant::now();
+            broken.why = why.clone();
+            why
+        })?;
+        let acknowledged = self.log.durable();
+        if revision < acknowledged {
+            let why = Unavailable(
+                format!(
+                    "it came back at revision {revision}, although {acknowledged} was acknowledged: nothing more is \
+                     served. Keep a copy of the folder, and restore a backup"
+                )
+                .into(),
+            );
+            tracing::error!(cause = %why, "acknowledged changes are gone");
+            self.slot.close(why.clone());
+            broken.lost = true;
+            broken.why = why.clone();
+            return Err(why);
         }
+        self.assigned.store(revision.0, Ordering::SeqCst);
+        if revision > acknowledged {
+            // A change whose caller was told that its outcome is not known was made after all.
+            self.log.reset(revision);
+        }
+        self.broken = None;
+        tracing::info!(%revision, "the store was opened again: writes are taken");
         Ok(())
     }
-
-    fn take(&mut self, transaction: Transaction) -> Revision {
-        if transaction.put.is_empty() && transaction.delete.is_empty() {
-            return self.revision; // only asked whether something holds
-        }
-        self.revision = self.revision.next();
-        self.bytes += size(&transaction);
-        let Transaction { put, delete, .. } = transaction;
-        self.touched.extend(put.iter().map(|(key, _)| (key.clone(), Some(self.revision))));
-        self.touched.extend(delete.iter().map(|key| (key.clone(), None)));
-        self.changes.push(Change { revision: self.revision, put, delete });
-        self.revision
-    }
-}
-
-fn size(transaction: &Transaction) -> usize {
-    let put: usize = transaction.put.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
-    let deleted: usize = transaction.delete.iter().map(|key| key.as_bytes().len()).sum();
-    put + deleted
 }

@@ -5,12 +5,14 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::change::ChangeLog;
-use super::committer::{Committer, Engine, Waiting};
+use super::committer::{Committer, Engine, Job, Replacement, Waiting};
 use super::memory::MemoryEngine;
 use super::sled::SledEngine;
-use super::{CommitError, Entry, Key, Store, Transaction, Unavailable, Watch};
+use super::slot::Slot;
+use super::{CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
 use crate::domain::Revision;
 
 /// How many transactions may wait for the committer before further callers wait too.
@@ -18,39 +20,37 @@ const MAX_WAITING: usize = 1024;
 
 /// Opens the sled store in a folder, or makes it there. The error says what to do.
 pub fn open_sled(folder: &Path) -> Result<Arc<dyn Store>, Unavailable> {
-    let (engine, revision) = SledEngine::open(folder)?;
-    Ok(Arc::new(EmbeddedStore::start(engine, revision)?))
+    Ok(Arc::new(EmbeddedStore::<SledEngine>::open(folder.to_owned())?))
 }
 
 /// An empty store that lasts as long as the process.
 pub fn open_memory() -> Result<Arc<dyn Store>, Unavailable> {
-    Ok(Arc::new(EmbeddedStore::start(MemoryEngine::default(), Revision::default())?))
+    Ok(Arc::new(EmbeddedStore::<MemoryEngine>::open(Arc::default())?))
 }
 
 /// A store in this process: an engine, and the one thread that writes to it.
-struct EmbeddedStore<E> {
-    engine: Arc<E>,
+pub(super) struct EmbeddedStore<E: Engine> {
+    slot: Arc<Slot<E>>,
     log: Arc<ChangeLog>,
     assigned: Arc<AtomicU64>,
-    committer: Mutex<Option<(mpsc::Sender<Waiting>, JoinHandle<()>)>>,
+    committer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
 }
 
 impl<E: Engine> EmbeddedStore<E> {
-    fn start(engine: E, revision: Revision) -> Result<Self, Unavailable> {
-        let engine = Arc::new(engine);
-        let log = ChangeLog::new(revision);
+    pub(super) fn open(place: E::Place) -> Result<Self, Unavailable> {
+        let (slot, revision) = Slot::<E>::open(place)?;
+        let (slot, log) = (Arc::new(slot), ChangeLog::new(revision));
         let assigned = Arc::new(AtomicU64::new(revision.0));
         let (sender, waiting) = mpsc::channel(MAX_WAITING);
-        let committer =
-            Committer { engine: engine.clone(), log: log.clone(), assigned: assigned.clone(), waiting };
+        let committer = Committer::new(slot.clone(), log.clone(), assigned.clone(), waiting);
         let thread = thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|error| Unavailable(format!("no thread for the committer: {error}").into()))?;
-        Ok(Self { engine, log, assigned, committer: Mutex::new(Some((sender, thread))) })
+        Ok(Self { slot, log, assigned, committer: Mutex::new(Some((sender, thread))) })
     }
 
-    fn sender(&self) -> Result<mpsc::Sender<Waiting>, Unavailable> {
+    fn sender(&self) -> Result<mpsc::Sender<Job>, Unavailable> {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         committer.as_ref().map(|(sender, _)| sender.clone()).ok_or_else(closed)
     }
@@ -63,7 +63,7 @@ fn closed() -> Unavailable {
 #[async_trait]
 impl<E: Engine> Store for EmbeddedStore<E> {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        self.engine.read(key)
+        self.slot.read(|engine| engine.read(key)).await
     }
 
     async fn scan(
@@ -72,14 +72,31 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        self.engine.range(prefix, after, limit)
+        self.slot.read(|engine| engine.range(prefix, after, limit)).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { transaction, answer };
-        self.sender()?.send(waiting).await.map_err(|_| closed())?;
+        let sender = self.sender()?;
+        let place = match transaction.deadline {
+            Some(deadline) => timeout_at(Instant::from_std(deadline), sender.reserve())
+                .await
+                .map_err(|_elapsed| CommitError::TooLate)?,
+            None => sender.reserve().await,
+        };
+        place.map_err(|_| closed())?.send(Job::Commit(Waiting { transaction, answer }));
         answered.await.map_err(|_| closed())?
+    }
+
+    async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError> {
+        let (answer, answered) = oneshot::channel();
+        let replacement = Job::Replace(Replacement { records, after, answer });
+        self.sender()?.send(replacement).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    async fn is_new(&self) -> Result<bool, Unavailable> {
+        Ok(self.durable() == Revision::default())
     }
 
     async fn revision(&self) -> Result<Revision, Unavailable> {
@@ -95,9 +112,10 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        // An empty transaction goes through the committer, which refuses it where it can no longer write.
+        // An empty transaction goes through the committer, which refuses it where it can not write, and then looks
+        // whether it can again.
         match self.commit(Transaction::default()).await {
-            Ok(_) | Err(CommitError::Conflict(_) | CommitError::TooLarge) => Ok(()),
+            Ok(_) | Err(CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate) => Ok(()),
             Err(CommitError::Unavailable(why)) => Err(why),
         }
     }

@@ -87,6 +87,7 @@ impl Key {
     /// What the key is of, as far as the catalog follows it.
     pub fn kind(&self) -> Kind {
         match self.0.split_first() {
+            Some((b'k', [])) => Kind::Keyring,
             Some((b'a', id)) => id.try_into().map_or(Kind::Other, Kind::ApiKey),
             Some((b'n', name)) => name.try_into().map_or(Kind::Other, Kind::Namespace),
             Some((b's', rest)) => match rest.split_first_chunk::<16>() {
@@ -109,6 +110,8 @@ impl Key {
 /// What a key is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
+    /// The keyring.
+    Keyring,
     /// An API key.
     ApiKey([u8; 10]),
     /// A namespace, by the HMAC of its name.

@@ -1,21 +1,41 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::committer::Engine;
-use super::{Change, Entry, Key, Unavailable};
+use super::{Change, Entry, Key, Record, Records, ReplaceError, Unavailable};
+use crate::domain::Revision;
 
 /// An engine that keeps everything in memory, for tests and trials: it is gone with the process.
-#[derive(Default)]
 pub(super) struct MemoryEngine {
-    entries: RwLock<BTreeMap<Key, Entry>>,
+    memory: Arc<Memory>,
+}
+
+/// What is kept, for as long as somebody holds it.
+#[derive(Default)]
+pub(super) struct Memory {
+    content: RwLock<Content>,
+    prepared: Mutex<Option<Content>>,
+}
+
+#[derive(Default)]
+struct Content {
+    entries: BTreeMap<Key, Entry>,
+    revision: Revision,
 }
 
 impl Engine for MemoryEngine {
     const NAME: &'static str = "memory";
+    type Place = Arc<Memory>;
+
+    fn open(memory: &Arc<Memory>) -> Result<(Self, Revision), Unavailable> {
+        let revision = memory.content.read().unwrap_or_else(PoisonError::into_inner).revision;
+        Ok((Self { memory: memory.clone() }, revision))
+    }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        Ok(self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+        let content = self.memory.content.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(content.entries.get(key).cloned())
     }
 
     fn range(
@@ -24,30 +44,64 @@ impl Engine for MemoryEngine {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let content = self.memory.content.read().unwrap_or_else(PoisonError::into_inner);
         let start = match after {
             Some(after) if after > prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let found = entries.range((start, Bound::Unbounded));
+        let found = content.entries.range((start, Bound::Unbounded));
         let found = found.take_while(|(key, _)| key.as_bytes().starts_with(prefix.as_bytes()));
         Ok(found.take(limit).map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut content = self.memory.content.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             for (key, value) in &change.put {
-                entries.insert(key.clone(), Entry { value: value.clone(), revision: change.revision });
+                let entry = Entry { value: value.clone(), revision: change.revision };
+                content.entries.insert(key.clone(), entry);
             }
             for key in &change.delete {
-                entries.remove(key);
+                content.entries.remove(key);
             }
+            content.revision = change.revision;
         }
         Ok(())
     }
 
     fn sync(&self) -> Result<(), Unavailable> {
         Ok(())
+    }
+
+    fn probe(_: &Arc<Memory>) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    fn recover(memory: &Arc<Memory>) -> Result<(Self, Revision), Unavailable> {
+        Self::open(memory)
+    }
+
+    fn prepare(memory: &Arc<Memory>, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+        let mut entries = BTreeMap::new();
+        for record in records {
+            let record = record?;
+            if !record.fits() {
+                return Err(ReplaceError::TooLarge);
+            }
+            match record {
+                Record::Put(key, value) => drop(entries.insert(key, Entry { value, revision })),
+                Record::Delete(key) => drop(entries.remove(&key)),
+            }
+        }
+        let prepared = Content { entries, revision };
+        *memory.prepared.lock().unwrap_or_else(PoisonError::into_inner) = Some(prepared);
+        Ok(())
+    }
+
+    fn install(memory: &Arc<Memory>) -> Result<(Self, Revision), Unavailable> {
+        if let Some(prepared) = memory.prepared.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            *memory.content.write().unwrap_or_else(PoisonError::into_inner) = prepared;
+        }
+        Self::open(memory)
     }
 }

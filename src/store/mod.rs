@@ -9,22 +9,36 @@ mod committer;
 #[cfg(test)]
 mod conformance;
 mod embedded;
+#[cfg(test)]
+pub(crate) mod fault;
+#[cfg(test)]
+mod fault_tests;
+mod group;
 pub mod key;
 mod memory;
+mod replace;
 mod sled;
+mod slot;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 
 pub use self::change::{Change, Watch, WatchEnd};
 pub use self::embedded::{open_memory, open_sled};
 pub use self::key::Key;
+pub use self::replace::{Record, Records, ReplaceError, Unreadable};
 pub use self::sled::holds_sled;
 use crate::domain::Revision;
 
 /// The largest value that a store takes, in bytes. Larger ones would leave sled's log for files of their own.
 pub const MAX_RECORD: usize = 128 * 1024;
+/// How large the keys and values of a transaction may be in all, in bytes. Every engine takes as much, so that what one
+/// makes can be made by another: sled's log has to be synced in small parts, and etcd takes requests up to 1.5 MiB.
+pub const MAX_TRANSACTION: usize = 512 * 1024;
+/// How many keys a transaction may require something of, and how many it may put and delete. etcd takes 128.
+pub const MAX_OPERATIONS: usize = 120;
 
 /// A stored value and the revision of the commit that put it there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +58,29 @@ pub struct Transaction {
     pub put: Vec<(Key, Vec<u8>)>,
     /// What to remove. Removing what is not there is no error.
     pub delete: Vec<Key>,
+    /// When it is too late to begin: nobody waits for the answer any more.
+    pub deadline: Option<Instant>,
+}
+
+impl Transaction {
+    /// The bytes of its keys and values.
+    fn size(&self) -> usize {
+        let put: usize = self.put.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
+        let deleted: usize = self.delete.iter().map(|key| key.as_bytes().len()).sum();
+        put + deleted
+    }
+
+    /// Whether a store takes it.
+    fn fits(&self) -> bool {
+        self.put.iter().all(|(_, value)| value.len() <= MAX_RECORD)
+            && self.size() <= MAX_TRANSACTION
+            && self.require.len() <= MAX_OPERATIONS
+            && self.put.len() + self.delete.len() <= MAX_OPERATIONS
+    }
+
+    fn is_too_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
 }
 
 /// What must hold of a key for a transaction to be made.
@@ -61,9 +98,12 @@ pub enum CommitError {
     /// Something required did not hold, at this revision, which is durable. Nothing was changed.
     #[error("a precondition did not hold")]
     Conflict(Revision),
-    /// A value is larger than [`MAX_RECORD`]. Nothing was changed.
-    #[error("a record is larger than the store takes")]
+    /// It is larger than [`MAX_RECORD`], [`MAX_TRANSACTION`] or [`MAX_OPERATIONS`] allow. Nothing was changed.
+    #[error("the transaction is larger than the store takes")]
     TooLarge,
+    /// Its deadline passed before it was begun. Nothing was changed.
+    #[error("the deadline passed before the transaction was begun")]
+    TooLate,
     /// The store can not serve; whether the change was made is not known until it can again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -88,8 +128,17 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable>;
 
-    /// Makes a transaction, and returns once it is durable.
+    /// Makes a transaction, and returns once it is durable. Waits while others are before it, up to its deadline.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+
+    /// Replaces everything in the store by these records, later ones winning over earlier ones of the same key, as one
+    /// step that survives a crash: the store has all of them and nothing else, or what it had before. The revision is
+    /// later than `after` where the store counts its own. Every watch ends with [`WatchEnd::Compacted`]. Commits wait
+    /// meanwhile, or refer to the state before.
+    async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError>;
+
+    /// Whether nothing was ever committed to it.
+    async fn is_new(&self) -> Result<bool, Unavailable>;
 
     /// A revision no older than anything that a `get` or `scan` has returned so far.
     async fn revision(&self) -> Result<Revision, Unavailable>;
@@ -100,7 +149,7 @@ pub trait Store: Send + Sync {
     /// The newest durable revision.
     fn durable(&self) -> Revision;
 
-    /// Whether the store can serve reads and writes.
+    /// Whether the store can serve reads and writes. Where it could not, it is looked whether it can again.
     async fn ping(&self) -> Result<(), Unavailable>;
 
     /// What engine this is, for people: `sled`, `memory`.

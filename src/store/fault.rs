@@ -1,0 +1,232 @@
+//! A store whose disk fails as a test tells it to, over any engine.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::committer::Engine;
+use super::embedded::EmbeddedStore;
+use super::memory::MemoryEngine;
+use super::sled::SledEngine;
+use super::{Change, Entry, Key, Records, ReplaceError, Store, Unavailable};
+use crate::domain::Revision;
+
+/// What goes wrong, told while the store is in use.
+#[derive(Default)]
+pub(crate) struct Faults {
+    plan: Mutex<Plan>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Plan {
+    /// How many batches are still taken; `None`: all.
+    applies: Option<usize>,
+    /// How many syncs still succeed; `None`: all.
+    syncs: Option<usize>,
+    /// Whether the disk takes no writes at all: full, or read-only.
+    unwritable: bool,
+    /// Whether reads fail too.
+    unreadable: bool,
+    /// Whether what was applied and not synced is there after a failure.
+    keeps_unsynced: bool,
+    /// Whether what was synced is gone after a failure.
+    loses_synced: bool,
+    /// Whether syncs wait.
+    held: bool,
+    /// How many syncs have been begun.
+    begun: usize,
+}
+
+impl Faults {
+    pub(crate) fn fail_apply_after(&self, batches: usize) {
+        self.plan().applies = Some(batches);
+    }
+
+    pub(crate) fn fail_sync_after(&self, syncs: usize) {
+        self.plan().syncs = Some(syncs);
+    }
+
+    /// The disk is full, or read-only.
+    pub(crate) fn refuse_writes(&self) {
+        self.plan().unwritable = true;
+    }
+
+    pub(crate) fn refuse_reads(&self) {
+        self.plan().unreadable = true;
+    }
+
+    /// A batch whose sync failed is on the disk all the same.
+    pub(crate) fn keep_unsynced(&self) {
+        self.plan().keeps_unsynced = true;
+    }
+
+    /// A disk that has lied: what it said was synced is gone after a failure.
+    pub(crate) fn lose_synced(&self) {
+        self.plan().loses_synced = true;
+    }
+
+    /// Syncs wait until the cause goes.
+    pub(crate) fn hold_syncs(&self) {
+        self.plan().held = true;
+    }
+
+    /// Waits until that many syncs were begun in all.
+    pub(crate) fn begun(&self, syncs: usize) {
+        drop(self.changed.wait_while(self.plan(), |plan| plan.begun < syncs));
+    }
+
+    /// The cause goes.
+    pub(crate) fn end(&self) {
+        let begun = self.plan().begun;
+        *self.plan() = Plan { begun, ..Plan::default() };
+        self.changed.notify_all();
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> Result<(), Unavailable> {
+        if self.plan().unwritable { Err(Unavailable("the disk takes no writes".into())) } else { Ok(()) }
+    }
+}
+
+/// Counts down, and fails at 0.
+fn count(left: &mut Option<usize>, what: &str) -> Result<(), Unavailable> {
+    match left {
+        Some(0) => Err(Unavailable(format!("{what} failed").into())),
+        Some(left) => {
+            *left -= 1;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Memory with faults.
+pub(crate) fn open_faulty_memory() -> (Arc<dyn Store>, Arc<Faults>) {
+    over::<MemoryEngine>(Arc::default())
+}
+
+/// A sled store in a folder, with faults.
+pub(crate) fn open_faulty_sled(folder: &std::path::Path) -> (Arc<dyn Store>, Arc<Faults>) {
+    over::<SledEngine>(folder.to_owned())
+}
+
+fn over<E: Engine>(place: E::Place) -> (Arc<dyn Store>, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let faulty = EmbeddedStore::<Faulty<E>>::open((place, faults.clone())).unwrap();
+    (Arc::new(faulty), faults)
+}
+
+/// An engine that holds back what was applied until it is synced, as a disk's cache does.
+struct Faulty<E: Engine> {
+    inner: E,
+    faults: Arc<Faults>,
+    unsynced: Arc<Mutex<Vec<Change>>>,
+}
+
+impl<E: Engine> Faulty<E> {
+    fn unsynced(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn over((inner, revision): (E, Revision), faults: &Arc<Faults>) -> (Self, Revision) {
+        (Self { inner, faults: faults.clone(), unsynced: Arc::default() }, revision)
+    }
+}
+
+/// What a failure leaves unsynced is decided as the engine is closed.
+impl<E: Engine> Drop for Faulty<E> {
+    fn drop(&mut self) {
+        if self.faults.plan().keeps_unsynced {
+            let unsynced = std::mem::take(&mut *self.unsynced());
+            self.inner.apply(&unsynced).and_then(|()| self.inner.sync()).unwrap();
+        }
+    }
+}
+
+impl<E: Engine> Engine for Faulty<E> {
+    const NAME: &'static str = E::NAME;
+    type Place = (E::Place, Arc<Faults>);
+
+    fn open((place, faults): &Self::Place) -> Result<(Self, Revision), Unavailable> {
+        Ok(Self::over(E::open(place)?, faults))
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
+        if self.faults.plan().unreadable {
+            return Err(Unavailable("the disk can not be read".into()));
+        }
+        for change in self.unsynced().iter().rev() {
+            if let Some((_, value)) = change.put.iter().find(|(put, _)| put == key) {
+                return Ok(Some(Entry { value: value.clone(), revision: change.revision }));
+            }
+            if change.delete.contains(key) {
+                return Ok(None);
+            }
+        }
+        self.inner.read(key)
+    }
+
+    fn range(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, Unavailable> {
+        // What is not synced need not be shown.
+        self.inner.range(prefix, after, limit)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
+        self.faults.write()?;
+        count(&mut self.faults.plan().applies, "a write")?;
+        let copy = |change: &Change| Change {
+            revision: change.revision,
+            put: change.put.clone(),
+            delete: change.delete.clone(),
+        };
+        self.unsynced().extend(changes.iter().map(copy));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Unavailable> {
+        self.faults.plan().begun += 1;
+        self.faults.changed.notify_all();
+        let held = self.faults.changed.wait_while(self.faults.plan(), |plan| plan.held);
+        drop(held);
+        self.faults.write()?;
+        count(&mut self.faults.plan().syncs, "a sync")?;
+        if self.faults.plan().loses_synced {
+            self.unsynced().clear();
+            return Ok(());
+        }
+        let unsynced = std::mem::take(&mut *self.unsynced());
+        self.inner.apply(&unsynced)?;
+        self.inner.sync()
+    }
+
+    fn probe((place, faults): &Self::Place) -> Result<(), Unavailable> {
+        faults.write()?;
+        E::probe(place)
+    }
+
+    fn recover((place, faults): &Self::Place) -> Result<(Self, Revision), Unavailable> {
+        faults.write()?;
+        Ok(Self::over(E::recover(place)?, faults))
+    }
+
+    fn prepare(
+        (place, faults): &Self::Place,
+        records: Records,
+        revision: Revision,
+    ) -> Result<(), ReplaceError> {
+        faults.write()?;
+        E::prepare(place, records, revision)
+    }
+
+    fn install((place, faults): &Self::Place) -> Result<(Self, Revision), Unavailable> {
+        faults.write()?;
+        Ok(Self::over(E::install(place)?, faults))
+    }
+}

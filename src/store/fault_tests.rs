@@ -1,0 +1,239 @@
+//! What the embedded store does when its disk fails, over each engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::fault::{Faults, open_faulty_memory, open_faulty_sled};
+use super::{CommitError, Key, Record, ReplaceError, Store, Transaction, WatchEnd};
+use crate::domain::Revision;
+
+macro_rules! over_every_engine {
+    ($($check:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $check() {
+            let (store, faults) = open_faulty_memory();
+            checks::$check(store, faults).await;
+            let folder = tempfile::tempdir().unwrap();
+            let (store, faults) = open_faulty_sled(folder.path());
+            checks::$check(store, faults).await;
+        }
+    )*};
+}
+
+over_every_engine!(
+    a_write_that_fails_changes_nothing_and_the_store_recovers,
+    a_sync_that_fails_leaves_its_change_whole_or_absent,
+    a_disk_that_takes_no_writes_is_still_read,
+    a_disk_that_can_not_be_read_says_so,
+    a_disk_that_lost_what_was_acknowledged_serves_nothing_more,
+    a_deadline_that_passes_in_the_queue_changes_nothing,
+    a_full_queue_makes_callers_wait_up_to_their_deadline,
+    a_replacement_that_fails_leaves_what_was_there,
+);
+
+fn key(name: &str) -> Key {
+    Key::from_bytes(format!("t{name}").as_bytes())
+}
+
+fn put(name: &str) -> Transaction {
+    Transaction { put: vec![(key(name), name.as_bytes().to_vec())], ..Transaction::default() }
+}
+
+/// Asks until the store serves: each question looks whether it can, at most twice a second.
+async fn recovered(store: &dyn Store) {
+    while store.ping().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn has(store: &dyn Store, name: &str) -> bool {
+    store.get(&key(name)).await.unwrap().is_some()
+}
+
+async fn refused(store: &dyn Store, name: &str) {
+    let outcome = store.commit(put(name)).await;
+    assert!(matches!(outcome, Err(CommitError::Unavailable(_))), "{outcome:?}");
+}
+
+mod checks {
+    use super::*;
+
+    pub(super) async fn a_write_that_fails_changes_nothing_and_the_store_recovers(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        let kept = store.commit(put("kept")).await.unwrap();
+        let mut watch = store.watch(kept);
+        for fails_after in 0..3 {
+            faults.fail_apply_after(fails_after);
+            for n in 0..fails_after {
+                store.commit(put(&format!("{fails_after}_{n}"))).await.unwrap();
+                watch.next().await.unwrap();
+            }
+            let before = store.durable();
+            refused(&*store, "lost").await;
+            assert_eq!(store.durable(), before, "nothing that failed is published");
+            assert!(store.ping().await.is_err());
+            faults.end();
+            recovered(&*store).await;
+            assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
+            assert_eq!(store.commit(put("next")).await.unwrap(), before.next());
+            // A watch goes on where it was: nothing was gained or lost.
+            assert_eq!(watch.next().await.unwrap().revision, before.next());
+        }
+    }
+
+    pub(super) async fn a_sync_that_fails_leaves_its_change_whole_or_absent(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        let before = store.commit(put("kept")).await.unwrap();
+        let mut watch = store.watch(before);
+        faults.fail_sync_after(0);
+        refused(&*store, "absent").await;
+        faults.end();
+        recovered(&*store).await;
+        assert!(has(&*store, "kept").await && !has(&*store, "absent").await);
+        assert_eq!(store.durable(), before);
+
+        faults.fail_sync_after(0);
+        faults.keep_unsynced();
+        refused(&*store, "whole").await;
+        assert_eq!(store.durable(), before, "it is not shown before it is known to be durable");
+        faults.fail_sync_after(usize::MAX);
+        recovered(&*store).await;
+        assert!(has(&*store, "whole").await);
+        assert_eq!(store.durable(), before.next());
+        assert_eq!(store.revision().await.unwrap(), before.next());
+        // Nobody can say how that came to be, so watchers look anew.
+        assert_eq!(watch.next().await.unwrap_err(), WatchEnd::Compacted);
+        faults.end();
+        let next = store.commit(put("next")).await.unwrap();
+        assert_eq!(store.watch(before.next()).next().await.unwrap().revision, next);
+    }
+
+    pub(super) async fn a_disk_that_takes_no_writes_is_still_read(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        store.commit(put("kept")).await.unwrap();
+        faults.refuse_writes();
+        refused(&*store, "lost").await;
+        for _ in 0..3 {
+            assert!(store.ping().await.is_err());
+            assert!(has(&*store, "kept").await);
+        }
+        faults.end();
+        recovered(&*store).await;
+        store.commit(put("next")).await.unwrap();
+        assert!(has(&*store, "kept").await && has(&*store, "next").await && !has(&*store, "lost").await);
+    }
+
+    pub(super) async fn a_disk_that_can_not_be_read_says_so(store: Arc<dyn Store>, faults: Arc<Faults>) {
+        store.commit(put("kept")).await.unwrap();
+        faults.refuse_reads();
+        assert!(store.get(&key("kept")).await.is_err());
+        let mut conditional = put("lost");
+        conditional.require.push((key("kept"), super::super::Expect::Absent));
+        assert!(matches!(store.commit(conditional).await, Err(CommitError::Unavailable(_))));
+        faults.end();
+        assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
+    }
+
+    pub(super) async fn a_disk_that_lost_what_was_acknowledged_serves_nothing_more(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        store.commit(put("kept")).await.unwrap();
+        faults.lose_synced();
+        let lied = store.commit(put("gone")).await.unwrap();
+        faults.fail_apply_after(0);
+        refused(&*store, "lost").await;
+        faults.end();
+        let told = loop {
+            let why = store.ping().await.unwrap_err().to_string();
+            if why.contains("acknowledged") {
+                break why;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(told.contains(&lied.to_string()) && told.contains("restore a backup"), "{told}");
+        assert!(store.get(&key("kept")).await.is_err(), "what is left may be anything");
+        refused(&*store, "more").await;
+    }
+
+    pub(super) async fn a_deadline_that_passes_in_the_queue_changes_nothing(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        let passed = Transaction { deadline: Some(Instant::now()), ..put("late") };
+        assert!(matches!(store.commit(passed).await, Err(CommitError::TooLate)));
+
+        faults.hold_syncs();
+        let first = tokio::spawn({
+            let store = store.clone();
+            async move { store.commit(put("first")).await }
+        });
+        let held = faults.clone();
+        tokio::task::spawn_blocking(move || held.begun(1)).await.unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        let behind = tokio::spawn({
+            let store = store.clone();
+            async move { store.commit(Transaction { deadline: Some(soon), ..put("late") }).await }
+        });
+        tokio::time::sleep_until((soon + Duration::from_millis(1)).into()).await;
+        faults.end();
+        first.await.unwrap().unwrap();
+        assert!(matches!(behind.await.unwrap(), Err(CommitError::TooLate)));
+        assert!(has(&*store, "first").await && !has(&*store, "late").await);
+        let ample = Some(Instant::now() + Duration::from_secs(60));
+        store.commit(Transaction { deadline: ample, ..put("in time") }).await.unwrap();
+    }
+
+    pub(super) async fn a_full_queue_makes_callers_wait_up_to_their_deadline(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        faults.hold_syncs();
+        // One group is held, which has at most 512, and the queue behind it takes 1024.
+        let came = Arc::new(AtomicUsize::new(0));
+        let many: Vec<_> = (0..2000)
+            .map(|n| {
+                let (store, came) = (store.clone(), came.clone());
+                tokio::spawn(async move {
+                    came.fetch_add(1, Ordering::SeqCst);
+                    store.commit(put(&format!("n{n}"))).await
+                })
+            })
+            .collect();
+        while came.load(Ordering::SeqCst) < 2000 {
+            tokio::task::yield_now().await;
+        }
+        // Who finds no place waits, but not for ever.
+        let soon = Some(Instant::now() + Duration::from_millis(50));
+        let late = store.commit(Transaction { deadline: soon, ..put("late") }).await;
+        assert!(matches!(late, Err(CommitError::TooLate)), "{late:?}");
+        faults.end();
+        for one in many {
+            one.await.unwrap().unwrap();
+        }
+        assert!(has(&*store, "n1999").await && !has(&*store, "late").await);
+    }
+
+    pub(super) async fn a_replacement_that_fails_leaves_what_was_there(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        store.commit(put("kept")).await.unwrap();
+        faults.refuse_writes();
+        let records = || Box::new([Ok(Record::Put(key("new"), b"new".to_vec()))].into_iter());
+        let failed = store.replace(records(), Revision::default()).await;
+        assert!(matches!(failed, Err(ReplaceError::Unavailable(_))), "{failed:?}");
+        faults.end();
+        recovered(&*store).await;
+        assert!(has(&*store, "kept").await && !has(&*store, "new").await);
+        store.replace(records(), Revision::default()).await.unwrap();
+        assert!(!has(&*store, "kept").await && has(&*store, "new").await);
+    }
+}

@@ -1,0 +1,177 @@
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::replace;
+use crate::store::Unavailable;
+
+/// A file beside sled's own that says which format the store has, and that it held its first record: a store that comes
+/// back empty beside it has lost something.
+const MARKER: &str = "store.marker";
+/// The format of the folder that this release writes. An empty marker, which an interrupted first start can leave, is of
+/// format 1 too.
+const FORMAT: u32 = 1;
+const MARKER_TEXT: &str = "strongroom store, format ";
+
+/// Whether a data folder holds a sled store.
+pub fn holds_sled(data: &Path) -> bool {
+    data.join(MARKER).exists() || data.join("store").exists()
+}
+
+/// The folders of a sled store, in order: what a crash left behind is gone.
+pub(super) struct Folder {
+    data: PathBuf,
+    store: PathBuf,
+    marked: bool,
+}
+
+impl Folder {
+    /// Looks at a data folder that exists, and readies it. One of a newer format is refused untouched.
+    pub(super) fn open(data: &Path) -> Result<Self, Unavailable> {
+        let folder = Self { data: data.to_owned(), store: data.join("store"), marked: is_marked(data)? };
+        folder.ready().map_err(|error| unusable(&folder.store, &error))?;
+        Ok(folder)
+    }
+
+    /// sled's own folder.
+    pub(super) fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// Whether the store has held a record.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    pub(super) fn came_back_empty(&self) -> Unavailable {
+        Unavailable(
+            format!(
+                "{} came back empty although it held data before; nothing was changed. Restore the folder from a copy; \
+                 only if its data may be lost, remove {} to begin anew",
+                self.store.display(),
+                self.data.join(MARKER).display()
+            )
+            .into(),
+        )
+    }
+
+    /// Says that the store holds its first record, once the names of its files are durable too.
+    pub(super) fn mark(&self) -> Result<(), Unavailable> {
+        if self.marked {
+            return Ok(());
+        }
+        self.write_marker().map_err(|error| unusable(&self.store, &error))
+    }
+
+    fn ready(&self) -> io::Result<()> {
+        replace::finish_interrupted(&self.data)?;
+        // Made before sled would, for the owner alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.store)?;
+        for found in fs::read_dir(&self.store)? {
+            let found = found?;
+            // A kill while sled opens leaves an unfinished snapshot, which sled then takes for corruption.
+            if found.file_name().to_string_lossy().ends_with(".generating") {
+                fs::remove_file(found.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_marker(&self) -> io::Result<()> {
+        sync_files(&self.store)?;
+        sync_folder(&self.data)?;
+        let marker = self.data.join(MARKER);
+        let mut marker =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(marker)?;
+        marker.write_all(format!("{MARKER_TEXT}{FORMAT}\n").as_bytes())?;
+        marker.sync_all()?;
+        sync_folder(&self.data)
+    }
+}
+
+/// Whether there is a marker, of a format that this release knows.
+fn is_marked(data: &Path) -> Result<bool, Unavailable> {
+    let marker = data.join(MARKER);
+    let text = match fs::read_to_string(&marker) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(unusable(&marker, &error)),
+    };
+    let format = text.trim_end().strip_prefix(MARKER_TEXT).and_then(|format| format.parse::<u32>().ok());
+    match format {
+        Some(FORMAT) => Ok(true),
+        None if text.is_empty() => Ok(true),
+        Some(format) => Err(Unavailable(
+            format!(
+                "{} is of format {format}, and this release knows format {FORMAT}: nothing was changed. Start the release \
+                 that wrote it, or a later one",
+                data.display()
+            )
+            .into(),
+        )),
+        None => Err(Unavailable(
+            format!(
+                "{} does not say which format the store has: nothing was changed. Restore it from a copy of the folder; it \
+                 is one line, '{MARKER_TEXT}{FORMAT}'",
+                marker.display()
+            )
+            .into(),
+        )),
+    }
+}
+
+/// Makes sled's files durable under their names.
+pub(super) fn sync_files(store: &Path) -> io::Result<()> {
+    for file in ["conf", "db"] {
+        File::open(store.join(file))?.sync_all()?;
+    }
+    for folder in [store.join("blobs").as_path(), store] {
+        if folder.exists() {
+            sync_folder(folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+pub(super) fn unusable(place: &Path, cause: &dyn std::fmt::Display) -> Unavailable {
+    Unavailable(
+        format!(
+            "the store in {} could not be opened: {cause}. Nothing was changed; keep a copy of the folder before you \
+             try anything",
+            place.display()
+        )
+        .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_untouched() {
+        let data = tempfile::tempdir().unwrap();
+        let leftover = data.path().join("store/snap.1.generating");
+        fs::create_dir(data.path().join("store")).unwrap();
+        fs::write(&leftover, "x").unwrap();
+        fs::write(data.path().join(MARKER), "strongroom store, format 2\n").unwrap();
+        let refused = Folder::open(data.path()).err().unwrap().to_string();
+        assert!(refused.contains("format 2") && refused.contains("format 1"), "{refused}");
+        assert!(leftover.exists());
+        fs::write(data.path().join(MARKER), "something else").unwrap();
+        let refused = Folder::open(data.path()).err().unwrap().to_string();
+        assert!(refused.contains("which format"), "{refused}");
+        assert!(leftover.exists());
+        for known in ["", "strongroom store, format 1\n"] {
+            fs::write(data.path().join(MARKER), known).unwrap();
+            assert!(Folder::open(data.path()).unwrap().is_marked());
+        }
+        assert!(!leftover.exists());
+    }
+}

@@ -1,0 +1,190 @@
+//! The sled engine, used so that what is synced stays: see each step's comment for what goes wrong without it.
+
+mod folder;
+mod recover;
+mod replace;
+
+use std::fs::{File, TryLockError};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::folder::holds_sled;
+use self::folder::{Folder, unusable};
+use super::committer::Engine;
+use super::{Change, Entry, Key, Records, ReplaceError, Unavailable};
+use crate::domain::Revision;
+
+/// The revision of the last commit. Being there, it also shows that the store did not come back empty.
+const REVISION: &[u8] = &[0];
+/// sled loses data where the log between two syncs nears a segment, and puts records near one into unsynced files of
+/// their own; eight megabytes are far from both. Fixed for the life of a store.
+const SEGMENT: usize = 8 << 20;
+/// How much of the store sled keeps in memory, in bytes.
+const CACHE: u64 = 256 << 20;
+
+/// An engine on sled 0.34.
+pub(super) struct SledEngine {
+    tree: sled::Db,
+    /// Behind the tree, so that it is dropped after it.
+    file: OwnFile,
+}
+
+/// sled's own file, opened once: sled's flush ends before the disk has the bytes, fdatasync does not.
+struct OwnFile(File);
+
+impl Drop for OwnFile {
+    /// Waits until sled has let go of the file's lock, which its threads can hold for a moment longer than the tree: from
+    /// then on the store can be opened again.
+    fn drop(&mut self) {
+        for _ in 0..2000 {
+            match self.0.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(()) | Err(TryLockError::Error(_)) => return, // closing the file unlocks it
+            }
+        }
+    }
+}
+
+impl SledEngine {
+    /// Opens sled in a folder of its own.
+    fn open_at(store: &Path) -> Result<Self, Unavailable> {
+        let tree = open_tree(store)?;
+        let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
+        Ok(Self { tree, file: OwnFile(file) })
+    }
+
+    fn revision(&self) -> Result<Option<Revision>, Unavailable> {
+        let Some(stored) = guarded(|| self.tree.get(REVISION))? else { return Ok(None) };
+        let bytes = (*stored).try_into().map_err(|_| Unavailable("its revision record is damaged".into()))?;
+        Ok(Some(Revision(u64::from_be_bytes(bytes))))
+    }
+}
+
+impl Engine for SledEngine {
+    const NAME: &'static str = "sled";
+    type Place = PathBuf;
+
+    fn open(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
+        let folder = Folder::open(data)?;
+        let engine = Self::open_at(folder.store())?;
+        let revision = match engine.revision()? {
+            Some(revision) => revision,
+            None if folder.is_marked() => return Err(folder.came_back_empty()),
+            None => {
+                let first = Change { revision: Revision::default(), put: Vec::new(), delete: Vec::new() };
+                engine.apply(std::slice::from_ref(&first))?;
+                engine.sync()?;
+                first.revision
+            }
+        };
+        folder.mark()?;
+        Ok((engine, revision))
+    }
+
+    fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
+        guarded(|| self.tree.get(key.as_bytes()))?.map(|stored| entry(&stored)).transpose()
+    }
+
+    fn range(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, Unavailable> {
+        let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
+        let mut items = self.tree.range(start.as_bytes()..);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let Some((key, stored)) = guarded(|| items.next().transpose())? else { break };
+            if !key.starts_with(prefix.as_bytes()) {
+                break;
+            }
+            let is_start = after.is_some_and(|after| after.as_bytes() == &*key);
+            // The revision belongs to the engine: a scan of everything does not show it.
+            if !is_start && *key != *REVISION {
+                found.push((Key::from_bytes(&key), entry(&stored)?));
+            }
+        }
+        Ok(found)
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
+        let mut batch = sled::Batch::default();
+        for change in changes {
+            for (key, value) in &change.put {
+                let stored = [&change.revision.0.to_be_bytes(), value.as_slice()].concat();
+                batch.insert(key.as_bytes(), stored);
+            }
+            for key in &change.delete {
+                batch.remove(key.as_bytes());
+            }
+        }
+        if let Some(last) = changes.last() {
+            batch.insert(REVISION, &last.revision.0.to_be_bytes());
+        }
+        guarded(|| self.tree.apply_batch(batch))
+    }
+
+    fn sync(&self) -> Result<(), Unavailable> {
+        guarded(|| self.tree.flush())?;
+        // Never retried: after a failed fdatasync the kernel may have dropped the pages and call the next one a success.
+        self.file.0.sync_data().map_err(|error| Unavailable(format!("the disk: {error}").into()))
+    }
+
+    fn probe(data: &PathBuf) -> Result<(), Unavailable> {
+        recover::probe(data)
+    }
+
+    fn recover(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
+        recover::rewrite(&Folder::open(data)?)?;
+        let (engine, revision) = Self::open(data)?;
+        engine.sync()?;
+        Ok((engine, revision))
+    }
+
+    fn prepare(data: &PathBuf, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+        replace::prepare(data, records, revision)
+    }
+
+    fn install(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
+        replace::install(data)?;
+        Self::open(data)
+    }
+}
+
+/// A stored value is the revision of its commit, 8 bytes big-endian, and the bytes.
+fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
+    let (revision, value) = stored
+        .split_first_chunk()
+        .ok_or_else(|| Unavailable("a record is damaged: it has no revision".into()))?;
+    Ok(Entry { value: value.to_vec(), revision: Revision(u64::from_be_bytes(*revision)) })
+}
+
+/// sled can panic while it recovers; that becomes an error which names the folder.
+fn open_tree(store: &Path) -> Result<sled::Db, Unavailable> {
+    let config =
+        sled::Config::new().path(store).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    let opened = panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+    match opened {
+        Ok(Ok(tree)) => Ok(tree),
+        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => Err(Unavailable(
+            format!(
+                "{} is in use by another process: one folder serves one server. Stop the other one, or give this one \
+                 another --data-dir",
+                store.display()
+            )
+            .into(),
+        )),
+        Ok(Err(error)) => Err(unusable(store, &error)),
+        Err(_) => Err(unusable(store, &"the engine could not recover it")),
+    }
+}
+
+/// What sled does, with its errors and its panics as ours.
+fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Unavailable> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| Unavailable(format!("sled: {error}").into())),
+        Err(_) => Err(Unavailable("sled: it failed by a defect of its own".into())),
+    }
+}

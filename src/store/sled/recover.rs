@@ -1,0 +1,103 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::folder::{Folder, unusable};
+use crate::store::Unavailable;
+
+/// What sled needs to open, in bytes: it fills the rest of a segment, and writes a snapshot.
+const NEEDED: u64 = 16 << 20;
+/// A file that shows whether the disk takes writes.
+const PROBE: &str = "store.probe";
+
+/// Whether the disk takes writes and has the room that sled needs to open. A broken engine can still serve reads, so it
+/// is left as it is until then.
+pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
+    let failed = |error: io::Error| Unavailable(format!("the disk: {error}").into());
+    let disk = rustix::fs::statvfs(data).map_err(|error| failed(error.into()))?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < NEEDED {
+        return Err(Unavailable(
+            format!("the disk of {} is full: free {} MiB or more", data.display(), NEEDED >> 20).into(),
+        ));
+    }
+    let probe = data.join(PROBE);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&probe)
+        .and_then(|mut file| file.write_all(&[0; 64 * 1024]).and_then(|()| file.sync_all()));
+    fs::remove_file(&probe).and(written).map_err(failed)
+}
+
+/// Writes all of sled's log once more, as the operating system shows it, and syncs it. After a failed sync what is shown
+/// may never have reached the disk, and a later sync would not notice; once it has succeeded for pages that were all
+/// written anew, what is shown is what is there.
+pub(super) fn rewrite(folder: &Folder) -> Result<(), Unavailable> {
+    let log = folder.store().join("db");
+    rewrite_file(&log).map_err(|error| unusable(&log, &error))
+}
+
+fn rewrite_file(path: &Path) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    // Holes stay holes: to fill them could take more room than there is.
+    while let Some((start, end)) = next_data(&file, at)? {
+        at = start;
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let Some(part) = buffer.get_mut(..wanted) else { break };
+            file.read_exact_at(part, at)?;
+            file.write_all_at(part, at)?;
+            at += part.len() as u64;
+        }
+    }
+    file.sync_all()
+}
+
+/// Where the next part of a file begins and ends that is no hole.
+fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
+    let start = match seek(file, SeekFrom::Data(from)) {
+        Err(Errno::NXIO) => return Ok(None),
+        found => found?,
+    };
+    Ok(Some((start, seek(file, SeekFrom::Hole(start))?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rewriting_keeps_every_byte_and_every_hole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        rewrite_file(&path).unwrap(); // what is not there needs nothing
+        let file = File::create(&path).unwrap();
+        file.write_all_at(&[7; 5000], 3).unwrap();
+        file.write_all_at(&[8; 10], 64 << 20).unwrap();
+        file.set_len((64 << 20) + 4096).unwrap();
+        let before = fs::read(&path).unwrap();
+        rewrite_file(&path).unwrap();
+        assert!(fs::read(&path).unwrap() == before);
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap());
+        assert!(blocks * 512 < 32 << 20, "the hole was filled: {blocks} blocks");
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind_and_tells_a_folder_that_takes_no_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        probe(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(probe(&folder.path().join("missing")).is_err());
+    }
+}

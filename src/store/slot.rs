@@ -1,0 +1,66 @@
+use std::panic::{self, AssertUnwindSafe};
+
+use tokio::sync::RwLock;
+
+use super::Unavailable;
+use super::committer::Engine;
+use crate::domain::Revision;
+
+/// Where an engine is while it is there: it can be closed and opened again without anyone who reads through it noticing
+/// more than a wait.
+pub(super) struct Slot<E: Engine> {
+    place: E::Place,
+    engine: RwLock<Result<E, Unavailable>>,
+}
+
+impl<E: Engine> Slot<E> {
+    /// Opens what is at a place, and says at which revision it is.
+    pub(super) fn open(place: E::Place) -> Result<(Self, Revision), Unavailable> {
+        let (engine, revision) = E::open(&place)?;
+        Ok((Self { place, engine: RwLock::new(Ok(engine)) }, revision))
+    }
+
+    /// Where the data is.
+    pub(super) fn place(&self) -> &E::Place {
+        &self.place
+    }
+
+    /// Reads; waits while the engine is opened again.
+    pub(super) async fn read<T>(
+        &self,
+        read: impl FnOnce(&E) -> Result<T, Unavailable>,
+    ) -> Result<T, Unavailable> {
+        self.engine.read().await.as_ref().map_err(Clone::clone).and_then(read)
+    }
+
+    /// The same, for the thread that writes: it alone opens the engine again, so it never waits.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&E) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+        self.engine.blocking_read().as_ref().map_err(Clone::clone).and_then(work)
+    }
+
+    /// Closes the engine and opens another in its stead. Where that fails, nothing can be read until it succeeds.
+    pub(super) fn exchange(
+        &self,
+        open: impl FnOnce(&E::Place) -> Result<(E, Revision), Unavailable>,
+    ) -> Result<Revision, Unavailable> {
+        let mut engine = self.engine.blocking_write();
+        let closed = std::mem::replace(&mut *engine, Err(Unavailable("it is being opened again".into())));
+        // sled can panic as it closes after an error.
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(closed)));
+        match open(&self.place) {
+            Ok((opened, revision)) => {
+                *engine = Ok(opened);
+                Ok(revision)
+            }
+            Err(why) => {
+                *engine = Err(why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    /// Closes the engine for good.
+    pub(super) fn close(&self, why: Unavailable) {
+        let _ = self.exchange(|_| Err(why));
+    }
+}
