@@ -9,6 +9,8 @@ pub mod server;
 
 mod connections;
 
+pub mod data_dir;
+
 pub mod api;
 pub mod app;
 pub mod catalog;

@@ -1,11 +1,10 @@
 //! The composition root: from a configuration to a service that listens, and to its orderly end.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +22,7 @@ use crate::audit::LogAuditor;
 use crate::config::{Config, StoreKind, Tls};
 use crate::connections::incoming;
 use crate::crypto::{MasterKey, MasterKeyError, write_private};
+use crate::data_dir::{DataDir, DataDirError};
 use crate::store::{self, Store, Unavailable};
 
 /// How long requests in flight may take to end once the server is to stop.
@@ -62,12 +62,15 @@ pub enum ServeError {
     /// The master key can not be used.
     #[error(transparent)]
     MasterKey(#[from] MasterKeyError),
+    /// The data folder can not be served.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// The data is there, and its key is not.
     #[error(
-        "{} holds data, but its master key {} is missing: put the key back, or name its file with --master-key-file. \
-         No new key was made, since it could not open the data", .0.display(), .1.display()
+        "the store holds data, but {} has no master.key, which opens it: put the key back, or name its file with \
+         --master-key-file. No new key was made, since it could not open the data", .0.display()
     )]
-    MasterKeyMissing(PathBuf, PathBuf),
+    MasterKeyMissing(PathBuf),
     /// The keys of one store would be overwritten by another's.
     #[error(
         "{} holds a store on disk: a store in memory needs a folder of its own for its keys, so give another --data-dir",
@@ -113,7 +116,8 @@ pub async fn run(
         started = start(&config) => started?,
         () = &mut shutdown => return Ok(()),
     };
-    let Started { app, listener, transport, ready } = started;
+    // The data folder is held until all is over.
+    let Started { app, listener, transport, ready, data: _data } = started;
     tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
     announce(&ready);
     serve(app, listener, transport, shutdown).await
@@ -125,15 +129,16 @@ struct Started {
     listener: TcpListener,
     transport: Server,
     ready: Ready,
+    data: DataDir,
 }
 
 async fn start(config: &Config) -> Result<Started, ServeError> {
-    make_folder(&config.data_dir)?;
+    let data = DataDir::open(&config.data_dir)?;
     let transport = transport(config.tls.as_ref())?;
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
-    let (master_key, master_key_file) = master_key(config, first_start)?;
-    let root_key = config.data_dir.join("root.key");
+    let (master_key, master_key_file) = master_key(config, &data, first_start)?;
+    let root_key = data.root_key();
     let app = app::open(store, Arc::new(master_key), |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
@@ -145,7 +150,7 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let address = listener.local_addr().map_err(failed)?;
     let tls = config.tls.is_some();
     let ready = Ready { address, tls, master_key: master_key_file, root_key, first_start };
-    Ok(Started { app, listener, transport, ready })
+    Ok(Started { app, listener, transport, ready, data })
 }
 
 async fn serve(
@@ -267,40 +272,16 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
 }
 
 /// The master key and its file. It is made at the first start, unless the configuration names a file for it.
-fn master_key(config: &Config, first_start: bool) -> Result<(MasterKey, PathBuf), ServeError> {
+fn master_key(
+    config: &Config,
+    data: &DataDir,
+    first_start: bool,
+) -> Result<(MasterKey, PathBuf), ServeError> {
     if let Some(named) = &config.master_key_file {
         return Ok((MasterKey::read(named)?, named.clone()));
     }
-    let file = config.data_dir.join("master.key");
-    // A start that was cut short can have left a second name of the key.
-    let _ = fs::remove_file(file.with_extension("unfinished"));
-    match (file.exists(), first_start) {
-        (true, _) => Ok((MasterKey::read(&file)?, file)),
-        (false, true) => {
-            let key = MasterKey::generate().map_err(MasterKeyError::from)?;
-            key.write_new(&file)?;
-            Ok((key, file))
-        }
-        (false, false) => Err(ServeError::MasterKeyMissing(config.data_dir.clone(), file)),
-    }
-}
-
-/// Makes a folder for its owner alone, with those above it that are missing, and makes their names durable.
-fn make_folder(folder: &Path) -> Result<(), ServeError> {
-    let failed = |error| ServeError::File(folder.to_owned(), error);
-    let absolute = std::path::absolute(folder).map_err(failed)?;
-    let missing: Vec<_> = absolute.ancestors().take_while(|above| !above.exists()).collect();
-    for above in missing.into_iter().rev() {
-        DirBuilder::new().mode(0o700).create(above).map_err(failed)?;
-        if let Some(parent) = above.parent() {
-            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        }
-    }
-    let mode = fs::metadata(&absolute).map_err(failed)?.permissions().mode();
-    if mode & 0o022 != 0 {
-        tracing::warn!(folder = %absolute.display(), mode = format!("{:04o}", mode & 0o7777), "others can write to the data folder");
-    }
-    Ok(())
+    let missing = || ServeError::MasterKeyMissing(data.path().to_owned());
+    data.master_key(first_start)?.ok_or_else(missing)
 }
 
 /// HTTP/2 with its bounds, over TLS where there is an identity for it.
