@@ -139,7 +139,7 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let first_start = store.is_new().await?;
     let (master_key, master_key_file) = master_key(config, &data, first_start)?;
     let root_key = data.root_key();
-    let app = app::open(store, Arc::new(master_key), |credential| {
+    let app = app::open(store, Arc::new(master_key), data.path(), |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });

@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::rpc::Rpc;
-use super::status::status;
+use super::status::{code_name, reason_of, status};
 use crate::app::{App, CredentialProblem, Error};
-use crate::audit::Target;
+use crate::audit::{Auditor, Record, Target};
 use crate::auth::{Grant, Principal, RightType, ServiceGrant};
 use crate::domain::{Invalid, Namespace, SecretName, Violations};
 
@@ -14,8 +14,10 @@ use crate::domain::{Invalid, Namespace, SecretName, Violations};
 pub(super) struct Call {
     pub(super) rpc: &'static Rpc,
     pub(super) principal: Principal,
+    pub(super) peer: Option<String>,
     pub(super) request_id: Arc<str>,
     pub(super) subject: Subject,
+    pub(super) auditor: Arc<dyn Auditor>,
 }
 
 /// What a request is about, as far as it is known, for its audit records. Cheap to clone; all clones are the same.
@@ -58,6 +60,29 @@ impl Call {
     /// The reply, or the error as the wire has it.
     pub(super) fn close<R>(&self, outcome: Result<R, Error>) -> Result<Response<R>, Status> {
         outcome.map(Response::new).map_err(|error| status(&error, &self.request_id))
+    }
+
+    /// The end of a call that answers with a stream: its own record of how it went, behind that of its beginning, and the
+    /// error as the wire has it.
+    pub(super) async fn conclude(&self, outcome: Result<String, Error>) -> Result<(), Status> {
+        let (subject, failed) = match outcome {
+            Ok(came_to) => (Some(came_to), None),
+            Err(error) => (None, Some(status(&error, &self.request_id))),
+        };
+        let record = Record {
+            principal: Some(self.principal.to_string()),
+            peer: self.peer.clone(),
+            rpc: self.rpc.name,
+            target: Target { subject, ..Target::default() },
+            outcome: code_name(failed.as_ref().map_or(Code::Ok, Status::code)),
+            reason: failed.as_ref().and_then(reason_of),
+            request_id: self.request_id.to_string(),
+        };
+        match (self.auditor.write(&[record]).await, failed) {
+            (_, Some(failed)) => Err(failed),
+            (Ok(()), None) => Ok(()),
+            (Err(unwritable), None) => Err(status(&unwritable.into(), &self.request_id)),
+        }
     }
 
     /// The namespace that a field names, the caller's home where it is empty.
@@ -155,11 +180,10 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
-
     use super::*;
     use crate::api::rpc;
     use crate::app::{self, Expiry, NewApiKey};
+    use crate::audit::LogAuditor;
     use crate::auth::{Credential, KeyName};
     use crate::crypto::MasterKey;
     use crate::store;
@@ -167,9 +191,10 @@ mod tests {
     /// A request of a caller that has passed the gate.
     fn request(principal: &Principal) -> Request<()> {
         let rpc = rpc::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
-        let (principal, subject) = (principal.clone(), Subject::default());
+        let (principal, subject, auditor) = (principal.clone(), Subject::default(), Arc::new(LogAuditor));
+        let call = Call { rpc, principal, peer: None, request_id: "id".into(), subject, auditor };
         let mut request = Request::new(());
-        request.extensions_mut().insert(Call { rpc, principal, request_id: "id".into(), subject });
+        request.extensions_mut().insert(call);
         request
     }
 
@@ -181,7 +206,8 @@ mod tests {
             root = credential.expose().to_owned();
             Ok(())
         };
-        let app = app::open(store::open_memory().unwrap(), master, hand_out).await.unwrap();
+        let app =
+            app::open(store::open_memory().unwrap(), master, &std::env::temp_dir(), hand_out).await.unwrap();
         let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();
         let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
         let new = NewApiKey { name, home, expiry: Expiry::Never };

@@ -146,7 +146,9 @@ impl Gate {
             }
             (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
             (Ok(principal), Some(rpc)) => {
-                let call = Call { rpc, principal, request_id: request_id.clone(), subject: subject.clone() };
+                let (peer, auditor) = (peer.clone(), self.auditor.clone());
+                let (request_id, subject) = (request_id.clone(), subject.clone());
+                let call = Call { rpc, principal, peer, request_id, subject, auditor };
                 serve(call, request, inner, until).await
             }
         };

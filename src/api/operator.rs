@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::call::Call;
 use super::convert::timestamp;
+use super::status::{complete, status};
 use super::v1;
 use super::v1::operator_service_server::OperatorService;
-use crate::app::{App, Error};
+use crate::app::{App, Chunk, Error, Progress, Restore, RestoreOptions, Restored};
+use crate::auth::Operate;
 
 /// OperatorService over the app.
 pub(super) struct Operator(pub(super) Arc<App>);
@@ -20,14 +24,165 @@ impl OperatorService for Operator {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request)?;
-        call.close(status(&self.0, &call))
+        call.close(describe(&self.0, &call))
+    }
+
+    type CreateBackupStream = Replies<v1::CreateBackupResponse>;
+
+    async fn create_backup(
+        &self,
+        request: Request<v1::CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
+        let granted = call.service_grant::<Operate>();
+        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup(&grant))))
+    }
+
+    type RestoreBackupStream = Replies<v1::RestoreBackupResponse>;
+
+    async fn restore_backup(
+        &self,
+        request: Request<Streaming<v1::RestoreBackupRequest>>,
+    ) -> Result<Response<Self::RestoreBackupStream>, Status> {
+        let (call, chunks) = Call::open(&self.0, request)?;
+        let granted = call.service_grant::<Operate>();
+        call.close(granted.map(|grant| restore_backup(call.clone(), self.0.restore(&grant), chunks)))
     }
 }
 
-fn status(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
+/// Replies that a task sends as they come to be.
+type Replies<R> = ReceiverStream<Result<R, Status>>;
+
+/// How many replies wait for a caller that is slower than the service.
+const AHEAD: usize = 4;
+
+fn create_backup(
+    call: Call,
+    mut chunks: mpsc::Receiver<Result<Chunk, Error>>,
+) -> Replies<v1::CreateBackupResponse> {
+    call.note(|target| target.subject = Some("begun".to_owned()));
+    let (replies, stream) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        let outcome = loop {
+            match chunks.recv().await {
+                // Whoever has the last of it has all of it, so that is recorded first.
+                Some(Ok(chunk)) if chunk.ended_at.is_some() => {
+                    let whole = format!("whole, {} records", chunk.records);
+                    let recorded = call.conclude(Ok(whole)).await;
+                    let _ = replies.send(recorded.map(|()| backup_reply(chunk))).await;
+                    return;
+                }
+                Some(Ok(chunk)) => {
+                    if replies.send(Ok(backup_reply(chunk))).await.is_err() {
+                        break Ok("left by the caller before its end".to_owned());
+                    }
+                }
+                Some(Err(error)) => break Err(error),
+                None => break Err(Error::Internal("a backup ended without its end")),
+            }
+        };
+        if let Err(failed) = call.conclude(outcome).await {
+            let _ = replies.send(Err(failed)).await;
+        }
+    });
+    ReceiverStream::new(stream)
+}
+
+fn backup_reply(Chunk { bytes, records, expected, ended_at }: Chunk) -> v1::CreateBackupResponse {
+    let revision = ended_at.unwrap_or_default().0;
+    v1::CreateBackupResponse { chunk: bytes, records, expected_records: expected, revision }
+}
+
+fn restore_backup(
+    call: Call,
+    restore: Restore,
+    mut chunks: Streaming<v1::RestoreBackupRequest>,
+) -> Replies<v1::RestoreBackupResponse> {
+    call.note(|target| target.subject = Some("begun".to_owned()));
+    let (replies, stream) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        let (outcome, reply) = match take_in(restore, &mut chunks, &replies).await {
+            Ok(restored) => (Ok(came_to(&restored)), Ok(done(&restored))),
+            Err(Stopped::Failed(error)) => {
+                let failed = status(&error, &call.request_id);
+                (Err(error), Err(failed))
+            }
+            Err(Stopped::ByTheCaller(why)) => {
+                let left = "not received to its end, nothing was replaced".to_owned();
+                (Ok(left), Err(complete(&why, &call.request_id)))
+            }
+        };
+        let _ = replies.send(call.conclude(outcome).await.and(reply)).await;
+    });
+    ReceiverStream::new(stream)
+}
+
+/// Why a restore came to nothing.
+enum Stopped {
+    Failed(Error),
+    ByTheCaller(Status),
+}
+
+async fn take_in(
+    restore: Restore,
+    chunks: &mut Streaming<v1::RestoreBackupRequest>,
+    replies: &mpsc::Sender<Result<v1::RestoreBackupResponse, Status>>,
+) -> Result<Restored, Stopped> {
+    let mut options = None;
+    loop {
+        // Only the caller's end of the stream is the end of the backup; where the connection breaks, nothing is replaced.
+        let message = chunks.message().await.map_err(Stopped::ByTheCaller)?;
+        let Some(v1::RestoreBackupRequest { chunk, verify_only, accept_damaged }) = message else { break };
+        options.get_or_insert(RestoreOptions { verify_only, accept_damaged });
+        if !restore.take(chunk).await {
+            break;
+        }
+    }
+    let replies = replies.clone();
+    let tell = move |progress| {
+        let (phase, records, total_records) = match progress {
+            Progress::Verifying(records, of) => (v1::RestorePhase::Verifying, records, of),
+            Progress::Replacing(records, of) => (v1::RestorePhase::Replacing, records, of),
+        };
+        let reply =
+            v1::RestoreBackupResponse { phase: phase.into(), records, total_records, ..Default::default() };
+        // Whoever is slow to read misses some.
+        let _ = replies.try_send(Ok(reply));
+    };
+    restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
+}
+
+fn came_to(restored: &Restored) -> String {
+    match restored.now {
+        Some((_, revision)) => {
+            format!("replaced by the state of revision {}, at revision {revision}", restored.of)
+        }
+        None => "only looked at".to_owned(),
+    }
+}
+
+fn done(restored: &Restored) -> v1::RestoreBackupResponse {
+    let Restored { created_at, of, damaged, now } = *restored;
+    let (counts, revision) = now.unwrap_or_default();
+    v1::RestoreBackupResponse {
+        phase: v1::RestorePhase::Done.into(),
+        created_at: Some(timestamp(created_at)),
+        backup_revision: of.0,
+        damaged_records: damaged,
+        revision: revision.0,
+        namespaces: count(counts.namespaces),
+        secrets: count(counts.secrets),
+        ..Default::default()
+    }
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
+}
+
+fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
     let grant = call.service_grant()?;
     let status = app.status(&grant);
-    let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
     Ok(v1::GetStatusResponse {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         store: status.engine.to_owned(),

@@ -11,7 +11,7 @@ pub(super) struct Rpc {
     pub(super) rights: &'static [Right],
 }
 
-static ALL: [Rpc; 12] = [
+static ALL: [Rpc; 14] = [
     rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read with the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -24,6 +24,8 @@ static ALL: [Rpc; 12] = [
     rpc("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/WhoAmI", &[]),
     rpc("strongroom.v1.OperatorService/GetStatus", &[Right::Operate]),
+    rpc("strongroom.v1.OperatorService/CreateBackup", &[Right::Operate]),
+    rpc("strongroom.v1.OperatorService/RestoreBackup", &[Right::Operate]),
     // Read with the values, list without them.
     rpc("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];

@@ -175,6 +175,17 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             "What is stored was altered, moved or damaged, so it is not served: restore it from a backup."
                 .to_owned(),
         ),
+        Error::BackupInvalid(why) => {
+            let message = format!("The backup can not be restored, and nothing was replaced: {why}.");
+            (Code::InvalidArgument, R::BackupInvalid, message)
+        }
+        Error::BackupDamaged(damaged, of) => {
+            let message = format!(
+                "{damaged} of the backup's {of} records can not be opened, and nothing was replaced: take another backup, \
+                 or accept_damaged to restore it with them; they will answer as damaged."
+            );
+            (Code::InvalidArgument, R::BackupInvalid, message)
+        }
         Error::Unavailable(why) => {
             details.set_retry_info(Some(RETRY));
             tracing::warn!(cause = %why, "a request could not be served");

@@ -1,6 +1,6 @@
 use crate::audit::Unwritable;
 use crate::auth::{ApiKeyId, Denied, Refused};
-use crate::crypto;
+use crate::crypto::{self, BackupError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::reference::Problem;
 use crate::store::Unavailable;
@@ -38,6 +38,10 @@ pub enum Error {
     TooLate,
     /// What is stored was altered, moved or damaged.
     Integrity,
+    /// What should be restored is no backup that this service can read.
+    BackupInvalid(BackupError),
+    /// So many of so many records in a backup can not be opened.
+    BackupDamaged(u64, u64),
     /// The store can not serve.
     Unavailable(Unavailable),
     /// The request could not be recorded.

@@ -1,6 +1,7 @@
 //! What the service does. Every operation that needs a right takes the grant of it.
 
 mod access;
+mod backup;
 mod change;
 mod deadline;
 mod error;
@@ -15,11 +16,13 @@ mod setup;
 mod tests;
 mod turns;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
+pub use self::backup::{Chunk, Progress, Restore, RestoreOptions, Restored};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
@@ -39,6 +42,8 @@ pub struct App {
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
     catalog: Arc<Catalog>,
+    /// Where the bytes of a restore are kept until all of them have come.
+    data_dir: PathBuf,
     turns: Turns,
     /// How many documents may be computed at once.
     computing: Semaphore,
@@ -46,10 +51,10 @@ pub struct App {
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, master: Arc<MasterKey>, catalog: Arc<Catalog>) -> Self {
+    fn new(store: Arc<dyn Store>, master: Arc<MasterKey>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let computing = Semaphore::new(processors);
-        Self { store, master, catalog, turns: Turns::default(), computing, started_at: now() }
+        Self { store, master, catalog, data_dir, turns: Turns::default(), computing, started_at: now() }
     }
 
     /// The keyring. What is planned with it is to be committed with it.

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::App;
@@ -57,6 +58,7 @@ impl From<crypto::Error> for SetupError {
 pub async fn open(
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
+    data_dir: &Path,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
     // The keyring is in the very first commit.
@@ -66,7 +68,7 @@ pub async fn open(
         set_up(&*store, &master, &root).await?;
     }
     let catalog = Catalog::load(store.clone(), master.clone()).await?;
-    Ok(App::new(store, master, catalog))
+    Ok(App::new(store, master, catalog, data_dir.to_owned()))
 }
 
 /// Puts the keyring and the root key into the store, together.

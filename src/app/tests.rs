@@ -12,28 +12,33 @@ use crate::domain::{
 use crate::store::key::Kind;
 use crate::store::{self, Entry, Key};
 
-struct Site {
-    app: App,
-    store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
-    root: Principal,
+pub(super) struct Site {
+    pub(super) app: Arc<App>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) master: Arc<MasterKey>,
+    pub(super) root: Principal,
+    pub(super) root_key: String,
 }
 
 impl Site {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         Self::over(store::open_memory().unwrap()).await
     }
 
     async fn over(store: Arc<dyn Store>) -> Self {
-        let master = Arc::new(MasterKey::generate().unwrap());
-        let mut root = String::new();
-        let app = open(store.clone(), master.clone(), |credential| {
-            root = credential.expose().to_owned();
+        Self::with(store, Arc::new(MasterKey::generate().unwrap())).await
+    }
+
+    pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Self {
+        let mut root_key = String::new();
+        let folder = std::env::temp_dir();
+        let app = open(store.clone(), master.clone(), &folder, |credential| {
+            root_key = credential.expose().to_owned();
             Ok(())
         });
-        let app = app.await.unwrap();
-        let root = app.authenticate(&root).unwrap();
-        Self { app, store, master, root }
+        let app = Arc::new(app.await.unwrap());
+        let root = app.authenticate(&root_key).unwrap();
+        Self { app, store, master, root, root_key }
     }
 
     /// Waits until the store can be written to again.
@@ -45,14 +50,18 @@ impl Site {
 
     /// The service started anew over the same store.
     async fn again(&self) -> App {
-        open(self.store.clone(), self.master.clone(), |_| panic!("the store is not new")).await.unwrap()
+        open(self.store.clone(), self.master.clone(), &std::env::temp_dir(), |_| {
+            panic!("the store is not new")
+        })
+        .await
+        .unwrap()
     }
 
-    fn grant<R: RightType>(&self) -> Grant<R> {
+    pub(super) fn grant<R: RightType>(&self) -> Grant<R> {
         self.root.authorize(&Namespace::default_namespace()).unwrap()
     }
 
-    async fn create(&self, name: &str, value: &str) -> Result<Secret, Error> {
+    pub(super) async fn create(&self, name: &str, value: &str) -> Result<Secret, Error> {
         let new = NewSecret {
             name: named(name),
             source: Source::Value(Value::text(value.to_owned()).unwrap()),
@@ -62,7 +71,7 @@ impl Site {
         Ok(self.app.create(&self.grant::<Write>(), new, None).await?.secret)
     }
 
-    async fn value(&self, app: &App, name: &str) -> Result<String, Error> {
+    pub(super) async fn value(&self, app: &App, name: &str) -> Result<String, Error> {
         let found = app.get(&self.grant::<Read>(), &named(name), None, Revision::default()).await?;
         match found.value {
             Value::Text(text) => Ok(text.to_string()),
@@ -71,19 +80,19 @@ impl Site {
     }
 
     /// The keys and entries of a kind that begin with a byte.
-    async fn stored(&self, kind: u8) -> Vec<(Key, Entry)> {
+    pub(super) async fn stored(&self, kind: u8) -> Vec<(Key, Entry)> {
         self.store.scan(&Key::from_bytes(&[kind]), None, 1000).await.unwrap()
     }
 
     /// Puts bytes at a key behind the service's back.
-    async fn overwrite(&self, key: &Key, value: Vec<u8>) {
+    pub(super) async fn overwrite(&self, key: &Key, value: Vec<u8>) {
         let transaction = Transaction { put: vec![(key.clone(), value)], ..Transaction::default() };
         let revision = self.store.commit(transaction).await.unwrap();
         self.app.catalog.at_least(revision).await.unwrap();
     }
 }
 
-fn named(name: &str) -> SecretName {
+pub(super) fn named(name: &str) -> SecretName {
     SecretName::parse(name).unwrap()
 }
 
@@ -98,7 +107,7 @@ async fn an_altered_secret_is_refused_and_the_rest_is_served() {
     *value.last_mut().unwrap() ^= 1;
     site.overwrite(&key, value).await;
 
-    for app in [&site.app, &site.again().await] {
+    for app in [&*site.app, &site.again().await] {
         assert!(matches!(site.value(app, "altered").await, Err(Error::Integrity)));
         assert_eq!(site.value(app, "whole").await.unwrap(), "w");
         assert_eq!(app.catalog.counts().damaged, 1);
@@ -160,7 +169,10 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), |_| panic!("not new")).await;
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), &std::env::temp_dir(), |_| {
+            panic!("not new")
+        })
+        .await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
 }
@@ -173,7 +185,10 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.store.commit(gone).await.unwrap();
     assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), |_| panic!("not new")).await;
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), &std::env::temp_dir(), |_| {
+            panic!("not new")
+        })
+        .await;
     assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
 }
 
@@ -216,7 +231,7 @@ async fn a_catalog_loaded_while_others_write_shows_what_they_wrote() {
     }
 }
 
-fn everything(app: &App) -> Vec<Arc<Secret>> {
+pub(super) fn everything(app: &App) -> Vec<Arc<Secret>> {
     let namespace = Namespace::default_namespace();
     let filter = Filter { namespace: namespace.clone(), prefix: "".into(), metadata: Metadata::default() };
     let order = Order { by: OrderBy::Name, descending: false };

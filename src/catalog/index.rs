@@ -51,6 +51,11 @@ impl Index {
         self.by_id.len()
     }
 
+    /// How many records its secrets have in the store: themselves, their names, their versions.
+    pub(super) fn records(&self) -> usize {
+        self.by_id.values().map(|secret| 2 + secret.kept_versions().count()).sum()
+    }
+
     pub(super) fn damaged(&self) -> usize {
         self.damaged.len()
     }

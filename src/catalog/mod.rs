@@ -113,6 +113,11 @@ impl Catalog {
         self.state().counts()
     }
 
+    /// How many records there are in the store, but for receipts. Looks at each secret.
+    pub fn records(&self) -> usize {
+        self.state().records()
+    }
+
     fn state(&self) -> Arc<State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

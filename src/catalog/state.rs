@@ -112,6 +112,13 @@ impl State {
         }
     }
 
+    /// How many records there are in the store, but for receipts. Looks at each secret.
+    pub(super) fn records(&self) -> usize {
+        let namespaces = read(&self.namespaces);
+        let of_secrets: usize = namespaces.by_name.values().map(|there| read(&there.index).records()).sum();
+        1 + namespaces.by_name.len() + read(&self.api_keys).by_id.len() + of_secrets
+    }
+
     /// Takes in what one commit did.
     pub(super) fn apply(&self, change: &Change) {
         for (key, value) in &change.put {
@@ -128,8 +135,8 @@ impl State {
             Kind::Namespace(mac) => self.put_namespace(&mac, value),
             Kind::Secret(namespace, id) => self.put_secret(namespace, id, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(id), value, revision),
-            // Another keyring means another state.
-            Kind::Keyring | Kind::Other => {}
+            // Another keyring means another state; the rest is read when it is needed.
+            Kind::Keyring | Kind::Name(..) | Kind::Version(..) | Kind::Receipt(_) | Kind::Other => {}
         }
     }
 
@@ -204,7 +211,12 @@ impl State {
                 write(&self.api_keys).by_id.remove(&ApiKeyId(id));
             }
             // Namespaces stay once they are there.
-            Kind::Namespace(_) | Kind::Keyring | Kind::Other => {}
+            Kind::Namespace(_)
+            | Kind::Keyring
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::Receipt(_)
+            | Kind::Other => {}
         }
     }
 }

@@ -76,6 +76,11 @@ impl Connection {
         self.namespace.clone().unwrap_or_default()
     }
 
+    /// The service's address as it was given.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     pub(super) async fn secrets(&self) -> Result<SecretServiceClient<Authenticated>, Failure> {
         let client = SecretServiceClient::with_interceptor(self.channel().await?, self.api_key()?);
         Ok(client.max_decoding_message_size(MAX_REPLY))

@@ -1,7 +1,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -36,35 +36,66 @@ pub(super) fn name(path: &Path) -> String {
 
 /// Writes a file that its owner alone can read, in place of what is there: whole, or not at all.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    // To rename onto a link, a pipe or /dev/stdout would replace that itself.
-    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(Failure::usage(format!("{} is there, and is not a plain file", path.display())));
+    let mut file = NewFile::create(path)?;
+    file.write(content)?;
+    file.keep()
+}
+
+/// A file that its owner alone can read, and that takes the place of what is there once it is whole; until then it has
+/// another name, and it is gone where it is not kept.
+pub(super) struct NewFile {
+    path: PathBuf,
+    unfinished: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+        // To rename onto a link, a pipe or /dev/stdout would replace that itself.
+        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(Failure::usage(format!("{} is there, and is not a plain file", path.display())));
+        }
+        let Some(file_name) = path.file_name() else {
+            return Err(Failure::usage(format!("{} is not a file's name", path.display())));
+        };
+        // A name that nobody can have put there, and that no other run takes.
+        let name = format!(".{}.{}.unfinished", file_name.to_string_lossy(), uuid::Uuid::new_v4());
+        let unfinished = folder_of(path).join(name);
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
+        let file = opened.map_err(|error| can_not_be_written(path, &error))?;
+        Ok(Self { path: path.to_owned(), unfinished, file })
     }
-    let Some(file_name) = path.file_name() else {
-        return Err(Failure::usage(format!("{} is not a file's name", path.display())));
-    };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A name that nobody can have put there, and that no other run takes.
-    let unfinished =
-        folder.join(format!(".{}.{}.unfinished", file_name.to_string_lossy(), uuid::Uuid::new_v4()));
-    let written = write_new(&unfinished, content).and_then(|()| fs::rename(&unfinished, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
+
+    pub(super) fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(content).map_err(|error| can_not_be_written(&self.path, &error))
     }
-    written
-        .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(|error| Failure::local(format!("{} can not be written: {error}", path.display())))
+
+    /// Gives it its name, durably.
+    pub(super) fn keep(self) -> Result<(), Failure> {
+        let kept = self.file.sync_all().and_then(|()| fs::rename(&self.unfinished, &self.path));
+        kept.and_then(|()| File::open(folder_of(&self.path))?.sync_all())
+            .map_err(|error| can_not_be_written(&self.path, &error))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // One that was kept has this name no more.
+        let _ = fs::remove_file(&self.unfinished);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn can_not_be_written(path: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("{} can not be written: {error}", path.display()))
 }
 
 /// Whether two names mean one file that is there.
 pub(super) fn same(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

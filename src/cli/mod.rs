@@ -1,5 +1,6 @@
 //! The command line: `serve`, and clients of the service.
 
+mod backup;
 mod connect;
 mod document;
 mod dotenv;
@@ -13,6 +14,7 @@ mod key;
 mod new_secret;
 mod output;
 mod progress;
+mod restore;
 mod run;
 mod secret;
 mod serve;
@@ -77,6 +79,12 @@ enum Command {
     /// Write secrets with their values, in the clear
     #[command(long_about = export::ABOUT)]
     Export(export::Export),
+    /// Make a backup of everything, while the service goes on
+    #[command(long_about = backup::ABOUT)]
+    Backup(backup::Backup),
+    /// Replace everything in the service by a backup
+    #[command(long_about = restore::ABOUT)]
+    Restore(restore::Restore),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
@@ -121,6 +129,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Inject(command) => on_runtime(command.run(&connection)),
         Command::Import(command) => on_runtime(command.run(&connection, output)),
         Command::Export(command) => on_runtime(command.run(&connection)),
+        Command::Backup(command) => on_runtime(command.run(&connection, output)),
+        Command::Restore(command) => on_runtime(command.run(&connection, output)),
         Command::Key(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(status::whoami(&connection, output)),
         Command::Status => on_runtime(status::status(&connection, output)),

@@ -1,7 +1,7 @@
 //! The primitives, and the only user of ring: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, the system's random numbers.
 
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::{aead, hkdf, hmac};
+use ring::{aead, digest, hkdf, hmac};
 use zeroize::Zeroizing;
 
 /// What can go wrong with a seal. Deliberately says no more.
@@ -104,6 +104,34 @@ impl AeadKey {
             .len();
         opened.truncate(length);
         Ok(opened)
+    }
+}
+
+/// A SHA-256 digest (FIPS 180-4) of what it is given. It proves nothing of who made it.
+#[derive(Clone)]
+pub(super) struct Digest(digest::Context);
+
+impl Digest {
+    /// Its length in bytes.
+    pub(super) const LENGTH: usize = 32;
+
+    /// Of nothing yet.
+    pub(super) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// Takes more bytes in.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of what was taken in so far.
+    pub(super) fn finish(&self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        for (to, from) in bytes.iter_mut().zip(self.0.clone().finish().as_ref()) {
+            *to = *from;
+        }
+        bytes
     }
 }
 

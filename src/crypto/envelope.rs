@@ -33,6 +33,10 @@ pub enum Purpose {
     Receipt = 8,
     /// A page token, which leaves the server sealed.
     PageToken = 9,
+    /// The data key of a backup, under the master key.
+    BackupKey = 10,
+    /// A part of a backup, under that key.
+    BackupPart = 11,
 }
 
 /// Where a ciphertext belongs: it opens nowhere else.
@@ -79,6 +83,11 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
+    /// How long the sealed form of a record of that length is, in bytes.
+    pub const fn sealed_len(record: usize) -> usize {
+        HEADER + record + AeadKey::OVERHEAD
+    }
+
     /// The keys that are derived from these bytes, which are this generation of them.
     pub fn new(generation: u32, key: &KeyBytes) -> Result<Self, Error> {
         Ok(Self {
@@ -91,7 +100,7 @@ impl SealingKey {
     /// Seals a record for its place.
     pub fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
         let header = self.header();
-        let mut sealed = Vec::with_capacity(HEADER + record.len() + AeadKey::OVERHEAD);
+        let mut sealed = Vec::with_capacity(Self::sealed_len(record.len()));
         sealed.extend_from_slice(&header);
         self.records.seal_onto(&mut sealed, &place.associated_data(&header), record)?;
         Ok(sealed)

@@ -90,7 +90,9 @@ impl Keyring {
             | Purpose::Name
             | Purpose::Secret
             | Purpose::DataKey
-            | Purpose::Value => &self.sealing,
+            | Purpose::Value
+            | Purpose::BackupKey
+            | Purpose::BackupPart => &self.sealing,
         }
     }
 

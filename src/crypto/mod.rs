@@ -5,11 +5,13 @@
 //! to its [`Place`], so that no ciphertext opens anywhere else.
 
 mod aead;
+mod backup;
 mod envelope;
 mod keyring;
 mod master_key;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, random};
+pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{Place, Purpose, SealingKey};
 pub use self::keyring::{Keyring, NamespaceKeys};
 pub use self::master_key::{MasterKey, MasterKeyError, write_private};

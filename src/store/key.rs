@@ -64,6 +64,11 @@ impl Key {
         Self::of(b'r', &[mac])
     }
 
+    /// What all keys begin with.
+    pub fn all() -> Self {
+        Self(Vec::new())
+    }
+
     /// What the keys of all namespaces begin with.
     pub fn namespaces() -> Self {
         Self(vec![b'n'])
@@ -84,20 +89,34 @@ impl Key {
         Self(vec![b'r'])
     }
 
-    /// What the key is of, as far as the catalog follows it.
+    /// What the key is of.
     pub fn kind(&self) -> Kind {
-        match self.0.split_first() {
-            Some((b'k', [])) => Kind::Keyring,
-            Some((b'a', id)) => id.try_into().map_or(Kind::Other, Kind::ApiKey),
-            Some((b'n', name)) => name.try_into().map_or(Kind::Other, Kind::Namespace),
-            Some((b's', rest)) => match rest.split_first_chunk::<16>() {
-                Some((namespace, id)) => id.try_into().map_or(Kind::Other, |id| {
-                    Kind::Secret(NamespaceId(*namespace), SecretId::from_bytes(id))
-                }),
-                None => Kind::Other,
-            },
-            _ => Kind::Other,
-        }
+        self.parse().unwrap_or(Kind::Other)
+    }
+
+    fn parse(&self) -> Option<Kind> {
+        let (kind, rest) = self.0.split_first()?;
+        Some(match kind {
+            b'k' if rest.is_empty() => Kind::Keyring,
+            b'a' => Kind::ApiKey(rest.try_into().ok()?),
+            b'n' => Kind::Namespace(rest.try_into().ok()?),
+            b'r' => Kind::Receipt(rest.try_into().ok()?),
+            b'i' => {
+                let (namespace, name) = rest.split_first_chunk()?;
+                Kind::Name(NamespaceId(*namespace), name.try_into().ok()?)
+            }
+            b's' => {
+                let (namespace, id) = rest.split_first_chunk()?;
+                Kind::Secret(NamespaceId(*namespace), SecretId::from_bytes(id.try_into().ok()?))
+            }
+            b'v' => {
+                let (namespace, rest) = rest.split_first_chunk()?;
+                let (id, version) = rest.split_first_chunk()?;
+                let version = u32::from_be_bytes(version.try_into().ok()?);
+                Kind::Version(NamespaceId(*namespace), SecretId::from_bytes(*id), version)
+            }
+            _ => return None,
+        })
     }
 
     fn of(kind: u8, parts: &[&[u8]]) -> Self {
@@ -118,7 +137,13 @@ pub enum Kind {
     Namespace([u8; 32]),
     /// A secret.
     Secret(NamespaceId, SecretId),
-    /// A kind that the catalog does not follow.
+    /// A secret's name, by its HMAC.
+    Name(NamespaceId, [u8; 32]),
+    /// A version of a secret.
+    Version(NamespaceId, SecretId, u32),
+    /// The receipt of an idempotent request.
+    Receipt([u8; 32]),
+    /// No key of this release.
     Other,
 }
 

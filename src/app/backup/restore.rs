@@ -1,0 +1,170 @@
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Reader;
+use super::verify::{Content, verify};
+use crate::app::{App, Error};
+use crate::auth::{Operate, ServiceGrant};
+use crate::catalog::Counts;
+use crate::crypto::{BackupCheck, BackupError, MasterKey};
+use crate::domain::{Revision, Timestamp};
+use crate::store::{ReplaceError, Unavailable, Unreadable};
+
+/// A backup on its way into the store. Its bytes are kept in a file without a name in the data folder until all of them
+/// have come; it is gone when this is dropped, or when the process ends.
+pub struct Restore {
+    app: Arc<App>,
+    sender: mpsc::Sender<Vec<u8>>,
+    receiver: JoinHandle<Result<(File, Timestamp), Error>>,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many records of so many have been opened.
+    Verifying(u64, u64),
+    /// So many records of so many have been put beside the store.
+    Replacing(u64, u64),
+}
+
+/// What a restore came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Restored {
+    /// When the backup was made.
+    pub created_at: Timestamp,
+    /// The revision that the backup is of.
+    pub of: Revision,
+    /// How many records it has that can not be opened.
+    pub damaged: u64,
+    /// What there is now, and since which revision; `None` where it was only looked at.
+    pub now: Option<(Counts, Revision)>,
+}
+
+/// What to do with a backup that has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RestoreOptions {
+    /// Look at it, and replace nothing.
+    pub verify_only: bool,
+    /// Take records too that can not be opened.
+    pub accept_damaged: bool,
+}
+
+/// How many chunks wait for the disk.
+const AHEAD: usize = 4;
+
+impl App {
+    /// Begins to take a backup in.
+    pub fn restore(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Restore {
+        let (sender, chunks) = mpsc::channel(AHEAD);
+        let app = self.clone();
+        let receiver = tokio::task::spawn_blocking(move || receive(&app, chunks));
+        Restore { app: self.clone(), sender, receiver }
+    }
+}
+
+impl Restore {
+    /// Takes the next bytes of it, and says whether it takes more: where it does not, `finish` says why.
+    pub async fn take(&self, bytes: Vec<u8>) -> bool {
+        self.sender.send(bytes).await.is_ok()
+    }
+
+    /// Once all has come: verifies it whole, and only then replaces what there is by it.
+    pub async fn finish(
+        self,
+        options: RestoreOptions,
+        progress: impl Fn(Progress) + Clone + Send + 'static,
+    ) -> Result<Restored, Error> {
+        let Self { app, sender, receiver } = self;
+        drop(sender);
+        let (file, created_at) = joined(receiver).await?;
+        let file = Arc::new(file);
+
+        let (master, from, told) = (app.master.clone(), file.clone(), progress.clone());
+        let verified = tokio::task::spawn_blocking(move || {
+            verify(&master, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
+                .map_err(Error::from)
+        });
+        let Content { revision: of, records, damaged } = joined(verified).await?;
+        let mut restored = Restored { created_at, of, damaged, now: None };
+        if options.verify_only {
+            return Ok(restored);
+        }
+        if damaged > 0 && !options.accept_damaged {
+            return Err(Error::BackupDamaged(damaged, records));
+        }
+        let records = open_records(app.master.clone(), &file, records, progress)?;
+        let revision = app.store.replace(records, of).await?;
+        app.catalog.at_least(revision).await?;
+        restored.now = Some((app.catalog.counts(), revision));
+        Ok(restored)
+    }
+}
+
+async fn joined<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    work.await.unwrap_or(Err(Error::Internal("a backup could not be looked at")))
+}
+
+/// Keeps what comes in a file, as long as it can be a backup.
+fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Timestamp), Error> {
+    let full =
+        |error: std::io::Error| Unavailable(format!("a backup can not be kept meanwhile: {error}").into());
+    let mut file = tempfile::tempfile_in(&app.data_dir).map_err(full)?;
+    let mut check = BackupCheck::new();
+    while let Some(chunk) = chunks.blocking_recv() {
+        check.update(&chunk)?;
+        file.write_all(&chunk).map_err(full)?;
+    }
+    let about = check.finish()?;
+    file.seek(SeekFrom::Start(0)).map_err(full)?;
+    Ok((file, Timestamp::from_micros(about.created_at)))
+}
+
+/// The records of a backup that was verified, as the store takes them.
+fn open_records(
+    master: Arc<MasterKey>,
+    file: &File,
+    all: u64,
+    progress: impl Fn(Progress) + Send + 'static,
+) -> Result<crate::store::Records, Error> {
+    let failed =
+        |error: std::io::Error| Unavailable(format!("a backup can not be read again: {error}").into());
+    let mut reader = Reader::open(&master, BufReader::new(file.try_clone().map_err(failed)?))?;
+    let mut seen = 0;
+    let records = std::iter::from_fn(move || {
+        let record = reader.next_record().map_err(|error| Unreadable(error.to_string().into())).transpose();
+        if record.is_some() {
+            seen += 1;
+            if seen % 1000 == 0 || seen == all {
+                progress(Progress::Replacing(seen, all));
+            }
+        }
+        record
+    });
+    Ok(Box::new(records))
+}
+
+impl From<BackupError> for Error {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Failed(error) => error.into(),
+            other => Self::BackupInvalid(other),
+        }
+    }
+}
+
+impl From<ReplaceError> for Error {
+    fn from(error: ReplaceError) -> Self {
+        match error {
+            // It was read whole a moment ago.
+            ReplaceError::Unreadable(_) => {
+                Self::Internal("a backup that was verified could not be read again")
+            }
+            ReplaceError::TooLarge => Self::BackupInvalid(BackupError::Damaged),
+            ReplaceError::Unavailable(why) => why.into(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use std::collections::HashMap;
+use std::io::{Read, Seek};
+
+use super::Reader;
+use crate::auth::{ApiKey, ApiKeyId};
+use crate::catalog::decode_secret;
+use crate::crypto::{BackupError, Keyring, MasterKey, NamespaceKeys, Purpose};
+use crate::domain::{Namespace, Revision, Value};
+use crate::store::key::{Kind, NamespaceId};
+use crate::store::{Key, Record};
+
+/// What a backup holds.
+pub(super) struct Content {
+    /// The revision that it is of.
+    pub(super) revision: Revision,
+    /// How many records there are to be put.
+    pub(super) records: u64,
+    /// How many of them could not be opened.
+    pub(super) damaged: u64,
+}
+
+/// Reads all of a backup, and opens every record of it at its place. `opened` is told how many have been.
+pub(super) fn verify<R: Read + Seek>(
+    master: &MasterKey,
+    mut from: R,
+    mut opened: impl FnMut(u64, u64),
+) -> Result<Content, BackupError> {
+    let (keys, content) = read_keys(master, &mut from)?;
+    let mut reader = Reader::open(master, &mut from)?;
+    let (mut seen, mut damaged) = (0, 0);
+    while let Some(record) = reader.next_record()? {
+        seen += 1;
+        if let Record::Put(key, value) = record {
+            damaged += u64::from(!keys.opens(&key, &value));
+        }
+        if seen % 1000 == 0 || seen == content.records {
+            opened(seen, content.records);
+        }
+    }
+    Ok(Content { damaged, ..content })
+}
+
+/// The keys that a backup holds: its keyring and its namespaces'.
+struct Keys {
+    keyring: Keyring,
+    namespaces: HashMap<NamespaceId, (Namespace, NamespaceKeys)>,
+}
+
+/// The keys as they are at the end, and what the end says.
+fn read_keys<R: Read + Seek>(master: &MasterKey, from: R) -> Result<(Keys, Content), BackupError> {
+    let mut reader = Reader::open(master, from)?;
+    let (mut keyring, mut namespaces) = (None, HashMap::new());
+    while let Some(record) = reader.next_record()? {
+        match (record.key().kind(), record) {
+            (Kind::Keyring, Record::Put(_, value)) => keyring = Some(value),
+            (Kind::Namespace(mac), Record::Put(_, value)) => drop(namespaces.insert(mac, value)),
+            (_, _) => {}
+        }
+    }
+    let end = reader.end.ok_or(BackupError::Damaged)?;
+    let keyring = keyring.ok_or(BackupError::Damaged)?;
+    let keyring = Keyring::open(master, &keyring).map_err(|_| BackupError::OtherMasterKey)?;
+    // One that can not be opened is counted with the other records.
+    let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
+    let namespaces =
+        namespaces.iter().filter_map(open).map(|(name, keys)| (keys.id(), (name, keys))).collect();
+    let content = Content { revision: Revision(end.revision), records: end.records, damaged: 0 };
+    Ok((Keys { keyring, namespaces }, content))
+}
+
+impl Keys {
+    /// Whether a record opens at its place, and is what it should be.
+    fn opens(&self, key: &Key, value: &[u8]) -> bool {
+        let keyring = &self.keyring;
+        let at = |namespace| self.namespaces.get(&namespace);
+        match key.kind() {
+            Kind::Keyring => true, // or nothing would have been opened
+            Kind::Namespace(mac) => NamespaceKeys::open(keyring, &mac, value).is_ok(),
+            Kind::ApiKey(id) => ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()).is_ok(),
+            Kind::Receipt(mac) => keyring.open_record(Purpose::Receipt, &mac, value).is_ok(),
+            Kind::Name(namespace, mac) => at(namespace).is_some_and(|(_, keys)| {
+                keys.open_record(Purpose::Name, &mac, value).is_ok_and(|id| id.len() == 16)
+            }),
+            Kind::Secret(namespace, id) => at(namespace).is_some_and(|(name, keys)| {
+                let clear = keys.open_record(Purpose::Secret, id.as_bytes(), value);
+                clear.is_ok_and(|clear| decode_secret(name, id, &clear, Revision::default()).is_some())
+            }),
+            Kind::Version(namespace, id, version) => at(namespace).is_some_and(|(_, keys)| {
+                let clear = keys.open_value(id.as_bytes(), version, value);
+                clear.is_ok_and(|clear| Value::decode(&clear).is_some())
+            }),
+            Kind::Other => false,
+        }
+    }
+}

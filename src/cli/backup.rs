@@ -1,0 +1,129 @@
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::file::NewFile;
+use super::output::{self, Output};
+use super::progress::Progress;
+use crate::api::v1;
+use crate::crypto::{About, BackupCheck, BackupError};
+
+/// What its long help begins with.
+pub(super) const ABOUT: &str = "\
+Make a backup of everything, while the service goes on\n\n\
+The file is everything that the store holds, API keys included, as it is at one moment. It is sealed with the service's \
+master key, which is not in it: without that key nobody can restore it, so keep a copy of the key elsewhere. The file \
+appears only once it is whole.\n\n\
+'strongroom restore FILE --verify-only' has the service open every record of it.";
+
+/// `strongroom backup`
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom backup strongroom-2026-11-24.backup
+  strongroom backup --check strongroom-2026-11-24.backup")]
+pub(super) struct Backup {
+    /// The file to write, which only its owner can read
+    file: PathBuf,
+
+    /// Write the file even where there is one of this name
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Only look whether a file is a whole backup: needs neither the service nor a key
+    #[arg(long, conflicts_with = "overwrite")]
+    check: bool,
+}
+
+impl Backup {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        if self.check {
+            let (about, bytes) = check(&self.file)?;
+            return report(&self.file, bytes, about, about.revision, None, output);
+        }
+        if !self.overwrite && fs::symlink_metadata(&self.file).is_ok() {
+            let taken =
+                format!("{} is there already: choose another name, or say --overwrite", self.file.display());
+            return Err(Failure::usage(taken));
+        }
+        let mut file = NewFile::create(&self.file)?;
+        let mut operator = connection.operator().await?;
+        let mut chunks = operator.create_backup(v1::CreateBackupRequest {}).await?.into_inner();
+        let mut progress = Progress::new("records", 0);
+        let (mut check, mut bytes, mut last) = (BackupCheck::new(), 0, v1::CreateBackupResponse::default());
+        while let Some(reply) = chunks.message().await? {
+            check.update(&reply.chunk).map_err(not_whole)?;
+            file.write(&reply.chunk)?;
+            bytes += reply.chunk.len() as u64;
+            progress.set("records", reply.records, reply.expected_records);
+            last = reply;
+        }
+        let about = check.finish().map_err(not_whole)?;
+        file.keep()?;
+        drop(progress);
+        report(&self.file, bytes, about, last.revision, Some(last.records), output)
+    }
+}
+
+/// What a file says of itself, and its length in bytes, where it is a whole backup.
+pub(super) fn check(path: &Path) -> Result<(About, u64), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::usage(format!("{} can not be read: {error}", path.display()));
+    let mut from = File::open(path).map_err(failed)?;
+    let (mut check, mut bytes, mut buffer) = (BackupCheck::new(), 0, vec![0; 256 * 1024]);
+    loop {
+        let read = from.read(&mut buffer).map_err(failed)?;
+        let some = buffer.get(..read).unwrap_or_default();
+        if some.is_empty() {
+            break;
+        }
+        bytes += some.len() as u64;
+        check.update(some).map_err(|error| refused(path, error))?;
+    }
+    Ok((check.finish().map_err(|error| refused(path, error))?, bytes))
+}
+
+/// When a backup was made, as RFC 3339 has it.
+pub(super) fn made_at(about: About) -> String {
+    let seconds = about.created_at.div_euclid(1_000_000);
+    output::time(Some(&prost_types::Timestamp { seconds, nanos: 0 }))
+}
+
+fn refused(path: &Path, error: BackupError) -> Failure {
+    Failure::local(format!("{}: {error}", path.display()))
+}
+
+fn not_whole(error: BackupError) -> Failure {
+    Failure::local(format!("what the service sent is no whole backup, and no file was written: {error}"))
+}
+
+fn report(
+    path: &Path,
+    bytes: u64,
+    about: About,
+    revision: u64,
+    records: Option<u64>,
+    output: Output,
+) -> Result<(), Failure> {
+    let (file, made) = (path.display().to_string(), made_at(about));
+    let fields = [
+        ("file", file.clone()),
+        ("whole", "yes".to_owned()),
+        ("made", made.clone()),
+        ("revision", revision.to_string()),
+        ("records", records.map(|records| records.to_string()).unwrap_or_default()),
+        ("bytes", bytes.to_string()),
+    ];
+    let json = json!({
+        "file": file,
+        "whole": true,
+        "created_at": made,
+        "revision": revision,
+        "records": records,
+        "bytes": bytes,
+    });
+    output.print(&fields, &json)
+}

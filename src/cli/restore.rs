@@ -1,0 +1,148 @@
+use std::fs::File;
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::backup::{check, made_at};
+use super::connect::Connection;
+use super::failure::{Failure, note};
+use super::output::{self, Output};
+use super::progress::Progress;
+use crate::api::v1;
+
+/// What its long help begins with.
+pub(super) const ABOUT: &str = "\
+Replace everything in the service by a backup\n\n\
+The service opens every record of the backup first; only then everything that it holds, API keys included, is replaced in \
+one step. Where anything is wrong, what was there stays. Changes made since the backup are lost, and so are those made \
+while it is restored.\n\n\
+The service needs the master key that the backup was made with: start it with --master-key-file. Afterwards the API keys \
+are those of the backup, its root key among them.";
+
+/// `strongroom restore`
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom restore --verify-only strongroom-2026-11-24.backup
+  strongroom restore --yes strongroom-2026-11-24.backup")]
+pub(super) struct Restore {
+    /// The backup
+    file: PathBuf,
+
+    /// Only have the service look whether it can open every record
+    #[arg(long)]
+    verify_only: bool,
+
+    /// Restore records too that can not be opened: they will answer as damaged
+    #[arg(long)]
+    accept_damaged: bool,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// How much is sent at a time, in bytes.
+const CHUNK: usize = 256 * 1024;
+
+impl Restore {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let (about, bytes) = check(&self.file)?;
+        if !self.verify_only && !self.yes && !agreed(&self.file, &made_at(about), connection)? {
+            return Err(Failure::local("nothing was replaced"));
+        }
+        let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
+        let (sender, chunks) = mpsc::channel(2);
+        let sending = tokio::task::spawn_blocking({
+            let (file, verify_only, accept_damaged) = (self.file, self.verify_only, self.accept_damaged);
+            move || send(&file, verify_only, accept_damaged, &sender)
+        });
+        let mut operator = connection.operator().await?;
+        let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?.into_inner();
+        let mut last = v1::RestoreBackupResponse::default();
+        while let Some(reply) = replies.message().await? {
+            let what = match reply.phase() {
+                v1::RestorePhase::Verifying => "records opened",
+                v1::RestorePhase::Replacing => "records restored",
+                v1::RestorePhase::Done | v1::RestorePhase::Unspecified => "records",
+            };
+            progress.set(what, reply.records, reply.total_records);
+            last = reply;
+        }
+        drop(progress);
+        sending.await.map_err(|_| Failure::local("the file could not be read to its end"))??;
+        if last.phase() != v1::RestorePhase::Done {
+            return Err(Failure::unreachable("the service did not say whether it restored the backup"));
+        }
+        report(&last, output)
+    }
+}
+
+fn send(
+    path: &Path,
+    verify_only: bool,
+    accept_damaged: bool,
+    chunks: &mpsc::Sender<v1::RestoreBackupRequest>,
+) -> Result<(), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::local(format!("{} can not be read: {error}", path.display()));
+    let mut from = File::open(path).map_err(failed)?;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        Read::by_ref(&mut from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;
+        let message = v1::RestoreBackupRequest { chunk, verify_only, accept_damaged };
+        // Where the service takes no more, its answer says why.
+        if message.chunk.is_empty() || chunks.blocking_send(message).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Asks whether everything may be replaced.
+fn agreed(path: &Path, made: &str, connection: &Connection) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "this replaces everything in the service: say --yes where nobody can be asked, or --verify-only",
+        ));
+    }
+    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
+    let mut stderr = std::io::stderr().lock();
+    let (server, file) = (connection.server(), path.display());
+    write!(stderr, "Replace everything in {server} by {file}, made {made}? [y/N] ")
+        .and_then(|()| stderr.flush())
+        .map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failure> {
+    let replaced = reply.revision > 0;
+    let number = |number: u64| if replaced { number.to_string() } else { String::new() };
+    let made = output::time(reply.created_at.as_ref());
+    let fields = [
+        ("restored", if replaced { "yes" } else { "no, only looked at" }.to_owned()),
+        ("made", made.clone()),
+        ("of revision", reply.backup_revision.to_string()),
+        ("damaged", reply.damaged_records.to_string()),
+        ("revision", number(reply.revision)),
+        ("namespaces", number(reply.namespaces)),
+        ("secrets", number(reply.secrets)),
+    ];
+    let json = json!({
+        "restored": replaced,
+        "created_at": made,
+        "backup_revision": reply.backup_revision,
+        "damaged_records": reply.damaged_records,
+        "revision": reply.revision,
+        "namespaces": reply.namespaces,
+        "secrets": reply.secrets,
+    });
+    output.print(&fields, &json)?;
+    if replaced {
+        note("the API keys are now those of the backup, its root key among them");
+    }
+    Ok(())
+}

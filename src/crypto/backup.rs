@@ -1,0 +1,340 @@
+//! The sealed form of a backup, which docs/format.md describes byte by byte.
+//!
+//! Every backup has a data key of its own, wrapped by the master key; its parts are sealed with it, each bound to its
+//! number and to whether it is the last, so that none can be left out, repeated or moved. A digest at the end lets anyone
+//! see, without a key, that a file is whole.
+
+use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
+use super::envelope::{Place, Purpose, SealingKey};
+use super::master_key::MasterKey;
+
+const MAGIC: &[u8; 16] = b"STRONGROOMBACKUP";
+const FORMAT: u32 = 1;
+/// Magic, format, time and revision.
+const ABOUT: usize = 16 + 4 + 8 + 8;
+const HEADER: usize = ABOUT + SealingKey::sealed_len(32);
+/// The length of a part, and whether it is the last.
+const PART_HEADER: usize = 5;
+/// A part in the clear is at most that long, in bytes.
+pub const MAX_PART: usize = 512 * 1024;
+const MAX_SEALED_PART: usize = MAX_PART + AeadKey::OVERHEAD;
+
+/// What a backup says of itself in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// When it was begun: microseconds since 1970.
+    pub created_at: i64,
+    /// The store's revision when it was begun. What it holds is of that revision or a later one.
+    pub revision: u64,
+}
+
+/// Why a backup can not be read. Holds nothing of its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BackupError {
+    /// It begins like none.
+    #[error("it is not a backup of Strongroom")]
+    NotABackup,
+    /// It was written by a later release.
+    #[error(
+        "it is of format {0}, and this release knows format {FORMAT}: take the release that wrote it, or a later one"
+    )]
+    UnknownFormat(u32),
+    /// It ends too early.
+    #[error("it ends before its end: it was cut short")]
+    CutShort,
+    /// It goes on after its end.
+    #[error("it goes on after its end")]
+    TooLong,
+    /// Some byte of it was changed.
+    #[error("it was altered or damaged")]
+    Damaged,
+    /// It was sealed with another master key, or the part of it that shows which was altered.
+    #[error("it was made with another master key, or it was altered")]
+    OtherMasterKey,
+    /// The cryptography of this machine failed.
+    #[error(transparent)]
+    Failed(Error),
+}
+
+/// Seals a backup, part by part.
+pub struct BackupSealer {
+    key: AeadKey,
+    digest: Digest,
+    parts: u64,
+}
+
+impl BackupSealer {
+    /// A new backup, and the bytes that it begins with.
+    pub fn begin(master: &MasterKey, about: About) -> Result<(Self, Vec<u8>), Error> {
+        let data_key = KeyBytes::generate()?;
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&FORMAT.to_be_bytes());
+        header.extend_from_slice(&about.created_at.to_be_bytes());
+        header.extend_from_slice(&about.revision.to_be_bytes());
+        let wrapped = master.sealing_key()?.seal(key_place(&header), data_key.expose())?;
+        header.extend_from_slice(&wrapped);
+        let mut digest = Digest::new();
+        digest.update(&header);
+        Ok((Self { key: AeadKey::new(&data_key)?, digest, parts: 0 }, header))
+    }
+
+    /// The next part, sealed; behind the last one comes the digest.
+    pub fn seal(&mut self, part: &[u8], last: bool) -> Result<Vec<u8>, Error> {
+        let length = u32::try_from(part.len() + AeadKey::OVERHEAD).map_err(|_| Error::Failed)?;
+        if part.len() > MAX_PART {
+            return Err(Error::Failed);
+        }
+        let mut sealed = Vec::with_capacity(PART_HEADER + part.len() + AeadKey::OVERHEAD + Digest::LENGTH);
+        sealed.extend_from_slice(&length.to_be_bytes());
+        sealed.push(u8::from(last));
+        self.key.seal_onto(&mut sealed, &associated_data(self.parts, last), part)?;
+        self.parts += 1;
+        self.digest.update(&sealed);
+        if last {
+            sealed.extend_from_slice(&self.digest.finish());
+        }
+        Ok(sealed)
+    }
+}
+
+/// Follows the bytes of a backup without any key, and says whether they are whole.
+pub struct BackupCheck {
+    about: Option<About>,
+    digest: Digest,
+    /// What has come and is not yet understood: less than a part and what is around it.
+    pending: Vec<u8>,
+    ended: bool,
+    finished: bool,
+}
+
+impl BackupCheck {
+    /// Before the first byte.
+    pub fn new() -> Self {
+        Self { about: None, digest: Digest::new(), pending: Vec::new(), ended: false, finished: false }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
+        self.pending.extend_from_slice(bytes);
+        loop {
+            let taken = if self.finished {
+                return if self.pending.is_empty() { Ok(()) } else { Err(BackupError::TooLong) };
+            } else if self.ended {
+                let Some(digest) = self.pending.first_chunk::<{ Digest::LENGTH }>() else { return Ok(()) };
+                if *digest != self.digest.finish() {
+                    return Err(BackupError::Damaged);
+                }
+                self.finished = true;
+                Digest::LENGTH
+            } else if self.about.is_none() {
+                let Some(header) = self.pending.first_chunk::<HEADER>() else {
+                    // Something else is known for that by its first bytes.
+                    let known = self.pending.len().min(MAGIC.len());
+                    return if self.pending.get(..known) == MAGIC.get(..known) {
+                        Ok(())
+                    } else {
+                        Err(BackupError::NotABackup)
+                    };
+                };
+                self.about = Some(about(header)?);
+                self.digest.update(header);
+                HEADER
+            } else {
+                let Some((length, last)) = part_header(&self.pending)? else { return Ok(()) };
+                let Some(part) = self.pending.get(..PART_HEADER + length) else { return Ok(()) };
+                self.digest.update(part);
+                self.ended = last;
+                part.len()
+            };
+            self.pending.drain(..taken);
+        }
+    }
+
+    /// What it says of itself, once that has come.
+    pub fn about(&self) -> Option<About> {
+        self.about
+    }
+
+    /// Whether it came to its end.
+    pub fn finish(self) -> Result<About, BackupError> {
+        self.about.filter(|_| self.finished).ok_or(BackupError::CutShort)
+    }
+}
+
+impl Default for BackupCheck {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Opens the parts of a backup in order. That its bytes are whole is for [`BackupCheck`] to say; that they are the ones
+/// that were sealed is known from each part.
+pub struct BackupOpener<R> {
+    from: R,
+    key: AeadKey,
+    parts: u64,
+    ended: bool,
+}
+
+impl<R: std::io::Read> BackupOpener<R> {
+    /// Reads what a backup begins with.
+    pub fn begin(master: &MasterKey, mut from: R) -> Result<Self, BackupError> {
+        let mut header = [0; HEADER];
+        read(&mut from, &mut header)?;
+        about(&header)?;
+        let (before, wrapped) = header.split_at(ABOUT);
+        let sealing = master.sealing_key().map_err(BackupError::Failed)?;
+        let key = sealing.open(key_place(before), wrapped).map_err(|_| BackupError::OtherMasterKey)?;
+        let key = KeyBytes::from_slice(&key).ok_or(BackupError::Damaged)?;
+        let key = AeadKey::new(&key).map_err(BackupError::Failed)?;
+        Ok(Self { from, key, parts: 0, ended: false })
+    }
+
+    /// The next part in the clear; `None` behind the last.
+    pub fn next_part(&mut self) -> Result<Option<Opened>, BackupError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut header = [0; PART_HEADER];
+        read(&mut self.from, &mut header)?;
+        let (length, last) = part_header(&header)?.ok_or(BackupError::CutShort)?;
+        let mut sealed = vec![0; length];
+        read(&mut self.from, &mut sealed)?;
+        let opened = self.key.open(&associated_data(self.parts, last), &sealed);
+        self.parts += 1;
+        self.ended = last;
+        opened.map(Some).map_err(|_| BackupError::Damaged)
+    }
+}
+
+fn read(from: &mut impl std::io::Read, into: &mut [u8]) -> Result<(), BackupError> {
+    from.read_exact(into).map_err(|_| BackupError::CutShort)
+}
+
+fn about(header: &[u8; HEADER]) -> Result<About, BackupError> {
+    let rest = header.strip_prefix(MAGIC).ok_or(BackupError::NotABackup)?;
+    let (format, rest) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
+    let (created_at, rest) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
+    let (revision, _) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
+    match u32::from_be_bytes(*format) {
+        FORMAT => {
+            Ok(About { created_at: i64::from_be_bytes(*created_at), revision: u64::from_be_bytes(*revision) })
+        }
+        other => Err(BackupError::UnknownFormat(other)),
+    }
+}
+
+/// The length of a sealed part and whether it is the last; `None` where there are too few bytes to say.
+fn part_header(bytes: &[u8]) -> Result<Option<(usize, bool)>, BackupError> {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(None) };
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| BackupError::Damaged)?;
+    if !(AeadKey::OVERHEAD..=MAX_SEALED_PART).contains(&length) {
+        return Err(BackupError::Damaged);
+    }
+    match rest.first() {
+        Some(0) => Ok(Some((length, false))),
+        Some(1) => Ok(Some((length, true))),
+        Some(_) => Err(BackupError::Damaged),
+        None => Ok(None),
+    }
+}
+
+fn key_place(about: &[u8]) -> Place<'_> {
+    Place { purpose: Purpose::BackupKey, namespace: None, id: about, version: 0 }
+}
+
+/// What the seal of a part is bound to, beside its key: its number, and whether it is the last.
+fn associated_data(number: u64, last: bool) -> [u8; 10] {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    [Purpose::BackupPart as u8, a, b, c, d, e, f, g, h, u8::from(last)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABOUT_IT: About = About { created_at: 7, revision: 9 };
+
+    fn backup(master: &MasterKey, parts: &[&[u8]]) -> Vec<u8> {
+        let (mut sealer, mut bytes) = BackupSealer::begin(master, ABOUT_IT).unwrap();
+        for (at, part) in parts.iter().enumerate() {
+            bytes.extend(sealer.seal(part, at + 1 == parts.len()).unwrap());
+        }
+        bytes
+    }
+
+    fn check(bytes: &[u8], at_a_time: usize) -> Result<About, BackupError> {
+        let mut check = BackupCheck::new();
+        for some in bytes.chunks(at_a_time) {
+            check.update(some)?;
+        }
+        check.finish()
+    }
+
+    fn open(master: &MasterKey, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BackupError> {
+        let mut opener = BackupOpener::begin(master, bytes)?;
+        let mut parts = Vec::new();
+        while let Some(part) = opener.next_part()? {
+            parts.push(part.to_vec());
+        }
+        Ok(parts)
+    }
+
+    #[test]
+    fn a_backup_is_read_back_by_its_own_master_key_only() {
+        let master = MasterKey::generate().unwrap();
+        let bytes = backup(&master, &[b"one", b"", b"three"]);
+        for at_a_time in [1, 7, 64, bytes.len()] {
+            assert_eq!(check(&bytes, at_a_time), Ok(ABOUT_IT));
+        }
+        assert_eq!(open(&master, &bytes).unwrap(), [&b"one"[..], b"", b"three"]);
+        let other = MasterKey::generate().unwrap();
+        assert_eq!(open(&other, &bytes).unwrap_err(), BackupError::OtherMasterKey);
+    }
+
+    #[test]
+    fn every_altered_byte_and_every_cut_is_noticed_with_and_without_the_key() {
+        let master = MasterKey::generate().unwrap();
+        let bytes = backup(&master, &[b"one", b"two"]);
+        let content = bytes.len() - Digest::LENGTH;
+        for at in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[at] ^= 1;
+            assert!(check(&altered, 64).is_err(), "byte {at}");
+            assert!(at >= content || open(&master, &altered).is_err(), "byte {at}");
+            assert!(check(&bytes[..at], 64).is_err(), "cut at {at}");
+            assert!(at >= content || open(&master, &bytes[..at]).is_err(), "cut at {at}");
+        }
+        let longer = [&bytes[..], b"x"].concat();
+        assert_eq!(check(&longer, 64), Err(BackupError::TooLong));
+        assert_eq!(check(b"PK\x03\x04", 4), Err(BackupError::NotABackup));
+    }
+
+    #[test]
+    fn parts_can_not_be_left_out_repeated_or_moved() {
+        let master = MasterKey::generate().unwrap();
+        let bytes = backup(&master, &[b"one", b"two", b"end"]);
+        let part = PART_HEADER + 3 + AeadKey::OVERHEAD;
+        let (header, rest) = bytes.split_at(HEADER);
+        let parts: Vec<_> = rest.chunks(part).take(3).collect();
+        for order in [&[1, 2][..], &[0, 2], &[0, 0, 1, 2], &[1, 0, 2], &[0, 1, 1, 2]] {
+            let moved: Vec<u8> = order.iter().flat_map(|at| parts[*at]).copied().collect();
+            assert_eq!(open(&master, &[header, &moved].concat()).unwrap_err(), BackupError::Damaged);
+        }
+        // A last part of another backup ends this one as little as one of its own that was not sealed as the last.
+        let other = backup(&master, &[b"one", b"two", b"end"]);
+        let mixed = [&bytes[..HEADER + 2 * part], &other[HEADER + 2 * part..]].concat();
+        assert_eq!(open(&master, &mixed).unwrap_err(), BackupError::Damaged);
+        let mut ended = bytes[..HEADER + part].to_vec();
+        ended[HEADER + 4] = 1;
+        assert_eq!(open(&master, &ended).unwrap_err(), BackupError::Damaged);
+    }
+
+    #[test]
+    fn a_newer_format_is_told() {
+        let mut bytes = backup(&MasterKey::generate().unwrap(), &[b"one"]);
+        bytes[19] = 2;
+        assert_eq!(check(&bytes, 64), Err(BackupError::UnknownFormat(2)));
+    }
+}
