@@ -1,5 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
 use tonic::{Code, Request, Response, Status};
 
 use super::rpc::Rpc;
@@ -22,23 +23,35 @@ pub(super) struct Call {
 
 /// What a request is about, as far as it is known, for its audit records. Cheap to clone; all clones are the same.
 #[derive(Clone, Default)]
-pub(super) struct Subject(Arc<Mutex<(Target, Vec<Target>)>>);
+pub(super) struct Subject(Arc<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    targets: Mutex<(Target, Vec<Target>)>,
+    recorded: Notify,
+}
 
 impl Subject {
     /// Notes what the request is about.
     pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0);
+        note(&mut self.0.targets.lock().unwrap_or_else(PoisonError::into_inner).0);
     }
 
     /// Notes what else was used for it, which has a record of its own each.
     pub(super) fn used(&self, targets: impl IntoIterator<Item = Target>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.extend(targets);
+        self.0.targets.lock().unwrap_or_else(PoisonError::into_inner).1.extend(targets);
     }
 
     /// What there is to record: the request itself, and then what else was used.
     pub(super) fn take(&self) -> Vec<Target> {
-        let (target, used) = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut targets = self.0.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let (target, used) = std::mem::take(&mut *targets);
         std::iter::once(target).chain(used).collect()
+    }
+
+    /// Says that the records are written.
+    pub(super) fn recorded(&self) {
+        self.0.recorded.notify_one();
     }
 }
 
@@ -60,6 +73,11 @@ impl Call {
     /// The reply, or the error as the wire has it.
     pub(super) fn close<R>(&self, outcome: Result<R, Error>) -> Result<Response<R>, Status> {
         outcome.map(Response::new).map_err(|error| status(&error, &self.request_id))
+    }
+
+    /// Waits until the beginning of a call that answers with a stream is recorded: nothing of the stream comes before.
+    pub(super) async fn begun(&self) {
+        self.subject.0.recorded.notified().await;
     }
 
     /// The end of a call that answers with a stream: its own record of how it went, behind that of its beginning, and the

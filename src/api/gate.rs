@@ -165,7 +165,10 @@ impl Gate {
         };
         let records: Vec<_> = subject.take().into_iter().map(record).collect();
         match self.auditor.write(&records).await {
-            Ok(()) => answered,
+            Ok(()) => {
+                subject.recorded();
+                answered
+            }
             Err(unwritable) => refuse(&unwritable.into(), &request_id),
         }
     }

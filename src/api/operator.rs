@@ -63,6 +63,9 @@ fn create_backup(
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
+        if !begun(&call, &replies).await {
+            return;
+        }
         let outcome = loop {
             match chunks.recv().await {
                 // Whoever has the last of it has all of it, so that is recorded first.
@@ -88,6 +91,14 @@ fn create_backup(
     ReceiverStream::new(stream)
 }
 
+/// Waits until the call's beginning is recorded; it is not begun where nobody waits for its answer any more.
+async fn begun<R>(call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
+    tokio::select! {
+        () = call.begun() => true,
+        () = replies.closed() => false,
+    }
+}
+
 fn backup_reply(Chunk { bytes, records, expected, ended_at }: Chunk) -> v1::CreateBackupResponse {
     let revision = ended_at.unwrap_or_default().0;
     v1::CreateBackupResponse { chunk: bytes, records, expected_records: expected, revision }
@@ -101,6 +112,9 @@ fn restore_backup(
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
+        if !begun(&call, &replies).await {
+            return;
+        }
         let (outcome, reply) = match take_in(restore, &mut chunks, &replies).await {
             Ok(restored) => (Ok(came_to(&restored)), Ok(done(&restored))),
             Err(Stopped::Failed(error)) => {

@@ -199,10 +199,9 @@ impl<E: Engine> Committer<E> {
             return Err(broken.why.clone());
         }
         let mended = E::probe(self.slot.place()).and_then(|()| self.slot.exchange(E::recover));
-        let revision = mended.map_err(|why| {
+        let revision = mended.inspect_err(|why| {
             broken.tried = Instant::now();
             broken.why = why.clone();
-            why
         })?;
         let acknowledged = self.log.durable();
         if revision < acknowledged {

@@ -20,6 +20,7 @@ mod access;
 mod api_keys;
 mod audit;
 mod authentication;
+mod backup;
 mod connections;
 mod create;
 mod delete;
