@@ -48,7 +48,9 @@ impl Output {
 pub struct Launch {
     data_dir: PathBuf,
     listen: String,
+    program: Vec<String>,
     arguments: Vec<String>,
+    seen_at: Option<PathBuf>,
     folder: Option<TempDir>,
 }
 
@@ -70,7 +72,9 @@ impl Launch {
         Self {
             data_dir,
             listen: "127.0.0.1:0".into(),
+            program: Vec::new(),
             arguments: vec!["--store".into(), store],
+            seen_at: None,
             folder: Some(folder),
         }
     }
@@ -80,7 +84,9 @@ impl Launch {
         Self {
             data_dir: data_dir.to_owned(),
             listen: "127.0.0.1:0".into(),
+            program: Vec::new(),
             arguments: Vec::new(),
+            seen_at: None,
             folder: None,
         }
     }
@@ -95,19 +101,21 @@ impl Launch {
         self
     }
 
+    /// Runs it by another program, which becomes it: the words come before those of the server.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.program = program.iter().map(|&word| word.into()).collect();
+        self
+    }
+
+    /// Says where the tests find its data folder, if that is elsewhere for them.
+    pub fn seen_at(mut self, data_dir: &Path) -> Self {
+        self.seen_at = Some(data_dir.to_owned());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Server {
-        let (child, stdout, stderr) = self.spawn(OnPanic::EndTheTests);
-        let mut server = Server {
-            guard: guard_of(&child, self.folder.as_ref()),
-            child,
-            stdout,
-            stderr,
-            url: String::new(),
-            root_key: String::new(),
-            data_dir: self.data_dir,
-            _folder: self.folder,
-        };
+        let mut server = self.begin(OnPanic::EndTheTests);
         let Some(url) = server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned()))
         else {
             let output = server.end();
@@ -125,17 +133,7 @@ impl Launch {
 
     /// Starts it, expecting that it refuses to serve; gives what it said.
     pub fn refused(self) -> Output {
-        let (child, stdout, stderr) = self.spawn(OnPanic::Record);
-        let mut server = Server {
-            guard: guard_of(&child, self.folder.as_ref()),
-            child,
-            stdout,
-            stderr,
-            url: String::new(),
-            root_key: String::new(),
-            data_dir: self.data_dir,
-            _folder: self.folder,
-        };
+        let mut server = self.begin(OnPanic::Record);
         let ready = server.stdout.wait_for(|line| line.starts_with(READY).then_some(()));
         assert!(ready.is_none(), "the server started, but had to refuse");
         let output = server.end();
@@ -147,8 +145,31 @@ impl Launch {
         output
     }
 
+    /// Starts it, and kills it after a time, ready or not.
+    pub fn cut_short(self, after: Duration) {
+        let server = self.begin(OnPanic::EndTheTests);
+        thread::sleep(after); // the moment of the kill; nothing is waited for
+        server.kill();
+    }
+
+    fn begin(self, on_panic: OnPanic) -> Server {
+        let (child, stdout, stderr) = self.spawn(on_panic);
+        Server {
+            guard: guard_of(&child, self.folder.as_ref()),
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+            root_key: String::new(),
+            data_dir: self.seen_at.unwrap_or(self.data_dir),
+            _folder: self.folder,
+        }
+    }
+
     fn spawn(&self, on_panic: OnPanic) -> (Child, Capture, Capture) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        let mut words = self.program.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_strongroom")]);
+        let mut command = Command::new(words.next().expect("the binary is one"));
+        command.args(words);
         for (variable, _) in std::env::vars_os() {
             // The developer's own settings have no business here.
             if variable.to_string_lossy().starts_with("STRONGROOM_") {
@@ -176,6 +197,10 @@ impl Server {
     /// A server in memory that a test has for itself.
     pub fn alone() -> Self {
         Launch::in_memory().start()
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn port(&self) -> u16 {

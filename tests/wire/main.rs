@@ -42,4 +42,5 @@ mod run;
 mod shutdown;
 mod startup;
 mod tls;
+mod torture;
 mod update;
