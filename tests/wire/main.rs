@@ -23,6 +23,7 @@ mod authentication;
 mod connections;
 mod create;
 mod delete;
+mod disk;
 mod errors;
 mod etag;
 mod generate;
