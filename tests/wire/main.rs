@@ -11,6 +11,7 @@
 #![allow(clippy::result_large_err)]
 
 mod caller;
+mod capture;
 mod harness;
 mod raw;
 mod refusal;
