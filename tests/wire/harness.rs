@@ -1,13 +1,14 @@
 //! A server under test: the real binary, started on a free port of the loopback address and ended with the test.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::capture::{Capture, OnPanic};
 
 /// How long a test waits for the server to start, to end, or to write a line, before it fails and says so.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +49,9 @@ impl Output {
 pub struct Launch {
     data_dir: PathBuf,
     listen: String,
+    program: Vec<String>,
     arguments: Vec<String>,
+    seen_at: Option<PathBuf>,
     folder: Option<TempDir>,
 }
 
@@ -70,7 +73,9 @@ impl Launch {
         Self {
             data_dir,
             listen: "127.0.0.1:0".into(),
+            program: Vec::new(),
             arguments: vec!["--store".into(), store],
+            seen_at: None,
             folder: Some(folder),
         }
     }
@@ -80,7 +85,9 @@ impl Launch {
         Self {
             data_dir: data_dir.to_owned(),
             listen: "127.0.0.1:0".into(),
+            program: Vec::new(),
             arguments: Vec::new(),
+            seen_at: None,
             folder: None,
         }
     }
@@ -95,19 +102,21 @@ impl Launch {
         self
     }
 
+    /// Runs it by another program, which becomes it: the words come before those of the server.
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.program = program.iter().map(|&word| word.into()).collect();
+        self
+    }
+
+    /// Says where the tests find its data folder, if that is elsewhere for them.
+    pub fn seen_at(mut self, data_dir: &Path) -> Self {
+        self.seen_at = Some(data_dir.to_owned());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Server {
-        let (child, stdout, stderr) = self.spawn(OnPanic::EndTheTests);
-        let mut server = Server {
-            guard: guard_of(&child, self.folder.as_ref()),
-            child,
-            stdout,
-            stderr,
-            url: String::new(),
-            root_key: String::new(),
-            data_dir: self.data_dir,
-            _folder: self.folder,
-        };
+        let mut server = self.begin(OnPanic::EndTheTests);
         let Some(url) = server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned()))
         else {
             let output = server.end();
@@ -125,17 +134,7 @@ impl Launch {
 
     /// Starts it, expecting that it refuses to serve; gives what it said.
     pub fn refused(self) -> Output {
-        let (child, stdout, stderr) = self.spawn(OnPanic::Record);
-        let mut server = Server {
-            guard: guard_of(&child, self.folder.as_ref()),
-            child,
-            stdout,
-            stderr,
-            url: String::new(),
-            root_key: String::new(),
-            data_dir: self.data_dir,
-            _folder: self.folder,
-        };
+        let mut server = self.begin(OnPanic::Record);
         let ready = server.stdout.wait_for(|line| line.starts_with(READY).then_some(()));
         assert!(ready.is_none(), "the server started, but had to refuse");
         let output = server.end();
@@ -147,8 +146,31 @@ impl Launch {
         output
     }
 
+    /// Starts it, and kills it after a time, ready or not.
+    pub fn cut_short(self, after: Duration) {
+        let server = self.begin(OnPanic::EndTheTests);
+        thread::sleep(after); // the moment of the kill; nothing is waited for
+        server.kill();
+    }
+
+    fn begin(self, on_panic: OnPanic) -> Server {
+        let (child, stdout, stderr) = self.spawn(on_panic);
+        Server {
+            guard: guard_of(&child, self.folder.as_ref()),
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+            root_key: String::new(),
+            data_dir: self.seen_at.unwrap_or(self.data_dir),
+            _folder: self.folder,
+        }
+    }
+
     fn spawn(&self, on_panic: OnPanic) -> (Child, Capture, Capture) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        let mut words = self.program.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_strongroom")]);
+        let mut command = Command::new(words.next().expect("the binary is one"));
+        command.args(words);
         for (variable, _) in std::env::vars_os() {
             // The developer's own settings have no business here.
             if variable.to_string_lossy().starts_with("STRONGROOM_") {
@@ -176,6 +198,10 @@ impl Server {
     /// A server in memory that a test has for itself.
     pub fn alone() -> Self {
         Launch::in_memory().start()
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn port(&self) -> u16 {
@@ -257,79 +283,4 @@ fn guard_of(server: &Child, folder: Option<&TempDir>) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("sh starts")
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum OnPanic {
-    Record,
-    EndTheTests,
-}
-
-/// What a process writes to one of its outputs, line by line, as it comes.
-struct Capture(Arc<(Mutex<Written>, Condvar)>);
-
-#[derive(Default)]
-struct Written {
-    text: String,
-    ended: bool,
-}
-
-impl Capture {
-    fn of(stream: impl Read + Send + 'static, on_panic: OnPanic) -> Self {
-        let capture = Self(Arc::default());
-        let shared = Arc::clone(&capture.0);
-        thread::spawn(move || {
-            let mut lines = BufReader::new(stream);
-            let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-                let text = String::from_utf8_lossy(&line);
-                if on_panic == OnPanic::EndTheTests && text.contains("panicked at") {
-                    // Whatever the tests ask for, a panic of the server is a defect: no test passes beside one.
-                    // Past the capture of the tests' own output, which would swallow it here.
-                    let _ = write!(std::io::stderr(), "\nthe server panicked: {text}");
-                    std::process::exit(101);
-                }
-                lock(&shared.0).text.push_str(&text);
-                shared.1.notify_all();
-                line.clear();
-            }
-            lock(&shared.0).ended = true;
-            shared.1.notify_all();
-        });
-        capture
-    }
-
-    fn text(&self) -> String {
-        lock(&self.0.0).text.clone()
-    }
-
-    /// What `pick` gives for the first line that it gives something for; nothing when no such line comes.
-    fn wait_for<T>(&self, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
-        self.wait(|written| {
-            let complete = written.text.rfind('\n').map_or("", |end| &written.text[..end]);
-            let picked = complete.lines().find_map(&pick);
-            if picked.is_none() && written.ended { Some(None) } else { picked.map(Some) }
-        })?
-    }
-
-    fn wait_for_end(&self) -> bool {
-        self.wait(|written| written.ended.then_some(())).is_some()
-    }
-
-    fn wait<T>(&self, mut check: impl FnMut(&Written) -> Option<T>) -> Option<T> {
-        let (written, changed) = &*self.0;
-        let deadline = Instant::now() + PATIENCE;
-        let mut written = lock(written);
-        loop {
-            if let Some(found) = check(&written) {
-                return Some(found);
-            }
-            let left = deadline.checked_duration_since(Instant::now())?;
-            written = changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
-    written.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::result_large_err)]
 
 mod caller;
+mod capture;
 mod harness;
 mod raw;
 mod refusal;
@@ -24,6 +25,7 @@ mod backup;
 mod connections;
 mod create;
 mod delete;
+mod disk;
 mod errors;
 mod etag;
 mod generate;
@@ -43,4 +45,5 @@ mod run;
 mod shutdown;
 mod startup;
 mod tls;
+mod torture;
 mod update;

@@ -56,6 +56,14 @@ pub fn denied<T>(reply: Result<Response<T>, Status>) -> Status {
     refused(reply, Code::PermissionDenied, "ACCESS_DENIED")
 }
 
+/// Asserts that a failure says that the server is gone or going, and not that the request was wrong.
+#[track_caller]
+pub fn gone(status: &Status) {
+    // Without details it did not come from the server, but from the connection that broke.
+    let told = status.get_details_error_info();
+    assert!(told.is_none() || status.code() == Code::Unavailable, "a server that ends answers {status:?}");
+}
+
 /// The reason of a refusal; asserts the form that all refusals have.
 #[track_caller]
 pub fn reason_of(status: &Status) -> String {

@@ -7,13 +7,12 @@ use strongroom::api::v1::{
     ListSecretsRequest, RevokeApiKeyRequest, RotateSecretRequest, Secret, UpdateSecretRequest,
 };
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic::Code;
 use uuid::Uuid;
 
 use crate::caller::{Caller, Credential};
 use crate::harness::{Launch, PATIENCE, Server};
-use crate::refusal::{not_found, refused};
+use crate::refusal::{gone, not_found, refused};
 use crate::requests::{
     MAX_VALUE, Value, binary, create, delete, describe, get, list, pairs, random_uuid, rename, rotate,
 };
@@ -215,14 +214,6 @@ async fn during_writes<F: Future<Output = ()> + Send + 'static>(end: impl FnOnce
     assert!(there.len() <= kept.len() + 8, "{} there, {} acknowledged", there.len(), kept.len());
     root.create("and_on_it_goes", "v").await;
     server.stop().await;
-}
-
-/// Asserts that a failure says that the server is gone or going, and not that the request was wrong.
-#[track_caller]
-pub fn gone(status: &Status) {
-    // Without details it did not come from the server, but from the connection that broke.
-    let told = status.get_details_error_info();
-    assert!(told.is_none() || status.code() == Code::Unavailable, "a server that ends answers {status:?}");
 }
 
 /// Everything that a caller with the root key can see of the namespaces `default` and `team-a`.

@@ -8,8 +8,8 @@ use tonic::Code;
 
 use crate::caller::{Caller, Room};
 use crate::harness::{Launch, Server};
+use crate::refusal::gone;
 use crate::requests::{create, get};
-use crate::restart::gone;
 
 #[tokio::test]
 async fn both_signals_end_an_idle_server_well() {

@@ -187,18 +187,37 @@ async fn a_master_key_that_others_can_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_folder_is_refused() {
+async fn a_second_server_on_the_same_folder_is_refused_and_told_which_process_has_it() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Launch::durable(folder.path()).start();
+    let mut first = Launch::durable(folder.path()).start();
     let room = Room::on(&first).await;
     room.create("A", "v").await;
-    let said = Launch::durable(folder.path()).refused();
-    assert!(!said.all().trim().is_empty(), "the refusal says nothing");
+    for _ in 0..2 {
+        let said = Launch::durable(folder.path()).refused().all();
+        let holder = first.process().to_string();
+        let words: Vec<_> = said.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        assert!(words.contains(&holder.as_str()), "the refusal does not name the process {holder}:\n{said}");
+    }
     // The first one has not noticed.
+    first.assert_alive();
     assert_eq!(room.value("A").await, Value::text("v"));
     room.rotate("A", "w").await;
     first.stop().await;
     Launch::durable(folder.path()).start().stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_leaves_its_folder_free() {
+    let folder = tempfile::tempdir().unwrap();
+    for value in ["one", "two", "three"] {
+        let server = Launch::durable(folder.path()).start();
+        let root = Caller::root(&server).await;
+        root.create(value, value).await;
+        server.kill();
+    }
+    let server = Launch::durable(folder.path()).start();
+    assert_eq!(Caller::root(&server).await.names().await.len(), 3);
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,84 @@
+//! What a process writes, kept as it comes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::harness::PATIENCE;
+
+/// What a line that tells of a panic does.
+#[derive(Clone, Copy, PartialEq)]
+pub enum OnPanic {
+    Record,
+    EndTheTests,
+}
+
+/// What a process writes to one of its outputs, line by line, as it comes.
+pub struct Capture(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    ended: bool,
+}
+
+impl Capture {
+    pub fn of(stream: impl Read + Send + 'static, on_panic: OnPanic) -> Self {
+        let capture = Self(Arc::default());
+        let shared = Arc::clone(&capture.0);
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stream);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line);
+                if on_panic == OnPanic::EndTheTests && text.contains("panicked at") {
+                    // Whatever the tests ask for, a panic of the server is a defect: no test passes beside one.
+                    // Past the capture of the tests' own output, which would swallow it here.
+                    let _ = write!(std::io::stderr(), "\nthe server panicked: {text}");
+                    std::process::exit(101);
+                }
+                lock(&shared.0).text.push_str(&text);
+                shared.1.notify_all();
+                line.clear();
+            }
+            lock(&shared.0).ended = true;
+            shared.1.notify_all();
+        });
+        capture
+    }
+
+    pub fn text(&self) -> String {
+        lock(&self.0.0).text.clone()
+    }
+
+    /// What `pick` gives for the first line that it gives something for; nothing when no such line comes.
+    pub fn wait_for<T>(&self, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.wait(|written| {
+            let complete = written.text.rfind('\n').map_or("", |end| &written.text[..end]);
+            let picked = complete.lines().find_map(&pick);
+            if picked.is_none() && written.ended { Some(None) } else { picked.map(Some) }
+        })?
+    }
+
+    pub fn wait_for_end(&self) -> bool {
+        self.wait(|written| written.ended.then_some(())).is_some()
+    }
+
+    fn wait<T>(&self, mut check: impl FnMut(&Written) -> Option<T>) -> Option<T> {
+        let (written, changed) = &*self.0;
+        let deadline = Instant::now() + PATIENCE;
+        let mut written = lock(written);
+        loop {
+            if let Some(found) = check(&written) {
+                return Some(found);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            written = changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
+}
