@@ -2,6 +2,9 @@
 //!
 //! Shared by the tests of the store and those of the wire, which include it by its path.
 
+// Each includes it for itself, and not for all that it can do.
+#![allow(dead_code, unreachable_pub)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -46,7 +49,7 @@ impl Etcd {
         Self::start_with("http", &[])
     }
 
-    /// One with more arguments, of which `{folder}` becomes its folder: `prepare` it first.
+    /// One with more arguments, whose clients come by this scheme.
     pub fn start_with(scheme: &'static str, arguments: &[String]) -> Option<Self> {
         let binary = binary()?.to_owned();
         // In memory where that can be had: nothing here is to survive the machine.

@@ -4,6 +4,8 @@
 //! over several, and none is sent again when its outcome is not known.
 
 mod cluster;
+#[cfg(test)]
+pub(super) mod fixture;
 mod follow;
 mod layout;
 mod replace;
