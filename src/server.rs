@@ -137,6 +137,7 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let transport = transport(config.tls.as_ref())?;
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
+    let key_was_there = config.master_key_file.is_some() || data.holds_master_key();
     let (master_key, master_key_file) = master_key(config, &data, first_start)?;
     let root_key = data.root_key();
     let app = app::open(store, Arc::new(master_key), data.path(), |credential| {
@@ -145,9 +146,9 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     });
     let app = app.await.inspect_err(|error| {
         if matches!(error, SetupError::Raced) {
-            // Keys to nothing: those of the server that was first are another's.
-            let made_here = config.master_key_file.is_none().then_some(&master_key_file);
-            for file in made_here.into_iter().chain([&root_key]) {
+            // What this start made are keys to nothing: another server's are those of the store.
+            let made = (!key_was_there).then_some(&master_key_file);
+            for file in made.into_iter().chain([&root_key]) {
                 let _ = fs::remove_file(file);
             }
         }

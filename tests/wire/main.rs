@@ -11,6 +11,8 @@
 #![allow(clippy::result_large_err)]
 
 mod caller;
+#[path = "../tools/etcd.rs"]
+mod etcd_server;
 mod harness;
 mod raw;
 mod refusal;
@@ -25,6 +27,7 @@ mod create;
 mod delete;
 mod errors;
 mod etag;
+mod etcd;
 mod generate;
 mod get;
 mod health;

@@ -3,7 +3,6 @@
 mod checks;
 mod model;
 
-
 use super::etcd::fixture::open_fresh;
 use super::{Key, Transaction, open_memory, open_sled};
 

@@ -77,7 +77,7 @@ impl Follower {
 
     /// Makes the log ready to go on, anew where its changes do not lead to where the store is, and says from which revision
     /// of etcd on.
-    fn resume(&mut self, position: &Position) -> i64 {
+    pub(super) fn resume(&mut self, position: &Position) -> i64 {
         self.begun = None;
         let log = &self.shared.log;
         // A head that is older than what was seen: etcd was restored from a snapshot.

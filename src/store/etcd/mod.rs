@@ -9,6 +9,8 @@ pub(super) mod fixture;
 mod follow;
 mod layout;
 mod replace;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -27,13 +29,7 @@ use crate::domain::Revision;
 
 /// Opens the store in etcd, or makes it there. The error says what to do.
 pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
-    let shared = Shared::open(settings).await?;
-    let position = shared.position().await?;
-    let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
-    let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-    let store = EtcdStore { shared, following, clearing: Mutex::default() };
-    store.clear_below(position.pointer); // what a replacement that was cut short left behind
-    Ok(Arc::new(store))
+    Ok(Arc::new(EtcdStore::open(settings).await?))
 }
 
 /// The store of one replica.
@@ -184,6 +180,16 @@ fn closed() -> Unavailable {
 }
 
 impl EtcdStore {
+    async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
+        let shared = Shared::open(settings).await?;
+        let position = shared.position().await?;
+        let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
+        let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
+        let store = Self { shared, following, clearing: Mutex::default() };
+        store.clear_below(position.pointer); // what a replacement that was cut short left behind
+        Ok(store)
+    }
+
     /// The transaction of etcd that makes one of ours, or else looks at the pointer and the head.
     fn txn(&self, pointer: Pointer, transaction: Transaction) -> Txn {
         let layout = &self.shared.layout;

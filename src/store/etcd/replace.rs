@@ -54,14 +54,19 @@ impl EtcdStore {
 
 impl Shared {
     /// The number of a new generation: later than every other, in force or not.
-    async fn claim(&self) -> Result<u64, Unavailable> {
+    pub(super) async fn claim(&self) -> Result<u64, Unavailable> {
         let put = TxnOp::put(self.layout.claim(), Vec::new(), None);
         let response = self.cluster.send(Txn::new().and_then([put]), Resend::Freely, None).await?;
         Ok(response.header().map_or(0, |header| header.revision()).unsigned_abs())
     }
 
     /// Writes records to a generation that is not in force, as long as the pointer stays.
-    async fn write(&self, before: Pointer, generation: u64, records: Records) -> Result<(), ReplaceError> {
+    pub(super) async fn write(
+        &self,
+        before: Pointer,
+        generation: u64,
+        records: Records,
+    ) -> Result<(), ReplaceError> {
         let (sender, mut batches) = mpsc::channel(2);
         let reading = tokio::task::spawn_blocking(move || read(records, &sender));
         while let Some(batch) = batches.recv().await {
@@ -84,7 +89,7 @@ impl Shared {
     }
 
     /// Moves the pointer to a generation that is written, where nobody else has moved it.
-    async fn point_to(&self, before: Pointer, generation: u64) -> Result<Pointer, Unavailable> {
+    pub(super) async fn point_to(&self, before: Pointer, generation: u64) -> Result<Pointer, Unavailable> {
         let txn = Txn::new().when([self.layout.unmoved(before)]).and_then([
             TxnOp::put(self.layout.pointer(), Pointer::encode(generation), None),
             TxnOp::put(self.layout.head(generation), Vec::new(), None),
