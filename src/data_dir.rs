@@ -16,6 +16,7 @@ pub struct DataDir {
 /// The file that the process which serves the folder holds a lock on. It says which process that is, for people; only the
 /// lock counts, so that a file which a killed process left behind is no obstacle.
 const LOCK: &str = "strongroom.lock";
+const MASTER_KEY: &str = "master.key";
 
 /// Why a data folder can not be served. Says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +50,14 @@ impl DataDir {
         self.path.join("root.key")
     }
 
+    /// Whether a master key is in the folder.
+    pub fn holds_master_key(&self) -> bool {
+        self.path.join(MASTER_KEY).exists()
+    }
+
     /// The master key in the folder, and its file. It is made where there is none, if `may_make` says so.
     pub fn master_key(&self, may_make: bool) -> Result<Option<(MasterKey, PathBuf)>, MasterKeyError> {
-        let file = self.path.join("master.key");
+        let file = self.path.join(MASTER_KEY);
         // A start that was cut short can have left a second name of the key.
         let _ = fs::remove_file(file.with_extension("unfinished"));
         if file.exists() {

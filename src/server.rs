@@ -73,7 +73,7 @@ pub enum ServeError {
     MasterKeyMissing(PathBuf),
     /// The keys of one store would be overwritten by another's.
     #[error(
-        "{} holds a store on disk: a store in memory needs a folder of its own for its keys, so give another --data-dir",
+        "{} holds a store on disk: a store elsewhere needs a folder of its own for its keys, so give another --data-dir",
         .0.display()
     )]
     OtherStore(PathBuf),
@@ -137,13 +137,23 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let transport = transport(config.tls.as_ref())?;
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
+    let key_was_there = config.master_key_file.is_some() || data.holds_master_key();
     let (master_key, master_key_file) = master_key(config, &data, first_start)?;
     let root_key = data.root_key();
     let app = app::open(store, Arc::new(master_key), data.path(), |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });
-    let app = Arc::new(app.await?);
+    let app = app.await.inspect_err(|error| {
+        if matches!(error, SetupError::Raced) {
+            // What this start made are keys to nothing: another server's are those of the store.
+            let made = (!key_was_there).then_some(&master_key_file);
+            for file in made.into_iter().chain([&root_key]) {
+                let _ = fs::remove_file(file);
+            }
+        }
+    });
+    let app = Arc::new(app?);
 
     let failed = |error| ServeError::Listen(config.listen, error);
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
@@ -259,7 +269,7 @@ fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     match config.store {
-        StoreKind::Memory if store::holds_sled(&config.data_dir) => {
+        StoreKind::Memory | StoreKind::Etcd if store::holds_sled(&config.data_dir) => {
             Err(ServeError::OtherStore(config.data_dir.clone()))
         }
         StoreKind::Memory => Ok(store::open_memory()?),
@@ -268,6 +278,10 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
             let opened = tokio::task::spawn_blocking(move || store::open_sled(&folder)).await;
             Ok(opened.map_err(|_| Unavailable("it could not be opened".into()))??)
         }
+        StoreKind::Etcd => match &config.etcd {
+            Some(settings) => Ok(store::open_etcd(settings).await?),
+            None => Err(Unavailable("nothing says where etcd is".into()).into()),
+        },
     }
 }
 

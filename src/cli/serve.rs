@@ -36,6 +36,35 @@ pub(super) struct Serve {
     #[arg(long, value_enum)]
     store: Option<StoreKind>,
 
+    /// Where etcd's members answer, separated by commas: HOST:PORT or http://HOST:PORT (plaintext), or
+    /// https://HOST:PORT
+    #[arg(long, value_name = "URLS")]
+    etcd_endpoints: Option<String>,
+
+    /// What the keys of this store begin with in etcd [default: strongroom/]
+    #[arg(long, value_name = "PREFIX")]
+    etcd_prefix: Option<String>,
+
+    /// The certificate (PEM) that those of etcd's members are signed by [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    etcd_ca: Option<PathBuf>,
+
+    /// The certificate (PEM) to show to etcd
+    #[arg(long, value_name = "FILE")]
+    etcd_cert: Option<PathBuf>,
+
+    /// The private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE")]
+    etcd_key: Option<PathBuf>,
+
+    /// The user to log in to etcd as
+    #[arg(long, value_name = "USER")]
+    etcd_user: Option<String>,
+
+    /// The file of that user's password; the password itself can stand in STRONGROOM_ETCD_PASSWORD
+    #[arg(long, value_name = "FILE")]
+    etcd_password_file: Option<PathBuf>,
+
     /// The file of the master key [default: master.key in the data folder]
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
@@ -86,6 +115,13 @@ impl Serve {
             data_dir: self.data_dir,
             listen: self.listen,
             store: self.store,
+            etcd_endpoints: self.etcd_endpoints,
+            etcd_prefix: self.etcd_prefix,
+            etcd_ca: self.etcd_ca,
+            etcd_cert: self.etcd_cert,
+            etcd_key: self.etcd_key,
+            etcd_user: self.etcd_user,
+            etcd_password_file: self.etcd_password_file,
             master_key_file: self.master_key_file,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
@@ -119,7 +155,8 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
 fn announce(ready: &Ready, data_dir: &Path) {
     let scheme = if ready.tls { "https" } else { "http" };
     let address = ready.address;
-    let root_key = ready.root_key.display();
+    let there = ready.root_key.exists(); // where another replica made it, it is elsewhere
+    let root_key = if there { ready.root_key.display().to_string() } else { "FILE_OF_AN_API_KEY".to_owned() };
     // As it was called, which works again in the same folder.
     let program = std::env::args().next().unwrap_or_else(|| "strongroom".to_owned());
     let mut text = format!("strongroom is ready on {scheme}://{address}\n");

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod etcd;
+
+pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
+
 /// What may be set, by a flag or in the configuration file (TOML, with these very names). Absent: not set there.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +19,20 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// The engine.
     pub store: Option<StoreKind>,
+    /// Where etcd's members answer, separated by commas.
+    pub etcd_endpoints: Option<String>,
+    /// What the keys of this store begin with in etcd.
+    pub etcd_prefix: Option<String>,
+    /// The certificates (PEM) that those of etcd's members are signed by.
+    pub etcd_ca: Option<PathBuf>,
+    /// The certificate (PEM) that is shown to etcd.
+    pub etcd_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate.
+    pub etcd_key: Option<PathBuf>,
+    /// The user to log in to etcd as.
+    pub etcd_user: Option<String>,
+    /// The file of that user's password.
+    pub etcd_password_file: Option<PathBuf>,
     /// The file of the master key.
     pub master_key_file: Option<PathBuf>,
     /// The server's certificate chain (PEM).
@@ -35,6 +53,8 @@ pub struct Settings {
 pub enum StoreKind {
     /// In the data folder, on disk.
     Sled,
+    /// In etcd, for as many replicas as there should be; give --etcd-endpoints too.
+    Etcd,
     /// In memory: everything is gone when the server stops. For trials and tests.
     Memory,
 }
@@ -72,6 +92,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The engine.
     pub store: StoreKind,
+    /// How etcd is reached, where it is the engine.
+    pub etcd: Option<Etcd>,
     /// The file of the master key; `None`: `master.key` in the data folder, made at the first start.
     pub master_key_file: Option<PathBuf>,
     /// Certificate and private key; `None`: plaintext.
@@ -109,6 +131,40 @@ pub enum ConfigError {
          and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
     )]
     Plaintext(SocketAddr),
+    /// Nobody said where etcd is.
+    #[error(
+        "--store etcd needs --etcd-endpoints: the addresses of etcd's members, such as \
+         https://10.0.0.1:2379,https://10.0.0.2:2379"
+    )]
+    EtcdEndpointsMissing,
+    /// What was given is no list of addresses. They are not repeated, since a password may stand in them by mistake.
+    #[error(
+        "--etcd-endpoints is not a list of addresses: separate them by commas, each HOST:PORT (plaintext), \
+         http://HOST:PORT or https://HOST:PORT; a user goes into --etcd-user"
+    )]
+    EtcdEndpoints,
+    /// The prefix is not one.
+    #[error("--etcd-prefix is 1 to 128 characters of printable ASCII without spaces")]
+    EtcdPrefix,
+    /// A setting of etcd that nothing would use.
+    #[error("{0} is for --store etcd: give that too, or leave {0} out")]
+    EtcdElsewhere(&'static str),
+    /// Only half of the identity is given.
+    #[error("--etcd-cert and --etcd-key go together: give both, or neither")]
+    HalfEtcdTls,
+    /// A password of nobody.
+    #[error("--etcd-password-file is given without --etcd-user: give both, or neither")]
+    EtcdUserMissing,
+    /// Certificates where nothing is encrypted.
+    #[error(
+        "--etcd-ca and --etcd-cert are for TLS: every address in --etcd-endpoints has to begin with https://"
+    )]
+    EtcdTlsWithoutHttps,
+    /// Anyone on the way could read etcd's password.
+    #[error(
+        "etcd's password would go to {0} in the clear: use https://, or accept the risk with --insecure-plaintext"
+    )]
+    EtcdPlaintext(String),
 }
 
 impl Settings {
@@ -125,6 +181,13 @@ impl Settings {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
             store: self.store.or(others.store),
+            etcd_endpoints: self.etcd_endpoints.or(others.etcd_endpoints),
+            etcd_prefix: self.etcd_prefix.or(others.etcd_prefix),
+            etcd_ca: self.etcd_ca.or(others.etcd_ca),
+            etcd_cert: self.etcd_cert.or(others.etcd_cert),
+            etcd_key: self.etcd_key.or(others.etcd_key),
+            etcd_user: self.etcd_user.or(others.etcd_user),
+            etcd_password_file: self.etcd_password_file.or(others.etcd_password_file),
             master_key_file: self.master_key_file.or(others.master_key_file),
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
@@ -139,6 +202,7 @@ impl TryFrom<Settings> for Config {
     type Error = ConfigError;
 
     fn try_from(settings: Settings) -> Result<Self, ConfigError> {
+        let etcd = Etcd::from_settings(&settings)?;
         let tls = match (settings.tls_cert, settings.tls_key) {
             (Some(cert), Some(key)) => Some(Tls { cert, key }),
             (None, None) => None,
@@ -154,6 +218,7 @@ impl TryFrom<Settings> for Config {
             data_dir: settings.data_dir.unwrap_or_else(|| "strongroom-data".into()),
             listen,
             store: settings.store.unwrap_or(StoreKind::Sled),
+            etcd,
             master_key_file: settings.master_key_file,
             tls,
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),

@@ -68,6 +68,12 @@ impl ChangeLog {
         *self.durable.borrow()
     }
 
+    /// Waits until the durable revision is this one or a later one.
+    pub(super) async fn reached(&self, revision: Revision) {
+        // The sender lives as long as `self`.
+        let _ = self.durable.subscribe().wait_for(|durable| *durable >= revision).await;
+    }
+
     /// Adds changes that have become durable, in order.
     pub(super) fn publish(&self, changes: Vec<Change>) {
         let Some(newest) = changes.last().map(|change| change.revision) else { return };

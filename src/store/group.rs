@@ -98,8 +98,8 @@ impl Group {
     }
 
     fn take(&mut self, transaction: Transaction) -> Revision {
-        if transaction.put.is_empty() && transaction.delete.is_empty() {
-            return self.revision; // only asked whether something holds
+        if transaction.changes_nothing() {
+            return self.revision;
         }
         self.revision = self.revision.next();
         self.bytes += transaction.size();

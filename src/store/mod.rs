@@ -9,6 +9,7 @@ mod committer;
 #[cfg(test)]
 mod conformance;
 mod embedded;
+mod etcd;
 #[cfg(test)]
 pub(crate) mod fault;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use async_trait::async_trait;
 
 pub use self::change::{Change, Watch, WatchEnd};
 pub use self::embedded::{open_memory, open_sled};
+pub use self::etcd::open_etcd;
 pub use self::key::Key;
 pub use self::replace::{Record, Records, ReplaceError, Unreadable};
 pub use self::sled::holds_sled;
@@ -76,6 +78,11 @@ impl Transaction {
             && self.size() <= MAX_TRANSACTION
             && self.require.len() <= MAX_OPERATIONS
             && self.put.len() + self.delete.len() <= MAX_OPERATIONS
+    }
+
+    /// Whether it only asks whether something holds.
+    fn changes_nothing(&self) -> bool {
+        self.put.is_empty() && self.delete.is_empty()
     }
 
     fn is_too_late(&self) -> bool {
@@ -152,7 +159,7 @@ pub trait Store: Send + Sync {
     /// Whether the store can serve reads and writes. Where it could not, it is looked whether it can again.
     async fn ping(&self) -> Result<(), Unavailable>;
 
-    /// What engine this is, for people: `sled`, `memory`.
+    /// What engine this is, for people: `sled`, `etcd`, `memory`.
     fn engine(&self) -> &'static str;
 
     /// Ends the store: what was accepted is made durable, what comes later is refused.

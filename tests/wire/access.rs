@@ -154,7 +154,7 @@ async fn the_status_counts_what_is_there() {
     let empty = status().await;
     assert_eq!((empty.secrets, empty.namespaces, empty.damaged_records), (0, 0, 0));
     assert_eq!(empty.server_version, env!("CARGO_PKG_VERSION"));
-    assert!(["memory", "sled"].contains(&empty.store.as_str()), "{}", empty.store);
+    assert!(["memory", "sled", "etcd"].contains(&empty.store.as_str()), "{}", empty.store);
 
     for (namespace, name) in [("one", "A"), ("one", "B"), ("two", "A")] {
         root.create_with(CreateSecretRequest { namespace: namespace.into(), ..create(name, "v") }).await;

@@ -7,8 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::capture::{Capture, OnPanic};
+use crate::etcd_server;
 
 /// How long a test waits for the server to start, to end, or to write a line, before it fails and says so.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +25,7 @@ pub struct Server {
     stderr: Capture,
     /// Where it listens, for example `http://127.0.0.1:41234`.
     pub url: String,
-    /// The root key of its data folder.
+    /// The root key of its data folder; empty where another replica set the store up.
     pub root_key: String,
     /// Its data folder.
     pub data_dir: PathBuf,
@@ -65,16 +67,31 @@ pub fn shared() -> &'static Server {
 impl Launch {
     /// A server that keeps its secrets in memory, in a folder of its own that holds just the keys.
     ///
-    /// `STRONGROOM_WIRE_STORE=sled` runs the whole suite over the durable store instead.
+    /// `STRONGROOM_WIRE_STORE=sled` runs the whole suite over the durable store instead, and `etcd` over etcd, where each
+    /// server has a prefix of its own.
     pub fn in_memory() -> Self {
+        let store = std::env::var("STRONGROOM_WIRE_STORE").unwrap_or_else(|_| "memory".into());
+        if store == "etcd" {
+            let etcd = etcd_server::shared().expect("an etcd");
+            return Self::in_etcd(&etcd.url(), &format!("{}/", Uuid::new_v4()));
+        }
+        Self::alone().argument("--store").argument(store)
+    }
+
+    /// A server over the store that etcd has under this prefix, in a folder of its own that holds just the keys.
+    pub fn in_etcd(endpoints: &str, prefix: &str) -> Self {
+        let arguments = ["--store", "etcd", "--etcd-endpoints", endpoints, "--etcd-prefix", prefix];
+        arguments.into_iter().fold(Self::alone(), Self::argument)
+    }
+
+    fn alone() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data_dir = folder.path().join("data");
-        let store = std::env::var("STRONGROOM_WIRE_STORE").unwrap_or_else(|_| "memory".into());
         Self {
             data_dir,
             listen: "127.0.0.1:0".into(),
             program: Vec::new(),
-            arguments: vec!["--store".into(), store],
+            arguments: Vec::new(),
             seen_at: None,
             folder: Some(folder),
         }
@@ -128,7 +145,10 @@ impl Launch {
         };
         server.url = url;
         let root_key = server.data_dir.join("root.key");
-        server.root_key = std::fs::read_to_string(&root_key).expect("root.key is readable").trim().to_owned();
+        if root_key.exists() || !self.arguments.iter().any(|argument| argument == "etcd") {
+            let read = std::fs::read_to_string(&root_key).expect("root.key is readable");
+            server.root_key = read.trim().to_owned();
+        }
         server
     }
 

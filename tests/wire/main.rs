@@ -12,6 +12,8 @@
 
 mod caller;
 mod capture;
+#[path = "../tools/etcd.rs"]
+mod etcd_server;
 mod harness;
 mod raw;
 mod refusal;
@@ -28,6 +30,7 @@ mod delete;
 mod disk;
 mod errors;
 mod etag;
+mod etcd;
 mod generate;
 mod get;
 mod health;

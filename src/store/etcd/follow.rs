@@ -1,0 +1,151 @@
+//! Takes in what all replicas commit: one watch of etcd, whose events become the changes that all watchers here read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{Event, EventType};
+
+use super::layout::{Place, Pointer, revision};
+use super::{Position, Shared};
+use crate::domain::Revision;
+use crate::store::{Change, Key, Unavailable};
+
+/// How long to wait after a watch has broken: at first, and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long changes that are in etcd may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    /// What is followed.
+    following: Pointer,
+    /// Events of a commit whose head was not seen yet.
+    begun: Option<Change>,
+    /// Whether etcd no longer has the changes that come next.
+    compacted: bool,
+    broken: bool,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>, following: Pointer) -> Self {
+        Self { shared, following, begun: None, compacted: false, broken: false }
+    }
+
+    /// Follows until it is aborted.
+    pub(super) async fn run(mut self) {
+        let mut wait = BACKOFF.0;
+        loop {
+            let Err(why) = self.watch().await;
+            if self.broken {
+                wait = (wait * 2).min(BACKOFF.1);
+            } else {
+                tracing::warn!(cause = %why, "the watch of etcd ended: beginning it anew");
+                self.broken = true;
+                wait = BACKOFF.0;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Watches until the watch breaks.
+    async fn watch(&mut self) -> Result<std::convert::Infallible, Unavailable> {
+        let position = self.shared.position().await?;
+        let from = self.resume(&position);
+        let (member, mut stream) = self.shared.cluster.watch(self.shared.layout.prefix(), from).await?;
+        let shared = self.shared.clone();
+        loop {
+            let response = tokio::select! {
+                response = stream.message() => response,
+                () = shared.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
+            };
+            let broke = |why: String| {
+                shared.cluster.leave(member);
+                Unavailable(why.into())
+            };
+            let response = response.map_err(|error| broke(error.to_string()))?;
+            let response = response.ok_or_else(|| broke("etcd ended it".into()))?;
+            if response.canceled() {
+                self.compacted = response.compact_revision() > 0;
+                return Err(Unavailable(format!("etcd canceled it: {}", response.cancel_reason()).into()));
+            }
+            if std::mem::take(&mut self.broken) {
+                tracing::info!("the watch of etcd was begun anew");
+            }
+            self.take(response.events())?;
+        }
+    }
+
+    /// Makes the log ready to go on, anew where its changes do not lead to where the store is, and says from which revision
+    /// of etcd on.
+    pub(super) fn resume(&mut self, position: &Position) -> i64 {
+        self.begun = None;
+        let log = &self.shared.log;
+        // A head that is older than what was seen: etcd was restored from a snapshot.
+        let astray = position.pointer != self.following || position.head < log.durable();
+        if astray || self.compacted {
+            log.reset(position.head);
+            self.following = position.pointer;
+            self.compacted = false;
+        }
+        let durable = log.durable();
+        if durable == position.head {
+            // Nothing of this store is between the two, and etcd may have let go of the revisions of others.
+            position.newest + 1
+        } else {
+            i64::try_from(durable.0).unwrap_or(i64::MAX - 1) + 1
+        }
+    }
+
+    /// Takes in events, which come in the order in which they were made.
+    fn take(&mut self, events: &[Event]) -> Result<(), Unavailable> {
+        let shared = self.shared.clone();
+        let mut made = Vec::new();
+        for event in events {
+            let Some(stored) = event.kv() else { continue };
+            let at = revision(stored.mod_revision());
+            if self.begun.as_ref().is_some_and(|begun| begun.revision != at) {
+                made.extend(self.begun.take()); // not made by a replica, which would have ended it with the head
+            }
+            let deleted = event.event_type() == EventType::Delete;
+            match shared.layout.place_of(stored.key()) {
+                Place::Pointer if deleted => {
+                    return Err(Unavailable("its pointer in etcd was removed".into()));
+                }
+                Place::Pointer => {
+                    self.following = Pointer::decode(stored)?;
+                    shared.adopt(self.following);
+                    self.begun = None;
+                    made.clear(); // of what is no longer in force
+                    shared.log.reset(at);
+                }
+                Place::Record(generation, key) if generation == self.following.generation => {
+                    let begun = self.begun.get_or_insert_with(|| change(at));
+                    if deleted {
+                        begun.delete.push(Key::from_bytes(key));
+                    } else {
+                        begun.put.push((Key::from_bytes(key), stored.value().to_vec()));
+                    }
+                }
+                Place::Head(generation) if generation == self.following.generation => {
+                    made.push(self.begun.take().unwrap_or_else(|| change(at)));
+                }
+                Place::Record(..) | Place::Head(_) | Place::Other => {}
+            }
+        }
+        made.retain(|change| change.revision > shared.log.durable()); // the head that came with the pointer
+        shared.log.publish(made);
+        Ok(())
+    }
+}
+
+fn change(revision: Revision) -> Change {
+    Change { revision, put: Vec::new(), delete: Vec::new() }
+}
+
+impl Shared {
+    /// Waits until the changes up to a revision have arrived, within a bound.
+    pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {
+        let late = |_| Unavailable("the changes that are made in etcd do not arrive".into());
+        tokio::time::timeout(PATIENCE, self.log.reached(revision)).await.map_err(late)
+    }
+}

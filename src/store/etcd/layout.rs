@@ -1,0 +1,177 @@
+//! What stands where in etcd, all behind the prefix of the store:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `current` | the pointer: format (1 byte), the generation in force (8 bytes, big-endian) |
+//! | `claim` | nothing: the revision of a put of it is the number of a new generation |
+//! | `head/`, generation (8) | nothing: every commit puts it, and last, so that its revision is the newest of the store |
+//! | `data/`, generation (8), key | a record |
+//!
+//! A generation is a whole content of the store. One is in force; a restore writes another and moves the pointer.
+
+use etcd_client::{Compare, CompareOp, KeyValue};
+
+use crate::domain::Revision;
+use crate::store::{Key, Unavailable};
+
+/// The format of what is stored here. Another one is left alone.
+const FORMAT: u8 = 1;
+
+/// The keys of one store.
+pub(super) struct Layout {
+    prefix: Vec<u8>,
+}
+
+/// The generation in force, and since which revision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Pointer {
+    pub(super) generation: u64,
+    pub(super) revision: i64,
+}
+
+/// What a key is of.
+pub(super) enum Place<'a> {
+    Pointer,
+    Head(u64),
+    Record(u64, &'a [u8]),
+    Other,
+}
+
+impl Layout {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.as_bytes().to_vec() }
+    }
+
+    /// What all keys of the store begin with.
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    pub(super) fn pointer(&self) -> Vec<u8> {
+        self.key(b"current", &[])
+    }
+
+    pub(super) fn claim(&self) -> Vec<u8> {
+        self.key(b"claim", &[])
+    }
+
+    pub(super) fn head(&self, generation: u64) -> Vec<u8> {
+        self.key(b"head/", &[&generation.to_be_bytes()])
+    }
+
+    /// The record of a key; of a prefix of keys, what their records begin with.
+    pub(super) fn record(&self, generation: u64, key: &Key) -> Vec<u8> {
+        self.key(b"data/", &[&generation.to_be_bytes(), key.as_bytes()])
+    }
+
+    /// The keys of all generations below one, as ranges: from the first up to, and without, the second.
+    pub(super) fn below(&self, generation: u64) -> [(Vec<u8>, Vec<u8>); 2] {
+        let from = |kind: &[u8], generation: u64| self.key(kind, &[&generation.to_be_bytes()]);
+        [b"data/", b"head/"].map(|kind| (from(kind, 0), from(kind, generation)))
+    }
+
+    pub(super) fn place_of<'a>(&self, key: &'a [u8]) -> Place<'a> {
+        let Some(rest) = key.strip_prefix(self.prefix.as_slice()) else { return Place::Other };
+        if rest == b"current" {
+            return Place::Pointer;
+        }
+        if let Some(Ok(generation)) = rest.strip_prefix(b"head/").map(<[u8; 8]>::try_from) {
+            return Place::Head(u64::from_be_bytes(generation));
+        }
+        match rest.strip_prefix(b"data/").and_then(|rest| rest.split_first_chunk()) {
+            Some((generation, key)) => Place::Record(u64::from_be_bytes(*generation), key),
+            None => Place::Other,
+        }
+    }
+
+    /// Holds as long as the pointer stays what it is.
+    pub(super) fn unmoved(&self, pointer: Pointer) -> Compare {
+        Compare::mod_revision(self.pointer(), CompareOp::Equal, pointer.revision)
+    }
+
+    /// Holds where nothing has a key of the store.
+    pub(super) fn empty(&self) -> Compare {
+        Compare::create_revision(self.prefix.clone(), CompareOp::Equal, 0).with_prefix()
+    }
+
+    fn key(&self, kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = [self.prefix.as_slice(), kind].concat();
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+}
+
+impl Pointer {
+    /// The value of a pointer to a generation.
+    pub(super) fn encode(generation: u64) -> Vec<u8> {
+        [&[FORMAT], generation.to_be_bytes().as_slice()].concat()
+    }
+
+    pub(super) fn decode(stored: &KeyValue) -> Result<Self, Unavailable> {
+        match stored.value().split_first() {
+            Some((&FORMAT, generation)) => {
+                let generation = generation.try_into().map_err(|_| damaged())?;
+                Ok(Self { generation: u64::from_be_bytes(generation), revision: stored.mod_revision() })
+            }
+            Some((other, _)) => Err(Unavailable(
+                format!(
+                    "what stands in etcd has the format {other}, and this release knows the format {FORMAT}: nothing \
+                     was changed. Use a release that knows it"
+                )
+                .into(),
+            )),
+            None => Err(damaged()),
+        }
+    }
+}
+
+fn damaged() -> Unavailable {
+    Unavailable("its pointer in etcd is damaged: nothing was changed. Restore etcd from a snapshot".into())
+}
+
+/// The first key behind all that begin with `prefix`.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![0] // to etcd, the end of everything
+}
+
+/// The first key behind this one.
+pub(super) fn behind(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
+}
+
+/// etcd counts from 1 up, in signed numbers.
+pub(super) fn revision(counted: i64) -> Revision {
+    Revision(counted.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_behind_all_that_begin_with_it() {
+        assert_eq!(end_of(b"ab"), b"ac");
+        assert_eq!(end_of(&[1, 255, 255]), [2]);
+        assert_eq!(end_of(&[255]), [0]);
+    }
+
+    #[test]
+    fn every_key_is_known_again() {
+        let layout = Layout::new("p/");
+        assert!(matches!(layout.place_of(&layout.pointer()), Place::Pointer));
+        assert!(matches!(layout.place_of(&layout.head(7)), Place::Head(7)));
+        let key = Key::from_bytes(b"\0k");
+        assert!(matches!(layout.place_of(&layout.record(7, &key)), Place::Record(7, b"\0k")));
+        for other in [layout.claim().as_slice(), b"p/", b"p/data/1234567", b"q/current", b"p/currently"] {
+            assert!(matches!(layout.place_of(other), Place::Other));
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The store in etcd, which any number of replicas share. See [`layout`] for what stands where.
+//!
+//! A revision is etcd's own, and a commit is one transaction of etcd, made or refused as a whole: nothing here is split
+//! over several, and none is sent again when its outcome is not known.
+
+mod cluster;
+#[cfg(test)]
+pub(super) mod fixture;
+mod follow;
+mod layout;
+mod replace;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::cluster::{Cluster, MAX_PAGE, Resend};
+use self::follow::Follower;
+use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
+use super::change::ChangeLog;
+use super::{CommitError, Entry, Expect, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
+use crate::config::Etcd;
+use crate::domain::Revision;
+
+/// Opens the store in etcd, or makes it there. The error says what to do.
+pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
+    Ok(Arc::new(EtcdStore::open(settings).await?))
+}
+
+/// The store of one replica.
+struct EtcdStore {
+    shared: Arc<Shared>,
+    /// Takes in the changes of all replicas.
+    following: JoinHandle<()>,
+    /// Removes what is no longer in force.
+    clearing: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for EtcdStore {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+/// What the store and its follower both use.
+struct Shared {
+    cluster: Cluster,
+    layout: Layout,
+    log: Arc<ChangeLog>,
+    state: RwLock<State>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    pointer: Pointer,
+    closed: bool,
+}
+
+/// How far the store is, in one moment.
+struct Position {
+    pointer: Pointer,
+    /// The newest revision of the store.
+    head: Revision,
+    /// Whether anything was ever committed to the generation in force.
+    is_new: bool,
+    /// The newest revision of all of etcd.
+    newest: i64,
+}
+
+impl Shared {
+    async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
+        let cluster = Cluster::new(settings).await?;
+        let layout = Layout::new(&settings.prefix);
+        // Where replicas race for it, each sees the pointer of the one that won.
+        let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
+        let look = TxnOp::get(layout.pointer(), None);
+        let made = Txn::new().when([layout.empty()]).and_then([first]).or_else([look]);
+        let response = cluster.send(made, Resend::Freely, None).await?;
+        let pointer = if response.succeeded() {
+            Pointer { generation: 1, revision: response.header().map_or(0, |header| header.revision()) }
+        } else {
+            let found = gets(response.op_responses()).next();
+            let found = found.as_ref().and_then(|found| found.kvs().first());
+            Pointer::decode(found.ok_or_else(|| {
+                let prefix = &settings.prefix;
+                Unavailable(
+                    format!(
+                        "etcd has keys with the prefix {prefix}, but not those of a whole store: nothing was changed. \
+                         Give another --etcd-prefix, or restore etcd from a snapshot"
+                    )
+                    .into(),
+                )
+            })?)?
+        };
+        let state = RwLock::new(State { pointer, closed: false });
+        Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
+    }
+
+    /// The generation in force, as far as is known here.
+    fn pointer(&self) -> Result<Pointer, Unavailable> {
+        let state = *self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(closed()) } else { Ok(state.pointer) }
+    }
+
+    fn adopt(&self, pointer: Pointer) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).pointer = pointer;
+    }
+
+    fn close(&self) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+
+    /// Takes over the pointer that a refused transaction found.
+    fn adopt_found(&self, found: Option<&GetResponse>) -> Result<Pointer, Unavailable> {
+        let stored = found.and_then(|found| found.kvs().first()).ok_or_else(|| {
+            Unavailable(
+                "its pointer in etcd is gone: somebody removed its keys. Restore etcd from a snapshot".into(),
+            )
+        })?;
+        let pointer = Pointer::decode(stored)?;
+        self.adopt(pointer);
+        Ok(pointer)
+    }
+
+    /// Reads a range of the generation in force, linearizably.
+    async fn read<R>(&self, range: R) -> Result<Read, Unavailable>
+    where
+        R: Fn(Pointer) -> TxnOp,
+    {
+        // A store that is replaced again and again could make it begin again and again.
+        for _ in 0..8 {
+            let pointer = self.pointer()?;
+            let look = TxnOp::get(self.layout.pointer(), None);
+            let txn =
+                Txn::new().when([self.layout.unmoved(pointer)]).and_then([range(pointer)]).or_else([look]);
+            let response = self.cluster.send(txn, Resend::Freely, None).await?;
+            let newest = response.header().map_or(0, |header| header.revision());
+            let found = gets(response.op_responses()).next();
+            match found {
+                Some(found) if response.succeeded() => return Ok(Read { pointer, found, newest }),
+                found => self.adopt_found(found.as_ref())?,
+            };
+        }
+        Err(Unavailable("it is being replaced".into()))
+    }
+
+    async fn position(&self) -> Result<Position, Unavailable> {
+        let read = self.read(|pointer| TxnOp::get(self.layout.head(pointer.generation), None)).await?;
+        let head = read.found.kvs().first().map(KeyValue::mod_revision);
+        Ok(Position {
+            pointer: read.pointer,
+            head: revision(head.unwrap_or(read.pointer.revision)),
+            is_new: head.is_none(),
+            newest: read.newest,
+        })
+    }
+}
+
+/// What a read found.
+struct Read {
+    pointer: Pointer,
+    found: GetResponse,
+    newest: i64,
+}
+
+fn gets(responses: Vec<TxnOpResponse>) -> impl Iterator<Item = GetResponse> {
+    responses.into_iter().filter_map(|response| match response {
+        TxnOpResponse::Get(found) => Some(found),
+        TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) | TxnOpResponse::Txn(_) => None,
+    })
+}
+
+fn closed() -> Unavailable {
+    Unavailable("it is closed".into())
+}
+
+impl EtcdStore {
+    async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
+        let shared = Shared::open(settings).await?;
+        let position = shared.position().await?;
+        let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
+        let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
+        let store = Self { shared, following, clearing: Mutex::default() };
+        store.clear_below(position.pointer); // what a replacement that was cut short left behind
+        Ok(store)
+    }
+
+    /// The transaction of etcd that makes one of ours, or else looks at the pointer and the head.
+    fn txn(&self, pointer: Pointer, transaction: Transaction) -> Txn {
+        let layout = &self.shared.layout;
+        let record = |key: &Key| layout.record(pointer.generation, key);
+        let mut when = vec![layout.unmoved(pointer)];
+        when.extend(transaction.require.iter().map(|(key, expect)| match expect {
+            Expect::Absent => Compare::create_revision(record(key), CompareOp::Equal, 0),
+            // No record has a revision beyond what etcd can count.
+            Expect::At(at) => {
+                let at = i64::try_from(at.0).unwrap_or(i64::MAX);
+                Compare::mod_revision(record(key), CompareOp::Equal, at)
+            }
+        }));
+        let head = layout.head(pointer.generation);
+        let look = [TxnOp::get(layout.pointer(), None), TxnOp::get(head.clone(), None)];
+        if transaction.changes_nothing() {
+            return Txn::new().when(when).and_then(look.clone()).or_else(look);
+        }
+        let Transaction { put, delete, .. } = transaction;
+        let mut make: Vec<_> =
+            put.into_iter().map(|(key, value)| TxnOp::put(record(&key), value, None)).collect();
+        make.extend(delete.iter().map(|key| TxnOp::delete(record(key), None)));
+        make.push(TxnOp::put(head, Vec::new(), None)); // last: see `layout`
+        Txn::new().when(when).and_then(make).or_else(look)
+    }
+}
+
+#[async_trait]
+impl Store for EtcdStore {
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
+        let layout = &self.shared.layout;
+        let read =
+            self.shared.read(|pointer| TxnOp::get(layout.record(pointer.generation, key), None)).await?;
+        Ok(read.found.kvs().first().map(entry))
+    }
+
+    async fn scan(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, Unavailable> {
+        let layout = &self.shared.layout;
+        let mut found: Vec<(Key, Entry)> = Vec::new();
+        while found.len() < limit {
+            let page = (limit - found.len()).min(MAX_PAGE);
+            let after = found.last().map(|(key, _)| key).or(after);
+            let range = |pointer: Pointer| {
+                let all = layout.record(pointer.generation, prefix);
+                let options = GetOptions::new().with_range(end_of(&all)).with_limit(page as i64);
+                let from = match after {
+                    Some(after) if after >= prefix => behind(layout.record(pointer.generation, after)),
+                    _ => all,
+                };
+                TxnOp::get(from, Some(options))
+            };
+            let read = self.shared.read(range).await?;
+            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.place_of(stored.key()) {
+                Place::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
+                _ => None,
+            }));
+            if !read.found.more() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        if !transaction.fits() {
+            return Err(CommitError::TooLarge);
+        }
+        if transaction.is_too_late() {
+            return Err(CommitError::TooLate);
+        }
+        let pointer = self.shared.pointer()?;
+        let only_asks = transaction.changes_nothing();
+        let resend = if only_asks { Resend::Freely } else { Resend::IfUnsent };
+        let deadline = transaction.deadline.map(Instant::from_std);
+        let response = self.shared.cluster.send(self.txn(pointer, transaction), resend, deadline).await?;
+        if response.succeeded() && !only_asks {
+            return Ok(revision(response.header().map_or(0, |header| header.revision())));
+        }
+        let mut found = gets(response.op_responses());
+        let in_force = self.shared.adopt_found(found.next().as_ref())?;
+        let head = found.next().and_then(|found| found.kvs().first().map(KeyValue::mod_revision));
+        // Where the store was replaced, the head that was looked at is of what was in force before.
+        let head = head.filter(|_| in_force == pointer).unwrap_or(in_force.revision);
+        if response.succeeded() { Ok(revision(head)) } else { Err(CommitError::Conflict(revision(head))) }
+    }
+
+    async fn replace(&self, records: Records, _after: Revision) -> Result<Revision, ReplaceError> {
+        let pointer = self.replace_by(records).await?;
+        self.clear_below(pointer);
+        Ok(revision(pointer.revision))
+    }
+
+    async fn is_new(&self) -> Result<bool, Unavailable> {
+        Ok(self.shared.position().await?.is_new)
+    }
+
+    async fn revision(&self) -> Result<Revision, Unavailable> {
+        Ok(self.shared.position().await?.head)
+    }
+
+    fn watch(&self, after: Revision) -> Watch {
+        self.shared.log.watch(after)
+    }
+
+    fn durable(&self) -> Revision {
+        self.shared.log.durable()
+    }
+
+    async fn ping(&self) -> Result<(), Unavailable> {
+        let position = self.shared.position().await?;
+        self.shared.followed_to(position.head).await
+    }
+
+    fn engine(&self) -> &'static str {
+        "etcd"
+    }
+
+    async fn close(&self) {
+        self.shared.close();
+        self.following.abort();
+        let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(clearing) = clearing {
+            // What it does not get to, the next open does.
+            clearing.abort();
+            let _ = clearing.await;
+        }
+    }
+}
+
+fn entry(stored: &KeyValue) -> Entry {
+    Entry { value: stored.value().to_vec(), revision: revision(stored.mod_revision()) }
+}

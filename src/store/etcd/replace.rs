@@ -1,0 +1,163 @@
+//! Replaces all records: a new generation is written beside the one in force, and one transaction moves the pointer.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use etcd_client::{Compare, DeleteOptions, GetOptions, KeyValue, Txn, TxnOp};
+use tokio::sync::mpsc;
+
+use super::cluster::Resend;
+use super::layout::{Pointer, behind, end_of, revision};
+use super::{EtcdStore, Shared, gets};
+use crate::store::{Key, MAX_OPERATIONS, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
+
+/// How many keys are removed at a time.
+const REMOVED_AT_ONCE: i64 = 1000;
+
+impl EtcdStore {
+    /// Writes the records and moves the pointer to them.
+    pub(super) async fn replace_by(&self, records: Records) -> Result<Pointer, ReplaceError> {
+        let shared = &self.shared;
+        let before = shared.position().await?.pointer;
+        let generation = shared.claim().await?;
+        if let Err(why) = shared.write(before, generation, records).await {
+            let all = shared.layout.record(generation, &Key::from_bytes(&[]));
+            if let Err(error) = shared.clear(all.clone(), end_of(&all), shared.layout.unmoved(before)).await {
+                tracing::warn!(cause = %error, "records that were not taken are left in etcd until the next restore");
+            }
+            return Err(why);
+        }
+        // From here on nothing of the new generation is removed on an error: the pointer may yet come to it.
+        let pointer = shared.point_to(before, generation).await?;
+        shared.adopt(pointer);
+        // Whoever is told of it sees it here too. Where that takes longer, the follower goes on trying.
+        let _ = shared.followed_to(revision(pointer.revision)).await;
+        Ok(pointer)
+    }
+
+    /// Removes the generations before the one in force, which no replica reads or writes any more, in the background.
+    pub(super) fn clear_below(&self, in_force: Pointer) {
+        let shared = self.shared.clone();
+        let clearing = tokio::spawn(async move {
+            for (from, end) in shared.layout.below(in_force.generation) {
+                if let Err(error) = shared.clear(from, end, shared.layout.unmoved(in_force)).await {
+                    tracing::warn!(cause = %error, "replaced records are left in etcd until the next start");
+                }
+            }
+        });
+        let before = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).replace(clearing);
+        if let Some(before) = before {
+            before.abort(); // what it had left is below this one too
+        }
+    }
+}
+
+impl Shared {
+    /// The number of a new generation: later than every other, in force or not.
+    pub(super) async fn claim(&self) -> Result<u64, Unavailable> {
+        let put = TxnOp::put(self.layout.claim(), Vec::new(), None);
+        let response = self.cluster.send(Txn::new().and_then([put]), Resend::Freely, None).await?;
+        Ok(response.header().map_or(0, |header| header.revision()).unsigned_abs())
+    }
+
+    /// Writes records to a generation that is not in force, as long as the pointer stays.
+    pub(super) async fn write(
+        &self,
+        before: Pointer,
+        generation: u64,
+        records: Records,
+    ) -> Result<(), ReplaceError> {
+        let (sender, mut batches) = mpsc::channel(2);
+        let reading = tokio::task::spawn_blocking(move || read(records, &sender));
+        while let Some(batch) = batches.recv().await {
+            let record = |key| self.layout.record(generation, key);
+            let steps: Vec<_> = batch
+                .steps
+                .iter()
+                .map(|(key, value)| match value {
+                    Some(value) => TxnOp::put(record(key), value.as_slice(), None),
+                    None => TxnOp::delete(record(key), None),
+                })
+                .collect();
+            let txn = Txn::new().when([self.layout.unmoved(before)]).and_then(steps);
+            if !self.cluster.send(txn, Resend::Freely, None).await?.succeeded() {
+                return Err(raced().into());
+            }
+        }
+        // Only the end of the reading says that the batches were all.
+        reading.await.map_err(|_| Unavailable("the records could not be read: a defect".into()))?
+    }
+
+    /// Moves the pointer to a generation that is written, where nobody else has moved it.
+    pub(super) async fn point_to(&self, before: Pointer, generation: u64) -> Result<Pointer, Unavailable> {
+        let txn = Txn::new().when([self.layout.unmoved(before)]).and_then([
+            TxnOp::put(self.layout.pointer(), Pointer::encode(generation), None),
+            TxnOp::put(self.layout.head(generation), Vec::new(), None),
+        ]);
+        match self.cluster.send(txn, Resend::IfUnsent, None).await {
+            Ok(response) if response.succeeded() => {
+                let at = response.header().map_or(0, |header| header.revision());
+                Ok(Pointer { generation, revision: at })
+            }
+            Ok(_) => Err(raced()),
+            // It may have been moved all the same.
+            Err(why) => match self.position().await {
+                Ok(now) if now.pointer.generation == generation => Ok(now.pointer),
+                Ok(_) | Err(_) => Err(why),
+            },
+        }
+    }
+
+    /// Removes the keys from one up to another, in steps, as long as something holds.
+    async fn clear(&self, from: Vec<u8>, end: Vec<u8>, guard: Compare) -> Result<(), Unavailable> {
+        loop {
+            let options =
+                GetOptions::new().with_range(end.clone()).with_keys_only().with_limit(REMOVED_AT_ONCE);
+            let look = TxnOp::get(from.clone(), Some(options));
+            let found = self.cluster.send(Txn::new().and_then([look]), Resend::Freely, None).await?;
+            let found = gets(found.op_responses()).next();
+            let last = found.as_ref().and_then(|found| found.kvs().last()).map(KeyValue::key);
+            let Some(last) = last else { return Ok(()) };
+            let options = DeleteOptions::new().with_range(behind(last.to_vec()));
+            let remove = TxnOp::delete(from.clone(), Some(options));
+            let txn = Txn::new().when([guard.clone()]).and_then([remove]);
+            if !self.cluster.send(txn, Resend::Freely, None).await?.succeeded() {
+                return Ok(()); // left to whoever moved the pointer, or to the next replacement
+            }
+        }
+    }
+}
+
+fn raced() -> Unavailable {
+    Unavailable("another replica replaced the store meanwhile".into())
+}
+
+/// Records that are written together: what each key has in the end, since etcd takes one step a key.
+#[derive(Default)]
+struct Batch {
+    steps: BTreeMap<Key, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// Reads the records to their end, and sends them in batches.
+fn read(records: Records, batches: &mpsc::Sender<Batch>) -> Result<(), ReplaceError> {
+    let mut batch = Batch::default();
+    for record in records {
+        let record = record?;
+        if !record.fits() {
+            return Err(ReplaceError::TooLarge);
+        }
+        let full = batch.steps.len() == MAX_OPERATIONS || batch.bytes + record.size() > MAX_TRANSACTION;
+        if full && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+            return Ok(()); // the writing has failed, and says why
+        }
+        batch.bytes += record.size();
+        match record {
+            Record::Put(key, value) => batch.steps.insert(key, Some(value)),
+            Record::Delete(key) => batch.steps.insert(key, None),
+        };
+    }
+    // The other end is gone where the writing has failed.
+    let _ = batches.blocking_send(batch);
+    Ok(())
+}

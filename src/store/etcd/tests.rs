@@ -1,0 +1,342 @@
+//! What only the store in etcd does.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use etcd_client::{Client, Permission};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+
+use super::fixture::{self, fresh, shared};
+use super::*;
+use crate::config::{self, Tls};
+use crate::store::{Record, WatchEnd};
+
+/// How long anything may take that ends by a bound of the store.
+const BOUND: Duration = Duration::from_secs(10);
+
+fn key(name: &str) -> Key {
+    Key::from_bytes(name.as_bytes())
+}
+
+fn put(name: &str, value: &[u8]) -> Transaction {
+    Transaction { put: vec![(key(name), value.to_vec())], ..Transaction::default() }
+}
+
+async fn client(etcd: &fixture::Etcd) -> Client {
+    Client::connect([etcd.url()], None).await.unwrap()
+}
+
+/// All keys with a prefix.
+async fn keys(etcd: &fixture::Etcd, prefix: &str) -> Vec<Vec<u8>> {
+    let options = GetOptions::new().with_prefix().with_keys_only();
+    let found = client(etcd).await.get(prefix, Some(options)).await.unwrap();
+    found.kvs().iter().map(|found| found.key().to_vec()).collect()
+}
+
+/// A follower that last saw this revision, as one whose connection was broken since, and its log.
+async fn resume_after(settings: &config::Etcd, seen: Revision) -> (Arc<ChangeLog>, JoinHandle<()>) {
+    let shared = Shared::open(settings).await.unwrap();
+    let pointer = shared.pointer().unwrap();
+    let log = ChangeLog::new(seen);
+    let shared = Arc::new(Shared { log: log.clone(), ..shared });
+    (log, tokio::spawn(Follower::new(shared, pointer).run()))
+}
+
+#[tokio::test]
+async fn replicas_see_each_others_commits() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let (one, other) = tokio::join!(EtcdStore::open(&settings), EtcdStore::open(&settings));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let mut watch = other.watch(other.durable());
+    let made = one.commit(put("a", b"1")).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().revision, made);
+    assert_eq!(other.get(&key("a")).await.unwrap().unwrap().value, b"1");
+}
+
+#[tokio::test]
+async fn what_was_missed_arrives_whole_however_much_it_is() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let store = EtcdStore::open(&settings).await.unwrap();
+    let before = store.durable();
+    let mut made = Vec::new();
+    for _ in 0..20 {
+        // In etcd's fragments of 1.5 MiB, the border is in the midst of a commit.
+        let put = ["a", "b", "c", "d", "e"].map(|name| (key(name), vec![7; 100 * 1024])).into();
+        made.push(store.commit(Transaction { put, ..Transaction::default() }).await.unwrap());
+    }
+    let (log, follower) = resume_after(&settings, before).await;
+    let mut watch = log.watch(before);
+    for revision in made {
+        let change = watch.next().await.unwrap();
+        assert_eq!((change.revision, change.put.len()), (revision, 5));
+    }
+    follower.abort();
+}
+
+#[tokio::test]
+async fn a_follower_that_is_behind_what_etcd_has_begins_anew() {
+    let Some(etcd) = fixture::Etcd::start() else { return };
+    let settings = fresh(&etcd);
+    let store = EtcdStore::open(&settings).await.unwrap();
+    let seen = store.commit(put("a", b"1")).await.unwrap();
+    let newest = store.commit(put("a", b"2")).await.unwrap();
+    let mut client = client(&etcd).await;
+    client.put("not ours", "", None).await.unwrap();
+    let all = client.put("not ours", "", None).await.unwrap().header().unwrap().revision();
+    client.compact(all, None).await.unwrap();
+
+    let (log, follower) = resume_after(&settings, seen).await;
+    assert_eq!(log.watch(seen).next().await.err(), Some(WatchEnd::Compacted));
+    assert_eq!(log.durable(), newest);
+    let mut watch = log.watch(newest);
+    let next = store.commit(put("a", b"3")).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().revision, next);
+    follower.abort();
+
+    // One that has missed nothing of this store goes on, whatever etcd has let go of others.
+    client.put("not ours", "", None).await.unwrap();
+    let all = client.put("not ours", "", None).await.unwrap().header().unwrap().revision();
+    client.compact(all, None).await.unwrap();
+    let position = store.shared.position().await.unwrap();
+    let mut follower = Follower::new(store.shared.clone(), position.pointer);
+    store.shared.followed_to(next).await.unwrap();
+    assert_eq!((follower.resume(&position), position.head), (position.newest + 1, next));
+    assert_eq!(store.durable(), next);
+}
+
+#[tokio::test]
+async fn what_replaced_records_leave_behind_is_removed() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let (store, other) =
+        (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
+    store.commit(put("a", b"1")).await.unwrap();
+    let mut watch = other.watch(other.revision().await.unwrap());
+
+    // A replacement that was cut short before its end changes nothing, for a replica that starts then too.
+    let pointer = store.shared.pointer().unwrap();
+    let cut_short = store.shared.claim().await.unwrap();
+    let records = |value: &'static [u8]| -> Records {
+        Box::new((0..300).map(move |number| Ok(Record::Put(key(&format!("{number}")), value.to_vec()))))
+    };
+    store.shared.write(pointer, cut_short, records(b"cut short")).await.unwrap();
+    let third = EtcdStore::open(&settings).await.unwrap();
+    assert_eq!(third.get(&key("a")).await.unwrap().unwrap().value, b"1");
+    assert_eq!(third.scan(&key(""), None, 9).await.unwrap().len(), 1);
+    assert_eq!(keys(etcd, &settings.prefix).await.len(), 304, "what another may be writing is left alone");
+
+    let replaced = store.replace(records(b"whole"), Revision::default()).await.unwrap();
+    assert_eq!(watch.next().await.err(), Some(WatchEnd::Compacted));
+    for replica in [&store, &other, &third] {
+        assert_eq!(replica.get(&key("7")).await.unwrap().unwrap().value, b"whole");
+        assert_eq!(replica.revision().await.unwrap(), replaced);
+    }
+    // The one that was cut short can not go on, and a commit that was planned before the replacement is refused.
+    assert!(store.shared.point_to(pointer, cut_short).await.is_err());
+    let clearing = store.clearing.lock().unwrap().take().unwrap();
+    clearing.await.unwrap();
+    assert_eq!(keys(etcd, &settings.prefix).await.len(), 303, "only what is in force is left");
+}
+
+#[tokio::test]
+async fn of_two_replacements_at_once_one_is_made() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
+    let records = |value: u8| -> Records {
+        Box::new((0..500).map(move |number| Ok(Record::Put(key(&format!("{number}")), vec![value]))))
+    };
+    let nothing = Revision::default();
+    let outcomes = tokio::join!(one.replace(records(1), nothing), other.replace(records(2), nothing));
+    let winner = match outcomes {
+        (Ok(_), Err(ReplaceError::Unavailable(_))) => 1,
+        (Err(ReplaceError::Unavailable(_)), Ok(_)) => 2,
+        // One had ended before the other began.
+        (Ok(first), Ok(second)) => {
+            if first > second {
+                1
+            } else {
+                2
+            }
+        }
+        outcomes => panic!("{outcomes:?}"),
+    };
+    for replica in [&one, &other] {
+        let found = replica.scan(&key(""), None, 1000).await.unwrap();
+        assert_eq!(found.len(), 500);
+        assert!(found.iter().all(|(_, entry)| entry.value == [winner]));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_store_of_this_format_is_left_alone() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let mut client = client(etcd).await;
+    let pointer = format!("{}current", settings.prefix);
+    client.put(pointer.as_str(), [9, 0], None).await.unwrap();
+    let refused = open_etcd(&settings).await.err().unwrap().to_string();
+    assert!(refused.contains("format 9") && refused.contains("format 1"), "{refused}");
+
+    let settings = fresh(etcd);
+    client.put(format!("{}of another", settings.prefix), "", None).await.unwrap();
+    let refused = open_etcd(&settings).await.err().unwrap().to_string();
+    assert!(refused.contains("--etcd-prefix"), "{refused}");
+    assert_eq!(keys(etcd, &settings.prefix).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_outage_is_an_error_within_a_bound_and_passes() {
+    let Some(etcd) = fixture::Etcd::start() else { return };
+    let store = EtcdStore::open(&fresh(&etcd)).await.unwrap();
+    let made = store.commit(put("a", b"1")).await.unwrap();
+    let mut watch = store.watch(made);
+    for stop in ["STOP", "KILL"] {
+        if stop == "STOP" {
+            etcd.signal(stop)
+        } else {
+            etcd.kill()
+        }
+        let deadline = std::time::Instant::now() + Duration::from_millis(300);
+        let refused = tokio::time::timeout(BOUND, async {
+            let hurried = Transaction { deadline: Some(deadline), ..put("c", b"1") };
+            assert!(store.commit(hurried).await.is_err());
+            let key = key("a");
+            let (pinged, read, refused) =
+                tokio::join!(store.ping(), store.get(&key), store.commit(put("b", b"1")));
+            assert!(pinged.is_err() && read.is_err());
+            refused.unwrap_err()
+        });
+        let refused = refused.await.unwrap().to_string();
+        assert!(refused.contains("etcd at http://127.0.0.1"), "{refused}");
+        if stop == "STOP" {
+            etcd.signal("CONT")
+        } else {
+            etcd.start_again()
+        }
+        tokio::time::timeout(BOUND, async { while store.ping().await.is_err() {} }).await.unwrap();
+        let next = store.commit(put("a", stop.as_bytes())).await.unwrap();
+        // The refused one may have been made after all: its outcome was not known.
+        while watch.next().await.unwrap().revision < next {}
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_fails_is_left_for_the_next() {
+    let Some(etcd) = shared() else { return };
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // nothing listens there any more
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // accepts, and never says anything
+    let members = [format!("http://{free}"), format!("http://{}", silent.local_addr().unwrap()), etcd.url()];
+    let settings = config::Etcd { endpoints: members.into(), ..fresh(etcd) };
+    let store = tokio::time::timeout(BOUND, EtcdStore::open(&settings)).await.unwrap().unwrap();
+    let made = store.commit(put("a", b"1")).await.unwrap();
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, made);
+
+    // A transaction goes on to the next member where it was certainly not sent, and otherwise fails.
+    store.shared.cluster.leave(2);
+    store.commit(put("a", b"2")).await.unwrap_err();
+    let made = store.commit(put("a", b"3")).await.unwrap();
+    assert_eq!(store.watch(Revision(made.0 - 1)).next().await.unwrap().revision, made);
+}
+
+#[tokio::test]
+async fn a_user_logs_in_and_again_where_etcd_forgot() {
+    let Some(etcd) = fixture::Etcd::start() else { return };
+    let mut admin = client(&etcd).await;
+    let folder = tempfile::tempdir().unwrap();
+    let password_file = folder.path().join("password");
+    std::fs::write(&password_file, "correct horse\n").unwrap();
+    let settings = config::Etcd {
+        user: Some("room".into()),
+        password_file: Some(password_file.clone()),
+        ..fresh(&etcd)
+    };
+    admin.role_add("root").await.unwrap();
+    admin.user_add("root", "of all", None).await.unwrap();
+    admin.user_grant_role("root", "root").await.unwrap();
+    admin.role_add("room").await.unwrap();
+    let permission = Permission::read_write(settings.prefix.as_str()).with_prefix();
+    admin.role_grant_permission("room", permission).await.unwrap();
+    admin.user_add("room", "correct horse", None).await.unwrap();
+    admin.user_grant_role("room", "room").await.unwrap();
+    admin.auth_enable().await.unwrap();
+
+    let refused = async |settings: &config::Etcd| open_etcd(settings).await.err().unwrap().to_string();
+    let nobody = config::Etcd { user: None, password_file: None, ..settings.clone() };
+    assert!(refused(&nobody).await.contains("--etcd-user"));
+    let elsewhere = config::Etcd { prefix: "elsewhere/".into(), ..settings.clone() };
+    assert!(refused(&elsewhere).await.contains("permission denied"));
+    std::fs::write(&password_file, "wrong").unwrap();
+    let said = refused(&settings).await;
+    assert!(said.contains("password") && !said.contains("wrong"), "{said}");
+    std::fs::write(&password_file, "correct horse\n").unwrap();
+
+    let store = EtcdStore::open(&settings).await.unwrap();
+    let mut watch = store.watch(store.durable());
+    let made = store.commit(put("a", b"1")).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().revision, made);
+    // etcd keeps its tokens in memory.
+    etcd.kill();
+    etcd.start_again();
+    let made = store.commit(put("a", b"2")).await;
+    let made = match made {
+        Ok(made) => made,
+        Err(_) => store.commit(put("a", b"3")).await.unwrap(), // the connection had broken
+    };
+    while watch.next().await.unwrap().revision < made {}
+}
+
+#[tokio::test]
+async fn tls_shows_who_etcd_is_and_who_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name);
+    let argument = |flag: &str, name: &str| format!("--{flag}={}", file(name).display());
+    let arguments = [
+        argument("cert-file", "etcd.crt"),
+        argument("key-file", "etcd.key"),
+        argument("trusted-ca-file", "ca.crt"),
+        "--client-cert-auth".into(),
+    ];
+    let Some(etcd) = fixture::Etcd::start_with("https", &arguments) else { return };
+    let identity = Tls { cert: file("room.crt"), key: file("room.key") };
+    let settings = config::Etcd { ca: Some(file("ca.crt")), identity: Some(identity), ..fresh(&etcd) };
+    let store = EtcdStore::open(&settings).await.unwrap();
+    let mut watch = store.watch(store.durable());
+    let made = store.commit(put("a", b"1")).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().revision, made);
+
+    let nobody = config::Etcd { identity: None, ..settings.clone() };
+    assert!(open_etcd(&nobody).await.is_err());
+    let untrusting = config::Etcd { ca: Some(file("other.crt")), ..settings.clone() };
+    let refused = open_etcd(&untrusting).await.err().unwrap().to_string();
+    assert!(refused.contains("certificate"), "{refused}");
+    let missing = config::Etcd { ca: Some(file("not there")), ..settings };
+    assert!(open_etcd(&missing).await.err().unwrap().to_string().contains("not there"));
+}
+
+/// `ca.crt`, and `etcd` and `room` signed by it; `other.crt`, which signed neither.
+fn certificates(folder: &Path) {
+    let authority = || {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate.pem(), Issuer::new(params, key))
+    };
+    let write = |name: &str, pem: &str| std::fs::write(folder.join(name), pem).unwrap();
+    let (ca, issuer) = authority();
+    write("ca.crt", &ca);
+    write("other.crt", &authority().0);
+    for name in ["etcd", "room"] {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().unwrap();
+        write(&format!("{name}.crt"), &params.signed_by(&key, &issuer).unwrap().pem());
+        write(&format!("{name}.key"), &key.serialize_pem());
+    }
+}
