@@ -15,9 +15,8 @@ use uuid::Uuid;
 use crate::caller::{Caller, Credential, endpoint};
 use crate::etcd_server::{self, Etcd};
 use crate::harness::{Launch, PATIENCE, Server};
-use crate::refusal::{reason_of, refused, taken};
+use crate::refusal::{gone, reason_of, refused, taken};
 use crate::requests::{Value, create, get, rotate};
-use crate::restart::gone;
 
 /// How soon a caller is told that etcd does not answer.
 const BOUND: Duration = Duration::from_secs(10);

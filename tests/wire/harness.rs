@@ -133,6 +133,8 @@ impl Launch {
 
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Server {
+        // A further replica has no root key of its own.
+        let replica = self.arguments.iter().any(|argument| argument == "etcd");
         let mut server = self.begin(OnPanic::EndTheTests);
         let Some(url) = server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned()))
         else {
@@ -145,7 +147,7 @@ impl Launch {
         };
         server.url = url;
         let root_key = server.data_dir.join("root.key");
-        if root_key.exists() || !self.arguments.iter().any(|argument| argument == "etcd") {
+        if root_key.exists() || !replica {
             let read = std::fs::read_to_string(&root_key).expect("root.key is readable");
             server.root_key = read.trim().to_owned();
         }

@@ -34,14 +34,18 @@ pub(super) struct SledEngine {
 struct OwnFile(File);
 
 impl Drop for OwnFile {
-    /// Waits until sled has let go of the file's lock, which its threads can hold for a moment longer than the tree: from
-    /// then on the store can be opened again.
     fn drop(&mut self) {
-        for _ in 0..2000 {
-            match self.0.try_lock() {
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
-                Ok(()) | Err(TryLockError::Error(_)) => return, // closing the file unlocks it
-            }
+        until_unlocked(&self.0);
+    }
+}
+
+/// Waits until sled has let go of its file's lock, which its threads can hold for a moment longer than the tree, or than an
+/// open that failed: from then on the store can be opened again. Another process holds it for longer than that.
+fn until_unlocked(file: &File) {
+    for _ in 0..2000 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            Ok(()) | Err(TryLockError::Error(_)) => return, // closing the file unlocks it
         }
     }
 }
@@ -49,7 +53,13 @@ impl Drop for OwnFile {
 impl SledEngine {
     /// Opens sled in a folder of its own.
     fn open_at(store: &Path) -> Result<Self, Unavailable> {
-        let tree = open_tree(store)?;
+        let tree = open_tree(store);
+        if tree.is_err()
+            && let Ok(file) = File::open(store.join("db"))
+        {
+            until_unlocked(&file);
+        }
+        let tree = tree?;
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
         Ok(Self { tree, file: OwnFile(file) })
     }

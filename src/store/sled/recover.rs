@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -25,13 +25,16 @@ pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
         ));
     }
     let probe = data.join(PROBE);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&probe)
-        .and_then(|mut file| file.write_all(&[0; 64 * 1024]).and_then(|()| file.sync_all()));
+    let written =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe).and_then(
+            |file| {
+                // At both ends of what sled may write to: a process can also have a bound on how large a file may be.
+                let log = fs::metadata(data.join("store/db")).map_or(0, |log| log.len());
+                file.write_all_at(&[0; 64 * 1024], 0)?;
+                file.write_all_at(&[0; 4096], log + NEEDED)?;
+                file.sync_all()
+            },
+        );
     fs::remove_file(&probe).and(written).map_err(failed)
 }
 
