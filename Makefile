@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check clients clean
+.PHONY: help run test torture check clients clean
 
 CARGO_TARGET_DIR ?= target
 
@@ -18,6 +18,9 @@ run: ## build the server and start it on 127.0.0.1:50051, with its data in ./str
 
 test: ## run every test: Rust, the README's commands, and the clients, against real servers
 	tests/run.sh
+
+torture: ## try what the tests try a little of a thousand times over: power losses, at the least
+	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-120} cargo test --locked --test power
 
 check: ## check formatting, lints, and that the protos break no client
 	cargo fmt --check

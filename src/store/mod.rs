@@ -23,8 +23,9 @@ pub use self::key::Key;
 pub use self::sled::holds_sled;
 use crate::domain::Revision;
 
-/// The largest value that a store takes, in bytes. Larger ones would leave sled's log for files of their own.
-pub const MAX_RECORD: usize = 128 * 1024;
+/// The largest value that a store takes, in bytes. sled writes up to twenty neighbours as one, and what is larger than a
+/// quarter of a segment (2 MiB) leaves its log for files of their own, which it does not sync.
+pub const MAX_RECORD: usize = 80 * 1024;
 
 /// A stored value and the revision of the commit that put it there.
 #[derive(Clone, PartialEq, Eq, Debug)]

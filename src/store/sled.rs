@@ -15,8 +15,8 @@ use crate::domain::Revision;
 const REVISION: &[u8] = &[0];
 /// A file beside sled's own that is made once the store holds its first record.
 const MARKER: &str = "store.marker";
-/// sled loses data where the log between two syncs nears a segment, and puts records near one into unsynced files of
-/// their own; eight megabytes are far from both. Fixed for the life of a store.
+/// sled loses data where much of its log, by segments, lies between two syncs, and puts records near a segment into
+/// unsynced files of their own; eight megabytes are far from both: see tests/power. Fixed for the life of a store.
 const SEGMENT: usize = 8 << 20;
 /// How much of the store sled keeps in memory, in bytes.
 const CACHE: u64 = 256 << 20;
@@ -57,6 +57,8 @@ impl SledEngine {
         let tree = open_tree(&place)?;
         let opened = File::open(place.join("db")).map_err(|error| unusable(&place, &error))?;
         let engine = Self { tree, file: OwnFile(opened) };
+        // What a killed process left can be in the kernel only, and readers are about to see it.
+        engine.sync()?;
 
         let marker = folder.join(MARKER);
         let revision = match engine.revision()? {

@@ -21,6 +21,16 @@ pub enum Event {
     Flush,
 }
 
+impl Event {
+    /// How many bytes it writes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Write { bytes, .. } => bytes.len() as u64,
+            Self::Flush => 0,
+        }
+    }
+}
+
 /// A disk in use: its bytes, and all that was done to it since it was put in.
 pub struct Disk {
     pub content: Content,

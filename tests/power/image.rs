@@ -25,16 +25,17 @@ const LOSSES: [(u64, usize); 7] =
     [(0, 4096), (10, 4096), (5, 4096), (5, 4096), (5, 512), (1, 4096), (9, 512)];
 
 impl Recording {
-    /// Images of crashes at places all over the log, half of them right around an acknowledgement.
+    /// Images of crashes: half of them right around an acknowledgement, the others anywhere in the log, by events and by
+    /// bytes, since what is lost in a large write is rare among small ones.
     pub fn images(&self, count: usize, random: &mut Random) -> Vec<Image> {
         let marks: Vec<_> =
             self.notes.iter().filter(|note| note.what != What::Submitted).map(|note| note.at).collect();
+        let length = self.log.len() as u64;
         let mut ends: Vec<_> = (0..count)
-            .map(|number| match marks.get(random.below(marks.len() as u64) as usize) {
-                Some(mark) if number % 2 == 0 => {
-                    (mark + random.below(4)).saturating_sub(2).min(self.log.len() as u64)
-                }
-                _ => random.below(self.log.len() as u64 + 1),
+            .map(|number| match (number % 4, marks.get(random.below(marks.len() as u64) as usize)) {
+                (0 | 1, Some(mark)) => (mark + random.below(4)).saturating_sub(2).min(length),
+                (2, _) => self.event_at(random.below(self.bytes())),
+                _ => random.below(length + 1),
             })
             .collect();
         ends.sort_unstable();
@@ -49,6 +50,20 @@ impl Recording {
             images.push(self.image(end, flushed.clone(), from, random));
         }
         images
+    }
+
+    fn bytes(&self) -> u64 {
+        self.log.iter().map(Event::bytes).sum()
+    }
+
+    /// The event that writes a byte, by how many are written before it.
+    fn event_at(&self, mut byte: u64) -> u64 {
+        let before = self.log.iter().take_while(|event| {
+            let goes_on = byte >= event.bytes();
+            byte = byte.saturating_sub(event.bytes());
+            goes_on
+        });
+        before.count() as u64
     }
 
     /// How much of the log a crash at `end` leaves for sure.
@@ -80,6 +95,15 @@ impl Recording {
             self.log.len()
         );
         Image { content, expected: self.expected.after(&self.notes, end), how }
+    }
+
+    /// The most bytes that were written between two flushes, without the zeros with which sled clears a segment.
+    pub fn most_at_once(&self) -> u64 {
+        let is_zeros = |event: &Event| matches!(event, Event::Write { bytes, .. } if bytes.iter().all(|byte| *byte == 0));
+        let between = self.log.split(|event| matches!(event, Event::Flush));
+        let bytes =
+            between.map(|events| events.iter().filter(|event| !is_zeros(event)).map(Event::bytes).sum());
+        bytes.max().unwrap_or(0)
     }
 
     /// The image of a crash right here that loses all it can.

@@ -101,6 +101,9 @@ impl Life {
 
     /// The writers at where the store has them, or what is wrong with it.
     fn found(&self, store: &dyn Subject, expected: &Expected) -> Result<Vec<(usize, Writer)>, String> {
+        if fs::read_dir(self.folder.join("store/blobs")).is_ok_and(|mut files| files.next().is_some()) {
+            return Err("it has files in store/blobs, which sled does not sync".to_owned());
+        }
         let (mut stored, newest) = store.all();
         let revision = store.revision();
         if revision < expected.revision {

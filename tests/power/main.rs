@@ -8,7 +8,7 @@
 //!
 //! | variable | what for |
 //! | --- | --- |
-//! | `STRONGROOM_POWER_IMAGES` | how many images of each scenario; 14 without it |
+//! | `STRONGROOM_POWER_IMAGES` | how many images of each scenario; 12 without it |
 //! | `STRONGROOM_POWER_SEED` | the seed; 1 without it |
 //! | `STRONGROOM_POWER_ONLY` | a scenario and the number of its only image to try: `churn:7` |
 
@@ -45,7 +45,9 @@ holds_through_power_loss!(
     single_commits,
     group_commits,
     large_values,
+    largest_records,
     large_batches,
+    purges,
     first_start,
     reopen_after_a_crash,
     churn,
@@ -113,7 +115,7 @@ fn run(name: &str) -> Option<scenario::Outcome> {
     let only = only.map(|(_, image)| image.parse().unwrap());
     Some(scenario::named(name).run(
         number("STRONGROOM_POWER_SEED", 1),
-        number("STRONGROOM_POWER_IMAGES", 14) as usize,
+        number("STRONGROOM_POWER_IMAGES", 12) as usize,
         only,
     ))
 }

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use strongroom::store::MAX_RECORD;
+
 use super::disk::{Content, SIZE};
 use super::history::{self, Expected};
 use super::image::{Image, Recording};
@@ -26,64 +28,77 @@ pub struct Scenario {
     pub control: bool,
 }
 
-const SMALL: Shape = Shape { writers: 1, changes: 60, secrets: 8, touched: 1, value: (20, 3000) };
+const SHAPE: Shape =
+    Shape { writers: 1, changes: 60, secrets: 8, touched: 1, value: (20, 3000), purge: u64::MAX };
+const PLAIN: Scenario =
+    Scenario { name: "", shape: SHAPE, lives: &["write", "killed"], crashes: 0, control: false };
 
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "single_commits",
-        shape: SMALL,
-        lives: &["write", "killed"],
-        crashes: 0,
-        control: false,
-    },
+    Scenario { name: "single_commits", ..PLAIN },
     Scenario {
         name: "group_commits",
-        shape: Shape { writers: 8, changes: 30, ..SMALL },
+        shape: Shape { writers: 8, changes: 30, ..SHAPE },
         lives: &["write", "killed", "killed"],
-        crashes: 0,
-        control: false,
+        ..PLAIN
     },
     Scenario {
         name: "large_values",
-        shape: Shape { writers: 4, changes: 25, value: (60_000, 70_000), ..SMALL },
+        shape: Shape { writers: 4, changes: 25, value: (60_000, 70_000), ..SHAPE },
         lives: &["write", "killed", "write"],
-        crashes: 0,
-        control: false,
+        ..PLAIN
+    },
+    // Leaves of nothing but records of the largest size are the largest things that sled writes.
+    Scenario {
+        name: "largest_records",
+        shape: Shape {
+            writers: 3,
+            changes: 25,
+            secrets: 20,
+            touched: 2,
+            value: (MAX_RECORD - 1000, MAX_RECORD),
+            ..SHAPE
+        },
+        ..PLAIN
     },
     Scenario {
         name: "large_batches",
-        shape: Shape { writers: 3, changes: 15, secrets: 60, touched: 50, value: (4000, 8000) },
+        shape: Shape { writers: 3, changes: 15, secrets: 60, touched: 50, value: (4000, 8000), ..SHAPE },
         lives: &["killed", "write", "killed"],
-        crashes: 0,
-        control: false,
+        ..PLAIN
     },
+    // A few bytes of keys to delete make sled write more than a segment before the sync.
     Scenario {
-        name: "first_start",
-        shape: Shape { changes: 3, ..SMALL },
-        lives: &["write"],
-        crashes: 0,
-        control: false,
+        name: "purges",
+        shape: Shape {
+            writers: 3,
+            changes: 48,
+            secrets: 200,
+            touched: 7,
+            value: (64_000, 66_000),
+            purge: 15,
+        },
+        ..PLAIN
     },
+    Scenario { name: "first_start", shape: Shape { changes: 3, ..SHAPE }, lives: &["write"], ..PLAIN },
     Scenario {
         name: "reopen_after_a_crash",
-        shape: Shape { writers: 4, changes: 15, value: (20, 30_000), ..SMALL },
+        shape: Shape { writers: 4, changes: 15, value: (20, 30_000), ..SHAPE },
         lives: &["killed", "write"],
         crashes: 2,
-        control: false,
+        ..PLAIN
     },
     Scenario {
         name: "churn",
-        shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000) },
+        shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000), ..SHAPE },
         lives: &["write", "killed", "write", "killed"],
-        crashes: 0,
-        control: false,
+        ..PLAIN
     },
     Scenario {
         name: "control",
-        shape: Shape { writers: 4, changes: 100, ..SMALL },
+        shape: Shape { writers: 4, changes: 100, ..SHAPE },
         lives: &["write"],
-        crashes: 0,
         control: true,
+        ..PLAIN
     },
 ];
 
@@ -102,6 +117,8 @@ pub struct Outcome {
     pub tried: usize,
     pub failures: Vec<String>,
     acknowledged: u64,
+    /// The most bytes that the disk was given between two flushes.
+    at_once: u64,
 }
 
 impl Scenario {
@@ -117,16 +134,18 @@ impl Scenario {
             let seed = seed + (first / PER_RECORDING) as u64;
             let mut random = Random::new(&[seed]);
             let recording = self.record(seed, &mut random);
+            outcome.at_once = outcome.at_once.max(recording.most_at_once());
             for (number, image) in here.clone().zip(recording.images(here.len(), &mut random)) {
                 if only.is_none_or(|only| only == number) {
                     self.try_image(number, seed, image, &mut outcome);
                 }
             }
         }
-        let Outcome { tried, failures, acknowledged } = &outcome;
-        let (failed, seconds) = (failures.len(), started.elapsed().as_secs());
+        let Outcome { tried, failures, acknowledged, at_once } = &outcome;
+        let (failed, at_once, seconds) = (failures.len(), at_once / 1024, started.elapsed().as_secs());
         say(&format!(
-            "power: {:<21} {tried:>4} images, {failed:>3} failed, {acknowledged:>6} acknowledged changes checked, {seconds} s",
+            "power: {:<21} {tried:>4} images, {failed:>3} failed, {acknowledged:>6} acknowledged changes checked, at most {at_once:>5} KiB \
+             between two flushes, {seconds} s",
             self.name
         ));
         outcome

@@ -15,6 +15,8 @@ pub struct Shape {
     pub touched: u64,
     /// How long the values of versions are.
     pub value: (usize, usize),
+    /// After so many changes each writer deletes all it has, in one.
+    pub purge: u64,
 }
 
 /// One change: made as a whole or not at all.
@@ -67,9 +69,13 @@ impl Writer {
         self.made += 1;
         let mut random = Random::new(&[self.seed, self.number as u64, self.made]);
         let mut keys = Keys::default();
-        let first = random.below(self.shape.secrets);
-        for secret in (first..).take(self.shape.touched as usize) {
-            self.change(secret % self.shape.secrets, &mut random, &mut keys);
+        if self.made.is_multiple_of(self.shape.purge) {
+            keys.delete = self.keys.keys().cloned().collect();
+        } else {
+            let first = random.below(self.shape.secrets);
+            for secret in (first..).take(self.shape.touched as usize) {
+                self.change(secret % self.shape.secrets, &mut random, &mut keys);
+            }
         }
         for key in &keys.put {
             self.keys.insert(key.clone(), self.made);
