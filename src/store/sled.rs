@@ -57,6 +57,9 @@ impl SledEngine {
         let tree = open_tree(&place)?;
         let opened = File::open(place.join("db")).map_err(|error| unusable(&place, &error))?;
         let engine = Self { tree, file: OwnFile(opened) };
+        // sled has renamed a new snapshot into place and then cleared free segments. Were those synced before the name is,
+        // a power loss would leave the old snapshot, which can not do without them: the store would come back empty.
+        File::open(&place).and_then(|folder| folder.sync_all()).map_err(|error| unusable(&place, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
         engine.sync()?;
 

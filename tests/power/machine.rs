@@ -94,6 +94,7 @@ fn start(content: Content, arguments: &[&str], environment: &[(&str, String)]) -
         .args(["--mount", "--", "sh", "-c", SCRIPT, "sh"])
         .args(arguments)
         .env(PLACE, place.path())
+        .env("RUST_BACKTRACE", "0") // what a machine says is read by people
         .envs(environment.iter().cloned())
         .stdin(Stdio::from(device.try_clone().unwrap()))
         .stdout(Stdio::piped())
