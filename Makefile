@@ -19,8 +19,9 @@ run: ## build the server and start it on 127.0.0.1:50051, with its data in ./str
 test: ## run every test: Rust, the README's commands, and the clients, against real servers
 	tests/run.sh
 
-torture: ## kill servers at 2,000 random moments, and look for what they lost
-	STRONGROOM_TORTURE_ROUNDS=2000 cargo test --locked --test wire torture
+torture: ## try what the tests try a little of thousands of times over: servers killed, power lost
+	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
+	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 check: ## check formatting, lints, and that the protos break no client
 	cargo fmt --check

@@ -34,8 +34,9 @@ pub use self::replace::{Record, Records, ReplaceError, Unreadable};
 pub use self::sled::holds_sled;
 use crate::domain::Revision;
 
-/// The largest value that a store takes, in bytes. Larger ones would leave sled's log for files of their own.
-pub const MAX_RECORD: usize = 128 * 1024;
+/// The largest value that a store takes, in bytes. sled writes up to twenty neighbours as one, and what is larger than a
+/// quarter of a segment (2 MiB) leaves its log for files of their own, which it does not sync.
+pub const MAX_RECORD: usize = 80 * 1024;
 /// How large the keys and values of a transaction may be in all, in bytes. Every engine takes as much, so that what one
 /// makes can be made by another: sled's log has to be synced in small parts, and etcd takes requests up to 1.5 MiB.
 pub const MAX_TRANSACTION: usize = 512 * 1024;

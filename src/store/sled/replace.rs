@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::folder::{sync_files, sync_folder, unusable};
+use super::folder::{order_names, sync_files, sync_folder, unusable};
 use super::{Engine, SledEngine};
 use crate::domain::Revision;
 use crate::store::{Change, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
@@ -57,7 +57,9 @@ fn begin(building: &Path) -> io::Result<()> {
     if building.exists() {
         fs::remove_dir_all(building)?;
     }
-    DirBuilder::new().mode(0o700).create(building)
+    DirBuilder::new().mode(0o700).create(building)?;
+    order_names(building);
+    Ok(())
 }
 
 fn build(building: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {

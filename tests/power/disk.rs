@@ -1,0 +1,94 @@
+//! A disk of which every write and flush is known: what it holds, and what was done to it in which order.
+
+use std::sync::Arc;
+
+/// How many bytes the disk has.
+pub const SIZE: u64 = 384 << 20;
+/// What a disk writes whole, as file systems and this test take it.
+pub const BLOCK: usize = 4096;
+
+/// The bytes of a disk. A copy shares its blocks with the original, so that one disk makes many images.
+#[derive(Clone)]
+pub struct Content(Vec<Option<Arc<[u8; BLOCK]>>>);
+
+/// What was done to a disk.
+pub enum Event {
+    Write {
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// What was written before it stays.
+    Flush,
+}
+
+impl Event {
+    /// How many bytes it writes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Write { bytes, .. } => bytes.len() as u64,
+            Self::Flush => 0,
+        }
+    }
+}
+
+/// A disk in use: its bytes, and all that was done to it since it was put in.
+pub struct Disk {
+    pub content: Content,
+    pub log: Vec<Event>,
+}
+
+impl Content {
+    pub fn zeros() -> Self {
+        Self(vec![None; SIZE as usize / BLOCK])
+    }
+
+    pub fn read(&self, offset: u64, length: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(length);
+        for (block, within) in spans(offset, length) {
+            match &self.0[block] {
+                Some(held) => bytes.extend_from_slice(&held[within]),
+                None => bytes.resize(bytes.len() + within.len(), 0),
+            }
+        }
+        bytes
+    }
+
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let mut rest = bytes;
+        for (block, within) in spans(offset, bytes.len()) {
+            let (now, later) = rest.split_at(within.len());
+            let held = self.0[block].get_or_insert_with(|| Arc::new([0; BLOCK]));
+            Arc::make_mut(held)[within].copy_from_slice(now);
+            rest = later;
+        }
+    }
+
+    /// The blocks that were ever written, with where they stand.
+    pub fn written(&self) -> impl Iterator<Item = (u64, &[u8; BLOCK])> {
+        self.0.iter().enumerate().filter_map(|(at, held)| Some(((at * BLOCK) as u64, &**held.as_ref()?)))
+    }
+}
+
+impl Disk {
+    pub fn new(content: Content) -> Self {
+        Self { content, log: Vec::new() }
+    }
+
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        self.content.write(offset, bytes);
+        self.log.push(Event::Write { offset, bytes: bytes.to_vec() });
+    }
+
+    pub fn flush(&mut self) {
+        self.log.push(Event::Flush);
+    }
+}
+
+/// The blocks under a range, each with the part of it that is meant.
+fn spans(offset: u64, length: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let (start, end) = (offset as usize, offset as usize + length);
+    (start / BLOCK..end.div_ceil(BLOCK)).map(move |block| {
+        let first = block * BLOCK;
+        (block, start.saturating_sub(first)..(end - first).min(BLOCK))
+    })
+}

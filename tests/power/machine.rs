@@ -1,0 +1,124 @@
+//! A machine that uses a disk and can be cut off from it: a process of its own, with mounts of its own. However either
+//! side ends, the kernel takes the mounts and the loop device down with it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::disk::{Content, Disk};
+use super::fuse;
+
+/// What a machine finds in its environment, beside what it is given to do.
+pub const PLACE: &str = "STRONGROOM_POWER_PLACE";
+
+/// Mounts the disk (its /dev/fuse is standard input), says so, and runs what is to run. `mounted` comes before anything
+/// looks at the disk, which nobody answers for until then.
+const SCRIPT: &str = r#"
+set -eu
+mount -i -t fuse -o fd=0,rootmode=100000,user_id=0,group_id=0 power "$STRONGROOM_POWER_PLACE/disk"
+exec </dev/null
+echo mounted
+case $1 in
+format)
+    mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 -J size=8 "$STRONGROOM_POWER_PLACE/disk" ;;
+run)
+    mount -t ext4 -o loop "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"
+    shift
+    status=0
+    for task in $STRONGROOM_POWER_TASKS; do
+        STRONGROOM_POWER_TASK=$task timeout -s KILL 120 "$@" || { status=$?; break; }
+    done
+    umount "$STRONGROOM_POWER_PLACE/files"
+    umount "$STRONGROOM_POWER_PLACE/disk"
+    exit "$status" ;;
+esac
+"#;
+
+/// What a run left behind.
+pub struct Run {
+    pub disk: Disk,
+    /// What the machine noted down, line by line.
+    pub notes: Vec<String>,
+    /// What it printed, where it did not end well.
+    pub outcome: Result<(), String>,
+}
+
+/// Why this computer can not run machines, if it can not.
+pub fn missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("mounting needs root");
+    }
+    let devices = ["/dev/fuse", "/dev/loop-control"];
+    if devices.iter().any(|device| !Path::new(device).exists()) {
+        return Some("there is no /dev/fuse or no /dev/loop-control");
+    }
+    let tools =
+        [("mkfs.ext4", "-V"), ("unshare", "--version"), ("mount", "--version"), ("timeout", "--version")];
+    let absent = |(tool, version): &(&str, &str)| Command::new(tool).arg(version).output().is_err();
+    tools.iter().any(absent).then_some("e2fsprogs, util-linux or coreutils is not installed")
+}
+
+/// A disk with an empty ext4 on it.
+pub fn formatted() -> Content {
+    static FORMATTED: OnceLock<Content> = OnceLock::new();
+    let format = || {
+        let run = start(Content::zeros(), &["format"], &[]);
+        run.outcome.expect("the disk can be formatted");
+        run.disk.content
+    };
+    FORMATTED.get_or_init(format).clone()
+}
+
+/// Runs this program's test `machine`, once for each task and with this environment, as a machine with the disk mounted.
+pub fn run(content: Content, tasks: &[&str], environment: &[(&str, String)]) -> Run {
+    let program = std::env::current_exe().unwrap();
+    let environment = [environment, &[("STRONGROOM_POWER_TASKS", tasks.join(" "))]].concat();
+    start(
+        content,
+        &["run", program.to_str().unwrap(), "--exact", "machine", "--ignored", "--nocapture"],
+        &environment,
+    )
+}
+
+fn start(content: Content, arguments: &[&str], environment: &[(&str, String)]) -> Run {
+    let place = tempfile::Builder::new().prefix("strongroom-power-").tempdir().unwrap();
+    fs::write(place.path().join("disk"), "").unwrap();
+    fs::write(place.path().join("notes"), "").unwrap();
+    fs::create_dir(place.path().join("files")).unwrap();
+    let printed = File::create(place.path().join("printed")).unwrap();
+    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").unwrap();
+
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--", "sh", "-c", SCRIPT, "sh"])
+        .args(arguments)
+        .env(PLACE, place.path())
+        .env("RUST_BACKTRACE", "0") // what a machine says is read by people
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::from(device.try_clone().unwrap()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(printed))
+        .spawn()
+        .expect("unshare is installed");
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+
+    let mut disk = Disk::new(content);
+    if first == "mounted\n" {
+        // The rest of what it says must have a reader while the disk is served.
+        let reader = std::thread::spawn(move || said.lines().map_while(Result::ok).collect::<Vec<_>>());
+        fuse::serve(device, &mut disk).unwrap();
+        drop(reader.join());
+    }
+    let status = child.wait().unwrap();
+    let read = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    let outcome = if status.success() { Ok(()) } else { Err(format!("{status}\n{}", read("printed"))) };
+    Run { disk, notes: read("notes").lines().map(str::to_owned).collect(), outcome }
+}
+
+/// Inside a machine: where its files are, and the disk under them.
+pub fn place() -> Option<PathBuf> {
+    std::env::var_os(PLACE).map(PathBuf::from)
+}

@@ -1,0 +1,133 @@
+//! Power loss: whatever moment the power fails at, the store opens, holds every acknowledged change, and every other one
+//! whole or not at all.
+//!
+//! A machine (machine.rs: a process with mounts of its own) runs the store on ext4 on a loop device over a disk that logs
+//! every write and flush (disk.rs, fuse.rs), and notes which changes were acknowledged where in that log (life.rs,
+//! history.rs). Then images of the disk are made as power losses could leave it (image.rs), and another machine says of
+//! each whether it holds what it must. What is written follows from a seed (workload.rs); when, from the computer.
+//!
+//! | variable | what for |
+//! | --- | --- |
+//! | `STRONGROOM_POWER_IMAGES` | how many images of each scenario; 12 without it |
+//! | `STRONGROOM_POWER_SEED` | the seed; 1 without it |
+//! | `STRONGROOM_POWER_ONLY` | a scenario and the number of its only image to try: `churn:7` |
+
+// A test fails by panicking; that is what these are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Everything here is private to one test binary.
+#![allow(missing_docs, unreachable_pub)]
+
+mod disk;
+mod fuse;
+mod history;
+mod image;
+mod life;
+mod machine;
+mod scenario;
+mod subject;
+mod workload;
+
+use self::history::{Expected, What};
+use self::image::Recording;
+use self::scenario::say;
+
+macro_rules! holds_through_power_loss {
+    ($($scenario:ident),* $(,)?) => {$(
+        #[test]
+        fn $scenario() {
+            let Some(outcome) = run(stringify!($scenario)) else { return };
+            assert!(outcome.failures.is_empty(), "{}", outcome.failures.join("\n"));
+        }
+    )*};
+}
+
+holds_through_power_loss!(
+    single_commits,
+    group_commits,
+    large_values,
+    largest_records,
+    large_batches,
+    purges,
+    first_start,
+    reopen_after_a_crash,
+    churn,
+);
+
+/// The proof that this suite finds what it looks for: sled alone, flushed as its documentation says, does not hold.
+#[test]
+fn control() {
+    let Some(outcome) = run("control") else { return };
+    assert!(!outcome.failures.is_empty(), "{} images of sled alone, and all held", outcome.tried);
+}
+
+/// The proof that the disk is one that loses what was not synced: nothing between the store and it makes a sync up, or
+/// leaves one out.
+#[test]
+fn what_is_synced_stays_and_only_that() {
+    if !ready("what_is_synced_stays_and_only_that") {
+        return;
+    }
+    let environment = [
+        (life::SCENARIO, "control".to_owned()),
+        (life::SEED, "0".to_owned()),
+        (life::EXPECTED, Expected::nothing(1).to_string()),
+    ];
+    let run = machine::run(machine::formatted(), &["probe"], &environment);
+    run.outcome.unwrap();
+    let notes = history::read(&run.notes);
+    let at = |what, change| notes.iter().find(|note| note.what == what && note.change == change).unwrap().at;
+    let recording = Recording {
+        before: machine::formatted(),
+        log: run.disk.log,
+        notes: vec![],
+        expected: Expected::nothing(1),
+    };
+
+    for (end, bytes) in [
+        (at(What::Submitted, 0), 0),
+        (at(What::Submitted, 1), 100_000),
+        (at(What::Acknowledged, 0), 100_000),
+        (at(What::Acknowledged, 1), 200_000),
+    ] {
+        let looked = machine::run(recording.worst_at(end), &["look"], &environment);
+        looked.outcome.unwrap();
+        assert_eq!(looked.notes, [bytes.to_string()], "a crash at {end}");
+    }
+}
+
+/// Not a test: what a machine runs.
+#[test]
+#[ignore = "the tests start it themselves, in machines of their own"]
+fn machine() {
+    life::lead();
+}
+
+/// Runs a scenario as the environment says; `None` where it does not run here.
+fn run(name: &str) -> Option<scenario::Outcome> {
+    if !ready(name) {
+        return None;
+    }
+    let only = std::env::var("STRONGROOM_POWER_ONLY").ok();
+    let only = only.as_ref().map(|only| only.split_once(':').expect("SCENARIO:IMAGE"));
+    if only.is_some_and(|(scenario, _)| scenario != name) {
+        return None;
+    }
+    let only = only.map(|(_, image)| image.parse().unwrap());
+    Some(scenario::named(name).run(
+        number("STRONGROOM_POWER_SEED", 1),
+        number("STRONGROOM_POWER_IMAGES", 12) as usize,
+        only,
+    ))
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// Whether this computer can run machines. Where tests must not be skipped, in CI, that is an error.
+fn ready(name: &str) -> bool {
+    let Some(reason) = machine::missing() else { return true };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} can not run: {reason}");
+    say(&format!("power: {name} SKIPPED: {reason}"));
+    false
+}

@@ -1,0 +1,209 @@
+//! The scenarios: what is recorded, how many images are made of it, and what came of them.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use strongroom::store::MAX_RECORD;
+
+use super::disk::{Content, SIZE};
+use super::history::{self, Expected};
+use super::image::{Image, Recording};
+use super::life;
+use super::machine;
+use super::workload::{Random, Shape};
+
+/// One kind of load, and what the machine goes through under it.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub shape: Shape,
+    /// The lives of the machine while its disk is recorded: each `write` ends by closing the store, each `killed` does not.
+    pub lives: &'static [&'static str],
+    /// How often a crash and a recovery come before the recording that images are made of.
+    pub crashes: usize,
+    /// sled as its documentation says to use it, instead of Strongroom's store.
+    pub control: bool,
+}
+
+const SHAPE: Shape =
+    Shape { writers: 1, changes: 60, secrets: 8, touched: 1, value: (20, 3000), purge: u64::MAX };
+const PLAIN: Scenario =
+    Scenario { name: "", shape: SHAPE, lives: &["write", "killed"], crashes: 0, control: false };
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "single_commits", ..PLAIN },
+    Scenario {
+        name: "group_commits",
+        shape: Shape { writers: 8, changes: 30, ..SHAPE },
+        lives: &["write", "killed", "killed"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "large_values",
+        shape: Shape { writers: 4, changes: 25, value: (60_000, 70_000), ..SHAPE },
+        lives: &["write", "killed", "write"],
+        ..PLAIN
+    },
+    // Leaves of nothing but records of the largest size are the largest things that sled writes.
+    Scenario {
+        name: "largest_records",
+        shape: Shape {
+            writers: 3,
+            changes: 25,
+            secrets: 20,
+            touched: 2,
+            value: (MAX_RECORD - 1000, MAX_RECORD),
+            ..SHAPE
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "large_batches",
+        shape: Shape { writers: 3, changes: 15, secrets: 60, touched: 50, value: (4000, 8000), ..SHAPE },
+        lives: &["killed", "write", "killed"],
+        ..PLAIN
+    },
+    // A few bytes of keys to delete make sled write more than a segment before the sync.
+    Scenario {
+        name: "purges",
+        shape: Shape {
+            writers: 3,
+            changes: 48,
+            secrets: 200,
+            touched: 7,
+            value: (64_000, 66_000),
+            purge: 15,
+        },
+        ..PLAIN
+    },
+    Scenario { name: "first_start", shape: Shape { changes: 3, ..SHAPE }, lives: &["write"], ..PLAIN },
+    Scenario {
+        name: "reopen_after_a_crash",
+        shape: Shape { writers: 4, changes: 15, value: (20, 30_000), ..SHAPE },
+        lives: &["killed", "write"],
+        crashes: 2,
+        ..PLAIN
+    },
+    Scenario {
+        name: "churn",
+        shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000), ..SHAPE },
+        lives: &["write", "killed", "write", "killed"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "control",
+        shape: Shape { writers: 4, changes: 100, ..SHAPE },
+        lives: &["write"],
+        control: true,
+        ..PLAIN
+    },
+];
+
+pub fn named(name: &str) -> Scenario {
+    *SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a scenario of this name")
+}
+
+/// How many images one recording gives.
+const PER_RECORDING: usize = 30;
+/// How many images of failures are kept.
+const KEPT: usize = 3;
+
+/// What came of a scenario.
+#[derive(Default)]
+pub struct Outcome {
+    pub tried: usize,
+    pub failures: Vec<String>,
+    acknowledged: u64,
+    /// The most bytes that the disk was given between two flushes.
+    at_once: u64,
+}
+
+impl Scenario {
+    /// Records the scenario as often as it takes, and tries `count` images of crashes in it.
+    pub fn run(&self, seed: u64, count: usize, only: Option<usize>) -> Outcome {
+        let started = Instant::now();
+        let mut outcome = Outcome::default();
+        for first in (0..count).step_by(PER_RECORDING) {
+            let here = first..count.min(first + PER_RECORDING);
+            if only.is_some_and(|only| !here.contains(&only)) {
+                continue;
+            }
+            let seed = seed + (first / PER_RECORDING) as u64;
+            let mut random = Random::new(&[seed]);
+            let recording = self.record(seed, &mut random);
+            outcome.at_once = outcome.at_once.max(recording.most_at_once());
+            for (number, image) in here.clone().zip(recording.images(here.len(), &mut random)) {
+                if only.is_none_or(|only| only == number) {
+                    self.try_image(number, seed, image, &mut outcome);
+                }
+            }
+        }
+        let Outcome { tried, failures, acknowledged, at_once } = &outcome;
+        let (failed, at_once, seconds) = (failures.len(), at_once / 1024, started.elapsed().as_secs());
+        say(&format!(
+            "power: {:<21} {tried:>4} images, {failed:>3} failed, {acknowledged:>6} acknowledged changes checked, at most {at_once:>5} KiB \
+             between two flushes, {seconds} s",
+            self.name
+        ));
+        outcome
+    }
+
+    /// Records the disk of a machine that goes through the lives of the scenario, after a crash or more where it says so.
+    fn record(&self, seed: u64, random: &mut Random) -> Recording {
+        let nothing = Expected::nothing(self.shape.writers);
+        let mut recording = self.record_on(machine::formatted(), nothing, seed);
+        for _ in 0..self.crashes {
+            let crashed = recording.images(1, random).remove(0);
+            recording = self.record_on(crashed.content, crashed.expected, seed);
+        }
+        recording
+    }
+
+    fn record_on(&self, content: Content, expected: Expected, seed: u64) -> Recording {
+        let run = machine::run(content.clone(), self.lives, &self.environment(seed, &expected));
+        run.outcome.unwrap_or_else(|why| panic!("{}: a recording of seed {seed} failed: {why}", self.name));
+        Recording { before: content, log: run.disk.log, notes: history::read(&run.notes), expected }
+    }
+
+    fn try_image(&self, number: usize, seed: u64, image: Image, outcome: &mut Outcome) {
+        let run = machine::run(image.content.clone(), &["check"], &self.environment(seed, &image.expected));
+        outcome.tried += 1;
+        outcome.acknowledged += image.expected.acknowledged();
+        let Err(why) = run.outcome else { return };
+        let mut failure = format!("{} image {number} of seed {seed}, {}: {why}", self.name, image.how);
+        if outcome.failures.len() < KEPT && !self.control {
+            let kept = keep(&format!("{}-{seed}-{number}.img", self.name), &image.content).unwrap();
+            failure += &format!("the image is kept in {}; expected: {}\n", kept.display(), image.expected);
+        }
+        outcome.failures.push(failure);
+    }
+
+    fn environment(&self, seed: u64, expected: &Expected) -> [(&'static str, String); 3] {
+        [
+            (life::SCENARIO, self.name.to_owned()),
+            (life::SEED, seed.to_string()),
+            (life::EXPECTED, expected.to_string()),
+        ]
+    }
+}
+
+/// Leaves an image where a person can look at it: `mount -o loop,ro`.
+fn keep(name: &str, content: &Content) -> io::Result<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("power");
+    fs::create_dir_all(&folder)?;
+    let place = folder.join(name);
+    let file = File::create(&place)?;
+    file.set_len(SIZE)?;
+    for (offset, block) in content.written() {
+        file.write_all_at(block, offset)?;
+    }
+    Ok(place)
+}
+
+/// Says something even where the test passes, which is when cargo keeps standard error to itself.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
