@@ -25,19 +25,23 @@ const LOSSES: [(u64, usize); 7] =
     [(0, 4096), (10, 4096), (5, 4096), (5, 4096), (5, 512), (1, 4096), (9, 512)];
 
 impl Recording {
-    /// Images of crashes: half of them right around an acknowledgement, the others anywhere in the log, by events and by
-    /// bytes, since what is lost in a large write is rare among small ones.
+    /// Images of crashes: around an acknowledgement, while a store is opened, and anywhere in the log, by bytes and by
+    /// events, since what is lost in a large write is rare among small ones.
     pub fn images(&self, count: usize, random: &mut Random) -> Vec<Image> {
         let marks: Vec<_> =
             self.notes.iter().filter(|note| note.what != What::Submitted).map(|note| note.at).collect();
+        let openings = self.openings();
         let length = self.log.len() as u64;
-        let mut ends: Vec<_> = (0..count)
-            .map(|number| match (number % 4, marks.get(random.below(marks.len() as u64) as usize)) {
-                (0 | 1, Some(mark)) => (mark + random.below(4)).saturating_sub(2).min(length),
-                (2, _) => self.event_at(random.below(self.bytes())),
-                _ => random.below(length + 1),
-            })
-            .collect();
+        let mut pick = |number: usize| match number % 4 {
+            0 => (marks[random.below(marks.len() as u64) as usize] + random.below(4)).saturating_sub(2),
+            1 => {
+                let (from, to) = openings[random.below(openings.len() as u64) as usize];
+                from + random.below(to - from + 10) // and the first commits
+            }
+            2 => self.event_at(random.below(self.bytes())),
+            _ => random.below(length + 1),
+        };
+        let mut ends: Vec<_> = (0..count).map(|number| pick(number).min(length)).collect();
         ends.sort_unstable();
 
         let mut flushed = self.before.clone();
@@ -50,6 +54,19 @@ impl Recording {
             images.push(self.image(end, flushed.clone(), from, random));
         }
         images
+    }
+
+    /// Where in the log stores were opened: from the last note of one life to the first of the next.
+    fn openings(&self) -> Vec<(u64, u64)> {
+        let mut before = 0;
+        let mut openings = Vec::new();
+        for note in &self.notes {
+            if note.what == What::Found && note.writer == 0 {
+                openings.push((before, note.at));
+            }
+            before = note.at;
+        }
+        openings
     }
 
     fn bytes(&self) -> u64 {

@@ -24,7 +24,7 @@ case $1 in
 format)
     mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 -J size=8 "$STRONGROOM_POWER_PLACE/disk" ;;
 run)
-    mount -t ext4 -o loop "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"
+    mount -t ext4 -o loop,commit=600 "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"
     shift
     status=0
     for task in $STRONGROOM_POWER_TASKS; do
