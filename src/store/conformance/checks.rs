@@ -142,8 +142,8 @@ pub(super) async fn a_watch_that_is_too_far_behind_is_told_so(store: Arc<dyn Sto
     let large = vec![0; MAX_RECORD - 64];
     let mut last = before;
     // More than what is retained, 32 MiB.
-    for _ in 0..70 {
-        let put = ["a", "b", "c", "d"].map(|name| (key(name), large.clone())).into();
+    for _ in 0..90 {
+        let put = ["a", "b", "c", "d", "e"].map(|name| (key(name), large.clone())).into();
         last = store.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
     }
     let mut current = store.watch(Revision(last.0 - 1));
@@ -157,7 +157,7 @@ pub(super) async fn a_transaction_too_large_changes_nothing(store: Arc<dyn Store
     let many = |count: usize| (0..count).map(|number| key(&number.to_string()));
     let too_large = put("a", &vec![0; MAX_RECORD + 1]);
     let too_large_in_all = Transaction {
-        put: many(5).map(|key| (key, vec![0; MAX_RECORD])).collect(),
+        put: many(7).map(|key| (key, vec![0; MAX_RECORD])).collect(),
         ..Transaction::default()
     };
     let too_many = Transaction {
