@@ -33,6 +33,7 @@ mod etag;
 mod etcd;
 mod generate;
 mod get;
+mod golden;
 mod health;
 mod hostile;
 mod idempotency;

@@ -1,0 +1,154 @@
+//! Folders and backups that earlier builds wrote: they open for ever. `tests/golden` has those of each format; none of them
+//! is ever written anew.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use strongroom::api::v1::{
+    CreateApiKeyRequest, CreateBackupRequest, CreateSecretRequest, GetStatusRequest, RestoreBackupRequest,
+};
+use tokio_stream::StreamExt;
+
+use crate::caller::{Caller, Credential};
+use crate::harness::{Launch, Server};
+use crate::requests::{MAX_VALUE, Value, binary, create, describe, nanos, pairs, rename};
+
+#[tokio::test]
+async fn a_folder_of_format_1_opens_with_everything_in_it() {
+    let folder = unpacked("format-1");
+    let server = Launch::durable(&folder.path().join("data")).start();
+    let root = Caller::root(&server).await;
+    holds_everything(&root, folder.path()).await;
+    // It is a folder like any other from then on.
+    root.create("next", "v").await;
+    root.rotate("rotated", "three").await;
+    server.kill();
+    let server = Launch::durable(&folder.path().join("data")).start();
+    let root = Caller::root(&server).await;
+    assert_eq!(
+        (root.value("next").await, root.value("rotated").await),
+        (Value::text("v"), Value::text("three"))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_format_1_is_restored_with_everything_in_it() {
+    let folder = unpacked("format-1");
+    let backup = std::fs::read(folder.path().join("backup")).unwrap();
+    let master_key = folder.path().join("data/master.key");
+    let server =
+        Launch::in_memory().argument("--master-key-file").argument(master_key.to_str().unwrap()).start();
+    let caller = Caller::root(&server).await;
+    let upload = tokio_stream::iter([RestoreBackupRequest { chunk: backup, ..Default::default() }]);
+    let mut replies = caller.operator().restore_backup(upload).await.unwrap().into_inner();
+    while let Some(reply) = replies.next().await {
+        reply.unwrap();
+    }
+    let root_key = std::fs::read_to_string(folder.path().join("data/root.key")).unwrap();
+    let root = Caller::new(&server, Credential::bearer(root_key.trim())).await;
+    holds_everything(&root, folder.path()).await;
+}
+
+/// Made once for each format, from the build that brings it: `STRONGROOM_GOLDEN=format-N cargo test --test wire -- --ignored
+/// golden`, and then kept.
+#[tokio::test]
+#[ignore = "writes the folder of a new format"]
+async fn write_a_golden_folder() {
+    let name = std::env::var("STRONGROOM_GOLDEN").expect("the name of the format");
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::durable(&folder.path().join("data")).start();
+    furnish(&server, folder.path()).await;
+    let root = Caller::root(&server).await;
+    let mut chunks = root.operator().create_backup(CreateBackupRequest {}).await.unwrap().into_inner();
+    let mut backup = Vec::new();
+    while let Some(reply) = chunks.next().await {
+        backup.extend(reply.unwrap().chunk);
+    }
+    std::fs::write(folder.path().join("backup"), backup).unwrap();
+    server.stop().await;
+    let archive = archive(&name);
+    assert!(!archive.exists(), "{} is there, and stays as it is", archive.display());
+    run(Command::new("tar")
+        .arg("--owner=0")
+        .arg("--group=0")
+        .arg("-czf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(folder.path())
+        .args(["data", "backup", "ordinary.key"]));
+}
+
+const BYTES: [u8; 4] = [0, 0xff, b'\n', 7];
+
+async fn furnish(server: &Server, folder: &Path) {
+    let root = Caller::root(server).await;
+    let request = CreateApiKeyRequest {
+        name: "ordinary".into(),
+        home_namespace: "team-a/eu".into(),
+        ..Default::default()
+    };
+    let credential = root.access().create_api_key(request).await.unwrap().into_inner().credential;
+    std::fs::write(folder.join("ordinary.key"), &credential).unwrap();
+    let ordinary = root.with(Credential::bearer(&credential));
+    for caller in [&root, &ordinary] {
+        caller.create("plain", "välue\0").await;
+        caller.create("empty", "").await;
+        let everything = CreateSecretRequest {
+            description: "what for".into(),
+            metadata: pairs(&[("owner", "payments"), ("Ünï", "\0")]),
+            value: binary(BYTES),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..create("everything", "")
+        };
+        caller.create_with(everything).await;
+        caller
+            .create_with(CreateSecretRequest { value: binary(vec![7; MAX_VALUE]), ..create("largest", "") })
+            .await;
+        caller.create("rotated", "one").await;
+        caller.rotate("rotated", "two").await;
+        caller.update(describe("rotated", "described")).await;
+        caller.create("original", "value").await;
+        caller.update(rename("original", "renamed")).await;
+        caller.create("deleted", "value").await;
+        caller.delete("deleted").await;
+    }
+}
+
+async fn holds_everything(root: &Caller, folder: &Path) {
+    let credential = std::fs::read_to_string(folder.join("ordinary.key")).unwrap();
+    let ordinary = root.with(Credential::bearer(&credential));
+    for caller in [root, &ordinary] {
+        assert_eq!(caller.names().await, ["empty", "everything", "largest", "plain", "renamed", "rotated"]);
+        assert_eq!(caller.value("plain").await, Value::text("välue\0"));
+        assert_eq!(caller.value("empty").await, Value::text(""));
+        assert_eq!(caller.value("largest").await, Value::Binary(vec![7; MAX_VALUE]));
+        assert_eq!(caller.value("renamed").await, Value::text("value"));
+        let everything = caller.get("everything").await;
+        assert_eq!(Value::of(&everything), Value::Binary(BYTES.into()));
+        assert_eq!(everything.description, "what for");
+        assert_eq!(everything.metadata, pairs(&[("owner", "payments"), ("Ünï", "\0")]));
+        let rotated = caller.get("rotated").await;
+        assert_eq!((Value::of(&rotated), rotated.version), (Value::text("two"), 2));
+        assert_eq!(rotated.description, "described");
+        assert!(nanos(rotated.created_at) < nanos(rotated.rotated_at));
+        assert!(nanos(rotated.rotated_at) < nanos(rotated.updated_at));
+    }
+    let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.secrets, status.namespaces, status.damaged_records), (12, 2, 0));
+}
+
+fn archive(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.tar.gz"))
+}
+
+fn unpacked(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new("tar").arg("-xzf").arg(archive(name)).arg("-C").arg(folder.path()));
+    folder
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("tar runs");
+    assert!(status.success(), "{command:?} ended with {status}");
+}
