@@ -86,6 +86,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT. Resolving the document would cost more than the service allows: depth, size of the output, or
     steps. `google.rpc.BadRequest` says where, and which bound.
     """
+    ERROR_REASON_BACKUP_INVALID: _ErrorReason.ValueType  # 23
+    """INVALID_ARGUMENT. What was sent to be restored is no whole backup that this service can open: the message says
+    whether it was cut short, altered, made with another master key, or written by a later release. Nothing was
+    replaced.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -159,5 +164,10 @@ supported, or a type that does not fit. `google.rpc.BadRequest` says where, and 
 ERROR_REASON_REFERENCE_TOO_COSTLY: ErrorReason.ValueType  # 22
 """INVALID_ARGUMENT. Resolving the document would cost more than the service allows: depth, size of the output, or
 steps. `google.rpc.BadRequest` says where, and which bound.
+"""
+ERROR_REASON_BACKUP_INVALID: ErrorReason.ValueType  # 23
+"""INVALID_ARGUMENT. What was sent to be restored is no whole backup that this service can open: the message says
+whether it was cut short, altered, made with another master key, or written by a later release. Nothing was
+replaced.
 """
 global___ErrorReason = ErrorReason

@@ -5,11 +5,46 @@ The service itself, for those who run it."""
 
 import builtins
 import google.protobuf.descriptor
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _RestorePhase:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RestorePhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RestorePhase.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RESTORE_PHASE_UNSPECIFIED: _RestorePhase.ValueType  # 0
+    """Never sent."""
+    RESTORE_PHASE_VERIFYING: _RestorePhase.ValueType  # 1
+    """It opens each record."""
+    RESTORE_PHASE_REPLACING: _RestorePhase.ValueType  # 2
+    """It puts each record beside what the store holds."""
+    RESTORE_PHASE_DONE: _RestorePhase.ValueType  # 3
+    """It is done: everything was replaced, or with `verify_only` nothing."""
+
+class RestorePhase(_RestorePhase, metaclass=_RestorePhaseEnumTypeWrapper):
+    """What a server is doing with a backup that is to be restored."""
+
+RESTORE_PHASE_UNSPECIFIED: RestorePhase.ValueType  # 0
+"""Never sent."""
+RESTORE_PHASE_VERIFYING: RestorePhase.ValueType  # 1
+"""It opens each record."""
+RESTORE_PHASE_REPLACING: RestorePhase.ValueType  # 2
+"""It puts each record beside what the store holds."""
+RESTORE_PHASE_DONE: RestorePhase.ValueType  # 3
+"""It is done: everything was replaced, or with `verify_only` nothing."""
+global___RestorePhase = RestorePhase
 
 @typing.final
 class GetStatusRequest(google.protobuf.message.Message):
@@ -39,7 +74,7 @@ class GetStatusResponse(google.protobuf.message.Message):
     server_version: builtins.str
     """The server's version, for example `0.1.0`."""
     store: builtins.str
-    """The engine that keeps the data: `sled` or `memory`."""
+    """The engine that keeps the data: `sled`, `etcd` or `memory`."""
     revision: builtins.int
     """The store's revision that the answer was read at."""
     namespaces: builtins.int
@@ -67,3 +102,126 @@ class GetStatusResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "started_at", b"started_at", "store", b"store"]) -> None: ...
 
 global___GetStatusResponse = GetStatusResponse
+
+@typing.final
+class CreateBackupRequest(google.protobuf.message.Message):
+    """Asks for a backup. Has no fields."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___CreateBackupRequest = CreateBackupRequest
+
+@typing.final
+class CreateBackupResponse(google.protobuf.message.Message):
+    """Some more of a backup."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    EXPECTED_RECORDS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the file: up to 512 KiB and a little."""
+    records: builtins.int
+    """How many records are in the backup so far."""
+    expected_records: builtins.int
+    """How many records the backup will have, roughly, since others write meanwhile; never less than `records`."""
+    revision: builtins.int
+    """In the last message only: the revision of the store that the backup is of. 0 before."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.bytes = ...,
+        records: builtins.int = ...,
+        expected_records: builtins.int = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk", "expected_records", b"expected_records", "records", b"records", "revision", b"revision"]) -> None: ...
+
+global___CreateBackupResponse = CreateBackupResponse
+
+@typing.final
+class RestoreBackupRequest(google.protobuf.message.Message):
+    """Some more of a backup that is to be restored."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    VERIFY_ONLY_FIELD_NUMBER: builtins.int
+    ACCEPT_DAMAGED_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the file, up to 1 MiB less the rest of the message."""
+    verify_only: builtins.bool
+    """Look at the backup only, and replace nothing. Read from the first message."""
+    accept_damaged: builtins.bool
+    """Restore the backup even where records of it can not be opened: each of them will answer INTEGRITY_FAILURE. Absent:
+    such a backup is refused. Read from the first message.
+    """
+    def __init__(
+        self,
+        *,
+        chunk: builtins.bytes = ...,
+        verify_only: builtins.bool = ...,
+        accept_damaged: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_damaged", b"accept_damaged", "chunk", b"chunk", "verify_only", b"verify_only"]) -> None: ...
+
+global___RestoreBackupRequest = RestoreBackupRequest
+
+@typing.final
+class RestoreBackupResponse(google.protobuf.message.Message):
+    """How far a restore has come. The last message has `phase` set to RESTORE_PHASE_DONE."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    TOTAL_RECORDS_FIELD_NUMBER: builtins.int
+    CREATED_AT_FIELD_NUMBER: builtins.int
+    BACKUP_REVISION_FIELD_NUMBER: builtins.int
+    DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    NAMESPACES_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
+    phase: global___RestorePhase.ValueType
+    """What the server is doing."""
+    records: builtins.int
+    """How many records it has done that with."""
+    total_records: builtins.int
+    """How many records there are in the backup."""
+    backup_revision: builtins.int
+    """The revision that the backup is of. Set in the last message."""
+    damaged_records: builtins.int
+    """How many records of the backup can not be opened. Set in the last message."""
+    revision: builtins.int
+    """The store's revision that everything was replaced at; 0 where nothing was. Set in the last message."""
+    namespaces: builtins.int
+    """How many namespaces there are now. Set in the last message, where the store was replaced."""
+    secrets: builtins.int
+    """How many secrets there are now, in all namespaces. Set in the last message, where the store was replaced."""
+    @property
+    def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the backup was made. Set in the last message."""
+
+    def __init__(
+        self,
+        *,
+        phase: global___RestorePhase.ValueType = ...,
+        records: builtins.int = ...,
+        total_records: builtins.int = ...,
+        created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        backup_revision: builtins.int = ...,
+        damaged_records: builtins.int = ...,
+        revision: builtins.int = ...,
+        namespaces: builtins.int = ...,
+        secrets: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["backup_revision", b"backup_revision", "created_at", b"created_at", "damaged_records", b"damaged_records", "namespaces", b"namespaces", "phase", b"phase", "records", b"records", "revision", b"revision", "secrets", b"secrets", "total_records", b"total_records"]) -> None: ...
+
+global___RestoreBackupResponse = RestoreBackupResponse

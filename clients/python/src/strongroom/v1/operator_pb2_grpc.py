@@ -43,6 +43,16 @@ class OperatorServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_operator__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.CreateBackup = channel.unary_stream(
+                '/strongroom.v1.OperatorService/CreateBackup',
+                request_serializer=strongroom_dot_v1_dot_operator__pb2.CreateBackupRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_operator__pb2.CreateBackupResponse.FromString,
+                _registered_method=True)
+        self.RestoreBackup = channel.stream_stream(
+                '/strongroom.v1.OperatorService/RestoreBackup',
+                request_serializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer(object):
@@ -59,6 +69,30 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateBackup(self, request, context):
+        """Makes a backup of everything that the store holds, API keys included, as it is at one revision, while others go on
+        reading and writing. The chunks in order are the file. Its content is sealed with the server's master key, which it
+        does not hold: keep that elsewhere. The file ends with a digest, so that anyone can see whether it is whole. Needs the
+        right `operate`.
+
+        An error can come behind chunks; what came before it is no backup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreBackup(self, request_iterator, context):
+        """Replaces everything that the store holds, API keys included, by a backup. Send its bytes in chunks; once all have
+        come, the server opens every record of it, tells how far it is, and only then replaces what there is, in one step: an
+        error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
+        backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
+
+        Errors: BACKUP_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +100,16 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=strongroom_dot_v1_dot_operator__pb2.GetStatusRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_operator__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'CreateBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.CreateBackup,
+                    request_deserializer=strongroom_dot_v1_dot_operator__pb2.CreateBackupRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_operator__pb2.CreateBackupResponse.SerializeToString,
+            ),
+            'RestoreBackup': grpc.stream_stream_rpc_method_handler(
+                    servicer.RestoreBackup,
+                    request_deserializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -99,6 +143,60 @@ class OperatorService(object):
             '/strongroom.v1.OperatorService/GetStatus',
             strongroom_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
             strongroom_dot_v1_dot_operator__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.OperatorService/CreateBackup',
+            strongroom_dot_v1_dot_operator__pb2.CreateBackupRequest.SerializeToString,
+            strongroom_dot_v1_dot_operator__pb2.CreateBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreBackup(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom.v1.OperatorService/RestoreBackup',
+            strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.SerializeToString,
+            strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,30 @@ class OperatorServiceStub:
     ]
     """Returns the state of the server and its store. Needs the right `operate`."""
 
+    CreateBackup: grpc.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.CreateBackupRequest,
+        strongroom.v1.operator_pb2.CreateBackupResponse,
+    ]
+    """Makes a backup of everything that the store holds, API keys included, as it is at one revision, while others go on
+    reading and writing. The chunks in order are the file. Its content is sealed with the server's master key, which it
+    does not hold: keep that elsewhere. The file ends with a digest, so that anyone can see whether it is whole. Needs the
+    right `operate`.
+
+    An error can come behind chunks; what came before it is no backup.
+    """
+
+    RestoreBackup: grpc.StreamStreamMultiCallable[
+        strongroom.v1.operator_pb2.RestoreBackupRequest,
+        strongroom.v1.operator_pb2.RestoreBackupResponse,
+    ]
+    """Replaces everything that the store holds, API keys included, by a backup. Send its bytes in chunks; once all have
+    come, the server opens every record of it, tells how far it is, and only then replaces what there is, in one step: an
+    error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
+    backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
+
+    Errors: BACKUP_INVALID.
+    """
+
 class OperatorServiceAsyncStub:
     """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
 
@@ -43,6 +67,30 @@ class OperatorServiceAsyncStub:
         strongroom.v1.operator_pb2.GetStatusResponse,
     ]
     """Returns the state of the server and its store. Needs the right `operate`."""
+
+    CreateBackup: grpc.aio.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.CreateBackupRequest,
+        strongroom.v1.operator_pb2.CreateBackupResponse,
+    ]
+    """Makes a backup of everything that the store holds, API keys included, as it is at one revision, while others go on
+    reading and writing. The chunks in order are the file. Its content is sealed with the server's master key, which it
+    does not hold: keep that elsewhere. The file ends with a digest, so that anyone can see whether it is whole. Needs the
+    right `operate`.
+
+    An error can come behind chunks; what came before it is no backup.
+    """
+
+    RestoreBackup: grpc.aio.StreamStreamMultiCallable[
+        strongroom.v1.operator_pb2.RestoreBackupRequest,
+        strongroom.v1.operator_pb2.RestoreBackupResponse,
+    ]
+    """Replaces everything that the store holds, API keys included, by a backup. Send its bytes in chunks; once all have
+    come, the server opens every record of it, tells how far it is, and only then replaces what there is, in one step: an
+    error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
+    backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
+
+    Errors: BACKUP_INVALID.
+    """
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
     """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
@@ -58,5 +106,33 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.operator_pb2.GetStatusResponse, collections.abc.Awaitable[strongroom.v1.operator_pb2.GetStatusResponse]]:
         """Returns the state of the server and its store. Needs the right `operate`."""
+
+    @abc.abstractmethod
+    def CreateBackup(
+        self,
+        request: strongroom.v1.operator_pb2.CreateBackupRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[strongroom.v1.operator_pb2.CreateBackupResponse], collections.abc.AsyncIterator[strongroom.v1.operator_pb2.CreateBackupResponse]]:
+        """Makes a backup of everything that the store holds, API keys included, as it is at one revision, while others go on
+        reading and writing. The chunks in order are the file. Its content is sealed with the server's master key, which it
+        does not hold: keep that elsewhere. The file ends with a digest, so that anyone can see whether it is whole. Needs the
+        right `operate`.
+
+        An error can come behind chunks; what came before it is no backup.
+        """
+
+    @abc.abstractmethod
+    def RestoreBackup(
+        self,
+        request_iterator: _MaybeAsyncIterator[strongroom.v1.operator_pb2.RestoreBackupRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[strongroom.v1.operator_pb2.RestoreBackupResponse], collections.abc.AsyncIterator[strongroom.v1.operator_pb2.RestoreBackupResponse]]:
+        """Replaces everything that the store holds, API keys included, by a backup. Send its bytes in chunks; once all have
+        come, the server opens every record of it, tells how far it is, and only then replaces what there is, in one step: an
+        error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
+        backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
+
+        Errors: BACKUP_INVALID.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
