@@ -24,7 +24,9 @@ case $1 in
 format)
     mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 -J size=8 "$STRONGROOM_POWER_PLACE/disk" ;;
 run)
-    mount -t ext4 -o loop,commit=600 "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"
+    mount_ext4() { mount -t ext4 -o loop,commit=600 "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"; }
+    # A superblock of which half was written: ext4 has copies, from which e2fsck mends it, as a computer does when it starts.
+    mount_ext4 || { e2fsck -fy "$STRONGROOM_POWER_PLACE/disk" || [ $? -lt 4 ]; mount_ext4; }
     shift
     status=0
     for task in $STRONGROOM_POWER_TASKS; do
