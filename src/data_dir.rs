@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::crypto::{MasterKey, MasterKeyError};
 
 /// A data folder that this process holds, until this is dropped or the process ends.
@@ -94,6 +96,7 @@ fn take(folder: &Path) -> Result<File, DataDirError> {
     let failed = |error| DataDirError::File(folder.join(LOCK), error);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()); // what a link names is not ours to write to
     let mut file = options.open(folder.join(LOCK)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}

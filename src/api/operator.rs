@@ -1,6 +1,7 @@
 //! OperatorService.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,8 +12,8 @@ use super::convert::timestamp;
 use super::status::{complete, status};
 use super::v1;
 use super::v1::operator_service_server::OperatorService;
-use crate::app::{App, Chunk, Error, Progress, Restore, RestoreOptions, Restored};
-use crate::auth::Operate;
+use crate::app::{App, Chunk, Error, Progress, RestoreOptions, Restored};
+use crate::auth::{Operate, ServiceGrant};
 
 /// OperatorService over the app.
 pub(super) struct Operator(pub(super) Arc<App>);
@@ -46,13 +47,15 @@ impl OperatorService for Operator {
     ) -> Result<Response<Self::RestoreBackupStream>, Status> {
         let (call, chunks) = Call::open(&self.0, request)?;
         let granted = call.service_grant::<Operate>();
-        call.close(granted.map(|grant| restore_backup(call.clone(), self.0.restore(&grant), chunks)))
+        call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
     }
 }
 
 /// Replies that a task sends as they come to be.
 type Replies<R> = ReceiverStream<Result<R, Status>>;
 
+/// How long an upload may bring nothing.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How many replies wait for a caller that is slower than the service.
 const AHEAD: usize = 4;
 
@@ -106,7 +109,8 @@ fn backup_reply(Chunk { bytes, records, expected, ended_at }: Chunk) -> v1::Crea
 
 fn restore_backup(
     call: Call,
-    restore: Restore,
+    app: Arc<App>,
+    grant: ServiceGrant<Operate>,
     mut chunks: Streaming<v1::RestoreBackupRequest>,
 ) -> Replies<v1::RestoreBackupResponse> {
     call.note(|target| target.subject = Some("begun".to_owned()));
@@ -115,7 +119,7 @@ fn restore_backup(
         if !begun(&call, &replies).await {
             return;
         }
-        let (outcome, reply) = match take_in(restore, &mut chunks, &replies).await {
+        let (outcome, reply) = match take_in(&call, &app, &grant, &mut chunks, &replies).await {
             Ok(restored) => (Ok(came_to(&restored)), Ok(done(&restored))),
             Err(Stopped::Failed(error)) => {
                 let failed = status(&error, &call.request_id);
@@ -138,14 +142,19 @@ enum Stopped {
 }
 
 async fn take_in(
-    restore: Restore,
+    call: &Call,
+    app: &Arc<App>,
+    grant: &ServiceGrant<Operate>,
     chunks: &mut Streaming<v1::RestoreBackupRequest>,
     replies: &mpsc::Sender<Result<v1::RestoreBackupResponse, Status>>,
 ) -> Result<Restored, Stopped> {
+    let restore = app.restore(grant).map_err(Stopped::Failed)?;
     let mut options = None;
     loop {
         // Only the caller's end of the stream is the end of the backup; where the connection breaks, nothing is replaced.
-        let message = chunks.message().await.map_err(Stopped::ByTheCaller)?;
+        let silent = |_| Stopped::ByTheCaller(Status::deadline_exceeded(""));
+        let message = tokio::time::timeout(SILENCE, chunks.message()).await.map_err(silent)?;
+        let message = message.map_err(Stopped::ByTheCaller)?;
         let Some(v1::RestoreBackupRequest { chunk, verify_only, accept_damaged }) = message else { break };
         options.get_or_insert(RestoreOptions { verify_only, accept_damaged });
         if !restore.take(chunk).await {
@@ -163,6 +172,8 @@ async fn take_in(
         // Whoever is slow to read misses some.
         let _ = replies.try_send(Ok(reply));
     };
+    // An upload takes its time, in which the caller's key may have been revoked or have expired.
+    app.confirm(&call.principal).map_err(|problem| Stopped::Failed(Error::Unauthenticated(problem)))?;
     restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
 }
 

@@ -175,6 +175,11 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             "What is stored was altered, moved or damaged, so it is not served: restore it from a backup."
                 .to_owned(),
         ),
+        Error::Busy => {
+            details.set_retry_info(Some(RETRY));
+            let message = "Another backup is being restored: try again once that is done.";
+            (Code::ResourceExhausted, R::TooManyRequests, message.to_owned())
+        }
         Error::BackupInvalid(why) => {
             let message = format!("The backup can not be restored, and nothing was replaced: {why}.");
             (Code::InvalidArgument, R::BackupInvalid, message)

@@ -40,8 +40,7 @@ impl App {
     pub fn authenticate(&self, credential: &str) -> Result<Principal, Unauthenticated> {
         let invalid = Unauthenticated { problem: CredentialProblem::Invalid, key: None };
         let credential = Credential::parse(credential).ok_or(invalid)?;
-        let key = self.catalog.api_key(credential.id()).ok_or(invalid)?;
-        let keyring = self.keyring();
+        let (key, keyring) = self.catalog.credential(credential.id()).ok_or(invalid)?;
         let known = key.is_of(&keyring, &credential).then_some(key.id);
         key.authenticate(&keyring, &credential, now())
             .map_err(|refused| Unauthenticated { problem: refused.into(), key: known })

@@ -238,6 +238,8 @@ impl App {
         let _turn = self.turns.of(namespace, name).await;
         self.refuse_damage(namespace, name).await?;
         for _ in 0..ATTEMPTS {
+            // Before anything that the plan is made from.
+            let planned_at = self.catalog.revision();
             let keyring = self.keyring();
             let slot = match request {
                 Some(request) => match self.first_outcome(principal, namespace, request).await? {
@@ -246,7 +248,6 @@ impl App {
                 },
                 None => None,
             };
-            let planned_at = self.catalog.revision();
             let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref())?;
             if let Some(slot) = &slot {
                 self.leave_receipt(&mut transaction, slot, &outcome)?;

@@ -45,6 +45,7 @@ pub struct App {
     /// Where the bytes of a restore are kept until all of them have come.
     data_dir: PathBuf,
     turns: Turns,
+    restoring: Arc<Semaphore>,
     /// How many documents may be computed at once.
     computing: Semaphore,
     started_at: Timestamp,
@@ -53,8 +54,17 @@ pub struct App {
 impl App {
     fn new(store: Arc<dyn Store>, master: Arc<MasterKey>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let computing = Semaphore::new(processors);
-        Self { store, master, catalog, data_dir, turns: Turns::default(), computing, started_at: now() }
+        let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
+        Self {
+            store,
+            master,
+            catalog,
+            data_dir,
+            turns: Turns::default(),
+            restoring,
+            computing,
+            started_at: now(),
+        }
     }
 
     /// The keyring. What is planned with it is to be committed with it.

@@ -48,11 +48,18 @@ impl App {
         let keyring = self.keyring();
         let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
         let body = keyring.request_mac(&[b"body", &request.body]);
-        let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
-            return Ok(Err(Slot { mac, body, passed: None }));
+        let entry = loop {
+            let reached = self.catalog.revision();
+            let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
+                return Ok(Err(Slot { mac, body, passed: None }));
+            };
+            // What the store shows may not be durable yet, and is gone where it never becomes so; what the catalog had
+            // reached before is there for good.
+            if entry.revision <= reached {
+                break entry;
+            }
+            self.catalog.at_least(entry.revision).await?;
         };
-        // What the store shows may not be durable yet; what the catalog shows is.
-        self.catalog.at_least(entry.revision).await?;
         let receipt = self.open_receipt(&mac, &entry.value)?;
         if Timestamp::from_micros(receipt.at).plus(REMEMBERED) <= now() {
             return Ok(Err(Slot { mac, body, passed: Some(entry.revision) }));

@@ -53,10 +53,7 @@ impl App {
         self.catalog.at_least(at_least).await?;
         loop {
             let before = self.catalog.revision();
-            let secret = self.find(grant.namespace(), name, version).await?;
-            let there = self.catalog.namespace(grant.namespace());
-            let there =
-                there.ok_or_else(|| Error::SecretNotFound(grant.namespace().clone(), name.clone()))?;
+            let (there, secret) = self.find(grant.namespace(), name, version).await?;
             match self.read_version(&there, &secret).await? {
                 Some(value) => {
                     let revision = secret.revision.max(before);
@@ -113,7 +110,7 @@ impl App {
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.catalog.at_least(at_least).await?;
         let before = self.catalog.revision();
-        let secret = self.find(grant.namespace(), name, version).await?;
+        let (_, secret) = self.find(grant.namespace(), name, version).await?;
         let revision = secret.revision.max(before);
         Ok((secret, revision))
     }
@@ -146,25 +143,28 @@ impl App {
         Value::decode(&opened).map(Some).ok_or(Error::Integrity)
     }
 
-    /// A secret's version is gone. Either the secret is being deleted or has moved on, which the catalog is about to
-    /// show; or it still shows the same state then, and something else has taken the version away.
-    async fn settle(&self, there: &NamespaceCatalog, secret: &Secret) -> Result<(), Error> {
+    /// A secret's version is gone. Either the secret is being deleted or has moved on, or the store was replaced, which the
+    /// catalog is about to show; or it still shows the same state then, and something else has taken the version away.
+    async fn settle(&self, there: &Arc<NamespaceCatalog>, secret: &Secret) -> Result<(), Error> {
         let newest = self.store.revision().await?;
         self.catalog.at_least(newest).await?;
-        match there.secret(&secret.name) {
+        let now = self.catalog.namespace(&secret.namespace).filter(|now| Arc::ptr_eq(now, there));
+        match now.and_then(|now| now.secret(&secret.name)) {
             Some(same) if same.revision == secret.revision => Err(Error::Integrity),
-            _ => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// The secret of a name, when `version` is its current one.
+    /// The secret of a name and where it is, when `version` is its current one.
     async fn find(
         &self,
         namespace: &Namespace,
         name: &SecretName,
         version: Option<u32>,
-    ) -> Result<Arc<Secret>, Error> {
-        let Some(secret) = self.catalog.namespace(namespace).and_then(|there| there.secret(name)) else {
+    ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
+        let there = self.catalog.namespace(namespace);
+        let found = there.and_then(|there| there.secret(name).map(|secret| (there, secret)));
+        let Some((there, secret)) = found else {
             self.refuse_damage(namespace, name).await?;
             return Err(Error::SecretNotFound(namespace.clone(), name.clone()));
         };
@@ -175,7 +175,7 @@ impl App {
             Some(version) if version < secret.version => {
                 Err(Error::not_served("version", "must be the current version: this release reads no other"))
             }
-            Some(_) | None => Ok(secret),
+            Some(_) | None => Ok((there, secret)),
         }
     }
 

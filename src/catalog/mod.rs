@@ -39,6 +39,8 @@ pub struct Catalog {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many records are read from the store at a time while loading.
 const SCAN: usize = 1000;
+/// How long to wait after the store could not be read anew.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// Why a store can not be read.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,12 @@ impl Catalog {
         self.state().is_damaged(namespace)
     }
 
+    /// The API key of this id, in force or not, and the keyring that it was opened with.
+    pub fn credential(&self, id: ApiKeyId) -> Option<(Arc<ApiKey>, Arc<StoredKeyring>)> {
+        let state = self.state();
+        Some((state.api_key(id)?, state.keyring().clone()))
+    }
+
     /// The API key of this id, in force or not.
     pub fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
         self.state().api_key(id)
@@ -126,29 +134,40 @@ impl Catalog {
 /// Takes in every change, in order, until the catalog is dropped or its store is closed.
 async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
     loop {
-        let next = watch.next().await;
-        let Some(catalog) = catalog.upgrade() else { return };
-        let reached = match next {
+        match watch.next().await {
             Ok(change) if !changes_keyring(&change) => {
+                let Some(catalog) = catalog.upgrade() else { return };
                 catalog.state().apply(&change);
-                change.revision
+                catalog.reached.send_replace(change.revision);
             }
             Err(WatchEnd::Closed) => return,
-            // Too far behind, or the store was replaced: begin anew, and serve the old state until the new one is whole.
-            Ok(_) | Err(WatchEnd::Compacted) => match scan(&*catalog.store, &catalog.master).await {
-                Ok((state, reached, from_there)) => {
+            // Too far behind, or the store was replaced, or has another keyring.
+            Ok(_) | Err(WatchEnd::Compacted) => match begin_anew(&catalog).await {
+                Some(from_there) => watch = from_there,
+                None => return,
+            },
+        }
+    }
+}
+
+/// Reads the whole store anew, until that succeeds or the catalog is dropped; the old state is served until the new one is
+/// whole.
+async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
+    loop {
+        {
+            let catalog = catalog.upgrade()?;
+            match scan(&*catalog.store, &catalog.master).await {
+                Ok((state, reached, watch)) => {
                     *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-                    watch = from_there;
-                    reached
+                    catalog.reached.send_replace(reached);
+                    return Some(watch);
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    continue;
                 }
-            },
-        };
-        catalog.reached.send_replace(reached);
+            }
+        }
+        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
     }
 }
 
@@ -159,35 +178,63 @@ fn changes_keyring(change: &Change) -> bool {
 /// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
 /// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served.
 async fn scan(store: &dyn Store, master: &MasterKey) -> Result<(State, Revision, Watch), LoadError> {
-    'anew: loop {
-        let mut reached = store.durable();
-        let mut watch = store.watch(reached);
-        let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-        let keyring = StoredKeyring::open(master, &record).map_err(|_| LoadError::WrongMasterKey)?;
-        let state = State::new(keyring);
-        for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets()] {
-            let mut after = None;
-            loop {
-                let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
-                for (key, entry) in &found {
-                    state.put(key, &entry.value, entry.revision);
-                }
-                let Some((last, _)) = found.last() else { break };
-                after = Some(last.clone());
-                tokio::task::yield_now().await;
-            }
+    loop {
+        if let Some(scanned) = scan_once(store, master).await? {
+            return Ok(scanned);
         }
-        let newest = store.revision().await?;
-        while reached < newest {
-            let change = match watch.next().await {
-                Ok(change) if changes_keyring(&change) => continue 'anew,
-                Err(WatchEnd::Compacted) => continue 'anew,
-                Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
-                Ok(change) => change,
-            };
-            state.apply(&change);
-            reached = change.revision;
-        }
-        return Ok((state, reached, watch));
+        tracing::info!(
+            "the store was replaced, or changed faster than it was read: it is read from its beginning"
+        );
     }
+}
+
+/// The same, or `None` where it has to begin anew.
+async fn scan_once(
+    store: &dyn Store,
+    master: &MasterKey,
+) -> Result<Option<(State, Revision, Watch)>, LoadError> {
+    let mut reached = store.durable();
+    let mut watch = store.watch(reached);
+    let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
+    let keyring = StoredKeyring::open(master, &record).map_err(|_| LoadError::WrongMasterKey)?;
+    let state = State::new(keyring);
+    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets()] {
+        let mut after = None;
+        loop {
+            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+            for (key, entry) in &found {
+                state.put(key, &entry.value, entry.revision);
+            }
+            // Taken in as they come, so that they do not leave the store's bounded log before.
+            if !take_in(&state, &mut watch, &mut reached, store.durable()).await? {
+                return Ok(None);
+            }
+            let Some((last, _)) = found.last() else { break };
+            after = Some(last.clone());
+            tokio::task::yield_now().await;
+        }
+    }
+    let newest = store.revision().await?;
+    let whole = take_in(&state, &mut watch, &mut reached, newest).await?;
+    Ok(whole.then_some((state, reached, watch)))
+}
+
+/// Takes in the changes up to a revision, and says whether all of them could be.
+async fn take_in(
+    state: &State,
+    watch: &mut Watch,
+    reached: &mut Revision,
+    newest: Revision,
+) -> Result<bool, LoadError> {
+    while *reached < newest {
+        match watch.next().await {
+            Ok(change) if !changes_keyring(&change) => {
+                state.apply(&change);
+                *reached = change.revision;
+            }
+            Ok(_) | Err(WatchEnd::Compacted) => return Ok(false),
+            Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
+        }
+    }
+    Ok(true)
 }

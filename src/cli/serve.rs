@@ -102,12 +102,15 @@ impl Serve {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;
         let data_dir = config.data_dir.clone();
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let shutdown = signals().map_err(|error| Failure::local(format!("no signals: {error}")))?;
             let ended = server::run(config, shutdown, |ready| announce(ready, &data_dir)).await;
             telemetry::flush().await;
             ended.map_err(|error| Failure::local(error.to_string()))
-        })
+        });
+        // A backup that is looked at, or made into a store, is given up: nothing was replaced by it.
+        runtime.shutdown_background();
+        ended
     }
 
     fn settings(self) -> Settings {

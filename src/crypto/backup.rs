@@ -51,6 +51,9 @@ pub enum BackupError {
     /// It was sealed with another master key, or the part of it that shows which was altered.
     #[error("it was made with another master key, or it was altered")]
     OtherMasterKey,
+    /// The file that it is in could not be read.
+    #[error("it could not be read: {0}")]
+    Unreadable(std::io::ErrorKind),
     /// The cryptography of this machine failed.
     #[error(transparent)]
     Failed(Error),
@@ -116,39 +119,47 @@ impl BackupCheck {
 
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), BackupError> {
-        self.pending.extend_from_slice(bytes);
-        loop {
-            let taken = if self.finished {
-                return if self.pending.is_empty() { Ok(()) } else { Err(BackupError::TooLong) };
-            } else if self.ended {
-                let Some(digest) = self.pending.first_chunk::<{ Digest::LENGTH }>() else { return Ok(()) };
-                if *digest != self.digest.finish() {
-                    return Err(BackupError::Damaged);
-                }
-                self.finished = true;
-                Digest::LENGTH
-            } else if self.about.is_none() {
-                let Some(header) = self.pending.first_chunk::<HEADER>() else {
-                    // Something else is known for that by its first bytes.
-                    let known = self.pending.len().min(MAGIC.len());
-                    return if self.pending.get(..known) == MAGIC.get(..known) {
-                        Ok(())
-                    } else {
-                        Err(BackupError::NotABackup)
-                    };
-                };
-                self.about = Some(about(header)?);
-                self.digest.update(header);
-                HEADER
-            } else {
-                let Some((length, last)) = part_header(&self.pending)? else { return Ok(()) };
-                let Some(part) = self.pending.get(..PART_HEADER + length) else { return Ok(()) };
-                self.digest.update(part);
-                self.ended = last;
-                part.len()
-            };
-            self.pending.drain(..taken);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.extend_from_slice(bytes);
+        let mut rest = pending.as_slice();
+        while let Some(taken) = self.take(rest)? {
+            rest = rest.get(taken..).unwrap_or_default();
         }
+        let understood = pending.len() - rest.len();
+        pending.drain(..understood);
+        self.pending = pending;
+        Ok(())
+    }
+
+    /// How many of these bytes are understood as the next thing that a backup has; `None` where there are too few.
+    fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, BackupError> {
+        if self.finished {
+            return if bytes.is_empty() { Ok(None) } else { Err(BackupError::TooLong) };
+        }
+        if self.ended {
+            let Some(digest) = bytes.first_chunk::<{ Digest::LENGTH }>() else { return Ok(None) };
+            if *digest != self.digest.finish() {
+                return Err(BackupError::Damaged);
+            }
+            self.finished = true;
+            return Ok(Some(Digest::LENGTH));
+        }
+        if self.about.is_none() {
+            let Some(header) = bytes.first_chunk::<HEADER>() else {
+                // Something else is known for that by its first bytes.
+                let known = bytes.len().min(MAGIC.len());
+                let begins = bytes.get(..known) == MAGIC.get(..known);
+                return if begins { Ok(None) } else { Err(BackupError::NotABackup) };
+            };
+            self.about = Some(about(header)?);
+            self.digest.update(header);
+            return Ok(Some(HEADER));
+        }
+        let Some((length, last)) = part_header(bytes)? else { return Ok(None) };
+        let Some(part) = bytes.get(..PART_HEADER + length) else { return Ok(None) };
+        self.digest.update(part);
+        self.ended = last;
+        Ok(Some(part.len()))
     }
 
     /// What it says of itself, once that has come.
@@ -209,7 +220,10 @@ impl<R: std::io::Read> BackupOpener<R> {
 }
 
 fn read(from: &mut impl std::io::Read, into: &mut [u8]) -> Result<(), BackupError> {
-    from.read_exact(into).map_err(|_| BackupError::CutShort)
+    from.read_exact(into).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => BackupError::CutShort,
+        other => BackupError::Unreadable(other),
+    })
 }
 
 fn about(header: &[u8; HEADER]) -> Result<About, BackupError> {

@@ -59,7 +59,7 @@ struct Reader<R> {
 
 impl<R: Read + Seek> Reader<R> {
     fn open(master: &MasterKey, mut from: R) -> Result<Self, BackupError> {
-        from.seek(SeekFrom::Start(0)).map_err(|_| BackupError::CutShort)?;
+        from.seek(SeekFrom::Start(0)).map_err(|error| BackupError::Unreadable(error.kind()))?;
         let opener = BackupOpener::begin(master, from)?;
         Ok(Self { opener, ready: Vec::new().into_iter(), read: 0, end: None })
     }

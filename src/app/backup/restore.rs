@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Reader;
@@ -18,6 +18,8 @@ use crate::store::{ReplaceError, Unavailable, Unreadable};
 /// have come; it is gone when this is dropped, or when the process ends.
 pub struct Restore {
     app: Arc<App>,
+    /// There is one at a time.
+    _turn: OwnedSemaphorePermit,
     sender: mpsc::Sender<Vec<u8>>,
     receiver: JoinHandle<Result<(File, Timestamp), Error>>,
 }
@@ -55,14 +57,19 @@ pub struct RestoreOptions {
 
 /// How many chunks wait for the disk.
 const AHEAD: usize = 4;
+/// How much room is left to others on the disk, the store among them, in bytes.
+const ROOM: u64 = 64 << 20;
+/// How often the catalog is waited for, 10 s each time: it reads the whole store.
+const LOADS: usize = 60;
 
 impl App {
-    /// Begins to take a backup in.
-    pub fn restore(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Restore {
+    /// Begins to take a backup in, unless another one is on its way.
+    pub fn restore(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Result<Restore, Error> {
+        let turn = self.restoring.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
         let (sender, chunks) = mpsc::channel(AHEAD);
         let app = self.clone();
         let receiver = tokio::task::spawn_blocking(move || receive(&app, chunks));
-        Restore { app: self.clone(), sender, receiver }
+        Ok(Restore { app: self.clone(), _turn: turn, sender, receiver })
     }
 }
 
@@ -78,7 +85,7 @@ impl Restore {
         options: RestoreOptions,
         progress: impl Fn(Progress) + Clone + Send + 'static,
     ) -> Result<Restored, Error> {
-        let Self { app, sender, receiver } = self;
+        let Self { app, _turn, sender, receiver } = self;
         drop(sender);
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
@@ -98,7 +105,12 @@ impl Restore {
         }
         let records = open_records(app.master.clone(), &file, records, progress)?;
         let revision = app.store.replace(records, of).await?;
-        app.catalog.at_least(revision).await?;
+        // It is done, however long it takes until it is seen here.
+        for _ in 0..LOADS {
+            if app.catalog.at_least(revision).await.is_ok() {
+                break;
+            }
+        }
         restored.now = Some((app.catalog.counts(), revision));
         Ok(restored)
     }
@@ -116,6 +128,10 @@ fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Time
     let mut check = BackupCheck::new();
     while let Some(chunk) = chunks.blocking_recv() {
         check.update(&chunk)?;
+        let disk = rustix::fs::fstatvfs(&file).map_err(|error| full(error.into()))?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM {
+            return Err(full(std::io::ErrorKind::StorageFull.into()).into());
+        }
         file.write_all(&chunk).map_err(full)?;
     }
     let about = check.finish()?;
@@ -151,6 +167,9 @@ impl From<BackupError> for Error {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::Failed(error) => error.into(),
+            BackupError::Unreadable(_) => {
+                Unavailable(format!("a backup on its way into it: {error}").into()).into()
+            }
             other => Self::BackupInvalid(other),
         }
     }

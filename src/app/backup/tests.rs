@@ -25,7 +25,7 @@ async fn backup(site: &Site) -> Result<(Vec<u8>, Revision), Error> {
 
 async fn restore(site: &Site, bytes: &[u8], options: RestoreOptions) -> Result<Restored, Error> {
     let grant = site.root.authorize_service::<Operate>().unwrap();
-    let restore = site.app.restore(&grant);
+    let restore = site.app.restore(&grant)?;
     for some in bytes.chunks(1000) {
         if !restore.take(some.to_vec()).await {
             break;

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::catalog::decode_secret;
-use crate::crypto::{BackupError, Keyring, MasterKey, NamespaceKeys, Purpose};
+use crate::crypto::{self, BackupError, Keyring, MasterKey, NamespaceKeys, Purpose};
 use crate::domain::{Namespace, Revision, Value};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Key, Record};
@@ -59,7 +59,10 @@ fn read_keys<R: Read + Seek>(master: &MasterKey, from: R) -> Result<(Keys, Conte
     }
     let end = reader.end.ok_or(BackupError::Damaged)?;
     let keyring = keyring.ok_or(BackupError::Damaged)?;
-    let keyring = Keyring::open(master, &keyring).map_err(|_| BackupError::OtherMasterKey)?;
+    let keyring = Keyring::open(master, &keyring).map_err(|error| match error {
+        crypto::Error::Integrity => BackupError::OtherMasterKey,
+        crypto::Error::Failed => BackupError::Failed(error),
+    })?;
     // One that can not be opened is counted with the other records.
     let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
     let namespaces =

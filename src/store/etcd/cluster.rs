@@ -24,8 +24,8 @@ const BOUND: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// etcd refuses clients that ask for signs of life more often than every 5 s.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
-/// How many records are asked for at once, at most.
-pub(super) const MAX_PAGE: usize = 1024;
+/// How many records are asked for at once, at most: 10 MiB of the largest, which a slow network also brings in time.
+pub(super) const MAX_PAGE: usize = 128;
 /// The largest message that is taken from etcd: a page of the largest records, with their keys.
 const MAX_MESSAGE: usize = MAX_PAGE * (MAX_RECORD + 1024);
 
@@ -151,6 +151,12 @@ impl Cluster {
             }
             leaves
         });
+    }
+
+    /// Asks another member than the present one from now on.
+    pub(super) fn move_on(&self) {
+        let asked = *self.asked.borrow();
+        self.leave(asked);
     }
 
     fn asked(&self) -> Result<(usize, &Member), Unavailable> {

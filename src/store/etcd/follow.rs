@@ -12,8 +12,8 @@ use crate::store::{Change, Key, Unavailable};
 
 /// How long to wait after a watch has broken: at first, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long changes that are in etcd may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long changes that are in etcd may take to arrive: less than a check of the service's health takes.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 pub(super) struct Follower {
     shared: Arc<Shared>,
@@ -143,9 +143,11 @@ fn change(revision: Revision) -> Change {
 }
 
 impl Shared {
-    /// Waits until the changes up to a revision have arrived, within a bound.
+    /// Waits until the changes up to a revision have arrived, within a bound; beyond it, another member is asked.
     pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {
-        let late = |_| Unavailable("the changes that are made in etcd do not arrive".into());
-        tokio::time::timeout(PATIENCE, self.log.reached(revision)).await.map_err(late)
+        tokio::time::timeout(PATIENCE, self.log.reached(revision)).await.map_err(|_elapsed| {
+            self.cluster.move_on();
+            Unavailable("the changes that are made in etcd do not arrive".into())
+        })
     }
 }

@@ -21,8 +21,7 @@ impl EtcdStore {
         let before = shared.position().await?.pointer;
         let generation = shared.claim().await?;
         if let Err(why) = shared.write(before, generation, records).await {
-            let all = shared.layout.record(generation, &Key::from_bytes(&[]));
-            if let Err(error) = shared.clear(all.clone(), end_of(&all), shared.layout.unmoved(before)).await {
+            if let Err(error) = shared.abandon(generation).await {
                 tracing::warn!(cause = %error, "records that were not taken are left in etcd until the next restore");
             }
             return Err(why);
@@ -80,12 +79,24 @@ impl Shared {
                 })
                 .collect();
             let txn = Txn::new().when([self.layout.unmoved(before)]).and_then(steps);
-            if !self.cluster.send(txn, Resend::Freely, None).await?.succeeded() {
+            // Sent twice, it could arrive behind a later one that has newer records of the same keys.
+            if !self.cluster.send(txn, Resend::IfUnsent, None).await?.succeeded() {
                 return Err(raced().into());
             }
         }
-        // Only the end of the reading says that the batches were all.
+        // Only the end of the reading says that the batches were all: one that found nobody to send to ends well too, but
+        // then this is not reached.
         reading.await.map_err(|_| Unavailable("the records could not be read: a defect".into()))?
+    }
+
+    /// Removes a generation that never came into force, and never will.
+    async fn abandon(&self, generation: u64) -> Result<(), Unavailable> {
+        let in_force = self.position().await?.pointer;
+        if in_force.generation == generation {
+            return Ok(());
+        }
+        let all = self.layout.record(generation, &Key::from_bytes(&[]));
+        self.clear(all.clone(), end_of(&all), self.layout.unmoved(in_force)).await
     }
 
     /// Moves the pointer to a generation that is written, where nobody else has moved it.
