@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check clients clean
+.PHONY: help run test torture bench check clients clean
 
 CARGO_TARGET_DIR ?= target
 
@@ -22,6 +22,9 @@ test: ## run every test: Rust, the README's commands, and the clients, against r
 torture: ## try what the tests try a little of thousands of times over: servers killed, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
+
+bench: ## measure what a durable commit costs beside the bare engine; needs a quiet machine and two minutes
+	cargo bench --locked --bench commit
 
 check: ## check formatting, lints, and that the protos break no client
 	cargo fmt --check

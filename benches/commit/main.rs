@@ -1,0 +1,115 @@
+//! What a durable commit costs: the service and its store beside the bare engine, which makes as many syncs.
+//!
+//! A create and a rotation of a secret of 256 bytes, by 1, 16 and 64 writers at once, each of which begins the next as
+//! soon as the one before is durable. Four contenders take turns within one run, so that what else the computer does
+//! falls on all of them:
+//!
+//! - `engine, a sync each`: sled alone; each writer applies its batch and syncs by itself.
+//! - `engine, grouped`: sled alone; one thread takes all waiting batches, applies them as one and syncs once.
+//! - `store`: [`Store::commit`], which also checks what the transaction requires, and keeps the change for watchers.
+//! - `service`: [`App::create`] and [`App::rotate`], which also seal the records, and wait until the catalog shows them.
+//!
+//! All four write records of the same sizes, into folders of their own on the same disk, which must be a real one:
+//! `STRONGROOM_BENCH_DIR` says where, and without it that is cargo's target folder. Nothing fails for being slow.
+//!
+//! [`App::create`]: strongroom::app::App::create
+//! [`App::rotate`]: strongroom::app::App::rotate
+
+// A measurement that can not be made should stop, and what it says is its output.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+// Everything here is private to one binary.
+#![allow(missing_docs, unreachable_pub)]
+
+mod engine;
+mod report;
+mod service;
+mod work;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use self::engine::Engine;
+use self::report::Round;
+use self::service::{OverApp, OverStore};
+use self::work::{Kind, Sizes};
+
+const WRITERS: [usize; 3] = [1, 16, 64];
+const ROUNDS: usize = 11;
+const ROUND: Duration = Duration::from_millis(350);
+
+/// One of many writers. Each change returns once it is durable, and says which sync made it so: the same number for all
+/// changes of the same sync.
+trait Writer: Send + 'static {
+    fn change(&mut self, kind: Kind) -> impl Future<Output = u64> + Send;
+}
+
+fn main() {
+    let place = std::env::var_os("STRONGROOM_BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
+    let folder = tempfile::tempdir_in(place).expect("a folder for the data");
+    // As the server's.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let sizes = Sizes::measured().await;
+        report::begin(folder.path(), sizes, ROUNDS, ROUND);
+        for kind in [Kind::Create, Kind::Rotate] {
+            // Folders of their own for each kind, so that it does not begin among what the other one left.
+            let place = |name: &str| {
+                let place = folder.path().join(format!("{kind:?}-{name}"));
+                std::fs::create_dir(&place).expect("a folder for a contender");
+                place
+            };
+            let most = WRITERS[WRITERS.len() - 1];
+            let mut alone = Engine::open(&place("alone"), sizes).writers_alone(most);
+            let mut grouped = Engine::open(&place("grouped"), sizes).writers_grouped(most);
+            let mut store = OverStore::writers(&place("store"), sizes, most).await;
+            let mut app = OverApp::writers(&place("service"), most).await;
+            for writers in WRITERS {
+                let mut rounds: [Vec<Round>; 4] = Default::default();
+                for at in 0..=ROUNDS {
+                    let round = [
+                        run(&mut alone, writers, kind).await,
+                        run(&mut grouped, writers, kind).await,
+                        run(&mut store, writers, kind).await,
+                        run(&mut app, writers, kind).await,
+                    ];
+                    // The first one only warms up.
+                    if at > 0 {
+                        rounds.iter_mut().zip(round).for_each(|(rounds, round)| rounds.push(round));
+                    }
+                }
+                report::rows(kind, writers, rounds);
+            }
+        }
+    });
+}
+
+/// Has so many of the writers make one change after the other for the time of a round.
+async fn run<W: Writer>(writers: &mut Vec<W>, count: usize, kind: Kind) -> Round {
+    let began = Instant::now();
+    let running: Vec<_> = writers
+        .drain(..count)
+        .map(|mut writer| {
+            tokio::spawn(async move {
+                let mut syncs = Vec::new();
+                while began.elapsed() < ROUND {
+                    syncs.push(writer.change(kind).await);
+                }
+                (writer, syncs)
+            })
+        })
+        .collect();
+    let (mut commits, mut syncs) = (0, HashSet::new());
+    for writer in running {
+        let (writer, its) = writer.await.expect("a writer that does not fail");
+        writers.push(writer);
+        commits += its.len();
+        syncs.extend(its);
+    }
+    Round { commits, syncs: syncs.len(), took: began.elapsed() }
+}

@@ -1,0 +1,115 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use strongroom::app::{self, App, NewSecret, Rotation, Source};
+use strongroom::auth::{Grant, Rotate, Write};
+use strongroom::crypto::MasterKey;
+use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
+use strongroom::store::{Store, open_sled};
+
+use super::Writer;
+use super::work::{Kind, Sizes, Work};
+
+// A group becomes durable as a whole, and its callers are answered before the next one is: the newest durable revision
+// tells the groups apart.
+
+/// A writer that commits to the store.
+pub struct OverStore {
+    store: Arc<dyn Store>,
+    work: Work,
+    /// Its last commit.
+    since: Revision,
+}
+
+impl OverStore {
+    pub async fn writers(folder: &Path, sizes: Sizes, count: usize) -> Vec<Self> {
+        let store = open_sled(folder).expect("a store");
+        let writer = || Self { store: store.clone(), work: Work::new(sizes), since: Revision::default() };
+        (0..count).map(|_| writer()).collect()
+    }
+}
+
+impl Writer for OverStore {
+    async fn change(&mut self, kind: Kind) -> u64 {
+        let transaction = self.work.next(kind, self.since);
+        self.since = self.store.commit(transaction).await.expect("a commit");
+        self.store.durable().0
+    }
+}
+
+/// A caller of the service.
+pub struct OverApp {
+    app: Arc<App>,
+    store: Arc<dyn Store>,
+    write: Grant<Write>,
+    rotate: Grant<Rotate>,
+    /// The secret that it rotates; what it creates has a number behind.
+    name: String,
+    created: u64,
+}
+
+impl OverApp {
+    pub async fn writers(folder: &Path, count: usize) -> Vec<Self> {
+        Self::writers_over(open_sled(folder).expect("a store"), folder, count).await
+    }
+
+    pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
+        let master = Arc::new(MasterKey::generate().expect("a master key"));
+        let mut root_key = String::new();
+        let app = app::open(store.clone(), master, folder, |credential| {
+            credential.expose().clone_into(&mut root_key);
+            Ok(())
+        });
+        let app = Arc::new(app.await.expect("a service"));
+        let root = app.authenticate(&root_key).expect("the root key");
+        let home = Namespace::default_namespace();
+        let mut writers = Vec::with_capacity(count);
+        for n in 0..count {
+            let write = root.authorize(&home).expect("the right to write");
+            let rotate = root.authorize(&home).expect("the right to rotate");
+            let name = format!("service_{n}_database_password");
+            let writer = Self {
+                app: app.clone(),
+                store: store.clone(),
+                write,
+                rotate,
+                name: name.clone(),
+                created: 0,
+            };
+            writer.create(name).await;
+            writers.push(writer);
+        }
+        writers
+    }
+
+    async fn create(&self, name: String) {
+        let new = NewSecret {
+            name: SecretName::parse(&name).expect("a name"),
+            source: value(),
+            description: Description::default(),
+            metadata: Metadata::default(),
+        };
+        self.app.create(&self.write, new, None).await.expect("a new secret");
+    }
+}
+
+impl Writer for OverApp {
+    async fn change(&mut self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Create => {
+                self.created += 1;
+                self.create(format!("{}_{}", self.name, self.created)).await;
+            }
+            Kind::Rotate => {
+                let name = SecretName::parse(&self.name).expect("a name");
+                let rotation = Rotation { source: value(), etag: None };
+                self.app.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
+            }
+        }
+        self.store.durable().0
+    }
+}
+
+fn value() -> Source {
+    Source::Value(Value::text("v".repeat(256)).expect("a value"))
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use strongroom::crypto::random;
+use strongroom::domain::{MAX_KEPT_VERSIONS, Revision, SecretId};
+use strongroom::store::key::{Kind as KeyKind, NamespaceId};
+use strongroom::store::{Expect, Key, Transaction, open_memory};
+
+use super::Writer;
+use super::service::OverApp;
+
+/// What a change does.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Kind {
+    Create,
+    Rotate,
+}
+
+/// How large the records of a secret are, in bytes, as the service seals them.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Sizes {
+    pub name: usize,
+    pub secret: usize,
+    pub version: usize,
+}
+
+impl Sizes {
+    /// Those of a secret that the service has made.
+    pub async fn measured() -> Self {
+        let store = open_memory().expect("a store");
+        let mut writer = OverApp::writers_over(store.clone(), std::path::Path::new("."), 1).await.remove(0);
+        let mut changes = store.watch(store.durable());
+        writer.change(Kind::Create).await;
+        let change = changes.next().await.expect("the change");
+        let mut sizes = Self::default();
+        for (key, record) in &change.put {
+            let size = match key.kind() {
+                KeyKind::Name(..) => &mut sizes.name,
+                KeyKind::Secret(..) => &mut sizes.secret,
+                KeyKind::Version(..) => &mut sizes.version,
+                other => panic!("a create puts no {other:?}"),
+            };
+            *size = record.len();
+        }
+        sizes
+    }
+}
+
+/// The transactions of one writer, with records that look sealed.
+pub struct Work {
+    namespace: NamespaceId,
+    sizes: Sizes,
+    bytes: Arc<[u8]>,
+    /// The secret that it rotates.
+    id: SecretId,
+    version: u32,
+}
+
+impl Work {
+    pub fn new(sizes: Sizes) -> Self {
+        let bytes: Arc<[u8]> = random::<4096>().expect("random bytes").as_slice().into();
+        Self { namespace: NamespaceId([7; 16]), sizes, bytes, id: SecretId::generate(), version: 0 }
+    }
+
+    /// The next change. What a rotation requires of its secret is that nothing changed it since this revision.
+    pub fn next(&mut self, kind: Kind, since: Revision) -> Transaction {
+        match kind {
+            Kind::Create => self.create(SecretId::generate(), random().expect("random bytes")),
+            // A writer's secret has to be there first.
+            Kind::Rotate if self.version == 0 => {
+                self.version = 1;
+                self.create(self.id, random().expect("random bytes"))
+            }
+            Kind::Rotate => self.rotate(since),
+        }
+    }
+
+    fn create(&self, id: SecretId, name: [u8; 32]) -> Transaction {
+        let name = Key::name(self.namespace, &name);
+        let secret = Key::secret(self.namespace, id);
+        let version = Key::version(self.namespace, id, 1);
+        let absent = |key: &Key| (key.clone(), Expect::Absent);
+        Transaction {
+            require: vec![absent(&name), absent(&secret), absent(&version)],
+            put: vec![
+                (name, self.record(self.sizes.name)),
+                (secret, self.record(self.sizes.secret)),
+                (version, self.record(self.sizes.version)),
+            ],
+            ..Transaction::default()
+        }
+    }
+
+    fn rotate(&mut self, since: Revision) -> Transaction {
+        self.version += 1;
+        let secret = Key::secret(self.namespace, self.id);
+        let version = Key::version(self.namespace, self.id, self.version);
+        let oldest = self.version.checked_sub(MAX_KEPT_VERSIONS).filter(|oldest| *oldest > 0);
+        Transaction {
+            require: vec![(secret.clone(), Expect::At(since)), (version.clone(), Expect::Absent)],
+            put: vec![(version, self.record(self.sizes.version)), (secret, self.record(self.sizes.secret))],
+            delete: oldest.map(|oldest| Key::version(self.namespace, self.id, oldest)).into_iter().collect(),
+            ..Transaction::default()
+        }
+    }
+
+    fn record(&self, size: usize) -> Vec<u8> {
+        self.bytes[..size].to_vec()
+    }
+}
