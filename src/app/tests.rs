@@ -269,6 +269,35 @@ async fn a_change_whose_sync_failed_is_shown_once_it_is_known_to_be_durable() {
     assert!(matches!(site.create("b", "c").await.err(), Some(Error::SecretAlreadyExists(..))));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_lost_is_made_when_it_is_asked_for_again() {
+    let (store, faults) = store::fault::open_faulty_memory();
+    let site = Arc::new(Site::over(store).await);
+    site.create("a", "a").await.unwrap();
+    let request = || Idempotency {
+        id: crate::domain::RequestId::parse("0197f3a0-5c1e-7000-8000-4d6f6e657921").unwrap().unwrap(),
+        body: zeroize::Zeroizing::new(b"body".to_vec()),
+    };
+    // Its receipt can be read until the store is opened again, and is gone then.
+    faults.fail_sync_after(0);
+    let delete = |site: Arc<Site>, request: Idempotency| async move {
+        site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await
+    };
+    assert!(delete(site.clone(), request()).await.is_err());
+    assert_eq!(site.stored(b'r').await.len(), 1, "the broken store shows the receipt");
+    let again = tokio::spawn(delete(site.clone(), request()));
+    while !again.is_finished() && site.app.revision() == Revision(2) {
+        faults.end();
+        let _ = site.app.check().await;
+        let _ = site.create("another", "takes the next revision").await;
+    }
+    again.await.unwrap().unwrap();
+    assert!(
+        matches!(site.value(&site.app, "a").await, Err(Error::SecretNotFound(..))),
+        "told that it was deleted"
+    );
+}
+
 #[tokio::test]
 async fn receipts_go_when_their_time_has_passed_and_not_before() {
     let site = Site::open().await;

@@ -58,7 +58,7 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
 /// What the committer is asked for.
 pub(super) enum Job {
     Commit(Waiting),
-    Replace(Replacement),
+    Install(Installation),
 }
 
 /// A transaction on its way to the committer.
@@ -67,11 +67,10 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
-/// Records on their way to replace all that is there.
-pub(super) struct Replacement {
-    pub(super) records: Records,
-    pub(super) after: Revision,
-    pub(super) answer: oneshot::Sender<Result<Revision, ReplaceError>>,
+/// What was prepared, all of it of this revision, on its way to replace all that is there.
+pub(super) struct Installation {
+    pub(super) revision: Revision,
+    pub(super) answer: oneshot::Sender<Result<Revision, Unavailable>>,
 }
 
 impl Job {
@@ -79,7 +78,7 @@ impl Job {
         // Whoever asked may have gone.
         match self {
             Self::Commit(waiting) => drop(waiting.answer.send(Err(why.clone().into()))),
-            Self::Replace(replacement) => drop(replacement.answer.send(Err(why.clone().into()))),
+            Self::Install(installation) => drop(installation.answer.send(Err(why.clone()))),
         }
     }
 }
@@ -87,7 +86,7 @@ impl Job {
 pub(super) struct Committer<E: Engine> {
     pub(super) slot: Arc<Slot<E>>,
     pub(super) log: Arc<ChangeLog>,
-    /// The newest revision that reads may have shown: set before a batch is applied.
+    /// The newest revision that reads may have shown: set before a batch is applied, and never back.
     pub(super) assigned: Arc<AtomicU64>,
     pub(super) waiting: mpsc::Receiver<Job>,
     /// Why nothing can be written.
@@ -99,8 +98,14 @@ struct Broken {
     why: Unavailable,
     /// When it was last tried to open it again.
     tried: Instant,
-    /// Whether what it had acknowledged is gone: then no opening helps.
+    /// Whether what it had acknowledged is gone: then no opening helps, and only a replacement does.
     lost: bool,
+}
+
+impl Broken {
+    fn now(why: Unavailable) -> Self {
+        Self { why, tried: Instant::now(), lost: false }
+    }
 }
 
 /// How long a broken engine is left alone between two attempts to open it again.
@@ -120,15 +125,17 @@ impl<E: Engine> Committer<E> {
     pub(super) fn run(mut self) {
         let mut carried: Option<Job> = None;
         while let Some(job) = carried.take().or_else(|| self.waiting.blocking_recv()) {
-            if let Err(why) = self.mend() {
-                job.refuse(&why);
-                continue;
-            }
-            match job {
-                Job::Commit(first) => carried = self.commit(first),
-                Job::Replace(replacement) => self.replace(replacement),
+            match (self.mend(), job) {
+                (Ok(()), Job::Commit(first)) => carried = self.commit(first),
+                (Ok(()), Job::Install(installation)) => self.install(installation),
+                (Err(_), Job::Install(installation)) if self.is_lost() => self.install(installation),
+                (Err(why), job) => job.refuse(&why),
             }
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.lost)
     }
 
     /// Commits a transaction together with those that wait behind it, and gives back the job that did not fit.
@@ -149,7 +156,7 @@ impl<E: Engine> Committer<E> {
         }
         if let Err(why) = self.make_durable(group) {
             tracing::error!(cause = %why, "a commit failed: nothing is written until the store was opened again");
-            self.broken = Some(Broken { why, tried: Instant::now(), lost: false });
+            self.broken = Some(Broken::now(why));
         }
         carried
     }
@@ -158,7 +165,7 @@ impl<E: Engine> Committer<E> {
     fn make_durable(&self, group: Group) -> Result<(), Unavailable> {
         let Group { changes, answers, revision, .. } = group;
         if !changes.is_empty() {
-            self.assigned.store(revision.0, Ordering::SeqCst);
+            self.shown_up_to(revision);
             // Reads may go on meanwhile; only an exchange would wait for them.
             let made = self.slot.with(|engine| engine.apply(&changes).and_then(|()| engine.sync()));
             if let Err(why) = made {
@@ -176,34 +183,48 @@ impl<E: Engine> Committer<E> {
         Ok(())
     }
 
-    fn replace(&mut self, Replacement { records, after, answer }: Replacement) {
-        let revision = self.log.durable().max(after).next();
-        let replaced = E::prepare(self.slot.place(), records, revision).and_then(|()| {
-            self.assigned.store(revision.0, Ordering::SeqCst);
-            self.slot.exchange(E::install).map_err(|why| {
+    /// Puts what was prepared in place of what there is.
+    fn install(&mut self, Installation { revision, answer }: Installation) {
+        let installed = if revision <= self.log.durable() {
+            // What was prepared would be older than what it should replace.
+            Err(Unavailable("it changed too much while its replacement was made".into()))
+        } else {
+            self.shown_up_to(revision);
+            self.slot.exchange(E::install).inspect_err(|why| {
                 tracing::error!(cause = %why, "what should replace the store could not be opened");
-                self.broken = Some(Broken { why: why.clone(), tried: Instant::now(), lost: false });
-                why.into()
+                self.broken = Some(Broken::now(why.clone()));
             })
-        });
-        if let Ok(revision) = replaced {
+        };
+        if let Ok(revision) = installed {
+            self.broken = None; // also where what there was had been lost
             self.log.reset(revision);
         }
-        let _ = answer.send(replaced);
+        let _ = answer.send(installed);
     }
 
     /// Opens a broken engine again, now and then, until that succeeds.
     fn mend(&mut self) -> Result<(), Unavailable> {
-        let Some(broken) = &mut self.broken else { return Ok(()) };
+        let Some(broken) = &self.broken else { return Ok(()) };
         if broken.lost || broken.tried.elapsed() < BETWEEN_ATTEMPTS {
             return Err(broken.why.clone());
         }
-        let mended = E::probe(self.slot.place()).and_then(|()| self.slot.exchange(E::recover));
-        let revision = mended.inspect_err(|why| {
-            broken.tried = Instant::now();
-            broken.why = why.clone();
-        })?;
-        let acknowledged = self.log.durable();
+        match self.open_again() {
+            Ok(revision) => {
+                self.broken = None;
+                tracing::info!(%revision, "the store was opened again: writes are taken");
+                Ok(())
+            }
+            Err(broken) => {
+                let why = broken.why.clone();
+                self.broken = Some(broken);
+                Err(why)
+            }
+        }
+    }
+
+    fn open_again(&self) -> Result<Revision, Broken> {
+        let opened = E::probe(self.slot.place()).and_then(|()| self.slot.exchange(E::recover));
+        let (revision, acknowledged) = (opened.map_err(Broken::now)?, self.log.durable());
         if revision < acknowledged {
             let why = Unavailable(
                 format!(
@@ -214,17 +235,21 @@ impl<E: Engine> Committer<E> {
             );
             tracing::error!(cause = %why, "acknowledged changes are gone");
             self.slot.close(why.clone());
-            broken.lost = true;
-            broken.why = why.clone();
-            return Err(why);
+            return Err(Broken { lost: true, ..Broken::now(why) });
         }
+        // Readers may have seen what failed and is gone now, or what was made after all. None of those revisions is given
+        // out again, or whoever waits for one would take what is gone for what is there; and all watchers look anew.
+        let shown = Revision(self.assigned.load(Ordering::SeqCst));
+        let anew = Change { revision: shown.max(revision).next(), put: Vec::new(), delete: Vec::new() };
+        self.shown_up_to(anew.revision);
+        let marked =
+            self.slot.with(|engine| engine.apply(std::slice::from_ref(&anew)).and_then(|()| engine.sync()));
+        marked.map_err(Broken::now)?;
+        self.log.reset(anew.revision);
+        Ok(anew.revision)
+    }
+
+    fn shown_up_to(&self, revision: Revision) {
         self.assigned.store(revision.0, Ordering::SeqCst);
-        if revision > acknowledged {
-            // A change whose caller was told that its outcome is not known was made after all.
-            self.log.reset(revision);
-        }
-        self.broken = None;
-        tracing::info!(%revision, "the store was opened again: writes are taken");
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -8,15 +8,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::change::ChangeLog;
-use super::committer::{Committer, Engine, Job, Replacement, Waiting};
+use super::committer::{Committer, Engine, Installation, Job, Waiting};
 use super::memory::MemoryEngine;
 use super::sled::SledEngine;
 use super::slot::Slot;
-use super::{CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
+use super::{
+    CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Unreadable, Watch,
+};
 use crate::domain::Revision;
 
 /// How many transactions may wait for the committer before further callers wait too.
 const MAX_WAITING: usize = 1024;
+/// How many commits can be made while a replacement is: more than any replacement takes the time for.
+const LEEWAY: u64 = 1 << 32;
 
 /// Opens the sled store in a folder, or makes it there. The error says what to do.
 pub fn open_sled(folder: &Path) -> Result<Arc<dyn Store>, Unavailable> {
@@ -34,6 +38,10 @@ pub(super) struct EmbeddedStore<E: Engine> {
     log: Arc<ChangeLog>,
     assigned: Arc<AtomicU64>,
     committer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
+    /// One replacement is made at a time.
+    replacing: tokio::sync::Mutex<()>,
+    /// Whether a replacement that is being made is to be given up.
+    closing: Arc<AtomicBool>,
 }
 
 impl<E: Engine> EmbeddedStore<E> {
@@ -47,7 +55,15 @@ impl<E: Engine> EmbeddedStore<E> {
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|error| Unavailable(format!("no thread for the committer: {error}").into()))?;
-        Ok(Self { slot, log, assigned, committer: Mutex::new(Some((sender, thread))) })
+        let committer = Mutex::new(Some((sender, thread)));
+        Ok(Self {
+            slot,
+            log,
+            assigned,
+            committer,
+            replacing: tokio::sync::Mutex::default(),
+            closing: Arc::default(),
+        })
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Job>, Unavailable> {
@@ -89,10 +105,22 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     }
 
     async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError> {
+        let _turn = self.replacing.lock().await;
+        let sender = self.sender()?;
+        // Commits go on while it is prepared, up to that revision.
+        let revision = Revision(self.durable().max(after).0.saturating_add(LEEWAY));
+        let (slot, closing) = (self.slot.clone(), self.closing.clone());
+        let stopping = move |record| {
+            if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0)) } else { record }
+        };
+        let records = Box::new(records.map(stopping));
+        let preparing = tokio::task::spawn_blocking(move || E::prepare(slot.place(), records, revision));
+        preparing.await.map_err(|_| Unavailable("its replacement could not be made: a defect".into()))??;
+
         let (answer, answered) = oneshot::channel();
-        let replacement = Job::Replace(Replacement { records, after, answer });
-        self.sender()?.send(replacement).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        let installation = Job::Install(Installation { revision, answer });
+        sender.send(installation).await.map_err(|_| closed())?;
+        Ok(answered.await.map_err(|_| closed())??)
     }
 
     async fn is_new(&self) -> Result<bool, Unavailable> {
@@ -125,6 +153,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     }
 
     async fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((sender, thread)) = committer {
             drop(sender);

@@ -174,8 +174,20 @@ impl<E: Engine> Engine for Faulty<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        // What is not synced need not be shown.
-        self.inner.range(prefix, after, limit)
+        let mut found = self.inner.range(prefix, after, usize::MAX)?;
+        for change in self.unsynced().iter() {
+            found.retain(|(key, _)| !change.delete.contains(key));
+            let fits = |key: &Key| {
+                key.as_bytes().starts_with(prefix.as_bytes()) && after.is_none_or(|after| key > after)
+            };
+            for (key, value) in change.put.iter().filter(|(key, _)| fits(key)) {
+                found.retain(|(there, _)| there != key);
+                found.push((key.clone(), Entry { value: value.clone(), revision: change.revision }));
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.truncate(limit);
+        Ok(found)
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
