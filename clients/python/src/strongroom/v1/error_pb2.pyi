@@ -91,6 +91,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     whether it was cut short, altered, made with another master key, or written by a later release. Nothing was
     replaced.
     """
+    ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 24
+    """RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
+    `google.rpc.RetryInfo` says when to try again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -169,5 +173,9 @@ ERROR_REASON_BACKUP_INVALID: ErrorReason.ValueType  # 23
 """INVALID_ARGUMENT. What was sent to be restored is no whole backup that this service can open: the message says
 whether it was cut short, altered, made with another master key, or written by a later release. Nothing was
 replaced.
+"""
+ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 24
+"""RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
+`google.rpc.RetryInfo` says when to try again.
 """
 global___ErrorReason = ErrorReason

@@ -76,6 +76,8 @@ class OperatorServiceServicer(object):
         right `operate`.
 
         An error can come behind chunks; what came before it is no backup.
+
+        Errors: STORE_UNAVAILABLE also where the store changes faster than the chunks are received.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +89,9 @@ class OperatorServiceServicer(object):
         error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
         backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
 
-        Errors: BACKUP_INVALID.
+        One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
+
+        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

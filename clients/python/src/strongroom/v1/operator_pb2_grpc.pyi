@@ -41,6 +41,8 @@ class OperatorServiceStub:
     right `operate`.
 
     An error can come behind chunks; what came before it is no backup.
+
+    Errors: STORE_UNAVAILABLE also where the store changes faster than the chunks are received.
     """
 
     RestoreBackup: grpc.StreamStreamMultiCallable[
@@ -52,7 +54,9 @@ class OperatorServiceStub:
     error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
     backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
 
-    Errors: BACKUP_INVALID.
+    One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
+
+    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
     """
 
 class OperatorServiceAsyncStub:
@@ -78,6 +82,8 @@ class OperatorServiceAsyncStub:
     right `operate`.
 
     An error can come behind chunks; what came before it is no backup.
+
+    Errors: STORE_UNAVAILABLE also where the store changes faster than the chunks are received.
     """
 
     RestoreBackup: grpc.aio.StreamStreamMultiCallable[
@@ -89,7 +95,9 @@ class OperatorServiceAsyncStub:
     error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
     backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
 
-    Errors: BACKUP_INVALID.
+    One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
+
+    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
     """
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
@@ -119,6 +127,8 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         right `operate`.
 
         An error can come behind chunks; what came before it is no backup.
+
+        Errors: STORE_UNAVAILABLE also where the store changes faster than the chunks are received.
         """
 
     @abc.abstractmethod
@@ -132,7 +142,9 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
         backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
 
-        Errors: BACKUP_INVALID.
+        One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
+
+        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
         """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
