@@ -57,13 +57,17 @@ impl Content {
         let mut rest = bytes;
         for (block, within) in spans(offset, bytes.len()) {
             let (now, later) = rest.split_at(within.len());
+            rest = later;
+            // A block that was never written is zeros too, and needs no memory.
+            if self.0[block].is_none() && now.iter().all(|byte| *byte == 0) {
+                continue;
+            }
             let held = self.0[block].get_or_insert_with(|| Arc::new([0; BLOCK]));
             Arc::make_mut(held)[within].copy_from_slice(now);
-            rest = later;
         }
     }
 
-    /// The blocks that were ever written, with where they stand.
+    /// The blocks that are not zeros alone, with where they stand.
     pub fn written(&self) -> impl Iterator<Item = (u64, &[u8; BLOCK])> {
         self.0.iter().enumerate().filter_map(|(at, held)| Some(((at * BLOCK) as u64, &**held.as_ref()?)))
     }

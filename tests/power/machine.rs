@@ -20,14 +20,26 @@ set -eu
 mount -i -t fuse -o fd=0,rootmode=100000,user_id=0,group_id=0 power "$STRONGROOM_POWER_PLACE/disk"
 exec </dev/null
 echo mounted
-case $1 in
-format)
+what=$1
+file_system=$2
+shift 2
+case $what-$file_system in
+format-ext4)
     mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 -J size=8 "$STRONGROOM_POWER_PLACE/disk" ;;
-run)
-    mount_ext4() { mount -t ext4 -o loop,commit=600 "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"; }
+format-xfs)
+    "$1" -q -f -K "$STRONGROOM_POWER_PLACE/disk" ;;
+run-*)
+    # As late as can be a journal is committed, and file systems of one UUID can be mounted at the same time.
+    case $file_system in ext4) options=commit=600 ;; xfs) options=nouuid ;; esac
+    mount_disk() {
+        mount -t "$file_system" -o "loop,$options" "$STRONGROOM_POWER_PLACE/disk" "$STRONGROOM_POWER_PLACE/files"
+    }
     # A superblock of which half was written: ext4 has copies, from which e2fsck mends it, as a computer does when it starts.
-    mount_ext4 || { e2fsck -fy "$STRONGROOM_POWER_PLACE/disk" || [ $? -lt 4 ]; mount_ext4; }
-    shift
+    mount_disk || {
+        [ "$file_system" = ext4 ]
+        e2fsck -fy "$STRONGROOM_POWER_PLACE/disk" || [ $? -lt 4 ]
+        mount_disk
+    }
     status=0
     for task in $STRONGROOM_POWER_TASKS; do
         STRONGROOM_POWER_TASK=$task timeout -s KILL 120 "$@" || { status=$?; break; }
@@ -47,8 +59,26 @@ pub struct Run {
     pub outcome: Result<(), String>,
 }
 
-/// Why this computer can not run machines, if it can not.
-pub fn missing() -> Option<&'static str> {
+/// What is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// It can be told that a folder's names are durable as soon as they are there.
+    Ext4,
+    /// It can not.
+    Xfs,
+}
+
+impl FileSystem {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+}
+
+/// Why this computer can not run machines with this file system, if it can not.
+pub fn missing(file_system: FileSystem) -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("mounting needs root");
     }
@@ -59,27 +89,60 @@ pub fn missing() -> Option<&'static str> {
     let tools =
         [("mkfs.ext4", "-V"), ("unshare", "--version"), ("mount", "--version"), ("timeout", "--version")];
     let absent = |(tool, version): &(&str, &str)| Command::new(tool).arg(version).output().is_err();
-    tools.iter().any(absent).then_some("e2fsprogs, util-linux or coreutils is not installed")
+    if tools.iter().any(absent) {
+        return Some("e2fsprogs, util-linux or coreutils is not installed");
+    }
+    if file_system == FileSystem::Xfs {
+        let _ = Command::new("modprobe").args(["-q", "xfs"]).status();
+        if !fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\txfs\n")) {
+            return Some("the kernel has no XFS");
+        }
+        return mkfs_xfs().is_none().then_some("mkfs.xfs can not be had: see tests/tools/xfsprogs.sh");
+    }
+    None
 }
 
-/// A disk with an empty ext4 on it.
-pub fn formatted() -> Content {
-    static FORMATTED: OnceLock<Content> = OnceLock::new();
-    let format = || {
-        let run = start(Content::zeros(), &["format"], &[]);
+/// The path of mkfs.xfs, from the script that fetches it where it is missing.
+fn mkfs_xfs() -> Option<&'static str> {
+    static MKFS: OnceLock<Option<String>> = OnceLock::new();
+    let find = || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/xfsprogs.sh");
+        let found = Command::new("bash").arg(script).output().expect("bash runs");
+        found.status.success().then(|| String::from_utf8(found.stdout).expect("a path").trim().to_owned())
+    };
+    MKFS.get_or_init(find).as_deref()
+}
+
+/// A disk with an empty file system on it.
+pub fn formatted(file_system: FileSystem) -> Content {
+    static EXT4: OnceLock<Content> = OnceLock::new();
+    static XFS: OnceLock<Content> = OnceLock::new();
+    let format = |more: &[&str]| {
+        let run = start(Content::zeros(), &[&["format", file_system.name()], more].concat(), &[]);
         run.outcome.expect("the disk can be formatted");
         run.disk.content
     };
-    FORMATTED.get_or_init(format).clone()
+    match file_system {
+        FileSystem::Ext4 => EXT4.get_or_init(|| format(&[])).clone(),
+        FileSystem::Xfs => XFS.get_or_init(|| format(&[mkfs_xfs().expect("mkfs.xfs")])).clone(),
+    }
 }
 
 /// Runs this program's test `machine`, once for each task and with this environment, as a machine with the disk mounted.
-pub fn run(content: Content, tasks: &[&str], environment: &[(&str, String)]) -> Run {
+pub fn run(file_system: FileSystem, content: Content, tasks: &[&str], environment: &[(&str, String)]) -> Run {
     let program = std::env::current_exe().unwrap();
     let environment = [environment, &[("STRONGROOM_POWER_TASKS", tasks.join(" "))]].concat();
     start(
         content,
-        &["run", program.to_str().unwrap(), "--exact", "machine", "--ignored", "--nocapture"],
+        &[
+            "run",
+            file_system.name(),
+            program.to_str().unwrap(),
+            "--exact",
+            "machine",
+            "--ignored",
+            "--nocapture",
+        ],
         &environment,
     )
 }

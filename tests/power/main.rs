@@ -1,7 +1,7 @@
 //! Power loss: whatever moment the power fails at, the store opens, holds every acknowledged change, and every other one
 //! whole or not at all.
 //!
-//! A machine (machine.rs: a process with mounts of its own) runs the store on ext4 on a loop device over a disk that logs
+//! A machine (machine.rs: a process with mounts of its own) runs the store on ext4, or XFS, on a loop device over a disk that logs
 //! every write and flush (disk.rs, fuse.rs), and notes which changes were acknowledged where in that log (life.rs,
 //! history.rs). Then images of the disk are made as power losses could leave it (image.rs), and another machine says of
 //! each whether it holds what it must. What is written follows from a seed (workload.rs); when, from the computer.
@@ -29,6 +29,7 @@ mod workload;
 
 use self::history::{Expected, What};
 use self::image::Recording;
+use self::machine::FileSystem;
 use self::scenario::say;
 
 macro_rules! holds_through_power_loss {
@@ -51,6 +52,7 @@ holds_through_power_loss!(
     first_start,
     reopen_after_a_crash,
     churn,
+    churn_on_xfs,
 );
 
 /// The proof that this suite finds what it looks for: sled alone, flushed as its documentation says, does not hold.
@@ -64,7 +66,7 @@ fn control() {
 /// leaves one out.
 #[test]
 fn what_is_synced_stays_and_only_that() {
-    if !ready("what_is_synced_stays_and_only_that") {
+    if !ready("what_is_synced_stays_and_only_that", FileSystem::Ext4) {
         return;
     }
     let environment = [
@@ -72,12 +74,12 @@ fn what_is_synced_stays_and_only_that() {
         (life::SEED, "0".to_owned()),
         (life::EXPECTED, Expected::nothing(1).to_string()),
     ];
-    let run = machine::run(machine::formatted(), &["probe"], &environment);
+    let run = machine::run(FileSystem::Ext4, machine::formatted(FileSystem::Ext4), &["probe"], &environment);
     run.outcome.unwrap();
     let notes = history::read(&run.notes);
     let at = |what, change| notes.iter().find(|note| note.what == what && note.change == change).unwrap().at;
     let recording = Recording {
-        before: machine::formatted(),
+        before: machine::formatted(FileSystem::Ext4),
         log: run.disk.log,
         notes: vec![],
         expected: Expected::nothing(1),
@@ -89,7 +91,7 @@ fn what_is_synced_stays_and_only_that() {
         (at(What::Acknowledged, 0), 100_000),
         (at(What::Acknowledged, 1), 200_000),
     ] {
-        let looked = machine::run(recording.worst_at(end), &["look"], &environment);
+        let looked = machine::run(FileSystem::Ext4, recording.worst_at(end), &["look"], &environment);
         looked.outcome.unwrap();
         assert_eq!(looked.notes, [bytes.to_string()], "a crash at {end}");
     }
@@ -104,16 +106,17 @@ fn machine() {
 
 /// Runs a scenario as the environment says; `None` where it does not run here.
 fn run(name: &str) -> Option<scenario::Outcome> {
-    if !ready(name) {
+    let scenario = scenario::named(name);
+    if !ready(name, scenario.file_system) {
         return None;
     }
     let only = std::env::var("STRONGROOM_POWER_ONLY").ok();
     let only = only.as_ref().map(|only| only.split_once(':').expect("SCENARIO:IMAGE"));
-    if only.is_some_and(|(scenario, _)| scenario != name) {
+    if only.is_some_and(|(wanted, _)| wanted != name) {
         return None;
     }
     let only = only.map(|(_, image)| image.parse().unwrap());
-    Some(scenario::named(name).run(
+    Some(scenario.run(
         number("STRONGROOM_POWER_SEED", 1),
         number("STRONGROOM_POWER_IMAGES", 12) as usize,
         only,
@@ -125,8 +128,8 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 }
 
 /// Whether this computer can run machines. Where tests must not be skipped, in CI, that is an error.
-fn ready(name: &str) -> bool {
-    let Some(reason) = machine::missing() else { return true };
+fn ready(name: &str, file_system: FileSystem) -> bool {
+    let Some(reason) = machine::missing(file_system) else { return true };
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} can not run: {reason}");
     say(&format!("power: {name} SKIPPED: {reason}"));
     false

@@ -12,7 +12,7 @@ use super::disk::{Content, SIZE};
 use super::history::{self, Expected};
 use super::image::{Image, Recording};
 use super::life;
-use super::machine;
+use super::machine::{self, FileSystem};
 use super::workload::{Random, Shape};
 
 /// One kind of load, and what the machine goes through under it.
@@ -26,12 +26,27 @@ pub struct Scenario {
     pub crashes: usize,
     /// sled as its documentation says to use it, instead of Strongroom's store.
     pub control: bool,
+    pub file_system: FileSystem,
 }
 
 const SHAPE: Shape =
     Shape { writers: 1, changes: 60, secrets: 8, touched: 1, value: (20, 3000), purge: u64::MAX };
-const PLAIN: Scenario =
-    Scenario { name: "", shape: SHAPE, lives: &["write", "killed"], crashes: 0, control: false };
+const PLAIN: Scenario = Scenario {
+    name: "",
+    shape: SHAPE,
+    lives: &["write", "killed"],
+    crashes: 0,
+    control: false,
+    file_system: FileSystem::Ext4,
+};
+
+/// What makes sled use segments of its log again, which is when an opening clears some.
+const CHURN: Scenario = Scenario {
+    name: "churn",
+    shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000), ..SHAPE },
+    lives: &["write", "killed", "write", "killed"],
+    ..PLAIN
+};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "single_commits", ..PLAIN },
@@ -87,12 +102,9 @@ pub const SCENARIOS: &[Scenario] = &[
         crashes: 2,
         ..PLAIN
     },
-    Scenario {
-        name: "churn",
-        shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000), ..SHAPE },
-        lives: &["write", "killed", "write", "killed"],
-        ..PLAIN
-    },
+    CHURN,
+    // With a copy of the store while it opens, and after a crash that copy put back.
+    Scenario { name: "churn_on_xfs", crashes: 1, file_system: FileSystem::Xfs, ..CHURN },
     Scenario {
         name: "control",
         shape: Shape { writers: 4, changes: 100, ..SHAPE },
@@ -154,7 +166,7 @@ impl Scenario {
     /// Records the disk of a machine that goes through the lives of the scenario, after a crash or more where it says so.
     fn record(&self, seed: u64, random: &mut Random) -> Recording {
         let nothing = Expected::nothing(self.shape.writers);
-        let mut recording = self.record_on(machine::formatted(), nothing, seed);
+        let mut recording = self.record_on(machine::formatted(self.file_system), nothing, seed);
         for _ in 0..self.crashes {
             let crashed = recording.images(1, random).remove(0);
             recording = self.record_on(crashed.content, crashed.expected, seed);
@@ -163,13 +175,19 @@ impl Scenario {
     }
 
     fn record_on(&self, content: Content, expected: Expected, seed: u64) -> Recording {
-        let run = machine::run(content.clone(), self.lives, &self.environment(seed, &expected));
+        let run =
+            machine::run(self.file_system, content.clone(), self.lives, &self.environment(seed, &expected));
         run.outcome.unwrap_or_else(|why| panic!("{}: a recording of seed {seed} failed: {why}", self.name));
         Recording { before: content, log: run.disk.log, notes: history::read(&run.notes), expected }
     }
 
     fn try_image(&self, number: usize, seed: u64, image: Image, outcome: &mut Outcome) {
-        let run = machine::run(image.content.clone(), &["check"], &self.environment(seed, &image.expected));
+        let run = machine::run(
+            self.file_system,
+            image.content.clone(),
+            &["check"],
+            &self.environment(seed, &image.expected),
+        );
         outcome.tried += 1;
         outcome.acknowledged += image.expected.acknowledged();
         let Err(why) = run.outcome else { return };

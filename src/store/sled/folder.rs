@@ -3,9 +3,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-
-use super::replace;
+use super::{opening, replace};
 use crate::store::Unavailable;
 
 /// A file beside sled's own that says which format the store has, and that it held its first record: a store that comes
@@ -26,14 +24,19 @@ pub(super) struct Folder {
     data: PathBuf,
     store: PathBuf,
     marked: bool,
+    /// Whether a power loss while sled opens the store could destroy it.
+    risky: bool,
 }
 
 impl Folder {
     /// Looks at a data folder that exists, and readies it. One of a newer format is refused untouched.
     pub(super) fn open(data: &Path) -> Result<Self, Unavailable> {
-        let folder = Self { data: data.to_owned(), store: data.join("store"), marked: is_marked(data)? };
-        folder.ready().map_err(|error| unusable(&folder.store, &error))?;
-        Ok(folder)
+        let (marked, store) = (is_marked(data)?, data.join("store"));
+        if opening::is_in_use(&store) {
+            return Err(in_use(&store));
+        }
+        let risky = ready(data, &store).map_err(|error| unusable(&store, &error))?;
+        Ok(Self { data: data.to_owned(), store, marked, risky })
     }
 
     /// sled's own folder.
@@ -66,19 +69,18 @@ impl Folder {
         self.write_marker().map_err(|error| unusable(&self.store, &error))
     }
 
-    fn ready(&self) -> io::Result<()> {
-        replace::finish_interrupted(&self.data)?;
-        // Made before sled would, for the owner alone.
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.store)?;
-        order_names(&self.store);
-        for found in fs::read_dir(&self.store)? {
-            let found = found?;
-            // A kill while sled opens leaves an unfinished snapshot, which sled then takes for corruption.
-            if found.file_name().to_string_lossy().ends_with(".generating") {
-                fs::remove_file(found.path())?;
-            }
+    /// Has `open` open the store, so that it is as it was before until that is done and durable.
+    pub(super) fn opened<T>(&self, open: impl FnOnce() -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+        if self.risky {
+            opening::begin(&self.data).map_err(|error| unusable(&self.store, &error))?;
         }
-        Ok(())
+        let opened = open().inspect_err(|_| {
+            if let Err(error) = opening::undo(&self.data) {
+                tracing::warn!(%error, "what the opening changed is undone at the next one");
+            }
+        })?;
+        opening::end(&self.data).map_err(|error| unusable(&self.store, &error))?;
+        Ok(opened)
     }
 
     fn write_marker(&self) -> io::Result<()> {
@@ -91,6 +93,22 @@ impl Folder {
         marker.sync_all()?;
         sync_folder(&self.data)
     }
+}
+
+/// Readies what sled opens, and says whether that is risky.
+fn ready(data: &Path, store: &Path) -> io::Result<bool> {
+    replace::finish_interrupted(data)?;
+    opening::undo_interrupted(data)?;
+    // Made before sled would, for the owner alone.
+    DirBuilder::new().recursive(true).mode(0o700).create(store)?;
+    for found in fs::read_dir(store)? {
+        let found = found?;
+        // A kill while sled opens leaves an unfinished snapshot, which sled then takes for corruption.
+        if found.file_name().to_string_lossy().ends_with(".generating") {
+            fs::remove_file(found.path())?;
+        }
+    }
+    opening::is_risky(store)
 }
 
 /// Whether there is a marker, of a format that this release knows.
@@ -124,18 +142,6 @@ fn is_marked(data: &Path) -> Result<bool, Unavailable> {
     }
 }
 
-/// Has every name in a folder be durable as soon as it is there. As sled opens, it renames a new snapshot into place and
-/// then clears segments that only the old one needs, both without a sync between: a power loss that keeps the second and
-/// not the first would leave a store that comes back empty. ext4 and btrfs can be told so; elsewhere the folder is synced
-/// as soon as sled is open, which leaves the time in between.
-pub(super) fn order_names(folder: &Path) {
-    let Ok(folder) = File::open(folder) else { return };
-    let told = ioctl_getflags(&folder).and_then(|flags| ioctl_setflags(&folder, flags | IFlags::DIRSYNC));
-    if let Err(error) = told {
-        tracing::debug!(%error, "the file system can not be told to keep names in order");
-    }
-}
-
 /// Makes sled's files durable under their names.
 pub(super) fn sync_files(store: &Path) -> io::Result<()> {
     for file in ["conf", "db"] {
@@ -152,6 +158,17 @@ pub(super) fn sync_files(store: &Path) -> io::Result<()> {
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+pub(super) fn in_use(store: &Path) -> Unavailable {
+    Unavailable(
+        format!(
+            "{} is in use by another process: one folder serves one server. Stop the other one, or give this one another \
+             --data-dir",
+            store.display()
+        )
+        .into(),
+    )
 }
 
 pub(super) fn unusable(place: &Path, cause: &dyn std::fmt::Display) -> Unavailable {

@@ -1,6 +1,8 @@
 //! The sled engine, used so that what is synced stays: see each step's comment for what goes wrong without it.
 
+mod copy;
 mod folder;
+mod opening;
 mod recover;
 mod replace;
 
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::folder::holds_sled;
-use self::folder::{Folder, sync_folder, unusable};
+use self::folder::{Folder, in_use, sync_folder, unusable};
 use super::committer::Engine;
 use super::{Change, Entry, Key, Records, ReplaceError, Unavailable};
 use crate::domain::Revision;
@@ -62,11 +64,31 @@ impl SledEngine {
         let tree = tree?;
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
         let engine = Self { tree, file: OwnFile(file) };
-        // Before anything else of the open is synced: see `order_names`, which not every file system can do.
+        // sled renames its snapshot without it: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
         engine.sync()?;
         Ok(engine)
+    }
+
+    /// Opens sled in a folder that is ready, or makes a store there.
+    fn open_in(folder: &Folder) -> Result<(Self, Revision), Unavailable> {
+        let (engine, found) = folder.opened(|| {
+            let engine = Self::open_at(folder.store())?;
+            let found = engine.revision()?;
+            if found.is_none() && folder.is_marked() {
+                return Err(folder.came_back_empty());
+            }
+            Ok((engine, found))
+        })?;
+        let revision = found.unwrap_or_default();
+        if found.is_none() {
+            let first = Change { revision, put: Vec::new(), delete: Vec::new() };
+            engine.apply(std::slice::from_ref(&first))?;
+            engine.sync()?;
+        }
+        folder.mark()?;
+        Ok((engine, revision))
     }
 
     fn revision(&self) -> Result<Option<Revision>, Unavailable> {
@@ -81,20 +103,7 @@ impl Engine for SledEngine {
     type Place = PathBuf;
 
     fn open(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
-        let folder = Folder::open(data)?;
-        let engine = Self::open_at(folder.store())?;
-        let revision = match engine.revision()? {
-            Some(revision) => revision,
-            None if folder.is_marked() => return Err(folder.came_back_empty()),
-            None => {
-                let first = Change { revision: Revision::default(), put: Vec::new(), delete: Vec::new() };
-                engine.apply(std::slice::from_ref(&first))?;
-                engine.sync()?;
-                first.revision
-            }
-        };
-        folder.mark()?;
-        Ok((engine, revision))
+        Self::open_in(&Folder::open(data)?)
     }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
@@ -152,8 +161,9 @@ impl Engine for SledEngine {
     }
 
     fn recover(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
-        recover::rewrite(&Folder::open(data)?)?;
-        let (engine, revision) = Self::open(data)?;
+        let folder = Folder::open(data)?;
+        recover::rewrite(&folder)?;
+        let (engine, revision) = Self::open_in(&folder)?;
         engine.sync()?;
         Ok((engine, revision))
     }
@@ -183,14 +193,7 @@ fn open_tree(store: &Path) -> Result<sled::Db, Unavailable> {
     let opened = panic::catch_unwind(AssertUnwindSafe(|| config.open()));
     match opened {
         Ok(Ok(tree)) => Ok(tree),
-        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => Err(Unavailable(
-            format!(
-                "{} is in use by another process: one folder serves one server. Stop the other one, or give this one \
-                 another --data-dir",
-                store.display()
-            )
-            .into(),
-        )),
+        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => Err(in_use(store)),
         Ok(Err(error)) => Err(unusable(store, &error)),
         Err(_) => Err(unusable(store, &"the engine could not recover it")),
     }

@@ -5,13 +5,17 @@
 //! | `store`, `store.building` | while the other one was built | `store.building` is removed |
 //! | `store.replaced`, `store.building` | between the two renames | `store.building` becomes `store` |
 //! | `store`, `store.replaced` | before the old one was removed | `store.replaced` is removed |
+//!
+//! Any of them can come with what opening.rs leaves, which is looked at afterwards: the one that was built is opened in its
+//! place with a copy of its own, perhaps before the removal of the old one is durable. `store.building` is opened without
+//! one, since it is built anew after a crash.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::folder::{order_names, sync_files, sync_folder, unusable};
+use super::folder::{sync_files, sync_folder, unusable};
 use super::{Engine, SledEngine};
 use crate::domain::Revision;
 use crate::store::{Change, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
@@ -57,9 +61,7 @@ fn begin(building: &Path) -> io::Result<()> {
     if building.exists() {
         fs::remove_dir_all(building)?;
     }
-    DirBuilder::new().mode(0o700).create(building)?;
-    order_names(building);
-    Ok(())
+    DirBuilder::new().mode(0o700).create(building)
 }
 
 fn build(building: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {
