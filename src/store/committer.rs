@@ -2,6 +2,7 @@
 //! hold as one batch, makes it durable with one sync, and only then answers and publishes them (group commit). After an
 //! error it writes nothing until the engine has been opened again, and shows what it had acknowledged.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,13 +126,26 @@ impl<E: Engine> Committer<E> {
     pub(super) fn run(mut self) {
         let mut carried: Option<Job> = None;
         while let Some(job) = carried.take().or_else(|| self.waiting.blocking_recv()) {
-            match (self.mend(), job) {
-                (Ok(()), Job::Commit(first)) => carried = self.commit(first),
-                (Ok(()), Job::Install(installation)) => self.install(installation),
-                (Err(_), Job::Install(installation)) if self.is_lost() => self.install(installation),
-                (Err(why), job) => job.refuse(&why),
-            }
+            // A panic is a defect, and is to be mended like any other failure: whoever waits is told by its answer's end.
+            let done = panic::catch_unwind(AssertUnwindSafe(|| self.do_job(job)));
+            carried = done.unwrap_or_else(|_panic| {
+                let why = Unavailable("it failed by a defect".into());
+                tracing::error!(cause = %why, "nothing is written until the store was opened again");
+                self.broken = Some(Broken::now(why));
+                None
+            });
         }
+    }
+
+    /// Does a job, and gives back one that was waiting behind it and comes next.
+    fn do_job(&mut self, job: Job) -> Option<Job> {
+        match (self.mend(), job) {
+            (Ok(()), Job::Commit(first)) => return self.commit(first),
+            (Ok(()), Job::Install(installation)) => self.install(installation),
+            (Err(_), Job::Install(installation)) if self.is_lost() => self.install(installation),
+            (Err(why), job) => job.refuse(&why),
+        }
+        None
     }
 
     fn is_lost(&self) -> bool {

@@ -1,5 +1,3 @@
-use std::panic::{self, AssertUnwindSafe};
-
 use tokio::sync::RwLock;
 
 use super::Unavailable;
@@ -45,8 +43,7 @@ impl<E: Engine> Slot<E> {
     ) -> Result<Revision, Unavailable> {
         let mut engine = self.engine.blocking_write();
         let closed = std::mem::replace(&mut *engine, Err(Unavailable("it is being opened again".into())));
-        // sled can panic as it closes after an error.
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(closed)));
+        drop(closed);
         match open(&self.place) {
             Ok((opened, revision)) => {
                 *engine = Ok(opened);

@@ -3,6 +3,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::{opening, replace};
 use crate::store::Unavailable;
 
@@ -87,8 +89,10 @@ impl Folder {
         sync_files(&self.store)?;
         sync_folder(&self.data)?;
         let marker = self.data.join(MARKER);
-        let mut marker =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(marker)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()); // what a link names is not ours to write to
+        let mut marker = options.open(marker)?;
         marker.write_all(format!("{MARKER_TEXT}{FORMAT}\n").as_bytes())?;
         marker.sync_all()?;
         sync_folder(&self.data)

@@ -27,9 +27,19 @@ const CACHE: u64 = 256 << 20;
 
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
-    tree: sled::Db,
-    /// Behind the tree, so that it is dropped after it.
+    /// `None` only while this is dropped.
+    tree: Option<sled::Db>,
     file: OwnFile,
+}
+
+impl Drop for SledEngine {
+    /// The file goes behind the tree, which can panic as it closes: it syncs once more, and takes an error for a defect.
+    fn drop(&mut self) {
+        let tree = self.tree.take();
+        if panic::catch_unwind(AssertUnwindSafe(|| drop(tree))).is_err() {
+            tracing::warn!("sled failed as it was closed");
+        }
+    }
 }
 
 /// sled's own file, opened once: sled's flush ends before the disk has the bytes, fdatasync does not.
@@ -63,7 +73,7 @@ impl SledEngine {
         }
         let tree = tree?;
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
-        let engine = Self { tree, file: OwnFile(file) };
+        let engine = Self { tree: Some(tree), file: OwnFile(file) };
         // sled renames its snapshot without it: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
@@ -91,8 +101,13 @@ impl SledEngine {
         Ok((engine, revision))
     }
 
+    fn tree(&self) -> Result<&sled::Db, Unavailable> {
+        self.tree.as_ref().ok_or_else(|| Unavailable("it is closed".into()))
+    }
+
     fn revision(&self) -> Result<Option<Revision>, Unavailable> {
-        let Some(stored) = guarded(|| self.tree.get(REVISION))? else { return Ok(None) };
+        let tree = self.tree()?;
+        let Some(stored) = guarded(|| tree.get(REVISION))? else { return Ok(None) };
         let bytes = (*stored).try_into().map_err(|_| Unavailable("its revision record is damaged".into()))?;
         Ok(Some(Revision(u64::from_be_bytes(bytes))))
     }
@@ -107,7 +122,8 @@ impl Engine for SledEngine {
     }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        guarded(|| self.tree.get(key.as_bytes()))?.map(|stored| entry(&stored)).transpose()
+        let tree = self.tree()?;
+        guarded(|| tree.get(key.as_bytes()))?.map(|stored| entry(&stored)).transpose()
     }
 
     fn range(
@@ -117,7 +133,7 @@ impl Engine for SledEngine {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
         let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
-        let mut items = self.tree.range(start.as_bytes()..);
+        let mut items = self.tree()?.range(start.as_bytes()..);
         let mut found = Vec::new();
         while found.len() < limit {
             let Some((key, stored)) = guarded(|| items.next().transpose())? else { break };
@@ -147,11 +163,13 @@ impl Engine for SledEngine {
         if let Some(last) = changes.last() {
             batch.insert(REVISION, &last.revision.0.to_be_bytes());
         }
-        guarded(|| self.tree.apply_batch(batch))
+        let tree = self.tree()?;
+        guarded(|| tree.apply_batch(batch))
     }
 
     fn sync(&self) -> Result<(), Unavailable> {
-        guarded(|| self.tree.flush())?;
+        let tree = self.tree()?;
+        guarded(|| tree.flush())?;
         // Never retried: after a failed fdatasync the kernel may have dropped the pages and call the next one a success.
         self.file.0.sync_data().map_err(|error| Unavailable(format!("the disk: {error}").into()))
     }
@@ -163,9 +181,7 @@ impl Engine for SledEngine {
     fn recover(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
         let folder = Folder::open(data)?;
         recover::rewrite(&folder)?;
-        let (engine, revision) = Self::open_in(&folder)?;
-        engine.sync()?;
-        Ok((engine, revision))
+        Self::open_in(&folder)
     }
 
     fn prepare(data: &PathBuf, records: Records, revision: Revision) -> Result<(), ReplaceError> {

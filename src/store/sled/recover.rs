@@ -25,17 +25,22 @@ pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
         ));
     }
     let probe = data.join(PROBE);
-    let written =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe).and_then(
-            |file| {
-                // At both ends of what sled may write to: a process can also have a bound on how large a file may be.
-                let log = fs::metadata(data.join("store/db")).map_or(0, |log| log.len());
-                file.write_all_at(&[0; 64 * 1024], 0)?;
-                file.write_all_at(&[0; 4096], log + NEEDED)?;
-                file.sync_all()
-            },
-        );
+    // One that a kill left goes first; so does a link, since what it names is not ours to write to.
+    match fs::remove_file(&probe) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let written = write_probe(&probe, &data.join("store/db"));
     fs::remove_file(&probe).and(written).map_err(failed)
+}
+
+/// Writes at both ends of what sled may write to: a process can also have a bound on how large a file may be.
+fn write_probe(probe: &Path, log: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(probe)?;
+    let log = fs::metadata(log).map_or(0, |log| log.len());
+    file.write_all_at(&[0; 64 * 1024], 0)?;
+    file.write_all_at(&[0; 4096], log + NEEDED)?;
+    file.sync_all()
 }
 
 /// Writes all of sled's log once more, as the operating system shows it, and syncs it. After a failed sync what is shown

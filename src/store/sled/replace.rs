@@ -10,15 +10,17 @@
 //! place with a copy of its own, perhaps before the removal of the old one is durable. `store.building` is opened without
 //! one, since it is built anew after a crash.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::folder::{sync_files, sync_folder, unusable};
+use super::opening::is_in_use;
 use super::{Engine, SledEngine};
 use crate::domain::Revision;
-use crate::store::{Change, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
+use crate::store::{Change, Key, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
 
 const STORE: &str = "store";
 const BUILDING: &str = "store.building";
@@ -38,7 +40,10 @@ pub(super) fn prepare(data: &Path, records: Records, revision: Revision) -> Resu
 
 /// Puts the store that was built in the place of the one that was there, which is closed.
 pub(super) fn install(data: &Path) -> Result<(), Unavailable> {
-    exchange(data).map_err(|error| unusable(&data.join(STORE), &error))
+    exchange(data).map_err(|error| {
+        let store = data.join(STORE);
+        Unavailable(format!("another store could not take the place of {}: {error}", store.display()).into())
+    })
 }
 
 /// Brings what a crash interrupted to its end, or undoes it.
@@ -50,7 +55,8 @@ pub(super) fn finish_interrupted(data: &Path) -> io::Result<()> {
         sync_folder(data)?;
     }
     for leftover in [building, replaced] {
-        if leftover.exists() {
+        // One that is being built while the store is opened again is in use.
+        if leftover.exists() && !is_in_use(&leftover) {
             fs::remove_dir_all(leftover)?;
         }
     }
@@ -66,45 +72,42 @@ fn begin(building: &Path) -> io::Result<()> {
 
 fn build(building: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {
     let engine = SledEngine::open_at(building)?;
-    let mut change = Change { revision, put: Vec::new(), delete: Vec::new() };
-    let mut bytes = 0;
+    // By key, of which a batch takes each only once.
+    let (mut batch, mut bytes) = (BTreeMap::new(), 0);
     for record in records {
         let record = record?;
         if !record.fits() {
             return Err(ReplaceError::TooLarge);
         }
         if bytes + record.size() > MAX_TRANSACTION {
-            write(&engine, &mut change)?;
+            write(&engine, std::mem::take(&mut batch), revision)?;
             bytes = 0;
         }
         bytes += record.size();
-        take(&mut change, record);
+        match record {
+            Record::Put(key, value) => drop(batch.insert(key, Some(value))),
+            Record::Delete(key) => drop(batch.insert(key, None)),
+        }
     }
-    write(&engine, &mut change)?; // without a record too: the revision is one
+    write(&engine, batch, revision)?; // without a record too: the revision is one
     drop(engine);
     sync_files(building).map_err(|error| unusable(building, &error).into())
 }
 
-/// A batch takes its insertions before its removals, so a key stands in one of them only.
-fn take(change: &mut Change, record: Record) {
-    match record {
-        Record::Put(key, value) => {
-            change.delete.retain(|deleted| *deleted != key);
-            change.put.push((key, value));
-        }
-        Record::Delete(key) => {
-            change.put.retain(|(put, _)| *put != key);
-            change.delete.push(key);
+fn write(
+    engine: &SledEngine,
+    batch: BTreeMap<Key, Option<Vec<u8>>>,
+    revision: Revision,
+) -> Result<(), Unavailable> {
+    let mut change = Change { revision, put: Vec::new(), delete: Vec::new() };
+    for (key, value) in batch {
+        match value {
+            Some(value) => change.put.push((key, value)),
+            None => change.delete.push(key),
         }
     }
-}
-
-fn write(engine: &SledEngine, change: &mut Change) -> Result<(), Unavailable> {
-    engine.apply(std::slice::from_ref(change))?;
-    engine.sync()?;
-    change.put.clear();
-    change.delete.clear();
-    Ok(())
+    engine.apply(std::slice::from_ref(&change))?;
+    engine.sync()
 }
 
 fn exchange(data: &Path) -> io::Result<()> {

@@ -104,8 +104,10 @@ impl Shared {
         assert!(other.is_none(), "version {version} was acknowledged twice: {other:?}, {:?}", sent(request));
     }
 
-    /// Asserts that what is there is what must be, and gives the rotations that were in flight.
-    pub fn decide(&mut self, there: &Kept) -> Vec<RotateSecretRequest> {
+    /// Asserts that what is there is what must be, and gives the rotations that were in flight, and the versions that were
+    /// acknowledged: an answer can overtake that of an earlier rotation, whose caller the kill leaves without.
+    pub fn decide(&mut self, there: &Kept) -> (Vec<RotateSecretRequest>, BTreeSet<u32>) {
+        let acknowledged = self.versions.keys().copied().collect();
         let in_flight = std::mem::take(&mut self.in_flight);
         let version = there.secret.version;
         assert_eq!(there.secret.id, self.id);
@@ -121,7 +123,7 @@ impl Shared {
             ),
         }
         self.versions = BTreeMap::from([(version, there.value.clone())]);
-        in_flight
+        (in_flight, acknowledged)
     }
 
     /// The version that was there after the last kill.
