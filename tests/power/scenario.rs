@@ -77,7 +77,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "large_batches",
-        shape: Shape { writers: 3, changes: 15, secrets: 60, touched: 50, value: (4000, 8000), ..SHAPE },
+        shape: Shape { writers: 3, changes: 15, secrets: 60, touched: 28, value: (4000, 8000), ..SHAPE },
         lives: &["killed", "write", "killed"],
         ..PLAIN
     },

@@ -2,6 +2,7 @@
 //! stored, to the byte.
 
 use std::collections::BTreeMap;
+use strongroom::store::MAX_OPERATIONS;
 
 /// What a scenario's writers do.
 #[derive(Clone, Copy)]
@@ -15,7 +16,7 @@ pub struct Shape {
     pub touched: u64,
     /// How long the values of versions are.
     pub value: (usize, usize),
-    /// After so many changes each writer deletes all it has, in one.
+    /// After so many changes each writer deletes all it has, or as much as one change may.
     pub purge: u64,
 }
 
@@ -70,7 +71,7 @@ impl Writer {
         let mut random = Random::new(&[self.seed, self.number as u64, self.made]);
         let mut keys = Keys::default();
         if self.made.is_multiple_of(self.shape.purge) {
-            keys.delete = self.keys.keys().cloned().collect();
+            keys.delete = self.keys.keys().take(MAX_OPERATIONS).cloned().collect();
         } else {
             let first = random.below(self.shape.secrets);
             for secret in (first..).take(self.shape.touched as usize) {
