@@ -181,3 +181,57 @@ async fn a_change_that_was_planned_before_a_restore_is_not_made_of_two_states() 
     let stale = App::commit(&from.app, &keyring, store::Transaction::default()).await;
     assert!(matches!(stale, Ok(None)), "what was sealed with the keyring from before is refused");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_and_changes_during_restores_find_one_state_or_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [store::open_memory().unwrap(), store::open_sled(folder.path()).unwrap()] {
+        let site = std::sync::Arc::new(Site::with(store, Site::open().await.master).await);
+        for n in 0..20 {
+            site.create(&format!("s{n}"), "old").await.unwrap();
+        }
+        let (bytes, _) = backup(&site).await.unwrap();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let reader = tokio::spawn({
+            let (site, stop) = (site.clone(), stop.clone());
+            async move {
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    for n in 0..20 {
+                        let read = site.value(&site.app, &format!("s{n}")).await.unwrap();
+                        assert!(read == "old" || read == "new");
+                    }
+                }
+            }
+        });
+        let writer = tokio::spawn({
+            let (site, stop) = (site.clone(), stop.clone());
+            async move {
+                let mut round = 0_u128;
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    round += 1;
+                    for n in 0..20 {
+                        let request = crate::app::Idempotency {
+                            id: crate::domain::RequestId::parse(
+                                &uuid::Uuid::from_u128(round << 8 | n).to_string(),
+                            )
+                            .unwrap()
+                            .unwrap(),
+                            body: zeroize::Zeroizing::new(b"body".to_vec()),
+                        };
+                        let value = Some(crate::domain::Value::text("new".to_owned()).unwrap());
+                        let update = Update { value, ..Update::default() };
+                        let name = named(&format!("s{n}"));
+                        site.app.update(&site.grant::<Write>(), &name, update, Some(&request)).await.unwrap();
+                    }
+                }
+            }
+        });
+        for _ in 0..10 {
+            restore(&site, &bytes, RestoreOptions::default()).await.unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        reader.await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(site.app.catalog.counts().damaged, 0);
+    }
+}
