@@ -40,6 +40,8 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "DEADLINE_EXCEEDED": e.DeadlineExceededError,
     "REFERENCE_INVALID": e.InvalidReferenceError,
     "REFERENCE_TOO_COSTLY": e.ReferenceTooCostlyError,
+    "BACKUP_INVALID": e.ValidationError,
+    "TOO_MANY_REQUESTS": e.LimitExceededError,
 }
 
 # For an error without a reason, or with one that this release does not know.
