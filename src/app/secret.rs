@@ -139,6 +139,14 @@ impl App {
     async fn read_version(&self, there: &NamespaceCatalog, secret: &Secret) -> Result<Option<Value>, Error> {
         let key = Key::version(there.keys().id(), secret.id, secret.version);
         let Some(entry) = self.store.get(&key).await? else { return Ok(None) };
+        // Newer than all that the catalog shows: of a store that has replaced the one which the catalog shows, perhaps.
+        if entry.revision > self.catalog.revision() {
+            self.catalog.at_least(entry.revision).await?;
+            let now = self.catalog.namespace(&secret.namespace);
+            if now.is_none_or(|now| !std::ptr::eq(&*now, there)) {
+                return Ok(None);
+            }
+        }
         let opened = there.keys().open_value(secret.id.as_bytes(), secret.version, &entry.value)?;
         Value::decode(&opened).map(Some).ok_or(Error::Integrity)
     }

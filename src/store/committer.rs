@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::change::ChangeLog;
 use super::group::Group;
@@ -52,6 +52,9 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
     /// Puts records, all of this revision, beside what is there, durably.
     fn prepare(place: &Self::Place, records: Records, revision: Revision) -> Result<(), ReplaceError>;
 
+    /// Notes for the next process that what is there is not what was acknowledged. An installation takes it back.
+    fn condemn(place: &Self::Place, why: &Unavailable);
+
     /// Opens what was prepared in place of what was there, which is closed.
     fn install(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
 }
@@ -72,6 +75,8 @@ pub(super) struct Waiting {
 pub(super) struct Installation {
     pub(super) revision: Revision,
     pub(super) answer: oneshot::Sender<Result<Revision, Unavailable>>,
+    /// Held until it is done: what is prepared is for one at a time.
+    pub(super) turn: OwnedMutexGuard<()>,
 }
 
 impl Job {
@@ -142,14 +147,13 @@ impl<E: Engine> Committer<E> {
         match (self.mend(), job) {
             (Ok(()), Job::Commit(first)) => return self.commit(first),
             (Ok(()), Job::Install(installation)) => self.install(installation),
-            (Err(_), Job::Install(installation)) if self.is_lost() => self.install(installation),
+            // Where nothing is open, nothing is lost by it.
+            (Err(_), Job::Install(installation)) if self.slot.with(|_| Ok(())).is_err() => {
+                self.install(installation);
+            }
             (Err(why), job) => job.refuse(&why),
         }
         None
-    }
-
-    fn is_lost(&self) -> bool {
-        self.broken.as_ref().is_some_and(|broken| broken.lost)
     }
 
     /// Commits a transaction together with those that wait behind it, and gives back the job that did not fit.
@@ -198,7 +202,7 @@ impl<E: Engine> Committer<E> {
     }
 
     /// Puts what was prepared in place of what there is.
-    fn install(&mut self, Installation { revision, answer }: Installation) {
+    fn install(&mut self, Installation { revision, answer, turn }: Installation) {
         let installed = if revision <= self.log.durable() {
             // What was prepared would be older than what it should replace.
             Err(Unavailable("it changed too much while its replacement was made".into()))
@@ -206,13 +210,15 @@ impl<E: Engine> Committer<E> {
             self.shown_up_to(revision);
             self.slot.exchange(E::install).inspect_err(|why| {
                 tracing::error!(cause = %why, "what should replace the store could not be opened");
-                self.broken = Some(Broken::now(why.clone()));
+                let lost = self.broken.as_ref().is_some_and(|broken| broken.lost);
+                self.broken = Some(Broken { lost, ..Broken::now(why.clone()) });
             })
         };
         if let Ok(revision) = installed {
             self.broken = None; // also where what there was had been lost
             self.log.reset(revision);
         }
+        drop(turn);
         let _ = answer.send(installed);
     }
 
@@ -237,20 +243,21 @@ impl<E: Engine> Committer<E> {
     }
 
     fn open_again(&self) -> Result<Revision, Broken> {
-        let opened = E::probe(self.slot.place()).and_then(|()| self.slot.exchange(E::recover));
-        let (revision, acknowledged) = (opened.map_err(Broken::now)?, self.log.durable());
-        if revision < acknowledged {
-            let why = Unavailable(
-                format!(
-                    "it came back at revision {revision}, although {acknowledged} was acknowledged: nothing more is \
-                     served. Keep a copy of the folder, and restore a backup"
-                )
-                .into(),
-            );
-            tracing::error!(cause = %why, "acknowledged changes are gone");
-            self.slot.close(why.clone());
-            return Err(Broken { lost: true, ..Broken::now(why) });
-        }
+        let (acknowledged, mut lost) = (self.log.durable(), false);
+        let opened = E::probe(self.slot.place()).and_then(|()| {
+            self.slot.exchange(|place| {
+                let (engine, revision) = E::recover(place)?;
+                lost = revision < acknowledged;
+                if lost { Err(gone(revision, acknowledged)) } else { Ok((engine, revision)) }
+            })
+        });
+        let revision = opened.map_err(|why| {
+            if lost {
+                tracing::error!(cause = %why, "acknowledged changes are gone");
+                E::condemn(self.slot.place(), &why);
+            }
+            Broken { lost, ..Broken::now(why) }
+        })?;
         // Readers may have seen what failed and is gone now, or what was made after all. None of those revisions is given
         // out again, or whoever waits for one would take what is gone for what is there; and all watchers look anew.
         let shown = Revision(self.assigned.load(Ordering::SeqCst));
@@ -266,4 +273,14 @@ impl<E: Engine> Committer<E> {
     fn shown_up_to(&self, revision: Revision) {
         self.assigned.store(revision.0, Ordering::SeqCst);
     }
+}
+
+fn gone(revision: Revision, acknowledged: Revision) -> Unavailable {
+    Unavailable(
+        format!(
+            "it came back at revision {revision}, although {acknowledged} was acknowledged: nothing more is served. Keep a \
+             copy of the folder, and restore a backup"
+        )
+        .into(),
+    )
 }

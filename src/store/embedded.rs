@@ -39,7 +39,7 @@ pub(super) struct EmbeddedStore<E: Engine> {
     assigned: Arc<AtomicU64>,
     committer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
     /// One replacement is made at a time.
-    replacing: tokio::sync::Mutex<()>,
+    replacing: Arc<tokio::sync::Mutex<()>>,
     /// Whether a replacement that is being made is to be given up.
     closing: Arc<AtomicBool>,
 }
@@ -56,14 +56,7 @@ impl<E: Engine> EmbeddedStore<E> {
             .spawn(move || committer.run())
             .map_err(|error| Unavailable(format!("no thread for the committer: {error}").into()))?;
         let committer = Mutex::new(Some((sender, thread)));
-        Ok(Self {
-            slot,
-            log,
-            assigned,
-            committer,
-            replacing: tokio::sync::Mutex::default(),
-            closing: Arc::default(),
-        })
+        Ok(Self { slot, log, assigned, committer, replacing: Arc::default(), closing: Arc::default() })
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Job>, Unavailable> {
@@ -105,7 +98,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     }
 
     async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError> {
-        let _turn = self.replacing.lock().await;
+        let turn = self.replacing.clone().lock_owned().await;
         let sender = self.sender()?;
         // Commits go on while it is prepared, up to that revision.
         let revision = Revision(self.durable().max(after).0.saturating_add(LEEWAY));
@@ -114,11 +107,15 @@ impl<E: Engine> Store for EmbeddedStore<E> {
             if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0)) } else { record }
         };
         let records = Box::new(records.map(stopping));
-        let preparing = tokio::task::spawn_blocking(move || E::prepare(slot.place(), records, revision));
-        preparing.await.map_err(|_| Unavailable("its replacement could not be made: a defect".into()))??;
+        // The turn goes with the work, and not with whoever waits for it.
+        let preparing =
+            tokio::task::spawn_blocking(move || E::prepare(slot.place(), records, revision).map(|()| turn));
+        let turn = preparing
+            .await
+            .map_err(|_| Unavailable("its replacement could not be made: a defect".into()))??;
 
         let (answer, answered) = oneshot::channel();
-        let installation = Job::Install(Installation { revision, answer });
+        let installation = Job::Install(Installation { revision, answer, turn });
         sender.send(installation).await.map_err(|_| closed())?;
         Ok(answered.await.map_err(|_| closed())??)
     }

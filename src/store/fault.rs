@@ -237,6 +237,10 @@ impl<E: Engine> Engine for Faulty<E> {
         E::prepare(place, records, revision)
     }
 
+    fn condemn((place, _): &Self::Place, why: &Unavailable) {
+        E::condemn(place, why);
+    }
+
     fn install((place, faults): &Self::Place) -> Result<(Self, Revision), Unavailable> {
         faults.write()?;
         Ok(Self::over(E::install(place)?, faults))

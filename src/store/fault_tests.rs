@@ -56,6 +56,54 @@ async fn refused(store: &dyn Store, name: &str) {
     assert!(matches!(outcome, Err(CommitError::Unavailable(_))), "{outcome:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_does_not_pass_over_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = open_faulty_sled(folder.path());
+    store.commit(put("kept")).await.unwrap();
+    faults.lose_synced();
+    store.commit(put("gone")).await.unwrap();
+    faults.fail_apply_after(0);
+    refused(&*store, "lost").await;
+    faults.end();
+    while !store.ping().await.unwrap_err().to_string().contains("acknowledged") {
+        tokio::task::yield_now().await;
+    }
+    store.close().await;
+    drop(store);
+
+    let told = super::open_sled(folder.path()).err().unwrap().to_string();
+    assert!(told.contains("acknowledged") && told.contains("store.lost"), "{told}");
+    std::fs::remove_file(folder.path().join("store.lost")).unwrap();
+    assert!(has(&*super::open_sled(folder.path()).unwrap(), "kept").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_breaks_while_its_replacement_is_made_keeps_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, faults) = open_faulty_sled(folder.path());
+    store.commit(put("kept")).await.unwrap();
+    // As the records are asked for, a commit fails, and the store is opened again: the building goes on.
+    let (breaking, building) = (store.clone(), faults.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let records = (0..3).map(move |n| {
+        if n == 1 {
+            building.fail_apply_after(0);
+            runtime.block_on(refused(&*breaking, "lost"));
+            building.end();
+            runtime.block_on(recovered(&*breaking));
+            assert!(runtime.block_on(has(&*breaking, "kept")));
+        }
+        Ok(Record::Put(key(&format!("new{n}")), b"v".to_vec()))
+    });
+    store.replace(Box::new(records), Revision::default()).await.unwrap();
+    assert!(!has(&*store, "kept").await && has(&*store, "new2").await);
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["store", "store.marker"]);
+}
+
 mod checks {
     use super::*;
 

@@ -98,6 +98,10 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn condemn(_: &Arc<Memory>, _: &Unavailable) {
+        // It is gone with the process.
+    }
+
     fn install(memory: &Arc<Memory>) -> Result<(Self, Revision), Unavailable> {
         if let Some(prepared) = memory.prepared.lock().unwrap_or_else(PoisonError::into_inner).take() {
             *memory.content.write().unwrap_or_else(PoisonError::into_inner) = prepared;

@@ -55,9 +55,4 @@ impl<E: Engine> Slot<E> {
             }
         }
     }
-
-    /// Closes the engine for good.
-    pub(super) fn close(&self, why: Unavailable) {
-        let _ = self.exchange(|_| Err(why));
-    }
 }

@@ -135,10 +135,10 @@ async fn an_outage_of_etcd_is_unavailable_within_a_bound_and_passes_without_a_re
         for caller in &replicas.callers {
             let mut secrets = [caller.secrets(), caller.secrets()];
             let [reading, writing] = &mut secrets;
-            let (read, written) = tokio::join!(
-                reading.get_secret(get("before")),
-                writing.create_secret(create("in_vain", "v"))
-            );
+            // Its outcome is not known: an etcd that was only stopped can make it later. So each has a name of its own.
+            let name = format!("in_vain_{}", Uuid::new_v4().simple());
+            let (read, written) =
+                tokio::join!(reading.get_secret(get("before")), writing.create_secret(create(&name, "v")));
             let status = refused(read, Code::Unavailable, "STORE_UNAVAILABLE");
             assert!(status.get_details_retry_info().is_some(), "{status:?}");
             let status = written.unwrap_err();

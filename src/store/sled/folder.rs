@@ -14,6 +14,8 @@ const MARKER: &str = "store.marker";
 /// The format of the folder that this release writes. An empty marker, which an interrupted first start can leave, is of
 /// format 1 too.
 const FORMAT: u32 = 1;
+/// A file that says that acknowledged changes were lost, and how many, so that a restart does not pass over it.
+const LOST: &str = "store.lost";
 const MARKER_TEXT: &str = "strongroom store, format ";
 
 /// Whether a data folder holds a sled store.
@@ -31,8 +33,26 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Looks at a data folder that exists, and readies it. One of a newer format is refused untouched.
+    /// Looks at a data folder that exists, and readies it. One of a newer format, or that was condemned, is refused untouched.
     pub(super) fn open(data: &Path) -> Result<Self, Unavailable> {
+        let verdict = data.join(LOST);
+        match fs::read_to_string(&verdict) {
+            Ok(why) => Err(Unavailable(
+                format!(
+                    "{}: {}. Restore a backup into another --data-dir; or remove {} to go on with what is left",
+                    data.display(),
+                    why.trim_end(),
+                    verdict.display()
+                )
+                .into(),
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::open_condemned(data),
+            Err(error) => Err(unusable(&verdict, &error)),
+        }
+    }
+
+    /// The same, whatever is known of what was there.
+    pub(super) fn open_condemned(data: &Path) -> Result<Self, Unavailable> {
         let (marked, store) = (is_marked(data)?, data.join("store"));
         if opening::is_in_use(&store) {
             return Err(in_use(&store));
@@ -61,6 +81,11 @@ impl Folder {
             )
             .into(),
         )
+    }
+
+    /// Removes what an earlier process left of a store that it was building.
+    pub(super) fn remove_unfinished(&self) -> Result<(), Unavailable> {
+        replace::remove_unfinished(&self.data).map_err(|error| unusable(&self.store, &error))
     }
 
     /// Says that the store holds its first record, once the names of its files are durable too.
@@ -96,6 +121,26 @@ impl Folder {
         marker.write_all(format!("{MARKER_TEXT}{FORMAT}\n").as_bytes())?;
         marker.sync_all()?;
         sync_folder(&self.data)
+    }
+}
+
+/// Notes durably that what is there is not what was acknowledged.
+pub(super) fn condemn(data: &Path, why: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let mut verdict = options.open(data.join(LOST))?;
+    writeln!(verdict, "{why}")?;
+    verdict.sync_all()?;
+    sync_folder(data)
+}
+
+/// Takes that back: something else has taken the place of what was there.
+pub(super) fn pardon(data: &Path) -> Result<(), Unavailable> {
+    let verdict = data.join(LOST);
+    match fs::remove_file(&verdict).and_then(|()| sync_folder(data)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(&verdict, &error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

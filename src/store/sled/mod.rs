@@ -118,7 +118,9 @@ impl Engine for SledEngine {
     type Place = PathBuf;
 
     fn open(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
-        Self::open_in(&Folder::open(data)?)
+        let folder = Folder::open(data)?;
+        folder.remove_unfinished()?;
+        Self::open_in(&folder)
     }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
@@ -190,7 +192,15 @@ impl Engine for SledEngine {
 
     fn install(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
         replace::install(data)?;
-        Self::open(data)
+        let opened = Self::open_in(&Folder::open_condemned(data)?)?;
+        folder::pardon(data)?;
+        Ok(opened)
+    }
+
+    fn condemn(data: &PathBuf, why: &Unavailable) {
+        if let Err(error) = folder::condemn(data, &why.to_string()) {
+            tracing::error!(%error, "a restart will not know of it");
+        }
     }
 }
 

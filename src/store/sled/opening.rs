@@ -15,7 +15,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{FsWord, IFlags, fstatfs, ioctl_getflags, ioctl_setflags};
@@ -27,8 +27,11 @@ const STORE: &str = "store";
 const OPENING: &str = "store.opening";
 const UNFINISHED: &str = "store.opening.unfinished";
 
-/// File systems by what statfs(2) calls them: ext3 and ext4, and those of which a power loss leaves nothing.
+/// File systems by what statfs(2) calls them: ext3 and ext4, those where copies share their blocks, and those of which a
+/// power loss leaves nothing.
 const EXT: FsWord = 0xEF53;
+const XFS: FsWord = 0x5846_5342;
+const BTRFS: FsWord = 0x9123_683E;
 const TMPFS: FsWord = 0x0102_1994;
 const RAMFS: FsWord = 0x8584_58f6_u32 as FsWord;
 
@@ -42,6 +45,19 @@ pub(super) fn is_risky(store: &Path) -> io::Result<bool> {
         EXT => !orders_names(&store),
         _ => true,
     })
+}
+
+/// How much room an opening needs beside what sled itself does: that of the copy, where blocks can not be shared.
+pub(super) fn room_for_copy(store: &Path) -> io::Result<u64> {
+    if !store.exists() {
+        return Ok(0);
+    }
+    let shares = matches!(fstatfs(&File::open(store)?)?.f_type, XFS | BTRFS);
+    if shares || !is_risky(store)? {
+        return Ok(0);
+    }
+    let taken = files(store)?.into_iter().map(|(_, file)| fs::metadata(file).map(|file| file.blocks() * 512));
+    taken.sum()
 }
 
 fn orders_names(folder: &File) -> bool {
@@ -137,8 +153,6 @@ fn copy(store: &Path, unfinished: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
     use crate::domain::Revision;
     use crate::store::committer::Engine;

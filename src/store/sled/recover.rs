@@ -7,6 +7,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::folder::{Folder, unusable};
+use super::opening;
 use crate::store::Unavailable;
 
 /// What sled needs to open, in bytes: it fills the rest of a segment, and writes a snapshot.
@@ -19,9 +20,10 @@ const PROBE: &str = "store.probe";
 pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
     let failed = |error: io::Error| Unavailable(format!("the disk: {error}").into());
     let disk = rustix::fs::statvfs(data).map_err(|error| failed(error.into()))?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < NEEDED {
+    let needed = NEEDED + opening::room_for_copy(&data.join("store")).map_err(failed)?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) < needed {
         return Err(Unavailable(
-            format!("the disk of {} is full: free {} MiB or more", data.display(), NEEDED >> 20).into(),
+            format!("the disk of {} is full: free {} MiB or more", data.display(), needed >> 20).into(),
         ));
     }
     let probe = data.join(PROBE);

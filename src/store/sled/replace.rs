@@ -3,8 +3,12 @@
 //! | there is | a crash left it | at the next open |
 //! | --- | --- | --- |
 //! | `store`, `store.building` | while the other one was built | `store.building` is removed |
-//! | `store.replaced`, `store.building` | between the two renames | `store.building` becomes `store` |
+//! | `store`, `store.built` | when it was whole, and waited for its turn | `store.built` is removed |
+//! | `store.replaced`, `store.built` | between the two renames | `store.built` becomes `store` |
 //! | `store`, `store.replaced` | before the old one was removed | `store.replaced` is removed |
+//!
+//! In a process that lives, an opening after an error can come at any of these points too: then what is being built, or
+//! waits, is left to whoever does that.
 //!
 //! Any of them can come with what opening.rs leaves, which is looked at afterwards: the one that was built is opened in its
 //! place with a copy of its own, perhaps before the removal of the old one is durable. `store.building` is opened without
@@ -17,25 +21,32 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::folder::{sync_files, sync_folder, unusable};
-use super::opening::is_in_use;
+use super::opening;
 use super::{Engine, SledEngine};
 use crate::domain::Revision;
 use crate::store::{Change, Key, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
 
 const STORE: &str = "store";
 const BUILDING: &str = "store.building";
+const BUILT: &str = "store.built";
 const REPLACED: &str = "store.replaced";
 
 /// Builds a store of these records beside the one that is there.
 pub(super) fn prepare(data: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {
-    let building = data.join(BUILDING);
-    let built = begin(&building)
-        .map_err(|error| unusable(&building, &error).into())
-        .and_then(|()| build(&building, records, revision));
-    if built.is_err() {
-        let _ = fs::remove_dir_all(&building); // the next open tries again
+    let (building, built) = (data.join(BUILDING), data.join(BUILT));
+    let failed = |error| unusable(&building, &error);
+    let made = begin(&building, &built)
+        .map_err(|error| failed(error).into())
+        .and_then(|()| build(&building, records, revision))
+        // From here on, and not before, it may take the place of the other one.
+        .and_then(|()| {
+            let named = fs::rename(&building, &built).and_then(|()| sync_folder(data));
+            named.map_err(|error| failed(error).into())
+        });
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&building); // the next start tries again
     }
-    built
+    made
 }
 
 /// Puts the store that was built in the place of the one that was there, which is closed.
@@ -46,26 +57,34 @@ pub(super) fn install(data: &Path) -> Result<(), Unavailable> {
     })
 }
 
-/// Brings what a crash interrupted to its end, or undoes it.
+/// Brings the two renames to their end, where something came between them.
 pub(super) fn finish_interrupted(data: &Path) -> io::Result<()> {
-    let (store, building, replaced) = (data.join(STORE), data.join(BUILDING), data.join(REPLACED));
+    let (store, built, replaced) = (data.join(STORE), data.join(BUILT), data.join(REPLACED));
     if !store.exists() && replaced.exists() {
-        // Only a store that was built whole gets as far as that.
-        fs::rename(if building.exists() { &building } else { &replaced }, &store)?;
+        fs::rename(if built.exists() { &built } else { &replaced }, &store)?;
         sync_folder(data)?;
     }
-    for leftover in [building, replaced] {
-        // One that is being built while the store is opened again is in use.
-        if leftover.exists() && !is_in_use(&leftover) {
+    if replaced.exists() {
+        fs::remove_dir_all(replaced)?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier process was building, as a process begins with a folder.
+pub(super) fn remove_unfinished(data: &Path) -> io::Result<()> {
+    for leftover in [data.join(BUILDING), data.join(BUILT)] {
+        if leftover.exists() {
             fs::remove_dir_all(leftover)?;
         }
     }
     Ok(())
 }
 
-fn begin(building: &Path) -> io::Result<()> {
-    if building.exists() {
-        fs::remove_dir_all(building)?;
+fn begin(building: &Path, built: &Path) -> io::Result<()> {
+    for leftover in [building, built] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover)?;
+        }
     }
     DirBuilder::new().mode(0o700).create(building)
 }
@@ -111,14 +130,30 @@ fn write(
 }
 
 fn exchange(data: &Path) -> io::Result<()> {
-    let (store, building, replaced) = (data.join(STORE), data.join(BUILDING), data.join(REPLACED));
-    sync_folder(data)?;
+    let (store, built, replaced) = (data.join(STORE), data.join(BUILT), data.join(REPLACED));
+    if !built.exists() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "what was built for it is gone"));
+    }
+    settle(data, &store, &replaced)?;
     fs::rename(&store, &replaced)?;
     sync_folder(data)?;
-    fs::rename(&building, &store)?;
+    fs::rename(&built, &store)?;
     sync_folder(data)?;
     if let Err(error) = fs::remove_dir_all(&replaced) {
         tracing::warn!(%error, "the store that was replaced is removed at the next start");
     }
     Ok(())
+}
+
+/// Undoes what an exchange or an opening that failed has left of the store which is to be replaced: a copy that is there
+/// would be taken for one of the store that comes.
+fn settle(data: &Path, store: &Path, replaced: &Path) -> io::Result<()> {
+    if !store.exists() && replaced.exists() {
+        fs::rename(replaced, store)?;
+        sync_folder(data)?;
+    }
+    if replaced.exists() {
+        fs::remove_dir_all(replaced)?;
+    }
+    opening::undo(data)
 }

@@ -91,7 +91,7 @@ class OperatorServiceServicer(object):
 
         One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
-        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
+        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,7 @@ class OperatorServiceStub:
 
     One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
-    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
+    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
     """
 
 class OperatorServiceAsyncStub:
@@ -97,7 +97,7 @@ class OperatorServiceAsyncStub:
 
     One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
-    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
+    Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
     """
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
@@ -144,7 +144,7 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
 
         One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
-        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS.
+        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
         """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
