@@ -78,6 +78,10 @@ impl SledEngine {
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
         engine.sync()?;
+        // No record is large enough to get there; what does is not synced by sled.
+        if std::fs::read_dir(store.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some()) {
+            tracing::error!(folder = %store.display(), "sled keeps data in blobs/, which a power loss can destroy: make a backup");
+        }
         Ok(engine)
     }
 

@@ -157,3 +157,65 @@ fn settle(data: &Path, store: &Path, replaced: &Path) -> io::Result<()> {
     }
     opening::undo(data)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A data folder with these folders in it, each of which holds a file that says which it was.
+    fn left_by_a_crash(folders: &[&str]) -> tempfile::TempDir {
+        let data = tempfile::tempdir().unwrap();
+        for folder in folders {
+            fs::create_dir(data.path().join(folder)).unwrap();
+            fs::write(data.path().join(folder).join("was"), folder).unwrap();
+        }
+        data
+    }
+
+    fn there(data: &Path) -> Vec<String> {
+        let entries = fs::read_dir(data).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_start_makes_of_each_crash_what_the_table_says() {
+        for (left, store) in [
+            (&[STORE][..], STORE),
+            (&[STORE, BUILDING], STORE),
+            (&[STORE, BUILT], STORE),
+            (&[STORE, REPLACED], STORE),
+            (&[REPLACED, BUILT], BUILT),
+            // A store that is only half built never takes the place of a whole one.
+            (&[REPLACED, BUILDING], REPLACED),
+            (&[REPLACED], REPLACED),
+        ] {
+            let data = left_by_a_crash(left);
+            finish_interrupted(data.path()).unwrap();
+            remove_unfinished(data.path()).unwrap();
+            assert_eq!(there(data.path()), [STORE], "{left:?}");
+            assert_eq!(fs::read_to_string(data.path().join("store/was")).unwrap(), store, "{left:?}");
+        }
+    }
+
+    #[test]
+    fn an_opening_in_a_process_that_lives_leaves_what_is_being_built() {
+        let data = left_by_a_crash(&[STORE, BUILDING, BUILT]);
+        finish_interrupted(data.path()).unwrap();
+        assert_eq!(there(data.path()), [STORE, BUILDING, BUILT]);
+    }
+
+    #[test]
+    fn an_exchange_without_anything_built_leaves_the_store_where_it_is() {
+        let data = left_by_a_crash(&[STORE, BUILDING]);
+        assert!(exchange(data.path()).is_err());
+        assert_eq!(there(data.path()), [STORE, BUILDING]);
+        // One that was cut short between its renames begins from the store that was there.
+        let data = left_by_a_crash(&[REPLACED, BUILT]);
+        exchange(data.path()).unwrap();
+        assert_eq!(there(data.path()), [STORE]);
+        assert_eq!(fs::read_to_string(data.path().join("store/was")).unwrap(), BUILT);
+    }
+}
