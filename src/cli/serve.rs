@@ -81,6 +81,10 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure_plaintext: bool,
 
+    /// Serve a store that was altered by something else, as it is now: for once, where you know what was done to it
+    #[arg(long)]
+    accept_altered_store: bool,
+
     /// The form of the log, which goes to standard error [default: text on a terminal, JSON elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -129,6 +133,7 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,
             log_level: self.log_level,
         }
