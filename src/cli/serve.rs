@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output;
 use crate::config::{Config, LogFormat, LogLevel, Settings, StoreKind};
 use crate::server::{self, Ready};
-use crate::telemetry;
+use crate::{process, telemetry};
 
 /// `strongroom serve`
 #[derive(clap::Args)]
@@ -102,6 +102,8 @@ impl Serve {
         let config = Config::try_from(settings).map_err(usage)?;
         telemetry::start(config.log_format, config.log_level)
             .map_err(|error| Failure::local(format!("no log: {error}")))?;
+        // Before there is a key in memory.
+        process::guard_memory();
 
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;
