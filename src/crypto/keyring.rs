@@ -1,6 +1,6 @@
 use zeroize::Zeroizing;
 
-use super::aead::{Error, KeyBytes, Mac, MacKey, Opened};
+use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
 use super::envelope::{Place, Purpose, SealingKey};
 use super::master_key::MasterKey;
 use crate::domain::{Namespace, SecretName};
@@ -17,6 +17,7 @@ pub struct Keyring {
     credentials: MacKey,
     receipts: MacKey,
     queries: MacKey,
+    signing: SigningKey,
     sealing: SealingKey,
     /// Receipts and page tokens are made at the callers' pace, so they do not use up the key of the records.
     receipt_sealing: SealingKey,
@@ -70,6 +71,16 @@ impl Keyring {
         self.queries.tag(parts)
     }
 
+    /// Signs what the service states.
+    pub fn sign(&self, statement: &[u8]) -> Result<Signature, Error> {
+        self.signing.sign(statement)
+    }
+
+    /// The key that verifies what the service has signed. It stays the same for the store's life.
+    pub fn public_key(&self) -> &PublicKey {
+        self.signing.public()
+    }
+
     /// Seals a record that belongs to no namespace.
     pub fn seal(&self, purpose: Purpose, id: &[u8], record: &[u8]) -> Result<Vec<u8>, Error> {
         self.sealing_key(purpose).seal(Place { purpose, namespace: None, id, version: 0 }, record)
@@ -103,6 +114,7 @@ impl Keyring {
             credentials: mac("strongroom v1 credentials")?,
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
+            signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             sealing: SealingKey::new(generation, sealing)?,
             receipt_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 sealed receipts")?)?,
             token_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 page tokens")?)?,

@@ -10,8 +10,8 @@ mod envelope;
 mod keyring;
 mod master_key;
 
-pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, random};
+pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
-pub use self::envelope::{Place, Purpose, SealingKey};
+pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, value_seal};
 pub use self::keyring::{Keyring, NamespaceKeys};
 pub use self::master_key::{MasterKey, MasterKeyError, write_private};
