@@ -1,6 +1,6 @@
 use zeroize::Zeroizing;
 
-use super::aead::{Error, KeyBytes, Mac, MacKey, Opened};
+use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
 use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
 use super::generation::{Generation, Generations};
 use super::master_key::MasterKey;
@@ -20,6 +20,7 @@ pub struct Keyring {
     receipts: MacKey,
     queries: MacKey,
     pub(super) elements: MacKey,
+    signing: SigningKey,
     sealing: SealingKeys,
     /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
     receipt_sealing: SealingKeys,
@@ -104,6 +105,16 @@ impl Keyring {
         self.queries.tag(parts)
     }
 
+    /// Signs what the service states.
+    pub fn sign(&self, statement: &[u8]) -> Result<Signature, Error> {
+        self.signing.sign(statement)
+    }
+
+    /// The key that verifies what the service has signed. It stays the same for the store's life.
+    pub fn public_key(&self) -> &PublicKey {
+        self.signing.public()
+    }
+
     /// Seals a record that belongs to no namespace.
     pub fn seal(&self, purpose: Purpose, id: &[u8], record: &[u8]) -> Result<Vec<u8>, Error> {
         self.sealing_keys(purpose).seal(Place { purpose, namespace: None, id, version: 0 }, record)
@@ -168,6 +179,7 @@ impl Keyring {
             credentials: mac("strongroom v1 credentials")?,
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
+            signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,
             receipt_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,

@@ -51,3 +51,4 @@ mod startup;
 mod tls;
 mod torture;
 mod update;
+mod versions;
