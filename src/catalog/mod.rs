@@ -21,7 +21,7 @@ pub use self::record::{decode_secret, encode_secret, seal_secret};
 use self::state::State;
 pub use self::state::{Counts, NamespaceCatalog, StoredKeyring};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::MasterKey;
+use crate::crypto::MasterKeys;
 use crate::domain::{Namespace, Revision};
 use crate::store::key::Kind;
 use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
@@ -29,7 +29,7 @@ use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
 /// The catalog of a store.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
@@ -58,7 +58,7 @@ pub enum LoadError {
 
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Arc<Self>, LoadError> {
+    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Result<Arc<Self>, LoadError> {
         let (state, reached, watch) = scan(&*store, &master).await?;
         let catalog = Arc::new(Self {
             store,
@@ -177,7 +177,7 @@ fn changes_keyring(change: &Change) -> bool {
 
 /// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
 /// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served.
-async fn scan(store: &dyn Store, master: &MasterKey) -> Result<(State, Revision, Watch), LoadError> {
+async fn scan(store: &dyn Store, master: &MasterKeys) -> Result<(State, Revision, Watch), LoadError> {
     loop {
         if let Some(scanned) = scan_once(store, master).await? {
             return Ok(scanned);
@@ -191,7 +191,7 @@ async fn scan(store: &dyn Store, master: &MasterKey) -> Result<(State, Revision,
 /// The same, or `None` where it has to begin anew.
 async fn scan_once(
     store: &dyn Store,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let mut reached = store.durable();
     let mut watch = store.watch(reached);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::index::{Index, Page};
 use super::record::open_secret;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{self, Keyring, Mac, MasterKey, NamespaceKeys};
+use crate::crypto::{self, Keyring, Mac, MasterKeys, NamespaceKeys};
 use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Change, Entry, Key};
@@ -24,7 +24,7 @@ pub struct StoredKeyring {
 }
 
 impl StoredKeyring {
-    pub(super) fn open(master: &MasterKey, record: &Entry) -> Result<Arc<Self>, crypto::Error> {
+    pub(super) fn open(master: &MasterKeys, record: &Entry) -> Result<Arc<Self>, crypto::Error> {
         let keyring = Keyring::open(master, &record.value)?;
         Ok(Arc::new(Self { keyring, revision: record.revision }))
     }

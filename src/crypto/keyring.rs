@@ -2,7 +2,7 @@ use zeroize::Zeroizing;
 
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened};
 use super::envelope::{Place, Purpose, SealingKey};
-use super::master_key::MasterKey;
+use super::master_key::MasterKeys;
 use crate::domain::{Namespace, SecretName};
 use crate::store::key::NamespaceId;
 
@@ -25,19 +25,19 @@ pub struct Keyring {
 
 impl Keyring {
     /// New keys, and the record that keeps them.
-    pub fn create(master: &MasterKey) -> Result<(Self, Vec<u8>), Error> {
+    pub fn create(masters: &MasterKeys) -> Result<(Self, Vec<u8>), Error> {
         let (index, sealing) = (KeyBytes::generate()?, KeyBytes::generate()?);
         let mut clear = Zeroizing::new(Vec::with_capacity(68));
         clear.extend_from_slice(index.expose());
         clear.extend_from_slice(&FIRST_GENERATION.to_be_bytes());
         clear.extend_from_slice(sealing.expose());
-        let record = master.sealing_key()?.seal(KEYRING, &clear)?;
+        let record = masters.seal_keyring(&clear, &[])?;
         Ok((Self::of(&index, FIRST_GENERATION, &sealing)?, record))
     }
 
-    /// The keys in a record that this master key sealed.
-    pub fn open(master: &MasterKey, record: &[u8]) -> Result<Self, Error> {
-        let clear = master.sealing_key()?.open(KEYRING, record)?;
+    /// The keys in a record that one of these master keys opens.
+    pub fn open(masters: &MasterKeys, record: &[u8]) -> Result<Self, Error> {
+        let clear = masters.open_keyring(record)?.clear;
         let mut parts = Parts(&clear);
         let index = parts.key()?;
         let generation = parts.generation()?;
@@ -110,7 +110,9 @@ impl Keyring {
     }
 }
 
-const KEYRING: Place<'_> = Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
+/// Where the keyring stands in format 1.
+pub(super) const KEYRING: Place<'_> =
+    Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
 
 /// The keys of one namespace. Kept in the store with its name, sealed by the keyring.
 ///
@@ -215,17 +217,17 @@ mod tests {
 
     #[test]
     fn a_keyring_opens_with_its_own_master_key_only() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let (created, record) = Keyring::create(&master).unwrap();
         let opened = Keyring::open(&master, &record).unwrap();
         let namespace = Namespace::default_namespace();
         assert_eq!(created.namespace_mac(&namespace), opened.namespace_mac(&namespace));
-        assert!(Keyring::open(&MasterKey::generate().unwrap(), &record).is_err());
+        assert!(Keyring::open(&MasterKeys::generate().unwrap(), &record).is_err());
     }
 
     #[test]
     fn a_namespace_record_opens_at_its_own_name_only() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let (team, other) = (Namespace::parse("team/a").unwrap(), Namespace::parse("team/b").unwrap());
         let (keys, record) = NamespaceKeys::create(&keyring, &team).unwrap();
         let (name, opened) = NamespaceKeys::open(&keyring, &keyring.namespace_mac(&team), &record).unwrap();

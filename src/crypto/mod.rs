@@ -9,9 +9,16 @@ mod backup;
 mod envelope;
 mod keyring;
 mod master_key;
+mod private_file;
+#[cfg(test)]
+mod vectors;
+mod wrap;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, random};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{Place, Purpose, SealingKey};
 pub use self::keyring::{Keyring, NamespaceKeys};
-pub use self::master_key::{MasterKey, MasterKeyError, write_private};
+pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeys};
+pub use self::private_file::write_private;
+pub use self::wrap::OpenedKeyring;
+pub use crate::config::MasterKeySource;
