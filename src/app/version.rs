@@ -233,7 +233,7 @@ fn destroyed(secret: &Secret, number: u32) -> Error {
 /// That a secret already is as asked for, which is true only while its present state holds.
 fn unchanged(secret: &Secret, keys: &NamespaceKeys) -> (Transaction, Outcome) {
     let mut transaction = Transaction::default();
-    transaction.require.push((Key::secret(keys.id(), secret.id), Expect::At(secret.revision)));
+    transaction.require.push((Key::secret(keys.id(), secret.id), Expect::At(secret.stored_at)));
     (transaction, Outcome::Unchanged(secret.clone()))
 }
 
