@@ -158,7 +158,9 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
-    let app = app::open(store, Arc::new(masters), data.path(), |credential| {
+    let options =
+        app::Options { data_dir: data.path().to_owned(), accept_altered_store: config.accept_altered_store };
+    let app = app::open(store, Arc::new(masters), options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });

@@ -56,7 +56,8 @@ impl OverApp {
     pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
         let master = Arc::new(MasterKeys::generate().expect("a master key"));
         let mut root_key = String::new();
-        let app = app::open(store.clone(), master, folder, |credential| {
+        let options = app::Options { data_dir: folder.to_owned(), accept_altered_store: false };
+        let app = app::open(store.clone(), master, options, |credential| {
             credential.expose().clone_into(&mut root_key);
             Ok(())
         });

@@ -4,7 +4,7 @@ use super::generate::generate;
 use super::receipt::Outcome;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, Principal, Rotate, Write};
-use crate::catalog::{NamespaceCatalog, seal_secret};
+use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, seal_secret};
 use crate::crypto::{NamespaceKeys, Purpose};
 use crate::domain::{
     Description, Generator, MAX_KEPT_VERSIONS, Metadata, Namespace, Revision, Secret, SecretId, SecretName,
@@ -99,9 +99,12 @@ impl App {
                     return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
                 }
                 let mut transaction = Transaction::default();
-                let made;
+                let (stored, made);
                 let keys = match there {
-                    Some(there) => there.keys(),
+                    Some(there) => {
+                        stored = planned_with(there, &mut transaction);
+                        &**stored
+                    }
                     None => {
                         made = self.make_namespace(grant.namespace(), &mut transaction)?;
                         &made
@@ -144,8 +147,8 @@ impl App {
         let (outcome, _) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, update.etag.as_deref())?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let mut next = successor(&current, keys, &mut transaction);
                 if let Some(new_name) = new_name {
                     if there.secret(new_name).is_some() {
@@ -184,8 +187,8 @@ impl App {
         let (outcome, first) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, rotation.etag.as_deref())?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let mut next = successor(&current, keys, &mut transaction);
                 next_version(&mut next)?;
                 put_value(&mut transaction, keys, &next, &value)?;
@@ -207,8 +210,8 @@ impl App {
         let (outcome, _) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, etag)?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let at = successor(&current, keys, &mut transaction).updated_at;
                 let versions = current.kept_versions();
                 transaction
@@ -271,7 +274,8 @@ impl App {
         transaction: &mut Transaction,
     ) -> Result<NamespaceKeys, Error> {
         let keyring = self.keyring();
-        let (keys, record) = NamespaceKeys::create(&keyring, namespace)?;
+        let seals = self.catalog.digest().seals;
+        let (keys, record) = NamespaceKeys::create(&keyring, namespace, seals)?;
         let key = Key::namespace(&keyring.namespace_mac(namespace));
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
@@ -316,6 +320,13 @@ fn next_version(secret: &mut Secret) -> Result<(), Error> {
         secret.version.checked_add(1).ok_or(Error::Internal("a secret has no version numbers left"))?;
     secret.rotated_at = Some(secret.updated_at);
     Ok(())
+}
+
+/// The namespace's keys, which the transaction then requires to be still in force.
+fn planned_with(there: &NamespaceCatalog, transaction: &mut Transaction) -> Arc<StoredNamespaceKeys> {
+    let keys = there.keys();
+    transaction.require.push(keys.still());
+    keys
 }
 
 fn put_name(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret) -> Result<(), Error> {

@@ -6,9 +6,13 @@
 
 mod aead;
 mod backup;
+mod digest;
 mod envelope;
+mod generation;
 mod keyring;
 mod master_key;
+mod namespace_keys;
+mod parts;
 mod private_file;
 #[cfg(test)]
 mod vectors;
@@ -16,9 +20,11 @@ mod wrap;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, random};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
-pub use self::envelope::{Place, Purpose, SealingKey};
-pub use self::keyring::{Keyring, NamespaceKeys};
+pub use self::digest::{Census, StoreDigest};
+pub use self::envelope::{Place, Purpose, SealingKey, record_seal};
+pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeys};
+pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::write_private;
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;
