@@ -67,8 +67,9 @@ js.dump(results, sys.stdout)
 struct Known(Value);
 
 impl Secrets for Known {
-    fn value(&self, name: &SecretName) -> Option<Data> {
-        self.0.get(name.as_str()).map(|text| Data::text(text.as_str().unwrap()))
+    fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
+        let found = self.0.get(name.as_str()).map(|text| Data::text(text.as_str().unwrap()));
+        found.ok_or_else(|| ProblemKind::MissingSecret(name.clone()))
     }
 }
 

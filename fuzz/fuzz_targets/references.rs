@@ -6,17 +6,18 @@
 
 use libfuzzer_sys::fuzz_target;
 use strongroom::domain::SecretName;
-use strongroom::reference::{Data, Secrets, Template};
+use strongroom::reference::{Data, ProblemKind, Secrets, Template};
 use zeroize::Zeroizing;
 
 struct Known;
 
 impl Secrets for Known {
-    fn value(&self, name: &SecretName) -> Option<Data> {
+    fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match name.as_str() {
-            "a" => Some(Data::text("c4n4ry {x} 'é")),
-            "b" => Some(Data::Bytes(Zeroizing::new(vec![0, 255, 7]))),
-            _ => None,
+            "a" => Ok(Data::text("c4n4ry {x} 'é")),
+            "b" => Ok(Data::Bytes(Zeroizing::new(vec![0, 255, 7]))),
+            "d" => Err(ProblemKind::VersionDisabled(name.clone(), 1)),
+            _ => Err(ProblemKind::MissingSecret(name.clone())),
         }
     }
 }

@@ -14,6 +14,7 @@ mod rpc;
 mod secret;
 mod status;
 pub mod v1;
+mod version;
 
 use std::sync::Arc;
 

@@ -216,5 +216,6 @@ fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
         namespaces: count(status.counts.namespaces),
         secrets: count(status.counts.secrets),
         damaged_records: count(status.counts.damaged),
+        signing_public_key: status.public_key.0.to_vec(),
     })
 }

@@ -93,7 +93,7 @@ fn reference(named: &NamedSecret, readable: bool) -> v1::Reference {
         name: named.reference.name.to_string(),
         paths: named.reference.places.iter().map(ToString::to_string).collect(),
         exists: named.version.is_some(),
-        readable: readable && named.version.is_some(),
+        readable: readable && named.has_value,
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct Rpc {
     pub(super) rights: &'static [Right],
 }
 
-static ALL: [Rpc; 14] = [
+static ALL: [Rpc; 18] = [
     rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read with the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -19,6 +19,10 @@ static ALL: [Rpc; 14] = [
     rpc("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
     rpc("strongroom.v1.SecretService/DeleteSecret", &[Right::Write]),
     rpc("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
+    rpc("strongroom.v1.SecretService/ListSecretVersions", &[Right::List]),
+    rpc("strongroom.v1.SecretService/DisableVersion", &[Right::Write]),
+    rpc("strongroom.v1.SecretService/EnableVersion", &[Right::Write]),
+    rpc("strongroom.v1.SecretService/DestroyVersion", &[Right::Write]),
     rpc("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/ListApiKeys", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),

@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::call::{Call, Fields};
 use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
-use super::v1;
 use super::v1::secret_service_server::SecretService;
+use super::{v1, version};
 use crate::app::{App, Error, ListQuery, NewSecret, Rotation, Update};
 use crate::auth::{List, Read};
 use crate::domain::{
@@ -66,6 +66,38 @@ impl SecretService for Secrets {
         let (call, message) = Call::open(&self.0, request)?;
         call.close(rotate(&self.0, &call, message).await)
     }
+
+    async fn list_secret_versions(
+        &self,
+        request: Request<v1::ListSecretVersionsRequest>,
+    ) -> Result<Response<v1::ListSecretVersionsResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(version::list(&self.0, &call, message).await)
+    }
+
+    async fn disable_version(
+        &self,
+        request: Request<v1::DisableVersionRequest>,
+    ) -> Result<Response<v1::DisableVersionResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(version::disable(&self.0, &call, message).await)
+    }
+
+    async fn enable_version(
+        &self,
+        request: Request<v1::EnableVersionRequest>,
+    ) -> Result<Response<v1::EnableVersionResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(version::enable(&self.0, &call, message).await)
+    }
+
+    async fn destroy_version(
+        &self,
+        request: Request<v1::DestroyVersionRequest>,
+    ) -> Result<Response<v1::DestroyVersionResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(version::destroy(&self.0, &call, message).await)
+    }
 }
 
 async fn create(
@@ -111,17 +143,19 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
             let grant = call.grant::<List>(&message.namespace, &mut fields)?;
             let (grant, name) = fields.finish(grant.zip(name))?;
             let (secret, revision) = app.describe(&grant, &name, message.version, at_least).await?;
-            call.note(|target| target.version = Some(secret.version));
-            Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0 })
+            let version = message.version.unwrap_or(secret.version);
+            call.note(|target| target.version = Some(version));
+            Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0, version })
         }
         // A view that is not known must not pass for one that needs the lesser right.
         Some(v1::View::Unspecified | v1::View::Full) | None => {
             let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
             let (grant, name) = fields.finish(grant.zip(name))?;
             let found = app.get(&grant, &name, message.version, at_least).await?;
-            call.note(|target| target.version = Some(found.secret.version));
+            call.note(|target| target.version = Some(found.version));
             let secret = Some(revealed(&found.secret, Some(found.value)));
-            Ok(v1::GetSecretResponse { secret, revision: found.revision.0 })
+            let (revision, version) = (found.revision.0, found.version);
+            Ok(v1::GetSecretResponse { secret, revision, version })
         }
     }
 }

@@ -131,6 +131,22 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
                 format!("The secret '{name}' in the namespace '{namespace}' has no version {version}.");
             (Code::NotFound, R::VersionNotFound, message)
         }
+        Error::VersionDisabled(namespace, name, version) => {
+            precondition(details, R::VersionDisabled, namespace, name, *version);
+            let message = format!(
+                "Version {version} of the secret '{name}' in the namespace '{namespace}' is disabled: enable it, or rotate \
+                 the secret."
+            );
+            (Code::FailedPrecondition, R::VersionDisabled, message)
+        }
+        Error::VersionDestroyed(namespace, name, version) => {
+            precondition(details, R::VersionDestroyed, namespace, name, *version);
+            let message = format!(
+                "Version {version} of the secret '{name}' in the namespace '{namespace}' was destroyed, and its value is \
+                 gone for good: rotate the secret."
+            );
+            (Code::FailedPrecondition, R::VersionDestroyed, message)
+        }
         Error::SecretAlreadyExists(namespace, name) => {
             resource(details, "strongroom.v1.Secret", namespace, name);
             let message = format!(
@@ -235,32 +251,57 @@ fn unresolved(
     });
     details.set_bad_request(told.collect::<Vec<_>>());
     let costly = problems.iter().find(|problem| matches!(problem.kind, ProblemKind::TooCostly(_)));
-    let missing = problems.iter().find_map(|problem| match &problem.kind {
-        ProblemKind::MissingSecret(name) => Some((problem, name)),
-        _ => None,
-    });
-    let invalid = problems
-        .iter()
-        .find(|problem| !matches!(problem.kind, ProblemKind::TooCostly(_) | ProblemKind::MissingSecret(_)));
-    match (costly, invalid, missing) {
-        (Some(costly), _, _) => (
-            Code::InvalidArgument,
-            ErrorReason::ReferenceTooCostly,
-            format!("At {}: {costly}", field(costly)),
-        ),
-        (None, Some(invalid), _) => (
+    let invalid = problems.iter().find(|problem| is_invalid(&problem.kind));
+    if let Some(costly) = costly {
+        let message = format!("At {}: {costly}", field(costly));
+        return (Code::InvalidArgument, ErrorReason::ReferenceTooCostly, message);
+    }
+    if let Some(invalid) = invalid {
+        let message = format!("At {}: {invalid}", field(invalid));
+        return (Code::InvalidArgument, ErrorReason::ReferenceInvalid, message);
+    }
+    // What is left is right, but for the secrets: one that is missing goes before one without a value.
+    let missing = problems.iter().find(|problem| matches!(problem.kind, ProblemKind::MissingSecret(_)));
+    let Some(problem) = missing.or(problems.first()) else {
+        return (
             Code::InvalidArgument,
             ErrorReason::ReferenceInvalid,
-            format!("At {}: {invalid}", field(invalid)),
-        ),
-        (None, None, Some((problem, name))) => {
+            "The document can not be resolved.".into(),
+        );
+    };
+    let message = format!("At {}: {problem}", field(problem));
+    match &problem.kind {
+        ProblemKind::MissingSecret(name) => {
             resource(details, "strongroom.v1.Secret", namespace, name);
-            let message = format!("At {}: {problem}", field(problem));
             (Code::NotFound, ErrorReason::SecretNotFound, message)
         }
-        (None, None, None) => {
-            (Code::InvalidArgument, ErrorReason::ReferenceInvalid, "The document can not be resolved.".into())
+        ProblemKind::VersionDisabled(name, version) => {
+            precondition(details, ErrorReason::VersionDisabled, namespace, name, *version);
+            (Code::FailedPrecondition, ErrorReason::VersionDisabled, message)
         }
+        ProblemKind::VersionDestroyed(name, version) => {
+            precondition(details, ErrorReason::VersionDestroyed, namespace, name, *version);
+            (Code::FailedPrecondition, ErrorReason::VersionDestroyed, message)
+        }
+        _ => (Code::InvalidArgument, ErrorReason::ReferenceInvalid, message),
+    }
+}
+
+/// Whether the document itself is wrong, and not what it costs nor the secrets that it names.
+fn is_invalid(kind: &ProblemKind) -> bool {
+    match kind {
+        ProblemKind::Syntax { .. }
+        | ProblemKind::NotSupported(_)
+        | ProblemKind::UnknownName
+        | ProblemKind::NoInput
+        | ProblemKind::NotASecretName
+        | ProblemKind::Type(_)
+        | ProblemKind::Value(_)
+        | ProblemKind::Binary => true,
+        ProblemKind::MissingSecret(_)
+        | ProblemKind::VersionDisabled(..)
+        | ProblemKind::VersionDestroyed(..)
+        | ProblemKind::TooCostly(_) => false,
     }
 }
 
@@ -294,4 +335,19 @@ fn denial(Denied { right, namespace }: &Denied) -> String {
 
 fn resource(details: &mut ErrorDetails, kind: &str, namespace: &Namespace, name: &SecretName) {
     details.set_resource_info(kind, format!("{namespace}/{name}"), "", "");
+}
+
+fn precondition(
+    details: &mut ErrorDetails,
+    reason: ErrorReason,
+    namespace: &Namespace,
+    name: &SecretName,
+    version: u32,
+) {
+    let subject = format!("{namespace}/{name}/versions/{version}");
+    details.add_precondition_failure_violation(
+        reason_name(reason),
+        subject,
+        "This version has no value to read.",
+    );
 }

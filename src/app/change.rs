@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use super::generate::generate;
 use super::receipt::Outcome;
+use super::version::StoredVersion;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, Principal, Rotate, Write};
 use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, seal_secret};
-use crate::crypto::{NamespaceKeys, Purpose};
+use crate::crypto::{NamespaceKeys, Purpose, value_seal};
 use crate::domain::{
-    Description, Generator, MAX_KEPT_VERSIONS, Metadata, Namespace, Revision, Secret, SecretId, SecretName,
-    Timestamp, Value, now,
+    Description, Generator, Metadata, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Value,
+    Version, Versions, now,
 };
 use crate::store::{Expect, Key, Transaction};
 
@@ -110,14 +111,16 @@ impl App {
                         &made
                     }
                 };
-                let at = now();
+                let (at, id) = (now(), SecretId::generate());
+                let version = put_version(&mut transaction, keys, (id, 1, at), &value)?;
                 let secret = Secret {
                     namespace: grant.namespace().clone(),
                     name: name.clone(),
-                    id: SecretId::generate(),
+                    id,
                     description: description.clone(),
                     metadata: metadata.clone(),
                     version: 1,
+                    versions: Versions::first(version),
                     created_at: at,
                     updated_at: at,
                     rotated_at: None,
@@ -125,7 +128,6 @@ impl App {
                 };
                 put_name(&mut transaction, keys, &secret)?;
                 put_secret(&mut transaction, keys, &secret)?;
-                put_value(&mut transaction, keys, &secret, &value)?;
                 Ok((transaction, Outcome::Secret(secret)))
             })
             .await?;
@@ -165,8 +167,7 @@ impl App {
                     next.metadata = metadata.clone();
                 }
                 if let Some(value) = &update.value {
-                    next_version(&mut next)?;
-                    put_value(&mut transaction, keys, &next, value)?;
+                    put_next_version(&mut transaction, keys, &mut next, value)?;
                 }
                 put_secret(&mut transaction, keys, &next)?;
                 Ok((transaction, Outcome::Secret(next)))
@@ -190,8 +191,7 @@ impl App {
                 let mut transaction = Transaction::default();
                 let keys = &*planned_with(there, &mut transaction);
                 let mut next = successor(&current, keys, &mut transaction);
-                next_version(&mut next)?;
-                put_value(&mut transaction, keys, &next, &value)?;
+                put_next_version(&mut transaction, keys, &mut next, &value)?;
                 put_secret(&mut transaction, keys, &next)?;
                 Ok((transaction, Outcome::Secret(next)))
             })
@@ -213,10 +213,11 @@ impl App {
                 let mut transaction = Transaction::default();
                 let keys = &*planned_with(there, &mut transaction);
                 let at = successor(&current, keys, &mut transaction).updated_at;
-                let versions = current.kept_versions();
+                // Those too that are not to be there: someone may have put them back.
+                let versions = current.versions.iter();
                 transaction
                     .delete
-                    .extend(versions.map(|version| Key::version(keys.id(), current.id, version)));
+                    .extend(versions.map(|version| Key::version(keys.id(), current.id, version.number)));
                 transaction.delete.push(Key::name(keys.id(), &keys.name_mac(name)));
                 transaction.delete.push(Key::secret(keys.id(), current.id));
                 Ok((transaction, Outcome::Deleted(current.id, at)))
@@ -224,19 +225,31 @@ impl App {
             .await?;
         match outcome {
             (Outcome::Deleted(id, deleted_at), revision) => Ok(Deleted { id, deleted_at, revision }),
-            (Outcome::Secret(_), _) => Err(Error::Integrity),
+            (Outcome::Secret(_) | Outcome::Unchanged(_), _) => Err(Error::Integrity),
         }
     }
 
     /// Makes one change of one secret: plans it from the present state, commits it on the condition that the state is
     /// still that, and plans anew where it is not. Returns the outcome with its revision, and whether it came to be
     /// now (true) or is that of an earlier request with the same id (false).
-    async fn change(
+    pub(super) async fn change(
+        &self,
+        principal: &Principal,
+        place: (&Namespace, &SecretName),
+        request: Option<&Idempotency>,
+        plan: impl Fn(Option<&Arc<NamespaceCatalog>>) -> Result<(Transaction, Outcome), Error>,
+    ) -> Result<((Outcome, Revision), bool), Error> {
+        self.change_stored(principal, place, None, request, |there, _| plan(there)).await
+    }
+
+    /// The same, for a plan that has to know what is stored of the secret's version of that number.
+    pub(super) async fn change_stored(
         &self,
         principal: &Principal,
         (namespace, name): (&Namespace, &SecretName),
+        number: Option<u32>,
         request: Option<&Idempotency>,
-        plan: impl Fn(Option<&Arc<NamespaceCatalog>>) -> Result<(Transaction, Outcome), Error>,
+        plan: impl Fn(Option<&Arc<NamespaceCatalog>>, &StoredVersion) -> Result<(Transaction, Outcome), Error>,
     ) -> Result<((Outcome, Revision), bool), Error> {
         let _turn = self.turns.of(namespace, name).await;
         self.refuse_damage(namespace, name).await?;
@@ -251,7 +264,15 @@ impl App {
                 },
                 None => None,
             };
-            let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref())?;
+            let stored = match number {
+                Some(number) => self.stored_version(namespace, name, number).await?,
+                None => StoredVersion::default(),
+            };
+            let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref(), &stored)?;
+            if let (Outcome::Unchanged(secret), None) = (&outcome, &slot) {
+                let revision = planned_at.max(secret.revision);
+                return Ok(((outcome, revision), true));
+            }
             if let Some(slot) = &slot {
                 self.leave_receipt(&mut transaction, slot, &outcome)?;
             }
@@ -294,7 +315,7 @@ impl Source {
 }
 
 /// The secret as it is, when it has the etag asked for.
-fn current<'a>(
+pub(super) fn current<'a>(
     there: Option<&'a Arc<NamespaceCatalog>>,
     namespace: &Namespace,
     name: &SecretName,
@@ -309,21 +330,17 @@ fn current<'a>(
 }
 
 /// The secret's next state, so far the same but for its time, which a commit makes only if the present state holds.
-fn successor(current: &Secret, keys: &NamespaceKeys, transaction: &mut Transaction) -> Secret {
+pub(super) fn successor(current: &Secret, keys: &NamespaceKeys, transaction: &mut Transaction) -> Secret {
     let key = Key::secret(keys.id(), current.id);
     transaction.require.push((key, Expect::At(current.revision)));
     Secret { updated_at: now().after(current.updated_at), ..current.clone() }
 }
 
-fn next_version(secret: &mut Secret) -> Result<(), Error> {
-    secret.version =
-        secret.version.checked_add(1).ok_or(Error::Internal("a secret has no version numbers left"))?;
-    secret.rotated_at = Some(secret.updated_at);
-    Ok(())
-}
-
 /// The namespace's keys, which the transaction then requires to be still in force.
-fn planned_with(there: &NamespaceCatalog, transaction: &mut Transaction) -> Arc<StoredNamespaceKeys> {
+pub(super) fn planned_with(
+    there: &NamespaceCatalog,
+    transaction: &mut Transaction,
+) -> Arc<StoredNamespaceKeys> {
     let keys = there.keys();
     transaction.require.push(keys.still());
     keys
@@ -337,29 +354,50 @@ fn put_name(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret
     Ok(())
 }
 
-fn put_secret(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret) -> Result<(), Error> {
+pub(super) fn put_secret(
+    transaction: &mut Transaction,
+    keys: &NamespaceKeys,
+    secret: &Secret,
+) -> Result<(), Error> {
     transaction.put.push((Key::secret(keys.id(), secret.id), seal_secret(keys, secret)?));
     Ok(())
 }
 
-/// Puts the value as the secret's current version, and removes the oldest where there are now too many.
-fn put_value(
+/// Puts the value as the secret's next version, and removes the oldest where there are now too many.
+fn put_next_version(
     transaction: &mut Transaction,
     keys: &NamespaceKeys,
-    secret: &Secret,
+    secret: &mut Secret,
     value: &Value,
 ) -> Result<(), Error> {
-    let sealed = keys.seal_value(secret.id.as_bytes(), secret.version, &value.encode())?;
-    transaction.put.push((Key::version(keys.id(), secret.id, secret.version), sealed));
-    if let Some(oldest) = secret.version.checked_sub(MAX_KEPT_VERSIONS).filter(|oldest| *oldest > 0) {
-        transaction.delete.push(Key::version(keys.id(), secret.id, oldest));
-    }
+    let next = secret.version.checked_add(1);
+    secret.version = next.ok_or(Error::Internal("a secret has no version numbers left"))?;
+    secret.rotated_at = Some(secret.updated_at);
+    let place = (secret.id, secret.version, secret.updated_at);
+    let version = put_version(transaction, keys, place, value)?;
+    let (versions, removed) = secret.versions.with_next(version);
+    secret.versions = versions;
+    transaction.delete.extend(removed.map(|oldest| Key::version(keys.id(), secret.id, oldest.number)));
     Ok(())
+}
+
+/// Puts the value as a version of that secret and number, made at that time.
+fn put_version(
+    transaction: &mut Transaction,
+    keys: &NamespaceKeys,
+    (id, number, at): (SecretId, u32, Timestamp),
+    value: &Value,
+) -> Result<Version, Error> {
+    let sealed = keys.seal_value(id.as_bytes(), number, &value.encode())?;
+    let version = Version::new(number, at, value_seal(&sealed));
+    transaction.put.push((Key::version(keys.id(), id, number), sealed));
+    Ok(version)
 }
 
 fn changed((outcome, revision): (Outcome, Revision), generated: Option<Value>) -> Result<Changed, Error> {
     match outcome {
         Outcome::Secret(secret) => Ok(Changed { secret: Secret { revision, ..secret }, generated }),
+        Outcome::Unchanged(secret) => Ok(Changed { secret, generated }),
         Outcome::Deleted(..) => Err(Error::Integrity),
     }
 }

@@ -20,6 +20,10 @@ pub enum Error {
     SecretNotFound(Namespace, SecretName),
     /// No version of that number.
     VersionNotFound(Namespace, SecretName, u32),
+    /// The version of that number is disabled.
+    VersionDisabled(Namespace, SecretName, u32),
+    /// The version of that number was destroyed.
+    VersionDestroyed(Namespace, SecretName, u32),
     /// The name is taken.
     SecretAlreadyExists(Namespace, SecretName),
     /// References in a document can not be resolved: where, and why.

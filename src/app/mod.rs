@@ -15,6 +15,9 @@ mod setup;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod version;
+#[cfg(test)]
+mod version_tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub use self::reference::{NamedSecret, Resolution};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
+pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
 use crate::crypto::MasterKeys;
 use crate::domain::{Revision, Timestamp, now};

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
+use crate::crypto::PublicKey;
 use crate::domain::{Revision, Timestamp};
 use crate::store::Unavailable;
 
@@ -16,6 +17,8 @@ pub struct Status {
     pub started_at: Timestamp,
     /// How much there is.
     pub counts: Counts,
+    /// The key that verifies what the service has signed.
+    pub public_key: PublicKey,
 }
 
 impl App {
@@ -26,6 +29,7 @@ impl App {
             revision: self.catalog.revision(),
             started_at: self.started_at,
             counts: self.catalog.counts(),
+            public_key: self.keyring().public_key().clone(),
         }
     }
 

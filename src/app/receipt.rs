@@ -22,6 +22,8 @@ pub struct Idempotency {
 pub(super) enum Outcome {
     /// The secret as it then was.
     Secret(Secret),
+    /// The secret as it was before, and is: there was nothing to change.
+    Unchanged(Secret),
     /// It was deleted.
     Deleted(SecretId, Timestamp),
 }
@@ -138,15 +140,23 @@ struct Receipt {
     secret: Vec<u8>,
     #[prost(int64, optional, tag = "5")]
     deleted_at: Option<i64>,
+    /// The revision of the secret's last change, where this was none.
+    #[prost(uint64, optional, tag = "6")]
+    unchanged_since: Option<u64>,
 }
 
 impl Receipt {
     fn new(body: Mac, outcome: &Outcome) -> Self {
         let (id, secret, deleted_at) = match outcome {
-            Outcome::Secret(secret) => (secret.id, encode_secret(secret), None),
+            Outcome::Secret(secret) | Outcome::Unchanged(secret) => (secret.id, encode_secret(secret), None),
             Outcome::Deleted(id, at) => (*id, Vec::new(), Some(at.as_micros())),
         };
+        let unchanged_since = match outcome {
+            Outcome::Unchanged(secret) => Some(secret.revision.0),
+            Outcome::Secret(_) | Outcome::Deleted(..) => None,
+        };
         Self {
+            unchanged_since,
             body: body.to_vec(),
             at: now().as_micros(),
             secret_id: id.as_bytes().to_vec(),
@@ -157,9 +167,11 @@ impl Receipt {
 
     fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
         let id = SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?);
-        Some(match self.deleted_at {
-            Some(at) => Outcome::Deleted(id, Timestamp::from_micros(at)),
-            None => Outcome::Secret(decode_secret(namespace, id, &self.secret, revision)?),
+        let secret = |revision| decode_secret(namespace, id, &self.secret, revision);
+        Some(match (self.deleted_at, self.unchanged_since) {
+            (Some(at), _) => Outcome::Deleted(id, Timestamp::from_micros(at)),
+            (None, Some(since)) => Outcome::Unchanged(secret(Revision(since))?),
+            (None, None) => Outcome::Secret(secret(revision)?),
         })
     }
 }

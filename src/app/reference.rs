@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
+use super::secret::Found;
 use super::{App, Error};
 use crate::auth::{Grant, List, Read};
-use crate::domain::{Namespace, Revision, SecretName, Value};
+use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
 use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
 
 /// A document with its references resolved.
@@ -21,6 +22,8 @@ pub struct NamedSecret {
     pub reference: Reference,
     /// Its current version; `None` where there is no such secret.
     pub version: Option<u32>,
+    /// Whether there is a value to read: its current version is enabled.
+    pub has_value: bool,
 }
 
 /// How large the values of all secrets of a document may be together, in bytes.
@@ -54,11 +57,19 @@ impl App {
         };
         let (mut values, mut named) = (Values::default(), Vec::with_capacity(references.len()));
         for (reference, found) in references.into_iter().zip(found) {
-            let version = found.as_ref().map(|(secret, _)| secret.version);
-            if let Some((_, value)) = found {
-                values.0.insert(reference.name.clone(), data(value));
-            }
-            named.push(NamedSecret { reference, version });
+            let name = reference.name.clone();
+            let (version, value) = match found {
+                Found::Value(secret, value) => (Some(secret.version), Ok(data(value))),
+                Found::Disabled(secret) => {
+                    (Some(secret.version), Err(ProblemKind::VersionDisabled(name.clone(), secret.version)))
+                }
+                Found::Destroyed(secret) => {
+                    (Some(secret.version), Err(ProblemKind::VersionDestroyed(name.clone(), secret.version)))
+                }
+                Found::Nothing => (None, Err(ProblemKind::MissingSecret(name.clone()))),
+            };
+            named.push(NamedSecret { reference, version, has_value: value.is_ok() });
+            values.0.insert(name, value);
         }
         read(&named);
         let resolved =
@@ -87,7 +98,10 @@ impl App {
             if secret.is_none() {
                 self.refuse_damage(grant.namespace(), &reference.name).await?;
             }
-            named.push(NamedSecret { reference, version: secret.map(|secret| secret.version) });
+            let current = secret.as_ref().and_then(|secret| secret.versions.find(secret.version));
+            let has_value = current.is_some_and(|current| current.state == VersionState::Enabled);
+            let version = secret.map(|secret| secret.version);
+            named.push(NamedSecret { reference, version, has_value });
         }
         Ok((named, revision))
     }
@@ -104,13 +118,17 @@ impl App {
     }
 }
 
-/// The values that expressions see.
+/// The values that expressions see, or why they see none.
 #[derive(Default)]
-struct Values(BTreeMap<SecretName, Data>);
+struct Values(BTreeMap<SecretName, Result<Data, ProblemKind>>);
 
 impl Secrets for Values {
-    fn value(&self, name: &SecretName) -> Option<Data> {
-        self.0.get(name).map(Data::copy)
+    fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
+        match self.0.get(name) {
+            Some(Ok(data)) => Ok(data.copy()),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(ProblemKind::MissingSecret(name.clone())),
+        }
     }
 }
 

@@ -1,20 +1,37 @@
 use std::sync::Arc;
 
+use super::version::{kept, open_version, readable};
 use super::{App, Error};
 use crate::auth::{Grant, List, Read};
 use crate::catalog::{NamespaceCatalog, Page};
 use crate::crypto::Purpose;
-use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start, Value};
+use crate::domain::{
+    Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start, Value, Version, VersionState,
+};
 use crate::store::Key;
 
 /// A secret with its value.
 pub struct Revealed {
     /// The secret.
     pub secret: Arc<Secret>,
-    /// Its current value.
+    /// The number of the version whose value this is.
+    pub version: u32,
+    /// The value.
     pub value: Value,
     /// The store's revision that it was read at.
     pub revision: Revision,
+}
+
+/// What there is of a name.
+pub(super) enum Found {
+    /// A secret with its current value.
+    Value(Arc<Secret>, Value),
+    /// A secret whose current version is disabled.
+    Disabled(Arc<Secret>),
+    /// A secret whose current version was destroyed.
+    Destroyed(Arc<Secret>),
+    /// No secret.
+    Nothing,
 }
 
 /// What list is asked for.
@@ -42,7 +59,7 @@ pub struct SecretPage {
 }
 
 impl App {
-    /// A secret with its value.
+    /// A secret with its value: that of the version, or of the current one.
     pub async fn get(
         &self,
         grant: &Grant<Read>,
@@ -53,25 +70,26 @@ impl App {
         self.catalog.at_least(at_least).await?;
         loop {
             let before = self.catalog.revision();
-            let (there, secret) = self.find(grant.namespace(), name, version).await?;
-            match self.read_version(&there, &secret).await? {
+            let (there, secret) = self.find(grant.namespace(), name).await?;
+            let version = readable(&secret, version.unwrap_or(secret.version))?;
+            match self.read_version(&there, &secret, version).await? {
                 Some(value) => {
-                    let revision = secret.revision.max(before);
-                    return Ok(Revealed { secret, value, revision });
+                    let (version, revision) = (version.number, secret.revision.max(before));
+                    return Ok(Revealed { secret, version, value, revision });
                 }
                 None => self.settle(&there, &secret).await?,
             }
         }
     }
 
-    /// Secrets with their values, all of one moment; `None` for each that there is not. `None` for all where their values
-    /// together are larger than `most_bytes`.
+    /// Secrets with their current values, all of one moment. `None` where their values together are larger than
+    /// `most_bytes`.
     pub(super) async fn read_at_once(
         &self,
         grant: &Grant<Read>,
         names: &[SecretName],
         most_bytes: usize,
-    ) -> Result<Option<(Vec<Option<(Arc<Secret>, Value)>>, Revision)>, Error> {
+    ) -> Result<Option<(Vec<Found>, Revision)>, Error> {
         'anew: loop {
             let before = self.catalog.revision();
             let there = self.catalog.namespace(grant.namespace());
@@ -83,10 +101,20 @@ impl App {
             for (at, name) in names.iter().enumerate() {
                 let (Some(there), Some(Some(secret))) = (&there, secrets.get(at)) else {
                     self.refuse_damage(grant.namespace(), name).await?;
-                    found.push(None);
+                    found.push(Found::Nothing);
                     continue;
                 };
-                let Some(value) = self.read_version(there, secret).await? else {
+                let version = kept(secret, secret.version)?;
+                let withheld = match version.state {
+                    VersionState::Enabled => None,
+                    VersionState::Disabled => Some(Found::Disabled(secret.clone())),
+                    VersionState::Destroyed => Some(Found::Destroyed(secret.clone())),
+                };
+                if let Some(withheld) = withheld {
+                    found.push(withheld);
+                    continue;
+                }
+                let Some(value) = self.read_version(there, secret, version).await? else {
                     self.settle(there, secret).await?;
                     continue 'anew;
                 };
@@ -94,13 +122,13 @@ impl App {
                 if bytes > most_bytes {
                     return Ok(None);
                 }
-                found.push(Some((secret.clone(), value)));
+                found.push(Found::Value(secret.clone(), value));
             }
             return Ok(Some((found, revision)));
         }
     }
 
-    /// A secret without its value.
+    /// A secret without its value. Fails where a version is named that is not kept.
     pub async fn describe(
         &self,
         grant: &Grant<List>,
@@ -110,7 +138,8 @@ impl App {
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.catalog.at_least(at_least).await?;
         let before = self.catalog.revision();
-        let (_, secret) = self.find(grant.namespace(), name, version).await?;
+        let (_, secret) = self.find(grant.namespace(), name).await?;
+        kept(&secret, version.unwrap_or(secret.version))?;
         let revision = secret.revision.max(before);
         Ok((secret, revision))
     }
@@ -135,9 +164,14 @@ impl App {
         Ok(SecretPage { items, total, next, revision })
     }
 
-    /// The current value of a secret; `None` where its version is gone.
-    async fn read_version(&self, there: &NamespaceCatalog, secret: &Secret) -> Result<Option<Value>, Error> {
-        let key = Key::version(there.keys().id(), secret.id, secret.version);
+    /// The value of a secret's version; `None` where it is gone.
+    async fn read_version(
+        &self,
+        there: &NamespaceCatalog,
+        secret: &Secret,
+        version: &Version,
+    ) -> Result<Option<Value>, Error> {
+        let key = Key::version(there.keys().id(), secret.id, version.number);
         let Some(entry) = self.store.get(&key).await? else { return Ok(None) };
         // Newer than all that the catalog shows: of a store that has replaced the one which the catalog shows, perhaps.
         if entry.revision > self.catalog.revision() {
@@ -147,8 +181,7 @@ impl App {
                 return Ok(None);
             }
         }
-        let opened = there.keys().open_value(secret.id.as_bytes(), secret.version, &entry.value)?;
-        Value::decode(&opened).map(Some).ok_or(Error::Integrity)
+        open_version(&there.keys(), secret, version, &entry.value).map(Some)
     }
 
     /// A secret's version is gone. Either the secret is being deleted or has moved on, or the store was replaced, which the
@@ -163,28 +196,18 @@ impl App {
         }
     }
 
-    /// The secret of a name and where it is, when `version` is its current one.
+    /// The secret of a name, and where it is.
     async fn find(
         &self,
         namespace: &Namespace,
         name: &SecretName,
-        version: Option<u32>,
     ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
         let there = self.catalog.namespace(namespace);
-        let found = there.and_then(|there| there.secret(name).map(|secret| (there, secret)));
-        let Some((there, secret)) = found else {
-            self.refuse_damage(namespace, name).await?;
-            return Err(Error::SecretNotFound(namespace.clone(), name.clone()));
-        };
-        match version {
-            Some(version) if version > secret.version => {
-                Err(Error::VersionNotFound(namespace.clone(), name.clone(), version))
-            }
-            Some(version) if version < secret.version => {
-                Err(Error::not_served("version", "must be the current version: this release reads no other"))
-            }
-            Some(_) | None => Ok((there, secret)),
+        if let Some(found) = there.and_then(|there| there.secret(name).map(|secret| (there, secret))) {
+            return Ok(found);
         }
+        self.refuse_damage(namespace, name).await?;
+        Err(Error::SecretNotFound(namespace.clone(), name.clone()))
     }
 
     /// Fails where the name stands for a secret that is there but can not be opened, so that it is not mistaken for

@@ -48,7 +48,7 @@ impl Site {
     }
 
     /// The service started anew over the same store.
-    async fn again(&self) -> App {
+    pub(super) async fn again(&self) -> App {
         open(self.store.clone(), self.master.clone(), options(), |_| panic!("the store is not new"))
             .await
             .unwrap()

@@ -53,7 +53,7 @@ impl Index {
 
     /// How many records its secrets have in the store: themselves, their names, their versions.
     pub(super) fn records(&self) -> usize {
-        self.by_id.values().map(|secret| 2 + secret.kept_versions().count()).sum()
+        self.by_id.values().map(|secret| 2 + secret.stored_versions().count()).sum()
     }
 
     pub(super) fn damaged(&self) -> usize {
@@ -226,7 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{Description, Namespace, Revision, Timestamp};
+    use crate::domain::{Description, Namespace, Revision, Timestamp, Version, Versions};
 
     fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
         let mut bytes = [0; 16];
@@ -238,6 +238,7 @@ mod tests {
             description: Description::default(),
             metadata: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             version: 1,
+            versions: Versions::first(Version::new(1, Timestamp::from_micros(at.0), None)),
             created_at: Timestamp::from_micros(at.0),
             updated_at: Timestamp::from_micros(at.1),
             rotated_at: None,

@@ -1,6 +1,8 @@
-//! The primitives, and the only user of ring: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, the system's random numbers.
+//! The primitives, and the only user of ring: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, SHA-256, Ed25519, the system's random
+//! numbers.
 
 use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{self, Ed25519KeyPair, KeyPair};
 use ring::{aead, digest, hkdf, hmac};
 use zeroize::Zeroizing;
 
@@ -175,6 +177,53 @@ impl MacKey {
     }
 }
 
+/// An Ed25519 signature (RFC 8032).
+pub type Signature = [u8; 64];
+
+/// An Ed25519 key that signs.
+pub(super) struct SigningKey {
+    pair: Box<Ed25519KeyPair>,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    /// The key of which these bytes are the private key.
+    pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(key.expose()).map(Box::new).map_err(|_| Error::Failed)?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| Error::Failed)?;
+        Ok(Self { pair, public: PublicKey(public) })
+    }
+
+    /// The key that verifies its signatures.
+    pub(super) fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Signs a message. The same message has always the same signature.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
+        self.pair.sign(message).as_ref().try_into().map_err(|_| Error::Failed)
+    }
+}
+
+/// An Ed25519 key that verifies signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey(pub [u8; 32]);
+
+impl PublicKey {
+    /// Whether the key's holder signed this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        signature::UnparsedPublicKey::new(&signature::ED25519, &self.0).verify(message, signature).is_ok()
+    }
+
+    /// A short name of the key: 8 bytes of its SHA-256 digest, in hexadecimal.
+    pub fn id(&self) -> String {
+        let mut digest = Digest::new();
+        digest.update(&self.0);
+        digest.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +258,26 @@ mod tests {
         assert!(mac.verify(&[b"a", b"b"], &mac.tag(&[b"a", b"b"])));
         assert!(!mac.verify(&[b"a", b"b"], &mac.tag(&[b"a", b"c"])));
         assert_ne!(mac.tag(&[b"a"]), MacKey::new(&key(2)).tag(&[b"a"]));
+    }
+
+    #[test]
+    fn a_signature_is_of_one_message_and_one_key() {
+        // RFC 8032, 7.1, test 2.
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap();
+        let seed = hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
+        let signing = SigningKey::new(&KeyBytes::from_slice(&seed).unwrap()).unwrap();
+        let public = hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
+        assert_eq!(signing.public().0.as_slice(), public);
+        let signature = signing.sign(&[0x72]).unwrap();
+        let expected = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+                        085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+        assert_eq!(signature.as_slice(), hex(expected));
+        assert!(signing.public().verify(&[0x72], &signature));
+        assert!(!signing.public().verify(&[0x73], &signature));
+        assert!(!signing.public().verify(&[0x72], &signature[..63]));
+        let other = SigningKey::new(&key(1)).unwrap();
+        assert!(!other.public().verify(&[0x72], &signature));
+        assert_ne!(other.public().id(), signing.public().id());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! The associated data of each is format, key generation, and the place; that of a value itself has 0 for the generation,
 //! so that its data key can be wrapped anew without touching it. In format 1, which is still opened, it had not.
 
-use super::aead::{AeadKey, Error, KeyBytes, Opened};
+use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
 use crate::store::key::NamespaceId;
 
 const FORMAT: u8 = 2;
@@ -103,7 +103,17 @@ impl SealingKey {
 
     /// Seals a record for its place.
     pub fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        let header = header(FORMAT, self.generation);
+        self.seal_in(FORMAT, place, record)
+    }
+
+    /// As the first release did.
+    #[cfg(test)]
+    pub(super) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+        self.seal_in(FIRST_FORMAT, place, record)
+    }
+
+    fn seal_in(&self, format: u8, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+        let header = header(format, self.generation);
         let mut sealed = Vec::with_capacity(Self::sealed_len(record.len()));
         sealed.extend_from_slice(&header);
         self.records.seal_onto(&mut sealed, &place.associated_data(&header), record)?;
@@ -236,6 +246,20 @@ fn header(format: u8, generation: u32) -> [u8; HEADER] {
     [format, a, b, c, d]
 }
 
+/// The nonce of a sealed value's own ciphertext. No other value of its place has it, and wrapping the data key anew leaves
+/// it. `None` where the bytes are too few to be a sealed value.
+pub fn value_seal(sealed: &[u8]) -> Option<[u8; 12]> {
+    sealed.get(HEADER + WRAPPED..)?.first_chunk().copied()
+}
+
+/// The SHA-256 digest of a sealed value's wrapped data key: which key it is, told without telling the key. `None` where the
+/// bytes are too few to be a sealed value.
+pub fn data_key_digest(sealed: &[u8]) -> Option<[u8; 32]> {
+    let mut digest = Digest::new();
+    digest.update(sealed.get(HEADER..HEADER + WRAPPED)?);
+    Some(digest.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,6 +309,23 @@ mod tests {
             assert!(key.open_value(here, &altered).is_err());
             assert!(key.open_value(here, &sealed[..at]).is_err());
         }
+    }
+
+    #[test]
+    fn a_value_has_a_seal_of_its_own_and_a_key_that_can_be_told_apart() {
+        let key = keys(1, 1);
+        let here = place(Purpose::Value, b"id", 1);
+        let (a, b) = (key.seal_value(here, b"").unwrap(), key.seal_value(here, b"").unwrap());
+        assert_eq!(value_seal(&a), a[65..77].first_chunk().copied());
+        assert_ne!(value_seal(&a), value_seal(&b));
+        assert_ne!(data_key_digest(&a), data_key_digest(&b));
+        let mut rewrapped = a.clone();
+        rewrapped[5..65].copy_from_slice(&b[5..65]);
+        assert_eq!(
+            (value_seal(&rewrapped), data_key_digest(&rewrapped)),
+            (value_seal(&a), data_key_digest(&b))
+        );
+        assert_eq!((value_seal(&a[..76]), data_key_digest(&a[..64])), (None, None));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use zeroize::Zeroizing;
 
-use super::aead::{Error, KeyBytes, Mac, MacKey, Opened};
+use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
 use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
 use super::generation::{Generation, Generations};
-use super::master_key::MasterKeys;
+use super::master_key::{KeyId, MasterKeys};
 use super::parts::Parts;
+use super::wrap::OpenedKeyring;
 use crate::domain::Namespace;
 
 /// The keys of the store as a whole. Kept in the store, sealed by the master key.
@@ -15,11 +16,14 @@ use crate::domain::Namespace;
 pub struct Keyring {
     index: KeyBytes,
     generations: Generations,
+    /// The master keys that open its record.
+    masters: Vec<KeyId>,
     namespaces: MacKey,
     credentials: MacKey,
     receipts: MacKey,
     queries: MacKey,
     pub(super) elements: MacKey,
+    signing: SigningKey,
     sealing: SealingKeys,
     /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
     receipt_sealing: SealingKeys,
@@ -30,14 +34,14 @@ pub struct Keyring {
 impl Keyring {
     /// New keys, and the record that keeps them.
     pub fn create(masters: &MasterKeys) -> Result<(Self, Vec<u8>), Error> {
-        let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?)?;
-        let record = keyring.seal_with(masters, &keyring.generations.encode())?;
+        let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?, vec![masters.current_id()?])?;
+        let record = keyring.seal_with(masters, &keyring.generations.encode(), &[])?;
         Ok((keyring, record))
     }
 
     /// The keys in a record that one of these master keys opens.
     pub fn open(masters: &MasterKeys, record: &[u8]) -> Result<Self, Error> {
-        let clear = masters.open_keyring(record)?.clear;
+        let OpenedKeyring { clear, wraps, .. } = masters.open_keyring(record)?;
         let mut parts = Parts(&clear);
         let index = parts.key()?;
         let generations = match format_of(record) {
@@ -46,17 +50,28 @@ impl Keyring {
             }
             _ => Generations::decode(parts.0),
         };
-        Self::of(index, generations?)
+        Self::of(index, generations?, wraps)
     }
 
-    /// The record of these keys with one more generation, which seals from then on.
+    /// The record of these keys with one more generation, which seals from then on. The master key in use opens it, and those
+    /// that opened it before.
     pub fn begin_rotation(&self, masters: &MasterKeys, since: u64) -> Result<Vec<u8>, Error> {
-        self.seal_with(masters, &self.generations.encode_with_next(since)?)
+        self.seal_with(masters, &self.generations.encode_with_next(since)?, &self.masters)
     }
 
-    /// The record of these keys with the newest generation alone.
+    /// The record of these keys with the newest generation alone. Only the master key in use opens it.
     pub fn end_rotation(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
-        self.seal_with(masters, &self.generations.encode_newest()?)
+        self.seal_with(masters, &self.generations.encode_newest()?, &[])
+    }
+
+    /// The record of these keys as they are, in the newest format.
+    pub fn reseal(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
+        self.seal_with(masters, &self.generations.encode(), &self.masters)
+    }
+
+    /// The master keys that open its record.
+    pub fn masters(&self) -> &[KeyId] {
+        &self.masters
     }
 
     /// The generations of the sealing key that are in use, oldest first.
@@ -67,11 +82,6 @@ impl Keyring {
     /// How many seals the store had seen when the newest generation was made.
     pub fn since(&self) -> u64 {
         self.generations.newest().map_or(0, |newest| newest.since)
-    }
-
-    /// The record of these keys as they are.
-    pub fn reseal(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
-        self.seal_with(masters, &self.generations.encode())
     }
 
     /// Whether a keyring's record was written by a release that knew no other format.
@@ -102,6 +112,16 @@ impl Keyring {
     /// The HMAC over a query, to which page tokens are bound.
     pub fn query_mac(&self, parts: &[&[u8]]) -> Mac {
         self.queries.tag(parts)
+    }
+
+    /// Signs what the service states.
+    pub fn sign(&self, statement: &[u8]) -> Result<Signature, Error> {
+        self.signing.sign(statement)
+    }
+
+    /// The key that verifies what the service has signed. It stays the same for the store's life.
+    pub fn public_key(&self) -> &PublicKey {
+        self.signing.public()
     }
 
     /// Seals a record that belongs to no namespace.
@@ -154,20 +174,21 @@ impl Keyring {
         }
     }
 
-    fn seal_with(&self, masters: &MasterKeys, generations: &[u8]) -> Result<Vec<u8>, Error> {
+    fn seal_with(&self, masters: &MasterKeys, generations: &[u8], also: &[KeyId]) -> Result<Vec<u8>, Error> {
         let mut clear = Zeroizing::new(Vec::with_capacity(32 + generations.len()));
         clear.extend_from_slice(self.index.expose());
         clear.extend_from_slice(generations);
-        masters.seal_keyring(&clear, &[])
+        masters.seal_keyring(&clear, also)
     }
 
-    fn of(index: KeyBytes, generations: Generations) -> Result<Self, Error> {
+    fn of(index: KeyBytes, generations: Generations, masters: Vec<KeyId>) -> Result<Self, Error> {
         let mac = |purpose| index.derive(purpose).map(|key| MacKey::new(&key));
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
             credentials: mac("strongroom v1 credentials")?,
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
+            signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,
             receipt_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
@@ -175,6 +196,7 @@ impl Keyring {
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
             index,
             generations,
+            masters,
         })
     }
 }

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 
 use super::backup::{About, BackupCheck, BackupOpener, BackupSealer};
+use super::keyring::KEYRING;
 use super::master_key::{How, MasterKey, MasterKeys, Stretch};
 
 const VECTORS: &str = include_str!("../../tests/golden/vectors.json");
@@ -118,7 +119,10 @@ fn new_vectors() {
             vectors.push(json!({ "form": "argon2id", "format": 2, "master_key": passphrase, "parameters": HEXLOWER.encode(&parameters), "clear": HEXLOWER.encode(root.expose()) }));
         }
     }
-    let id = MasterKeys::of(&[&one]).current_id().unwrap().to_string();
-    vectors.push(json!({ "form": "master key id", "format": 2, "master_key": one, "clear": id }));
+    let masters = MasterKeys::of(&[&one]);
+    let (key, id) = masters.current().format_1().unwrap().unwrap();
+    let sealed = HEXLOWER.encode(&key.seal_in_first_format(KEYRING, &clear).unwrap());
+    vectors.push(json!({ "form": "keyring", "format": 1, "master_keys": [one], "key_ids": [id.to_string()], "sealed": sealed, "clear": HEXLOWER.encode(&clear) }));
+    vectors.push(json!({ "form": "master key id", "format": 2, "master_key": one, "clear": id.to_string() }));
     println!("{}", serde_json::to_string_pretty(&vectors).unwrap());
 }

@@ -292,4 +292,18 @@ mod tests {
         altered[1] = 255;
         assert_eq!(masters.open_keyring(&altered).err(), Some(Error::Integrity));
     }
+
+    #[test]
+    fn a_keyring_of_format_1_opens_with_keys_only() {
+        let (one, two) = (line(), line());
+        let masters = MasterKeys::of(&[&one]);
+        let (key, id) = masters.current().format_1().unwrap().unwrap();
+        let record = key.seal_in_first_format(KEYRING, b"clear").unwrap();
+        let opened = MasterKeys::of(&[&two, PASSPHRASE, &one]).open_keyring(&record).unwrap();
+        assert_eq!(
+            (opened.clear.as_slice(), opened.opened_with, opened.wraps),
+            (&b"clear"[..], id, vec![id])
+        );
+        assert!(MasterKeys::of(&[&two, PASSPHRASE]).open_keyring(&record).is_err());
+    }
 }

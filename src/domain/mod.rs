@@ -3,6 +3,7 @@
 //! Every type here is parsed once, at the edge, and is valid from then on.
 
 mod clock;
+mod destruction;
 mod generator;
 mod metadata;
 mod name;
@@ -10,14 +11,17 @@ mod namespace;
 mod page;
 mod secret;
 mod value;
+mod version;
 mod violation;
 
 pub use clock::{Timestamp, now};
+pub use destruction::Destruction;
 pub use generator::{BytesEncoding, Generator};
 pub use metadata::Metadata;
 pub use name::SecretName;
 pub use namespace::Namespace;
 pub use page::{Cursor, DEFAULT_LIMIT, Filter, MAX_LIMIT, Order, OrderBy, Start};
-pub use secret::{Description, MAX_KEPT_VERSIONS, RequestId, Revision, Secret, SecretId};
+pub use secret::{Description, RequestId, Revision, Secret, SecretId};
 pub use value::Value;
+pub use version::{MAX_KEPT_VERSIONS, Version, VersionState, Versions};
 pub use violation::{Invalid, Violation, Violations};

@@ -2,10 +2,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Invalid, Metadata, Namespace, SecretName, Timestamp};
-
-/// How many versions of a secret are kept; with one more the oldest is removed.
-pub const MAX_KEPT_VERSIONS: u32 = 100;
+use super::{Invalid, Metadata, Namespace, SecretName, Timestamp, Versions};
 
 /// What is known of a secret without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +19,8 @@ pub struct Secret {
     pub metadata: Metadata,
     /// The number of the current version, from 1.
     pub version: u32,
+    /// The versions that are kept, the current one last.
+    pub versions: Versions,
     /// When it was created.
     pub created_at: Timestamp,
     /// When anything of it last changed.
@@ -38,9 +37,9 @@ impl Secret {
         format!("{:016x}", self.revision.0)
     }
 
-    /// The numbers of the versions that are kept, the current one included.
-    pub fn kept_versions(&self) -> impl Iterator<Item = u32> + use<> {
-        self.version.saturating_sub(MAX_KEPT_VERSIONS - 1).max(1)..=self.version
+    /// The numbers of the versions whose values the store holds.
+    pub fn stored_versions(&self) -> impl Iterator<Item = u32> {
+        self.versions.iter().filter(|version| version.is_stored()).map(|version| version.number)
     }
 }
 

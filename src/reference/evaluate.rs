@@ -11,9 +11,9 @@ use crate::domain::SecretName;
 
 /// Where expressions look secrets up.
 pub trait Secrets {
-    /// The secret's value, a text or bytes; `None` where there is no such secret. Asked only while evaluating, and only
-    /// for what the evaluation reaches.
-    fn value(&self, name: &SecretName) -> Option<Data>;
+    /// The secret's value, a text or bytes; or that there is no such secret, or that its value can not be read now. Asked
+    /// only while evaluating, and only for what the evaluation reaches.
+    fn value(&self, name: &SecretName) -> Result<Data, ProblemKind>;
 }
 
 /// What an expression sees, and what it may cost.
@@ -90,7 +90,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn secret(&mut self, name: &SecretName) -> Evaluated<'a> {
-        let data = self.secrets.value(name).ok_or_else(|| ProblemKind::MissingSecret(name.clone()))?;
+        let data = self.secrets.value(name)?;
         self.budget.build(data.size())?;
         Ok(Val::Own(data))
     }

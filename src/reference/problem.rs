@@ -47,6 +47,10 @@ pub enum ProblemKind {
     Binary,
     /// There is no such secret.
     MissingSecret(SecretName),
+    /// The secret's current version, of that number, is disabled.
+    VersionDisabled(SecretName, u32),
+    /// The secret's current version, of that number, was destroyed.
+    VersionDestroyed(SecretName, u32),
     /// A bound on the cost of a document is exceeded.
     TooCostly(Bound),
 }
@@ -110,6 +114,14 @@ impl fmt::Display for ProblemKind {
                 f,
                 "There is no secret `{name}`: create it, correct the name, or give a default with \
                  secrets.get(\"{name}\", default)."
+            ),
+            Self::VersionDisabled(name, version) => write!(
+                f,
+                "The current version {version} of the secret `{name}` is disabled: enable it, or rotate the secret."
+            ),
+            Self::VersionDestroyed(name, version) => write!(
+                f,
+                "The current version {version} of the secret `{name}` was destroyed: rotate the secret."
             ),
             Self::TooCostly(bound) => bound.fmt(f),
         }

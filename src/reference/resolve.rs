@@ -80,8 +80,7 @@ impl Collector<'_> {
         if self.problems.are_enough() {
             return;
         }
-        let found = self.secrets.value(name).ok_or_else(|| ProblemKind::MissingSecret(name.clone()));
-        match found.and_then(|value| budget.output(value.size()).map(|()| value)) {
+        match self.secrets.value(name).and_then(|value| budget.output(value.size()).map(|()| value)) {
             Ok(value) => {
                 self.credentials.push(Credential { place: self.path.pointer(), name: name.clone(), value });
             }

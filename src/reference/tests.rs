@@ -10,8 +10,14 @@ use crate::domain::SecretName;
 struct Known(BTreeMap<String, Data>);
 
 impl Secrets for Known {
-    fn value(&self, name: &SecretName) -> Option<Data> {
-        self.0.get(name.as_str()).map(Data::copy)
+    fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
+        match name.as_str() {
+            "disabled" => Err(ProblemKind::VersionDisabled(name.clone(), 3)),
+            known => {
+                let found = self.0.get(known).map(Data::copy);
+                found.ok_or_else(|| ProblemKind::MissingSecret(name.clone()))
+            }
+        }
     }
 }
 

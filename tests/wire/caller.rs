@@ -7,8 +7,9 @@ use strongroom::api::v1::operator_service_client::OperatorServiceClient;
 use strongroom::api::v1::reference_service_client::ReferenceServiceClient;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
 use strongroom::api::v1::{
-    ApiKey, CreateApiKeyRequest, CreateSecretRequest, ListSecretsRequest, ListSecretsResponse, Secret,
-    UpdateSecretRequest,
+    ApiKey, CreateApiKeyRequest, CreateSecretRequest, DestroyVersionResponse, DisableVersionResponse,
+    EnableVersionResponse, GetSecretRequest, ListSecretVersionsRequest, ListSecretsRequest,
+    ListSecretsResponse, Secret, SecretVersion, UpdateSecretRequest,
 };
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -160,6 +161,37 @@ impl Caller {
     pub async fn rotate(&self, name: &str, value: &str) -> Secret {
         let reply = self.secrets().rotate_secret(requests::rotate(name, value)).await;
         secret(reply.unwrap_or_else(|refusal| panic!("{name:?} is rotated: {refusal:?}")).into_inner().secret)
+    }
+
+    /// The value of a version.
+    pub async fn version(&self, name: &str, number: u32) -> Value {
+        let request = GetSecretRequest { version: Some(number), ..requests::get(name) };
+        let reply = self.secrets().get_secret(request).await;
+        let reply = reply.unwrap_or_else(|refusal| panic!("{name:?} has {number}: {refusal:?}")).into_inner();
+        assert_eq!(reply.version, number);
+        Value::of(&secret(reply.secret))
+    }
+
+    /// The versions of a secret, newest first.
+    pub async fn versions(&self, name: &str) -> Vec<SecretVersion> {
+        let request = ListSecretVersionsRequest { name: name.into(), ..Default::default() };
+        let reply = self.secrets().list_secret_versions(request).await;
+        reply.unwrap_or_else(|refusal| panic!("{name:?} is there: {refusal:?}")).into_inner().versions
+    }
+
+    pub async fn disable(&self, name: &str, version: u32) -> DisableVersionResponse {
+        let reply = self.secrets().disable_version(requests::disable(name, version)).await;
+        reply.unwrap_or_else(|refusal| panic!("{name:?} {version} is disabled: {refusal:?}")).into_inner()
+    }
+
+    pub async fn enable(&self, name: &str, version: u32) -> EnableVersionResponse {
+        let reply = self.secrets().enable_version(requests::enable(name, version)).await;
+        reply.unwrap_or_else(|refusal| panic!("{name:?} {version} is enabled: {refusal:?}")).into_inner()
+    }
+
+    pub async fn destroy(&self, name: &str, version: u32) -> DestroyVersionResponse {
+        let reply = self.secrets().destroy_version(requests::destroy(name, version)).await;
+        reply.unwrap_or_else(|refusal| panic!("{name:?} {version} is destroyed: {refusal:?}")).into_inner()
     }
 
     pub async fn delete(&self, name: &str) {

@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::caller::Room;
 use crate::create::ILLEGAL_NAMES;
-use crate::refusal::{invalid, not_found, not_served, reason_of, refused};
+use crate::refusal::{invalid, not_found, reason_of, refused};
 use crate::requests::{Value, create, describe, get, list, pairs};
 
 #[tokio::test]
@@ -108,22 +108,26 @@ async fn get_refuses_an_unknown_view() {
 }
 
 #[tokio::test]
-async fn get_serves_the_current_version_by_number_and_only_that() {
+async fn get_says_which_version_it_returns() {
     let room = Room::open().await;
     room.create("A", "one").await;
-    let version = |version| GetSecretRequest { version: Some(version), ..get("A") };
-    let first = room.secrets().get_secret(version(1)).await.unwrap().into_inner().secret.unwrap();
-    assert_eq!(Value::of(&first), Value::text("one"));
-
     room.rotate("A", "two").await;
-    let current = room.secrets().get_secret(version(2)).await.unwrap().into_inner().secret.unwrap();
-    assert_eq!((Value::of(&current), current.version), (Value::text("two"), 2));
-
-    not_served(room.secrets().get_secret(version(1)).await, &["version"]);
-    for missing in [3, u32::MAX] {
-        refused(room.secrets().get_secret(version(missing)).await, Code::NotFound, "VERSION_NOT_FOUND");
+    let version = |version| GetSecretRequest { version, ..get("A") };
+    for (asked, number, value) in [(None, 2, "two"), (Some(2), 2, "two"), (Some(1), 1, "one")] {
+        let reply = room.secrets().get_secret(version(asked)).await.unwrap().into_inner();
+        let secret = reply.secret.unwrap();
+        assert_eq!((reply.version, Value::of(&secret), secret.version), (number, Value::text(value), 2));
+        let request = GetSecretRequest { view: View::Metadata.into(), ..version(asked) };
+        let reply = room.secrets().get_secret(request).await.unwrap().into_inner();
+        assert_eq!((reply.version, Value::of(&reply.secret.unwrap())), (number, Value::Redacted));
     }
-    invalid(room.secrets().get_secret(version(0)).await, &["version"]);
+    for missing in [3, u32::MAX] {
+        for view in [View::Full, View::Metadata] {
+            let request = GetSecretRequest { view: view.into(), ..version(Some(missing)) };
+            refused(room.secrets().get_secret(request).await, Code::NotFound, "VERSION_NOT_FOUND");
+        }
+    }
+    invalid(room.secrets().get_secret(version(Some(0))).await, &["version"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use strongroom::api::v1::{
     CreateApiKeyRequest, CreateBackupRequest, CreateSecretRequest, GetStatusRequest, RestoreBackupRequest,
+    VersionState,
 };
 use tokio_stream::StreamExt;
 
@@ -22,9 +23,17 @@ async fn a_folder_of_format_1_opens_with_everything_in_it() {
     // It is a folder like any other from then on.
     root.create("next", "v").await;
     root.rotate("rotated", "three").await;
+    root.disable("rotated", 1).await;
     server.kill();
     let server = Launch::durable(&folder.path().join("data")).start();
     let root = Caller::root(&server).await;
+    assert_eq!(root.version("rotated", 2).await, Value::text("two"));
+    let versions = root.versions("rotated").await;
+    let states: Vec<_> = versions.iter().map(|version| (version.number, version.state())).collect();
+    let (enabled, disabled) = (VersionState::Enabled, VersionState::Disabled);
+    assert_eq!(states, [(3, enabled), (2, enabled), (1, disabled)]);
+    assert!(versions.iter().all(|version| version.created_at.is_some()));
+    assert_eq!(root.destroy("rotated", 1).await.receipt.unwrap().data_key_sha256.len(), 64);
     assert_eq!(
         (root.value("next").await, root.value("rotated").await),
         (Value::text("v"), Value::text("three"))
@@ -131,6 +140,7 @@ async fn holds_everything(root: &Caller, folder: &Path) {
         let rotated = caller.get("rotated").await;
         assert_eq!((Value::of(&rotated), rotated.version), (Value::text("two"), 2));
         assert_eq!(rotated.description, "described");
+        assert_eq!(caller.version("rotated", 1).await, Value::text("one"));
         assert!(nanos(rotated.created_at) < nanos(rotated.rotated_at));
         assert!(nanos(rotated.rotated_at) < nanos(rotated.updated_at));
     }

@@ -52,3 +52,4 @@ mod startup;
 mod tls;
 mod torture;
 mod update;
+mod versions;

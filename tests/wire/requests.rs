@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use prost_types::{FieldMask, Timestamp};
 use strongroom::api::v1::secret_value::Kind;
 use strongroom::api::v1::{
-    BytesEncoding, BytesGenerator, CreateSecretRequest, DeleteSecretRequest, Generator, GetSecretRequest,
-    ListSecretsRequest, PasswordGenerator, Redaction, RotateSecretRequest, Secret, SecretValue,
-    UpdateSecretRequest, UuidGenerator, generator,
+    BytesEncoding, BytesGenerator, CreateSecretRequest, DeleteSecretRequest, DestroyVersionRequest,
+    DisableVersionRequest, EnableVersionRequest, Generator, GetSecretRequest, ListSecretsRequest,
+    PasswordGenerator, Redaction, RotateSecretRequest, Secret, SecretValue, UpdateSecretRequest,
+    UuidGenerator, generator,
 };
 
 /// The value of a secret in a reply. The generated type has no `Debug`, on purpose; these values are no secrets.
@@ -77,6 +78,18 @@ pub fn delete(name: &str) -> DeleteSecretRequest {
 
 pub fn rotate(name: &str, value: &str) -> RotateSecretRequest {
     RotateSecretRequest { name: name.into(), value: text(value), ..Default::default() }
+}
+
+pub fn disable(name: &str, version: u32) -> DisableVersionRequest {
+    DisableVersionRequest { name: name.into(), version, ..Default::default() }
+}
+
+pub fn enable(name: &str, version: u32) -> EnableVersionRequest {
+    EnableVersionRequest { name: name.into(), version, ..Default::default() }
+}
+
+pub fn destroy(name: &str, version: u32) -> DestroyVersionRequest {
+    DestroyVersionRequest { name: name.into(), version, ..Default::default() }
 }
 
 pub fn text(value: impl Into<String>) -> Option<SecretValue> {

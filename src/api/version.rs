@@ -1,0 +1,123 @@
+//! The versions of a secret, in SecretService.
+
+use data_encoding::HEXLOWER;
+
+use super::call::{Call, Fields};
+use super::convert::{etag, idempotency, redacted, timestamp};
+use super::v1;
+use crate::app::{App, ChangedVersion, DestructionReceipt, Error, Idempotency, VersionChange};
+use crate::auth::{Grant, List, Write};
+use crate::domain::{Revision, Secret, Version, VersionState};
+
+pub(super) async fn list(
+    app: &App,
+    call: &Call,
+    message: v1::ListSecretVersionsRequest,
+) -> Result<v1::ListSecretVersionsResponse, Error> {
+    let mut fields = Fields::default();
+    let name = call.name(&message.name, &mut fields);
+    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
+    let (grant, name) = fields.finish(grant.zip(name))?;
+
+    let (secret, revision) = app.versions(&grant, &name, Revision(message.min_revision)).await?;
+    let versions = secret.versions.iter().rev().map(|version| described(version, &secret)).collect();
+    Ok(v1::ListSecretVersionsResponse { versions, revision: revision.0 })
+}
+
+pub(super) async fn disable(
+    app: &App,
+    call: &Call,
+    message: v1::DisableVersionRequest,
+) -> Result<v1::DisableVersionResponse, Error> {
+    let mut fields = Fields::default();
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
+    let (grant, request, change) = parse(call, named, request, fields)?;
+
+    let changed = app.disable_version(&grant, &change, request.as_ref()).await?;
+    let (version, secret, revision) = parts(&changed);
+    Ok(v1::DisableVersionResponse { version, secret, revision })
+}
+
+pub(super) async fn enable(
+    app: &App,
+    call: &Call,
+    message: v1::EnableVersionRequest,
+) -> Result<v1::EnableVersionResponse, Error> {
+    let mut fields = Fields::default();
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
+    let (grant, request, change) = parse(call, named, request, fields)?;
+
+    let changed = app.enable_version(&grant, &change, request.as_ref()).await?;
+    let (version, secret, revision) = parts(&changed);
+    Ok(v1::EnableVersionResponse { version, secret, revision })
+}
+
+pub(super) async fn destroy(
+    app: &App,
+    call: &Call,
+    message: v1::DestroyVersionRequest,
+) -> Result<v1::DestroyVersionResponse, Error> {
+    let mut fields = Fields::default();
+    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
+    let (grant, request, change) = parse(call, named, request, fields)?;
+
+    let (changed, receipt) = app.destroy_version(&grant, &change, request.as_ref()).await?;
+    let (version, secret, revision) = parts(&changed);
+    Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })
+}
+
+/// The fields that every change of a version has: namespace, name, version and etag.
+fn parse(
+    call: &Call,
+    (namespace, name, number, tag): (&str, &str, u32, &str),
+    request: Option<Option<Idempotency>>,
+    mut fields: Fields,
+) -> Result<(Grant<Write>, Option<Idempotency>, VersionChange), Error> {
+    let name = call.name(name, &mut fields);
+    if number > 0 {
+        call.note(|target| target.version = Some(number));
+    }
+    let grant = call.grant(namespace, &mut fields)?;
+    fields.require(number > 0, "version", "is required, and must be 1 or more: versions are counted from 1");
+    let change = name.map(|name| VersionChange { name, number, etag: etag(tag) });
+    fields.finish((|| Some((grant?, request?, change?)))())
+}
+
+fn parts(changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {
+    let ChangedVersion { version, secret, revision } = changed;
+    (Some(described(version, secret)), Some(redacted(secret)), revision.0)
+}
+
+fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
+    let state = match version.state {
+        VersionState::Enabled => v1::VersionState::Enabled,
+        VersionState::Disabled => v1::VersionState::Disabled,
+        VersionState::Destroyed => v1::VersionState::Destroyed,
+    };
+    v1::SecretVersion {
+        number: version.number,
+        state: state.into(),
+        created_at: version.created_at.map(timestamp),
+        state_changed_at: version.changed_at.map(timestamp),
+        current: version.number == secret.version,
+    }
+}
+
+fn signed(receipt: DestructionReceipt) -> v1::DestructionReceipt {
+    let DestructionReceipt { destruction, statement, signature, public_key } = receipt;
+    v1::DestructionReceipt {
+        namespace: destruction.namespace.to_string(),
+        name: destruction.name.to_string(),
+        secret_id: destruction.secret_id.to_string(),
+        version: destruction.version,
+        destroyed_at: Some(timestamp(destruction.destroyed_at)),
+        data_key_sha256: destruction.data_key.map(|digest| HEXLOWER.encode(&digest)).unwrap_or_default(),
+        statement: statement.into_bytes(),
+        signature: signature.to_vec(),
+        key_id: public_key.id(),
+        public_key: public_key.0.to_vec(),
+    }
+}
