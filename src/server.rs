@@ -21,7 +21,7 @@ use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, MasterKeySource, StoreKind, Tls};
 use crate::connections::incoming;
-use crate::crypto::{MasterKeyError, MasterKeys, write_private};
+use crate::crypto::{Custody, MasterKeyError, MasterKeys, write_private};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::store::{self, Store, Unavailable};
 
@@ -160,7 +160,8 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let root_key = data.root_key();
     let options =
         app::Options { data_dir: data.path().to_owned(), accept_altered_store: config.accept_altered_store };
-    let app = app::open(store, Arc::new(masters), options, |credential| {
+    let custody = Custody::new(config.master_key.clone(), masters);
+    let app = app::open(store, custody, options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });
