@@ -400,7 +400,9 @@ fn put_version(
 
 fn changed((outcome, revision): (Outcome, Revision), generated: Option<Value>) -> Result<Changed, Error> {
     match outcome {
-        Outcome::Secret(secret) => Ok(Changed { secret: Secret { revision, ..secret }, generated }),
+        Outcome::Secret(secret) => {
+            Ok(Changed { secret: Secret { revision, stored_at: revision, ..secret }, generated })
+        }
         Outcome::Unchanged(secret) => Ok(Changed { secret, generated }),
         Outcome::Deleted(..) => Err(Error::Integrity),
     }

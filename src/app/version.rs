@@ -239,7 +239,7 @@ fn unchanged(secret: &Secret, keys: &NamespaceKeys) -> (Transaction, Outcome) {
 
 fn changed_version((outcome, revision): (Outcome, Revision), number: u32) -> Result<ChangedVersion, Error> {
     let secret = match outcome {
-        Outcome::Secret(secret) => Secret { revision, ..secret },
+        Outcome::Secret(secret) => Secret { revision, stored_at: revision, ..secret },
         Outcome::Unchanged(secret) => secret,
         Outcome::Deleted(..) => return Err(Error::Integrity),
     };

@@ -216,7 +216,7 @@ mod tests {
             updated_at: Timestamp::from_micros(30),
             rotated_at: Some(Timestamp::from_micros(20)),
             revision: Revision(5),
-            stored_at: Revision::default(),
+            stored_at: Revision(5),
         }
     }
 
