@@ -80,7 +80,7 @@ impl App {
             pass.over(&prefix, || (self.keyring(), None), |key, entry| reseal(&self.keyring(), key, entry))
                 .await?;
         }
-        let damaged = pass.damaged;
+        let Pass { seen, damaged, .. } = pass;
         if damaged == 0 {
             self.put_keyring(|keyring, masters| {
                 let ends = keyring.generations().len() > 1;
@@ -89,7 +89,7 @@ impl App {
             .await?;
         }
         let generation = self.keyring().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, damaged })
+        Ok(Rotated { generation, seen, damaged })
     }
 
     /// Puts another record of the keyring in place of the one that there is, unless `record` says that there is no need.
