@@ -23,4 +23,5 @@ pub mod store;
 
 pub mod config;
 pub mod domain;
+pub mod process;
 pub mod telemetry;

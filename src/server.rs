@@ -140,7 +140,9 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let key_was_there = config.master_key_file.is_some() || data.holds_master_key();
     let (master_key, master_key_file) = master_key(config, &data, first_start)?;
     let root_key = data.root_key();
-    let app = app::open(store, Arc::new(master_key), data.path(), |credential| {
+    let options =
+        app::Options { data_dir: data.path().to_owned(), accept_altered_store: config.accept_altered_store };
+    let app = app::open(store, Arc::new(master_key), options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });

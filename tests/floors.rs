@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 12] = [
     &["auth", "audit", "reference"],
     &["crypto"],
     &["store"],
-    &["telemetry"],
+    &["telemetry", "process"],
     &["config", "domain"],
 ];
 

@@ -224,8 +224,9 @@ mod tests {
             root = credential.expose().to_owned();
             Ok(())
         };
-        let app =
-            app::open(store::open_memory().unwrap(), master, &std::env::temp_dir(), hand_out).await.unwrap();
+        let app = app::open(store::open_memory().unwrap(), master, app::Options::default(), hand_out)
+            .await
+            .unwrap();
         let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();
         let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
         let new = NewApiKey { name, home, expiry: Expiry::Never };

@@ -5,7 +5,7 @@ use super::receipt::Outcome;
 use super::version::StoredVersion;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, Principal, Rotate, Write};
-use crate::catalog::{NamespaceCatalog, seal_secret};
+use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, seal_secret};
 use crate::crypto::{NamespaceKeys, Purpose, value_seal};
 use crate::domain::{
     Description, Generator, Metadata, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Value,
@@ -100,9 +100,12 @@ impl App {
                     return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
                 }
                 let mut transaction = Transaction::default();
-                let made;
+                let (stored, made);
                 let keys = match there {
-                    Some(there) => there.keys(),
+                    Some(there) => {
+                        stored = planned_with(there, &mut transaction);
+                        &**stored
+                    }
                     None => {
                         made = self.make_namespace(grant.namespace(), &mut transaction)?;
                         &made
@@ -146,8 +149,8 @@ impl App {
         let (outcome, _) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, update.etag.as_deref())?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let mut next = successor(&current, keys, &mut transaction);
                 if let Some(new_name) = new_name {
                     if there.secret(new_name).is_some() {
@@ -185,8 +188,8 @@ impl App {
         let (outcome, first) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, rotation.etag.as_deref())?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let mut next = successor(&current, keys, &mut transaction);
                 put_next_version(&mut transaction, keys, &mut next, &value)?;
                 put_secret(&mut transaction, keys, &next)?;
@@ -207,8 +210,8 @@ impl App {
         let (outcome, _) = self
             .change(grant.principal(), (grant.namespace(), name), request, |there| {
                 let (there, current) = current(there, grant.namespace(), name, etag)?;
-                let keys = there.keys();
                 let mut transaction = Transaction::default();
+                let keys = &*planned_with(there, &mut transaction);
                 let at = successor(&current, keys, &mut transaction).updated_at;
                 // Those too that are not to be there: someone may have put them back.
                 let versions = current.versions.iter();
@@ -292,7 +295,8 @@ impl App {
         transaction: &mut Transaction,
     ) -> Result<NamespaceKeys, Error> {
         let keyring = self.keyring();
-        let (keys, record) = NamespaceKeys::create(&keyring, namespace)?;
+        let seals = self.catalog.digest().seals;
+        let (keys, record) = NamespaceKeys::create(&keyring, namespace, seals)?;
         let key = Key::namespace(&keyring.namespace_mac(namespace));
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
@@ -330,6 +334,16 @@ pub(super) fn successor(current: &Secret, keys: &NamespaceKeys, transaction: &mu
     let key = Key::secret(keys.id(), current.id);
     transaction.require.push((key, Expect::At(current.revision)));
     Secret { updated_at: now().after(current.updated_at), ..current.clone() }
+}
+
+/// The namespace's keys, which the transaction then requires to be still in force.
+pub(super) fn planned_with(
+    there: &NamespaceCatalog,
+    transaction: &mut Transaction,
+) -> Arc<StoredNamespaceKeys> {
+    let keys = there.keys();
+    transaction.require.push(keys.still());
+    keys
 }
 
 fn put_name(transaction: &mut Transaction, keys: &NamespaceKeys, secret: &Secret) -> Result<(), Error> {

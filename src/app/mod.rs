@@ -33,13 +33,13 @@ pub use self::operator::Status;
 pub use self::receipt::Idempotency;
 pub use self::reference::{NamedSecret, Resolution};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
-pub use self::setup::{SetupError, open};
+pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
 use crate::crypto::MasterKey;
 use crate::domain::{Revision, Timestamp, now};
-use crate::store::{CommitError, Expect, Key, Store, Transaction};
+use crate::store::{CommitError, Store, Transaction};
 
 /// The service over one store.
 pub struct App {
@@ -84,7 +84,8 @@ impl App {
         keyring: &StoredKeyring,
         mut transaction: Transaction,
     ) -> Result<Option<Revision>, Error> {
-        transaction.require.push((Key::keyring(), Expect::At(keyring.revision())));
+        transaction.require.push(keyring.still());
+        transaction.digester = Some(keyring.digester());
         transaction.deadline = deadline::deadline();
         let (revision, made) = match self.store.commit(transaction).await {
             Ok(revision) => (revision, true),
@@ -93,6 +94,7 @@ impl App {
                 return Err(Error::Internal("a record is larger than the store takes"));
             }
             Err(CommitError::TooLate) => return Err(Error::TooLate),
+            Err(CommitError::NoDigest) => return Err(Error::Integrity),
             Err(CommitError::Unavailable(why)) => return Err(why.into()),
         };
         self.catalog.at_least(revision).await?;

@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
 
 use super::{App, Error};
-use crate::crypto::{Mac, Purpose};
+use crate::crypto::Mac;
 use crate::domain::{Cursor, Filter, Invalid, Order, OrderBy, SecretId, SecretName, Timestamp};
 
 impl App {
@@ -15,7 +15,7 @@ impl App {
         order: Order,
     ) -> Result<String, Error> {
         let query = self.query_mac(filter, order);
-        let sealed = self.keyring().seal(Purpose::PageToken, &query, &Token::of(cursor).encode_to_vec())?;
+        let sealed = self.keyring().seal_token(&query, &Token::of(cursor).encode_to_vec())?;
         Ok(BASE64URL_NOPAD.encode(&sealed))
     }
 
@@ -24,7 +24,7 @@ impl App {
         let open = || {
             let sealed = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
             let query = self.query_mac(filter, order);
-            let clear = self.keyring().open_record(Purpose::PageToken, &query, &sealed).ok()?;
+            let clear = self.keyring().open_token(&query, &sealed).ok()?;
             Token::decode(clear.as_slice()).ok()?.cursor(order.by)
         };
         const REFUSED: Invalid =

@@ -181,7 +181,7 @@ impl App {
                 return Ok(None);
             }
         }
-        open_version(there.keys(), secret, version, &entry.value).map(Some)
+        open_version(&there.keys(), secret, version, &entry.value).map(Some)
     }
 
     /// A secret's version is gone. Either the secret is being deleted or has moved on, or the store was replaced, which the

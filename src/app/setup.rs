@@ -1,12 +1,12 @@
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::App;
 use crate::auth::{ApiKey, Credential, KeyName};
-use crate::catalog::{Catalog, LoadError};
-use crate::crypto::{self, Keyring, MasterKey};
+use crate::catalog::{Catalog, LoadError, Vouching, vouch};
+use crate::crypto::{self, Keyring, MasterKey, StoreDigest};
 use crate::domain::{Namespace, now};
-use crate::store::{CommitError, Expect, Key, Store, Transaction, Unavailable};
+use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service can not be set up over a store.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,13 @@ pub enum SetupError {
          data folder from a copy"
     )]
     KeyringMissing,
+    /// The store's records are not those that it was left with.
+    #[error(
+        "the store is not what it was when it was last changed: records were removed, added, or put back from an older \
+         copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder; or, where you know what \
+         was done to it, start once with --accept-altered-store to serve what is there"
+    )]
+    Altered,
     /// The operating system gave no random numbers.
     #[error(transparent)]
     Crypto(crypto::Error),
@@ -42,6 +49,7 @@ impl From<LoadError> for SetupError {
         match error {
             LoadError::KeyringMissing => Self::KeyringMissing,
             LoadError::WrongMasterKey => Self::WrongMasterKey,
+            LoadError::Altered => Self::Altered,
             LoadError::Store(why) => Self::Store(why),
         }
     }
@@ -53,12 +61,21 @@ impl From<crypto::Error> for SetupError {
     }
 }
 
+/// How the service is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where the bytes of a restore are kept until all of them have come.
+    pub data_dir: PathBuf,
+    /// Whether to serve what the store holds, whatever was done to it.
+    pub accept_altered_store: bool,
+}
+
 /// The service over a store, which is set up first where it is new. The root key is handed out before the store is set
 /// up with it: should that be cut short, the next start hands out another.
 pub async fn open(
     store: Arc<dyn Store>,
     master: Arc<MasterKey>,
-    data_dir: &Path,
+    options: Options,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
     // The keyring is in the very first commit.
@@ -67,8 +84,15 @@ pub async fn open(
         hand_out_root_key(&root).map_err(SetupError::RootKey)?;
         set_up(&*store, &master, &root).await?;
     }
+    match vouch(&*store, &master, options.accept_altered_store).await? {
+        Vouching::Kept => {}
+        Vouching::Begun => tracing::info!("the store was written by an earlier release: it has a digest now"),
+        Vouching::Renewed => {
+            tracing::warn!("the store was altered, and is served as it is since that was asked for")
+        }
+    }
     let catalog = Catalog::load(store.clone(), master.clone()).await?;
-    Ok(App::new(store, master, catalog, data_dir.to_owned()))
+    Ok(App::new(store, master, catalog, options.data_dir))
 }
 
 /// Puts the keyring and the root key into the store, together.
@@ -80,11 +104,16 @@ async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Res
     transaction.require.push((Key::keyring(), Expect::Absent));
     transaction.put.push((Key::keyring(), record));
     transaction.put.push((Key::api_key(&key.id.0), key.seal(&keyring)?));
+    let put = transaction.put.iter();
+    let changed: Vec<_> =
+        put.map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();
+    let digest = StoreDigest::default().after(&keyring, &changed).seal(&keyring)?;
+    transaction.put.push((Key::digest(), digest));
     match store.commit(transaction).await {
         Ok(_) => Ok(()),
         Err(CommitError::Unavailable(why)) => Err(why.into()),
-        Err(CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate) => {
-            Err(SetupError::Raced)
-        }
+        Err(
+            CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate | CommitError::NoDigest,
+        ) => Err(SetupError::Raced),
     }
 }

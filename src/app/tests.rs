@@ -31,8 +31,7 @@ impl Site {
 
     pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Self {
         let mut root_key = String::new();
-        let folder = std::env::temp_dir();
-        let app = open(store.clone(), master.clone(), &folder, |credential| {
+        let app = open(store.clone(), master.clone(), options(), |credential| {
             root_key = credential.expose().to_owned();
             Ok(())
         });
@@ -50,11 +49,9 @@ impl Site {
 
     /// The service started anew over the same store.
     pub(super) async fn again(&self) -> App {
-        open(self.store.clone(), self.master.clone(), &std::env::temp_dir(), |_| {
-            panic!("the store is not new")
-        })
-        .await
-        .unwrap()
+        open(self.store.clone(), self.master.clone(), options(), |_| panic!("the store is not new"))
+            .await
+            .unwrap()
     }
 
     pub(super) fn grant<R: RightType>(&self) -> Grant<R> {
@@ -90,6 +87,10 @@ impl Site {
         let revision = self.store.commit(transaction).await.unwrap();
         self.app.catalog.at_least(revision).await.unwrap();
     }
+}
+
+fn options() -> Options {
+    Options { data_dir: std::env::temp_dir(), ..Options::default() }
 }
 
 pub(super) fn named(name: &str) -> SecretName {
@@ -169,10 +170,8 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), &std::env::temp_dir(), |_| {
-            panic!("not new")
-        })
-        .await;
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), options(), |_| panic!("not new"))
+            .await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
 }
@@ -185,10 +184,8 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.store.commit(gone).await.unwrap();
     assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), &std::env::temp_dir(), |_| {
-            panic!("not new")
-        })
-        .await;
+        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), options(), |_| panic!("not new"))
+            .await;
     assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::change::{current, put_secret, successor};
+use super::change::{current, planned_with, put_secret, successor};
 use super::receipt::Outcome;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, List, Write};
@@ -95,11 +95,12 @@ impl App {
                     current(there, grant.namespace(), &change.name, change.etag.as_deref())?;
                 let version = kept(&secret, change.number)?;
                 if version.state == VersionState::Destroyed {
-                    return Ok(unchanged(&secret, there.keys()));
+                    return Ok(unchanged(&secret, &there.keys()));
                 }
                 let mut transaction = Transaction::default();
-                let next = successor(&secret, there.keys(), &mut transaction);
-                let key = Key::version(there.keys().id(), secret.id, version.number);
+                let keys = &*planned_with(there, &mut transaction);
+                let next = successor(&secret, keys, &mut transaction);
+                let key = Key::version(keys.id(), secret.id, version.number);
                 let expect = stored.revision.map_or(Expect::Absent, Expect::At);
                 transaction.require.push((key.clone(), expect));
                 transaction.delete.push(key);
@@ -110,7 +111,7 @@ impl App {
                     ..version.clone()
                 };
                 let next = Secret { versions: next.versions.with_changed(changed), ..next };
-                put_secret(&mut transaction, there.keys(), &next)?;
+                put_secret(&mut transaction, keys, &next)?;
                 Ok((transaction, Outcome::Secret(next)))
             })
             .await?;
@@ -136,13 +137,14 @@ impl App {
                     return Err(destroyed(&secret, version.number));
                 }
                 if version.state == state {
-                    return Ok(unchanged(&secret, there.keys()));
+                    return Ok(unchanged(&secret, &there.keys()));
                 }
                 let mut transaction = Transaction::default();
-                let next = successor(&secret, there.keys(), &mut transaction);
+                let keys = &*planned_with(there, &mut transaction);
+                let next = successor(&secret, keys, &mut transaction);
                 let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
                 let next = Secret { versions: next.versions.with_changed(changed), ..next };
-                put_secret(&mut transaction, there.keys(), &next)?;
+                put_secret(&mut transaction, keys, &next)?;
                 Ok((transaction, Outcome::Secret(next)))
             })
             .await?;
@@ -168,7 +170,7 @@ impl App {
         self.catalog.at_least(entry.revision).await?;
         let is_it = find().is_some_and(|(there, secret)| {
             let version = secret.versions.find(number);
-            version.is_some_and(|version| open_version(there.keys(), &secret, version, &entry.value).is_ok())
+            version.is_some_and(|version| open_version(&there.keys(), &secret, version, &entry.value).is_ok())
         });
         let data_key = data_key_digest(&entry.value).filter(|_| is_it);
         Ok(StoredVersion { revision: Some(entry.revision), data_key })

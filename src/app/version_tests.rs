@@ -4,7 +4,7 @@ use super::tests::{Site, named};
 use super::*;
 use crate::auth::{Read, Rotate, Write};
 use crate::domain::{Value, VersionState};
-use crate::store::Entry;
+use crate::store::{Entry, Key};
 
 impl Site {
     async fn rotate(&self, name: &str, value: &str) {

@@ -5,26 +5,35 @@
 //! whoever is told of a change can also see it.
 
 mod index;
+mod load;
+mod locks;
+mod namespace;
 mod orders;
 mod ranked;
 mod record;
 mod standing;
 mod state;
+mod stored;
+mod vouch;
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 pub use self::index::Page;
+use self::load::{follow, scan};
+use self::locks::{read, write};
+pub use self::namespace::NamespaceCatalog;
 pub use self::record::{decode_secret, encode_secret, seal_secret};
+pub use self::state::Counts;
 use self::state::State;
-pub use self::state::{Counts, NamespaceCatalog, StoredKeyring};
+pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
+pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::MasterKey;
+use crate::crypto::{Mac, MasterKey, StoreDigest};
 use crate::domain::{Namespace, Revision};
-use crate::store::key::Kind;
-use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
+use crate::store::{Store, Unavailable};
 
 /// The catalog of a store.
 pub struct Catalog {
@@ -37,10 +46,6 @@ pub struct Catalog {
 
 /// How long a caller waits for the catalog to reach a revision, at most.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many records are read from the store at a time while loading.
-const SCAN: usize = 1000;
-/// How long to wait after the store could not be read anew.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// Why a store can not be read.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,9 @@ pub enum LoadError {
     /// The master key does not open its keyring.
     #[error("the master key does not open the store's keyring")]
     WrongMasterKey,
+    /// Its records are not those that it was left with.
+    #[error("the store's records are not those that its digest vouches for")]
+    Altered,
     /// It can not serve.
     #[error(transparent)]
     Store(#[from] Unavailable),
@@ -87,7 +95,7 @@ impl Catalog {
 
     /// The store's keyring.
     pub fn keyring(&self) -> Arc<StoredKeyring> {
-        self.state().keyring().clone()
+        self.state().keyring()
     }
 
     /// A namespace; `None` where nothing was ever put there.
@@ -100,10 +108,25 @@ impl Catalog {
         self.state().is_damaged(namespace)
     }
 
+    /// All namespaces.
+    pub fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
+        self.state().namespaces()
+    }
+
+    /// Whether the receipt at this HMAC was altered by somebody else.
+    pub fn is_receipt_altered(&self, receipt: &Mac) -> bool {
+        self.state().is_receipt_altered(receipt)
+    }
+
+    /// The store's digest, as of the newest revision that was taken in.
+    pub fn digest(&self) -> StoreDigest {
+        self.state().digest()
+    }
+
     /// The API key of this id, in force or not, and the keyring that it was opened with.
     pub fn credential(&self, id: ApiKeyId) -> Option<(Arc<ApiKey>, Arc<StoredKeyring>)> {
         let state = self.state();
-        Some((state.api_key(id)?, state.keyring().clone()))
+        Some((state.api_key(id)?, state.keyring()))
     }
 
     /// The API key of this id, in force or not.
@@ -127,114 +150,10 @@ impl Catalog {
     }
 
     fn state(&self) -> Arc<State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.state).clone()
     }
-}
 
-/// Takes in every change, in order, until the catalog is dropped or its store is closed.
-async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
-    loop {
-        match watch.next().await {
-            Ok(change) if !changes_keyring(&change) => {
-                let Some(catalog) = catalog.upgrade() else { return };
-                catalog.state().apply(&change);
-                catalog.reached.send_replace(change.revision);
-            }
-            Err(WatchEnd::Closed) => return,
-            // Too far behind, or the store was replaced, or has another keyring.
-            Ok(_) | Err(WatchEnd::Compacted) => match begin_anew(&catalog).await {
-                Some(from_there) => watch = from_there,
-                None => return,
-            },
-        }
+    fn set_state(&self, state: State) {
+        *write(&self.state) = Arc::new(state);
     }
-}
-
-/// Reads the whole store anew, until that succeeds or the catalog is dropped; the old state is served until the new one is
-/// whole.
-async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
-    loop {
-        {
-            let catalog = catalog.upgrade()?;
-            match scan(&*catalog.store, &catalog.master).await {
-                Ok((state, reached, watch)) => {
-                    *catalog.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-                    catalog.reached.send_replace(reached);
-                    return Some(watch);
-                }
-                Err(error) => {
-                    tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
-                }
-            }
-        }
-        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
-    }
-}
-
-fn changes_keyring(change: &Change) -> bool {
-    change.put.iter().map(|(key, _)| key).chain(&change.delete).any(|key| key.kind() == Kind::Keyring)
-}
-
-/// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
-/// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served.
-async fn scan(store: &dyn Store, master: &MasterKey) -> Result<(State, Revision, Watch), LoadError> {
-    loop {
-        if let Some(scanned) = scan_once(store, master).await? {
-            return Ok(scanned);
-        }
-        tracing::info!(
-            "the store was replaced, or changed faster than it was read: it is read from its beginning"
-        );
-    }
-}
-
-/// The same, or `None` where it has to begin anew.
-async fn scan_once(
-    store: &dyn Store,
-    master: &MasterKey,
-) -> Result<Option<(State, Revision, Watch)>, LoadError> {
-    let mut reached = store.durable();
-    let mut watch = store.watch(reached);
-    let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring = StoredKeyring::open(master, &record).map_err(|_| LoadError::WrongMasterKey)?;
-    let state = State::new(keyring);
-    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets()] {
-        let mut after = None;
-        loop {
-            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
-            for (key, entry) in &found {
-                state.put(key, &entry.value, entry.revision);
-            }
-            // Taken in as they come, so that they do not leave the store's bounded log before.
-            if !take_in(&state, &mut watch, &mut reached, store.durable()).await? {
-                return Ok(None);
-            }
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
-            tokio::task::yield_now().await;
-        }
-    }
-    let newest = store.revision().await?;
-    let whole = take_in(&state, &mut watch, &mut reached, newest).await?;
-    Ok(whole.then_some((state, reached, watch)))
-}
-
-/// Takes in the changes up to a revision, and says whether all of them could be.
-async fn take_in(
-    state: &State,
-    watch: &mut Watch,
-    reached: &mut Revision,
-    newest: Revision,
-) -> Result<bool, LoadError> {
-    while *reached < newest {
-        match watch.next().await {
-            Ok(change) if !changes_keyring(&change) => {
-                state.apply(&change);
-                *reached = change.revision;
-            }
-            Ok(_) | Err(WatchEnd::Compacted) => return Ok(false),
-            Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
-        }
-    }
-    Ok(true)
 }

@@ -16,13 +16,12 @@ pub fn seal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, Err
 /// The secret in a sealed record, which a commit of that revision put at the secret's id.
 pub(super) fn open_secret(
     keys: &NamespaceKeys,
-    namespace: &Namespace,
     id: SecretId,
     sealed: &[u8],
     revision: Revision,
 ) -> Result<Secret, Error> {
     let clear = keys.open_record(Purpose::Secret, id.as_bytes(), sealed)?;
-    decode_secret(namespace, id, &clear, revision).ok_or(Error::Integrity)
+    decode_secret(keys.namespace(), id, &clear, revision).ok_or(Error::Integrity)
 }
 
 /// A secret in the clear, as records and receipts hold it.

@@ -1,46 +1,25 @@
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock};
 
-use super::index::{Index, Page};
+use super::index::Index;
+use super::locks::{read, write};
+use super::namespace::NamespaceCatalog;
 use super::record::open_secret;
+use super::stored::{StoredKeyring, StoredNamespaceKeys};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{self, Keyring, Mac, MasterKey, NamespaceKeys};
-use crate::domain::{Filter, Namespace, Order, Revision, Secret, SecretId, SecretName, Start};
+use crate::crypto::{Mac, StoreDigest};
+use crate::domain::{Namespace, Revision, SecretId};
 use crate::store::key::{Kind, NamespaceId};
-use crate::store::{Change, Entry, Key};
+use crate::store::{Change, Key};
 
 /// Everything that the catalog knows, as of one revision after another.
 pub(super) struct State {
-    keyring: Arc<StoredKeyring>,
+    keyring: RwLock<Arc<StoredKeyring>>,
+    digest: RwLock<StoreDigest>,
     namespaces: RwLock<Namespaces>,
     api_keys: RwLock<ApiKeys>,
-}
-
-/// The keyring that the store holds.
-pub struct StoredKeyring {
-    keyring: Keyring,
-    revision: Revision,
-}
-
-impl StoredKeyring {
-    pub(super) fn open(master: &MasterKey, record: &Entry) -> Result<Arc<Self>, crypto::Error> {
-        let keyring = Keyring::open(master, &record.value)?;
-        Ok(Arc::new(Self { keyring, revision: record.revision }))
-    }
-
-    /// The revision that put it there. What was sealed with it may be stored only while it is the store's keyring.
-    pub fn revision(&self) -> Revision {
-        self.revision
-    }
-}
-
-impl Deref for StoredKeyring {
-    type Target = Keyring;
-
-    fn deref(&self) -> &Keyring {
-        &self.keyring
-    }
+    /// Receipts that somebody else altered.
+    altered_receipts: RwLock<HashSet<Mac>>,
 }
 
 #[derive(Default)]
@@ -71,20 +50,46 @@ pub struct Counts {
 }
 
 impl State {
-    pub(super) fn new(keyring: Arc<StoredKeyring>) -> Self {
-        Self { keyring, namespaces: RwLock::default(), api_keys: RwLock::default() }
+    pub(super) fn new(keyring: Arc<StoredKeyring>, digest: StoreDigest) -> Self {
+        Self {
+            keyring: RwLock::new(keyring),
+            digest: RwLock::new(digest),
+            namespaces: RwLock::default(),
+            api_keys: RwLock::default(),
+            altered_receipts: RwLock::default(),
+        }
     }
 
-    pub(super) fn keyring(&self) -> &Arc<StoredKeyring> {
-        &self.keyring
+    pub(super) fn keyring(&self) -> Arc<StoredKeyring> {
+        read(&self.keyring).clone()
+    }
+
+    pub(super) fn set_keyring(&self, keyring: Arc<StoredKeyring>) {
+        *write(&self.keyring) = keyring;
+    }
+
+    pub(super) fn digest(&self) -> StoreDigest {
+        *read(&self.digest)
+    }
+
+    pub(super) fn set_digest(&self, digest: StoreDigest) {
+        *write(&self.digest) = digest;
     }
 
     pub(super) fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
         read(&self.namespaces).by_name.get(namespace).cloned()
     }
 
+    pub(super) fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
+        read(&self.namespaces).by_id.values().cloned().collect()
+    }
+
     pub(super) fn is_damaged(&self, namespace: &Namespace) -> bool {
-        read(&self.namespaces).damaged.contains(&self.keyring.namespace_mac(namespace))
+        read(&self.namespaces).damaged.contains(&self.keyring().namespace_mac(namespace))
+    }
+
+    pub(super) fn is_receipt_altered(&self, receipt: &Mac) -> bool {
+        read(&self.altered_receipts).contains(receipt)
     }
 
     pub(super) fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
@@ -105,10 +110,11 @@ impl State {
         Counts {
             namespaces: namespaces.by_name.len(),
             secrets: of(Index::len),
-            damaged: of(Index::damaged)
+            damaged: namespaces.by_name.values().map(|there| there.damaged()).sum::<usize>()
                 + namespaces.damaged.len()
                 + namespaces.orphaned.len()
-                + read(&self.api_keys).damaged.len(),
+                + read(&self.api_keys).damaged.len()
+                + read(&self.altered_receipts).len(),
         }
     }
 
@@ -116,7 +122,7 @@ impl State {
     pub(super) fn records(&self) -> usize {
         let namespaces = read(&self.namespaces);
         let of_secrets: usize = namespaces.by_name.values().map(|there| read(&there.index).records()).sum();
-        1 + namespaces.by_name.len() + read(&self.api_keys).by_id.len() + of_secrets
+        2 + namespaces.by_name.len() + read(&self.api_keys).by_id.len() + of_secrets
     }
 
     /// Takes in what one commit did.
@@ -132,26 +138,34 @@ impl State {
     /// Takes in a stored record. One that can not be opened is remembered as damaged, and the rest is served.
     pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision) {
         match key.kind() {
-            Kind::Namespace(mac) => self.put_namespace(&mac, value),
+            Kind::Namespace(mac) => self.put_namespace(&mac, value, revision),
             Kind::Secret(namespace, id) => self.put_secret(namespace, id, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(id), value, revision),
-            // Another keyring means another state; the rest is read when it is needed.
-            Kind::Keyring | Kind::Name(..) | Kind::Version(..) | Kind::Receipt(_) | Kind::Other => {}
+            // The keyring and the digest come before the rest; what is left is read when it is needed.
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::Receipt(_)
+            | Kind::Other => {}
         }
     }
 
-    fn put_namespace(&self, mac: &Mac, value: &[u8]) {
+    fn put_namespace(&self, mac: &Mac, value: &[u8], revision: Revision) {
         let mut namespaces = write(&self.namespaces);
-        match NamespaceKeys::open(&self.keyring, mac, value) {
-            Ok((namespace, keys)) => {
+        match StoredNamespaceKeys::open(&self.keyring(), mac, value, revision) {
+            Ok(keys) => {
                 namespaces.damaged.remove(mac);
-                // A namespace never changes: seen again, it keeps the secrets that it has.
-                if !namespaces.by_id.contains_key(&keys.id()) {
-                    let id = keys.id();
-                    let index = RwLock::default();
-                    let there = Arc::new(NamespaceCatalog { namespace: namespace.clone(), keys, index });
-                    namespaces.by_id.insert(id, there.clone());
-                    namespaces.by_name.insert(namespace, there);
+                match namespaces.by_id.get(&keys.id()) {
+                    // A namespace never changes but for the generations of its keys.
+                    Some(there) if there.keys().revision() < revision => there.set_keys(keys),
+                    Some(_) => {}
+                    None => {
+                        let (id, name) = (keys.id(), keys.namespace().clone());
+                        let there = Arc::new(NamespaceCatalog::new(keys));
+                        namespaces.by_id.insert(id, there.clone());
+                        namespaces.by_name.insert(name, there);
+                    }
                 }
             }
             Err(error) => {
@@ -171,7 +185,7 @@ impl State {
             write(&self.namespaces).orphaned.insert(id);
             return;
         };
-        match open_secret(&there.keys, &there.namespace, id, value, revision) {
+        match open_secret(&there.keys(), id, value, revision) {
             Ok(secret) => {
                 write(&there.index).put(secret);
                 if orphaned {
@@ -187,7 +201,7 @@ impl State {
 
     fn put_api_key(&self, id: ApiKeyId, value: &[u8], revision: Revision) {
         let mut api_keys = write(&self.api_keys);
-        match ApiKey::open(&self.keyring, id, value, revision) {
+        match ApiKey::open(&self.keyring(), id, value, revision) {
             Ok(key) => {
                 api_keys.damaged.remove(&id);
                 api_keys.by_id.insert(id, Arc::new(key));
@@ -213,80 +227,53 @@ impl State {
             // Namespaces stay once they are there.
             Kind::Namespace(_)
             | Kind::Keyring
+            | Kind::Digest
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::Receipt(_)
             | Kind::Other => {}
         }
     }
-}
 
-/// A namespace: its keys, and its secrets without their values.
-pub struct NamespaceCatalog {
-    namespace: Namespace,
-    keys: NamespaceKeys,
-    index: RwLock<Index>,
-}
-
-impl NamespaceCatalog {
-    /// The namespace's keys.
-    pub fn keys(&self) -> &NamespaceKeys {
-        &self.keys
-    }
-
-    /// The secret of this name.
-    pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
-        read(&self.index).find(name).cloned()
-    }
-
-    /// The secrets of these names, all of one moment, and the revision of that moment; `None` for each that there is not.
-    /// `reached` is a revision that the catalog had reached before.
-    pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
-        let index = read(&self.index);
-        (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
-    }
-
-    /// Whether any of its secrets could not be opened.
-    pub fn has_damage(&self) -> bool {
-        read(&self.index).damaged() > 0
-    }
-
-    /// Whether the secret of this id could not be opened.
-    pub fn is_damaged(&self, id: SecretId) -> bool {
-        read(&self.index).is_damaged(id)
-    }
-
-    /// A page of its secrets, all of one moment, and the revision of that moment. `reached` is a revision that the
-    /// catalog had reached before.
-    pub fn page(
-        &self,
-        filter: &Filter,
-        order: Order,
-        start: &Start,
-        limit: usize,
-        reached: Revision,
-    ) -> (Page, Revision) {
-        let (needed, revision) = {
-            let index = read(&self.index);
-            (index.page(filter, order, start, limit), index.as_of().max(reached))
-        };
-        let page = needed.unwrap_or_else(|search| {
-            // Away from the lock, which every change needs.
-            let found = search.run();
-            let page = found.page(order, start, limit);
-            write(&self.index).keep(found);
-            page
-        });
-        (page, revision)
+    /// Takes in what somebody else did to the store, who could not carry the digest on: none of it is served, and none of
+    /// what it replaced.
+    pub(super) fn distrust(&self, change: &Change) {
+        tracing::error!(
+            revision = change.revision.0,
+            records = change.put.len() + change.delete.len(),
+            "the store was changed by something that is not this service: the records concerned are not served"
+        );
+        for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
+            match key.kind() {
+                Kind::Namespace(mac) => write(&self.namespaces).distrust(mac, key),
+                Kind::Secret(namespace, id) => match read(&self.namespaces).by_id.get(&namespace) {
+                    Some(there) => write(&there.index).put_damaged(id),
+                    None => tracing::error!(secret = %id, "it belongs to no namespace that can be opened"),
+                },
+                Kind::Name(namespace, mac) => {
+                    if let Some(there) = read(&self.namespaces).by_id.get(&namespace) {
+                        there.set_name_altered(mac);
+                    }
+                }
+                Kind::ApiKey(id) => {
+                    let mut api_keys = write(&self.api_keys);
+                    api_keys.by_id.remove(&ApiKeyId(id));
+                    api_keys.damaged.insert(ApiKeyId(id));
+                }
+                Kind::Receipt(mac) => drop(write(&self.altered_receipts).insert(mac)),
+                // The keyring and the digest stay what they are here, and every commit requires them to be that in the store.
+                // A version that is not what its secret says is noticed when it is read.
+                Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Other => {}
+            }
+        }
     }
 }
 
-// A panic while a lock was held can not have left these structures half-changed in a way that matters more than
-// serving on: the catalog is a copy, and the store stays the truth.
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+impl Namespaces {
+    /// Serves no secret of a namespace any more.
+    fn distrust(&mut self, mac: Mac, place: &Key) {
+        self.damaged.insert(mac);
+        self.by_name.retain(|_, there| there.keys().place() != place);
+        self.by_id.retain(|_, there| there.keys().place() != place);
+    }
 }

@@ -27,6 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use self::connect::Connection;
 use self::failure::Failure;
 use self::output::{Output, Target};
+use crate::process;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
@@ -101,6 +102,8 @@ enum Command {
 
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
+    // Clients hold values too, if only for a moment: what can be had is enough for them.
+    let _ = process::hide_memory();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output;
 use crate::config::{Config, LogFormat, LogLevel, Settings, StoreKind};
 use crate::server::{self, Ready};
-use crate::telemetry;
+use crate::{process, telemetry};
 
 /// `strongroom serve`
 #[derive(clap::Args)]
@@ -81,6 +81,10 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure_plaintext: bool,
 
+    /// Serve a store that was altered by something else, as it is now: for once, where you know what was done to it
+    #[arg(long)]
+    accept_altered_store: bool,
+
     /// The form of the log, which goes to standard error [default: text on a terminal, JSON elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -98,6 +102,8 @@ impl Serve {
         let config = Config::try_from(settings).map_err(usage)?;
         telemetry::start(config.log_format, config.log_level)
             .map_err(|error| Failure::local(format!("no log: {error}")))?;
+        // Before there is a key in memory.
+        process::guard_memory();
 
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;
@@ -129,6 +135,7 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,
             log_level: self.log_level,
         }

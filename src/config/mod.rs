@@ -41,6 +41,8 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Whether to listen without TLS where others can listen in.
     pub insecure_plaintext: Option<bool>,
+    /// Whether to serve a store whatever was done to it.
+    pub accept_altered_store: Option<bool>,
     /// The form of the log.
     pub log_format: Option<LogFormat>,
     /// How much is logged.
@@ -98,6 +100,8 @@ pub struct Config {
     pub master_key_file: Option<PathBuf>,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
+    /// Whether to serve a store whatever was done to it.
+    pub accept_altered_store: bool,
     /// The form of the log.
     pub log_format: LogFormat,
     /// How much is logged.
@@ -192,6 +196,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
+            accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
             log_format: self.log_format.or(others.log_format),
             log_level: self.log_level.or(others.log_level),
         }
@@ -221,6 +226,7 @@ impl TryFrom<Settings> for Config {
             etcd,
             master_key_file: settings.master_key_file,
             tls,
+            accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),
             log_level: settings.log_level.unwrap_or(LogLevel::Info),
         })

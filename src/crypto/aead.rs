@@ -49,10 +49,19 @@ impl KeyBytes {
 
     /// A key for one purpose, by HKDF-SHA256 (RFC 5869) without salt: the input is already uniform.
     pub fn derive(&self, purpose: &'static str) -> Result<Self, Error> {
+        self.expand(&[purpose.as_bytes()])
+    }
+
+    /// A key for one purpose and one salt: the info is the purpose, then the salt.
+    pub fn derive_for(&self, purpose: &'static str, salt: &[u8; 16]) -> Result<Self, Error> {
+        self.expand(&[purpose.as_bytes(), salt])
+    }
+
+    fn expand(&self, info: &[&[u8]]) -> Result<Self, Error> {
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&*self.0);
         let mut key = Zeroizing::new([0; 32]);
         secret
-            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .expand(info, hkdf::HKDF_SHA256)
             .and_then(|expanded| expanded.fill(&mut *key))
             .map_err(|_| Error::Failed)?;
         Ok(Self(key))

@@ -1,13 +1,15 @@
 //! The sealed forms, and the places that they are bound to.
 //!
-//! A sealed record: format (1 byte, 1), key generation (4 bytes, big-endian), nonce (12), ciphertext, tag (16).
-//! A sealed value: format (1), key generation (4), wrapped data key (12 + 32 + 16), nonce (12), ciphertext, tag (16).
-//! The associated data of each is format, key generation, and the place.
+//! A sealed record: format (1 byte, 2), key generation (4 bytes, big-endian), nonce (12), ciphertext, tag (16).
+//! A sealed value: format (2), key generation (4), wrapped data key (12 + 32 + 16), nonce (12), ciphertext, tag (16).
+//! The associated data of each is format, key generation, and the place; that of a value itself has 0 for the generation,
+//! so that its data key can be wrapped anew without touching it. In format 1, which is still opened, it had not.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
 use crate::store::key::NamespaceId;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const FIRST_FORMAT: u8 = 1;
 /// Format and key generation.
 const HEADER: usize = 5;
 const WRAPPED: usize = 32 + AeadKey::OVERHEAD;
@@ -37,6 +39,8 @@ pub enum Purpose {
     BackupKey = 10,
     /// A part of a backup, under that key.
     BackupPart = 11,
+    /// The digest of the store.
+    Digest = 12,
 }
 
 /// Where a ciphertext belongs: it opens nowhere else.
@@ -75,7 +79,7 @@ impl Place<'_> {
     }
 }
 
-/// A generation of a key that seals records and wraps data keys.
+/// One generation of a key that seals records and wraps data keys.
 pub struct SealingKey {
     generation: u32,
     records: AeadKey,
@@ -99,7 +103,7 @@ impl SealingKey {
 
     /// Seals a record for its place.
     pub fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        let header = self.header();
+        let header = header(FORMAT, self.generation);
         let mut sealed = Vec::with_capacity(Self::sealed_len(record.len()));
         sealed.extend_from_slice(&header);
         self.records.seal_onto(&mut sealed, &place.associated_data(&header), record)?;
@@ -108,42 +112,128 @@ impl SealingKey {
 
     /// Opens a record of this place.
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
-        let (header, sealed) = self.split(sealed)?;
-        self.records.open(&place.associated_data(header), sealed)
+        let (parsed, rest) = Header::split(sealed)?;
+        if parsed.generation != self.generation {
+            return Err(Error::Integrity);
+        }
+        self.records.open(&place.associated_data(&parsed.bytes), rest)
+    }
+
+    fn wrap(&self, place: Place<'_>, data_key: &KeyBytes) -> Result<Vec<u8>, Error> {
+        let header = header(FORMAT, self.generation);
+        let mut sealed = header.to_vec();
+        let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header);
+        self.data_keys.seal_onto(&mut sealed, &wrapped_at, data_key.expose())?;
+        Ok(sealed)
+    }
+
+    fn unwrap(&self, place: Place<'_>, header: &Header, wrapped: &[u8]) -> Result<KeyBytes, Error> {
+        let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header.bytes);
+        KeyBytes::from_slice(&self.data_keys.open(&wrapped_at, wrapped)?).ok_or(Error::Integrity)
+    }
+}
+
+/// All generations of a key that are in use. The newest one seals; each opens what it has sealed.
+pub(super) struct SealingKeys {
+    newest: SealingKey,
+    earlier: Vec<SealingKey>,
+}
+
+impl SealingKeys {
+    /// The newest generation, and those before it.
+    pub(super) fn new(newest: SealingKey, earlier: Vec<SealingKey>) -> Self {
+        Self { newest, earlier }
+    }
+
+    /// Seals a record for its place.
+    pub(super) fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+        self.newest.seal(place, record)
+    }
+
+    /// Opens a record of this place.
+    pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
+        let (header, _) = Header::split(sealed)?;
+        self.of(header.generation)?.open(place, sealed)
     }
 
     /// Seals a version's value with a data key of its own, and that key beside it.
-    pub fn seal_value(&self, place: Place<'_>, value: &[u8]) -> Result<Vec<u8>, Error> {
-        let header = self.header();
+    pub(super) fn seal_value(&self, place: Place<'_>, value: &[u8]) -> Result<Vec<u8>, Error> {
         let data_key = KeyBytes::generate()?;
-        let mut sealed = Vec::with_capacity(HEADER + WRAPPED + value.len() + AeadKey::OVERHEAD);
-        sealed.extend_from_slice(&header);
-        let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header);
-        self.data_keys.seal_onto(&mut sealed, &wrapped_at, data_key.expose())?;
-        AeadKey::new(&data_key)?.seal_onto(&mut sealed, &place.associated_data(&header), value)?;
+        let mut sealed = self.newest.wrap(place, &data_key)?;
+        sealed.reserve_exact(value.len() + AeadKey::OVERHEAD);
+        AeadKey::new(&data_key)?.seal_onto(&mut sealed, &place.associated_data(&header(FORMAT, 0)), value)?;
         Ok(sealed)
     }
 
     /// Opens a version's value of this place.
-    pub fn open_value(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
-        let (header, sealed) = self.split(sealed)?;
-        let (wrapped, sealed) = sealed.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
-        let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(header);
-        let data_key = self.data_keys.open(&wrapped_at, wrapped)?;
-        let data_key = KeyBytes::from_slice(&data_key).ok_or(Error::Integrity)?;
-        AeadKey::new(&data_key)?.open(&place.associated_data(header), sealed)
+    pub(super) fn open_value(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
+        let (parsed, rest) = Header::split(sealed)?;
+        let (wrapped, rest) = rest.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
+        let data_key = self.of(parsed.generation)?.unwrap(place, &parsed, wrapped)?;
+        let bound_to = if parsed.format == FIRST_FORMAT { parsed.bytes } else { header(FORMAT, 0) };
+        AeadKey::new(&data_key)?.open(&place.associated_data(&bound_to), rest)
     }
 
-    fn header(&self) -> [u8; HEADER] {
-        let [a, b, c, d] = self.generation.to_be_bytes();
-        [FORMAT, a, b, c, d]
+    /// The version with its data key wrapped by the newest generation. Its value stays as it is, unless it is of format 1,
+    /// which binds it to the generation: then it is sealed anew.
+    pub(super) fn rewrap_value(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let (parsed, rest) = Header::split(sealed)?;
+        if parsed.format == FIRST_FORMAT {
+            return self.seal_value(place, &self.open_value(place, sealed)?);
+        }
+        let (wrapped, rest) = rest.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
+        let data_key = self.of(parsed.generation)?.unwrap(place, &parsed, wrapped)?;
+        let mut rewrapped = self.newest.wrap(place, &data_key)?;
+        rewrapped.extend_from_slice(rest);
+        Ok(rewrapped)
     }
 
-    /// Header and rest of a sealed form, when it is of this format and generation.
-    fn split<'a>(&self, sealed: &'a [u8]) -> Result<(&'a [u8; HEADER], &'a [u8]), Error> {
-        let (header, rest) = sealed.split_first_chunk().ok_or(Error::Integrity)?;
-        if *header == self.header() { Ok((header, rest)) } else { Err(Error::Integrity) }
+    /// Whether a sealed form is of the newest format and generation.
+    pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&header(FORMAT, self.newest.generation))
     }
+
+    fn of(&self, generation: u32) -> Result<&SealingKey, Error> {
+        // A generation that is not here was retired, or never was.
+        [&self.newest]
+            .into_iter()
+            .chain(&self.earlier)
+            .find(|key| key.generation == generation)
+            .ok_or(Error::Integrity)
+    }
+}
+
+/// What tells a sealed form from every other one: its nonce. Of a sealed record.
+pub fn record_seal(sealed: &[u8]) -> Option<[u8; 12]> {
+    sealed.get(HEADER..)?.first_chunk().copied()
+}
+
+/// The format of a sealed form. Authenticated once it has opened.
+pub(super) fn format_of(sealed: &[u8]) -> Option<u8> {
+    sealed.first().copied()
+}
+
+struct Header {
+    bytes: [u8; HEADER],
+    format: u8,
+    generation: u32,
+}
+
+impl Header {
+    /// Header and rest of a sealed form, when it is of a known format.
+    fn split(sealed: &[u8]) -> Result<(Self, &[u8]), Error> {
+        let (bytes, rest) = sealed.split_first_chunk::<HEADER>().ok_or(Error::Integrity)?;
+        let [format, generation @ ..] = *bytes;
+        if format != FORMAT && format != FIRST_FORMAT {
+            return Err(Error::Integrity);
+        }
+        Ok((Self { bytes: *bytes, format, generation: u32::from_be_bytes(generation) }, rest))
+    }
+}
+
+fn header(format: u8, generation: u32) -> [u8; HEADER] {
+    let [a, b, c, d] = generation.to_be_bytes();
+    [format, a, b, c, d]
 }
 
 /// The nonce of a sealed value's own ciphertext. No other value of its place has it, and wrapping the data key anew leaves
@@ -170,13 +260,17 @@ mod tests {
         Place { purpose, namespace: Some(NAMESPACE), id, version }
     }
 
-    fn sealing_key(generation: u32, byte: u8) -> SealingKey {
+    fn one(generation: u32, byte: u8) -> SealingKey {
         SealingKey::new(generation, &KeyBytes::from_slice(&[byte; 32]).unwrap()).unwrap()
+    }
+
+    fn keys(generation: u32, byte: u8) -> SealingKeys {
+        SealingKeys::new(one(generation, byte), Vec::new())
     }
 
     #[test]
     fn a_value_opens_at_its_own_place_only() {
-        let key = sealing_key(1, 1);
+        let key = keys(1, 1);
         let here = place(Purpose::Value, b"id", 1);
         let sealed = key.seal_value(here, b"value").unwrap();
         assert_eq!(key.open_value(here, &sealed).unwrap().as_slice(), b"value");
@@ -190,13 +284,13 @@ mod tests {
         for other in elsewhere {
             assert_eq!(key.open_value(other, &sealed).unwrap_err(), Error::Integrity);
         }
-        assert!(sealing_key(2, 1).open_value(here, &sealed).is_err());
-        assert!(sealing_key(1, 2).open_value(here, &sealed).is_err());
+        assert!(keys(2, 1).open_value(here, &sealed).is_err());
+        assert!(keys(1, 2).open_value(here, &sealed).is_err());
     }
 
     #[test]
     fn no_altered_or_shortened_value_opens() {
-        let key = sealing_key(1, 1);
+        let key = keys(1, 1);
         let here = place(Purpose::Value, b"id", 1);
         let sealed = key.seal_value(here, b"value").unwrap();
         for at in 0..sealed.len() {
@@ -209,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_value_has_a_seal_of_its_own_and_a_key_that_can_be_told_apart() {
-        let key = sealing_key(1, 1);
+        let key = keys(1, 1);
         let here = place(Purpose::Value, b"id", 1);
         let (a, b) = (key.seal_value(here, b"").unwrap(), key.seal_value(here, b"").unwrap());
         assert_eq!(value_seal(&a), a[65..77].first_chunk().copied());
@@ -226,11 +320,26 @@ mod tests {
 
     #[test]
     fn every_value_is_sealed_with_a_key_of_its_own() {
-        let key = sealing_key(1, 1);
+        let key = keys(1, 1);
         let here = place(Purpose::Value, b"id", 1);
         let (a, b) = (key.seal_value(here, b"value").unwrap(), key.seal_value(here, b"value").unwrap());
         // The wrapped key of one beside the ciphertext of the other opens nothing.
         let mixed = [&a[..HEADER + WRAPPED], &b[HEADER + WRAPPED..]].concat();
         assert_eq!(key.open_value(here, &mixed).unwrap_err(), Error::Integrity);
+    }
+
+    #[test]
+    fn a_rewrapped_value_is_untouched_and_needs_only_the_newest_generation() {
+        let here = place(Purpose::Value, b"id", 1);
+        let sealed = keys(1, 1).seal_value(here, b"value").unwrap();
+        let both = SealingKeys::new(one(2, 2), vec![one(1, 1)]);
+        assert!(!both.is_newest(&sealed));
+        let rewrapped = both.rewrap_value(here, &sealed).unwrap();
+        assert!(both.is_newest(&rewrapped));
+        assert_eq!(rewrapped[HEADER + WRAPPED..], sealed[HEADER + WRAPPED..]);
+        assert_eq!(keys(2, 2).open_value(here, &rewrapped).unwrap().as_slice(), b"value");
+        assert!(keys(1, 1).open_value(here, &rewrapped).is_err());
+        let elsewhere = place(Purpose::Value, b"id", 2);
+        assert!(both.rewrap_value(elsewhere, &sealed).is_err());
     }
 }

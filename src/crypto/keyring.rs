@@ -1,39 +1,39 @@
 use zeroize::Zeroizing;
 
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
-use super::envelope::{Place, Purpose, SealingKey};
+use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
+use super::generation::{Generation, Generations};
 use super::master_key::MasterKey;
-use crate::domain::{Namespace, SecretName};
-use crate::store::key::NamespaceId;
-
-/// The generation of a key that has never been rotated.
-const FIRST_GENERATION: u32 = 1;
+use super::parts::Parts;
+use crate::domain::Namespace;
 
 /// The keys of the store as a whole. Kept in the store, sealed by the master key.
 ///
-/// In the clear it is: index key (32 bytes), then for each generation its number (4, big-endian) and key (32).
+/// In the clear it is: index key (32 bytes), then for each generation of its sealing key, oldest first, number (4,
+/// big-endian), the count of seals that it was made at (8), key (32). In format 1 it is index key, number and key of one
+/// generation.
 pub struct Keyring {
+    index: KeyBytes,
+    generations: Generations,
     namespaces: MacKey,
     credentials: MacKey,
     receipts: MacKey,
     queries: MacKey,
+    pub(super) elements: MacKey,
     signing: SigningKey,
-    sealing: SealingKey,
-    /// Receipts and page tokens are made at the callers' pace, so they do not use up the key of the records.
-    receipt_sealing: SealingKey,
-    token_sealing: SealingKey,
+    sealing: SealingKeys,
+    /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
+    receipt_sealing: SealingKeys,
+    digest_sealing: SealingKeys,
+    tokens: KeyBytes,
 }
 
 impl Keyring {
     /// New keys, and the record that keeps them.
     pub fn create(master: &MasterKey) -> Result<(Self, Vec<u8>), Error> {
-        let (index, sealing) = (KeyBytes::generate()?, KeyBytes::generate()?);
-        let mut clear = Zeroizing::new(Vec::with_capacity(68));
-        clear.extend_from_slice(index.expose());
-        clear.extend_from_slice(&FIRST_GENERATION.to_be_bytes());
-        clear.extend_from_slice(sealing.expose());
-        let record = master.sealing_key()?.seal(KEYRING, &clear)?;
-        Ok((Self::of(&index, FIRST_GENERATION, &sealing)?, record))
+        let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?)?;
+        let record = keyring.seal_with(master, &keyring.generations.encode())?;
+        Ok((keyring, record))
     }
 
     /// The keys in a record that this master key sealed.
@@ -41,9 +41,43 @@ impl Keyring {
         let clear = master.sealing_key()?.open(KEYRING, record)?;
         let mut parts = Parts(&clear);
         let index = parts.key()?;
-        let generation = parts.generation()?;
-        let sealing = parts.key()?;
-        Self::of(&index, generation, &sealing)
+        let generations = match format_of(record) {
+            Some(1) => {
+                Generations::of(vec![Generation { number: parts.number()?, since: 0, key: parts.key()? }])
+            }
+            _ => Generations::decode(parts.0),
+        };
+        Self::of(index, generations?)
+    }
+
+    /// The record of these keys with one more generation, which seals from then on.
+    pub fn begin_rotation(&self, master: &MasterKey, since: u64) -> Result<Vec<u8>, Error> {
+        self.seal_with(master, &self.generations.encode_with_next(since)?)
+    }
+
+    /// The record of these keys with the newest generation alone.
+    pub fn end_rotation(&self, master: &MasterKey) -> Result<Vec<u8>, Error> {
+        self.seal_with(master, &self.generations.encode_newest()?)
+    }
+
+    /// The generations of the sealing key that are in use, oldest first.
+    pub fn generations(&self) -> Vec<u32> {
+        self.generations.numbers()
+    }
+
+    /// How many seals the store had seen when the newest generation was made.
+    pub fn since(&self) -> u64 {
+        self.generations.newest().map_or(0, |newest| newest.since)
+    }
+
+    /// The record of these keys as they are.
+    pub fn reseal(&self, master: &MasterKey) -> Result<Vec<u8>, Error> {
+        self.seal_with(master, &self.generations.encode())
+    }
+
+    /// Whether a keyring's record was written by a release that knew no other format.
+    pub fn is_of_first_format(record: &[u8]) -> bool {
+        format_of(record) == Some(1)
     }
 
     /// The HMAC of a namespace's name, which its key in the store holds.
@@ -83,18 +117,41 @@ impl Keyring {
 
     /// Seals a record that belongs to no namespace.
     pub fn seal(&self, purpose: Purpose, id: &[u8], record: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealing_key(purpose).seal(Place { purpose, namespace: None, id, version: 0 }, record)
+        self.sealing_keys(purpose).seal(Place { purpose, namespace: None, id, version: 0 }, record)
     }
 
     /// Opens a record that belongs to no namespace.
     pub fn open_record(&self, purpose: Purpose, id: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
-        self.sealing_key(purpose).open(Place { purpose, namespace: None, id, version: 0 }, sealed)
+        self.sealing_keys(purpose).open(Place { purpose, namespace: None, id, version: 0 }, sealed)
     }
 
-    fn sealing_key(&self, purpose: Purpose) -> &SealingKey {
+    /// Whether a record that belongs to no namespace is sealed by the newest generation.
+    pub fn is_newest(&self, purpose: Purpose, sealed: &[u8]) -> bool {
+        self.sealing_keys(purpose).is_newest(sealed)
+    }
+
+    /// Seals a page token, with a key of its own: tokens leave the service without a commit that would count them. It is
+    /// salt (16 bytes), then a sealed record of generation 0.
+    pub fn seal_token(&self, query: &Mac, token: &[u8]) -> Result<Vec<u8>, Error> {
+        let salt: [u8; 16] = super::random()?;
+        let sealed = self.token_key(&salt)?.seal(token_place(query), token)?;
+        Ok([salt.as_slice(), &sealed].concat())
+    }
+
+    /// Opens a page token of this query.
+    pub fn open_token(&self, query: &Mac, sealed: &[u8]) -> Result<Opened, Error> {
+        let (salt, sealed) = sealed.split_first_chunk().ok_or(Error::Integrity)?;
+        self.token_key(salt)?.open(token_place(query), sealed)
+    }
+
+    fn token_key(&self, salt: &[u8; 16]) -> Result<SealingKey, Error> {
+        SealingKey::new(0, &self.tokens.derive_for("strongroom v1 page token", salt)?)
+    }
+
+    fn sealing_keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
             Purpose::Receipt => &self.receipt_sealing,
-            Purpose::PageToken => &self.token_sealing,
+            Purpose::Digest => &self.digest_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
             | Purpose::Namespace
@@ -102,12 +159,20 @@ impl Keyring {
             | Purpose::Secret
             | Purpose::DataKey
             | Purpose::Value
+            | Purpose::PageToken
             | Purpose::BackupKey
             | Purpose::BackupPart => &self.sealing,
         }
     }
 
-    fn of(index: &KeyBytes, generation: u32, sealing: &KeyBytes) -> Result<Self, Error> {
+    fn seal_with(&self, master: &MasterKey, generations: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut clear = Zeroizing::new(Vec::with_capacity(32 + generations.len()));
+        clear.extend_from_slice(self.index.expose());
+        clear.extend_from_slice(generations);
+        master.sealing_key()?.seal(KEYRING, &clear)
+    }
+
+    fn of(index: KeyBytes, generations: Generations) -> Result<Self, Error> {
         let mac = |purpose| index.derive(purpose).map(|key| MacKey::new(&key));
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
@@ -115,110 +180,21 @@ impl Keyring {
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
-            sealing: SealingKey::new(generation, sealing)?,
-            receipt_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 sealed receipts")?)?,
-            token_sealing: SealingKey::new(generation, &sealing.derive("strongroom v1 page tokens")?)?,
+            elements: mac("strongroom v1 digest elements")?,
+            sealing: generations.sealing(None)?,
+            receipt_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
+            digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
+            tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
+            index,
+            generations,
         })
     }
 }
 
 const KEYRING: Place<'_> = Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
 
-/// The keys of one namespace. Kept in the store with its name, sealed by the keyring.
-///
-/// In the clear it is: id (16 bytes), index key (32), generation (4, big-endian), key (32), the namespace's name.
-pub struct NamespaceKeys {
-    id: NamespaceId,
-    names: MacKey,
-    sealing: SealingKey,
-}
-
-impl NamespaceKeys {
-    /// New keys for a namespace, and the record that keeps them.
-    pub fn create(keyring: &Keyring, namespace: &Namespace) -> Result<(Self, Vec<u8>), Error> {
-        let id = NamespaceId(super::random()?);
-        let (index, sealing) = (KeyBytes::generate()?, KeyBytes::generate()?);
-        let name = namespace.as_str().as_bytes();
-        let mut clear = Zeroizing::new(Vec::with_capacity(84 + name.len()));
-        clear.extend_from_slice(&id.0);
-        clear.extend_from_slice(index.expose());
-        clear.extend_from_slice(&FIRST_GENERATION.to_be_bytes());
-        clear.extend_from_slice(sealing.expose());
-        clear.extend_from_slice(name);
-        let record = keyring.seal(Purpose::Namespace, &keyring.namespace_mac(namespace), &clear)?;
-        Ok((Self::of(id, &index, FIRST_GENERATION, &sealing)?, record))
-    }
-
-    /// The namespace and its keys, in the record that stands at the HMAC of its name.
-    pub fn open(keyring: &Keyring, mac: &Mac, record: &[u8]) -> Result<(Namespace, Self), Error> {
-        let clear = keyring.open_record(Purpose::Namespace, mac, record)?;
-        let mut parts = Parts(&clear);
-        let id = NamespaceId(*parts.take()?);
-        let index = parts.key()?;
-        let generation = parts.generation()?;
-        let sealing = parts.key()?;
-        let name = std::str::from_utf8(parts.0).map_err(|_| Error::Integrity)?;
-        let namespace = Namespace::parse(name).map_err(|_| Error::Integrity)?;
-        Ok((namespace, Self::of(id, &index, generation, &sealing)?))
-    }
-
-    /// Which namespace these are the keys of.
-    pub fn id(&self) -> NamespaceId {
-        self.id
-    }
-
-    /// The HMAC of a secret's name, which its key in the store holds.
-    pub fn name_mac(&self, name: &SecretName) -> Mac {
-        self.names.tag(&[name.as_str().as_bytes()])
-    }
-
-    /// Seals a record of this namespace.
-    pub fn seal(&self, purpose: Purpose, id: &[u8], record: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealing.seal(self.place(purpose, id, 0), record)
-    }
-
-    /// Opens a record of this namespace.
-    pub fn open_record(&self, purpose: Purpose, id: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
-        self.sealing.open(self.place(purpose, id, 0), sealed)
-    }
-
-    /// Seals the value of a secret's version.
-    pub fn seal_value(&self, secret: &[u8; 16], version: u32, value: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sealing.seal_value(self.place(Purpose::Value, secret, version), value)
-    }
-
-    /// Opens the value of a secret's version.
-    pub fn open_value(&self, secret: &[u8; 16], version: u32, sealed: &[u8]) -> Result<Opened, Error> {
-        self.sealing.open_value(self.place(Purpose::Value, secret, version), sealed)
-    }
-
-    fn place<'a>(&self, purpose: Purpose, id: &'a [u8], version: u32) -> Place<'a> {
-        Place { purpose, namespace: Some(self.id), id, version }
-    }
-
-    fn of(id: NamespaceId, index: &KeyBytes, generation: u32, sealing: &KeyBytes) -> Result<Self, Error> {
-        let names = MacKey::new(&index.derive("strongroom v1 secret names")?);
-        Ok(Self { id, names, sealing: SealingKey::new(generation, sealing)? })
-    }
-}
-
-/// What is left to read of a record in the clear.
-struct Parts<'a>(&'a [u8]);
-
-impl<'a> Parts<'a> {
-    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
-        let (part, rest) = self.0.split_first_chunk().ok_or(Error::Integrity)?;
-        self.0 = rest;
-        Ok(part)
-    }
-
-    fn key(&mut self) -> Result<KeyBytes, Error> {
-        KeyBytes::from_slice(self.take::<32>()?).ok_or(Error::Integrity)
-    }
-
-    fn generation(&mut self) -> Result<u32, Error> {
-        self.take().map(|bytes| u32::from_be_bytes(*bytes))
-    }
+fn token_place(query: &Mac) -> Place<'_> {
+    Place { purpose: Purpose::PageToken, namespace: None, id: query, version: 0 }
 }
 
 #[cfg(test)]
@@ -236,12 +212,35 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_record_opens_at_its_own_name_only() {
+    fn a_rotated_keyring_opens_what_each_generation_sealed_until_it_is_let_go() {
+        let master = MasterKey::generate().unwrap();
+        let (first, _) = Keyring::create(&master).unwrap();
+        let old = first.seal(Purpose::ApiKey, b"id", b"key").unwrap();
+        let both = Keyring::open(&master, &first.begin_rotation(&master, 7).unwrap()).unwrap();
+        assert_eq!((both.generations(), both.since()), (vec![1, 2], 7));
+        assert!(!both.is_newest(Purpose::ApiKey, &old));
+        let new = both.seal(Purpose::ApiKey, b"id", b"key").unwrap();
+        assert_eq!(both.open_record(Purpose::ApiKey, b"id", &old).unwrap().as_slice(), b"key");
+        assert!(
+            both.is_newest(Purpose::ApiKey, &new) && first.open_record(Purpose::ApiKey, b"id", &new).is_err()
+        );
+        let last = Keyring::open(&master, &both.end_rotation(&master).unwrap()).unwrap();
+        assert_eq!(last.generations(), [2]);
+        assert!(last.open_record(Purpose::ApiKey, b"id", &new).is_ok());
+        assert!(last.open_record(Purpose::ApiKey, b"id", &old).is_err());
+    }
+
+    #[test]
+    fn a_page_token_opens_for_its_query_only() {
         let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
-        let (team, other) = (Namespace::parse("team/a").unwrap(), Namespace::parse("team/b").unwrap());
-        let (keys, record) = NamespaceKeys::create(&keyring, &team).unwrap();
-        let (name, opened) = NamespaceKeys::open(&keyring, &keyring.namespace_mac(&team), &record).unwrap();
-        assert_eq!((name, opened.id()), (team, keys.id()));
-        assert!(NamespaceKeys::open(&keyring, &keyring.namespace_mac(&other), &record).is_err());
+        let (query, other) = (keyring.query_mac(&[b"a"]), keyring.query_mac(&[b"b"]));
+        let token = keyring.seal_token(&query, b"token").unwrap();
+        assert_eq!(keyring.open_token(&query, &token).unwrap().as_slice(), b"token");
+        assert!(keyring.open_token(&other, &token).is_err());
+        for at in 0..token.len() {
+            let mut altered = token.clone();
+            altered[at] ^= 1;
+            assert!(keyring.open_token(&query, &altered).is_err());
+        }
     }
 }

@@ -6,12 +6,18 @@
 
 mod aead;
 mod backup;
+mod digest;
 mod envelope;
+mod generation;
 mod keyring;
 mod master_key;
+mod namespace_keys;
+mod parts;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
-pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, value_seal};
-pub use self::keyring::{Keyring, NamespaceKeys};
+pub use self::digest::{Census, StoreDigest};
+pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, record_seal, value_seal};
+pub use self::keyring::Keyring;
 pub use self::master_key::{MasterKey, MasterKeyError, write_private};
+pub use self::namespace_keys::NamespaceKeys;

@@ -140,7 +140,13 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         // An empty transaction goes through the committer, which refuses it where it can not write, and then looks
         // whether it can again.
         match self.commit(Transaction::default()).await {
-            Ok(_) | Err(CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate) => Ok(()),
+            Ok(_)
+            | Err(
+                CommitError::Conflict(_)
+                | CommitError::TooLarge
+                | CommitError::TooLate
+                | CommitError::NoDigest,
+            ) => Ok(()),
             Err(CommitError::Unavailable(why)) => Err(why),
         }
     }

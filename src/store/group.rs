@@ -1,9 +1,10 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
 use super::committer::Waiting;
-use super::{Change, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable};
+use super::{Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable};
 use crate::domain::Revision;
 
 /// How many transactions one sync makes durable at most. Their bytes have the bound of one transaction: sled loses data
@@ -17,10 +18,18 @@ pub(super) struct Group {
     /// What to answer once it is durable, in the order in which they came.
     pub(super) answers: Vec<Answer>,
     /// What the group has done so far to the keys it touches: `None` where it deleted.
-    touched: HashMap<Key, Option<Revision>>,
+    touched: HashMap<Key, Option<Touched>>,
     bytes: usize,
     /// The newest revision, the group included.
     pub(super) revision: Revision,
+}
+
+/// Where in the group's changes the latest value of a key is.
+#[derive(Clone, Copy)]
+struct Touched {
+    revision: Revision,
+    change: usize,
+    put: usize,
 }
 
 type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Refused>);
@@ -30,6 +39,7 @@ pub(super) enum Refused {
     Conflict,
     TooLarge,
     TooLate,
+    NoDigest,
     Unavailable(Unavailable),
 }
 
@@ -40,6 +50,7 @@ impl Refused {
             Self::Conflict => CommitError::Conflict(revision),
             Self::TooLarge => CommitError::TooLarge,
             Self::TooLate => CommitError::TooLate,
+            Self::NoDigest => CommitError::NoDigest,
             Self::Unavailable(why) => why.into(),
         }
     }
@@ -66,7 +77,8 @@ impl Group {
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
     ) {
         let Waiting { transaction, answer } = waiting;
-        let outcome = self.check(&transaction, read).map(|()| self.take(transaction));
+        let checked = self.check(&transaction, &read).and_then(|()| self.digest(&transaction, &read));
+        let outcome = checked.map(|digest| self.take(transaction, digest));
         self.answers.push((answer, outcome));
     }
 
@@ -83,7 +95,7 @@ impl Group {
         }
         for (key, expect) in &transaction.require {
             let there = match self.touched.get(key) {
-                Some(there) => *there,
+                Some(there) => there.map(|touched| touched.revision),
                 None => read(key).map_err(Refused::Unavailable)?.map(|entry| entry.revision),
             };
             let holds = match expect {
@@ -97,16 +109,54 @@ impl Group {
         Ok(())
     }
 
-    fn take(&mut self, transaction: Transaction) -> Revision {
+    /// The digest as the transaction leaves it, where it is kept in step.
+    fn digest(
+        &self,
+        transaction: &Transaction,
+        read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
+    ) -> Result<Option<(Key, Vec<u8>)>, Refused> {
+        let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
+            return Ok(None);
+        };
+        let there = |key: &Key| match self.touched.get(key) {
+            Some(touched) => Ok(touched.and_then(|touched| self.value(touched)).map(Cow::Borrowed)),
+            None => Ok(read(key)?.map(|entry| Cow::Owned(entry.value))),
+        };
+        let covered = |key: &Key| if digester.covers(key) { there(key) } else { Ok(None) };
+        let put = transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
+        let mut changed = Vec::with_capacity(transaction.put.len() + transaction.delete.len());
+        for (key, after) in put.chain(transaction.delete.iter().map(|key| (key, None))) {
+            changed.push((key, covered(key).map_err(Refused::Unavailable)?, after));
+        }
+        let changed: Vec<_> = changed
+            .iter()
+            .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
+            .collect();
+        let key = Key::digest();
+        let before = there(&key).map_err(Refused::Unavailable)?.ok_or(Refused::NoDigest)?;
+        let after = digester.after(&before, &changed).ok_or(Refused::NoDigest)?;
+        Ok(Some((key, after)))
+    }
+
+    fn value(&self, Touched { change, put, .. }: Touched) -> Option<&[u8]> {
+        Some(&self.changes.get(change)?.put.get(put)?.1)
+    }
+
+    fn take(&mut self, transaction: Transaction, digest: Option<(Key, Vec<u8>)>) -> Revision {
         if transaction.changes_nothing() {
             return self.revision;
         }
         self.revision = self.revision.next();
         self.bytes += transaction.size();
-        let Transaction { put, delete, .. } = transaction;
-        self.touched.extend(put.iter().map(|(key, _)| (key.clone(), Some(self.revision))));
+        let Transaction { mut put, delete, .. } = transaction;
+        put.extend(digest);
+        let (revision, change) = (self.revision, self.changes.len());
+        let touched = |(put, (key, _)): (usize, &(Key, Vec<u8>))| {
+            (key.clone(), Some(Touched { revision, change, put }))
+        };
+        self.touched.extend(put.iter().enumerate().map(touched));
         self.touched.extend(delete.iter().map(|key| (key.clone(), None)));
-        self.changes.push(Change { revision: self.revision, put, delete });
-        self.revision
+        self.changes.push(Change { revision, put, delete });
+        revision
     }
 }

@@ -9,6 +9,7 @@
 //! | `s` | namespace id (16), secret id (16) | a secret without its value |
 //! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
 //! | `r` | HMAC of principal and request id (32) | the first outcome of an idempotent request |
+//! | `d` | | the digest: which records there are |
 //!
 //! The first byte 0 belongs to the engines.
 
@@ -32,6 +33,11 @@ impl Key {
     /// The keyring.
     pub fn keyring() -> Self {
         Self(vec![b'k'])
+    }
+
+    /// The digest of the others.
+    pub fn digest() -> Self {
+        Self(vec![b'd'])
     }
 
     /// An API key.
@@ -84,6 +90,26 @@ impl Key {
         Self(vec![b'a'])
     }
 
+    /// What the keys of all secrets' names begin with.
+    pub fn names() -> Self {
+        Self(vec![b'i'])
+    }
+
+    /// What the keys of a namespace's secrets begin with.
+    pub fn secrets_of(namespace: NamespaceId) -> Self {
+        Self::of(b's', &[&namespace.0])
+    }
+
+    /// What the keys of a namespace's names begin with.
+    pub fn names_of(namespace: NamespaceId) -> Self {
+        Self::of(b'i', &[&namespace.0])
+    }
+
+    /// What the keys of a namespace's versions begin with.
+    pub fn versions_of(namespace: NamespaceId) -> Self {
+        Self::of(b'v', &[&namespace.0])
+    }
+
     /// What the keys of all receipts begin with.
     pub fn receipts() -> Self {
         Self(vec![b'r'])
@@ -98,6 +124,7 @@ impl Key {
         let (kind, rest) = self.0.split_first()?;
         Some(match kind {
             b'k' if rest.is_empty() => Kind::Keyring,
+            b'd' if rest.is_empty() => Kind::Digest,
             b'a' => Kind::ApiKey(rest.try_into().ok()?),
             b'n' => Kind::Namespace(rest.try_into().ok()?),
             b'r' => Kind::Receipt(rest.try_into().ok()?),
@@ -143,6 +170,8 @@ pub enum Kind {
     Version(NamespaceId, SecretId, u32),
     /// The receipt of an idempotent request.
     Receipt([u8; 32]),
+    /// The digest of the others.
+    Digest,
     /// No key of this release.
     Other,
 }

@@ -8,6 +8,7 @@ mod change;
 mod committer;
 #[cfg(test)]
 mod conformance;
+mod digester;
 mod embedded;
 mod etcd;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 pub use self::change::{Change, Watch, WatchEnd};
+pub use self::digester::{Changed, Digester};
 pub use self::embedded::{open_memory, open_sled};
 pub use self::etcd::open_etcd;
 pub use self::key::Key;
@@ -40,7 +42,8 @@ pub const MAX_RECORD: usize = 80 * 1024;
 /// How large the keys and values of a transaction may be in all, in bytes. Every engine takes as much, so that what one
 /// makes can be made by another: sled's log has to be synced in small parts, and etcd takes requests up to 1.5 MiB.
 pub const MAX_TRANSACTION: usize = 512 * 1024;
-/// How many keys a transaction may require something of, and how many it may put and delete. etcd takes 128.
+/// How many keys a transaction may require something of, and how many it may put and delete. etcd takes 128, and the digest and
+/// the head are among them.
 pub const MAX_OPERATIONS: usize = 120;
 
 /// A stored value and the revision of the commit that put it there.
@@ -63,6 +66,8 @@ pub struct Transaction {
     pub delete: Vec<Key>,
     /// When it is too late to begin: nobody waits for the answer any more.
     pub deadline: Option<Instant>,
+    /// What keeps the digest in step with it. `None`: it says itself what becomes of the digest.
+    pub digester: Option<Arc<dyn Digester>>,
 }
 
 impl Transaction {
@@ -112,6 +117,9 @@ pub enum CommitError {
     /// Its deadline passed before it was begun. Nothing was changed.
     #[error("the deadline passed before the transaction was begun")]
     TooLate,
+    /// There is no digest, or it is none that the transaction's digester can carry on. Nothing was changed.
+    #[error("the store's digest is missing or was altered")]
+    NoDigest,
     /// The store can not serve; whether the change was made is not known until it can again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -4,8 +4,8 @@ use std::io::{Read, Seek};
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::catalog::decode_secret;
-use crate::crypto::{self, BackupError, Keyring, MasterKey, NamespaceKeys, Purpose};
-use crate::domain::{Namespace, Revision, Value};
+use crate::crypto::{self, BackupError, Keyring, MasterKey, NamespaceKeys, Purpose, StoreDigest};
+use crate::domain::{Revision, Value};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Key, Record};
 
@@ -43,7 +43,7 @@ pub(super) fn verify<R: Read + Seek>(
 /// The keys that a backup holds: its keyring and its namespaces'.
 struct Keys {
     keyring: Keyring,
-    namespaces: HashMap<NamespaceId, (Namespace, NamespaceKeys)>,
+    namespaces: HashMap<NamespaceId, NamespaceKeys>,
 }
 
 /// The keys as they are at the end, and what the end says.
@@ -65,8 +65,7 @@ fn read_keys<R: Read + Seek>(master: &MasterKey, from: R) -> Result<(Keys, Conte
     })?;
     // One that can not be opened is counted with the other records.
     let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
-    let namespaces =
-        namespaces.iter().filter_map(open).map(|(name, keys)| (keys.id(), (name, keys))).collect();
+    let namespaces = namespaces.iter().filter_map(open).map(|keys| (keys.id(), keys)).collect();
     let content = Content { revision: Revision(end.revision), records: end.records, damaged: 0 };
     Ok((Keys { keyring, namespaces }, content))
 }
@@ -78,17 +77,20 @@ impl Keys {
         let at = |namespace| self.namespaces.get(&namespace);
         match key.kind() {
             Kind::Keyring => true, // or nothing would have been opened
+            Kind::Digest => StoreDigest::open(keyring, value).is_ok(),
             Kind::Namespace(mac) => NamespaceKeys::open(keyring, &mac, value).is_ok(),
             Kind::ApiKey(id) => ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()).is_ok(),
             Kind::Receipt(mac) => keyring.open_record(Purpose::Receipt, &mac, value).is_ok(),
-            Kind::Name(namespace, mac) => at(namespace).is_some_and(|(_, keys)| {
+            Kind::Name(namespace, mac) => at(namespace).is_some_and(|keys| {
                 keys.open_record(Purpose::Name, &mac, value).is_ok_and(|id| id.len() == 16)
             }),
-            Kind::Secret(namespace, id) => at(namespace).is_some_and(|(name, keys)| {
+            Kind::Secret(namespace, id) => at(namespace).is_some_and(|keys| {
                 let clear = keys.open_record(Purpose::Secret, id.as_bytes(), value);
-                clear.is_ok_and(|clear| decode_secret(name, id, &clear, Revision::default()).is_some())
+                clear.is_ok_and(|clear| {
+                    decode_secret(keys.namespace(), id, &clear, Revision::default()).is_some()
+                })
             }),
-            Kind::Version(namespace, id, version) => at(namespace).is_some_and(|(_, keys)| {
+            Kind::Version(namespace, id, version) => at(namespace).is_some_and(|keys| {
                 let clear = keys.open_value(id.as_bytes(), version, value);
                 clear.is_ok_and(|clear| Value::decode(&clear).is_some())
             }),

@@ -4,6 +4,7 @@
 //! over several, and none is sent again when its outcome is not known.
 
 mod cluster;
+mod commit;
 #[cfg(test)]
 pub(super) mod fixture;
 mod follow;
@@ -15,15 +16,15 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use self::cluster::{Cluster, MAX_PAGE, Resend};
+use self::commit::Seen;
 use self::follow::Follower;
 use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
-use super::{CommitError, Entry, Expect, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
+use super::{CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
 use crate::domain::Revision;
 
@@ -37,6 +38,8 @@ struct EtcdStore {
     shared: Arc<Shared>,
     /// Takes in the changes of all replicas.
     following: JoinHandle<()>,
+    /// Held by the commit that rewrites the digest.
+    digest: tokio::sync::Mutex<Seen>,
     /// Removes what is no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -185,35 +188,9 @@ impl EtcdStore {
         let position = shared.position().await?;
         let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
         let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-        let store = Self { shared, following, clearing: Mutex::default() };
+        let store = Self { shared, following, digest: Default::default(), clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
-    }
-
-    /// The transaction of etcd that makes one of ours, or else looks at the pointer and the head.
-    fn txn(&self, pointer: Pointer, transaction: Transaction) -> Txn {
-        let layout = &self.shared.layout;
-        let record = |key: &Key| layout.record(pointer.generation, key);
-        let mut when = vec![layout.unmoved(pointer)];
-        when.extend(transaction.require.iter().map(|(key, expect)| match expect {
-            Expect::Absent => Compare::create_revision(record(key), CompareOp::Equal, 0),
-            // No record has a revision beyond what etcd can count.
-            Expect::At(at) => {
-                let at = i64::try_from(at.0).unwrap_or(i64::MAX);
-                Compare::mod_revision(record(key), CompareOp::Equal, at)
-            }
-        }));
-        let head = layout.head(pointer.generation);
-        let look = [TxnOp::get(layout.pointer(), None), TxnOp::get(head.clone(), None)];
-        if transaction.changes_nothing() {
-            return Txn::new().when(when).and_then(look.clone()).or_else(look);
-        }
-        let Transaction { put, delete, .. } = transaction;
-        let mut make: Vec<_> =
-            put.into_iter().map(|(key, value)| TxnOp::put(record(&key), value, None)).collect();
-        make.extend(delete.iter().map(|key| TxnOp::delete(record(key), None)));
-        make.push(TxnOp::put(head, Vec::new(), None)); // last: see `layout`
-        Txn::new().when(when).and_then(make).or_else(look)
     }
 }
 
@@ -259,26 +236,7 @@ impl Store for EtcdStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
-        if !transaction.fits() {
-            return Err(CommitError::TooLarge);
-        }
-        if transaction.is_too_late() {
-            return Err(CommitError::TooLate);
-        }
-        let pointer = self.shared.pointer()?;
-        let only_asks = transaction.changes_nothing();
-        let resend = if only_asks { Resend::Freely } else { Resend::IfUnsent };
-        let deadline = transaction.deadline.map(Instant::from_std);
-        let response = self.shared.cluster.send(self.txn(pointer, transaction), resend, deadline).await?;
-        if response.succeeded() && !only_asks {
-            return Ok(revision(response.header().map_or(0, |header| header.revision())));
-        }
-        let mut found = gets(response.op_responses());
-        let in_force = self.shared.adopt_found(found.next().as_ref())?;
-        let head = found.next().and_then(|found| found.kvs().first().map(KeyValue::mod_revision));
-        // Where the store was replaced, the head that was looked at is of what was in force before.
-        let head = head.filter(|_| in_force == pointer).unwrap_or(in_force.revision);
-        if response.succeeded() { Ok(revision(head)) } else { Err(CommitError::Conflict(revision(head))) }
+        self.make(transaction).await
     }
 
     async fn replace(&self, records: Records, _after: Revision) -> Result<Revision, ReplaceError> {

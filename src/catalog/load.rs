@@ -1,0 +1,182 @@
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::state::State;
+use super::stored::StoredKeyring;
+use super::{Catalog, LoadError};
+use crate::crypto::{Census, MasterKey, StoreDigest};
+use crate::domain::Revision;
+use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
+
+/// How many records are read from the store at a time.
+pub(super) const SCAN: usize = 1000;
+/// How long to wait after the store could not be read anew.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// Takes in every change, in order, until the catalog is dropped or its store is closed.
+pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
+    loop {
+        let taken = match watch.next().await {
+            Ok(change) => {
+                let Some(catalog) = catalog.upgrade() else { return };
+                let taken = take(&catalog.state(), &catalog.master, &change);
+                if taken {
+                    catalog.reached.send_replace(change.revision);
+                }
+                taken
+            }
+            // Too far behind, or the store was replaced.
+            Err(WatchEnd::Compacted) => false,
+            Err(WatchEnd::Closed) => return,
+        };
+        if !taken {
+            match begin_anew(&catalog).await {
+                Some(from_there) => watch = from_there,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
+fn take(state: &State, master: &MasterKey, change: &Change) -> bool {
+    let next = state.digest().commits.saturating_add(1);
+    // Every commit carries the digest on, by one; nobody without the keyring can.
+    let Some(digest) = digest_in(state, change).filter(|digest| digest.commits == next) else {
+        state.distrust(change);
+        return true;
+    };
+    if let Some(record) = put_in(change, &Key::keyring()) {
+        match StoredKeyring::open(master, record, change.revision) {
+            Ok(keyring) => state.set_keyring(keyring),
+            Err(_) => return false,
+        }
+    }
+    state.set_digest(digest);
+    state.apply(change);
+    true
+}
+
+fn digest_in(state: &State, change: &Change) -> Option<StoreDigest> {
+    StoreDigest::open(&state.keyring(), put_in(change, &Key::digest())?).ok()
+}
+
+fn put_in<'a>(change: &'a Change, key: &Key) -> Option<&'a [u8]> {
+    change.put.iter().find(|(put, _)| put == key).map(|(_, record)| record.as_slice())
+}
+
+/// Reads the whole store anew, until that succeeds or the catalog is dropped; the old state is served until the new one is
+/// whole.
+async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
+    loop {
+        {
+            let catalog = catalog.upgrade()?;
+            match scan(&*catalog.store, &catalog.master).await {
+                Ok((state, reached, watch)) => {
+                    catalog.set_state(state);
+                    catalog.reached.send_replace(reached);
+                    return Some(watch);
+                }
+                Err(error) => {
+                    tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
+                }
+            }
+        }
+        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+    }
+}
+
+/// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
+/// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served, if the
+/// digest vouches for it.
+pub(super) async fn scan(
+    store: &dyn Store,
+    master: &MasterKey,
+) -> Result<(State, Revision, Watch), LoadError> {
+    loop {
+        if let Some(scanned) = scan_once(store, master).await? {
+            return Ok(scanned);
+        }
+        tracing::info!(
+            "the store was replaced, or changed faster than it was read: it is read from its beginning"
+        );
+    }
+}
+
+/// The same, or `None` where it has to begin anew.
+async fn scan_once(
+    store: &dyn Store,
+    master: &MasterKey,
+) -> Result<Option<(State, Revision, Watch)>, LoadError> {
+    let reached = store.durable();
+    let watch = store.watch(reached);
+    let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
+    let keyring =
+        StoredKeyring::open(master, &record.value, record.revision).map_err(|_| LoadError::WrongMasterKey)?;
+    let digest = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
+    let digest = StoreDigest::open(&keyring, &digest.value).map_err(|_| LoadError::Altered)?;
+    let mut census = Census::default();
+    census.put(&Key::keyring(), &record.value);
+    let mut scan = Scan { state: State::new(keyring, digest), census, watch, reached };
+    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
+        let mut after = None;
+        loop {
+            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+            for (key, entry) in &found {
+                scan.state.put(key, &entry.value, entry.revision);
+                scan.census.put(key, &entry.value);
+            }
+            // Taken in as they come, so that they do not leave the store's bounded log before.
+            if !scan.take_in(store.durable()).await? {
+                return Ok(None);
+            }
+            let Some((last, _)) = found.last() else { break };
+            after = Some(last.clone());
+            tokio::task::yield_now().await;
+        }
+    }
+    if !scan.take_in(store.revision().await?).await? {
+        return Ok(None);
+    }
+    let Scan { state, census, watch, reached } = scan;
+    if !state.digest().vouches_for(&state.keyring(), &census) {
+        return Err(LoadError::Altered);
+    }
+    Ok(Some((state, reached, watch)))
+}
+
+/// A store that is being read.
+struct Scan {
+    state: State,
+    census: Census,
+    watch: Watch,
+    reached: Revision,
+}
+
+impl Scan {
+    /// Takes in the changes up to a revision, and says whether all of them could be. Another keyring may not open what was
+    /// read before.
+    async fn take_in(&mut self, newest: Revision) -> Result<bool, LoadError> {
+        while self.reached < newest {
+            match self.watch.next().await {
+                Ok(change) if put_in(&change, &Key::keyring()).is_none() => self.take(&change),
+                Ok(_) | Err(WatchEnd::Compacted) => return Ok(false),
+                Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whoever made the change: the census tells in the end.
+    fn take(&mut self, change: &Arc<Change>) {
+        // The one that was read at the beginning may be later than this one.
+        let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;
+        if let Some(digest) = digest_in(&self.state, change).filter(newer) {
+            self.state.set_digest(digest);
+        }
+        self.state.apply(change);
+        change.put.iter().for_each(|(key, record)| self.census.put(key, record));
+        change.delete.iter().for_each(|key| self.census.delete(key));
+        self.reached = change.revision;
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::HashSet;
+use std::sync::{Arc, RwLock};
+
+use super::index::{Index, Page};
+use super::locks::{read, write};
+use super::stored::StoredNamespaceKeys;
+use crate::crypto::Mac;
+use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
+
+/// A namespace: its keys, and its secrets without their values.
+pub struct NamespaceCatalog {
+    keys: RwLock<Arc<StoredNamespaceKeys>>,
+    pub(super) index: RwLock<Index>,
+    /// The names whose records were altered by somebody else, by their HMACs.
+    altered_names: RwLock<HashSet<Mac>>,
+}
+
+impl NamespaceCatalog {
+    pub(super) fn new(keys: Arc<StoredNamespaceKeys>) -> Self {
+        Self { keys: RwLock::new(keys), index: RwLock::default(), altered_names: RwLock::default() }
+    }
+
+    /// The namespace's keys. What is planned with them is to be committed with them.
+    pub fn keys(&self) -> Arc<StoredNamespaceKeys> {
+        read(&self.keys).clone()
+    }
+
+    pub(super) fn set_keys(&self, keys: Arc<StoredNamespaceKeys>) {
+        *write(&self.keys) = keys;
+    }
+
+    /// Whether somebody else altered the record of a name, which is that of a secret or was.
+    pub fn is_name_altered(&self, name: &SecretName) -> bool {
+        let altered = read(&self.altered_names);
+        !altered.is_empty() && altered.contains(&self.keys().name_mac(name))
+    }
+
+    pub(super) fn set_name_altered(&self, name: Mac) {
+        write(&self.altered_names).insert(name);
+    }
+
+    /// How many of its records can not be relied on.
+    pub(super) fn damaged(&self) -> usize {
+        read(&self.index).damaged() + read(&self.altered_names).len()
+    }
+
+    /// The secret of this name.
+    pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
+        read(&self.index).find(name).cloned()
+    }
+
+    /// The secrets of these names, all of one moment, and the revision of that moment; `None` for each that there is not.
+    /// `reached` is a revision that the catalog had reached before.
+    pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
+        let index = read(&self.index);
+        (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
+    }
+
+    /// Whether any of its secrets could not be opened.
+    pub fn has_damage(&self) -> bool {
+        read(&self.index).damaged() > 0
+    }
+
+    /// Whether the secret of this id could not be opened.
+    pub fn is_damaged(&self, id: SecretId) -> bool {
+        read(&self.index).is_damaged(id)
+    }
+
+    /// A page of its secrets, all of one moment, and the revision of that moment. `reached` is a revision that the
+    /// catalog had reached before.
+    pub fn page(
+        &self,
+        filter: &Filter,
+        order: Order,
+        start: &Start,
+        limit: usize,
+        reached: Revision,
+    ) -> (Page, Revision) {
+        let (needed, revision) = {
+            let index = read(&self.index);
+            (index.page(filter, order, start, limit), index.as_of().max(reached))
+        };
+        let page = needed.unwrap_or_else(|search| {
+            // Away from the lock, which every change needs.
+            let found = search.run();
+            let page = found.page(order, start, limit);
+            write(&self.index).keep(found);
+            page
+        });
+        (page, revision)
+    }
+}

@@ -1,0 +1,80 @@
+//! Keys together with where and since when the store holds them.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::crypto::{Error, Keyring, Mac, MasterKey, NamespaceKeys};
+use crate::domain::Revision;
+use crate::store::{Digester, Expect, Key};
+
+/// The keyring that the store holds.
+pub struct StoredKeyring {
+    keyring: Arc<Keyring>,
+    revision: Revision,
+}
+
+impl StoredKeyring {
+    pub(super) fn open(master: &MasterKey, record: &[u8], revision: Revision) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self { keyring: Arc::new(Keyring::open(master, record)?), revision }))
+    }
+
+    /// What a transaction has to require that stores what was sealed with it: a later keyring may not open that.
+    pub fn still(&self) -> (Key, Expect) {
+        (Key::keyring(), Expect::At(self.revision))
+    }
+
+    /// The digester of the store.
+    pub fn digester(&self) -> Arc<dyn Digester> {
+        self.keyring.clone()
+    }
+}
+
+impl Deref for StoredKeyring {
+    type Target = Keyring;
+
+    fn deref(&self) -> &Keyring {
+        &self.keyring
+    }
+}
+
+/// The keys of a namespace that the store holds.
+pub struct StoredNamespaceKeys {
+    keys: NamespaceKeys,
+    place: Key,
+    revision: Revision,
+}
+
+impl StoredNamespaceKeys {
+    pub(super) fn open(
+        keyring: &Keyring,
+        mac: &Mac,
+        record: &[u8],
+        revision: Revision,
+    ) -> Result<Arc<Self>, Error> {
+        let keys = NamespaceKeys::open(keyring, mac, record)?;
+        Ok(Arc::new(Self { keys, place: Key::namespace(mac), revision }))
+    }
+
+    /// What a transaction has to require that stores what was sealed with them: later keys may not open that.
+    pub fn still(&self) -> (Key, Expect) {
+        (self.place.clone(), Expect::At(self.revision))
+    }
+
+    /// Where they stand in the store.
+    pub fn place(&self) -> &Key {
+        &self.place
+    }
+
+    /// The revision that put them there.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl Deref for StoredNamespaceKeys {
+    type Target = NamespaceKeys;
+
+    fn deref(&self) -> &NamespaceKeys {
+        &self.keys
+    }
+}

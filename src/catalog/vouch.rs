@@ -1,0 +1,69 @@
+use super::LoadError;
+use super::load::SCAN;
+use super::stored::StoredKeyring;
+use crate::crypto::{Census, Keyring, MasterKey, StoreDigest};
+use crate::store::{CommitError, Entry, Expect, Key, Store, Transaction, Unavailable};
+
+/// How a store came by its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouching {
+    /// It has one.
+    Kept,
+    /// It was written by a release that kept none, and has one now.
+    Begun,
+    /// Its records were not those that its digest vouched for; they are now.
+    Renewed,
+}
+
+/// Has a store that was written by a release without digests vouched for from now on; and any store, whatever it holds, with
+/// `accept`. It must not be changed meanwhile.
+pub async fn vouch(store: &dyn Store, master: &MasterKey, accept: bool) -> Result<Vouching, LoadError> {
+    let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
+    let keyring =
+        StoredKeyring::open(master, &record.value, record.revision).map_err(|_| LoadError::WrongMasterKey)?;
+    let kept = store.get(&Key::digest()).await?;
+    // A keyring of the first format beside a digest is an old copy, put back.
+    let begins = kept.is_none() && Keyring::is_of_first_format(&record.value);
+    if !begins && !accept {
+        return Ok(Vouching::Kept); // as the catalog is going to see
+    }
+    let before = kept.as_ref().and_then(|kept| StoreDigest::open(&keyring, &kept.value).ok());
+    let mut census = census(store).await?;
+    census.put(&Key::keyring(), &record.value);
+    if before.is_some_and(|before| before.vouches_for(&keyring, &census)) {
+        return Ok(Vouching::Kept);
+    }
+    // So that nobody who takes the digest away can have this said of it again.
+    let resealed = keyring.reseal(master).map_err(|_| LoadError::WrongMasterKey)?;
+    census.put(&Key::keyring(), &resealed);
+    let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
+    let digest = digest.of(&keyring, &census).seal(&keyring).map_err(|_| LoadError::WrongMasterKey)?;
+    let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
+    let transaction = Transaction {
+        require: vec![keyring.still(), (Key::digest(), expect)],
+        put: vec![(Key::keyring(), resealed), (Key::digest(), digest)],
+        ..Transaction::default()
+    };
+    match store.commit(transaction).await {
+        Ok(_) => Ok(if begins { Vouching::Begun } else { Vouching::Renewed }),
+        Err(CommitError::Unavailable(why)) => Err(why.into()),
+        Err(
+            CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate | CommitError::NoDigest,
+        ) => Err(Unavailable("it is changed while it is vouched for: start again".into()).into()),
+    }
+}
+
+/// The marks of all records.
+async fn census(store: &dyn Store) -> Result<Census, LoadError> {
+    let mut census = Census::default();
+    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
+        let mut after = None;
+        loop {
+            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+            found.iter().for_each(|(key, entry)| census.put(key, &entry.value));
+            let Some((last, _)) = found.last() else { break };
+            after = Some(last.clone());
+        }
+    }
+    Ok(census)
+}

@@ -1,0 +1,167 @@
+//! The digest of a store: which records it has.
+//!
+//! Each record has a mark, its nonce, which no two seals have in common, and the digest holds the XOR of the HMACs of all keys
+//! with their marks (a set hash, after Clarke et al., "Incremental Multiset Hash Functions", 2003). Every commit takes out what it
+//! replaces and puts in what it writes. The digest is sealed, so that nobody without the keyring can make one, or see in it
+//! how to choose records that have the same. Versions are not in it: the record of their secret names their seals.
+
+use std::collections::HashMap;
+
+use super::aead::{Error, Mac};
+use super::envelope::{Purpose, record_seal};
+use super::keyring::Keyring;
+use super::parts::Parts;
+use crate::store::key::Kind;
+use crate::store::{Changed, Digester, Key};
+
+/// A store's digest at one of its revisions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StoreDigest {
+    sum: Mac,
+    /// How many commits there have been.
+    pub commits: u64,
+    /// How many seals there have been by keys that seal more than once, at least.
+    pub seals: u64,
+}
+
+/// The marks of the records that a store has, while it is read.
+#[derive(Default)]
+pub struct Census(HashMap<Key, [u8; 12]>);
+
+impl StoreDigest {
+    const ID: &[u8] = b"digest";
+
+    /// The digest in its record.
+    pub fn open(keyring: &Keyring, record: &[u8]) -> Result<Self, Error> {
+        let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
+        let mut parts = Parts(&clear);
+        Ok(Self { sum: *parts.take()?, commits: parts.count()?, seals: parts.count()? })
+    }
+
+    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8).
+    pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
+        let clear = [self.sum.as_slice(), &self.commits.to_be_bytes(), &self.seals.to_be_bytes()].concat();
+        keyring.seal(Purpose::Digest, Self::ID, &clear)
+    }
+
+    /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals.
+    pub fn estimate(revision: u64) -> Self {
+        Self { sum: Mac::default(), commits: revision, seals: revision.saturating_mul(4) }
+    }
+
+    /// The digest after one commit more, which changes this.
+    pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>]) -> Self {
+        for Changed { key, before, after } in changed {
+            for record in before.iter().chain(after) {
+                self.toggle(keyring, key, mark(key, record));
+            }
+        }
+        let sealed = changed.iter().filter(|changed| changed.after.is_some()).count() + 1; // and the digest
+        self.commits = self.commits.saturating_add(1);
+        self.seals = self.seals.saturating_add(u64::try_from(sealed).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// The digest that vouches for what was counted, and follows this one.
+    pub fn of(self, keyring: &Keyring, census: &Census) -> Self {
+        let mut digest = Self { sum: Mac::default(), commits: self.commits.saturating_add(1), ..self };
+        for (key, mark) in &census.0 {
+            digest.toggle(keyring, key, Some(*mark));
+        }
+        digest
+    }
+
+    /// Whether the store has exactly the records that this digest vouches for.
+    pub fn vouches_for(&self, keyring: &Keyring, census: &Census) -> bool {
+        self.of(keyring, census).sum == self.sum
+    }
+
+    /// Puts a record in, or takes it out where it is in.
+    fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<[u8; 12]>) {
+        let Some(mark) = mark else { return };
+        let element = keyring.elements.tag(&[key.as_bytes(), &mark]);
+        for (sum, element) in self.sum.iter_mut().zip(element) {
+            *sum ^= element;
+        }
+    }
+}
+
+impl Census {
+    /// Takes in a record, in place of what stood at its key.
+    pub fn put(&mut self, key: &Key, record: &[u8]) {
+        if let Some(mark) = mark(key, record) {
+            self.0.insert(key.clone(), mark);
+        }
+    }
+
+    /// Lets go of what stood at a key.
+    pub fn delete(&mut self, key: &Key) {
+        self.0.remove(key);
+    }
+}
+
+impl Digester for Keyring {
+    fn covers(&self, key: &Key) -> bool {
+        covers(key)
+    }
+
+    fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
+        StoreDigest::open(self, before).ok()?.after(self, changed).seal(self).ok()
+    }
+}
+
+fn covers(key: &Key) -> bool {
+    match key.kind() {
+        Kind::Keyring
+        | Kind::ApiKey(_)
+        | Kind::Namespace(_)
+        | Kind::Name(..)
+        | Kind::Secret(..)
+        | Kind::Receipt(_) => true,
+        Kind::Version(..) | Kind::Digest | Kind::Other => false,
+    }
+}
+
+/// What tells a record from every other one at its key, where the digest covers it.
+fn mark(key: &Key, record: &[u8]) -> Option<[u8; 12]> {
+    if !covers(key) {
+        return None;
+    }
+    // The keyring's nonce has no fixed place, but its record ends with a tag. What is too short for a mark opens nowhere.
+    let mark = if key.kind() == Kind::Keyring { record.last_chunk().copied() } else { record_seal(record) };
+    Some(mark.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::MasterKey;
+
+    #[test]
+    fn a_digest_vouches_for_exactly_what_its_commits_left() {
+        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let record = |byte: u8| [byte; 40];
+        let keys: Vec<_> = (0..4).map(|n| Key::api_key(&[n; 10])).collect();
+        let put = |key, before, after| Changed { key, before, after };
+        let (a, b, c) = (record(1), record(2), record(3));
+        let mut digest = StoreDigest::default();
+        digest = digest.after(&keyring, &[put(&keys[0], None, Some(&a)), put(&keys[1], None, Some(&b))]);
+        digest = digest.after(&keyring, &[put(&keys[0], Some(&a), Some(&c)), put(&keys[1], Some(&b), None)]);
+        assert_eq!((digest.commits, digest.seals), (2, 5));
+        assert_eq!(StoreDigest::open(&keyring, &digest.seal(&keyring).unwrap()).unwrap(), digest);
+
+        let census = |records: &[(usize, &[u8])]| {
+            let mut census = Census::default();
+            records.iter().for_each(|(at, record)| census.put(&keys[*at], record));
+            census
+        };
+        assert!(digest.vouches_for(&keyring, &census(&[(0, &c)])));
+        let others: [&[(usize, &[u8])]; 5] =
+            [&[], &[(0, &a)], &[(1, &c)], &[(0, &c), (1, &b)], &[(0, &c), (1, &c)]];
+        for other in others {
+            assert!(!digest.vouches_for(&keyring, &census(other)));
+        }
+        let (stranger, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        assert!(!digest.vouches_for(&stranger, &census(&[(0, &c)])));
+    }
+}
