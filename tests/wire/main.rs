@@ -15,6 +15,7 @@ mod capture;
 #[path = "../tools/etcd.rs"]
 mod etcd_server;
 mod harness;
+mod memory;
 mod raw;
 mod refusal;
 mod requests;
@@ -41,7 +42,9 @@ mod leaks;
 mod list;
 mod namespaces;
 mod paging;
+mod process;
 mod references;
+mod remnants;
 mod rename;
 mod restart;
 mod rotate;
