@@ -52,25 +52,24 @@ impl DataDir {
         self.path.join("root.key")
     }
 
-    /// Whether a master key is in the folder.
-    pub fn holds_master_key(&self) -> bool {
-        self.path.join(MASTER_KEY).exists()
+    /// Makes the master key's file in the folder, if it is missing, and says whether it was.
+    pub fn make_master_key(&self) -> Result<bool, MasterKeyError> {
+        let file = self.master_key();
+        if file.exists() {
+            return Ok(false);
+        }
+        MasterKey::generate()?.write_new(&file)?;
+        Ok(true)
     }
 
-    /// The master key in the folder, and its file. It is made where there is none, if `may_make` says so.
-    pub fn master_key(&self, may_make: bool) -> Result<Option<(MasterKey, PathBuf)>, MasterKeyError> {
-        let file = self.path.join(MASTER_KEY);
-        // A start that was cut short can have left a second name of the key.
-        let _ = fs::remove_file(file.with_extension("unfinished"));
-        if file.exists() {
-            return Ok(Some((MasterKey::read(&file)?, file)));
-        }
-        if !may_make {
-            return Ok(None);
-        }
-        let key = MasterKey::generate()?;
-        key.write_new(&file)?;
-        Ok(Some((key, file)))
+    /// Removes what a start or a renewal that was cut short left of the master key: a second copy of it.
+    pub fn tidy_master_key(&self) {
+        let _ = fs::remove_file(self.master_key().with_extension("unfinished"));
+    }
+
+    /// Where the master key is, unless another source is given.
+    fn master_key(&self) -> PathBuf {
+        self.path.join(MASTER_KEY)
     }
 }
 
@@ -134,13 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn a_master_key_is_made_only_where_it_may_be() {
+    fn a_master_key_is_made_where_there_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(folder.path()).unwrap();
-        assert!(data.master_key(false).unwrap().is_none());
-        let (_, made) = data.master_key(true).unwrap().unwrap();
-        let before = fs::read(&made).unwrap();
-        assert!(data.master_key(true).unwrap().is_some());
-        assert_eq!(fs::read(&made).unwrap(), before);
+        assert!(data.make_master_key().unwrap());
+        let before = fs::read(data.master_key()).unwrap();
+        assert!(!data.make_master_key().unwrap());
+        fs::write(folder.path().join("master.unfinished"), &before).unwrap();
+        data.tidy_master_key();
+        assert!(!folder.path().join("master.unfinished").exists());
+        assert_eq!(fs::read(data.master_key()).unwrap(), before);
     }
 }

@@ -19,9 +19,9 @@ use zeroize::Zeroizing;
 use crate::api::{self, Gate, InFlight};
 use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
-use crate::config::{Config, StoreKind, Tls};
+use crate::config::{Config, MasterKeySource, StoreKind, Tls};
 use crate::connections::incoming;
-use crate::crypto::{MasterKey, MasterKeyError, write_private};
+use crate::crypto::{MasterKeyError, MasterKeys, write_private};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::store::{self, Store, Unavailable};
 
@@ -42,8 +42,8 @@ pub struct Ready {
     pub address: SocketAddr,
     /// Whether it does so with TLS.
     pub tls: bool,
-    /// The file of the master key.
-    pub master_key: PathBuf,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
     /// The file of the first API key.
     pub root_key: PathBuf,
     /// Whether this was the first start, which made the keys.
@@ -67,10 +67,28 @@ pub enum ServeError {
     DataDir(#[from] DataDirError),
     /// The data is there, and its key is not.
     #[error(
-        "the store holds data, but {} has no master.key, which opens it: put the key back, or name its file with \
-         --master-key-file. No new key was made, since it could not open the data", .0.display()
+        "the store holds data, but {0} is not there, which opens it: put the key back, or say where it is with \
+         --master-key-file, --master-key-command or --master-key-passphrase-file. No new key was made, since it could not \
+         open the data"
     )]
-    MasterKeyMissing(PathBuf),
+    MasterKeyMissing(MasterKeySource),
+    /// A key that was named is not there, and there is no data yet.
+    #[error(
+        "{source_of} is not there: make one with `strongroom master-key generate --out {}`, or leave it out, and a key is \
+         made in the data folder", file.display()
+    )]
+    NoMasterKeyYet {
+        /// What is not there.
+        source_of: MasterKeySource,
+        /// Its file.
+        file: PathBuf,
+    },
+    /// The data was sealed with another key.
+    #[error(
+        "{0} does not hold the master key that this store was made with, or the store's keyring was altered: nothing was \
+         changed. Give the right key with --master-key-file, --master-key-command or --master-key-passphrase-file"
+    )]
+    WrongMasterKey(MasterKeySource),
     /// The keys of one store would be overwritten by another's.
     #[error(
         "{} holds a store on disk: a store elsewhere needs a folder of its own for its keys, so give another --data-dir",
@@ -137,31 +155,33 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let transport = transport(config.tls.as_ref())?;
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
-    let key_was_there = config.master_key_file.is_some() || data.holds_master_key();
-    let (master_key, master_key_file) = master_key(config, &data, first_start)?;
+    let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
+    tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
     let options =
         app::Options { data_dir: data.path().to_owned(), accept_altered_store: config.accept_altered_store };
-    let app = app::open(store, Arc::new(master_key), options, |credential| {
+    let app = app::open(store, Arc::new(masters), options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         write_private(&root_key, &line, false)
     });
     let app = app.await.inspect_err(|error| {
         if matches!(error, SetupError::Raced) {
             // What this start made are keys to nothing: another server's are those of the store.
-            let made = (!key_was_there).then_some(&master_key_file);
-            for file in made.into_iter().chain([&root_key]) {
+            for file in master_key_made.iter().chain([&root_key]) {
                 let _ = fs::remove_file(file);
             }
         }
     });
-    let app = Arc::new(app?);
+    let app = Arc::new(app.map_err(|error| match error {
+        SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
+        other => other.into(),
+    })?);
 
     let failed = |error| ServeError::Listen(config.listen, error);
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let tls = config.tls.is_some();
-    let ready = Ready { address, tls, master_key: master_key_file, root_key, first_start };
+    let ready = Ready { address, tls, master_key: config.master_key.clone(), root_key, first_start };
     Ok(Started { app, listener, transport, ready, data })
 }
 
@@ -287,17 +307,31 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     }
 }
 
-/// The master key and its file. It is made at the first start, unless the configuration names a file for it.
-fn master_key(
-    config: &Config,
+/// The master keys, and the file that was made for them: at the first start, where nothing names another source.
+async fn master_keys(
+    source: &MasterKeySource,
     data: &DataDir,
     first_start: bool,
-) -> Result<(MasterKey, PathBuf), ServeError> {
-    if let Some(named) = &config.master_key_file {
-        return Ok((MasterKey::read(named)?, named.clone()));
+) -> Result<(MasterKeys, Option<PathBuf>), ServeError> {
+    let mut made = None;
+    if let MasterKeySource::DataDir(file) = source {
+        data.tidy_master_key();
+        if first_start && data.make_master_key()? {
+            made = Some(file.clone());
+        }
     }
-    let missing = || ServeError::MasterKeyMissing(data.path().to_owned());
-    data.master_key(first_start)?.ok_or_else(missing)
+    let from = source.clone();
+    // A command can take its time.
+    let read = tokio::task::spawn_blocking(move || MasterKeys::read(&from)).await;
+    let read = read.map_err(|_| Unavailable("the master key could not be read".into()))?;
+    let masters = read.map_err(|error| match (error, source) {
+        (MasterKeyError::Missing(source), _) if !first_start => ServeError::MasterKeyMissing(source),
+        (MasterKeyError::Missing(source), MasterKeySource::File(file) | MasterKeySource::Variable(file)) => {
+            ServeError::NoMasterKeyYet { source_of: source, file: file.clone() }
+        }
+        (error, _) => error.into(),
+    })?;
+    Ok((masters, made))
 }
 
 /// HTTP/2 with its bounds, over TLS where there is an identity for it.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use strongroom::app::{self, App, NewSecret, Rotation, Source};
 use strongroom::auth::{Grant, Rotate, Write};
-use strongroom::crypto::MasterKey;
+use strongroom::crypto::MasterKeys;
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
 use strongroom::store::{Store, open_sled};
 
@@ -54,7 +54,7 @@ impl OverApp {
     }
 
     pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
-        let master = Arc::new(MasterKey::generate().expect("a master key"));
+        let master = Arc::new(MasterKeys::generate().expect("a master key"));
         let mut root_key = String::new();
         let app = app::open(store.clone(), master, folder, |credential| {
             credential.expose().clone_into(&mut root_key);

@@ -203,7 +203,7 @@ mod tests {
     use crate::app::{self, Expiry, NewApiKey};
     use crate::audit::LogAuditor;
     use crate::auth::{Credential, KeyName};
-    use crate::crypto::MasterKey;
+    use crate::crypto::MasterKeys;
     use crate::store;
 
     /// A request of a caller that has passed the gate.
@@ -219,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_revoked_while_its_request_arrives_is_refused() {
         let mut root = String::new();
-        let master = Arc::new(MasterKey::generate().unwrap());
+        let master = Arc::new(MasterKeys::generate().unwrap());
         let hand_out = |credential: &Credential| {
             root = credential.expose().to_owned();
             Ok(())

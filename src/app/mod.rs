@@ -37,14 +37,14 @@ pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::MasterKey;
+use crate::crypto::MasterKeys;
 use crate::domain::{Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
 /// The service over one store.
 pub struct App {
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     catalog: Arc<Catalog>,
     /// Where the bytes of a restore are kept until all of them have come.
     data_dir: PathBuf,
@@ -56,7 +56,7 @@ pub struct App {
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, master: Arc<MasterKey>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
+    fn new(store: Arc<dyn Store>, master: Arc<MasterKeys>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::App;
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::{Catalog, LoadError, Vouching, vouch};
-use crate::crypto::{self, Keyring, MasterKey, StoreDigest};
+use crate::crypto::{self, Keyring, MasterKeys, StoreDigest};
 use crate::domain::{Namespace, now};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
@@ -74,7 +74,7 @@ pub struct Options {
 /// up with it: should that be cut short, the next start hands out another.
 pub async fn open(
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     options: Options,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
@@ -96,7 +96,7 @@ pub async fn open(
 }
 
 /// Puts the keyring and the root key into the store, together.
-async fn set_up(store: &dyn Store, master: &MasterKey, root: &Credential) -> Result<(), SetupError> {
+async fn set_up(store: &dyn Store, master: &MasterKeys, root: &Credential) -> Result<(), SetupError> {
     let (keyring, record) = Keyring::create(master)?;
     let home = Namespace::default_namespace();
     let key = ApiKey::new(&keyring, root, KeyName::root(), home, true, now(), None);

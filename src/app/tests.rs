@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, List, Principal, Read, RightType, Write};
-use crate::crypto::MasterKey;
+use crate::crypto::MasterKeys;
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
 };
@@ -15,7 +15,7 @@ use crate::store::{self, Entry, Key};
 pub(super) struct Site {
     pub(super) app: Arc<App>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) master: Arc<MasterKey>,
+    pub(super) master: Arc<MasterKeys>,
     pub(super) root: Principal,
     pub(super) root_key: String,
 }
@@ -26,10 +26,10 @@ impl Site {
     }
 
     async fn over(store: Arc<dyn Store>) -> Self {
-        Self::with(store, Arc::new(MasterKey::generate().unwrap())).await
+        Self::with(store, Arc::new(MasterKeys::generate().unwrap())).await
     }
 
-    pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Self {
+    pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Self {
         let mut root_key = String::new();
         let app = open(store.clone(), master.clone(), options(), |credential| {
             root_key = credential.expose().to_owned();
@@ -170,7 +170,7 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), options(), |_| panic!("not new"))
+        open(site.store.clone(), Arc::new(MasterKeys::generate().unwrap()), options(), |_| panic!("not new"))
             .await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
@@ -184,7 +184,7 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.store.commit(gone).await.unwrap();
     assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
     let refused =
-        open(site.store.clone(), Arc::new(MasterKey::generate().unwrap()), options(), |_| panic!("not new"))
+        open(site.store.clone(), Arc::new(MasterKeys::generate().unwrap()), options(), |_| panic!("not new"))
             .await;
     assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
 }

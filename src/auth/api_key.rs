@@ -229,7 +229,7 @@ impl KeyName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::MasterKey;
+    use crate::crypto::MasterKeys;
 
     #[test]
     fn a_credential_is_read_back_and_nothing_else_is() {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_key_opens_with_its_own_credential_until_it_expires_or_is_revoked() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let credential = Credential::generate().unwrap();
         let at = Timestamp::from_micros;
         let name = KeyName::parse("billing").unwrap();

@@ -121,11 +121,11 @@ mod tests {
     use super::super::right::{List, ManageAccess, Read, Write};
     use super::*;
     use crate::auth::Credential;
-    use crate::crypto::{Keyring, MasterKey};
+    use crate::crypto::{Keyring, MasterKeys};
     use crate::domain::now;
 
     fn principal(root: bool) -> Principal {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let credential = Credential::generate().unwrap();
         let name = crate::auth::KeyName::parse("test").unwrap();
         let home = Namespace::parse("team").unwrap();

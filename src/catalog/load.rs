@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::state::State;
 use super::stored::StoredKeyring;
 use super::{Catalog, LoadError};
-use crate::crypto::{Census, MasterKey, StoreDigest};
+use crate::crypto::{Census, MasterKeys, StoreDigest};
 use crate::domain::Revision;
 use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
 
@@ -39,7 +39,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
 }
 
 /// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
-fn take(state: &State, master: &MasterKey, change: &Change) -> bool {
+fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
     let next = state.digest().commits.saturating_add(1);
     // Every commit carries the digest on, by one; nobody without the keyring can.
     let Some(digest) = digest_in(state, change).filter(|digest| digest.commits == next) else {
@@ -91,7 +91,7 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
 /// digest vouches for it.
 pub(super) async fn scan(
     store: &dyn Store,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> Result<(State, Revision, Watch), LoadError> {
     loop {
         if let Some(scanned) = scan_once(store, master).await? {
@@ -106,7 +106,7 @@ pub(super) async fn scan(
 /// The same, or `None` where it has to begin anew.
 async fn scan_once(
     store: &dyn Store,
-    master: &MasterKey,
+    master: &MasterKeys,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let reached = store.durable();
     let watch = store.watch(reached);

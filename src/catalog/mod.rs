@@ -31,14 +31,14 @@ use self::state::State;
 pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
 pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Mac, MasterKey, StoreDigest};
+use crate::crypto::{Mac, MasterKeys, StoreDigest};
 use crate::domain::{Namespace, Revision};
 use crate::store::{Store, Unavailable};
 
 /// The catalog of a store.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
@@ -66,7 +66,7 @@ pub enum LoadError {
 
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKey>) -> Result<Arc<Self>, LoadError> {
+    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Result<Arc<Self>, LoadError> {
         let (state, reached, watch) = scan(&*store, &master).await?;
         let catalog = Arc::new(Self {
             store,

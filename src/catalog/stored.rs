@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::crypto::{Error, Keyring, Mac, MasterKey, NamespaceKeys};
+use crate::crypto::{Error, Keyring, Mac, MasterKeys, NamespaceKeys};
 use crate::domain::Revision;
 use crate::store::{Digester, Expect, Key};
 
@@ -14,7 +14,7 @@ pub struct StoredKeyring {
 }
 
 impl StoredKeyring {
-    pub(super) fn open(master: &MasterKey, record: &[u8], revision: Revision) -> Result<Arc<Self>, Error> {
+    pub(super) fn open(master: &MasterKeys, record: &[u8], revision: Revision) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(Self { keyring: Arc::new(Keyring::open(master, record)?), revision }))
     }
 

@@ -1,7 +1,7 @@
 use super::LoadError;
 use super::load::SCAN;
 use super::stored::StoredKeyring;
-use crate::crypto::{Census, Keyring, MasterKey, StoreDigest};
+use crate::crypto::{Census, Keyring, MasterKeys, StoreDigest};
 use crate::store::{CommitError, Entry, Expect, Key, Store, Transaction, Unavailable};
 
 /// How a store came by its digest.
@@ -17,7 +17,7 @@ pub enum Vouching {
 
 /// Has a store that was written by a release without digests vouched for from now on; and any store, whatever it holds, with
 /// `accept`. It must not be changed meanwhile.
-pub async fn vouch(store: &dyn Store, master: &MasterKey, accept: bool) -> Result<Vouching, LoadError> {
+pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Result<Vouching, LoadError> {
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
     let keyring =
         StoredKeyring::open(master, &record.value, record.revision).map_err(|_| LoadError::WrongMasterKey)?;

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, Settings, StoreKind};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
@@ -65,9 +65,21 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     etcd_password_file: Option<PathBuf>,
 
-    /// The file of the master key [default: master.key in the data folder]
+    /// The file of the master key [default: master.key in the data folder] [env: STRONGROOM_MASTER_KEY_FILE]
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
+
+    /// A command that prints the master key, run by sh: it asks nobody, and ends within 30 seconds
+    #[arg(long, value_name = "COMMAND")]
+    master_key_command: Option<String>,
+
+    /// The file of a passphrase that the master key is made from
+    #[arg(long, value_name = "FILE")]
+    master_key_passphrase_file: Option<PathBuf>,
+
+    /// The systemd credential that is the master key [default: strongroom-master-key, where systemd hands it over]
+    #[arg(long, value_name = "NAME")]
+    master_key_credential: Option<String>,
 
     /// The server's certificate chain (PEM); with it, the service speaks TLS
     #[arg(long, value_name = "FILE")]
@@ -98,7 +110,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let usage = |error: crate::config::ConfigError| Failure::usage(error.to_string());
         let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
-        let settings = self.settings().or(file.unwrap_or_default());
+        let settings = self.settings().or(Settings::from_environment()).or(file.unwrap_or_default());
         let config = Config::try_from(settings).map_err(usage)?;
         telemetry::start(config.log_format, config.log_level)
             .map_err(|error| Failure::local(format!("no log: {error}")))?;
@@ -132,6 +144,11 @@ impl Serve {
             etcd_user: self.etcd_user,
             etcd_password_file: self.etcd_password_file,
             master_key_file: self.master_key_file,
+            master_key_command: self.master_key_command,
+            master_key_passphrase_file: self.master_key_passphrase_file,
+            master_key_credential: self.master_key_credential,
+            master_key_variable: None,
+            credentials: None,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
@@ -175,11 +192,16 @@ fn announce(ready: &Ready, data_dir: &Path) {
     };
     if ready.first_start {
         line(format!("\nThis is the first start. Made in {}, readable by you alone:", data_dir.display()));
-        line(format!(
-            "  {}  opens the store. Keep a copy elsewhere: without it the data is lost.",
-            ready.master_key.display()
-        ));
+        if let MasterKeySource::DataDir(file) = &ready.master_key {
+            line(format!(
+                "  {}  opens the store. Keep a copy elsewhere: without it the data is lost.",
+                file.display()
+            ));
+        }
         line(format!("  {root_key}  is the first API key, which may do everything."));
+        if !matches!(ready.master_key, MasterKeySource::DataDir(_)) {
+            line(format!("The store is opened by {}: without it the data is lost.", ready.master_key));
+        }
     }
     line("\nNext, in another terminal:".to_owned());
     line(format!("  export STRONGROOM_SERVER={scheme}://{address} STRONGROOM_API_KEY_FILE={root_key}"));

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 mod etcd;
+mod master_key;
 
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
+pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 
 /// What may be set, by a flag or in the configuration file (TOML, with these very names). Absent: not set there.
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -35,6 +37,18 @@ pub struct Settings {
     pub etcd_password_file: Option<PathBuf>,
     /// The file of the master key.
     pub master_key_file: Option<PathBuf>,
+    /// The command that prints the master key.
+    pub master_key_command: Option<String>,
+    /// The file of a passphrase that the master key is made from.
+    pub master_key_passphrase_file: Option<PathBuf>,
+    /// The name of the systemd credential that is the master key.
+    pub master_key_credential: Option<String>,
+    /// The file of the master key, as the environment names it.
+    #[serde(skip)]
+    pub master_key_variable: Option<PathBuf>,
+    /// Where systemd put this service's credentials.
+    #[serde(skip)]
+    pub credentials: Option<PathBuf>,
     /// The server's certificate chain (PEM).
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
@@ -96,8 +110,8 @@ pub struct Config {
     pub store: StoreKind,
     /// How etcd is reached, where it is the engine.
     pub etcd: Option<Etcd>,
-    /// The file of the master key; `None`: `master.key` in the data folder, made at the first start.
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
     /// Whether to serve a store whatever was done to it.
@@ -135,6 +149,21 @@ pub enum ConfigError {
          and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
     )]
     Plaintext(SocketAddr),
+    /// One master key opens the data.
+    #[error(
+        "{0} and {1} both say where the master key comes from: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \
+         that over the configuration file"
+    )]
+    TwoMasterKeys(&'static str, &'static str),
+    /// systemd handed nothing over.
+    #[error(
+        "--master-key-credential is for a service that systemd starts with LoadCredential= or LoadCredentialEncrypted=: \
+         CREDENTIALS_DIRECTORY is not set. Name the file with --master-key-file instead"
+    )]
+    NoCredentials,
+    /// It would be another file's.
+    #[error("--master-key-credential is the name of a credential: it is not empty, and has no /")]
+    CredentialName,
     /// Nobody said where etcd is.
     #[error(
         "--store etcd needs --etcd-endpoints: the addresses of etcd's members, such as \
@@ -179,8 +208,26 @@ impl Settings {
         toml::from_str(&text).map_err(|error| ConfigError::Syntax(path.to_owned(), error))
     }
 
-    /// These settings, and the others where these say nothing.
-    pub fn or(self, others: Self) -> Self {
+    /// What the environment sets. Variables that are empty set nothing.
+    pub fn from_environment() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            master_key_variable: variable(MASTER_KEY_VARIABLE),
+            credentials: variable(master_key::CREDENTIALS_VARIABLE),
+            ..Self::default()
+        }
+    }
+
+    /// These settings, and the others where these say nothing. Where these say where the master key comes from, nothing
+    /// that the others say of that counts.
+    pub fn or(self, mut others: Self) -> Self {
+        if self.names_master_key() {
+            others.master_key_file = None;
+            others.master_key_command = None;
+            others.master_key_passphrase_file = None;
+            others.master_key_credential = None;
+            others.master_key_variable = None;
+        }
         Self {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
@@ -193,6 +240,11 @@ impl Settings {
             etcd_user: self.etcd_user.or(others.etcd_user),
             etcd_password_file: self.etcd_password_file.or(others.etcd_password_file),
             master_key_file: self.master_key_file.or(others.master_key_file),
+            master_key_command: self.master_key_command.or(others.master_key_command),
+            master_key_passphrase_file: self.master_key_passphrase_file.or(others.master_key_passphrase_file),
+            master_key_credential: self.master_key_credential.or(others.master_key_credential),
+            master_key_variable: self.master_key_variable.or(others.master_key_variable),
+            credentials: self.credentials.or(others.credentials),
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
@@ -201,6 +253,14 @@ impl Settings {
             log_level: self.log_level.or(others.log_level),
         }
     }
+
+    fn names_master_key(&self) -> bool {
+        self.master_key_file.is_some()
+            || self.master_key_command.is_some()
+            || self.master_key_passphrase_file.is_some()
+            || self.master_key_credential.is_some()
+            || self.master_key_variable.is_some()
+    }
 }
 
 impl TryFrom<Settings> for Config {
@@ -208,7 +268,7 @@ impl TryFrom<Settings> for Config {
 
     fn try_from(settings: Settings) -> Result<Self, ConfigError> {
         let etcd = Etcd::from_settings(&settings)?;
-        let tls = match (settings.tls_cert, settings.tls_key) {
+        let tls = match (settings.tls_cert.clone(), settings.tls_key.clone()) {
             (Some(cert), Some(key)) => Some(Tls { cert, key }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
@@ -219,12 +279,14 @@ impl TryFrom<Settings> for Config {
         if tls.is_none() && !listen.ip().is_loopback() && !insecure {
             return Err(ConfigError::Plaintext(listen));
         }
+        let data_dir = settings.data_dir.clone().unwrap_or_else(|| "strongroom-data".into());
+        let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
         Ok(Self {
-            data_dir: settings.data_dir.unwrap_or_else(|| "strongroom-data".into()),
+            data_dir,
             listen,
             store: settings.store.unwrap_or(StoreKind::Sled),
             etcd,
-            master_key_file: settings.master_key_file,
+            master_key,
             tls,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),

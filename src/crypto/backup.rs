@@ -1,18 +1,20 @@
 //! The sealed form of a backup, which docs/format.md describes byte by byte.
 //!
-//! Every backup has a data key of its own, wrapped by the master key; its parts are sealed with it, each bound to its
+//! Every backup has a data key of its own, wrapped by the master key in use; its parts are sealed with it, each bound to its
 //! number and to whether it is the last, so that none can be left out, repeated or moved. A digest at the end lets anyone
 //! see, without a key, that a file is whole.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
 use super::envelope::{Place, Purpose, SealingKey};
-use super::master_key::MasterKey;
+use super::master_key::MasterKeys;
+use super::wrap::Wrap;
 
 const MAGIC: &[u8; 16] = b"STRONGROOMBACKUP";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Magic, format, time and revision.
 const ABOUT: usize = 16 + 4 + 8 + 8;
-const HEADER: usize = ABOUT + SealingKey::sealed_len(32);
+/// The backup's key in format 1, which is sealed as a record. Since then it is a wrap.
+const KEY_OF_FORMAT_1: usize = SealingKey::sealed_len(32);
 /// The length of a part, and whether it is the last.
 const PART_HEADER: usize = 5;
 /// A part in the clear is at most that long, in bytes.
@@ -36,7 +38,7 @@ pub enum BackupError {
     NotABackup,
     /// It was written by a later release.
     #[error(
-        "it is of format {0}, and this release knows format {FORMAT}: take the release that wrote it, or a later one"
+        "it is of format {0}, and this release knows those up to {FORMAT}: take the release that wrote it, or a later one"
     )]
     UnknownFormat(u32),
     /// It ends too early.
@@ -68,15 +70,15 @@ pub struct BackupSealer {
 
 impl BackupSealer {
     /// A new backup, and the bytes that it begins with.
-    pub fn begin(master: &MasterKey, about: About) -> Result<(Self, Vec<u8>), Error> {
+    pub fn begin(masters: &MasterKeys, about: About) -> Result<(Self, Vec<u8>), Error> {
         let data_key = KeyBytes::generate()?;
-        let mut header = Vec::with_capacity(HEADER);
+        let mut header = Vec::with_capacity(ABOUT + Wrap::MAX);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&FORMAT.to_be_bytes());
         header.extend_from_slice(&about.created_at.to_be_bytes());
         header.extend_from_slice(&about.revision.to_be_bytes());
-        let wrapped = master.sealing_key()?.seal(key_place(&header), data_key.expose())?;
-        header.extend_from_slice(&wrapped);
+        let about = header.clone();
+        masters.wrap_onto(&mut header, Purpose::BackupKey, &about, &data_key)?;
         let mut digest = Digest::new();
         digest.update(&header);
         Ok((Self { key: AeadKey::new(&data_key)?, digest, parts: 0 }, header))
@@ -145,15 +147,11 @@ impl BackupCheck {
             return Ok(Some(Digest::LENGTH));
         }
         if self.about.is_none() {
-            let Some(header) = bytes.first_chunk::<HEADER>() else {
-                // Something else is known for that by its first bytes.
-                let known = bytes.len().min(MAGIC.len());
-                let begins = bytes.get(..known) == MAGIC.get(..known);
-                return if begins { Ok(None) } else { Err(BackupError::NotABackup) };
-            };
+            let header = header_len(bytes)?.and_then(|length| bytes.get(..length));
+            let Some(header) = header else { return Ok(None) };
             self.about = Some(about(header)?);
             self.digest.update(header);
-            return Ok(Some(HEADER));
+            return Ok(Some(header.len()));
         }
         let Some((length, last)) = part_header(bytes)? else { return Ok(None) };
         let Some(part) = bytes.get(..PART_HEADER + length) else { return Ok(None) };
@@ -190,14 +188,19 @@ pub struct BackupOpener<R> {
 
 impl<R: std::io::Read> BackupOpener<R> {
     /// Reads what a backup begins with.
-    pub fn begin(master: &MasterKey, mut from: R) -> Result<Self, BackupError> {
-        let mut header = [0; HEADER];
+    pub fn begin(masters: &MasterKeys, mut from: R) -> Result<Self, BackupError> {
+        // As far as it is known how long it is.
+        let mut header = vec![0; ABOUT + 1];
         read(&mut from, &mut header)?;
+        let length = header_len(&header)?.ok_or(BackupError::Damaged)?;
+        header.resize(length, 0);
+        read(&mut from, header.get_mut(ABOUT + 1..).unwrap_or_default())?;
         about(&header)?;
-        let (before, wrapped) = header.split_at(ABOUT);
-        let sealing = master.sealing_key().map_err(BackupError::Failed)?;
-        let key = sealing.open(key_place(before), wrapped).map_err(|_| BackupError::OtherMasterKey)?;
-        let key = KeyBytes::from_slice(&key).ok_or(BackupError::Damaged)?;
+        let (before, wrapped) = header.split_at_checked(ABOUT).ok_or(BackupError::Damaged)?;
+        let key = match format(before)? {
+            1 => open_key_of_format_1(masters, before, wrapped)?,
+            _ => open_key(masters, before, wrapped)?,
+        };
         let key = AeadKey::new(&key).map_err(BackupError::Failed)?;
         Ok(Self { from, key, parts: 0, ended: false })
     }
@@ -226,17 +229,56 @@ fn read(from: &mut impl std::io::Read, into: &mut [u8]) -> Result<(), BackupErro
     })
 }
 
-fn about(header: &[u8; HEADER]) -> Result<About, BackupError> {
-    let rest = header.strip_prefix(MAGIC).ok_or(BackupError::NotABackup)?;
-    let (format, rest) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
-    let (created_at, rest) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
-    let (revision, _) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
-    match u32::from_be_bytes(*format) {
-        FORMAT => {
-            Ok(About { created_at: i64::from_be_bytes(*created_at), revision: u64::from_be_bytes(*revision) })
-        }
-        other => Err(BackupError::UnknownFormat(other)),
+/// How long the header is that these bytes begin with; `None` where there are too few bytes to say.
+fn header_len(bytes: &[u8]) -> Result<Option<usize>, BackupError> {
+    // Something else is known for that by its first bytes.
+    let known = bytes.len().min(MAGIC.len());
+    if bytes.get(..known) != MAGIC.get(..known) {
+        return Err(BackupError::NotABackup);
     }
+    if bytes.len() < MAGIC.len() + 4 {
+        return Ok(None);
+    }
+    match (format(bytes)?, bytes.get(ABOUT)) {
+        (1, _) => Ok(Some(ABOUT + KEY_OF_FORMAT_1)),
+        (_, Some(first)) => Ok(Some(ABOUT + Wrap::len(*first).ok_or(BackupError::Damaged)?)),
+        (_, None) => Ok(None),
+    }
+}
+
+/// The format, if it is one that this release knows.
+fn format(header: &[u8]) -> Result<u32, BackupError> {
+    let rest = header.strip_prefix(MAGIC).ok_or(BackupError::NotABackup)?;
+    let format = u32::from_be_bytes(*rest.first_chunk().ok_or(BackupError::CutShort)?);
+    if (1..=FORMAT).contains(&format) { Ok(format) } else { Err(BackupError::UnknownFormat(format)) }
+}
+
+fn about(header: &[u8]) -> Result<About, BackupError> {
+    format(header)?;
+    let rest = header.get(MAGIC.len() + 4..).ok_or(BackupError::CutShort)?;
+    let (created_at, rest) = rest.split_first_chunk().ok_or(BackupError::CutShort)?;
+    let revision = rest.first_chunk().ok_or(BackupError::CutShort)?;
+    Ok(About { created_at: i64::from_be_bytes(*created_at), revision: u64::from_be_bytes(*revision) })
+}
+
+fn open_key(masters: &MasterKeys, about: &[u8], wrapped: &[u8]) -> Result<KeyBytes, BackupError> {
+    let (wrap, _) = Wrap::split(wrapped).ok_or(BackupError::Damaged)?;
+    match masters.unwrap(&[wrap], Purpose::BackupKey, about) {
+        Ok((key, _)) => Ok(key),
+        Err(Error::Integrity) => Err(BackupError::OtherMasterKey),
+        Err(Error::Failed) => Err(BackupError::Failed(Error::Failed)),
+    }
+}
+
+fn open_key_of_format_1(masters: &MasterKeys, about: &[u8], wrapped: &[u8]) -> Result<KeyBytes, BackupError> {
+    for master in masters.all() {
+        if let Some((sealing, _)) = master.format_1().map_err(BackupError::Failed)?
+            && let Ok(key) = sealing.open(key_place(about), wrapped)
+        {
+            return KeyBytes::from_slice(&key).ok_or(BackupError::Damaged);
+        }
+    }
+    Err(BackupError::OtherMasterKey)
 }
 
 /// The length of a sealed part and whether it is the last; `None` where there are too few bytes to say.
@@ -268,9 +310,11 @@ fn associated_data(number: u64, last: bool) -> [u8; 10] {
 mod tests {
     use super::*;
 
+    /// Of a backup whose master key is a key.
+    const HEADER: usize = ABOUT + 1 + 8 + 32 + AeadKey::OVERHEAD;
     const ABOUT_IT: About = About { created_at: 7, revision: 9 };
 
-    fn backup(master: &MasterKey, parts: &[&[u8]]) -> Vec<u8> {
+    fn backup(master: &MasterKeys, parts: &[&[u8]]) -> Vec<u8> {
         let (mut sealer, mut bytes) = BackupSealer::begin(master, ABOUT_IT).unwrap();
         for (at, part) in parts.iter().enumerate() {
             bytes.extend(sealer.seal(part, at + 1 == parts.len()).unwrap());
@@ -286,7 +330,7 @@ mod tests {
         check.finish()
     }
 
-    fn open(master: &MasterKey, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BackupError> {
+    fn open(master: &MasterKeys, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BackupError> {
         let mut opener = BackupOpener::begin(master, bytes)?;
         let mut parts = Vec::new();
         while let Some(part) = opener.next_part()? {
@@ -297,19 +341,19 @@ mod tests {
 
     #[test]
     fn a_backup_is_read_back_by_its_own_master_key_only() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let bytes = backup(&master, &[b"one", b"", b"three"]);
         for at_a_time in [1, 7, 64, bytes.len()] {
             assert_eq!(check(&bytes, at_a_time), Ok(ABOUT_IT));
         }
         assert_eq!(open(&master, &bytes).unwrap(), [&b"one"[..], b"", b"three"]);
-        let other = MasterKey::generate().unwrap();
+        let other = MasterKeys::generate().unwrap();
         assert_eq!(open(&other, &bytes).unwrap_err(), BackupError::OtherMasterKey);
     }
 
     #[test]
     fn every_altered_byte_and_every_cut_is_noticed_with_and_without_the_key() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let bytes = backup(&master, &[b"one", b"two"]);
         let content = bytes.len() - Digest::LENGTH;
         for at in 0..bytes.len() {
@@ -327,7 +371,7 @@ mod tests {
 
     #[test]
     fn parts_can_not_be_left_out_repeated_or_moved() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let bytes = backup(&master, &[b"one", b"two", b"end"]);
         let part = PART_HEADER + 3 + AeadKey::OVERHEAD;
         let (header, rest) = bytes.split_at(HEADER);
@@ -347,8 +391,8 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told() {
-        let mut bytes = backup(&MasterKey::generate().unwrap(), &[b"one"]);
-        bytes[19] = 2;
-        assert_eq!(check(&bytes, 64), Err(BackupError::UnknownFormat(2)));
+        let mut bytes = backup(&MasterKeys::generate().unwrap(), &[b"one"]);
+        bytes[19] = 3;
+        assert_eq!(check(&bytes, 64), Err(BackupError::UnknownFormat(3)));
     }
 }

@@ -135,11 +135,11 @@ fn mark(key: &Key, record: &[u8]) -> Option<[u8; 12]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::MasterKey;
+    use crate::crypto::MasterKeys;
 
     #[test]
     fn a_digest_vouches_for_exactly_what_its_commits_left() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let record = |byte: u8| [byte; 40];
         let keys: Vec<_> = (0..4).map(|n| Key::api_key(&[n; 10])).collect();
         let put = |key, before, after| Changed { key, before, after };
@@ -161,7 +161,7 @@ mod tests {
         for other in others {
             assert!(!digest.vouches_for(&keyring, &census(other)));
         }
-        let (stranger, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         assert!(!digest.vouches_for(&stranger, &census(&[(0, &c)])));
     }
 }

@@ -103,7 +103,17 @@ impl SealingKey {
 
     /// Seals a record for its place.
     pub fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        let header = header(FORMAT, self.generation);
+        self.seal_in(FORMAT, place, record)
+    }
+
+    /// As the first release did.
+    #[cfg(test)]
+    pub(super) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+        self.seal_in(FIRST_FORMAT, place, record)
+    }
+
+    fn seal_in(&self, format: u8, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+        let header = header(format, self.generation);
         let mut sealed = Vec::with_capacity(Self::sealed_len(record.len()));
         sealed.extend_from_slice(&header);
         self.records.seal_onto(&mut sealed, &place.associated_data(&header), record)?;

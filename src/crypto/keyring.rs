@@ -3,8 +3,9 @@ use zeroize::Zeroizing;
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
 use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
 use super::generation::{Generation, Generations};
-use super::master_key::MasterKey;
+use super::master_key::{KeyId, MasterKeys};
 use super::parts::Parts;
+use super::wrap::OpenedKeyring;
 use crate::domain::Namespace;
 
 /// The keys of the store as a whole. Kept in the store, sealed by the master key.
@@ -15,6 +16,8 @@ use crate::domain::Namespace;
 pub struct Keyring {
     index: KeyBytes,
     generations: Generations,
+    /// The master keys that open its record.
+    masters: Vec<KeyId>,
     namespaces: MacKey,
     credentials: MacKey,
     receipts: MacKey,
@@ -30,15 +33,15 @@ pub struct Keyring {
 
 impl Keyring {
     /// New keys, and the record that keeps them.
-    pub fn create(master: &MasterKey) -> Result<(Self, Vec<u8>), Error> {
-        let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?)?;
-        let record = keyring.seal_with(master, &keyring.generations.encode())?;
+    pub fn create(masters: &MasterKeys) -> Result<(Self, Vec<u8>), Error> {
+        let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?, vec![masters.current_id()?])?;
+        let record = keyring.seal_with(masters, &keyring.generations.encode(), &[])?;
         Ok((keyring, record))
     }
 
-    /// The keys in a record that this master key sealed.
-    pub fn open(master: &MasterKey, record: &[u8]) -> Result<Self, Error> {
-        let clear = master.sealing_key()?.open(KEYRING, record)?;
+    /// The keys in a record that one of these master keys opens.
+    pub fn open(masters: &MasterKeys, record: &[u8]) -> Result<Self, Error> {
+        let OpenedKeyring { clear, wraps, .. } = masters.open_keyring(record)?;
         let mut parts = Parts(&clear);
         let index = parts.key()?;
         let generations = match format_of(record) {
@@ -47,17 +50,28 @@ impl Keyring {
             }
             _ => Generations::decode(parts.0),
         };
-        Self::of(index, generations?)
+        Self::of(index, generations?, wraps)
     }
 
-    /// The record of these keys with one more generation, which seals from then on.
-    pub fn begin_rotation(&self, master: &MasterKey, since: u64) -> Result<Vec<u8>, Error> {
-        self.seal_with(master, &self.generations.encode_with_next(since)?)
+    /// The record of these keys with one more generation, which seals from then on. The master key in use opens it, and those
+    /// that opened it before.
+    pub fn begin_rotation(&self, masters: &MasterKeys, since: u64) -> Result<Vec<u8>, Error> {
+        self.seal_with(masters, &self.generations.encode_with_next(since)?, &self.masters)
     }
 
-    /// The record of these keys with the newest generation alone.
-    pub fn end_rotation(&self, master: &MasterKey) -> Result<Vec<u8>, Error> {
-        self.seal_with(master, &self.generations.encode_newest()?)
+    /// The record of these keys with the newest generation alone. Only the master key in use opens it.
+    pub fn end_rotation(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
+        self.seal_with(masters, &self.generations.encode_newest()?, &[])
+    }
+
+    /// The record of these keys as they are, in the newest format.
+    pub fn reseal(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
+        self.seal_with(masters, &self.generations.encode(), &self.masters)
+    }
+
+    /// The master keys that open its record.
+    pub fn masters(&self) -> &[KeyId] {
+        &self.masters
     }
 
     /// The generations of the sealing key that are in use, oldest first.
@@ -68,11 +82,6 @@ impl Keyring {
     /// How many seals the store had seen when the newest generation was made.
     pub fn since(&self) -> u64 {
         self.generations.newest().map_or(0, |newest| newest.since)
-    }
-
-    /// The record of these keys as they are.
-    pub fn reseal(&self, master: &MasterKey) -> Result<Vec<u8>, Error> {
-        self.seal_with(master, &self.generations.encode())
     }
 
     /// Whether a keyring's record was written by a release that knew no other format.
@@ -165,14 +174,14 @@ impl Keyring {
         }
     }
 
-    fn seal_with(&self, master: &MasterKey, generations: &[u8]) -> Result<Vec<u8>, Error> {
+    fn seal_with(&self, masters: &MasterKeys, generations: &[u8], also: &[KeyId]) -> Result<Vec<u8>, Error> {
         let mut clear = Zeroizing::new(Vec::with_capacity(32 + generations.len()));
         clear.extend_from_slice(self.index.expose());
         clear.extend_from_slice(generations);
-        master.sealing_key()?.seal(KEYRING, &clear)
+        masters.seal_keyring(&clear, also)
     }
 
-    fn of(index: KeyBytes, generations: Generations) -> Result<Self, Error> {
+    fn of(index: KeyBytes, generations: Generations, masters: Vec<KeyId>) -> Result<Self, Error> {
         let mac = |purpose| index.derive(purpose).map(|key| MacKey::new(&key));
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
@@ -187,11 +196,14 @@ impl Keyring {
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
             index,
             generations,
+            masters,
         })
     }
 }
 
-const KEYRING: Place<'_> = Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
+/// Where the keyring stands in format 1.
+pub(super) const KEYRING: Place<'_> =
+    Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
 
 fn token_place(query: &Mac) -> Place<'_> {
     Place { purpose: Purpose::PageToken, namespace: None, id: query, version: 0 }
@@ -203,17 +215,17 @@ mod tests {
 
     #[test]
     fn a_keyring_opens_with_its_own_master_key_only() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let (created, record) = Keyring::create(&master).unwrap();
         let opened = Keyring::open(&master, &record).unwrap();
         let namespace = Namespace::default_namespace();
         assert_eq!(created.namespace_mac(&namespace), opened.namespace_mac(&namespace));
-        assert!(Keyring::open(&MasterKey::generate().unwrap(), &record).is_err());
+        assert!(Keyring::open(&MasterKeys::generate().unwrap(), &record).is_err());
     }
 
     #[test]
     fn a_rotated_keyring_opens_what_each_generation_sealed_until_it_is_let_go() {
-        let master = MasterKey::generate().unwrap();
+        let master = MasterKeys::generate().unwrap();
         let (first, _) = Keyring::create(&master).unwrap();
         let old = first.seal(Purpose::ApiKey, b"id", b"key").unwrap();
         let both = Keyring::open(&master, &first.begin_rotation(&master, 7).unwrap()).unwrap();
@@ -232,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_page_token_opens_for_its_query_only() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let (query, other) = (keyring.query_mac(&[b"a"]), keyring.query_mac(&[b"b"]));
         let token = keyring.seal_token(&query, b"token").unwrap();
         assert_eq!(keyring.open_token(&query, &token).unwrap().as_slice(), b"token");

@@ -13,11 +13,18 @@ mod keyring;
 mod master_key;
 mod namespace_keys;
 mod parts;
+mod private_file;
+#[cfg(test)]
+mod vectors;
+mod wrap;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::digest::{Census, StoreDigest};
 pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, record_seal, value_seal};
 pub use self::keyring::Keyring;
-pub use self::master_key::{MasterKey, MasterKeyError, write_private};
+pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
+pub use self::private_file::write_private;
+pub use self::wrap::OpenedKeyring;
+pub use crate::config::MasterKeySource;

@@ -152,11 +152,11 @@ impl NamespaceKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::MasterKey;
+    use crate::crypto::MasterKeys;
 
     #[test]
     fn a_namespace_record_opens_at_its_own_name_only() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let (team, other) = (Namespace::parse("team/a").unwrap(), Namespace::parse("team/b").unwrap());
         let (keys, record) = NamespaceKeys::create(&keyring, &team, 0).unwrap();
         let opened = NamespaceKeys::open(&keyring, &keyring.namespace_mac(&team), &record).unwrap();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_rotation_keeps_names_and_values_and_lets_go_of_the_old_generation_at_its_end() {
-        let (keyring, _) = Keyring::create(&MasterKey::generate().unwrap()).unwrap();
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let team = Namespace::parse("team").unwrap();
         let (first, _) = NamespaceKeys::create(&keyring, &team, 0).unwrap();
         let open =

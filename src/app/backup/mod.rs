@@ -16,7 +16,7 @@ use prost::Message;
 
 pub use self::restore::{Progress, Restore, RestoreOptions, Restored};
 pub use self::write::Chunk;
-use crate::crypto::{BackupError, BackupOpener, MasterKey};
+use crate::crypto::{BackupError, BackupOpener, MasterKeys};
 use crate::store::{Key, Record};
 
 /// A part of a backup, in the clear.
@@ -58,7 +58,7 @@ struct Reader<R> {
 }
 
 impl<R: Read + Seek> Reader<R> {
-    fn open(master: &MasterKey, mut from: R) -> Result<Self, BackupError> {
+    fn open(master: &MasterKeys, mut from: R) -> Result<Self, BackupError> {
         from.seek(SeekFrom::Start(0)).map_err(|error| BackupError::Unreadable(error.kind()))?;
         let opener = BackupOpener::begin(master, from)?;
         Ok(Self { opener, ready: Vec::new().into_iter(), read: 0, end: None })

@@ -10,7 +10,7 @@ use super::verify::{Content, verify};
 use crate::app::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
-use crate::crypto::{BackupCheck, BackupError, MasterKey};
+use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
 use crate::store::{ReplaceError, Unavailable, Unreadable};
 
@@ -141,7 +141,7 @@ fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Time
 
 /// The records of a backup that was verified, as the store takes them.
 fn open_records(
-    master: Arc<MasterKey>,
+    master: Arc<MasterKeys>,
     file: &File,
     all: u64,
     progress: impl Fn(Progress) + Send + 'static,

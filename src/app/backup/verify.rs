@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::catalog::decode_secret;
-use crate::crypto::{self, BackupError, Keyring, MasterKey, NamespaceKeys, Purpose, StoreDigest};
+use crate::crypto::{self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest};
 use crate::domain::{Revision, Value};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Key, Record};
@@ -21,7 +21,7 @@ pub(super) struct Content {
 
 /// Reads all of a backup, and opens every record of it at its place. `opened` is told how many have been.
 pub(super) fn verify<R: Read + Seek>(
-    master: &MasterKey,
+    master: &MasterKeys,
     mut from: R,
     mut opened: impl FnMut(u64, u64),
 ) -> Result<Content, BackupError> {
@@ -47,7 +47,7 @@ struct Keys {
 }
 
 /// The keys as they are at the end, and what the end says.
-fn read_keys<R: Read + Seek>(master: &MasterKey, from: R) -> Result<(Keys, Content), BackupError> {
+fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Content), BackupError> {
     let mut reader = Reader::open(master, from)?;
     let (mut keyring, mut namespaces) = (None, HashMap::new());
     while let Some(record) = reader.next_record()? {
