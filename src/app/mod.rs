@@ -1,6 +1,7 @@
 //! What the service does. Every operation that needs a right takes the grant of it.
 
 mod access;
+mod attempt;
 mod backup;
 mod change;
 mod deadline;
