@@ -1,9 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom::app::{self, App, NewSecret, Rotation, Source};
+use strongroom::app::{self, App, NewSecret, Options, Rotation, Source};
 use strongroom::auth::{Grant, Rotate, Write};
-use strongroom::crypto::MasterKeys;
+use strongroom::crypto::{Custody, MasterKeySource, MasterKeys};
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
 use strongroom::store::{Store, open_sled};
 
@@ -54,9 +54,11 @@ impl OverApp {
     }
 
     pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
-        let master = Arc::new(MasterKeys::generate().expect("a master key"));
+        let keys = MasterKeys::generate().expect("a master key");
+        let custody = Custody::new(MasterKeySource::DataDir(folder.join("master.key")), keys);
+        let options = Options { data_dir: folder.to_owned(), ..Options::default() };
         let mut root_key = String::new();
-        let app = app::open(store.clone(), master, folder, |credential| {
+        let app = app::open(store.clone(), custody, options, |credential| {
             credential.expose().clone_into(&mut root_key);
             Ok(())
         });

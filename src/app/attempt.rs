@@ -52,7 +52,10 @@ impl App {
                 Some(number) => self.stored_version(namespace, name, number).await?,
                 None => StoredVersion::default(),
             };
-            let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref(), &stored)?;
+            let there = self.catalog.namespace(namespace);
+            self.refuse_spent(keyring.since())?;
+            there.as_ref().map_or(Ok(()), |there| self.refuse_spent(there.keys().since()))?;
+            let (mut transaction, outcome) = plan(there.as_ref(), &stored)?;
             if let (Outcome::Unchanged(secret), None) = (&outcome, &slot) {
                 let revision = planned_at.max(secret.revision);
                 return Ok(((outcome, revision), true));

@@ -11,6 +11,7 @@ mod operator;
 mod page_token;
 mod receipt;
 mod reference;
+mod rotation;
 mod secret;
 mod setup;
 #[cfg(test)]
@@ -20,8 +21,9 @@ mod version;
 #[cfg(test)]
 mod version_tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
@@ -33,40 +35,49 @@ pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;
 pub use self::receipt::Idempotency;
 pub use self::reference::{NamedSecret, Resolution};
+pub use self::rotation::{KeyRotation, KeyStatus, Limits, Rewrapped, Rotated};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::MasterKeys;
-use crate::domain::{Revision, Timestamp, now};
+use crate::crypto::Custody;
+use crate::domain::{Namespace, Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
 /// The service over one store.
 pub struct App {
     store: Arc<dyn Store>,
-    master: Arc<MasterKeys>,
+    custody: Arc<Custody>,
     catalog: Arc<Catalog>,
     /// Where the bytes of a restore are kept until all of them have come.
     data_dir: PathBuf,
     turns: Turns,
     restoring: Arc<Semaphore>,
+    /// Held by whoever rotates keys.
+    rotating: Arc<tokio::sync::Mutex<()>>,
+    /// The keys whose rotation met damaged records; `None` is the keyring's.
+    stuck: Mutex<HashSet<Option<Namespace>>>,
+    limits: Limits,
     /// How many documents may be computed at once.
     computing: Semaphore,
     started_at: Timestamp,
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, master: Arc<MasterKeys>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
+    fn new(store: Arc<dyn Store>, custody: Arc<Custody>, catalog: Arc<Catalog>, options: Options) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {
             store,
-            master,
+            custody,
             catalog,
-            data_dir,
+            data_dir: options.data_dir,
             turns: Turns::default(),
             restoring,
+            rotating: Arc::default(),
+            stuck: Mutex::default(),
+            limits: options.limits,
             computing,
             started_at: now(),
         }

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::App;
+use super::{App, Limits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::{Catalog, LoadError, Vouching, vouch};
-use crate::crypto::{self, Keyring, MasterKeys, StoreDigest};
+use crate::crypto::{self, Custody, Keyring, MasterKeys, StoreDigest};
 use crate::domain::{Namespace, now};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
@@ -68,16 +68,20 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Whether to serve what the store holds, whatever was done to it.
     pub accept_altered_store: bool,
+    /// How much a key may seal.
+    pub limits: Limits,
 }
 
 /// The service over a store, which is set up first where it is new. The root key is handed out before the store is set
 /// up with it: should that be cut short, the next start hands out another.
 pub async fn open(
     store: Arc<dyn Store>,
-    master: Arc<MasterKeys>,
+    custody: Custody,
     options: Options,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
+    let custody = Arc::new(custody);
+    let master = custody.keys();
     // The keyring is in the very first commit.
     if store.is_new().await? {
         let root = Credential::generate()?;
@@ -91,8 +95,8 @@ pub async fn open(
             tracing::warn!("the store was altered, and is served as it is since that was asked for")
         }
     }
-    let catalog = Catalog::load(store.clone(), master.clone()).await?;
-    Ok(App::new(store, master, catalog, options.data_dir))
+    let catalog = Catalog::load(store.clone(), custody.clone()).await?;
+    Ok(App::new(store, custody, catalog, options))
 }
 
 /// Puts the keyring and the root key into the store, together.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, List, Principal, Read, RightType, Write};
-use crate::crypto::MasterKeys;
+use crate::crypto::{Custody, MasterKeySource, MasterKeys};
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
 };
@@ -31,7 +31,7 @@ impl Site {
 
     pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Self {
         let mut root_key = String::new();
-        let app = open(store.clone(), master.clone(), options(), |credential| {
+        let app = open(store.clone(), custody(&master), options(), |credential| {
             root_key = credential.expose().to_owned();
             Ok(())
         });
@@ -49,7 +49,7 @@ impl Site {
 
     /// The service started anew over the same store.
     pub(super) async fn again(&self) -> App {
-        open(self.store.clone(), self.master.clone(), options(), |_| panic!("the store is not new"))
+        open(self.store.clone(), custody(&self.master), options(), |_| panic!("the store is not new"))
             .await
             .unwrap()
     }
@@ -87,6 +87,10 @@ impl Site {
         let revision = self.store.commit(transaction).await.unwrap();
         self.app.catalog.at_least(revision).await.unwrap();
     }
+}
+
+fn custody(master: &Arc<MasterKeys>) -> Custody {
+    Custody::new(MasterKeySource::DataDir("nowhere".into()), master.clone())
 }
 
 fn options() -> Options {
@@ -170,8 +174,10 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let refused =
-        open(site.store.clone(), Arc::new(MasterKeys::generate().unwrap()), options(), |_| panic!("not new"))
-            .await;
+        open(site.store.clone(), custody(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
+            panic!("not new")
+        })
+        .await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(site.value(&site.app, "a").await.unwrap(), "a");
 }
@@ -184,8 +190,10 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.store.commit(gone).await.unwrap();
     assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
     let refused =
-        open(site.store.clone(), Arc::new(MasterKeys::generate().unwrap()), options(), |_| panic!("not new"))
-            .await;
+        open(site.store.clone(), custody(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
+            panic!("not new")
+        })
+        .await;
     assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
 }
 

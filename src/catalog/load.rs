@@ -19,7 +19,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let taken = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let taken = take(&catalog.state(), &catalog.master, &change);
+                let taken = take(&catalog.state(), &catalog.custody.keys(), &change);
                 if taken {
                     catalog.reached.send_replace(change.revision);
                 }
@@ -71,7 +71,7 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
     loop {
         {
             let catalog = catalog.upgrade()?;
-            match scan(&*catalog.store, &catalog.master).await {
+            match scan(&*catalog.store, &catalog.custody.keys()).await {
                 Ok((state, reached, watch)) => {
                     catalog.set_state(state);
                     catalog.reached.send_replace(reached);
@@ -79,6 +79,14 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
                 }
                 Err(error) => {
                     tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
+                    if matches!(error, LoadError::WrongMasterKey) {
+                        // Another replica has put a new master key into use, which the source may have by now.
+                        let custody = catalog.custody.clone();
+                        let read = tokio::task::spawn_blocking(move || custody.read_again());
+                        if let Ok(Err(error)) = read.await {
+                            tracing::error!(cause = %error, "the master key can not be read again");
+                        }
+                    }
                 }
             }
         }

@@ -25,20 +25,20 @@ pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
 pub use self::namespace::NamespaceCatalog;
-pub use self::record::{decode_secret, encode_secret, seal_secret};
+pub use self::record::{decode_secret, encode_secret, open_secret, reseal_secret, seal_secret};
 pub use self::state::Counts;
 use self::state::State;
 pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
 pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Mac, MasterKeys, StoreDigest};
+use crate::crypto::{Custody, Mac, StoreDigest};
 use crate::domain::{Namespace, Revision};
 use crate::store::{Store, Unavailable};
 
 /// The catalog of a store.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    master: Arc<MasterKeys>,
+    custody: Arc<Custody>,
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
@@ -66,11 +66,11 @@ pub enum LoadError {
 
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Result<Arc<Self>, LoadError> {
-        let (state, reached, watch) = scan(&*store, &master).await?;
+    pub async fn load(store: Arc<dyn Store>, custody: Arc<Custody>) -> Result<Arc<Self>, LoadError> {
+        let (state, reached, watch) = scan(&*store, &custody.keys()).await?;
         let catalog = Arc::new(Self {
             store,
-            master,
+            custody,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
         });

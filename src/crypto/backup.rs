@@ -53,6 +53,12 @@ pub enum BackupError {
     /// It was sealed with another master key, or the part of it that shows which was altered.
     #[error("it was made with another master key, or it was altered")]
     OtherMasterKey,
+    /// Its parts are whole, but its records are not those that their store was left with.
+    #[error(
+        "the store that it was made of had been altered: records of it are missing, or older than they should be. To restore \
+         it all the same, accept damaged records"
+    )]
+    Unvouched,
     /// The file that it is in could not be read.
     #[error("it could not be read: {0}")]
     Unreadable(std::io::ErrorKind),

@@ -23,7 +23,7 @@ pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSeal
 pub use self::digest::{Census, StoreDigest};
 pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, record_seal, value_seal};
 pub use self::keyring::Keyring;
-pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeys};
+pub use self::master_key::{CommandError, Custody, KeyId, MasterKey, MasterKeyError, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::write_private;
 pub use self::wrap::OpenedKeyring;

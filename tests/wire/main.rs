@@ -39,6 +39,7 @@ mod hostile;
 mod idempotency;
 mod leaks;
 mod list;
+mod master_key;
 mod namespaces;
 mod paging;
 mod references;

@@ -12,7 +12,7 @@ use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
-use crate::store::{ReplaceError, Unavailable, Unreadable};
+use crate::store::{Record, ReplaceError, Unavailable, Unreadable};
 
 /// A backup on its way into the store. Its bytes are kept in a file without a name in the data folder until all of them
 /// have come; it is gone when this is dropped, or when the process ends.
@@ -90,12 +90,12 @@ impl Restore {
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
 
-        let (master, from, told) = (app.master.clone(), file.clone(), progress.clone());
+        let (master, from, told) = (app.custody.keys(), file.clone(), progress.clone());
         let verified = tokio::task::spawn_blocking(move || {
             verify(&master, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
                 .map_err(Error::from)
         });
-        let Content { revision: of, records, damaged } = joined(verified).await?;
+        let Content { revision: of, records, damaged, vouched, digest } = joined(verified).await?;
         let mut restored = Restored { created_at, of, damaged, now: None };
         if options.verify_only {
             return Ok(restored);
@@ -103,7 +103,12 @@ impl Restore {
         if damaged > 0 && !options.accept_damaged {
             return Err(Error::BackupDamaged(damaged, records));
         }
-        let records = open_records(app.master.clone(), &file, records, progress)?;
+        if !vouched && !options.accept_damaged {
+            return Err(Error::BackupInvalid(BackupError::Unvouched));
+        }
+        let records = open_records(app.custody.keys(), &file, records, progress)?;
+        let digest = digest.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
+        let records = Box::new(records.chain(digest));
         let revision = app.store.replace(records, of).await?;
         // It is done, however long it takes until it is seen here.
         for _ in 0..LOADS {

@@ -1,10 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::catalog::decode_secret;
-use crate::crypto::{self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest};
+use crate::crypto::{self, BackupError, Census, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest};
 use crate::domain::{Revision, Value};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Key, Record};
@@ -17,6 +17,10 @@ pub(super) struct Content {
     pub(super) records: u64,
     /// How many of them could not be opened.
     pub(super) damaged: u64,
+    /// Whether its digest vouches for its records, or it was written by a release that kept none.
+    pub(super) vouched: bool,
+    /// What is to be put behind its records, so that they are vouched for: nothing where its own digest does.
+    pub(super) digest: Vec<(Key, Vec<u8>)>,
 }
 
 /// Reads all of a backup, and opens every record of it at its place. `opened` is told how many have been.
@@ -25,29 +29,56 @@ pub(super) fn verify<R: Read + Seek>(
     mut from: R,
     mut opened: impl FnMut(u64, u64),
 ) -> Result<Content, BackupError> {
-    let (keys, content) = read_keys(master, &mut from)?;
+    let (keys, revision, records) = read_keys(master, &mut from)?;
     let mut reader = Reader::open(master, &mut from)?;
-    let (mut seen, mut damaged) = (0, 0);
+    let (mut seen, mut damaged, mut census) = (0, HashSet::new(), Census::default());
+    let mut digest = None;
     while let Some(record) = reader.next_record()? {
         seen += 1;
-        if let Record::Put(key, value) = record {
-            damaged += u64::from(!keys.opens(&key, &value));
+        // What a later record of the same key replaces may have been sealed by keys that are retired by now.
+        match record {
+            Record::Put(key, value) => {
+                census.put(&key, &value);
+                match keys.opens(&key, &value) {
+                    true => drop(damaged.remove(&key)),
+                    false => drop(damaged.insert(key.clone())),
+                }
+                if key == Key::digest() {
+                    digest = Some(value);
+                }
+            }
+            Record::Delete(key) => {
+                census.delete(&key);
+                damaged.remove(&key);
+            }
         }
-        if seen % 1000 == 0 || seen == content.records {
-            opened(seen, content.records);
+        if seen % 1000 == 0 || seen == records {
+            opened(seen, records);
         }
     }
-    Ok(Content { damaged, ..content })
+    let had_digest = digest.is_some();
+    let kept = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
+    let vouched = kept.is_some_and(|kept| kept.vouches_for(&keys.keyring, &census));
+    let digest = if vouched { Vec::new() } else { keys.vouch(master, census, kept, revision)? };
+    Ok(Content {
+        revision,
+        records,
+        damaged: damaged.len() as u64,
+        vouched: vouched || (!had_digest && keys.first_format),
+        digest,
+    })
 }
 
 /// The keys that a backup holds: its keyring and its namespaces'.
 struct Keys {
     keyring: Keyring,
+    /// Whether the keyring was written by a release that kept no digest.
+    first_format: bool,
     namespaces: HashMap<NamespaceId, NamespaceKeys>,
 }
 
 /// The keys as they are at the end, and what the end says.
-fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Content), BackupError> {
+fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Revision, u64), BackupError> {
     let mut reader = Reader::open(master, from)?;
     let (mut keyring, mut namespaces) = (None, HashMap::new());
     while let Some(record) = reader.next_record()? {
@@ -58,19 +89,34 @@ fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Cont
         }
     }
     let end = reader.end.ok_or(BackupError::Damaged)?;
-    let keyring = keyring.ok_or(BackupError::Damaged)?;
-    let keyring = Keyring::open(master, &keyring).map_err(|error| match error {
+    let record = keyring.ok_or(BackupError::Damaged)?;
+    let keyring = Keyring::open(master, &record).map_err(|error| match error {
         crypto::Error::Integrity => BackupError::OtherMasterKey,
         crypto::Error::Failed => BackupError::Failed(error),
     })?;
     // One that can not be opened is counted with the other records.
     let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
     let namespaces = namespaces.iter().filter_map(open).map(|keys| (keys.id(), keys)).collect();
-    let content = Content { revision: Revision(end.revision), records: end.records, damaged: 0 };
-    Ok((Keys { keyring, namespaces }, content))
+    let first_format = Keyring::is_of_first_format(&record);
+    Ok((Keys { keyring, first_format, namespaces }, Revision(end.revision), end.records))
 }
 
 impl Keys {
+    /// The records by which a store is vouched for that has these, whatever they are.
+    fn vouch(
+        &self,
+        master: &MasterKeys,
+        mut census: Census,
+        kept: Option<StoreDigest>,
+        revision: Revision,
+    ) -> Result<Vec<(Key, Vec<u8>)>, BackupError> {
+        let keyring = self.keyring.reseal(master).map_err(BackupError::Failed)?;
+        census.put(&Key::keyring(), &keyring);
+        let kept = kept.unwrap_or_else(|| StoreDigest::estimate(revision.0));
+        let digest = kept.of(&self.keyring, &census).seal(&self.keyring).map_err(BackupError::Failed)?;
+        Ok(vec![(Key::keyring(), keyring), (Key::digest(), digest)])
+    }
+
     /// Whether a record opens at its place, and is what it should be.
     fn opens(&self, key: &Key, value: &[u8]) -> bool {
         let keyring = &self.keyring;

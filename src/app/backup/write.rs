@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
     async fn begin(app: &App, out: &'a mpsc::Sender<Result<Chunk, Error>>) -> Result<Self, Stop> {
         let reached = app.store.durable();
         let about = About { created_at: now().as_micros(), revision: reached.0 };
-        let (sealer, header) = BackupSealer::begin(&app.master, about)?;
+        let (sealer, header) = BackupSealer::begin(&app.custody.keys(), about)?;
         let watch = app.store.watch(reached);
         let expected = app.catalog.records() as u64;
         let part = Part::default();

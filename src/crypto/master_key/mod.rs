@@ -1,11 +1,13 @@
 //! The master keys, where they come from, and what they seal: the keyring, and the data key of each backup.
 
 mod command;
+mod custody;
 mod error;
 mod key;
 mod passphrase;
 mod source;
 
+pub use self::custody::Custody;
 pub use self::error::{CommandError, MasterKeyError};
 pub(super) use self::key::{How, Root};
 pub use self::key::{KeyId, MasterKey};

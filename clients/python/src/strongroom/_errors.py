@@ -44,6 +44,8 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "TOO_MANY_REQUESTS": e.LimitExceededError,
     "VERSION_DISABLED": e.VersionDisabledError,
     "VERSION_DESTROYED": e.VersionDestroyedError,
+    "NAMESPACE_NOT_FOUND": e.NotFoundError,
+    "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
 }
 
 # For an error without a reason, or with one that this release does not know.

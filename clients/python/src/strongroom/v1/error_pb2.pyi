@@ -106,6 +106,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION. The version asked for, or the secret's current one, was destroyed, and its value is gone for
     good: rotate the secret. The details are those of VERSION_DISABLED.
     """
+    ERROR_REASON_NAMESPACE_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """NOT_FOUND. No namespace of this name: nothing was ever put there."""
+    ERROR_REASON_MASTER_KEY_NOT_RENEWED: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. The master key can not be rotated: its source gives no other key than the one in use, or not the
+    one in use behind the new one. The message says what to do.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -199,5 +205,11 @@ document needs it, `google.rpc.BadRequest` says where.
 ERROR_REASON_VERSION_DESTROYED: ErrorReason.ValueType  # 26
 """FAILED_PRECONDITION. The version asked for, or the secret's current one, was destroyed, and its value is gone for
 good: rotate the secret. The details are those of VERSION_DISABLED.
+"""
+ERROR_REASON_NAMESPACE_NOT_FOUND: ErrorReason.ValueType  # 27
+"""NOT_FOUND. No namespace of this name: nothing was ever put there."""
+ERROR_REASON_MASTER_KEY_NOT_RENEWED: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. The master key can not be rotated: its source gives no other key than the one in use, or not the
+one in use behind the new one. The message says what to do.
 """
 global___ErrorReason = ErrorReason

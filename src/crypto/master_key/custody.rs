@@ -1,0 +1,48 @@
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{MasterKeyError, MasterKeys};
+use crate::config::MasterKeySource;
+
+/// The master keys that the service has, and the source that gives others when asked again.
+pub struct Custody {
+    source: MasterKeySource,
+    keys: RwLock<Arc<MasterKeys>>,
+}
+
+impl Custody {
+    /// Keys that were read from a source.
+    pub fn new(source: MasterKeySource, keys: impl Into<Arc<MasterKeys>>) -> Self {
+        Self { source, keys: RwLock::new(keys.into()) }
+    }
+
+    /// Where they come from.
+    pub fn source(&self) -> &MasterKeySource {
+        &self.source
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> Arc<MasterKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the keys that the source has now. Blocks: see [`MasterKeys::read`].
+    pub fn read_again(&self) -> Result<(), MasterKeyError> {
+        self.set(MasterKeys::read(&self.source)?);
+        Ok(())
+    }
+
+    /// Has the source put a new key into use: see [`MasterKeySource::renew`]. Blocks.
+    pub fn renew(&self) -> Result<(), MasterKeyError> {
+        self.set(self.source.renew()?);
+        Ok(())
+    }
+
+    /// Takes back keys that it had before.
+    pub fn restore(&self, keys: Arc<MasterKeys>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn set(&self, keys: MasterKeys) {
+        self.restore(Arc::new(keys));
+    }
+}
