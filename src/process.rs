@@ -62,3 +62,21 @@ fn lock_memory() -> std::io::Result<()> {
 fn lock_memory() -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
+
+/// Calls a function that works on values, and then overwrites the part of the stack that it can have used: `DEPTH` bytes.
+pub fn wiping_stack<const DEPTH: usize, T>(call: impl FnOnce() -> T) -> T {
+    let done = apart(call);
+    wipe::<DEPTH>();
+    done
+}
+
+/// With a frame of its own, below that of the caller, so that `wipe` begins where it does.
+#[inline(never)]
+fn apart<T>(call: impl FnOnce() -> T) -> T {
+    call()
+}
+
+#[inline(never)]
+fn wipe<const DEPTH: usize>() {
+    std::hint::black_box(&mut [0_u8; DEPTH]);
+}

@@ -15,6 +15,7 @@ mod capture;
 #[path = "../tools/etcd.rs"]
 mod etcd_server;
 mod harness;
+mod memory;
 mod raw;
 mod refusal;
 mod requests;
@@ -42,7 +43,9 @@ mod list;
 mod master_key;
 mod namespaces;
 mod paging;
+mod process;
 mod references;
+mod remnants;
 mod rename;
 mod restart;
 mod rotate;
