@@ -260,7 +260,7 @@ async fn a_server_killed_during_a_restore_has_what_there_was_or_all_of_the_backu
 }
 
 /// A backup's bytes, and the revision that it is of.
-async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
+pub async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
     let mut replies = caller.operator().create_backup(CreateBackupRequest {}).await?.into_inner();
     let (mut bytes, mut revision) = (Vec::new(), 0);
     while let Some(reply) = replies.next().await {
@@ -272,7 +272,11 @@ async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
     Ok((bytes, revision))
 }
 
-async fn restore(caller: &Caller, bytes: &[u8], verify_only: bool) -> Result<RestoreBackupResponse, Status> {
+pub async fn restore(
+    caller: &Caller,
+    bytes: &[u8],
+    verify_only: bool,
+) -> Result<RestoreBackupResponse, Status> {
     let mut replies = caller.operator().restore_backup(upload(bytes, verify_only)).await?.into_inner();
     let mut last = RestoreBackupResponse::default();
     while let Some(reply) = replies.next().await {
