@@ -32,6 +32,8 @@ const DRAIN: Duration = Duration::from_secs(25);
 const CLOSE: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
+/// How often it is looked whether keys are to be rotated.
+const TEND: Duration = Duration::from_secs(60);
 /// How often receipts whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
@@ -150,8 +152,11 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
-    let options =
-        app::Options { data_dir: data.path().to_owned(), accept_altered_store: config.accept_altered_store };
+    let options = app::Options {
+        data_dir: data.path().to_owned(),
+        accept_altered_store: config.accept_altered_store,
+        ..app::Options::default()
+    };
     let custody = Custody::new(config.master_key.clone(), masters);
     let app = app::open(store, custody, options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
@@ -199,6 +204,7 @@ async fn serve(
     let mut background = JoinSet::new();
     background.spawn(watch_health(app.clone(), health.clone()));
     background.spawn(sweep_receipts(app.clone()));
+    background.spawn(tend_keys(app.clone()));
     let incoming = incoming(listener, acceptor);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
@@ -263,6 +269,17 @@ async fn sweep_receipts(app: Arc<App>) {
         match app.remove_passed_receipts().await {
             Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
             Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
+        }
+    }
+}
+
+/// Takes up rotations of keys that were cut short, and begins those that are due, until it is aborted.
+async fn tend_keys(app: Arc<App>) {
+    let mut tend = tokio::time::interval(TEND);
+    loop {
+        tend.tick().await;
+        if let Err(error) = app.tend_keys().await {
+            tracing::warn!(?error, "keys could not be rotated; trying again");
         }
     }
 }

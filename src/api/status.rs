@@ -155,6 +155,19 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             (Code::AlreadyExists, R::SecretAlreadyExists, message)
         }
         Error::Unresolved(namespace, problems) => unresolved(namespace, problems, details),
+        Error::NamespaceNotFound(namespace) => {
+            details.set_resource_info("namespace", namespace.to_string(), "", "");
+            (
+                Code::NotFound,
+                R::NamespaceNotFound,
+                format!("No namespace {namespace}: nothing was ever put there."),
+            )
+        }
+        Error::MasterKeyNotRenewed(why) => (
+            Code::FailedPrecondition,
+            R::MasterKeyNotRenewed,
+            format!("The master key was not rotated: {why}."),
+        ),
         Error::ApiKeyNotFound(id) => {
             details.set_resource_info("strongroom.v1.ApiKey", id.to_string(), "", "");
             (Code::NotFound, R::ApiKeyNotFound, format!("There is no API key '{id}'."))

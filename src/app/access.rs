@@ -35,6 +35,9 @@ pub enum Expiry {
     After(Duration),
 }
 
+/// How often a change is tried anew because the keyring or the key changed meanwhile.
+const ATTEMPTS: usize = 16;
+
 impl App {
     /// The caller that presents this text as its credential.
     pub fn authenticate(&self, credential: &str) -> Result<Principal, Unauthenticated> {
@@ -65,14 +68,20 @@ impl App {
             Expiry::After(ttl) => Some(at.plus(ttl)),
         };
         let credential = Credential::generate()?;
-        let keyring = self.keyring();
-        let key = ApiKey::new(&keyring, &credential, new.name, new.home, false, at, expires_at);
-        let place = Key::api_key(&key.id.0);
-        let mut transaction = Transaction::default();
-        transaction.require.push((place.clone(), Expect::Absent));
-        transaction.put.push((place, key.seal(&keyring)?));
-        let revision = self.commit(&keyring, transaction).await?.ok_or(Error::Contended)?;
-        Ok((key, credential, revision))
+        for _ in 0..ATTEMPTS {
+            let keyring = self.keyring();
+            self.refuse_spent(keyring.since())?;
+            let (name, home) = (new.name.clone(), new.home.clone());
+            let key = ApiKey::new(&keyring, &credential, name, home, false, at, expires_at);
+            let place = Key::api_key(&key.id.0);
+            let mut transaction = Transaction::default();
+            transaction.require.push((place.clone(), Expect::Absent));
+            transaction.put.push((place, key.seal(&keyring)?));
+            if let Some(revision) = self.commit(&keyring, transaction).await? {
+                return Ok((key, credential, revision));
+            }
+        }
+        Err(Error::Contended)
     }
 
     /// All API keys, oldest first.
@@ -87,22 +96,26 @@ impl App {
         _grant: &ServiceGrant<ManageAccess>,
         id: ApiKeyId,
     ) -> Result<(Arc<ApiKey>, Revision), Error> {
-        let keyring = self.keyring();
-        let key = self.catalog.api_key(id).ok_or(Error::ApiKeyNotFound(id))?;
-        if key.root {
-            // There is only one.
-            return Err(Error::LastAdministrator);
+        for _ in 0..ATTEMPTS {
+            let keyring = self.keyring();
+            let key = self.catalog.api_key(id).ok_or(Error::ApiKeyNotFound(id))?;
+            if key.root {
+                // There is only one.
+                return Err(Error::LastAdministrator);
+            }
+            if key.revoked_at.is_some() {
+                return Ok((key, self.catalog.revision()));
+            }
+            let revoked = key.revoked(now());
+            let place = Key::api_key(&id.0);
+            let mut transaction = Transaction::default();
+            transaction.require.push((place.clone(), Expect::At(key.revision)));
+            transaction.put.push((place, revoked.seal(&keyring)?));
+            if let Some(revision) = self.commit(&keyring, transaction).await? {
+                return Ok((Arc::new(revoked), revision));
+            }
         }
-        if key.revoked_at.is_some() {
-            return Ok((key, self.catalog.revision()));
-        }
-        let revoked = key.revoked(now());
-        let place = Key::api_key(&id.0);
-        let mut transaction = Transaction::default();
-        transaction.require.push((place.clone(), Expect::At(key.revision)));
-        transaction.put.push((place, revoked.seal(&keyring)?));
-        let revision = self.commit(&keyring, transaction).await?.ok_or(Error::Contended)?;
-        Ok((Arc::new(revoked), revision))
+        Err(Error::Contended)
     }
 
     /// The store's revision that the service is at.

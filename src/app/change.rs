@@ -125,6 +125,7 @@ impl App {
                     updated_at: at,
                     rotated_at: None,
                     revision: Revision::default(),
+                    stored_at: Revision::default(),
                 };
                 put_name(&mut transaction, keys, &secret)?;
                 put_secret(&mut transaction, keys, &secret)?;
@@ -268,7 +269,10 @@ impl App {
                 Some(number) => self.stored_version(namespace, name, number).await?,
                 None => StoredVersion::default(),
             };
-            let (mut transaction, outcome) = plan(self.catalog.namespace(namespace).as_ref(), &stored)?;
+            let there = self.catalog.namespace(namespace);
+            self.refuse_spent(keyring.since())?;
+            there.as_ref().map_or(Ok(()), |there| self.refuse_spent(there.keys().since()))?;
+            let (mut transaction, outcome) = plan(there.as_ref(), &stored)?;
             if let (Outcome::Unchanged(secret), None) = (&outcome, &slot) {
                 let revision = planned_at.max(secret.revision);
                 return Ok(((outcome, revision), true));
@@ -332,7 +336,7 @@ pub(super) fn current<'a>(
 /// The secret's next state, so far the same but for its time, which a commit makes only if the present state holds.
 pub(super) fn successor(current: &Secret, keys: &NamespaceKeys, transaction: &mut Transaction) -> Secret {
     let key = Key::secret(keys.id(), current.id);
-    transaction.require.push((key, Expect::At(current.revision)));
+    transaction.require.push((key, Expect::At(current.stored_at)));
     Secret { updated_at: now().after(current.updated_at), ..current.clone() }
 }
 
@@ -396,7 +400,9 @@ fn put_version(
 
 fn changed((outcome, revision): (Outcome, Revision), generated: Option<Value>) -> Result<Changed, Error> {
     match outcome {
-        Outcome::Secret(secret) => Ok(Changed { secret: Secret { revision, ..secret }, generated }),
+        Outcome::Secret(secret) => {
+            Ok(Changed { secret: Secret { revision, stored_at: revision, ..secret }, generated })
+        }
         Outcome::Unchanged(secret) => Ok(Changed { secret, generated }),
         Outcome::Deleted(..) => Err(Error::Integrity),
     }

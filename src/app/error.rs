@@ -1,6 +1,6 @@
 use crate::audit::Unwritable;
 use crate::auth::{ApiKeyId, Denied, Refused};
-use crate::crypto::{self, BackupError};
+use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::reference::Problem;
 use crate::store::Unavailable;
@@ -28,6 +28,10 @@ pub enum Error {
     SecretAlreadyExists(Namespace, SecretName),
     /// References in a document can not be resolved: where, and why.
     Unresolved(Namespace, Vec<Problem>),
+    /// No namespace of that name.
+    NamespaceNotFound(Namespace),
+    /// The master key's source gives no other key: why, and what to do.
+    MasterKeyNotRenewed(String),
     /// No API key of that id.
     ApiKeyNotFound(ApiKeyId),
     /// Nobody would be left to manage access.
@@ -106,6 +110,12 @@ impl From<crypto::Error> for Error {
             crypto::Error::Integrity => Self::Integrity,
             crypto::Error::Failed => Self::Internal("the cryptography of this machine failed"),
         }
+    }
+}
+
+impl From<MasterKeyError> for Error {
+    fn from(error: MasterKeyError) -> Self {
+        Self::MasterKeyNotRenewed(error.to_string())
     }
 }
 

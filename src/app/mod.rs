@@ -10,6 +10,7 @@ mod operator;
 mod page_token;
 mod receipt;
 mod reference;
+mod rotation;
 mod secret;
 mod setup;
 #[cfg(test)]
@@ -19,8 +20,9 @@ mod version;
 #[cfg(test)]
 mod version_tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
@@ -32,13 +34,14 @@ pub use self::error::{CredentialProblem, Error};
 pub use self::operator::Status;
 pub use self::receipt::Idempotency;
 pub use self::reference::{NamedSecret, Resolution};
+pub use self::rotation::{KeyRotation, KeyStatus, Limits, Rewrapped, Rotated};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
 use crate::crypto::Custody;
-use crate::domain::{Revision, Timestamp, now};
+use crate::domain::{Namespace, Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
 /// The service over one store.
@@ -50,22 +53,30 @@ pub struct App {
     data_dir: PathBuf,
     turns: Turns,
     restoring: Arc<Semaphore>,
+    /// Held by whoever rotates keys.
+    rotating: Arc<tokio::sync::Mutex<()>>,
+    /// The keys whose rotation met damaged records; `None` is the keyring's.
+    stuck: Mutex<HashSet<Option<Namespace>>>,
+    limits: Limits,
     /// How many documents may be computed at once.
     computing: Semaphore,
     started_at: Timestamp,
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, custody: Arc<Custody>, catalog: Arc<Catalog>, data_dir: PathBuf) -> Self {
+    fn new(store: Arc<dyn Store>, custody: Arc<Custody>, catalog: Arc<Catalog>, options: Options) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {
             store,
             custody,
             catalog,
-            data_dir,
+            data_dir: options.data_dir,
             turns: Turns::default(),
             restoring,
+            rotating: Arc::default(),
+            stuck: Mutex::default(),
+            limits: options.limits,
             computing,
             started_at: now(),
         }

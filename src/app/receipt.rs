@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
@@ -6,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{App, Error};
 use crate::auth::Principal;
 use crate::catalog::{decode_secret, encode_secret};
-use crate::crypto::{Mac, Purpose};
+use crate::crypto::{self, Keyring, Mac, Purpose};
 use crate::domain::{Namespace, RequestId, Revision, Secret, SecretId, Timestamp, now};
 use crate::store::{Expect, Key, MAX_OPERATIONS, Transaction};
 
@@ -50,27 +51,36 @@ impl App {
         let keyring = self.keyring();
         let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
         let body = keyring.request_mac(&[b"body", &request.body]);
-        let entry = loop {
-            let reached = self.catalog.revision();
+        if self.catalog.is_receipt_altered(&mac) {
+            return Err(Error::Integrity);
+        }
+        let (receipt, stored_at) = loop {
+            let (keyring, reached) = (self.keyring(), self.catalog.revision());
             let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
                 return Ok(Err(Slot { mac, body, passed: None }));
             };
             // What the store shows may not be durable yet, and is gone where it never becomes so; what the catalog had
             // reached before is there for good.
-            if entry.revision <= reached {
-                break entry;
+            if entry.revision > reached {
+                self.catalog.at_least(entry.revision).await?;
+                continue;
             }
-            self.catalog.at_least(entry.revision).await?;
+            match Receipt::open(&keyring, &mac, &entry.value) {
+                Ok(receipt) => break (receipt, entry.revision),
+                // Sealed anew since it was read.
+                Err(_) if !Arc::ptr_eq(&keyring, &self.keyring()) => {}
+                Err(error) => return Err(error.into()),
+            }
         };
-        let receipt = self.open_receipt(&mac, &entry.value)?;
         if Timestamp::from_micros(receipt.at).plus(REMEMBERED) <= now() {
-            return Ok(Err(Slot { mac, body, passed: Some(entry.revision) }));
+            return Ok(Err(Slot { mac, body, passed: Some(stored_at) }));
         }
         if receipt.body != body {
             return Err(Error::RequestIdReused);
         }
-        let outcome = receipt.outcome(namespace, entry.revision).ok_or(Error::Integrity)?;
-        Ok(Ok((outcome, entry.revision)))
+        let revision = receipt.revision(stored_at);
+        let outcome = receipt.outcome(namespace, revision).ok_or(Error::Integrity)?;
+        Ok(Ok((outcome, revision)))
     }
 
     /// Has the transaction leave the receipt of its outcome.
@@ -100,7 +110,7 @@ impl App {
             let mut transaction = Transaction::default();
             for (key, entry) in found {
                 let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
-                let remembered = match self.open_receipt(mac, &entry.value) {
+                let remembered = match Receipt::open(&keyring, mac, &entry.value) {
                     Ok(receipt) => Timestamp::from_micros(receipt.at).plus(REMEMBERED) > now(),
                     Err(_) => {
                         tracing::error!("a receipt was altered, remembers nothing any more, and is removed");
@@ -118,11 +128,18 @@ impl App {
             }
         }
     }
+}
 
-    fn open_receipt(&self, mac: &Mac, sealed: &[u8]) -> Result<Receipt, Error> {
-        let clear = self.keyring().open_record(Purpose::Receipt, mac, sealed)?;
-        Receipt::decode(clear.as_slice()).map_err(|_| Error::Integrity)
-    }
+/// A receipt's record, sealed by the newest keys, as it was put there by that revision.
+pub(super) fn reseal_receipt(
+    keyring: &Keyring,
+    mac: &Mac,
+    sealed: &[u8],
+    stored_at: Revision,
+) -> Result<Vec<u8>, crypto::Error> {
+    let mut receipt = Receipt::open(keyring, mac, sealed)?;
+    receipt.put_at = Some(receipt.revision(stored_at).0);
+    keyring.seal(Purpose::Receipt, mac, &receipt.encode_to_vec())
 }
 
 /// A receipt, in the clear. Times are microseconds since 1970.
@@ -143,6 +160,9 @@ struct Receipt {
     /// The revision of the secret's last change, where this was none.
     #[prost(uint64, optional, tag = "6")]
     unchanged_since: Option<u64>,
+    /// The revision that first put it there, where it was sealed anew since.
+    #[prost(uint64, optional, tag = "7")]
+    put_at: Option<u64>,
 }
 
 impl Receipt {
@@ -157,12 +177,23 @@ impl Receipt {
         };
         Self {
             unchanged_since,
+            put_at: None,
             body: body.to_vec(),
             at: now().as_micros(),
             secret_id: id.as_bytes().to_vec(),
             secret,
             deleted_at,
         }
+    }
+
+    fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
+        let clear = keyring.open_record(Purpose::Receipt, mac, sealed)?;
+        Self::decode(clear.as_slice()).map_err(|_| crypto::Error::Integrity)
+    }
+
+    /// The revision of the outcome, for a record that this revision put there.
+    fn revision(&self, stored_at: Revision) -> Revision {
+        self.put_at.map(Revision).filter(|at| *at <= stored_at).unwrap_or(stored_at)
     }
 
     fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {

@@ -171,7 +171,9 @@ impl App {
         secret: &Secret,
         version: &Version,
     ) -> Result<Option<Value>, Error> {
-        let key = Key::version(there.keys().id(), secret.id, version.number);
+        // Before and after the record is read: its data key is wrapped anew while keys are rotated.
+        let before = there.keys();
+        let key = Key::version(before.id(), secret.id, version.number);
         let Some(entry) = self.store.get(&key).await? else { return Ok(None) };
         // Newer than all that the catalog shows: of a store that has replaced the one which the catalog shows, perhaps.
         if entry.revision > self.catalog.revision() {
@@ -181,7 +183,13 @@ impl App {
                 return Ok(None);
             }
         }
-        open_version(&there.keys(), secret, version, &entry.value).map(Some)
+        let opened = open_version(&before, secret, version, &entry.value)
+            .or_else(|_| open_version(&there.keys(), secret, version, &entry.value));
+        match opened {
+            // Unless the secret has changed, that is what its version is now.
+            Err(Error::Integrity) => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// A secret's version is gone. Either the secret is being deleted or has moved on, or the store was replaced, which the
@@ -191,7 +199,7 @@ impl App {
         self.catalog.at_least(newest).await?;
         let now = self.catalog.namespace(&secret.namespace).filter(|now| Arc::ptr_eq(now, there));
         match now.and_then(|now| now.secret(&secret.name)) {
-            Some(same) if same.revision == secret.revision => Err(Error::Integrity),
+            Some(same) if same.stored_at == secret.stored_at => Err(Error::Integrity),
             Some(_) | None => Ok(()),
         }
     }
@@ -203,8 +211,11 @@ impl App {
         name: &SecretName,
     ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
         let there = self.catalog.namespace(namespace);
-        if let Some(found) = there.and_then(|there| there.secret(name).map(|secret| (there, secret))) {
-            return Ok(found);
+        if let Some((there, secret)) =
+            there.and_then(|there| there.secret(name).map(|secret| (there, secret)))
+        {
+            let altered = there.is_name_altered(name);
+            return if altered { Err(Error::Integrity) } else { Ok((there, secret)) };
         }
         self.refuse_damage(namespace, name).await?;
         Err(Error::SecretNotFound(namespace.clone(), name.clone()))
@@ -216,6 +227,9 @@ impl App {
         let Some(there) = self.catalog.namespace(namespace) else {
             return if self.catalog.is_damaged(namespace) { Err(Error::Integrity) } else { Ok(()) };
         };
+        if there.is_name_altered(name) {
+            return Err(Error::Integrity);
+        }
         if !there.has_damage() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::App;
+use super::{App, Limits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::{Catalog, LoadError, Vouching, vouch};
 use crate::crypto::{self, Custody, Keyring, MasterKeys, StoreDigest};
@@ -68,6 +68,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Whether to serve what the store holds, whatever was done to it.
     pub accept_altered_store: bool,
+    /// How much a key may seal.
+    pub limits: Limits,
 }
 
 /// The service over a store, which is set up first where it is new. The root key is handed out before the store is set
@@ -94,7 +96,7 @@ pub async fn open(
         }
     }
     let catalog = Catalog::load(store.clone(), custody.clone()).await?;
-    Ok(App::new(store, custody, catalog, options.data_dir))
+    Ok(App::new(store, custody, catalog, options))
 }
 
 /// Puts the keyring and the root key into the store, together.

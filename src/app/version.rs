@@ -233,13 +233,13 @@ fn destroyed(secret: &Secret, number: u32) -> Error {
 /// That a secret already is as asked for, which is true only while its present state holds.
 fn unchanged(secret: &Secret, keys: &NamespaceKeys) -> (Transaction, Outcome) {
     let mut transaction = Transaction::default();
-    transaction.require.push((Key::secret(keys.id(), secret.id), Expect::At(secret.revision)));
+    transaction.require.push((Key::secret(keys.id(), secret.id), Expect::At(secret.stored_at)));
     (transaction, Outcome::Unchanged(secret.clone()))
 }
 
 fn changed_version((outcome, revision): (Outcome, Revision), number: u32) -> Result<ChangedVersion, Error> {
     let secret = match outcome {
-        Outcome::Secret(secret) => Secret { revision, ..secret },
+        Outcome::Secret(secret) => Secret { revision, stored_at: revision, ..secret },
         Outcome::Unchanged(secret) => secret,
         Outcome::Deleted(..) => return Err(Error::Integrity),
     };

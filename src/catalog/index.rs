@@ -64,18 +64,22 @@ impl Index {
         self.damaged.contains(&id)
     }
 
+    pub(super) fn get(&self, id: SecretId) -> Option<&Arc<Secret>> {
+        self.by_id.get(&id)
+    }
+
     pub(super) fn find(&self, name: &SecretName) -> Option<&Arc<Secret>> {
         self.all.find(name)
     }
 
     /// Takes in a secret, in place of an older state of it; an older state than the present one changes nothing.
     pub(super) fn put(&mut self, secret: Secret) {
-        if self.by_id.get(&secret.id).is_some_and(|there| there.revision >= secret.revision) {
+        if self.by_id.get(&secret.id).is_some_and(|there| there.stored_at >= secret.stored_at) {
             return;
         }
         self.remove(secret.id);
         let secret = Arc::new(secret);
-        self.as_of = self.as_of.max(secret.revision);
+        self.as_of = self.as_of.max(secret.stored_at);
         self.all.insert(&secret);
         self.kept.insert(&secret);
         self.note(Changed::Put(secret.clone()));
@@ -243,6 +247,7 @@ mod tests {
             updated_at: Timestamp::from_micros(at.1),
             rotated_at: None,
             revision: Revision(revision),
+            stored_at: Revision(revision),
         }
     }
 
@@ -305,6 +310,7 @@ mod tests {
                 secrets.retain(|there| there.id != secret.id);
                 if keep {
                     secret.revision = Revision(revision as u64 + 1);
+                    secret.stored_at = secret.revision;
                     index.put(secret.clone());
                     secrets.push(secret);
                 } else {

@@ -49,6 +49,21 @@ impl NamespaceCatalog {
         read(&self.index).find(name).cloned()
     }
 
+    /// The secret of this id.
+    pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
+        read(&self.index).get(id).cloned()
+    }
+
+    /// How many secrets it has.
+    pub fn len(&self) -> usize {
+        read(&self.index).len()
+    }
+
+    /// How many records its secrets have in the store.
+    pub fn records(&self) -> usize {
+        read(&self.index).records()
+    }
+
     /// The secrets of these names, all of one moment, and the revision of that moment; `None` for each that there is not.
     /// `reached` is a revision that the catalog had reached before.
     pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {

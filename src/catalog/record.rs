@@ -8,13 +8,19 @@ use crate::domain::{
     VersionState, Versions,
 };
 
-/// The sealed record of a secret, without its value.
+/// The sealed record of a secret, without its value, which is changed with it.
 pub fn seal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, Error> {
     keys.seal(Purpose::Secret, secret.id.as_bytes(), &encode_secret(secret))
 }
 
+/// The same, where the secret is not changed by it: it keeps the revision of its last change, and so its etag.
+pub fn reseal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, Error> {
+    let record = Record { revision: Some(secret.revision.0), ..Record::of(secret) };
+    keys.seal(Purpose::Secret, secret.id.as_bytes(), &record.encode_to_vec())
+}
+
 /// The secret in a sealed record, which a commit of that revision put at the secret's id.
-pub(super) fn open_secret(
+pub fn open_secret(
     keys: &NamespaceKeys,
     id: SecretId,
     sealed: &[u8],
@@ -26,18 +32,7 @@ pub(super) fn open_secret(
 
 /// A secret in the clear, as records and receipts hold it.
 pub fn encode_secret(secret: &Secret) -> Vec<u8> {
-    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let record = Record {
-        name: secret.name.to_string(),
-        description: secret.description.as_str().to_owned(),
-        metadata: secret.metadata.iter().map(owned).collect(),
-        version: secret.version,
-        created_at: secret.created_at.as_micros(),
-        updated_at: secret.updated_at.as_micros(),
-        rotated_at: secret.rotated_at.map(Timestamp::as_micros),
-        versions: secret.versions.iter().map(VersionRecord::new).collect(),
-    };
-    record.encode_to_vec()
+    Record::of(secret).encode_to_vec()
 }
 
 /// The secret that was encoded; `None` where it was not.
@@ -60,7 +55,9 @@ pub fn decode_secret(
         created_at: Timestamp::from_micros(record.created_at),
         updated_at: Timestamp::from_micros(record.updated_at),
         rotated_at: record.rotated_at.map(Timestamp::from_micros),
-        revision,
+        // One that is later is of another store, which this one was restored from.
+        revision: record.revision.map(Revision).filter(|at| *at <= revision).unwrap_or(revision),
+        stored_at: revision,
     })
 }
 
@@ -84,9 +81,27 @@ struct Record {
     /// The versions that are kept, oldest first; none in a record of a release that kept no list of them.
     #[prost(message, repeated, tag = "8")]
     versions: Vec<VersionRecord>,
+    /// The revision of the last change, where the record was put there later.
+    #[prost(uint64, optional, tag = "9")]
+    revision: Option<u64>,
 }
 
 impl Record {
+    fn of(secret: &Secret) -> Self {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Self {
+            name: secret.name.to_string(),
+            description: secret.description.as_str().to_owned(),
+            metadata: secret.metadata.iter().map(owned).collect(),
+            version: secret.version,
+            created_at: secret.created_at.as_micros(),
+            updated_at: secret.updated_at.as_micros(),
+            rotated_at: secret.rotated_at.map(Timestamp::as_micros),
+            versions: secret.versions.iter().map(VersionRecord::new).collect(),
+            revision: None,
+        }
+    }
+
     fn versions(&self) -> Option<Versions> {
         let versions: Option<Vec<_>> = match self.versions.as_slice() {
             [] => Some(self.unlisted_versions().collect()),
@@ -201,6 +216,7 @@ mod tests {
             updated_at: Timestamp::from_micros(30),
             rotated_at: Some(Timestamp::from_micros(20)),
             revision: Revision(5),
+            stored_at: Revision(5),
         }
     }
 

@@ -11,6 +11,7 @@ mod import;
 mod inject;
 mod input;
 mod key;
+mod master_key;
 mod new_secret;
 mod output;
 mod progress;
@@ -89,6 +90,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
+    /// Make master keys
+    #[command(subcommand, long_about = master_key::ABOUT)]
+    MasterKey(master_key::MasterKey),
     /// Show who the service takes you for
     Whoami,
     /// Show how the service is doing
@@ -135,6 +139,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(command) => on_runtime(command.run(&connection, output)),
         Command::Restore(command) => on_runtime(command.run(&connection, output)),
         Command::Key(command) => on_runtime(command.run(&connection, output)),
+        Command::MasterKey(command) => command.run(),
         Command::Whoami => on_runtime(status::whoami(&connection, output)),
         Command::Status => on_runtime(status::status(&connection, output)),
         Command::Completions { shell } => {

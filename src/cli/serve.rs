@@ -18,7 +18,12 @@ use crate::{process, telemetry};
 Flags win over the file.
 
 The first start makes two files in the data folder, readable by you alone: master.key, without
-which the data can not be opened, and root.key, the first API key, which may do everything.")]
+which the data can not be opened, and root.key, the first API key, which may do everything.
+
+The master key comes from one place: a flag, or else STRONGROOM_MASTER_KEY_FILE, or else the
+configuration file, or else the systemd credential, or else master.key in the data folder. Its
+first line is the key in use; further lines are earlier keys, which open what they sealed.
+strongroom master-key generate makes a key.")]
 pub(super) struct Serve {
     /// Read settings from FILE
     #[arg(long, value_name = "FILE")]

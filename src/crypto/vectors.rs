@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::backup::{About, BackupCheck, BackupOpener, BackupSealer};
 use super::keyring::KEYRING;
-use super::master_key::{How, MasterKeys, Stretch};
+use super::master_key::{How, MasterKey, MasterKeys, Stretch};
 
 const VECTORS: &str = include_str!("../../tests/golden/vectors.json");
 
@@ -40,11 +40,13 @@ fn keyring(vector: &Value) {
     let wraps: Vec<_> = vector["key_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(opened.wraps.iter().map(ToString::to_string).collect::<Vec<_>>(), wraps);
     assert_eq!(sealed[0], u8::try_from(vector["format"].as_u64().unwrap()).unwrap());
-    // Each of several keys opens it alone.
-    for line in vector["master_keys"].as_array().into_iter().flatten() {
-        let alone = MasterKeys::of(&[line.as_str().unwrap()]);
-        assert_eq!(alone.open_keyring(&sealed).unwrap().clear.as_slice(), bytes(vector, "clear"));
+    // Each of several keys opens it, as an earlier one too, and no other.
+    let (other, passphrase) = (MasterKey::generate().unwrap().line().unwrap(), "another passphrase");
+    for line in vector["master_keys"].as_array().unwrap() {
+        let earlier = MasterKeys::of(&[&other, passphrase, line.as_str().unwrap()]);
+        assert_eq!(earlier.open_keyring(&sealed).unwrap().clear.as_slice(), bytes(vector, "clear"));
     }
+    assert!(MasterKeys::of(&[&other, passphrase]).open_keyring(&sealed).is_err());
 }
 
 fn backup(vector: &Value) {

@@ -29,6 +29,8 @@ pub struct Secret {
     pub rotated_at: Option<Timestamp>,
     /// The store's revision of its last change.
     pub revision: Revision,
+    /// The revision that put its record there: later than its last change where its keys were rotated since.
+    pub stored_at: Revision,
 }
 
 impl Secret {

@@ -53,6 +53,7 @@ pub struct Launch {
     listen: String,
     program: Vec<String>,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     seen_at: Option<PathBuf>,
     folder: Option<TempDir>,
 }
@@ -92,6 +93,7 @@ impl Launch {
             listen: "127.0.0.1:0".into(),
             program: Vec::new(),
             arguments: Vec::new(),
+            variables: Vec::new(),
             seen_at: None,
             folder: Some(folder),
         }
@@ -104,6 +106,7 @@ impl Launch {
             listen: "127.0.0.1:0".into(),
             program: Vec::new(),
             arguments: Vec::new(),
+            variables: Vec::new(),
             seen_at: None,
             folder: None,
         }
@@ -116,6 +119,12 @@ impl Launch {
 
     pub fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
         self
     }
 
@@ -195,7 +204,8 @@ impl Launch {
         command.args(words);
         for (variable, _) in std::env::vars_os() {
             // The developer's own settings have no business here.
-            if variable.to_string_lossy().starts_with("STRONGROOM_") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("STRONGROOM_") || name == "CREDENTIALS_DIRECTORY" {
                 command.env_remove(variable);
             }
         }
@@ -205,6 +215,7 @@ impl Launch {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(&self.arguments)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

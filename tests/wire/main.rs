@@ -40,6 +40,7 @@ mod health;
 mod hostile;
 mod idempotency;
 mod list;
+mod master_key;
 mod namespaces;
 mod paging;
 mod process;

@@ -37,7 +37,12 @@ impl Custody {
         Ok(())
     }
 
+    /// Takes back keys that it had before.
+    pub fn restore(&self, keys: Arc<MasterKeys>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
     fn set(&self, keys: MasterKeys) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        self.restore(Arc::new(keys));
     }
 }

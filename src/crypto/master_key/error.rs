@@ -8,7 +8,7 @@ use crate::crypto::aead::Error;
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
     /// Nothing is at the path of the file.
-    #[error("{0} is not there")]
+    #[error("{0} is not there: put the key there, or say where else it comes from")]
     Missing(MasterKeySource),
     /// The file can not be read or written.
     #[error("the master key file {} can not be used: {}", .0.display(), .1)]
