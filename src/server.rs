@@ -32,6 +32,8 @@ const DRAIN: Duration = Duration::from_secs(25);
 const CLOSE: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
+/// How often the anchor is brought up to date.
+const ANCHOR: Duration = Duration::from_secs(1);
 /// How often it is looked whether keys are to be rotated.
 const TEND: Duration = Duration::from_secs(60);
 /// How often receipts whose time has passed are removed.
@@ -155,6 +157,7 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let options = app::Options {
         data_dir: data.path().to_owned(),
         accept_altered_store: config.accept_altered_store,
+        anchor_file: config.anchor_file.clone(),
         ..app::Options::default()
     };
     let custody = Custody::new(config.master_key.clone(), masters);
@@ -205,6 +208,7 @@ async fn serve(
     background.spawn(watch_health(app.clone(), health.clone()));
     background.spawn(sweep_receipts(app.clone()));
     background.spawn(tend_keys(app.clone()));
+    background.spawn(keep_anchor(app.clone()));
     let incoming = incoming(listener, acceptor);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
@@ -281,6 +285,15 @@ async fn tend_keys(app: Arc<App>) {
         if let Err(error) = app.tend_keys().await {
             tracing::warn!(?error, "keys could not be rotated; trying again");
         }
+    }
+}
+
+/// Keeps the anchor close behind the store, until it is aborted.
+async fn keep_anchor(app: Arc<App>) {
+    let mut keep = tokio::time::interval(ANCHOR);
+    loop {
+        keep.tick().await;
+        app.anchor().await;
     }
 }
 

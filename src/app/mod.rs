@@ -1,6 +1,9 @@
 //! What the service does. Every operation that needs a right takes the grant of it.
 
 mod access;
+mod anchor;
+#[cfg(test)]
+mod anchor_tests;
 mod backup;
 mod change;
 mod deadline;
@@ -27,6 +30,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
+pub use self::anchor::AnchorError;
+use self::anchor::AnchorFile;
 pub use self::backup::{Chunk, Progress, Restore, RestoreOptions, Restored};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::deadline::until;
@@ -58,13 +63,20 @@ pub struct App {
     /// The keys whose rotation met damaged records; `None` is the keyring's.
     stuck: Mutex<HashSet<Option<Namespace>>>,
     limits: Limits,
+    anchor: Option<Arc<AnchorFile>>,
     /// How many documents may be computed at once.
     computing: Semaphore,
     started_at: Timestamp,
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, custody: Arc<Custody>, catalog: Arc<Catalog>, options: Options) -> Self {
+    fn new(
+        store: Arc<dyn Store>,
+        custody: Arc<Custody>,
+        catalog: Arc<Catalog>,
+        anchor: Option<Arc<AnchorFile>>,
+        options: Options,
+    ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {
@@ -77,6 +89,7 @@ impl App {
             rotating: Arc::default(),
             stuck: Mutex::default(),
             limits: options.limits,
+            anchor,
             computing,
             started_at: now(),
         }
