@@ -44,14 +44,14 @@ fn limit_dumps() -> std::io::Result<()> {
 #[cfg(target_os = "linux")]
 fn lock_memory() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Memlock);
-    let unlimited = Rlimit { current: None, maximum: None };
-    if setrlimit(Resource::Memlock, unlimited).is_err() {
+    let unlimited = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok();
+    if !unlimited {
         // Under a limit of 0 only the capability lets it through, which is then bound by no limit.
         setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: limit.maximum })?;
     }
     // Only what is in use: most of a thread's stack never is.
     let locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
-    if locked.is_err() {
+    if locked.is_err() || !unlimited {
         setrlimit(Resource::Memlock, limit)?;
     }
     Ok(locked?)

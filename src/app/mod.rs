@@ -4,6 +4,7 @@ mod access;
 mod anchor;
 #[cfg(test)]
 mod anchor_tests;
+mod attempt;
 mod backup;
 mod change;
 mod deadline;

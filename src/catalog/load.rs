@@ -40,9 +40,10 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
 
 /// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
 fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
-    let next = state.digest().commits.saturating_add(1);
-    // Every commit carries the digest on, by one; nobody without the keyring can.
-    let Some(digest) = digest_in(state, change).filter(|digest| digest.commits == next) else {
+    // Every commit carries the digest on, by one; nobody without the keyring can, and nobody does from an older one.
+    let (before, keyring) = (state.digest(), state.keyring());
+    let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring));
+    let Some(digest) = next else {
         state.distrust(change);
         return true;
     };
@@ -73,7 +74,7 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
             let catalog = catalog.upgrade()?;
             match scan(&*catalog.store, &catalog.custody.keys()).await {
                 // Not even a restore takes it back.
-                Ok((state, ..)) if state.digest().commits < catalog.digest().commits => {
+                Ok((state, ..)) if !state.digest().is_no_older_than(&catalog.digest()) => {
                     tracing::error!(
                         "the store is an older copy of what it was a moment ago: it is not served"
                     );

@@ -22,7 +22,12 @@ pub struct StoreDigest {
     pub commits: u64,
     /// How many seals there have been by keys that seal more than once, at least.
     pub seals: u64,
+    /// Which digest it follows.
+    follows: Fingerprint,
 }
+
+/// What tells a digest from every other one. Tells nothing of it.
+pub(super) type Fingerprint = [u8; 16];
 
 /// The marks of the records that a store has, while it is read.
 #[derive(Default)]
@@ -38,17 +43,31 @@ impl StoreDigest {
     pub fn open(keyring: &Keyring, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
         let mut parts = Parts(&clear);
-        Ok(Self { sum: *parts.take()?, commits: parts.count()?, seals: parts.count()? })
+        let (sum, commits, seals) = (*parts.take()?, parts.count()?, parts.count()?);
+        Ok(Self { sum, commits, seals, follows: *parts.take()? })
     }
 
-    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8).
+    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8), fingerprint of the digest
+    /// that it follows (16).
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
-        let clear = [self.sum.as_slice(), &self.commits.to_be_bytes(), &self.seals.to_be_bytes()].concat();
+        let numbers = [self.commits.to_be_bytes(), self.seals.to_be_bytes()].concat();
+        let clear = [self.sum.as_slice(), &numbers, &self.follows].concat();
         keyring.seal(Purpose::Digest, Self::ID, &clear)
     }
 
-    pub(super) fn sum(&self) -> &Mac {
-        &self.sum
+    pub(super) fn fingerprint(&self, keyring: &Keyring) -> Fingerprint {
+        let tag = keyring.anchor_mac(&[b"digest", &self.commits.to_be_bytes(), &self.sum]);
+        tag.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// Whether it is the one after another: nothing came between, and it was made by whoever had that one.
+    pub fn is_next_to(&self, before: &Self, keyring: &Keyring) -> bool {
+        self.commits == before.commits.saturating_add(1) && self.follows == before.fingerprint(keyring)
+    }
+
+    /// Whether a store with this digest can be a later state of one with another, or the same.
+    pub fn is_no_older_than(&self, other: &Self) -> bool {
+        self.commits > other.commits || self.commits == other.commits && self.sum == other.sum
     }
 
     /// The same, where it takes the place of another store's: later than that could have become meanwhile.
@@ -60,11 +79,12 @@ impl StoreDigest {
 
     /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals.
     pub fn estimate(revision: u64) -> Self {
-        Self { sum: Mac::default(), commits: revision, seals: revision.saturating_mul(4) }
+        Self { commits: revision, seals: revision.saturating_mul(4), ..Self::default() }
     }
 
     /// The digest after one commit more, which changes this.
     pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>]) -> Self {
+        self.follows = self.fingerprint(keyring);
         for Changed { key, before, after } in changed {
             for record in before.iter().chain(after) {
                 self.toggle(keyring, key, mark(key, record));
@@ -78,7 +98,12 @@ impl StoreDigest {
 
     /// The digest that vouches for what was counted, and follows this one.
     pub fn of(self, keyring: &Keyring, census: &Census) -> Self {
-        let mut digest = Self { sum: Mac::default(), commits: self.commits.saturating_add(1), ..self };
+        let mut digest = Self {
+            sum: Mac::default(),
+            commits: self.commits.saturating_add(1),
+            follows: self.fingerprint(keyring),
+            ..self
+        };
         for (key, mark) in &census.0 {
             digest.toggle(keyring, key, Some(*mark));
         }

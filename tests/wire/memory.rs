@@ -56,13 +56,14 @@ impl Memory {
             let mut words = map.split_ascii_whitespace();
             let (from, to) = words.next().and_then(|range| range.split_once('-')).expect("a range");
             let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).expect("an address"));
-            let readable = words.next().is_some_and(|rights| rights.starts_with('r'));
+            // What can not be written is the program itself.
+            let writable = words.next().is_some_and(|rights| rights.starts_with("rw"));
             let name = words.nth(3).unwrap_or("no file");
-            if !readable {
+            if !writable {
                 continue;
             }
             bytes.resize(usize::try_from(to - from).expect("a size"), 0);
-            // The kernel's own pages can not be read so; and any map can be gone by now.
+            // It can be gone by now.
             let Ok(read) = self.file.read_at(&mut bytes, from) else { continue };
             let bytes = &bytes[..read];
             found.searched += read;

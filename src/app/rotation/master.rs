@@ -1,12 +1,9 @@
-use std::sync::Arc;
-
 use super::pass::{Fate, Pass};
 use super::{Progress, Rotated};
 use crate::app::receipt::reseal_receipt;
 use crate::app::{App, Error};
-use crate::auth::{ApiKey, ApiKeyId};
-use crate::catalog::StoredKeyring;
-use crate::crypto::{Keyring, MasterKeys, NamespaceKeys, Purpose};
+use crate::auth::ApiKeyId;
+use crate::crypto::{KeyId, Keyring, MasterKeyError, MasterKeys, NamespaceKeys, Purpose};
 use crate::store::key::Kind;
 use crate::store::{Entry, Key, Transaction};
 
@@ -16,7 +13,7 @@ const ATTEMPTS: usize = 100;
 impl App {
     pub(super) async fn rotate_master_key(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
         // One that was begun, here or by whoever put a new key into the source, is ended first, and is all that was asked for.
-        if !self.master_key_is_new()? && self.keyring().generations().len() == 1 {
+        if self.is_settled()? {
             self.take_new_master_key().await?;
         }
         self.rotate_keyring(progress).await
@@ -24,15 +21,39 @@ impl App {
 
     /// Whether the keyring's key is to be rotated: that was begun, or the master key is a new one, or it has sealed enough.
     pub(super) fn master_key_is_due(&self) -> Result<bool, Error> {
-        let keyring = self.keyring();
-        let begun = keyring.generations().len() > 1;
-        Ok(begun || self.master_key_is_new()? || self.is_due(keyring.since()))
+        Ok(!self.is_settled()? || self.is_due(self.keyring().since()))
     }
 
-    /// Whether the source's key is not the one that the keyring is sealed with.
-    fn master_key_is_new(&self) -> Result<bool, Error> {
-        let current = self.custody.keys().current_id()?;
-        Ok(!self.keyring().masters().contains(&current))
+    /// Whether the master key in use alone opens the keyring, and the keyring has one generation.
+    fn is_settled(&self) -> Result<bool, Error> {
+        let (keyring, current) = (self.keyring(), self.custody.keys().current_id()?);
+        Ok(keyring.generations().len() == 1 && keyring.masters() == [current])
+    }
+
+    /// Fails where another replica has put a master key into use which this one's source does not have first: only who has
+    /// it can seal a keyring for it, and what is sealed for an older one would bring that back.
+    async fn refuse_older_master_key(&self) -> Result<(), Error> {
+        let (custody, keyring) = (self.custody.clone(), self.keyring());
+        let is_newest = |current: KeyId| {
+            // The key in use stands first; one that is not there at all is newer still.
+            keyring.masters().first() == Some(&current) || !keyring.masters().contains(&current)
+        };
+        if is_newest(custody.keys().current_id()?) {
+            return Ok(());
+        }
+        let again = custody.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            again.read_again()?;
+            again.keys().current_id().map_err(MasterKeyError::from)
+        });
+        let current = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        if is_newest(current) {
+            return Ok(());
+        }
+        Err(Error::MasterKeyNotRenewed(format!(
+            "another replica has put a new master key into use, which {} does not have on its first line",
+            custody.source()
+        )))
     }
 
     /// Has the source give another key than the one in use: the one that stands there by now, or else a new one.
@@ -43,7 +64,7 @@ impl App {
             let before = custody.keys();
             custody.read_again()?;
             let keeps_the_old = |keys: &MasterKeys| keys.open_keyring(&record.value).is_ok();
-            if keyring.masters().contains(&custody.keys().current_id()?) {
+            if keyring.masters() == [custody.keys().current_id()?] {
                 custody.renew()?;
             }
             if keeps_the_old(&custody.keys()) {
@@ -60,15 +81,14 @@ impl App {
     }
 
     pub(super) async fn rotate_keyring(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
-        if self.keyring().generations().len() == 1 {
-            let since = self.catalog.digest().seals;
-            self.put_keyring(|keyring, masters| {
-                // Another replica may have begun meanwhile.
-                let begins = keyring.generations().len() == 1;
-                begins.then(|| keyring.begin_rotation(masters, since))
-            })
-            .await?;
-        }
+        self.refuse_older_master_key().await?;
+        let (since, newest) = (self.catalog.digest().seals, self.custody.keys().current_id()?);
+        self.put_keyring(|keyring, masters| {
+            // Begun already, by another replica perhaps; but for a master key that was put into use since.
+            let begun = keyring.generations().len() > 1 && keyring.masters().first() == Some(&newest);
+            (!begun).then(|| keyring.begin_rotation(masters, since))
+        })
+        .await?;
         let mut pass = Pass {
             app: self,
             progress,
@@ -77,11 +97,11 @@ impl App {
             damaged: 0,
         };
         for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
-            pass.over(&prefix, || (self.keyring(), None), |key, entry| reseal(&self.keyring(), key, entry))
-                .await?;
+            pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
         }
         let Pass { seen, damaged, .. } = pass;
         if damaged == 0 {
+            self.confirm_master_key().await?;
             self.put_keyring(|keyring, masters| {
                 let ends = keyring.generations().len() > 1;
                 ends.then(|| keyring.end_rotation(masters))
@@ -90,6 +110,26 @@ impl App {
         }
         let generation = self.keyring().generations().last().copied().unwrap_or_default();
         Ok(Rotated { generation, seen, damaged })
+    }
+
+    /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another
+    /// replica with the same file, has made of it meanwhile would else be a store without a key.
+    async fn confirm_master_key(&self) -> Result<(), Error> {
+        let custody = self.custody.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let before = custody.keys().current_id()?;
+            custody.read_again()?;
+            Ok::<_, MasterKeyError>(custody.keys().current_id()? == before)
+        });
+        let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        self.refuse_older_master_key().await?;
+        if same && self.keyring().masters().first() == Some(&self.custody.keys().current_id()?) {
+            return Ok(());
+        }
+        let source = self.custody.source();
+        Err(Error::MasterKeyNotRenewed(format!(
+            "{source} was changed while its key was put into use: ask again"
+        )))
     }
 
     /// Puts another record of the keyring in place of the one that there is, unless `record` says that there is no need.
@@ -108,38 +148,43 @@ impl App {
         }
         Err(Error::Contended)
     }
-}
 
-fn reseal(keyring: &Arc<StoredKeyring>, key: &Key, entry: &Entry) -> Fate {
-    let (keyring, record) = (&***keyring, entry.value.as_slice());
-    let purpose = match key.kind() {
-        Kind::Namespace(_) => Purpose::Namespace,
-        Kind::ApiKey(_) => Purpose::ApiKey,
-        Kind::Receipt(_) => Purpose::Receipt,
-        Kind::Keyring
-        | Kind::Digest
-        | Kind::Name(..)
-        | Kind::Secret(..)
-        | Kind::Version(..)
-        | Kind::Other => return Fate::Stays,
-    };
-    if keyring.is_newest(purpose, record) {
-        return Fate::Stays;
-    }
-    match key.kind() {
-        Kind::Namespace(mac) => {
-            NamespaceKeys::open(keyring, &mac, record).and_then(|keys| keys.reseal(keyring)).into()
+    /// What becomes of a record that the keyring seals. Only what the catalog serves is carried on: what somebody put back opens
+    /// as well, and would be this service's own once it is sealed anew.
+    fn reseal(&self, key: &Key, entry: &Entry) -> Fate {
+        let keyring = self.keyring();
+        let record = entry.value.as_slice();
+        match key.kind() {
+            Kind::Namespace(mac) if !keyring.is_newest(Purpose::Namespace, record) => {
+                let opened = NamespaceKeys::open(&keyring, &mac, record);
+                let known = |keys: &NamespaceKeys| {
+                    let there = self.catalog.namespace(keys.namespace()).map(|there| there.keys());
+                    there.is_some_and(|there| there.place() == key && there.revision() == entry.revision)
+                };
+                match opened {
+                    Ok(keys) if known(&keys) => keys.reseal(&keyring).into(),
+                    Ok(_) | Err(_) => Fate::Damaged,
+                }
+            }
+            Kind::ApiKey(id) if !keyring.is_newest(Purpose::ApiKey, record) => {
+                match self.catalog.api_key(ApiKeyId(id)) {
+                    Some(key) if key.revision == entry.revision => key.seal(&keyring).into(),
+                    Some(_) | None => Fate::Damaged,
+                }
+            }
+            Kind::Receipt(mac) if !keyring.is_newest(Purpose::Receipt, record) => {
+                if self.catalog.is_receipt_altered(&mac) {
+                    return Fate::Damaged;
+                }
+                reseal_receipt(&keyring, &mac, record, entry.revision).into()
+            }
+            Kind::Namespace(_) | Kind::ApiKey(_) | Kind::Receipt(_) => Fate::Stays,
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Name(..)
+            | Kind::Secret(..)
+            | Kind::Version(..)
+            | Kind::Other => Fate::Stays,
         }
-        Kind::ApiKey(id) => {
-            let opened = ApiKey::open(keyring, ApiKeyId(id), record, entry.revision);
-            opened.and_then(|key| key.seal(keyring)).into()
-        }
-        Kind::Receipt(mac) => reseal_receipt(keyring, &mac, record, entry.revision).into(),
-        Kind::Keyring
-        | Kind::Digest
-        | Kind::Name(..)
-        | Kind::Secret(..)
-        | Kind::Version(..)
-        | Kind::Other => Fate::Stays,
     }
 }

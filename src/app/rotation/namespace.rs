@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::pass::{Also, Fate, Pass};
 use super::{Progress, Rotated};
 use crate::app::{App, Error};
-use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, open_secret, reseal_secret};
+use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, reseal_secret};
 use crate::crypto::{Keyring, Purpose, value_seal};
 use crate::domain::{Namespace, Secret, SecretId, Version};
 use crate::store::key::Kind;
@@ -84,9 +84,12 @@ fn reseal(there: &NamespaceCatalog, key: &Key, entry: &Entry) -> Fate {
         return Fate::Stays;
     }
     match key.kind() {
-        Kind::Secret(_, id) => open_secret(&keys, id, record, entry.revision)
-            .and_then(|secret| reseal_secret(&keys, &secret))
-            .into(),
+        // Only what the catalog serves is carried on: what somebody put back opens as well.
+        Kind::Secret(_, id) => match there.secret_of(id) {
+            Some(secret) if secret.stored_at == entry.revision => reseal_secret(&keys, &secret).into(),
+            Some(_) | None => Fate::Damaged,
+        },
+        Kind::Name(_, mac) if there.is_altered(&mac) => Fate::Damaged,
         Kind::Name(_, mac) => {
             let opened = keys.open_record(Purpose::Name, &mac, record);
             opened.and_then(|id| keys.seal(Purpose::Name, &mac, &id)).into()

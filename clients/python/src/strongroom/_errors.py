@@ -42,8 +42,8 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "REFERENCE_TOO_COSTLY": e.ReferenceTooCostlyError,
     "BACKUP_INVALID": e.ValidationError,
     "TOO_MANY_REQUESTS": e.LimitExceededError,
-    "VERSION_DISABLED": e.FailedPreconditionError,
-    "VERSION_DESTROYED": e.FailedPreconditionError,
+    "VERSION_DISABLED": e.VersionDisabledError,
+    "VERSION_DESTROYED": e.VersionDestroyedError,
     "NAMESPACE_NOT_FOUND": e.NotFoundError,
     "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
 }
