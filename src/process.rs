@@ -44,14 +44,14 @@ fn limit_dumps() -> std::io::Result<()> {
 #[cfg(target_os = "linux")]
 fn lock_memory() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Memlock);
-    let unlimited = Rlimit { current: None, maximum: None };
-    if setrlimit(Resource::Memlock, unlimited).is_err() {
+    let unlimited = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).is_ok();
+    if !unlimited {
         // Under a limit of 0 only the capability lets it through, which is then bound by no limit.
         setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: limit.maximum })?;
     }
     // Only what is in use: most of a thread's stack never is.
     let locked = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
-    if locked.is_err() {
+    if locked.is_err() || !unlimited {
         setrlimit(Resource::Memlock, limit)?;
     }
     Ok(locked?)
@@ -61,4 +61,22 @@ fn lock_memory() -> std::io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn lock_memory() -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Calls a function that works on values, and then overwrites the part of the stack that it can have used: `DEPTH` bytes.
+pub fn wiping_stack<const DEPTH: usize, T>(call: impl FnOnce() -> T) -> T {
+    let done = apart(call);
+    wipe::<DEPTH>();
+    done
+}
+
+/// With a frame of its own, below that of the caller, so that `wipe` begins where it does.
+#[inline(never)]
+fn apart<T>(call: impl FnOnce() -> T) -> T {
+    call()
+}
+
+#[inline(never)]
+fn wipe<const DEPTH: usize>() {
+    std::hint::black_box(&mut [0_u8; DEPTH]);
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use zeroize::Zeroizing;
@@ -20,7 +21,7 @@ use crate::api::{self, Gate, InFlight};
 use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, MasterKeySource, StoreKind, Tls};
-use crate::connections::incoming;
+use crate::connections::{acceptor, incoming};
 use crate::crypto::{Custody, MasterKeyError, MasterKeys, write_private};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::store::{self, Store, Unavailable};
@@ -29,10 +30,10 @@ use crate::store::{self, Store, Unavailable};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long connections may take to close once no request is in flight. One that stays silent never does.
 const CLOSE: Duration = Duration::from_secs(1);
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
+/// How often the anchor is brought up to date.
+const ANCHOR: Duration = Duration::from_secs(1);
 /// How often it is looked whether keys are to be rotated.
 const TEND: Duration = Duration::from_secs(60);
 /// How often receipts whose time has passed are removed.
@@ -101,11 +102,8 @@ pub enum ServeError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The server's identity is not one.
-    #[error(
-        "{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(),
-        source_of(.2)
-    )]
-    Tls(PathBuf, PathBuf, #[source] tonic::transport::Error),
+    #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
+    Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),
     /// The address can not be listened on.
     #[error("{0} can not be listened on: {1}")]
     Listen(SocketAddr, io::Error),
@@ -118,10 +116,6 @@ pub enum ServeError {
     /// Reflection could not be made from the descriptors.
     #[error("reflection can not be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-}
-
-fn source_of(error: &tonic::transport::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Serves until `shutdown` ends, and then until the requests in flight are answered, within a bound. `announce` is
@@ -137,24 +131,24 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
     };
     // The data folder is held until all is over.
-    let Started { app, listener, transport, ready, data: _data } = started;
+    let Started { app, listener, acceptor, ready, data: _data } = started;
     tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
     announce(&ready);
-    serve(app, listener, transport, shutdown).await
+    serve(app, listener, acceptor, shutdown).await
 }
 
 /// A server that is ready to serve.
 struct Started {
     app: Arc<App>,
     listener: TcpListener,
-    transport: Server,
+    acceptor: Option<TlsAcceptor>,
     ready: Ready,
     data: DataDir,
 }
 
 async fn start(config: &Config) -> Result<Started, ServeError> {
     let data = DataDir::open(&config.data_dir)?;
-    let transport = transport(config.tls.as_ref())?;
+    let acceptor = config.tls.as_ref().map(identity).transpose()?;
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
     let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
@@ -163,6 +157,7 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let options = app::Options {
         data_dir: data.path().to_owned(),
         accept_altered_store: config.accept_altered_store,
+        anchor_file: config.anchor_file.clone(),
         ..app::Options::default()
     };
     let custody = Custody::new(config.master_key.clone(), masters);
@@ -188,13 +183,13 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let address = listener.local_addr().map_err(failed)?;
     let tls = config.tls.is_some();
     let ready = Ready { address, tls, master_key: config.master_key.clone(), root_key, first_start };
-    Ok(Started { app, listener, transport, ready, data })
+    Ok(Started { app, listener, acceptor, ready, data })
 }
 
 async fn serve(
     app: Arc<App>,
     listener: TcpListener,
-    transport: Server,
+    acceptor: Option<TlsAcceptor>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -202,7 +197,7 @@ async fn serve(
     let (stopping, mut stop) = watch::channel(false);
     let in_flight = InFlight::default();
 
-    let router = transport
+    let router = transport()
         .layer(Gate::new(app.clone(), Arc::new(LogAuditor), in_flight.clone()))
         .add_routes(api::services(&app))
         .add_service(health_service)
@@ -213,7 +208,8 @@ async fn serve(
     background.spawn(watch_health(app.clone(), health.clone()));
     background.spawn(sweep_receipts(app.clone()));
     background.spawn(tend_keys(app.clone()));
-    let incoming = incoming(listener);
+    background.spawn(keep_anchor(app.clone()));
+    let incoming = incoming(listener, acceptor);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -292,6 +288,15 @@ async fn tend_keys(app: Arc<App>) {
     }
 }
 
+/// Keeps the anchor close behind the store, until it is aborted.
+async fn keep_anchor(app: Arc<App>) {
+    let mut keep = tokio::time::interval(ANCHOR);
+    loop {
+        keep.tick().await;
+        app.anchor().await;
+    }
+}
+
 async fn report_health(health: &HealthReporter, healthy: bool) {
     let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
     for service in [""].iter().chain(&api::SERVICES) {
@@ -352,25 +357,18 @@ async fn master_keys(
     Ok((masters, made))
 }
 
-/// HTTP/2 with its bounds, over TLS where there is an identity for it.
-fn transport(tls: Option<&Tls>) -> Result<Server, ServeError> {
-    let transport = Server::builder()
+/// HTTP/2 with its bounds.
+fn transport() -> Server {
+    Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .http2_max_header_list_size(16 * 1024)
-        .max_concurrent_streams(1024);
-    match tls {
-        Some(files) => {
-            let refused = |error| ServeError::Tls(files.cert.clone(), files.key.clone(), error);
-            transport
-                .tls_config(ServerTlsConfig::new().identity(identity(files)?).timeout(HANDSHAKE))
-                .map_err(refused)
-        }
-        None => Ok(transport),
-    }
+        .max_concurrent_streams(1024)
 }
 
-fn identity(tls: &Tls) -> Result<Identity, ServeError> {
+/// What speaks TLS as this server.
+fn identity(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
     let read = |path: &PathBuf| fs::read(path).map_err(|error| ServeError::File(path.clone(), error));
-    Ok(Identity::from_pem(read(&tls.cert)?, read(&tls.key)?))
+    acceptor(&read(&tls.cert)?, &read(&tls.key)?)
+        .map_err(|error| ServeError::Tls(tls.cert.clone(), tls.key.clone(), error))
 }

@@ -20,6 +20,7 @@ passed=0 failed=0 skipped=0 table=''
 main() {
     step "Rust suites" "cargo" rust_suites
     note_skipped "power losses" 'power: .* SKIPPED: \(.*\)'
+    note_skipped "memory" 'SKIPPED: the search of the server.s memory, \(.*\)'
     note_skipped "etcd" 'SKIPPED: the tests over etcd, \(.*\)'
     step "server binary" "cargo" cargo build --locked
     if [[ $outcome != PASSED ]]; then

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,13 +11,13 @@ use http::{HeaderMap, Request, Response};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tonic::body::Body;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::call::{Call, Subject};
+use super::cloakroom::{Cloaked, Peer};
 use super::in_flight::{Entered, InFlight};
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
@@ -100,6 +99,7 @@ where
         // Here and not in the task, so that callers are looked at in the order in which their requests came.
         let caller = self.gate.authenticate(request.headers());
         let until = arrived + patience.unwrap_or(TIME).min(TIME);
+        let cloakroom = request.extensions().get::<Peer>().map(|peer| peer.cloakroom.clone());
         let answer = self.gate.clone().answer(request, caller, inner, request_id.clone(), until, entered);
         let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
@@ -108,7 +108,10 @@ where
                 None => Some(task.await),
             };
             Ok(match answered {
-                Some(Ok(response)) => response,
+                Some(Ok(response)) => match cloakroom {
+                    Some(cloakroom) => response.map(|body| Body::new(Cloaked::new(body, cloakroom))),
+                    None => response,
+                },
                 // The task goes on to its end, and to its audit record.
                 None => complete(&Status::deadline_exceeded(""), &request_id).into_http(),
                 // A request that panics is answered by the task itself; this is the last resort.
@@ -134,7 +137,8 @@ impl Gate {
         S::Future: Send,
     {
         let rpc = rpc::of_path(request.uri().path());
-        let peer = peer(&request).map(|address| address.to_string());
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.and_then(|peer| peer.address).map(|address| address.to_string());
         let subject = Subject::default();
 
         let principal = caller.as_ref().ok().map(Principal::to_string);
@@ -271,11 +275,4 @@ fn timeout(text: &[u8]) -> Option<Duration> {
         b'n' => Some(Duration::from_nanos(number)),
         _ => None,
     }
-}
-
-fn peer(request: &Request<Body>) -> Option<SocketAddr> {
-    let extensions = request.extensions();
-    let tcp = extensions.get::<TcpConnectInfo>();
-    let tcp = tcp.or_else(|| extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(|tls| tls.get_ref()));
-    tcp.and_then(TcpConnectInfo::remote_addr)
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod call;
+mod cloakroom;
 mod convert;
 mod gate;
 mod in_flight;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
+pub use self::cloakroom::{Cloakroom, Peer};
 pub use self::gate::Gate;
 pub use self::in_flight::InFlight;
 use crate::app::App;

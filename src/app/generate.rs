@@ -5,9 +5,14 @@ use zeroize::Zeroizing;
 use super::Error;
 use crate::crypto::random;
 use crate::domain::{BytesEncoding, Generator, Value};
+use crate::process::wiping_stack;
 
 /// Makes a value, from the operating system's random numbers.
 pub(super) fn generate(generator: &Generator) -> Result<Value, Error> {
+    wiping_stack::<{ 8 * 1024 }, _>(|| make(generator))
+}
+
+fn make(generator: &Generator) -> Result<Value, Error> {
     let value = match generator {
         Generator::Password { length, alphabet } => Value::text(password(*length, alphabet)?),
         Generator::Bytes { length, encoding } => {
@@ -18,7 +23,17 @@ pub(super) fn generate(generator: &Generator) -> Result<Value, Error> {
                 BytesEncoding::Raw => Value::binary(bytes.to_vec()),
             }
         }
-        Generator::Uuid => Value::text(Builder::from_random_bytes(random()?).into_uuid().to_string()),
+        Generator::Uuid => {
+            let bytes = Zeroizing::new(random()?);
+            let mut text = Zeroizing::new(uuid::Uuid::encode_buffer());
+            Value::text(
+                Builder::from_random_bytes(*bytes)
+                    .into_uuid()
+                    .hyphenated()
+                    .encode_lower(&mut *text)
+                    .to_owned(),
+            )
+        }
     };
     value.map_err(|_| Error::Internal("a generated value is larger than a value may be"))
 }

@@ -1,6 +1,10 @@
 //! What the service does. Every operation that needs a right takes the grant of it.
 
 mod access;
+mod anchor;
+#[cfg(test)]
+mod anchor_tests;
+mod attempt;
 mod backup;
 mod change;
 mod deadline;
@@ -29,6 +33,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
+pub use self::anchor::AnchorError;
+use self::anchor::AnchorFile;
 pub use self::backup::{Chunk, Progress, Restore, RestoreOptions, Restored};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::deadline::until;
@@ -62,13 +68,20 @@ pub struct App {
     /// Receipts that can not be opened, and since when that is known.
     damaged_receipts: Mutex<HashMap<Mac, Timestamp>>,
     limits: Limits,
+    anchor: Option<Arc<AnchorFile>>,
     /// How many documents may be computed at once.
     computing: Semaphore,
     started_at: Timestamp,
 }
 
 impl App {
-    fn new(store: Arc<dyn Store>, custody: Arc<Custody>, catalog: Arc<Catalog>, options: Options) -> Self {
+    fn new(
+        store: Arc<dyn Store>,
+        custody: Arc<Custody>,
+        catalog: Arc<Catalog>,
+        anchor: Option<Arc<AnchorFile>>,
+        options: Options,
+    ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {
@@ -82,6 +95,7 @@ impl App {
             stuck: Mutex::default(),
             damaged_receipts: Mutex::default(),
             limits: options.limits,
+            anchor,
             computing,
             started_at: now(),
         }

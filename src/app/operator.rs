@@ -47,5 +47,6 @@ impl App {
     /// Ends the service: changes that were accepted are made durable, later ones are refused.
     pub async fn close(&self) {
         self.store.close().await;
+        self.anchor().await;
     }
 }

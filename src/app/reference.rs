@@ -4,7 +4,11 @@ use super::secret::Found;
 use super::{App, Error};
 use crate::auth::{Grant, List, Read};
 use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
+use crate::process::wiping_stack;
 use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
+
+/// More than a computation uses of the stack, where the library's functions on texts leave pieces of them.
+const STACK: usize = 256 * 1024;
 
 /// A document with its references resolved.
 pub struct Resolution {
@@ -114,7 +118,7 @@ impl App {
     ) -> Result<T, Error> {
         const FAILED: Error = Error::Internal("a document could not be computed");
         let _turn = self.computing.acquire().await.map_err(|_| FAILED)?;
-        tokio::task::spawn_blocking(compute).await.map_err(|_| FAILED)
+        tokio::task::spawn_blocking(|| wiping_stack::<STACK, _>(compute)).await.map_err(|_| FAILED)
     }
 }
 

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{App, Limits};
+use super::anchor::AnchorFile;
+use super::{AnchorError, App, Limits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::{Catalog, LoadError, Vouching, vouch};
 use crate::crypto::{self, Custody, Keyring, MasterKeys, StoreDigest};
@@ -30,6 +31,9 @@ pub enum SetupError {
          was done to it, start once with --accept-altered-store to serve what is there"
     )]
     Altered,
+    /// The store is not what its anchor says, or that can not be known.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
     /// The operating system gave no random numbers.
     #[error(transparent)]
     Crypto(crypto::Error),
@@ -50,6 +54,7 @@ impl From<LoadError> for SetupError {
             LoadError::KeyringMissing => Self::KeyringMissing,
             LoadError::WrongMasterKey => Self::WrongMasterKey,
             LoadError::Altered => Self::Altered,
+            LoadError::Failed(error) => Self::Crypto(error),
             LoadError::Store(why) => Self::Store(why),
         }
     }
@@ -68,6 +73,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Whether to serve what the store holds, whatever was done to it.
     pub accept_altered_store: bool,
+    /// Where it is kept how far the store is, so that an older copy of it is noticed; `None`: nowhere.
+    pub anchor_file: Option<PathBuf>,
     /// How much a key may seal.
     pub limits: Limits,
 }
@@ -96,7 +103,11 @@ pub async fn open(
         }
     }
     let catalog = Catalog::load(store.clone(), custody.clone()).await?;
-    Ok(App::new(store, custody, catalog, options))
+    let anchor = options.anchor_file.clone().map(|file| Arc::new(AnchorFile::new(file)));
+    if let Some(anchor) = &anchor {
+        anchor.check(&catalog, options.accept_altered_store)?;
+    }
+    Ok(App::new(store, custody, catalog, anchor, options))
 }
 
 /// Puts the keyring and the root key into the store, together.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::{Grant, List, Principal, Read, RightType, Write};
+use crate::auth::{Grant, List, Principal, Read, RightType, Rotate, Write};
 use crate::crypto::{Custody, MasterKeySource, MasterKeys};
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
@@ -30,8 +30,16 @@ impl Site {
     }
 
     pub(super) async fn with(store: Arc<dyn Store>, master: Arc<MasterKeys>) -> Self {
+        Self::with_options(store, master, options()).await
+    }
+
+    pub(super) async fn with_options(
+        store: Arc<dyn Store>,
+        master: Arc<MasterKeys>,
+        options: Options,
+    ) -> Self {
         let mut root_key = String::new();
-        let app = open(store.clone(), custody(&master), options(), |credential| {
+        let app = open(store.clone(), custody(&master), options, |credential| {
             root_key = credential.expose().to_owned();
             Ok(())
         });
@@ -58,6 +66,12 @@ impl Site {
         self.root.authorize(&Namespace::default_namespace()).unwrap()
     }
 
+    /// The secret of this name, as the catalog has it.
+    pub(super) fn secret(&self, name: &str) -> Arc<Secret> {
+        let there = self.app.catalog.namespace(&Namespace::default_namespace()).unwrap();
+        there.secret(&named(name)).unwrap()
+    }
+
     pub(super) async fn create(&self, name: &str, value: &str) -> Result<Secret, Error> {
         let new = NewSecret {
             name: named(name),
@@ -66,6 +80,12 @@ impl Site {
             metadata: Metadata::default(),
         };
         Ok(self.app.create(&self.grant::<Write>(), new, None).await?.secret)
+    }
+
+    pub(super) async fn rotate(&self, name: &str, value: &str) {
+        let source = Source::Value(Value::text(value.to_owned()).unwrap());
+        let rotation = Rotation { source, etag: None };
+        self.app.rotate(&self.grant::<Rotate>(), &named(name), rotation, None).await.unwrap();
     }
 
     pub(super) async fn value(&self, app: &App, name: &str) -> Result<String, Error> {

@@ -2,17 +2,11 @@
 
 use super::tests::{Site, named};
 use super::*;
-use crate::auth::{Read, Rotate, Write};
+use crate::auth::{Read, Write};
 use crate::domain::{Value, VersionState};
 use crate::store::{Entry, Key};
 
 impl Site {
-    async fn rotate(&self, name: &str, value: &str) {
-        let source = Source::Value(Value::text(value.to_owned()).unwrap());
-        let rotation = Rotation { source, etag: None };
-        self.app.rotate(&self.grant::<Rotate>(), &named(name), rotation, None).await.unwrap();
-    }
-
     async fn version(&self, name: &str, number: u32) -> Result<String, Error> {
         let grant = self.grant::<Read>();
         let found = self.app.get(&grant, &named(name), Some(number), Revision::default()).await?;

@@ -72,6 +72,12 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
         {
             let catalog = catalog.upgrade()?;
             match scan(&*catalog.store, &catalog.custody.keys()).await {
+                // Not even a restore takes it back.
+                Ok((state, ..)) if state.digest().commits < catalog.digest().commits => {
+                    tracing::error!(
+                        "the store is an older copy of what it was a moment ago: it is not served"
+                    );
+                }
                 Ok((state, reached, watch)) => {
                     catalog.set_state(state);
                     catalog.reached.send_replace(reached);
@@ -119,8 +125,7 @@ async fn scan_once(
     let reached = store.durable();
     let watch = store.watch(reached);
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring =
-        StoredKeyring::open(master, &record.value, record.revision).map_err(|_| LoadError::WrongMasterKey)?;
+    let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
     let digest = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
     let digest = StoreDigest::open(&keyring, &digest.value).map_err(|_| LoadError::Altered)?;
     let mut census = Census::default();

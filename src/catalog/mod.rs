@@ -31,7 +31,7 @@ use self::state::State;
 pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
 pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Custody, Mac, StoreDigest};
+use crate::crypto::{self, Custody, Mac, StoreDigest};
 use crate::domain::{Namespace, Revision};
 use crate::store::{Store, Unavailable};
 
@@ -59,9 +59,22 @@ pub enum LoadError {
     /// Its records are not those that it was left with.
     #[error("the store's records are not those that its digest vouches for")]
     Altered,
+    /// The cryptography of this machine failed.
+    #[error(transparent)]
+    Failed(crypto::Error),
     /// It can not serve.
     #[error(transparent)]
     Store(#[from] Unavailable),
+}
+
+/// Of the keyring.
+impl From<crypto::Error> for LoadError {
+    fn from(error: crypto::Error) -> Self {
+        match error {
+            crypto::Error::Integrity => Self::WrongMasterKey,
+            crypto::Error::Failed => Self::Failed(error),
+        }
+    }
 }
 
 impl Catalog {

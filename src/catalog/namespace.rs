@@ -59,11 +59,6 @@ impl NamespaceCatalog {
         read(&self.index).get(id).cloned()
     }
 
-    /// How many secrets it has.
-    pub fn len(&self) -> usize {
-        read(&self.index).len()
-    }
-
     /// How many records its secrets have in the store.
     pub fn records(&self) -> usize {
         read(&self.index).records()

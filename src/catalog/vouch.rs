@@ -19,11 +19,12 @@ pub enum Vouching {
 /// `accept`. It must not be changed meanwhile.
 pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Result<Vouching, LoadError> {
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring =
-        StoredKeyring::open(master, &record.value, record.revision).map_err(|_| LoadError::WrongMasterKey)?;
+    let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
     let kept = store.get(&Key::digest()).await?;
-    // A keyring of the first format beside a digest is an old copy, put back.
-    let mut begins = kept.is_none() && is_of_first_format(&record.value);
+    // A keyring of the first format beside a digest, or under a master key that is no longer in use, is an old copy, put back.
+    let mut begins = kept.is_none()
+        && is_of_first_format(&record.value)
+        && keyring.masters().contains(&master.current_id()?);
     if !begins && !accept {
         return Ok(Vouching::Kept); // as the catalog is going to see
     }
@@ -39,10 +40,10 @@ pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Resu
         return Ok(Vouching::Kept);
     }
     // So that nobody who takes the digest away can have this said of it again.
-    let resealed = keyring.reseal(master).map_err(|_| LoadError::WrongMasterKey)?;
+    let resealed = keyring.reseal(master)?;
     census.put(&Key::keyring(), &resealed);
     let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
-    let digest = digest.of(&keyring, &census).seal(&keyring).map_err(|_| LoadError::WrongMasterKey)?;
+    let digest = digest.of(&keyring, &census).seal(&keyring)?;
     let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
     let transaction = Transaction {
         require: vec![keyring.still(), (Key::digest(), expect)],

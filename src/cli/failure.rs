@@ -110,9 +110,16 @@ impl From<Status> for Failure {
         let reason = details.error_info().map(|info| info.reason.as_str());
         let message = match (reason, fields.is_empty()) {
             (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
-            (Some("REFERENCE_INVALID" | "REFERENCE_TOO_COSTLY" | "SECRET_NOT_FOUND"), false) => {
-                "these references can not be resolved".to_owned()
-            }
+            (
+                Some(
+                    "REFERENCE_INVALID"
+                    | "REFERENCE_TOO_COSTLY"
+                    | "SECRET_NOT_FOUND"
+                    | "VERSION_DISABLED"
+                    | "VERSION_DESTROYED",
+                ),
+                false,
+            ) => "these references can not be resolved".to_owned(),
             (Some(_), false) => "the service refused these fields".to_owned(),
             (Some("CREDENTIAL_MISSING"), true) => format!(
                 "{} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \

@@ -15,11 +15,13 @@ mod master_key;
 mod new_secret;
 mod output;
 mod progress;
+mod receipt;
 mod restore;
 mod run;
 mod secret;
 mod serve;
 mod status;
+mod version;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,18 @@ enum Command {
     Delete(secret::Delete),
     /// Give a secret a new value, in one step
     Rotate(secret::Rotate),
+    /// List the versions of a secret
+    Versions(version::Versions),
+    /// Have a version's value not be read until it is enabled again
+    Disable(version::Disable),
+    /// Have a disabled version's value be read again
+    Enable(version::Enable),
+    /// Destroy a version of a secret, for good
+    #[command(long_about = version::ABOUT_DESTROY)]
+    Destroy(version::Destroy),
+    /// Check what the service has signed
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
     /// Run a command with secrets in its environment
     #[command(long_about = run::ABOUT)]
     Run(run::Run),
@@ -129,6 +143,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rename(command) => on_runtime(command.run(&connection, output)),
         Command::Delete(command) => on_runtime(command.run(&connection, output)),
         Command::Rotate(command) => on_runtime(command.run(&connection, output)),
+        Command::Versions(command) => on_runtime(command.run(&connection, output)),
+        Command::Disable(command) => on_runtime(command.run(&connection, output)),
+        Command::Enable(command) => on_runtime(command.run(&connection, output)),
+        Command::Destroy(command) => on_runtime(command.run(&connection, output)),
+        Command::Receipt(command) => command.run(output),
         Command::Run(command) => {
             let variables = on_runtime(command.variables(&connection))?;
             Err(command.execute(&variables))

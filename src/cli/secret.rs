@@ -74,7 +74,16 @@ impl Get {
         };
         let reply = connection.secrets().await?.get_secret(message).await?.into_inner();
         if !self.value_only {
-            return print_secret(output, reply.secret);
+            let secret = reply.secret.ok_or_else(no_secret)?;
+            let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
+            // Beside the current version's number stands that of the value shown.
+            if reply.version != secret.version {
+                fields.insert(2, ("value of", format!("version {}", reply.version)));
+            }
+            if let Some(object) = json.as_object_mut() {
+                object.insert("value_version".to_owned(), json!(reply.version));
+            }
+            return output.print(&fields, &json);
         }
         let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
             Some(Kind::Text(text)) => text.into_bytes(),
@@ -307,8 +316,12 @@ pub(super) async fn all(connection: &Connection, prefix: &str) -> Result<Vec<v1:
 }
 
 fn print_secret(output: Output, secret: Option<v1::Secret>) -> Result<(), Failure> {
-    let secret = secret.ok_or_else(|| Failure::local("the service sent no secret"))?;
+    let secret = secret.ok_or_else(no_secret)?;
     output.print(&secret_fields(&secret), &secret_json(&secret))
+}
+
+fn no_secret() -> Failure {
+    Failure::local("the service sent no secret")
 }
 
 fn print_secrets(

@@ -98,6 +98,11 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure_plaintext: bool,
 
+    /// Keep in FILE how far the store is, and refuse an older copy of the store at the next start: best on another disk, out
+    /// of reach of whoever can write to the store
+    #[arg(long, value_name = "FILE")]
+    anchor_file: Option<PathBuf>,
+
     /// Serve a store that was altered by something else, as it is now: for once, where you know what was done to it
     #[arg(long)]
     accept_altered_store: bool,
@@ -157,6 +162,7 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,
             log_level: self.log_level,

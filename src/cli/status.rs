@@ -1,3 +1,4 @@
+use data_encoding::BASE64;
 use serde_json::json;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -41,6 +42,7 @@ pub(super) async fn status(connection: &Connection, output: Output) -> Result<()
                 ("namespaces", reply.namespaces.to_string()),
                 ("secrets", reply.secrets.to_string()),
                 ("damaged", reply.damaged_records.to_string()),
+                ("signing key", BASE64.encode(&reply.signing_public_key)),
             ]);
             json = json!({
                 "serving": serving,
@@ -51,6 +53,7 @@ pub(super) async fn status(connection: &Connection, output: Output) -> Result<()
                 "namespaces": reply.namespaces,
                 "secrets": reply.secrets,
                 "damaged_records": reply.damaged_records,
+                "signing_public_key": BASE64.encode(&reply.signing_public_key),
             });
         }
         // Without the right to see more, whether it serves is the answer.

@@ -55,6 +55,8 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Whether to listen without TLS where others can listen in.
     pub insecure_plaintext: Option<bool>,
+    /// The file that says how far the store is.
+    pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store whatever was done to it.
     pub accept_altered_store: Option<bool>,
     /// The form of the log.
@@ -114,6 +116,8 @@ pub struct Config {
     pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
+    /// The file that says how far the store is; `None`: none does.
+    pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store whatever was done to it.
     pub accept_altered_store: bool,
     /// The form of the log.
@@ -248,6 +252,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
+            anchor_file: self.anchor_file.or(others.anchor_file),
             accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
             log_format: self.log_format.or(others.log_format),
             log_level: self.log_level.or(others.log_level),
@@ -288,6 +293,7 @@ impl TryFrom<Settings> for Config {
             etcd,
             master_key,
             tls,
+            anchor_file: settings.anchor_file,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),
             log_level: settings.log_level.unwrap_or(LogLevel::Info),

@@ -6,6 +6,12 @@ use ring::signature::{self, Ed25519KeyPair, KeyPair};
 use ring::{aead, digest, hkdf, hmac};
 use zeroize::Zeroizing;
 
+use crate::process::wiping_stack;
+
+/// More than any function of ring uses of the stack. It leaves the last bytes of what it works on there, which of a short
+/// value are all.
+const STACK: usize = 8 * 1024;
+
 /// What can go wrong with a seal. Deliberately says no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -83,8 +89,10 @@ impl AeadKey {
     pub(super) const OVERHEAD: usize = aead::NONCE_LEN + 16;
 
     pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
-        let key = aead::UnboundKey::new(&aead::AES_256_GCM, key.expose()).map_err(|_| Error::Failed)?;
-        Ok(Self(Box::new(aead::LessSafeKey::new(key))))
+        wiping_stack::<STACK, _>(|| {
+            let key = aead::UnboundKey::new(&aead::AES_256_GCM, key.expose()).map_err(|_| Error::Failed)?;
+            Ok(Self(Box::new(aead::LessSafeKey::new(key))))
+        })
     }
 
     /// Appends nonce, ciphertext and tag to `out`.
@@ -92,12 +100,8 @@ impl AeadKey {
         let nonce: [u8; aead::NONCE_LEN] = random()?;
         let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + 16));
         sealed.extend_from_slice(plaintext);
-        self.0
-            .seal_in_place_append_tag(
-                aead::Nonce::assume_unique_for_key(nonce),
-                aead::Aad::from(aad),
-                &mut *sealed,
-            )
+        let (number, aad) = (aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(aad));
+        wiping_stack::<STACK, _>(|| self.0.seal_in_place_append_tag(number, aad, &mut *sealed))
             .map_err(|_| Error::Failed)?;
         out.extend_from_slice(&nonce);
         out.extend_from_slice(&sealed);
@@ -108,12 +112,11 @@ impl AeadKey {
     pub(super) fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
         let (nonce, sealed) = sealed.split_first_chunk::<{ aead::NONCE_LEN }>().ok_or(Error::Integrity)?;
         let mut opened = Zeroizing::new(sealed.to_vec());
-        let length = self
-            .0
-            .open_in_place(aead::Nonce::assume_unique_for_key(*nonce), aead::Aad::from(aad), &mut opened)
-            .map_err(|_| Error::Integrity)?
-            .len();
-        opened.truncate(length);
+        let (nonce, aad) = (aead::Nonce::assume_unique_for_key(*nonce), aead::Aad::from(aad));
+        let length = wiping_stack::<STACK, _>(|| {
+            self.0.open_in_place(nonce, aad, &mut opened).map(|plaintext| plaintext.len())
+        });
+        opened.truncate(length.map_err(|_| Error::Integrity)?);
         Ok(opened)
     }
 }
@@ -157,16 +160,18 @@ impl MacKey {
 
     /// The tag over some parts, each with its length before it, so that no two lists of parts look the same.
     pub fn tag(&self, parts: &[&[u8]]) -> Mac {
-        let mut context = hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut tag = [0; 32];
-        for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
-            *to = *from;
-        }
-        tag
+        wiping_stack::<STACK, _>(|| {
+            let mut context = hmac::Context::with_key(&self.0);
+            for part in parts {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part);
+            }
+            let mut tag = [0; 32];
+            for (to, from) in tag.iter_mut().zip(context.sign().as_ref()) {
+                *to = *from;
+            }
+            tag
+        })
     }
 
     /// Whether a tag is that of these parts, in a time that tells nothing of it.

@@ -19,7 +19,7 @@ use crate::store::{Changed, Digester, Key};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StoreDigest {
     sum: Mac,
-    /// How many commits there have been.
+    /// Counts up with every commit, by one, and never back.
     pub commits: u64,
     /// How many seals there have been by keys that seal more than once, at least.
     pub seals: u64,
@@ -28,6 +28,9 @@ pub struct StoreDigest {
 /// The marks of the records that a store has, while it is read.
 #[derive(Default)]
 pub struct Census(HashMap<Key, [u8; 12]>);
+
+/// How many commits can be made while a store is replaced: more than any replacement takes the time for.
+const LEAP: u64 = 1 << 32;
 
 impl StoreDigest {
     const ID: &[u8] = b"digest";
@@ -43,6 +46,17 @@ impl StoreDigest {
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
         let clear = [self.sum.as_slice(), &self.commits.to_be_bytes(), &self.seals.to_be_bytes()].concat();
         keyring.seal(Purpose::Digest, Self::ID, &clear)
+    }
+
+    pub(super) fn sum(&self) -> &Mac {
+        &self.sum
+    }
+
+    /// The same, where it takes the place of another store's: later than that could have become meanwhile.
+    pub fn in_place_of(mut self, other: &Self) -> Self {
+        self.commits = self.commits.max(other.commits).saturating_add(LEAP);
+        self.seals = self.seals.max(other.seals);
+        self
     }
 
     /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals.

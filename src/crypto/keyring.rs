@@ -22,6 +22,7 @@ pub struct Keyring {
     credentials: MacKey,
     receipts: MacKey,
     queries: MacKey,
+    anchors: MacKey,
     pub(super) elements: MacKey,
     signing: SigningKey,
     sealing: SealingKeys,
@@ -109,6 +110,10 @@ impl Keyring {
         self.queries.tag(parts)
     }
 
+    pub(super) fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
+        self.anchors.tag(parts)
+    }
+
     /// Signs what the service states.
     pub fn sign(&self, statement: &[u8]) -> Result<Signature, Error> {
         self.signing.sign(statement)
@@ -183,6 +188,7 @@ impl Keyring {
             credentials: mac("strongroom v1 credentials")?,
             receipts: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
+            anchors: mac("strongroom v1 anchors")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,

@@ -5,6 +5,7 @@
 //! to its [`Place`], so that no ciphertext opens anywhere else.
 
 mod aead;
+mod anchor;
 mod backup;
 mod digest;
 mod envelope;
@@ -19,6 +20,7 @@ mod vectors;
 mod wrap;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
+pub use self::anchor::{Anchor, Astray};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::digest::{Carrier, Census, StoreDigest};
 pub use self::envelope::{

@@ -60,6 +60,11 @@ impl SecretId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// The id in this text, when it is written as an id is shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self).filter(|id| id.to_string() == text)
+    }
+
     /// The 16 bytes of the id.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

@@ -119,15 +119,15 @@ fn start(arguments: &[&str]) -> Output {
 }
 
 /// A server with TLS.
-struct Site {
-    server: Server,
+pub struct Site {
+    pub server: Server,
     /// The certificate of the authority that signed the server's, as PEM.
-    authority: String,
+    pub authority: String,
     _folder: tempfile::TempDir,
 }
 
 impl Site {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key, authority) = certificate_files(folder.path());
         let launch = Launch::in_memory().argument("--tls-cert").argument(cert);
@@ -137,7 +137,7 @@ impl Site {
     }
 
     /// A caller with the root key that trusts this authority.
-    async fn caller(&self, authority: &str) -> Result<Caller, tonic::transport::Error> {
+    pub async fn caller(&self, authority: &str) -> Result<Caller, tonic::transport::Error> {
         let tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
         let channel: Channel = endpoint(&self.server.url).tls_config(tls)?.connect().await?;

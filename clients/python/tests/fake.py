@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 from fake_references import Resolution
+from fake_versions import Versions
 from refusals import Refusal, invalid, not_found
 
 from strongroom.v1 import access_pb2, access_pb2_grpc, reference_pb2, reference_pb2_grpc, secret_pb2, secret_pb2_grpc
@@ -37,6 +38,7 @@ class Fake(
         self.revision = 0
         self.last_change = 0
         self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
+        self.versions = Versions()
         self.receipts: dict[str, tuple[bytes, Any]] = {}
         self.pages: dict[str, tuple[bytes, Any]] = {}
         self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
@@ -76,15 +78,19 @@ class Fake(
         self.next_revision(secret)
         secret.created_at.CopyFrom(secret.updated_at)
         self.secrets[request.namespace, request.name] = secret
+        self.versions.add(secret)
         shown = secret if request.return_value else redacted(secret)
         return secret_pb2.CreateSecretResponse(secret=shown, revision=self.revision)
 
     def get_secret(self, request: Any) -> secret_pb2.GetSecretResponse:
         secret = self.find(request)
-        if request.HasField("version") and request.version != secret.version:
-            raise Refusal(Code.UNIMPLEMENTED, "NOT_SERVED", "Only the current version is served.")
-        shown = redacted(secret) if request.view == secret_pb2.VIEW_METADATA else secret
-        return secret_pb2.GetSecretResponse(secret=shown, revision=self.revision)
+        number = request.version if request.HasField("version") else secret.version
+        shown = redacted(secret)
+        if request.view == secret_pb2.VIEW_METADATA:
+            self.versions.find(secret, number)
+        else:
+            shown.value.CopyFrom(self.versions.value(secret, number))
+        return secret_pb2.GetSecretResponse(secret=shown, revision=self.revision, version=number)
 
     def list_secrets(self, request: Any) -> secret_pb2.ListSecretsResponse:
         limit = request.limit if request.HasField("limit") else 100
@@ -153,6 +159,7 @@ class Fake(
             self.secrets[request.namespace, request.new_name] = secret
         if "value" in fields:
             self.set_value(secret, request.value)
+            self.versions.add(secret)
         if "description" in fields:
             secret.description = request.description
         if "metadata" in fields:
@@ -178,8 +185,18 @@ class Fake(
         secret = self.find(request)
         self.set_value(secret, new_value(request))
         self.next_revision(secret)
+        self.versions.add(secret)
         shown = secret if request.return_value else redacted(secret)
         return secret_pb2.RotateSecretResponse(secret=shown, version=secret.version, revision=self.revision)
+
+    def list_secret_versions(self, request: Any) -> secret_pb2.ListSecretVersionsResponse:
+        return self.versions.listed(self.find(request), self.revision)
+
+    def change_version(self, request: Any) -> Any:
+        secret = self.find(request)
+        if self.versions.must_change(secret, request):
+            self.next_revision(secret)
+        return self.versions.changed(secret, request, self.revision, redacted(secret))
 
     def resolve_references(self, request: Any) -> reference_pb2.ResolveReferencesResponse:
         resolution = Resolution(request, lambda name: self.secrets.get((request.namespace, name)))
@@ -230,6 +247,18 @@ class Fake(
 
     def RotateSecret(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.rotate_secret)
+
+    def ListSecretVersions(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.list_secret_versions)
+
+    def DisableVersion(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.change_version)
+
+    def EnableVersion(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.change_version)
+
+    def DestroyVersion(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.change_version)
 
     def CreateApiKey(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.create_api_key, administrator=True)

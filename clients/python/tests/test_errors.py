@@ -126,9 +126,9 @@ async def test_over_the_wire(kind: Any, fake_server: Server, fake: Fake) -> None
     await done(client.close())
 
 
-async def test_what_is_not_served(kind: Any, fake_server: Server) -> None:
+async def test_what_is_not_served(kind: Any, fake_server: Server, fake: Fake) -> None:
     client = kind(**fake_server.arguments())
-    await done(client.secrets.create(name="a_key", value="v-1"))
+    fake.refusals = [Refusal(Code.UNIMPLEMENTED, "NOT_SERVED", "This release does not serve that.")]
     with pytest.raises(exceptions.NotServedError):
         await done(client.secrets.get(name="a_key", version=7))
     await done(client.close())

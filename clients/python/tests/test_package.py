@@ -15,6 +15,7 @@ from strongroom import AsyncStrongroom, Strongroom
 from strongroom import _access_calls as access_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
+from strongroom import _version_calls as version_calls
 from strongroom._call import Call, Scope, Stubs
 from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
@@ -45,6 +46,10 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
         secret_calls.update(scope, name="n"),
         secret_calls.delete(scope, name="n"),
         secret_calls.rotate(scope, name="n", value="v"),
+        version_calls.versions(scope, "n"),
+        version_calls.disable_version(scope, "n", 1),
+        version_calls.enable_version(scope, "n", 1),
+        version_calls.destroy_version(scope, "n", 1),
         access_calls.create_key(scope, name="n"),
         access_calls.list_keys(scope),
         access_calls.revoke_key(scope, id="i"),

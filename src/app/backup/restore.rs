@@ -91,11 +91,12 @@ impl Restore {
         let file = Arc::new(file);
 
         let (master, from, told) = (app.custody.keys(), file.clone(), progress.clone());
+        let present = app.catalog.digest();
         let verified = tokio::task::spawn_blocking(move || {
-            verify(&master, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
+            verify(&master, &present, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
                 .map_err(Error::from)
         });
-        let Content { revision: of, records, damaged, vouched, digest } = joined(verified).await?;
+        let Content { revision: of, records, damaged, vouched, vouchers } = joined(verified).await?;
         let mut restored = Restored { created_at, of, damaged, now: None };
         if options.verify_only {
             return Ok(restored);
@@ -107,8 +108,8 @@ impl Restore {
             return Err(Error::BackupInvalid(BackupError::Unvouched));
         }
         let records = open_records(app.custody.keys(), &file, records, progress)?;
-        let digest = digest.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
-        let records = Box::new(records.chain(digest));
+        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
+        let records = Box::new(records.chain(vouchers));
         let revision = app.store.replace(records, of).await?;
         // It is done, however long it takes until it is seen here.
         for _ in 0..LOADS {

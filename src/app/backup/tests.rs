@@ -34,10 +34,12 @@ async fn restore(site: &Site, bytes: &[u8], options: RestoreOptions) -> Result<R
     restore.finish(options, |_| {}).await
 }
 
-/// All that a store holds but for revisions, which a restore gives anew.
+/// All that a store holds but for revisions, the keyring's wraps and the digest, which a restore gives anew.
 async fn content(store: &dyn Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let all = store.scan(&store::Key::all(), None, 100_000).await.unwrap();
-    all.into_iter().map(|(key, Entry { value, .. })| (key.as_bytes().to_vec(), value)).collect()
+    let anew = [store::Key::keyring(), store::Key::digest()];
+    let kept = all.into_iter().filter(|(key, _)| !anew.contains(key));
+    kept.map(|(key, Entry { value, .. })| (key.as_bytes().to_vec(), value)).collect()
 }
 
 async fn furnished() -> Site {

@@ -21,13 +21,14 @@ pub(super) struct Content {
     pub(super) damaged: u64,
     /// Whether its digest vouches for its records, or it was written by a release that kept none.
     pub(super) vouched: bool,
-    /// What is to be put behind its records, so that they are vouched for: nothing where its own digest does.
-    pub(super) digest: Vec<(Key, Vec<u8>)>,
+    /// What is to be put behind its records, so that they are vouched for as the content of the store that they replace.
+    pub(super) vouchers: Vec<(Key, Vec<u8>)>,
 }
 
 /// Reads all of a backup, and opens every record of it at its place. `opened` is told how many have been.
 pub(super) fn verify<R: Read + Seek>(
     master: &MasterKeys,
+    present: &StoreDigest,
     mut from: R,
     mut opened: impl FnMut(u64, u64),
 ) -> Result<Content, BackupError> {
@@ -61,13 +62,14 @@ pub(super) fn verify<R: Read + Seek>(
     let had_digest = digest.is_some();
     let kept = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
     let vouched = kept.is_some_and(|kept| kept.vouches_for(&keys.keyring, &census));
-    let digest = if vouched { Vec::new() } else { keys.vouch(master, census, kept, revision)? };
+    let kept = kept.unwrap_or_else(|| StoreDigest::estimate(revision.0));
+    let vouchers = keys.vouch(master, census, kept.in_place_of(present))?;
     Ok(Content {
         revision,
         records,
         damaged: damaged.len() as u64,
         vouched: vouched || (!had_digest && keys.first_format),
-        digest,
+        vouchers,
     })
 }
 
@@ -109,13 +111,11 @@ impl Keys {
         &self,
         master: &MasterKeys,
         mut census: Census,
-        kept: Option<StoreDigest>,
-        revision: Revision,
+        before: StoreDigest,
     ) -> Result<Vec<(Key, Vec<u8>)>, BackupError> {
         let keyring = self.keyring.reseal(master).map_err(BackupError::Failed)?;
         census.put(&Key::keyring(), &keyring);
-        let kept = kept.unwrap_or_else(|| StoreDigest::estimate(revision.0));
-        let digest = kept.of(&self.keyring, &census).seal(&self.keyring).map_err(BackupError::Failed)?;
+        let digest = before.of(&self.keyring, &census).seal(&self.keyring).map_err(BackupError::Failed)?;
         Ok(vec![(Key::keyring(), keyring), (Key::digest(), digest)])
     }
 

@@ -8,6 +8,8 @@ mod limit;
 mod master;
 mod namespace;
 mod pass;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, PoisonError};
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use self::deed::{Deed, Dice, flips, lengths, places, replays};
 use self::world::{Answer, Content, Served, World};
+use super::tests::{custody, named, options};
 use super::*;
-use crate::store::{self, Store, Transaction};
+use crate::store::{self, Key, Store, Transaction};
 
 /// How many of a record's bits are turned over. All, with everything else that can be done, and not a sample of it:
 /// `STRONGROOM_TAMPER=all cargo test --release --lib tamper -- --nocapture`.
@@ -233,4 +234,43 @@ async fn a_store_that_is_older_as_a_whole_is_that_store() {
     let store = store::open_memory_of(older.clone(), world.revision);
     let served = world.served(&world.open(store).await.unwrap()).await;
     assert!(!served.values().any(|answer| *answer == Answer::Integrity));
+}
+
+/// The keyring of before the digests, put back where the digest was taken away, does not make the store one of an earlier
+/// release again.
+#[tokio::test]
+async fn a_store_is_taken_for_one_of_an_earlier_release_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1.tar.gz");
+    let unpacked =
+        std::process::Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()).status();
+    assert!(unpacked.unwrap().success());
+    let data = folder.path().join("data");
+    let line = std::fs::read_to_string(data.join("master.key")).unwrap();
+    let master = Arc::new(crate::crypto::MasterKeys::of(&[line.trim()]));
+    let store = store::open_sled(&data).unwrap();
+    let first = store.get(&Key::keyring()).await.unwrap().unwrap();
+    assert!(store.get(&Key::digest()).await.unwrap().is_none());
+    let opened =
+        || async { open(store.clone(), custody(&master), options(), |_| panic!("it is not new")).await };
+    drop(opened().await.unwrap());
+    drop(opened().await.unwrap());
+
+    // Something was sealed since then.
+    let put_back = || Transaction {
+        put: vec![(Key::keyring(), first.value.clone())],
+        delete: vec![Key::digest()],
+        ..Transaction::default()
+    };
+    let app = opened().await.unwrap();
+    let root_key = std::fs::read_to_string(data.join("root.key")).unwrap();
+    let root = app.authenticate(root_key.trim()).unwrap();
+    let grant = root.authorize::<crate::auth::Write>(&Namespace::default_namespace()).unwrap();
+    app.delete(&grant, &named("plain"), None, None).await.unwrap();
+    let source = Source::Value(crate::domain::Value::text("later".to_owned()).unwrap());
+    let rotate = root.authorize::<crate::auth::Rotate>(&Namespace::default_namespace()).unwrap();
+    app.rotate(&rotate, &named("rotated"), Rotation { source, etag: None }, None).await.unwrap();
+    drop(app);
+    store.commit(put_back()).await.unwrap();
+    assert!(matches!(opened().await.err(), Some(SetupError::Altered)));
 }

@@ -42,6 +42,10 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "REFERENCE_TOO_COSTLY": e.ReferenceTooCostlyError,
     "BACKUP_INVALID": e.ValidationError,
     "TOO_MANY_REQUESTS": e.LimitExceededError,
+    "VERSION_DISABLED": e.VersionDisabledError,
+    "VERSION_DESTROYED": e.VersionDestroyedError,
+    "NAMESPACE_NOT_FOUND": e.NotFoundError,
+    "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
 }
 
 # For an error without a reason, or with one that this release does not know.

@@ -11,7 +11,18 @@ from strongroom import _documents as documents
 from strongroom import models
 from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
-__all__ = ["api_key", "created_api_key", "deleted_secret", "identity", "resolved_document", "secret", "secret_page"]
+__all__ = [
+    "api_key",
+    "changed_version",
+    "created_api_key",
+    "deleted_secret",
+    "destroyed_version",
+    "identity",
+    "resolved_document",
+    "secret",
+    "secret_page",
+    "secret_versions",
+]
 
 
 def secret(message: secret_pb2.Secret) -> models.Secret:
@@ -55,6 +66,51 @@ def deleted_secret(message: secret_pb2.DeleteSecretResponse) -> models.DeletedSe
         deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
         purge_at=_time(message.purge_at, message.HasField("purge_at")),
         revision=message.revision,
+    )
+
+
+def secret_versions(message: secret_pb2.ListSecretVersionsResponse) -> models.SecretVersions:
+    """The versions of a secret."""
+    return models.SecretVersions([_version(version) for version in message.versions], message.revision)
+
+
+def changed_version(
+    message: secret_pb2.DisableVersionResponse | secret_pb2.EnableVersionResponse,
+) -> models.ChangedVersion:
+    """A version that was disabled or enabled."""
+    return models.ChangedVersion(_version(message.version), secret(message.secret), message.revision)
+
+
+def destroyed_version(message: secret_pb2.DestroyVersionResponse) -> models.DestroyedVersion:
+    """A version that was destroyed, with its receipt."""
+    receipt = message.receipt
+    return models.DestroyedVersion(
+        version=_version(message.version),
+        secret=secret(message.secret),
+        receipt=models.DestructionReceipt(
+            namespace=receipt.namespace,
+            name=receipt.name,
+            secret_id=receipt.secret_id,
+            version=receipt.version,
+            destroyed_at=_time(receipt.destroyed_at, receipt.HasField("destroyed_at")),
+            data_key_sha256=receipt.data_key_sha256,
+            statement=receipt.statement,
+            signature=receipt.signature,
+            public_key=receipt.public_key,
+            key_id=receipt.key_id,
+        ),
+        revision=message.revision,
+    )
+
+
+def _version(message: secret_pb2.SecretVersion) -> models.SecretVersion:
+    known = secret_pb2.VersionState.DESCRIPTOR.values_by_number.get(message.state)
+    return models.SecretVersion(
+        number=message.number,
+        state=known.name[len("VERSION_STATE_") :].lower() if known else f"state_{message.state}",
+        created_at=_time(message.created_at, message.HasField("created_at")),
+        state_changed_at=_time(message.state_changed_at, message.HasField("state_changed_at")),
+        current=message.current,
     )
 
 

@@ -71,10 +71,12 @@ def get(
 ) -> Call[Secret]:
     """Returns a secret with its value: str where text was stored, bytes where bytes were.
 
-    `version` names a version, 1 or more, other than the current one. `include_value=False` leaves the value out, for
-    which the right `list` is enough. `min_revision` is the `revision` of an earlier reply whose effects must be seen.
+    `version` names a version, 1 or more, whose value to return in place of the current one's; all else of the secret
+    is as it is now. `include_value=False` leaves the value out, for which the right `list` is enough. `min_revision` is
+    the `revision` of an earlier reply whose effects must be seen.
 
-    Raises `SecretNotFoundError`, `VersionNotFoundError`, `IntegrityError`, `NotServedError`.
+    Raises `SecretNotFoundError`, `VersionNotFoundError`, `VersionDisabledError`, `VersionDestroyedError`,
+    `IntegrityError`.
     """
     request = secret_pb2.GetSecretRequest(
         namespace=scope.namespace_for(namespace),

@@ -14,6 +14,7 @@ from typing_extensions import Concatenate, ParamSpec
 from strongroom import _access_calls as access_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
+from strongroom import _version_calls as version_calls
 from strongroom._call import Call, Scope, Stubs
 from strongroom._channel import channel
 from strongroom._documentation import document
@@ -118,6 +119,10 @@ class Secrets(_Resource):
     update = _method(secret_calls.update)
     delete = _method(secret_calls.delete)
     rotate = _method(secret_calls.rotate)
+    versions = _method(version_calls.versions)
+    disable_version = _method(version_calls.disable_version)
+    enable_version = _method(version_calls.enable_version)
+    destroy_version = _method(version_calls.destroy_version)
 
 
 class Access(_Resource):

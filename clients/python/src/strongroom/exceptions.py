@@ -34,6 +34,8 @@ __all__ = [
     "StrongroomError",
     "UnavailableError",
     "ValidationError",
+    "VersionDestroyedError",
+    "VersionDisabledError",
     "VersionNotFoundError",
     "Violation",
 ]
@@ -132,7 +134,7 @@ class SecretNotFoundError(NotFoundError):
 
 
 class VersionNotFoundError(NotFoundError):
-    """The secret exists, the version asked for does not."""
+    """The secret exists; the version asked for never was, or is no longer among the 100 that are kept."""
 
 
 class AlreadyExistsError(StrongroomError):
@@ -157,6 +159,14 @@ class ConflictError(StrongroomError):
 
 class FailedPreconditionError(StrongroomError):
     """The state of things does not allow the call, for example `LAST_ADMINISTRATOR`."""
+
+
+class VersionDisabledError(FailedPreconditionError):
+    """The version, or the secret's current one, is disabled. From `resolve`, `violations` says where it is named."""
+
+
+class VersionDestroyedError(FailedPreconditionError):
+    """The version, or the secret's current one, was destroyed. From `resolve`, `violations` says where it is named."""
 
 
 class IntegrityError(StrongroomError):

@@ -9,14 +9,19 @@ from typing import Any, Union
 __all__ = [
     "ENCRYPTED",
     "ApiKey",
+    "ChangedVersion",
     "CreatedApiKey",
     "Credential",
     "DeletedSecret",
+    "DestroyedVersion",
+    "DestructionReceipt",
     "Identity",
     "Reference",
     "ResolvedDocument",
     "Secret",
     "SecretPage",
+    "SecretVersion",
+    "SecretVersions",
     "Value",
 ]
 
@@ -94,6 +99,71 @@ class DeletedSecret:
 
 
 @dataclass(frozen=True)
+class SecretVersion:
+    """A version of a secret, without its value."""
+
+    number: int
+    state: str
+    """`enabled`, `disabled` or `destroyed`; `pending` from a later server."""
+    created_at: datetime | None
+    """None: an earlier release of the server made it, and did not note that."""
+    state_changed_at: datetime | None
+    """When it was last disabled, enabled or destroyed. None: it never was."""
+    current: bool
+
+
+@dataclass(frozen=True)
+class SecretVersions:
+    """The versions of a secret."""
+
+    versions: list[SecretVersion]
+    """Those that are kept, at most 100, newest first."""
+    revision: int
+    """The store's revision that they were read at."""
+
+
+@dataclass(frozen=True)
+class ChangedVersion:
+    """A version that was disabled or enabled."""
+
+    version: SecretVersion
+    secret: Secret
+    """The secret, its value `"ENCRYPTED"`."""
+    revision: int
+
+
+@dataclass(frozen=True)
+class DestructionReceipt:
+    """The server's signed statement that it destroyed a version."""
+
+    namespace: str
+    name: str
+    secret_id: str
+    version: int
+    destroyed_at: datetime | None
+    data_key_sha256: str
+    """The SHA-256 digest of the wrapped data key that was removed, in hexadecimal; empty where it was not there."""
+    statement: bytes
+    """What is signed, exactly: the fields above as lines of text."""
+    signature: bytes
+    """The Ed25519 signature of `statement`."""
+    public_key: bytes
+    """The key that verifies it: compare it with one that is known from elsewhere."""
+    key_id: str
+
+
+@dataclass(frozen=True)
+class DestroyedVersion:
+    """A version that was destroyed."""
+
+    version: SecretVersion
+    secret: Secret
+    """The secret, its value `"ENCRYPTED"`."""
+    receipt: DestructionReceipt
+    revision: int
+
+
+@dataclass(frozen=True)
 class ApiKey:
     """An API key, without the key itself."""
 
@@ -154,7 +224,7 @@ class Reference:
     exists: bool
     """Whether there is such a secret. False too where the caller may not know."""
     readable: bool
-    """Whether the caller may read its value."""
+    """Whether the caller may read its value, and there is one: its current version is enabled."""
 
 
 @dataclass(frozen=True)

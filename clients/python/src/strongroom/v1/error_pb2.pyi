@@ -35,7 +35,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     names it.
     """
     ERROR_REASON_VERSION_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """NOT_FOUND. The secret is there, the version asked for is not."""
+    """NOT_FOUND. The secret is there; a version of the number asked for never was, or is no longer among the 100 that are
+    kept.
+    """
     ERROR_REASON_SECRET_ALREADY_EXISTS: _ErrorReason.ValueType  # 5
     """ALREADY_EXISTS. Create, or a rename, onto a name that is taken. Nothing was changed."""
     ERROR_REASON_CREDENTIAL_MISSING: _ErrorReason.ValueType  # 6
@@ -95,6 +97,21 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
     `google.rpc.RetryInfo` says when to try again.
     """
+    ERROR_REASON_VERSION_DISABLED: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION. The version asked for, or the secret's current one, is disabled: enable it, or rotate the
+    secret. `google.rpc.PreconditionFailure` names the version, for example `default/db_password/versions/3`; where a
+    document needs it, `google.rpc.BadRequest` says where.
+    """
+    ERROR_REASON_VERSION_DESTROYED: _ErrorReason.ValueType  # 26
+    """FAILED_PRECONDITION. The version asked for, or the secret's current one, was destroyed, and its value is gone for
+    good: rotate the secret. The details are those of VERSION_DISABLED.
+    """
+    ERROR_REASON_NAMESPACE_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """NOT_FOUND. No namespace of this name: nothing was ever put there."""
+    ERROR_REASON_MASTER_KEY_NOT_RENEWED: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. The master key can not be rotated: its source gives no other key than the one in use, or not the
+    one in use behind the new one. The message says what to do.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -118,7 +135,9 @@ ERROR_REASON_SECRET_NOT_FOUND: ErrorReason.ValueType  # 3
 names it.
 """
 ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 4
-"""NOT_FOUND. The secret is there, the version asked for is not."""
+"""NOT_FOUND. The secret is there; a version of the number asked for never was, or is no longer among the 100 that are
+kept.
+"""
 ERROR_REASON_SECRET_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 """ALREADY_EXISTS. Create, or a rename, onto a name that is taken. Nothing was changed."""
 ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 6
@@ -177,5 +196,20 @@ replaced.
 ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 24
 """RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
 `google.rpc.RetryInfo` says when to try again.
+"""
+ERROR_REASON_VERSION_DISABLED: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION. The version asked for, or the secret's current one, is disabled: enable it, or rotate the
+secret. `google.rpc.PreconditionFailure` names the version, for example `default/db_password/versions/3`; where a
+document needs it, `google.rpc.BadRequest` says where.
+"""
+ERROR_REASON_VERSION_DESTROYED: ErrorReason.ValueType  # 26
+"""FAILED_PRECONDITION. The version asked for, or the secret's current one, was destroyed, and its value is gone for
+good: rotate the secret. The details are those of VERSION_DISABLED.
+"""
+ERROR_REASON_NAMESPACE_NOT_FOUND: ErrorReason.ValueType  # 27
+"""NOT_FOUND. No namespace of this name: nothing was ever put there."""
+ERROR_REASON_MASTER_KEY_NOT_RENEWED: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. The master key can not be rotated: its source gives no other key than the one in use, or not the
+one in use behind the new one. The message says what to do.
 """
 global___ErrorReason = ErrorReason

@@ -71,6 +71,7 @@ class GetStatusResponse(google.protobuf.message.Message):
     NAMESPACES_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
     DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
+    SIGNING_PUBLIC_KEY_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The server's version, for example `0.1.0`."""
     store: builtins.str
@@ -83,6 +84,10 @@ class GetStatusResponse(google.protobuf.message.Message):
     """How many secrets there are, in all namespaces."""
     damaged_records: builtins.int
     """How many records could not be opened because they were altered or damaged. More than 0 needs a look at the log."""
+    signing_public_key: builtins.bytes
+    """The Ed25519 key (32 bytes) that verifies what the service signs, such as a `DestructionReceipt`. It stays the same for
+    the store's life, whatever other keys are rotated.
+    """
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the server started."""
@@ -97,9 +102,10 @@ class GetStatusResponse(google.protobuf.message.Message):
         namespaces: builtins.int = ...,
         secrets: builtins.int = ...,
         damaged_records: builtins.int = ...,
+        signing_public_key: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "started_at", b"started_at", "store", b"store"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
 
 global___GetStatusResponse = GetStatusResponse
 

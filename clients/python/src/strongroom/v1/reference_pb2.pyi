@@ -132,7 +132,7 @@ class Reference(google.protobuf.message.Message):
     exists: builtins.bool
     """Whether there is such a secret. False where the caller may not know."""
     readable: builtins.bool
-    """Whether the caller may read its value."""
+    """Whether the caller may read its value, and there is one to read: its current version is enabled."""
     @property
     def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The places that name it, as JSON Pointers (RFC 6901), for example `/steps/0/expression`."""

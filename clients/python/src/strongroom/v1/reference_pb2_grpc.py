@@ -65,8 +65,8 @@ class ReferenceServiceServicer(object):
         Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
         `document`, for example `document/steps/0/expression`.
 
-        Reasons: SECRET_NOT_FOUND (the message and `google.rpc.BadRequest` say where it is named), INTEGRITY_FAILURE,
-        REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+        Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
+        secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

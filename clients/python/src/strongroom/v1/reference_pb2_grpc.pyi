@@ -41,8 +41,8 @@ class ReferenceServiceStub:
     Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
     `document`, for example `document/steps/0/expression`.
 
-    Reasons: SECRET_NOT_FOUND (the message and `google.rpc.BadRequest` say where it is named), INTEGRITY_FAILURE,
-    REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+    Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
+    secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
     """
 
 class ReferenceServiceAsyncStub:
@@ -68,8 +68,8 @@ class ReferenceServiceAsyncStub:
     Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
     `document`, for example `document/steps/0/expression`.
 
-    Reasons: SECRET_NOT_FOUND (the message and `google.rpc.BadRequest` say where it is named), INTEGRITY_FAILURE,
-    REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+    Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
+    secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
     """
 
 class ReferenceServiceServicer(metaclass=abc.ABCMeta):
@@ -97,8 +97,8 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
         `document`, for example `document/steps/0/expression`.
 
-        Reasons: SECRET_NOT_FOUND (the message and `google.rpc.BadRequest` say where it is named), INTEGRITY_FAILURE,
-        REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+        Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
+        secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
         """
 
 def add_ReferenceServiceServicer_to_server(servicer: ReferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,5 +1,11 @@
 //! Accepts connections, so that no peer can use them up by saying nothing: they are bounded in number, and one that is
-//! silent for too long is closed.
+//! silent for too long is closed. Nothing of a value stays in a connection's buffers.
+
+mod frame;
+mod http2;
+mod incoming;
+mod outgoing;
+mod tls;
 
 use std::io;
 use std::pin::Pin;
@@ -12,9 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+
+pub(crate) use self::http2::Http2;
+pub(crate) use self::tls::acceptor;
+use crate::api::{Cloakroom, Peer};
 
 /// How many connections there are at most, where the process may have so many files.
 const MOST: usize = 8192;
@@ -26,39 +36,77 @@ const BEGIN: Duration = Duration::from_secs(10);
 const PREFACE: usize = 24;
 /// How long a connection may then be silent. The server's pings, every 30 s, have a live one answer.
 const SILENCE: Duration = Duration::from_secs(90);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted, for want of files or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections of a listener, until the stream is dropped.
-pub(crate) fn incoming(listener: TcpListener) -> ReceiverStream<io::Result<Connection>> {
+/// A connection, with TLS or without.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// A connection that is served.
+pub(crate) type Served = Http2<Box<dyn Duplex>>;
+
+/// The connections of a listener, until the stream is dropped; over TLS where there is something to shake hands with.
+pub(crate) fn incoming(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+) -> ReceiverStream<io::Result<Served>> {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(accept(listener, Arc::new(Semaphore::new(most_connections())), sender));
+    tokio::spawn(accept(listener, acceptor, Arc::new(Semaphore::new(most_connections())), sender));
     ReceiverStream::new(receiver)
 }
 
-async fn accept(listener: TcpListener, free: Arc<Semaphore>, to: Sender<io::Result<Connection>>) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    free: Arc<Semaphore>,
+    to: Sender<io::Result<Served>>,
+) {
     loop {
         let accepted = async {
             let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, _) = listener.accept().await?;
+            let (stream, address) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Connection::new(stream, permit))
+            let peer = Peer { address: Some(address), cloakroom: Cloakroom::default() };
+            Ok((Connection::new(stream, permit, acceptor.is_some()), peer))
         };
-        let accepted: io::Result<Connection> = tokio::select! {
+        let accepted: io::Result<(Connection, Peer)> = tokio::select! {
             accepted = accepted => accepted,
             () = to.closed() => return,
         };
-        match accepted {
-            Ok(connection) => {
-                if to.send(Ok(connection)).await.is_err() {
+        match (accepted, &acceptor) {
+            (Ok((connection, peer)), None) => {
+                if to.send(Ok(Http2::new(Box::new(connection), peer))).await.is_err() {
                     return;
                 }
             }
-            Err(error) => {
+            (Ok((connection, peer)), Some(acceptor)) => {
+                tokio::spawn(shake_hands(acceptor.clone(), connection, peer, to.clone()));
+            }
+            (Err(error), _) => {
                 tracing::warn!(cause = %error, "a connection could not be accepted");
                 sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Hands a connection on once it is TLS, within a bound.
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    connection: Connection,
+    peer: Peer,
+    to: Sender<io::Result<Served>>,
+) {
+    match timeout(HANDSHAKE, acceptor.accept(connection)).await {
+        Ok(Ok(stream)) => {
+            let _ = to.send(Ok(Http2::new(Box::new(stream), peer))).await; // unless the server stops
+        }
+        Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
@@ -78,12 +126,15 @@ pub(crate) struct Connection {
     /// When the peer was last known to be there.
     since: Instant,
     silent: Pin<Box<Sleep>>,
+    /// Whether the buffers that it is read into hold what was deciphered in them, and are to be wiped.
+    wipes: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, heard: 0, since: Instant::now(), silent: Box::pin(sleep(BEGIN)), _permit: permit }
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, wipes: bool) -> Self {
+        let silent = Box::pin(sleep(BEGIN));
+        Self { stream, heard: 0, since: Instant::now(), silent, wipes, _permit: permit }
     }
 
     /// Notes that the peer said something. The timer is set anew once in a while only, since that is not free.
@@ -113,7 +164,12 @@ impl AsyncRead for Connection {
             }
             Poll::Pending => match self.silent.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => {
+                    if self.wipes {
+                        buffer.initialize_unfilled().fill(0);
+                    }
+                    Poll::Pending
+                }
             },
         }
     }
@@ -149,14 +205,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -168,7 +216,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (peer, Connection::new(stream, free.clone().try_acquire_owned().unwrap()))
+        (peer, Connection::new(stream, free.clone().try_acquire_owned().unwrap(), false))
     }
 
     #[tokio::test(start_paused = true)]
@@ -204,7 +252,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (sender, receiver) = mpsc::channel(1);
         let free = Arc::new(Semaphore::new(1));
-        tokio::spawn(accept(listener, free.clone(), sender));
+        tokio::spawn(accept(listener, None, free.clone(), sender));
         let mut accepted = ReceiverStream::new(receiver);
         let _peers = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = accepted.next().await.unwrap().unwrap();

@@ -1,0 +1,62 @@
+//! An older copy of the whole store, beside an anchor.
+
+use std::path::Path;
+
+use super::tests::{Site, custody, options};
+use super::*;
+use crate::store::{self, Key};
+
+fn anchored(file: &Path) -> Options {
+    Options { anchor_file: Some(file.to_owned()), ..options() }
+}
+
+/// Another store with the same records, as they were when this was called.
+async fn copy(site: &Site) -> Arc<dyn Store> {
+    let copy = store::open_memory().unwrap();
+    let put = site.store.scan(&Key::all(), None, 10_000).await.unwrap();
+    let put = put.into_iter().map(|(key, entry)| (key, entry.value)).collect();
+    copy.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
+    copy
+}
+
+async fn open_copy(site: &Site, store: Arc<dyn Store>, options: Options) -> Result<App, SetupError> {
+    open(store, custody(&site.master), options, |_| panic!("not new")).await
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_whole_store_is_refused_by_its_anchor_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("anchor");
+    let masters = Arc::new(crate::crypto::MasterKeys::generate().unwrap());
+    let site = Site::with_options(store::open_memory().unwrap(), masters, anchored(&file)).await;
+    site.create("a", "a").await.unwrap();
+    site.app.anchor().await;
+    let old = copy(&site).await;
+    site.create("b", "b").await.unwrap();
+    let (new, other) = (copy(&site).await, copy(&site).await);
+    site.app.anchor().await;
+
+    let refused = open_copy(&site, old.clone(), anchored(&file)).await.err().unwrap().to_string();
+    assert!(refused.contains("its last 1 changes are missing"), "{refused}");
+    // Nobody can tell without the anchor.
+    assert!(open_copy(&site, old.clone(), options()).await.is_ok());
+    let ahead = open_copy(&site, new, anchored(&file)).await.unwrap();
+    assert_eq!(site.value(&ahead, "b").await.unwrap(), "b");
+
+    // A copy that went on from the older state is as long, and another.
+    let forked = Site::with_options(
+        store::open_memory().unwrap(),
+        site.master.clone(),
+        anchored(&folder.path().join("f")),
+    );
+    let stranger = forked.await;
+    let refused = open_copy(&site, copy(&stranger).await, anchored(&file)).await.err().unwrap().to_string();
+    assert!(refused.contains("not an anchor of this store"), "{refused}");
+    std::fs::write(&file, "something else").unwrap();
+    assert!(matches!(open_copy(&site, other.clone(), anchored(&file)).await, Err(SetupError::Anchor(_))));
+
+    // Accepted, the older one is the one that counts from then on.
+    let accepting = Options { accept_altered_store: true, ..anchored(&file) };
+    assert!(open_copy(&site, old.clone(), accepting).await.is_ok());
+    assert!(open_copy(&site, old, anchored(&file)).await.is_ok());
+}

@@ -1,0 +1,117 @@
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::server::Connected;
+
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use crate::api::Peer;
+
+/// How much that was written may wait to be sent. Then no more is taken.
+const MOST_WAITING: usize = 64 * 1024;
+
+/// A connection as the HTTP/2 library has it. No value stays in the library's own buffers: what it reads is overwritten
+/// there, and what it writes has replies put in where the gate left room for them.
+pub(crate) struct Http2<S> {
+    stream: S,
+    peer: Peer,
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+impl<S> Http2<S> {
+    pub(super) fn new(stream: S, peer: Peer) -> Self {
+        let outgoing = Outgoing::new(peer.cloakroom.clone());
+        Self { stream, peer, incoming: Incoming::default(), outgoing }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Http2<S> {
+    /// Sends all that waits.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.to_send().is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, self.outgoing.to_send()))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outgoing.sent(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Http2<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.incoming.fill(buffer) {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(read) => {
+                this.incoming.read(buffer.filled().get(before..).unwrap_or_default());
+                Poll::Ready(read)
+            }
+            Poll::Pending if this.incoming.pause(buffer) => {
+                this.incoming.fill(buffer);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Http2<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.outgoing.to_send().len() >= MOST_WAITING {
+            ready!(self.poll_send(context))?;
+        }
+        let mut written = 0;
+        for part in parts {
+            self.outgoing.write(part);
+            written += part.len();
+        }
+        // What can not be sent at once is sent when the library flushes.
+        if let Poll::Ready(Err(error)) = self.poll_send(context) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.all_written();
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S> Connected for Http2<S> {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}

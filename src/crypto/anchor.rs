@@ -1,0 +1,112 @@
+use data_encoding::HEXLOWER;
+
+use super::aead::Mac;
+use super::digest::StoreDigest;
+use super::keyring::Keyring;
+
+/// What is kept outside of a store, so that an older copy of all of it is noticed: how far its digest was.
+///
+/// As text it is one line: `strongroom-anchor-1`, how many commits there had been, a fingerprint of the digest (32 hexadecimal
+/// digits), and an HMAC of both (64), with a space between each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Anchor {
+    commits: u64,
+    fingerprint: [u8; 16],
+    mac: Mac,
+}
+
+/// Why a store is not the one that an anchor was made of, or an older state of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Astray {
+    /// The anchor is none, or was altered, or is that of a store with another keyring.
+    #[error("it is not an anchor of this store")]
+    Foreign,
+    /// The store is older than its anchor.
+    #[error("the store is an older copy: its last {0} changes are missing")]
+    Older(u64),
+    /// The store is as old as its anchor, and another one.
+    #[error("the store is another copy: it has gone on from an older state")]
+    Other,
+}
+
+const FORM: &str = "strongroom-anchor-1";
+
+impl Anchor {
+    /// The anchor of a store with this digest.
+    pub fn of(keyring: &Keyring, digest: &StoreDigest) -> Self {
+        let mut fingerprint = [0; 16];
+        let tag = keyring.anchor_mac(&[b"digest", digest.sum()]);
+        for (to, from) in fingerprint.iter_mut().zip(tag) {
+            *to = from;
+        }
+        let commits = digest.commits;
+        Self { commits, fingerprint, mac: mac(keyring, commits, &fingerprint) }
+    }
+
+    /// As text.
+    pub fn to_line(&self) -> String {
+        let (fingerprint, mac) = (HEXLOWER.encode(&self.fingerprint), HEXLOWER.encode(&self.mac));
+        format!("{FORM} {} {fingerprint} {mac}\n", self.commits)
+    }
+
+    /// The anchor that is in a text; `None` where it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim_end().split(' ');
+        let form = parts.next()?;
+        let commits = parts.next()?.parse().ok()?;
+        let fingerprint = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+        let mac = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+        (form == FORM && parts.next().is_none()).then_some(Self { commits, fingerprint, mac })
+    }
+
+    /// Whether a store with this digest may be the one that it was made of, as it was then or later.
+    pub fn admits(&self, keyring: &Keyring, digest: &StoreDigest) -> Result<(), Astray> {
+        if mac(keyring, self.commits, &self.fingerprint) != self.mac {
+            return Err(Astray::Foreign);
+        }
+        match digest.commits.checked_sub(self.commits) {
+            None => Err(Astray::Older(self.commits - digest.commits)),
+            Some(0) if Self::of(keyring, digest) != *self => Err(Astray::Other),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn mac(keyring: &Keyring, commits: u64, fingerprint: &[u8; 16]) -> Mac {
+    keyring.anchor_mac(&[b"anchor", &commits.to_be_bytes(), fingerprint])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::MasterKeys;
+    use crate::store::{Changed, Key};
+
+    #[test]
+    fn an_anchor_admits_its_own_state_and_later_ones_only() {
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let step = |digest: StoreDigest, record: &[u8]| {
+            let key = Key::api_key(&[1; 10]);
+            digest.after(&keyring, &[Changed { key: &key, before: None, after: Some(record) }])
+        };
+        let first = step(StoreDigest::default(), &[1; 40]);
+        let (second, other) = (step(first, &[2; 40]), step(first, &[3; 40]));
+        let line = Anchor::of(&keyring, &second).to_line();
+        let anchor = Anchor::parse(&line).unwrap();
+        assert_eq!(anchor.admits(&keyring, &second), Ok(()));
+        assert_eq!(anchor.admits(&keyring, &step(second, &[4; 40])), Ok(()));
+        assert_eq!(anchor.admits(&keyring, &first), Err(Astray::Older(1)));
+        assert_eq!(anchor.admits(&keyring, &other), Err(Astray::Other));
+        assert_eq!(anchor.admits(&stranger, &second), Err(Astray::Foreign));
+        assert_eq!(
+            Anchor::parse(&line.replace(" 2 ", " 1 ")).unwrap().admits(&keyring, &first),
+            Err(Astray::Foreign)
+        );
+        for none in
+            ["", "strongroom-anchor-1", &line.replace("-1 ", "-2 "), &format!("{line} x"), &line[..60]]
+        {
+            assert_eq!(Anchor::parse(none), None, "{none}");
+        }
+    }
+}

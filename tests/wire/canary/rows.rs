@@ -1,0 +1,266 @@
+//! Every RPC, with requests that have canaries wherever there is room for one. A new RPC gets a few lines here.
+
+use prost::Message;
+use prost_types::value::Kind;
+use prost_types::{Duration, Struct, Value as Json};
+use strongroom::api::v1::*;
+use uuid::Uuid;
+
+use crate::requests::{MAX_VALUE, binary, mask, text};
+
+/// What is written where, each unlike anything else.
+pub struct Canaries {
+    pub value: String,
+    pub description: String,
+    pub metadata_key: String,
+    pub metadata_value: String,
+    pub name: String,
+    /// Of a secret that is deleted in the end.
+    pub other_name: String,
+    pub key_name: String,
+    /// No name, namespace, id, etag or token: what a caller puts in the wrong place.
+    pub unfit: String,
+}
+
+impl Canaries {
+    pub fn new() -> Self {
+        let canary = |what: &str| format!("cAnArY_{what}_{}", Uuid::new_v4().simple());
+        Self {
+            value: canary("value"),
+            description: canary("description"),
+            metadata_key: canary("k"),
+            metadata_value: canary("v"),
+            name: canary("name"),
+            other_name: canary("other"),
+            key_name: canary("key"),
+            unfit: format!("cAnArY-unfit!{}", Uuid::new_v4()),
+        }
+    }
+}
+
+/// Requests of one RPC: each with the reason for which it is refused, or none.
+pub struct Row {
+    pub rpc: &'static str,
+    pub requests: Vec<(&'static str, Vec<u8>)>,
+}
+
+fn row(rpc: &'static str, requests: Vec<(&'static str, Vec<u8>)>) -> Row {
+    Row { rpc, requests }
+}
+
+const SERVED: &str = "";
+const INVALID: &str = "VALIDATION_FAILED";
+pub const NAMESPACE: &str = "canaries";
+
+/// In an order in which they can be made.
+pub fn rows(c: &Canaries) -> Vec<Row> {
+    let namespace = || NAMESPACE.to_owned();
+    let value = || text(c.value.as_str());
+    let metadata = || [(c.metadata_key.clone(), c.metadata_value.clone())].into();
+    let long = |canary: &str| format!("{canary} ").repeat(MAX_VALUE / canary.len() + 1);
+    let request_id = Uuid::new_v4().to_string();
+
+    let create = CreateSecretRequest {
+        namespace: namespace(),
+        name: c.name.clone(),
+        value: value(),
+        description: c.description.clone(),
+        metadata: metadata(),
+        request_id: request_id.clone(),
+        ..Default::default()
+    };
+    let other = CreateSecretRequest {
+        name: c.other_name.clone(),
+        request_id: String::new(),
+        value: binary(c.value.as_str()),
+        ..create.clone()
+    };
+    let second = Some(Duration { seconds: 1, nanos: 0 });
+    let creates = vec![
+        (SERVED, create.encode_to_vec()),
+        (SERVED, create.encode_to_vec()),
+        (SERVED, other.encode_to_vec()),
+        (
+            "REQUEST_ID_REUSED",
+            CreateSecretRequest { description: String::new(), ..create.clone() }.encode_to_vec(),
+        ),
+        ("SECRET_ALREADY_EXISTS", other.encode_to_vec()),
+        ("NOT_SERVED", CreateSecretRequest { ttl: second, ..other.clone() }.encode_to_vec()),
+        (INVALID, CreateSecretRequest { name: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
+        (INVALID, CreateSecretRequest { namespace: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
+        (INVALID, CreateSecretRequest { request_id: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
+        (INVALID, CreateSecretRequest { description: long(&c.description), ..other.clone() }.encode_to_vec()),
+        (
+            INVALID,
+            CreateSecretRequest {
+                metadata: [(c.unfit.clone(), long(&c.metadata_value))].into(),
+                ..other.clone()
+            }
+            .encode_to_vec(),
+        ),
+        (INVALID, CreateSecretRequest { value: text(long(&c.value)), ..other.clone() }.encode_to_vec()),
+        (INVALID, CreateSecretRequest { return_value: true, ..other.clone() }.encode_to_vec()),
+    ];
+
+    let get = GetSecretRequest { namespace: namespace(), name: c.name.clone(), ..Default::default() };
+    let gets = vec![
+        (SERVED, get.encode_to_vec()),
+        ("VERSION_NOT_FOUND", GetSecretRequest { version: Some(9), ..get.clone() }.encode_to_vec()),
+        ("SECRET_NOT_FOUND", GetSecretRequest { name: c.key_name.clone(), ..get.clone() }.encode_to_vec()),
+        (INVALID, GetSecretRequest { name: c.unfit.clone(), ..get.clone() }.encode_to_vec()),
+    ];
+
+    let list = ListSecretsRequest {
+        namespace: namespace(),
+        metadata: metadata(),
+        name_prefix: c.name.clone(),
+        ..Default::default()
+    };
+    let lists = vec![
+        (SERVED, list.encode_to_vec()),
+        (INVALID, ListSecretsRequest { name_prefix: c.unfit.clone(), ..list.clone() }.encode_to_vec()),
+        (INVALID, ListSecretsRequest { order_by: c.unfit.clone(), ..list.clone() }.encode_to_vec()),
+        (INVALID, ListSecretsRequest { page_token: c.unfit.clone(), ..list.clone() }.encode_to_vec()),
+    ];
+
+    let update = UpdateSecretRequest {
+        namespace: namespace(),
+        name: c.name.clone(),
+        value: value(),
+        description: Some(c.description.clone()),
+        metadata: metadata(),
+        ..Default::default()
+    };
+    let updates = vec![
+        (SERVED, update.encode_to_vec()),
+        ("ETAG_MISMATCH", UpdateSecretRequest { etag: c.unfit.clone(), ..update.clone() }.encode_to_vec()),
+        (
+            "SECRET_ALREADY_EXISTS",
+            UpdateSecretRequest { new_name: Some(c.other_name.clone()), ..update.clone() }.encode_to_vec(),
+        ),
+        (
+            "SECRET_NOT_FOUND",
+            UpdateSecretRequest { name: c.key_name.clone(), ..update.clone() }.encode_to_vec(),
+        ),
+        (INVALID, UpdateSecretRequest { new_name: Some(c.unfit.clone()), ..update.clone() }.encode_to_vec()),
+        (INVALID, UpdateSecretRequest { update_mask: mask(&[&c.unfit]), ..update.clone() }.encode_to_vec()),
+    ];
+
+    let rotate = RotateSecretRequest {
+        namespace: namespace(),
+        name: c.name.clone(),
+        value: value(),
+        ..Default::default()
+    };
+    let rotates = vec![
+        (SERVED, rotate.encode_to_vec()),
+        ("ETAG_MISMATCH", RotateSecretRequest { etag: c.unfit.clone(), ..rotate.clone() }.encode_to_vec()),
+        (
+            "SECRET_NOT_FOUND",
+            RotateSecretRequest { name: c.key_name.clone(), ..rotate.clone() }.encode_to_vec(),
+        ),
+        ("NOT_SERVED", RotateSecretRequest { stage: true, ..rotate.clone() }.encode_to_vec()),
+        (
+            INVALID,
+            RotateSecretRequest { value: None, name: c.unfit.clone(), ..rotate.clone() }.encode_to_vec(),
+        ),
+    ];
+
+    let versions =
+        ListSecretVersionsRequest { namespace: namespace(), name: c.name.clone(), ..Default::default() };
+    let version_lists = vec![
+        (SERVED, versions.encode_to_vec()),
+        (
+            "SECRET_NOT_FOUND",
+            ListSecretVersionsRequest { name: c.key_name.clone(), ..versions.clone() }.encode_to_vec(),
+        ),
+        (INVALID, ListSecretVersionsRequest { name: c.unfit.clone(), ..versions.clone() }.encode_to_vec()),
+    ];
+    // The three that change a version ask for it alike.
+    let version = |name: &str, version, etag: &str| {
+        DisableVersionRequest {
+            namespace: namespace(),
+            name: name.into(),
+            version,
+            etag: etag.into(),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    };
+    let change_of_version = || {
+        vec![
+            (SERVED, version(&c.name, 1, "")),
+            ("ETAG_MISMATCH", version(&c.name, 1, &c.unfit)),
+            ("VERSION_NOT_FOUND", version(&c.name, 9, "")),
+            ("SECRET_NOT_FOUND", version(&c.key_name, 1, "")),
+            (INVALID, version(&c.unfit, 1, "")),
+        ]
+    };
+    let first = GetSecretRequest { version: Some(1), ..get.clone() }.encode_to_vec();
+
+    let delete =
+        DeleteSecretRequest { namespace: namespace(), name: c.other_name.clone(), ..Default::default() };
+    let deletes = vec![
+        ("ETAG_MISMATCH", DeleteSecretRequest { etag: c.unfit.clone(), ..delete.clone() }.encode_to_vec()),
+        (SERVED, delete.encode_to_vec()),
+        ("SECRET_NOT_FOUND", delete.encode_to_vec()),
+        (INVALID, DeleteSecretRequest { name: c.unfit.clone(), ..delete.clone() }.encode_to_vec()),
+    ];
+
+    let string = |text: String| Json { kind: Some(Kind::StringValue(text)) };
+    let resolve = |expression: String| {
+        let document = Struct { fields: [("field".to_owned(), string(expression))].into() };
+        let inputs = Struct { fields: [("input".to_owned(), string(c.value.clone()))].into() };
+        ResolveReferencesRequest {
+            namespace: namespace(),
+            document: Some(document),
+            inputs: Some(inputs),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    };
+    let resolves = vec![
+        (SERVED, resolve(format!("$ secrets.{} + _ + '{}'", c.name, c.value))),
+        ("REFERENCE_INVALID", resolve(format!("$ secrets.{} + 1", c.name))),
+        ("REFERENCE_INVALID", resolve(format!("$ '{}' + (", c.value))),
+        ("REFERENCE_INVALID", resolve(format!("$ int('{}')", c.value))),
+        ("REFERENCE_INVALID", resolve(format!("$ {}", c.unfit))),
+    ];
+
+    let key =
+        CreateApiKeyRequest { name: c.key_name.clone(), home_namespace: namespace(), ..Default::default() };
+    let keys = vec![
+        (SERVED, key.encode_to_vec()),
+        (INVALID, CreateApiKeyRequest { name: c.unfit.repeat(20), ..key.clone() }.encode_to_vec()),
+        (INVALID, CreateApiKeyRequest { home_namespace: c.unfit.clone(), ..key.clone() }.encode_to_vec()),
+    ];
+    let revocations = vec![
+        ("API_KEY_NOT_FOUND", RevokeApiKeyRequest { id: "abcdefghabcdefgh".into() }.encode_to_vec()),
+        (INVALID, RevokeApiKeyRequest { id: c.unfit.clone() }.encode_to_vec()),
+    ];
+    let no_backup = RestoreBackupRequest { chunk: c.value.clone().into(), ..Default::default() };
+    let nothing = || vec![(SERVED, Vec::new())];
+    vec![
+        row("SecretService/CreateSecret", creates),
+        row("SecretService/GetSecret", gets),
+        row("SecretService/ListSecrets", lists),
+        row("SecretService/UpdateSecret", updates),
+        row("SecretService/RotateSecret", rotates),
+        row("SecretService/ListSecretVersions", version_lists),
+        row("SecretService/DisableVersion", change_of_version()),
+        row("SecretService/GetSecret", vec![("VERSION_DISABLED", first.clone())]),
+        row("SecretService/EnableVersion", change_of_version()),
+        row("SecretService/GetSecret", vec![(SERVED, first.clone())]),
+        row("SecretService/DestroyVersion", change_of_version()),
+        row("SecretService/GetSecret", vec![("VERSION_DESTROYED", first)]),
+        row("SecretService/DeleteSecret", deletes),
+        row("ReferenceService/ResolveReferences", resolves),
+        row("AccessService/CreateApiKey", keys),
+        row("AccessService/ListApiKeys", nothing()),
+        row("AccessService/RevokeApiKey", revocations),
+        row("AccessService/WhoAmI", nothing()),
+        row("OperatorService/GetStatus", nothing()),
+        row("OperatorService/CreateBackup", nothing()),
+        row("OperatorService/RestoreBackup", vec![("BACKUP_INVALID", no_backup.encode_to_vec())]),
+    ]
+}

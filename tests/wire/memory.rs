@@ -1,0 +1,95 @@
+//! What a server has in its memory, looked for from outside.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use memchr::memmem::Finder;
+
+/// How long after a reply what it held may still be there: the server's tasks end a moment after it has left.
+pub const MOMENT: Duration = Duration::from_secs(2);
+
+/// The memory of a process that may be read.
+pub struct Memory {
+    process: u32,
+    file: File,
+}
+
+/// What a search found.
+pub struct Found {
+    /// What is mapped at each place, and what stands around it.
+    pub places: Vec<String>,
+    /// How many bytes were searched.
+    pub searched: usize,
+}
+
+impl Memory {
+    /// The memory of a process. `None` where this user may not read it, which is said: the server hides its memory from all
+    /// but root.
+    pub fn of(process: u32) -> Option<Self> {
+        let opened = File::open(format!("/proc/{process}/mem"));
+        // That it can be opened does not say that it can be read.
+        let opened = opened.map(|file| Self { process, file }).and_then(|memory| {
+            let found = memory.search(&[b"strongroom"])?;
+            if found.searched > 0 { Ok(memory) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
+        });
+        match opened {
+            Ok(memory) => Some(memory),
+            Err(error) => {
+                // Past the capture of the tests' own output, which would swallow it.
+                let said =
+                    format!("\nSKIPPED: the search of the server's memory, which needs root: {error}\n");
+                let _ = std::io::stderr().write_all(said.as_bytes());
+                None
+            }
+        }
+    }
+
+    /// Where one of these stands in it.
+    pub fn search(&self, wanted: &[&[u8]]) -> std::io::Result<Found> {
+        let finders: Vec<_> = wanted.iter().map(Finder::new).collect();
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process))?;
+        let mut found = Found { places: Vec::new(), searched: 0 };
+        let mut bytes = Vec::new();
+        for map in maps.lines() {
+            let mut words = map.split_ascii_whitespace();
+            let (from, to) = words.next().and_then(|range| range.split_once('-')).expect("a range");
+            let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).expect("an address"));
+            // What can not be written is the program itself.
+            let writable = words.next().is_some_and(|rights| rights.starts_with("rw"));
+            let name = words.nth(3).unwrap_or("no file");
+            if !writable {
+                continue;
+            }
+            bytes.resize(usize::try_from(to - from).expect("a size"), 0);
+            // It can be gone by now.
+            let Ok(read) = self.file.read_at(&mut bytes, from) else { continue };
+            let bytes = &bytes[..read];
+            found.searched += read;
+            for at in finders.iter().flat_map(|finder| finder.find_iter(bytes)) {
+                let around = &bytes[at.saturating_sub(64)..(at + 64).min(bytes.len())];
+                let around = String::from_utf8_lossy(around).replace('\0', "·");
+                found.places.push(format!("{:x}, of {name}: {around:?}", from + at as u64));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asserts that none of these is there any more, a moment after what was done.
+    pub fn has_none_of(&self, wanted: &[&[u8]], done: &str) -> usize {
+        let since = Instant::now();
+        loop {
+            let found = self.search(wanted).expect("the server runs");
+            if found.places.is_empty() {
+                return found.searched;
+            }
+            let shown = &found.places[..found.places.len().min(5)];
+            assert!(
+                since.elapsed() < MOMENT,
+                "in memory after {done}: {} places\n{shown:#?}",
+                found.places.len()
+            );
+        }
+    }
+}
