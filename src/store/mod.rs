@@ -30,6 +30,8 @@ use async_trait::async_trait;
 pub use self::change::{Change, Watch, WatchEnd};
 pub use self::digester::{Changed, Digester};
 pub use self::embedded::{open_memory, open_sled};
+#[cfg(test)]
+pub(crate) use self::embedded::{open_memory_of, open_sled_of};
 pub use self::etcd::open_etcd;
 pub use self::key::Key;
 pub use self::replace::{Record, Records, ReplaceError, Unreadable};

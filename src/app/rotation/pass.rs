@@ -63,7 +63,7 @@ impl Pass<'_> {
             let last = last.clone();
             // What is not yet durable may be sealed by keys that the catalog does not know yet.
             let newest = found.iter().map(|(_, entry)| entry.revision).max().unwrap_or_default();
-            self.app.catalog.at_least(newest).await?;
+            self.app.shown(newest).await?;
             self.seen += found.len() as u64;
             self.seal_anew(found, &keys, &fate).await?;
             (self.progress)(Rewrapped { seen: self.seen, total: self.total.max(self.seen) });
@@ -141,7 +141,7 @@ impl Pass<'_> {
         let mut again = Vec::with_capacity(found.len());
         for (key, _) in found {
             if let Some(entry) = self.app.store.get(&key).await? {
-                self.app.catalog.at_least(entry.revision).await?;
+                self.app.shown(entry.revision).await?;
                 again.push((key, entry));
             }
         }
