@@ -99,7 +99,7 @@ impl App {
         for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
             pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
         }
-        let damaged = pass.damaged;
+        let Pass { seen, damaged, .. } = pass;
         if damaged == 0 {
             self.confirm_master_key().await?;
             self.put_keyring(|keyring, masters| {
@@ -109,7 +109,7 @@ impl App {
             .await?;
         }
         let generation = self.keyring().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, damaged })
+        Ok(Rotated { generation, seen, damaged })
     }
 
     /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another

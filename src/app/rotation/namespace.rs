@@ -35,7 +35,7 @@ impl App {
         for prefix in [Key::versions_of(id), Key::secrets_of(id), Key::names_of(id)] {
             pass.over(&prefix, keys, |key, entry| reseal(&there, key, entry)).await?;
         }
-        let damaged = pass.damaged;
+        let Pass { seen, damaged, .. } = pass;
         if damaged == 0 {
             self.put_namespace_keys(namespace, |keys, keyring| {
                 let ends = keys.generations().len() > 1;
@@ -44,7 +44,7 @@ impl App {
             .await?;
         }
         let generation = there.keys().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, damaged })
+        Ok(Rotated { generation, seen, damaged })
     }
 
     fn namespace_catalog(&self, namespace: &Namespace) -> Result<Arc<NamespaceCatalog>, Error> {
