@@ -18,17 +18,19 @@ mod rotation;
 mod secret;
 mod setup;
 #[cfg(test)]
+mod tamper_tests;
+#[cfg(test)]
 mod tests;
 mod turns;
 mod version;
 #[cfg(test)]
 mod version_tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
 pub use self::anchor::AnchorError;
@@ -46,7 +48,7 @@ pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::Custody;
+use crate::crypto::{Custody, Mac};
 use crate::domain::{Namespace, Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
@@ -63,7 +65,11 @@ pub struct App {
     rotating: Arc<tokio::sync::Mutex<()>>,
     /// The keys whose rotation met damaged records; `None` is the keyring's.
     stuck: Mutex<HashSet<Option<Namespace>>>,
+    /// Receipts that can not be opened, and since when that is known.
+    damaged_receipts: Mutex<HashMap<Mac, Timestamp>>,
     limits: Limits,
+    /// Told where keys may have become due at once.
+    keys_due: Notify,
     anchor: Option<Arc<AnchorFile>>,
     /// How many documents may be computed at once.
     computing: Semaphore,
@@ -89,7 +95,9 @@ impl App {
             restoring,
             rotating: Arc::default(),
             stuck: Mutex::default(),
+            damaged_receipts: Mutex::default(),
             limits: options.limits,
+            keys_due: Notify::new(),
             anchor,
             computing,
             started_at: now(),
@@ -101,16 +109,25 @@ impl App {
         self.catalog.keyring()
     }
 
+    /// Waits until the catalog shows the revision of a record that was read. Fails where the store has come to none such: the
+    /// record was not put there by this service.
+    async fn shown(&self, revision: Revision) -> Result<(), Error> {
+        if revision > self.catalog.revision() && revision > self.store.revision().await? {
+            return Err(Error::Integrity);
+        }
+        Ok(self.catalog.at_least(revision).await?)
+    }
+
     /// Makes a transaction and waits until the catalog shows it. `Ok(None)`: a precondition did not hold, and the
     /// catalog now shows the state in which it did not. The keyring is that from before the transaction was planned: had
     /// the store been replaced since, by a restore, the plan would mix two states.
     async fn commit(
         &self,
-        keyring: &StoredKeyring,
+        keyring: &Arc<StoredKeyring>,
         mut transaction: Transaction,
     ) -> Result<Option<Revision>, Error> {
         transaction.require.push(keyring.still());
-        transaction.digester = Some(keyring.digester());
+        transaction.digester = Some(keyring.digester(self.catalog.digest()));
         transaction.deadline = deadline::deadline();
         let (revision, made) = match self.store.commit(transaction).await {
             Ok(revision) => (revision, true),
@@ -119,7 +136,13 @@ impl App {
                 return Err(Error::Internal("a record is larger than the store takes"));
             }
             Err(CommitError::TooLate) => return Err(Error::TooLate),
-            Err(CommitError::NoDigest) => return Err(Error::Integrity),
+            Err(CommitError::NoDigest) => {
+                // In etcd it can be that of a store which was replaced since the keyring was looked at.
+                let newest = self.store.revision().await?;
+                self.catalog.at_least(newest).await?;
+                let replaced = !Arc::ptr_eq(keyring, &self.keyring());
+                return if replaced { Ok(None) } else { Err(Error::Integrity) };
+            }
             Err(CommitError::Unavailable(why)) => return Err(why.into()),
         };
         self.catalog.at_least(revision).await?;

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use prost::Message;
@@ -62,7 +62,7 @@ impl App {
             // What the store shows may not be durable yet, and is gone where it never becomes so; what the catalog had
             // reached before is there for good.
             if entry.revision > reached {
-                self.catalog.at_least(entry.revision).await?;
+                self.shown(entry.revision).await?;
                 continue;
             }
             match Receipt::open(&keyring, &mac, &entry.value) {
@@ -100,7 +100,8 @@ impl App {
 
     /// Removes the receipts whose time has passed, and says how many.
     pub async fn remove_passed_receipts(&self) -> Result<usize, Error> {
-        const AT_A_TIME: usize = MAX_OPERATIONS - 1;
+        // Each is required and deleted, and the keyring is required.
+        const AT_A_TIME: usize = (MAX_OPERATIONS - 1) / 2;
         let keyring = self.keyring();
         let (mut after, mut removed) = (None, 0);
         loop {
@@ -110,14 +111,11 @@ impl App {
             let mut transaction = Transaction::default();
             for (key, entry) in found {
                 let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
-                let remembered = match Receipt::open(&keyring, mac, &entry.value) {
-                    Ok(receipt) => Timestamp::from_micros(receipt.at).plus(REMEMBERED) > now(),
-                    Err(_) => {
-                        tracing::error!("a receipt was altered, remembers nothing any more, and is removed");
-                        false
-                    }
+                let at = match Receipt::open(&keyring, mac, &entry.value) {
+                    Ok(receipt) => Timestamp::from_micros(receipt.at),
+                    Err(_) => self.known_as_damaged(*mac),
                 };
-                if !remembered {
+                if at.plus(REMEMBERED) <= now() {
                     transaction.require.push((key.clone(), Expect::At(entry.revision)));
                     transaction.delete.push(key);
                 }
@@ -127,6 +125,20 @@ impl App {
                 removed += passed;
             }
         }
+    }
+}
+
+impl App {
+    /// Since when a receipt is known to be damaged. It was made before that: so long as it may be asked for, it stays, and
+    /// the request is not made a second time.
+    fn known_as_damaged(&self, receipt: Mac) -> Timestamp {
+        let mut known = self.damaged_receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(receipt).or_insert_with(|| {
+            tracing::error!(
+                "a receipt was altered: its request is refused until it need not be remembered any more"
+            );
+            now()
+        })
     }
 }
 

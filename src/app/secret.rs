@@ -177,7 +177,7 @@ impl App {
         let Some(entry) = self.store.get(&key).await? else { return Ok(None) };
         // Newer than all that the catalog shows: of a store that has replaced the one which the catalog shows, perhaps.
         if entry.revision > self.catalog.revision() {
-            self.catalog.at_least(entry.revision).await?;
+            self.shown(entry.revision).await?;
             let now = self.catalog.namespace(&secret.namespace);
             if now.is_none_or(|now| !std::ptr::eq(&*now, there)) {
                 return Ok(None);

@@ -336,9 +336,17 @@ async fn receipts_go_when_their_time_has_passed_and_not_before() {
     let again = site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await.unwrap();
     assert_eq!(again.id, made.id);
     assert_eq!(site.stored(b'r').await.len(), 1);
-    // One that can not be opened any more remembers nothing, and goes.
+    // One that can not be opened any more stays for as long as one that was made just before that was noticed.
     let (key, entry) = site.stored(b'r').await.remove(0);
-    site.overwrite(&key, entry.value[1..].to_vec()).await;
-    assert_eq!(site.app.remove_passed_receipts().await.unwrap(), 1);
+    let mut altered = entry.value.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    site.overwrite(&key, altered).await;
+    let app = site.again().await;
+    assert_eq!(app.remove_passed_receipts().await.unwrap(), 0);
+    let again = app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await;
+    assert!(matches!(again.err(), Some(Error::Integrity)));
+    let since = Timestamp::from_micros(now().as_micros() - 24 * 60 * 60 * 1_000_000);
+    app.damaged_receipts.lock().unwrap().values_mut().for_each(|known| *known = since);
+    assert_eq!(app.remove_passed_receipts().await.unwrap(), 1);
     assert!(site.stored(b'r').await.is_empty());
 }

@@ -167,11 +167,17 @@ impl App {
             return Ok(StoredVersion::default());
         };
         // What it was sealed with may be newer than the keys that the catalog had a moment ago.
-        self.catalog.at_least(entry.revision).await?;
-        let is_it = find().is_some_and(|(there, secret)| {
-            let version = secret.versions.find(number);
-            version.is_some_and(|version| open_version(&there.keys(), &secret, version, &entry.value).is_ok())
-        });
+        let shown = match self.shown(entry.revision).await {
+            Err(Error::Integrity) => false,
+            shown => shown.map(|()| true)?,
+        };
+        let is_it = shown
+            && find().is_some_and(|(there, secret)| {
+                let version = secret.versions.find(number);
+                version.is_some_and(|version| {
+                    open_version(&there.keys(), &secret, version, &entry.value).is_ok()
+                })
+            });
         let data_key = data_key_digest(&entry.value).filter(|_| is_it);
         Ok(StoredVersion { revision: Some(entry.revision), data_key })
     }

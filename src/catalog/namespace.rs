@@ -11,7 +11,7 @@ use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start
 pub struct NamespaceCatalog {
     keys: RwLock<Arc<StoredNamespaceKeys>>,
     pub(super) index: RwLock<Index>,
-    /// The names whose records were altered by somebody else, by their HMACs.
+    /// The names whose records can not be opened, or were altered by somebody else, by their HMACs.
     altered_names: RwLock<HashSet<Mac>>,
 }
 
@@ -40,8 +40,13 @@ impl NamespaceCatalog {
         read(&self.altered_names).contains(name)
     }
 
-    pub(super) fn set_name_altered(&self, name: Mac) {
-        write(&self.altered_names).insert(name);
+    pub(super) fn set_name_altered(&self, name: Mac, altered: bool) {
+        let mut names = write(&self.altered_names);
+        if altered {
+            names.insert(name);
+        } else {
+            names.remove(&name);
+        }
     }
 
     /// How many of its records can not be relied on.

@@ -7,7 +7,7 @@ use super::namespace::NamespaceCatalog;
 use super::record::open_secret;
 use super::stored::{StoredKeyring, StoredNamespaceKeys};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Mac, StoreDigest};
+use crate::crypto::{Mac, Purpose, StoreDigest};
 use crate::domain::{Namespace, Revision, SecretId};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Change, Key};
@@ -141,13 +141,9 @@ impl State {
             Kind::Namespace(mac) => self.put_namespace(&mac, value, revision),
             Kind::Secret(namespace, id) => self.put_secret(namespace, id, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(id), value, revision),
+            Kind::Name(namespace, mac) => self.put_name(namespace, mac, value),
             // The keyring and the digest come before the rest; what is left is read when it is needed.
-            Kind::Keyring
-            | Kind::Digest
-            | Kind::Name(..)
-            | Kind::Version(..)
-            | Kind::Receipt(_)
-            | Kind::Other => {}
+            Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Receipt(_) | Kind::Other => {}
         }
     }
 
@@ -197,6 +193,16 @@ impl State {
                 write(&there.index).put_damaged(id);
             }
         }
+    }
+
+    /// The name of a secret stands in its own record too: this one is only looked at.
+    fn put_name(&self, namespace: NamespaceId, mac: Mac, value: &[u8]) {
+        let Some(there) = read(&self.namespaces).by_id.get(&namespace).cloned() else { return };
+        let opened = there.keys().open_record(Purpose::Name, &mac, value);
+        if let Err(error) = &opened {
+            tracing::error!(cause = %error, "a name's record can not be opened: its secret is not served");
+        }
+        there.set_name_altered(mac, opened.is_err());
     }
 
     fn put_api_key(&self, id: ApiKeyId, value: &[u8], revision: Revision) {
@@ -252,7 +258,7 @@ impl State {
                 },
                 Kind::Name(namespace, mac) => {
                     if let Some(there) = read(&self.namespaces).by_id.get(&namespace) {
-                        there.set_name_altered(mac);
+                        there.set_name_altered(mac, true);
                     }
                 }
                 Kind::ApiKey(id) => {

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::crypto::{Error, Keyring, Mac, MasterKeys, NamespaceKeys};
+use crate::crypto::{Carrier, Error, Keyring, Mac, MasterKeys, NamespaceKeys, StoreDigest};
 use crate::domain::Revision;
 use crate::store::{Digester, Expect, Key};
 
@@ -23,9 +23,9 @@ impl StoredKeyring {
         (Key::keyring(), Expect::At(self.revision))
     }
 
-    /// The digester of the store.
-    pub fn digester(&self) -> Arc<dyn Digester> {
-        self.keyring.clone()
+    /// The digester of the store, whose digest was seen to be this.
+    pub fn digester(&self, seen: StoreDigest) -> Arc<dyn Digester> {
+        Arc::new(Carrier::from(self.keyring.clone(), seen))
     }
 }
 

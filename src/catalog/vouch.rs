@@ -1,7 +1,7 @@
 use super::LoadError;
 use super::load::SCAN;
 use super::stored::StoredKeyring;
-use crate::crypto::{Census, Keyring, MasterKeys, StoreDigest};
+use crate::crypto::{Census, MasterKeys, StoreDigest, is_of_first_format};
 use crate::store::{CommitError, Entry, Expect, Key, Store, Transaction, Unavailable};
 
 /// How a store came by its digest.
@@ -22,14 +22,19 @@ pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Resu
     let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
     let kept = store.get(&Key::digest()).await?;
     // A keyring of the first format beside a digest, or under a master key that is no longer in use, is an old copy, put back.
-    let begins = kept.is_none()
-        && Keyring::is_of_first_format(&record.value)
+    let mut begins = kept.is_none()
+        && is_of_first_format(&record.value)
         && keyring.masters().contains(&master.current_id()?);
     if !begins && !accept {
         return Ok(Vouching::Kept); // as the catalog is going to see
     }
     let before = kept.as_ref().and_then(|kept| StoreDigest::open(&keyring, &kept.value).ok());
-    let mut census = census(store).await?;
+    let Found { mut census, first_format } = census(store).await?;
+    // So is one beside records of a later format, whose digest was taken away.
+    begins &= first_format;
+    if !begins && !accept {
+        return Err(LoadError::Altered);
+    }
     census.put(&Key::keyring(), &record.value);
     if before.is_some_and(|before| before.vouches_for(&keyring, &census)) {
         return Ok(Vouching::Kept);
@@ -54,17 +59,27 @@ pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Resu
     }
 }
 
-/// The marks of all records.
-async fn census(store: &dyn Store) -> Result<Census, LoadError> {
-    let mut census = Census::default();
+/// What a store has.
+struct Found {
+    /// The marks of all records.
+    census: Census,
+    /// Whether all of them are of the first format.
+    first_format: bool,
+}
+
+async fn census(store: &dyn Store) -> Result<Found, LoadError> {
+    let mut found = Found { census: Census::default(), first_format: true };
     for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
         let mut after = None;
         loop {
-            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
-            found.iter().for_each(|(key, entry)| census.put(key, &entry.value));
-            let Some((last, _)) = found.last() else { break };
+            let page = store.scan(&prefix, after.as_ref(), SCAN).await?;
+            for (key, entry) in &page {
+                found.census.put(key, &entry.value);
+                found.first_format &= is_of_first_format(&entry.value);
+            }
+            let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
         }
     }
-    Ok(census)
+    Ok(found)
 }

@@ -6,6 +6,7 @@
 //! how to choose records that have the same. Versions are not in it: the record of their secret names their seals.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::aead::{Error, Mac};
 use super::envelope::{Purpose, record_seal};
@@ -139,13 +140,31 @@ impl Census {
     }
 }
 
-impl Digester for Keyring {
+/// Carries the digest on, from one that is no older than what was seen of it.
+pub struct Carrier {
+    keyring: Arc<Keyring>,
+    seen: StoreDigest,
+}
+
+impl Carrier {
+    /// From this digest on, with its keyring.
+    pub fn from(keyring: Arc<Keyring>, seen: StoreDigest) -> Self {
+        Self { keyring, seen }
+    }
+}
+
+impl Digester for Carrier {
     fn covers(&self, key: &Key) -> bool {
         covers(key)
     }
 
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-        StoreDigest::open(self, before).ok()?.after(self, changed).seal(self).ok()
+        let before = StoreDigest::open(&self.keyring, before).ok()?;
+        // One that was put back from an older copy: what it led to would not be believed.
+        if before.commits < self.seen.commits {
+            return None;
+        }
+        before.after(&self.keyring, changed).seal(&self.keyring).ok()
     }
 }
 
@@ -199,6 +218,13 @@ mod tests {
             [&[], &[(0, &a)], &[(1, &c)], &[(0, &c), (1, &b)], &[(0, &c), (1, &c)]];
         for other in others {
             assert!(!digest.vouches_for(&keyring, &census(other)));
+        }
+        // A commit carries on what there is, or something later, and nothing from before.
+        let keyring = Arc::new(keyring);
+        let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[]));
+        for (there, carries) in [(older, false), (digest, true), (later, true)] {
+            let carrier = Carrier::from(keyring.clone(), digest);
+            assert_eq!(carrier.after(&there.seal(&keyring).unwrap(), &[]).is_some(), carries);
         }
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         assert!(!digest.vouches_for(&stranger, &census(&[(0, &c)])));

@@ -218,6 +218,11 @@ pub fn record_seal(sealed: &[u8]) -> Option<[u8; 12]> {
     sealed.get(HEADER..)?.first_chunk().copied()
 }
 
+/// Whether a record was sealed by a release that knew no other format.
+pub fn is_of_first_format(sealed: &[u8]) -> bool {
+    format_of(sealed) == Some(FIRST_FORMAT)
+}
+
 /// The format of a sealed form. Authenticated once it has opened.
 pub(super) fn format_of(sealed: &[u8]) -> Option<u8> {
     sealed.first().copied()

@@ -85,11 +85,6 @@ impl Keyring {
         self.generations.newest().map_or(0, |newest| newest.since)
     }
 
-    /// Whether a keyring's record was written by a release that knew no other format.
-    pub fn is_of_first_format(record: &[u8]) -> bool {
-        format_of(record) == Some(1)
-    }
-
     /// The HMAC of a namespace's name, which its key in the store holds.
     pub fn namespace_mac(&self, namespace: &Namespace) -> Mac {
         self.namespaces.tag(&[namespace.as_str().as_bytes()])

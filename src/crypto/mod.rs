@@ -22,8 +22,10 @@ mod wrap;
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
 pub use self::anchor::{Anchor, Astray};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
-pub use self::digest::{Census, StoreDigest};
-pub use self::envelope::{Place, Purpose, SealingKey, data_key_digest, record_seal, value_seal};
+pub use self::digest::{Carrier, Census, StoreDigest};
+pub use self::envelope::{
+    Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
+};
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, Custody, KeyId, MasterKey, MasterKeyError, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;

@@ -1,3 +1,5 @@
+#[cfg(test)]
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::change::ChangeLog;
 use super::committer::{Committer, Engine, Installation, Job, Waiting};
+#[cfg(test)]
+use super::memory::Memory;
 use super::memory::MemoryEngine;
 use super::sled::SledEngine;
 use super::slot::Slot;
@@ -30,6 +34,36 @@ pub fn open_sled(folder: &Path) -> Result<Arc<dyn Store>, Unavailable> {
 /// An empty store that lasts as long as the process.
 pub fn open_memory() -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EmbeddedStore::<MemoryEngine>::open(Arc::default())?))
+}
+
+/// A store in memory as somebody left it at that revision.
+#[cfg(test)]
+pub(crate) fn open_memory_of(entries: BTreeMap<Key, Entry>, revision: Revision) -> Arc<dyn Store> {
+    Arc::new(EmbeddedStore::<MemoryEngine>::open(Memory::of(entries, revision)).unwrap())
+}
+
+/// The sled store in a folder, once it holds these entries and nothing else, as somebody left it at that revision.
+#[cfg(test)]
+pub(crate) fn open_sled_of(
+    folder: &Path,
+    entries: &BTreeMap<Key, Entry>,
+    revision: Revision,
+) -> Arc<dyn Store> {
+    let (engine, _) = SledEngine::open(&folder.to_owned()).unwrap();
+    let there = engine.range(&Key::all(), None, usize::MAX).unwrap();
+    let change = |revision| super::Change { revision, put: Vec::new(), delete: Vec::new() };
+    let mut changes = vec![super::Change {
+        delete: there.into_iter().map(|(key, _)| key).filter(|key| !entries.contains_key(key)).collect(),
+        ..change(Revision::default())
+    }];
+    for (key, entry) in entries {
+        changes
+            .push(super::Change { put: vec![(key.clone(), entry.value.clone())], ..change(entry.revision) });
+    }
+    changes.push(change(revision));
+    engine.apply(&changes).and_then(|()| engine.sync()).unwrap();
+    drop(engine);
+    open_sled(folder).unwrap()
 }
 
 /// A store in this process: an engine, and the one thread that writes to it.

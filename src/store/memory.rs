@@ -18,6 +18,14 @@ pub(super) struct Memory {
     prepared: Mutex<Option<Content>>,
 }
 
+#[cfg(test)]
+impl Memory {
+    /// What somebody left there.
+    pub(super) fn of(entries: BTreeMap<Key, Entry>, revision: Revision) -> Arc<Self> {
+        Arc::new(Self { content: RwLock::new(Content { entries, revision }), prepared: Mutex::default() })
+    }
+}
+
 #[derive(Default)]
 struct Content {
     entries: BTreeMap<Key, Entry>,

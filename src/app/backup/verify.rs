@@ -4,7 +4,9 @@ use std::io::{Read, Seek};
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::catalog::decode_secret;
-use crate::crypto::{self, BackupError, Census, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest};
+use crate::crypto::{
+    self, BackupError, Census, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest, is_of_first_format,
+};
 use crate::domain::{Revision, Value};
 use crate::store::key::{Kind, NamespaceId};
 use crate::store::{Key, Record};
@@ -99,7 +101,7 @@ fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Revi
     // One that can not be opened is counted with the other records.
     let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
     let namespaces = namespaces.iter().filter_map(open).map(|keys| (keys.id(), keys)).collect();
-    let first_format = Keyring::is_of_first_format(&record);
+    let first_format = is_of_first_format(&record);
     Ok((Keys { keyring, first_format, namespaces }, Revision(end.revision), end.records))
 }
 

@@ -3,7 +3,7 @@ use super::{Progress, Rotated};
 use crate::app::receipt::reseal_receipt;
 use crate::app::{App, Error};
 use crate::auth::ApiKeyId;
-use crate::crypto::{KeyId, Keyring, MasterKeyError, MasterKeys, NamespaceKeys, Purpose};
+use crate::crypto::{Custody, KeyId, Keyring, MasterKeyError, MasterKeys, NamespaceKeys, Purpose};
 use crate::store::key::Kind;
 use crate::store::{Entry, Key, Transaction};
 
@@ -41,13 +41,8 @@ impl App {
         if is_newest(custody.keys().current_id()?) {
             return Ok(());
         }
-        let again = custody.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            again.read_again()?;
-            again.keys().current_id().map_err(MasterKeyError::from)
-        });
-        let current = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
-        if is_newest(current) {
+        self.read_source_again(|_, _| Ok(())).await?;
+        if is_newest(custody.keys().current_id()?) {
             return Ok(());
         }
         Err(Error::MasterKeyNotRenewed(format!(
@@ -58,26 +53,39 @@ impl App {
 
     /// Has the source give another key than the one in use: the one that stands there by now, or else a new one.
     async fn take_new_master_key(&self) -> Result<(), Error> {
+        self.read_source_again(|custody, keyring| {
+            let is_in_use = keyring.masters() == [custody.keys().current_id()?];
+            if is_in_use { custody.renew() } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Takes what the source gives now, and has `then` look at it. Fails, and keeps the keys that there were, unless one of those
+    /// that there are then opens the keyring: a crash would leave nobody with a key to the store.
+    async fn read_source_again(
+        &self,
+        then: impl FnOnce(&Custody, &Keyring) -> Result<(), MasterKeyError> + Send + 'static,
+    ) -> Result<(), Error> {
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
         let (custody, keyring) = (self.custody.clone(), self.keyring());
-        let taken = tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || {
             let before = custody.keys();
             custody.read_again()?;
-            let keeps_the_old = |keys: &MasterKeys| keys.open_keyring(&record.value).is_ok();
-            if keyring.masters() == [custody.keys().current_id()?] {
-                custody.renew()?;
+            // A passphrase that has opened something goes on with that salt, and so has the id that it had.
+            let opens = |custody: &Custody| custody.keys().open_keyring(&record.value).is_ok();
+            if opens(&custody) {
+                then(&custody, &keyring)?;
+                if opens(&custody) {
+                    return Ok(());
+                }
             }
-            if keeps_the_old(&custody.keys()) {
-                return Ok(());
-            }
-            // A crash before the end would leave nobody with a key to the store.
             custody.restore(before);
             Err(Error::MasterKeyNotRenewed(format!(
                 "{} does not hold the master key that is in use any more: put it on the line behind the new one",
                 custody.source()
             )))
         });
-        taken.await.map_err(|_| Error::Internal("the master key could not be read"))?
+        read.await.map_err(|_| Error::Internal("the master key could not be read"))?
     }
 
     pub(super) async fn rotate_keyring(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
@@ -115,13 +123,9 @@ impl App {
     /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another
     /// replica with the same file, has made of it meanwhile would else be a store without a key.
     async fn confirm_master_key(&self) -> Result<(), Error> {
-        let custody = self.custody.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let before = custody.keys().current_id()?;
-            custody.read_again()?;
-            Ok::<_, MasterKeyError>(custody.keys().current_id()? == before)
-        });
-        let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        let before = self.custody.keys().current_id()?;
+        self.read_source_again(|_, _| Ok(())).await?;
+        let same = self.custody.keys().current_id()? == before;
         self.refuse_older_master_key().await?;
         if same && self.keyring().masters().first() == Some(&self.custody.keys().current_id()?) {
             return Ok(());

@@ -5,10 +5,11 @@ use crate::app::{App, Error};
 use crate::catalog::StoredKeyring;
 use crate::crypto;
 use crate::domain::Revision;
-use crate::store::{Entry, Expect, Key, Transaction};
+use crate::store::{Entry, Expect, Key, MAX_OPERATIONS, Transaction};
 
-/// How many records are read at a time. Versions can be large, and what one commit holds is bounded.
-const SCAN: usize = 64;
+/// How many records are read at a time. Each is required to be unchanged and put, beside the two keys that are required; and one
+/// may take another along.
+const SCAN: usize = (MAX_OPERATIONS - 4) / 2;
 /// How many bytes are committed at a time, at most.
 const BYTES: usize = 256 * 1024;
 /// How often a commit is tried again because others changed the same records meanwhile.
@@ -63,7 +64,7 @@ impl Pass<'_> {
             let last = last.clone();
             // What is not yet durable may be sealed by keys that the catalog does not know yet.
             let newest = found.iter().map(|(_, entry)| entry.revision).max().unwrap_or_default();
-            self.app.catalog.at_least(newest).await?;
+            self.app.shown(newest).await?;
             self.seen += found.len() as u64;
             self.seal_anew(found, &keys, &fate).await?;
             (self.progress)(Rewrapped { seen: self.seen, total: self.total.max(self.seen) });
@@ -141,7 +142,7 @@ impl Pass<'_> {
         let mut again = Vec::with_capacity(found.len());
         for (key, _) in found {
             if let Some(entry) = self.app.store.get(&key).await? {
-                self.app.catalog.at_least(entry.revision).await?;
+                self.app.shown(entry.revision).await?;
                 again.push((key, entry));
             }
         }

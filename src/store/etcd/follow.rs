@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType};
+use tokio::time::{Instant, sleep_until};
 
 use super::layout::{Place, Pointer, revision};
 use super::{Position, Shared};
@@ -15,12 +16,16 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// How long changes that are in etcd may take to arrive: less than a check of the service's health takes.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How long after the beginning of a revision its rest, which etcd sends at once, is taken for missing.
+const WHOLE: Duration = Duration::from_millis(300);
+
 pub(super) struct Follower {
     shared: Arc<Shared>,
     /// What is followed.
     following: Pointer,
-    /// Events of a commit whose head was not seen yet.
+    /// Events of a commit whose head was not seen yet, and when the last of them came.
     begun: Option<Change>,
+    begun_at: Instant,
     /// Whether etcd no longer has the changes that come next.
     compacted: bool,
     broken: bool,
@@ -28,7 +33,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, following: Pointer) -> Self {
-        Self { shared, following, begun: None, compacted: false, broken: false }
+        Self { shared, following, begun: None, begun_at: Instant::now(), compacted: false, broken: false }
     }
 
     /// Follows until it is aborted.
@@ -54,8 +59,14 @@ impl Follower {
         let (member, mut stream) = self.shared.cluster.watch(self.shared.layout.prefix(), from).await?;
         let shared = self.shared.clone();
         loop {
+            let (begun, whole_at) = (self.begun.is_some(), self.begun_at + WHOLE);
             let response = tokio::select! {
+                biased; // what has come is looked at before the time
                 response = stream.message() => response,
+                () = sleep_until(whole_at), if begun => {
+                    self.end_begun().await;
+                    continue;
+                }
                 () = shared.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
             };
             let broke = |why: String| {
@@ -119,6 +130,7 @@ impl Follower {
                     shared.log.reset(at);
                 }
                 Place::Record(generation, key) if generation == self.following.generation => {
+                    self.begun_at = Instant::now();
                     let begun = self.begun.get_or_insert_with(|| change(at));
                     if deleted {
                         begun.delete.push(Key::from_bytes(key));
@@ -132,9 +144,24 @@ impl Follower {
                 Place::Record(..) | Place::Head(_) | Place::Other => {}
             }
         }
-        made.retain(|change| change.revision > shared.log.durable()); // the head that came with the pointer
-        shared.log.publish(made);
+        self.publish(made);
         Ok(())
+    }
+
+    /// Takes in what was begun where no head is going to follow: what is newer than the head was not made by a replica.
+    async fn end_begun(&mut self) {
+        self.begun_at = Instant::now();
+        let Ok(position) = self.shared.position().await else { return }; // the watch breaks too, or it is asked again
+        if self.begun.as_ref().is_some_and(|begun| begun.revision > position.head) {
+            let begun = self.begun.take();
+            self.publish(begun.into_iter().collect());
+        }
+    }
+
+    fn publish(&self, mut made: Vec<Change>) {
+        let log = &self.shared.log;
+        made.retain(|change| change.revision > log.durable()); // the head that came with the pointer
+        log.publish(made);
     }
 }
 
