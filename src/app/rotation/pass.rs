@@ -47,7 +47,11 @@ pub(super) struct Pass<'a> {
     pub(super) damaged: u64,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    pub(super) fn new(app: &'a App, progress: &'a dyn Progress, total: u64) -> Self {
+        Self { app, progress, total, seen: 0, damaged: 0 }
+    }
+
     /// Goes over all records with a prefix. `fate` is asked for each, and again where it changed meanwhile; the keys that it
     /// seals with are those that `keyring` and `still` stand for.
     pub(super) async fn over(
