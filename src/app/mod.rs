@@ -9,6 +9,8 @@ mod backup;
 mod change;
 mod deadline;
 mod error;
+#[cfg(test)]
+mod frozen_tests;
 mod generate;
 mod operator;
 mod page_token;

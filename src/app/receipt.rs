@@ -77,7 +77,7 @@ impl App {
         if Timestamp::from_micros(receipt.at).plus(REMEMBERED) <= now() {
             return Ok(Err(Slot { mac, body, passed: Some(stored_at) }));
         }
-        if receipt.body != body {
+        if !keyring.is_request_mac(&[b"body", &request.body], &receipt.body) {
             return Err(Error::RequestIdReused);
         }
         let revision = receipt.revision(stored_at);

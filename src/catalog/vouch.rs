@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::LoadError;
 use super::load::SCAN;
 use super::stored::StoredKeyring;
@@ -16,14 +18,20 @@ pub enum Vouching {
     Renewed,
 }
 
-/// Has a store that was written by a release without digests vouched for from now on; and any store, whatever it holds, with
-/// `accept`. It must not be changed meanwhile.
-pub async fn vouch(store: &dyn Store, master: &MasterKeys, accept: bool) -> Result<Vouching, LoadError> {
+/// Has a store that was written by a release without digests vouched for from now on, with `may_begin`; and any store, whatever
+/// it holds, with `accept`. It must not be changed meanwhile.
+pub async fn vouch(
+    store: &dyn Store,
+    master: &Arc<MasterKeys>,
+    may_begin: bool,
+    accept: bool,
+) -> Result<Vouching, LoadError> {
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
+    let keyring = StoredKeyring::open(master.clone(), &record.value, record.revision).await?;
     let kept = store.get(&Key::digest()).await?;
     // A keyring of the first format beside a digest, or under a master key that is no longer in use, is an old copy, put back.
-    let mut begins = kept.is_none()
+    let mut begins = may_begin
+        && kept.is_none()
         && is_of_first_format(&record.value)
         && keyring.masters().contains(&master.current_id()?);
     if !begins && !accept {
