@@ -9,11 +9,15 @@ mod backup;
 mod change;
 mod deadline;
 mod error;
+#[cfg(test)]
+mod frozen_tests;
 mod generate;
 mod operator;
 mod page_token;
 mod receipt;
 mod reference;
+#[cfg(test)]
+mod replay_tests;
 mod rotation;
 mod secret;
 mod setup;
@@ -48,7 +52,7 @@ pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::{Custody, Mac};
+use crate::crypto::{Custody, KeyId, Mac};
 use crate::domain::{Namespace, Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
@@ -67,6 +71,8 @@ pub struct App {
     stuck: Mutex<HashSet<Option<Namespace>>>,
     /// Receipts that can not be opened, and since when that is known.
     damaged_receipts: Mutex<HashMap<Mac, Timestamp>>,
+    /// The master keys that were put into use by themselves.
+    taken: Mutex<HashSet<KeyId>>,
     limits: Limits,
     /// Told where keys may have become due at once.
     keys_due: Notify,
@@ -95,6 +101,7 @@ impl App {
             restoring,
             rotating: Arc::default(),
             stuck: Mutex::default(),
+            taken: Mutex::default(),
             damaged_receipts: Mutex::default(),
             limits: options.limits,
             keys_due: Notify::new(),

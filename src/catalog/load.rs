@@ -1,6 +1,7 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
+use super::anew::begin_anew;
 use super::state::State;
 use super::stored::StoredKeyring;
 use super::{Catalog, LoadError};
@@ -10,8 +11,6 @@ use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
 
 /// How many records are read from the store at a time.
 pub(super) const SCAN: usize = 1000;
-/// How long to wait after the store could not be read anew.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// Takes in every change, in order, until the catalog is dropped or its store is closed.
 pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
@@ -19,7 +18,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let taken = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let taken = take(&catalog.state(), &catalog.custody.keys(), &change);
+                let taken = take(&catalog.state(), catalog.custody.keys(), &change).await;
                 if taken {
                     catalog.reached.send_replace(change.revision);
                 }
@@ -39,16 +38,16 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
 }
 
 /// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
-fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
+async fn take(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
     // Every commit carries the digest on, by one; nobody without the keyring can, and nobody does from an older one.
     let (before, keyring) = (state.digest(), state.keyring());
-    let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring));
+    let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
     let Some(digest) = next else {
         state.distrust(change);
         return true;
     };
     if let Some(record) = put_in(change, &Key::keyring()) {
-        match StoredKeyring::open(master, record, change.revision) {
+        match StoredKeyring::open(master, record, change.revision).await {
             Ok(keyring) => state.set_keyring(keyring),
             Err(_) => return false,
         }
@@ -66,50 +65,15 @@ fn put_in<'a>(change: &'a Change, key: &Key) -> Option<&'a [u8]> {
     change.put.iter().find(|(put, _)| put == key).map(|(_, record)| record.as_slice())
 }
 
-/// Reads the whole store anew, until that succeeds or the catalog is dropped; the old state is served until the new one is
-/// whole.
-async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
-    loop {
-        {
-            let catalog = catalog.upgrade()?;
-            match scan(&*catalog.store, &catalog.custody.keys()).await {
-                // Not even a restore takes it back.
-                Ok((state, ..)) if !state.digest().is_no_older_than(&catalog.digest()) => {
-                    tracing::error!(
-                        "the store is an older copy of what it was a moment ago: it is not served"
-                    );
-                }
-                Ok((state, reached, watch)) => {
-                    catalog.set_state(state);
-                    catalog.reached.send_replace(reached);
-                    return Some(watch);
-                }
-                Err(error) => {
-                    tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
-                    if matches!(error, LoadError::WrongMasterKey) {
-                        // Another replica has put a new master key into use, which the source may have by now.
-                        let custody = catalog.custody.clone();
-                        let read = tokio::task::spawn_blocking(move || custody.read_again());
-                        if let Ok(Err(error)) = read.await {
-                            tracing::error!(cause = %error, "the master key can not be read again");
-                        }
-                    }
-                }
-            }
-        }
-        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
-    }
-}
-
 /// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
 /// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served, if the
 /// digest vouches for it.
 pub(super) async fn scan(
     store: &dyn Store,
-    master: &MasterKeys,
+    master: Arc<MasterKeys>,
 ) -> Result<(State, Revision, Watch), LoadError> {
     loop {
-        if let Some(scanned) = scan_once(store, master).await? {
+        if let Some(scanned) = scan_once(store, master.clone()).await? {
             return Ok(scanned);
         }
         tracing::info!(
@@ -121,17 +85,18 @@ pub(super) async fn scan(
 /// The same, or `None` where it has to begin anew.
 async fn scan_once(
     store: &dyn Store,
-    master: &MasterKeys,
+    master: Arc<MasterKeys>,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let reached = store.durable();
     let watch = store.watch(reached);
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
-    let digest = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
-    let digest = StoreDigest::open(&keyring, &digest.value).map_err(|_| LoadError::Altered)?;
+    let keyring = StoredKeyring::open(master, &record.value, record.revision).await?;
+    let stored = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
+    let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut census = Census::default();
     census.put(&Key::keyring(), &record.value);
-    let mut scan = Scan { state: State::new(keyring, digest), census, watch, reached };
+    let (state, digest_at) = (State::new(keyring, digest), stored.revision);
+    let mut scan = Scan { state, census, watch, reached, digest_at, beyond: HashMap::new() };
     for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
         let mut after = None;
         loop {
@@ -139,6 +104,9 @@ async fn scan_once(
             for (key, entry) in &found {
                 scan.state.put(key, &entry.value, entry.revision);
                 scan.census.put(key, &entry.value);
+                if entry.revision > scan.reached {
+                    scan.beyond.insert(key.clone(), entry.revision);
+                }
             }
             // Taken in as they come, so that they do not leave the store's bounded log before.
             if !scan.take_in(store.durable()).await? {
@@ -152,7 +120,16 @@ async fn scan_once(
     if !scan.take_in(store.revision().await?).await? {
         return Ok(None);
     }
-    let Scan { state, census, watch, reached } = scan;
+    let Scan { state, census, watch, reached, digest_at, mut beyond } = scan;
+    // Revisions are not sealed. But none is later than the store's, which no store counts up to that.
+    if digest_at > reached || reached >= NEVER_REACHED {
+        return Err(LoadError::Altered);
+    }
+    beyond.retain(|_, revision| *revision > reached);
+    if !beyond.is_empty() {
+        let put = beyond.into_keys().map(|key| (key, Vec::new())).collect();
+        state.distrust(&Change { revision: reached, put, delete: Vec::new() });
+    }
     if !state.digest().vouches_for(&state.keyring(), &census) {
         return Err(LoadError::Altered);
     }
@@ -165,7 +142,14 @@ struct Scan {
     census: Census,
     watch: Watch,
     reached: Revision,
+    /// The revision of the digest.
+    digest_at: Revision,
+    /// The records that were later than `reached` when they were read.
+    beyond: HashMap<Key, Revision>,
 }
+
+/// A revision that no store comes to, even where each of them is a restore.
+const NEVER_REACHED: Revision = Revision(1 << 62);
 
 impl Scan {
     /// Takes in the changes up to a revision, and says whether all of them could be. Another keyring may not open what was
@@ -187,10 +171,17 @@ impl Scan {
         let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;
         if let Some(digest) = digest_in(&self.state, change).filter(newer) {
             self.state.set_digest(digest);
+            self.digest_at = self.digest_at.max(change.revision);
         }
         self.state.apply(change);
         change.put.iter().for_each(|(key, record)| self.census.put(key, record));
         change.delete.iter().for_each(|key| self.census.delete(key));
+        for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
+            // A later one that was read may be on its way here.
+            if self.beyond.get(key).is_some_and(|revision| *revision <= change.revision) {
+                self.beyond.remove(key);
+            }
+        }
         self.reached = change.revision;
     }
 }

@@ -44,8 +44,8 @@ pub const MAX_RECORD: usize = 80 * 1024;
 /// How large the keys and values of a transaction may be in all, in bytes. Every engine takes as much, so that what one
 /// makes can be made by another: sled's log has to be synced in small parts, and etcd takes requests up to 1.5 MiB.
 pub const MAX_TRANSACTION: usize = 512 * 1024;
-/// How many keys a transaction may require something of, put and delete, in all. etcd takes 128 conditions and changes, counting
-/// those of a transaction within another (see `etcd/commit.rs`) together, and the digest and the head are among them.
+/// How many keys a transaction may require something of, and how many it may put and delete. etcd takes 128, and the digest and
+/// the head are among them.
 pub const MAX_OPERATIONS: usize = 120;
 
 /// A stored value and the revision of the commit that put it there.
@@ -84,7 +84,8 @@ impl Transaction {
     fn fits(&self) -> bool {
         self.put.iter().all(|(_, value)| value.len() <= MAX_RECORD)
             && self.size() <= MAX_TRANSACTION
-            && self.require.len() + self.put.len() + self.delete.len() <= MAX_OPERATIONS
+            && self.require.len() <= MAX_OPERATIONS
+            && self.put.len() + self.delete.len() <= MAX_OPERATIONS
     }
 
     /// Whether it only asks whether something holds.

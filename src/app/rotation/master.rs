@@ -1,9 +1,12 @@
+use std::sync::{Arc, PoisonError};
+
 use super::pass::{Fate, Pass};
 use super::{Progress, Rotated};
 use crate::app::receipt::reseal_receipt;
 use crate::app::{App, Error};
 use crate::auth::ApiKeyId;
-use crate::crypto::{Custody, KeyId, Keyring, MasterKeyError, MasterKeys, NamespaceKeys, Purpose};
+use crate::catalog::StoredKeyring;
+use crate::crypto::{KeyId, MasterKeyError, NamespaceKeys, Purpose};
 use crate::store::key::Kind;
 use crate::store::{Entry, Key, Transaction};
 
@@ -21,7 +24,22 @@ impl App {
 
     /// Whether the keyring's key is to be rotated: that was begun, or the master key is a new one, or it has sealed enough.
     pub(super) fn master_key_is_due(&self) -> Result<bool, Error> {
-        Ok(!self.is_settled()? || self.is_due(self.keyring().since()))
+        let keyring = self.keyring();
+        if keyring.generations().len() > 1 || self.is_due(keyring.since()) {
+            return Ok(true);
+        }
+        // A new one is put into use once by itself: two replicas whose sources have the same keys in another order would else
+        // go on for ever.
+        let current = self.custody.keys().current_id()?;
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(keyring.masters() != [current] && !taken.contains(&current))
+    }
+
+    /// Notes that the master key in use was put into use by itself.
+    pub(super) fn note_taken(&self) -> Result<(), Error> {
+        let current = self.custody.keys().current_id()?;
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(current);
+        Ok(())
     }
 
     /// Whether the master key in use alone opens the keyring, and the keyring has one generation.
@@ -41,8 +59,15 @@ impl App {
         if is_newest(custody.keys().current_id()?) {
             return Ok(());
         }
-        self.read_source_again(|_, _| Ok(())).await?;
-        if is_newest(custody.keys().current_id()?) {
+        let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
+        let again = custody.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            again.read_again()?;
+            let _ = again.keys().open_keyring(&record.value); // so that a passphrase has the salt that it had
+            again.keys().current_id().map_err(MasterKeyError::from)
+        });
+        let current = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        if is_newest(current) {
             return Ok(());
         }
         Err(Error::MasterKeyNotRenewed(format!(
@@ -53,81 +78,88 @@ impl App {
 
     /// Has the source give another key than the one in use: the one that stands there by now, or else a new one.
     async fn take_new_master_key(&self) -> Result<(), Error> {
-        self.read_source_again(|custody, keyring| {
-            let is_in_use = keyring.masters() == [custody.keys().current_id()?];
-            if is_in_use { custody.renew() } else { Ok(()) }
-        })
-        .await
-    }
-
-    /// Takes what the source gives now, and has `then` look at it. Fails, and keeps the keys that there were, unless one of those
-    /// that there are then opens the keyring: a crash would leave nobody with a key to the store.
-    async fn read_source_again(
-        &self,
-        then: impl FnOnce(&Custody, &Keyring) -> Result<(), MasterKeyError> + Send + 'static,
-    ) -> Result<(), Error> {
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
         let (custody, keyring) = (self.custody.clone(), self.keyring());
-        let read = tokio::task::spawn_blocking(move || {
+        let taken = tokio::task::spawn_blocking(move || {
             let before = custody.keys();
             custody.read_again()?;
-            // A passphrase that has opened something goes on with that salt, and so has the id that it had.
-            let opens = |custody: &Custody| custody.keys().open_keyring(&record.value).is_ok();
-            if opens(&custody) {
-                then(&custody, &keyring)?;
-                if opens(&custody) {
-                    return Ok(());
+            // Before anything is asked of a passphrase, so that it has the salt that it had: with another one it would pass for
+            // a new one.
+            let opened = custody.keys().open_keyring(&record.value);
+            if opened.is_ok() {
+                if keyring.masters() == [custody.keys().current_id()?] {
+                    custody.renew()?;
                 }
+                return Ok(());
             }
+            // A crash before the end would leave nobody with a key to the store.
             custody.restore(before);
             Err(Error::MasterKeyNotRenewed(format!(
                 "{} does not hold the master key that is in use any more: put it on the line behind the new one",
                 custody.source()
             )))
         });
-        read.await.map_err(|_| Error::Internal("the master key could not be read"))?
+        taken.await.map_err(|_| Error::Internal("the master key could not be read"))?
     }
 
     pub(super) async fn rotate_keyring(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
-        self.refuse_older_master_key().await?;
-        let (since, newest) = (self.catalog.digest().seals, self.custody.keys().current_id()?);
-        self.put_keyring(|keyring, masters| {
-            // Begun already, by another replica perhaps; but for a master key that was put into use since.
-            let begun = keyring.generations().len() > 1 && keyring.masters().first() == Some(&newest);
-            (!begun).then(|| keyring.begin_rotation(masters, since))
-        })
-        .await?;
-        let mut pass = Pass {
-            app: self,
-            progress,
-            total: (self.catalog.namespaces().len() + self.catalog.api_keys().len()) as u64,
-            seen: 0,
-            damaged: 0,
-        };
-        for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
-            pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
+        for _ in 0..ATTEMPTS {
+            self.refuse_older_master_key().await?;
+            let begun = self.begin_keyring_rotation().await?;
+            let (namespaces, api_keys) = (self.catalog.namespaces().len(), self.catalog.api_keys().len());
+            let mut pass = Pass::new(self, progress, (namespaces + api_keys) as u64);
+            for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
+                pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
+            }
+            let Pass { seen, damaged, .. } = pass;
+            let generation = begun.generations().last().copied().unwrap_or_default();
+            if damaged > 0 {
+                return Ok(Rotated { generation, seen, damaged });
+            }
+            self.confirm_master_key(&begun).await?;
+            let mut end = Transaction::default();
+            end.put.push((Key::keyring(), begun.end_rotation(&self.custody.keys())?));
+            // Only if the keyring is still that of the beginning: what was passed would else be sealed by a generation that
+            // another rotation, or a restore, has made an earlier one.
+            if self.commit(&begun, end).await?.is_some() {
+                return Ok(Rotated { generation, seen, damaged });
+            }
+            if self.is_settled()? {
+                return Ok(Rotated { generation, seen, damaged }); // another replica has ended it
+            }
         }
-        let Pass { seen, damaged, .. } = pass;
-        if damaged == 0 {
-            self.confirm_master_key().await?;
-            self.put_keyring(|keyring, masters| {
-                let ends = keyring.generations().len() > 1;
-                ends.then(|| keyring.end_rotation(masters))
-            })
-            .await?;
+        Err(Error::Contended)
+    }
+
+    /// The keyring with one generation more than the one that sealed so far, and a wrap for the master key in use.
+    pub(super) async fn begin_keyring_rotation(&self) -> Result<Arc<StoredKeyring>, Error> {
+        for _ in 0..ATTEMPTS {
+            let (keyring, masters) = (self.keyring(), self.custody.keys());
+            // Begun already, by another replica perhaps; but not for a master key that was put into use since.
+            if keyring.generations().len() > 1 && keyring.masters().first() == Some(&masters.current_id()?) {
+                return Ok(keyring);
+            }
+            let mut begin = Transaction::default();
+            let record = keyring.begin_rotation(&masters, self.catalog.digest().seals)?;
+            begin.put.push((Key::keyring(), record));
+            self.commit(&keyring, begin).await?;
         }
-        let generation = self.keyring().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, seen, damaged })
+        Err(Error::Contended)
     }
 
     /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another
     /// replica with the same file, has made of it meanwhile would else be a store without a key.
-    async fn confirm_master_key(&self) -> Result<(), Error> {
-        let before = self.custody.keys().current_id()?;
-        self.read_source_again(|_, _| Ok(())).await?;
-        let same = self.custody.keys().current_id()? == before;
-        self.refuse_older_master_key().await?;
-        if same && self.keyring().masters().first() == Some(&self.custody.keys().current_id()?) {
+    async fn confirm_master_key(&self, begun: &StoredKeyring) -> Result<(), Error> {
+        let custody = self.custody.clone();
+        let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let before = custody.keys().current_id()?;
+            custody.read_again()?;
+            let opened = custody.keys().open_keyring(&record.value); // with the salt that a passphrase had
+            Ok::<_, MasterKeyError>(opened.is_ok() && custody.keys().current_id()? == before)
+        });
+        let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        if same && begun.masters().first() == Some(&self.custody.keys().current_id()?) {
             return Ok(());
         }
         let source = self.custody.source();
@@ -136,53 +168,37 @@ impl App {
         )))
     }
 
-    /// Puts another record of the keyring in place of the one that there is, unless `record` says that there is no need.
-    async fn put_keyring(
-        &self,
-        record: impl Fn(&Keyring, &MasterKeys) -> Option<Result<Vec<u8>, crate::crypto::Error>>,
-    ) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let keyring = self.keyring();
-            let Some(record) = record(&keyring, &self.custody.keys()) else { return Ok(()) };
-            let mut transaction = Transaction::default();
-            transaction.put.push((Key::keyring(), record?));
-            if self.commit(&keyring, transaction).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(Error::Contended)
-    }
-
     /// What becomes of a record that the keyring seals. Only what the catalog serves is carried on: what somebody put back opens
     /// as well, and would be this service's own once it is sealed anew.
     fn reseal(&self, key: &Key, entry: &Entry) -> Fate {
         let keyring = self.keyring();
         let record = entry.value.as_slice();
+        let stays = |purpose| keyring.is_newest(purpose, record);
         match key.kind() {
-            Kind::Namespace(mac) if !keyring.is_newest(Purpose::Namespace, record) => {
-                let opened = NamespaceKeys::open(&keyring, &mac, record);
-                let known = |keys: &NamespaceKeys| {
-                    let there = self.catalog.namespace(keys.namespace()).map(|there| there.keys());
-                    there.is_some_and(|there| there.place() == key && there.revision() == entry.revision)
-                };
-                match opened {
-                    Ok(keys) if known(&keys) => keys.reseal(&keyring).into(),
-                    Ok(_) | Err(_) => Fate::Damaged,
+            Kind::Namespace(mac) => {
+                // Its first bytes say whether it is newest, and are altered as easily as others: it has to open all the same.
+                let Ok(keys) = NamespaceKeys::open(&keyring, &mac, record) else { return Fate::Damaged };
+                let there = self.catalog.namespace(keys.namespace()).map(|there| there.keys());
+                match there {
+                    Some(there) if there.place() != key || there.revision() != entry.revision => {
+                        Fate::Damaged
+                    }
+                    Some(_) if stays(Purpose::Namespace) => Fate::Stays,
+                    Some(_) => keys.reseal(&keyring).into(),
+                    None => Fate::Damaged,
                 }
             }
-            Kind::ApiKey(id) if !keyring.is_newest(Purpose::ApiKey, record) => {
-                match self.catalog.api_key(ApiKeyId(id)) {
-                    Some(key) if key.revision == entry.revision => key.seal(&keyring).into(),
-                    Some(_) | None => Fate::Damaged,
-                }
-            }
-            Kind::Receipt(mac) if !keyring.is_newest(Purpose::Receipt, record) => {
-                if self.catalog.is_receipt_altered(&mac) {
-                    return Fate::Damaged;
-                }
-                reseal_receipt(&keyring, &mac, record, entry.revision).into()
-            }
-            Kind::Namespace(_) | Kind::ApiKey(_) | Kind::Receipt(_) => Fate::Stays,
+            Kind::ApiKey(id) => match self.catalog.api_key(ApiKeyId(id)) {
+                Some(key) if key.revision != entry.revision => Fate::Damaged,
+                Some(_) if stays(Purpose::ApiKey) => Fate::Stays,
+                Some(key) => key.seal(&keyring).into(),
+                None => Fate::Damaged,
+            },
+            Kind::Receipt(mac) if self.catalog.is_receipt_altered(&mac) => Fate::Damaged,
+            Kind::Receipt(mac) => match reseal_receipt(&keyring, &mac, record, entry.revision) {
+                Ok(_) if stays(Purpose::Receipt) => Fate::Stays,
+                resealed => resealed.into(),
+            },
             Kind::Keyring
             | Kind::Digest
             | Kind::Name(..)

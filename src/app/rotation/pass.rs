@@ -5,11 +5,10 @@ use crate::app::{App, Error};
 use crate::catalog::StoredKeyring;
 use crate::crypto;
 use crate::domain::Revision;
-use crate::store::{Entry, Expect, Key, MAX_OPERATIONS, Transaction};
+use crate::store::{Entry, Expect, Key, Transaction};
 
-/// How many records are read at a time. Each is required to be unchanged and put, beside the two keys that are required; and one
-/// may take another along.
-const SCAN: usize = (MAX_OPERATIONS - 4) / 2;
+/// How many records are read at a time. Versions can be large, and what one commit holds is bounded.
+const SCAN: usize = 64;
 /// How many bytes are committed at a time, at most.
 const BYTES: usize = 256 * 1024;
 /// How often a commit is tried again because others changed the same records meanwhile.
@@ -48,7 +47,11 @@ pub(super) struct Pass<'a> {
     pub(super) damaged: u64,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    pub(super) fn new(app: &'a App, progress: &'a dyn Progress, total: u64) -> Self {
+        Self { app, progress, total, seen: 0, damaged: 0 }
+    }
+
     /// Goes over all records with a prefix. `fate` is asked for each, and again where it changed meanwhile; the keys that it
     /// seals with are those that `keyring` and `still` stand for.
     pub(super) async fn over(

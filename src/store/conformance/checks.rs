@@ -175,8 +175,8 @@ pub(super) async fn a_transaction_too_large_changes_nothing(store: Arc<dyn Store
 
     // What the bounds allow is taken.
     let most = Transaction {
-        require: many(MAX_OPERATIONS / 2).map(|key| (key, Expect::Absent)).collect(),
-        put: many(MAX_OPERATIONS / 2).map(|key| (key, vec![0; 8000])).collect(),
+        require: many(MAX_OPERATIONS).map(|key| (key, Expect::Absent)).collect(),
+        put: many(MAX_OPERATIONS).map(|key| (key, vec![0; 4000])).collect(),
         ..Transaction::default()
     };
     store.commit(most).await.unwrap();

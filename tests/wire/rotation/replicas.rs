@@ -81,7 +81,7 @@ async fn a_replica_that_has_the_new_key_goes_on_while_another_one_rotates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_lacks_the_new_key_reads_on_and_changes_nothing_until_it_has_it() {
+async fn a_replica_that_lacks_the_new_key_changes_nothing_and_goes_on_once_it_has_it() {
     let Some(etcd) = etcd_server::shared() else { return };
     let mut replicas = Replicas::over(etcd, &generated()).await;
     let [one, other] = &replicas.callers;
