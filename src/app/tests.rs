@@ -121,7 +121,12 @@ pub(super) fn custody(master: &Arc<MasterKeys>) -> Custody {
     if !file.exists() {
         write_private(&file, master.lines().as_bytes(), true).unwrap();
     }
-    Custody::new(MasterKeySource::File(file), master.clone())
+    let source = MasterKeySource::File(file);
+    // A rotation has put other keys there; passphrases are not there.
+    match MasterKeys::read(&source) {
+        Ok(keys) => Custody::new(source, keys),
+        Err(_) => Custody::new(source, master.clone()),
+    }
 }
 
 pub(super) fn options() -> Options {

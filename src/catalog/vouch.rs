@@ -3,7 +3,8 @@ use std::sync::Arc;
 use super::LoadError;
 use super::load::SCAN;
 use super::stored::StoredKeyring;
-use crate::crypto::{Census, MasterKeys, StoreDigest, is_of_first_format};
+use crate::crypto::{Census, Keyring, MasterKeys, NamespaceKeys, StoreDigest, is_of_first_format};
+use crate::store::key::Kind;
 use crate::store::{CommitError, Entry, Expect, Key, Store, Transaction, Unavailable};
 
 /// How a store came by its digest.
@@ -37,7 +38,7 @@ pub async fn vouch(
         return Ok(Vouching::Kept); // as the catalog is going to see
     }
     let before = kept.as_ref().and_then(|kept| StoreDigest::open(&keyring, &kept.value).ok());
-    let Found { mut census, first_format } = census(store).await?;
+    let Found { mut census, first_format, since } = census(store, &keyring).await?;
     // So is one beside records of a later format, whose digest was taken away.
     begins &= first_format;
     if !begins && !accept {
@@ -51,6 +52,7 @@ pub async fn vouch(
     let resealed = keyring.reseal(master)?;
     census.put(&Key::keyring(), &resealed);
     let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
+    let digest = digest.with_seals(since);
     let digest = digest.of(&keyring, &census).seal(&keyring)?;
     let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
     let transaction = Transaction {
@@ -73,10 +75,12 @@ struct Found {
     census: Census,
     /// Whether all of them are of the first format.
     first_format: bool,
+    /// The most seals that the store had seen when a key of it was made.
+    since: u64,
 }
 
-async fn census(store: &dyn Store) -> Result<Found, LoadError> {
-    let mut found = Found { census: Census::default(), first_format: true };
+async fn census(store: &dyn Store, keyring: &Keyring) -> Result<Found, LoadError> {
+    let mut found = Found { census: Census::default(), first_format: true, since: keyring.since() };
     for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
         let mut after = None;
         loop {
@@ -84,6 +88,11 @@ async fn census(store: &dyn Store) -> Result<Found, LoadError> {
             for (key, entry) in &page {
                 found.census.put(key, &entry.value);
                 found.first_format &= is_of_first_format(&entry.value);
+                if let Kind::Namespace(mac) = key.kind()
+                    && let Ok(keys) = NamespaceKeys::open(keyring, &mac, &entry.value)
+                {
+                    found.since = found.since.max(keys.since());
+                }
             }
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
