@@ -22,6 +22,8 @@ mod tamper_tests;
 #[cfg(test)]
 mod tests;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod version;
 #[cfg(test)]
 mod version_tests;
