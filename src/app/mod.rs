@@ -9,6 +9,8 @@ mod backup;
 mod change;
 mod deadline;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generate;
 mod operator;
 mod page_token;

@@ -69,7 +69,7 @@ impl Token {
         }
     }
 
-    fn cursor(self, by: OrderBy) -> Option<Cursor> {
+    pub(super) fn cursor(self, by: OrderBy) -> Option<Cursor> {
         Some(match by {
             OrderBy::Name => Cursor::Name(SecretName::parse(&self.name).ok()?),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => {

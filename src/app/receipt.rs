@@ -197,17 +197,17 @@ impl Receipt {
         }
     }
 
-    fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
+    pub(super) fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
         let clear = keyring.open_record(Purpose::Receipt, mac, sealed)?;
         Self::decode(clear.as_slice()).map_err(|_| crypto::Error::Integrity)
     }
 
     /// The revision of the outcome, for a record that this revision put there.
-    fn revision(&self, stored_at: Revision) -> Revision {
+    pub(super) fn revision(&self, stored_at: Revision) -> Revision {
         self.put_at.map(Revision).filter(|at| *at <= stored_at).unwrap_or(stored_at)
     }
 
-    fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
+    pub(super) fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
         let id = SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?);
         let secret = |revision| decode_secret(namespace, id, &self.secret, revision);
         Some(match (self.deleted_at, self.unchanged_since) {

@@ -57,7 +57,7 @@ async fn what_is_done_to_etcd_behind_a_running_service_is_noticed_soon() {
         }
         let begun = Instant::now();
         let told = changes.iter().filter(|(key, _)| b"anisr".contains(&kind(key))).count();
-        left.are_told(&server, told).await;
+        left.are_told(what, &server, told).await;
         left.judge(what, &expected, &left.answers(&server).await);
         assert!(begun.elapsed() < 2 * SOON, "{what}: it took {:?}", begun.elapsed());
         // A change made since then does not make it good.
@@ -123,7 +123,7 @@ impl Left {
             caller.secrets().delete_secret(deletion.clone()).await.unwrap();
         }
         let id = revoked.pop().unwrap();
-        root.access().revoke_api_key(RevokeApiKeyRequest { id, ..Default::default() }).await.unwrap();
+        root.access().revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
         server.stop().await;
         let mut now = stored(&mut client, &prefix).await;
         now.sort();
@@ -236,9 +236,9 @@ impl Left {
     }
 
     /// Waits until the service says that so many records are damaged.
-    async fn are_told(&self, server: &Server, told: usize) {
+    async fn are_told(&self, what: &str, server: &Server, told: usize) {
         let root = Caller::new(server, Credential::bearer(&self.credentials[0])).await;
-        let told = async {
+        let told_so = async {
             loop {
                 match root.operator().get_status(GetStatusRequest {}).await {
                     Ok(status) if status.get_ref().damaged_records < told as u64 => {}
@@ -247,7 +247,8 @@ impl Left {
                 }
             }
         };
-        tokio::time::timeout(SOON, told).await.expect("it is noticed soon");
+        let noticed = tokio::time::timeout(SOON, told_so).await;
+        assert!(noticed.is_ok(), "{what}: it is not noticed soon:\n{}", server.logged());
     }
 
     /// What is done to one record of each kind, and to records of several.

@@ -1,0 +1,10 @@
+//! Entries for `crate::fuzzing`.
+
+use super::{Key, etcd, sled};
+
+/// Bytes as a key of a store, and as what stands in the engines.
+pub fn stored(bytes: &[u8]) {
+    let _ = Key::from_bytes(bytes).kind();
+    let _ = sled::entry(bytes);
+    etcd::fuzzing(bytes);
+}
