@@ -1,7 +1,7 @@
 //! Somebody who can write into etcd and has no keys: what is stored there is altered behind a running service and before a
 //! start. Nothing is served as something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, GetOptions};
@@ -286,7 +286,7 @@ impl Left {
             }
         }
         // Put back as it was: each alone, and all but the digest, or the keyring.
-        let changed: Vec<_> = self
+        let changed: BTreeSet<_> = self
             .now
             .keys()
             .chain(self.older.keys())
