@@ -11,7 +11,7 @@ pub(super) struct Rpc {
     pub(super) rights: &'static [Right],
 }
 
-static ALL: [Rpc; 18] = [
+static ALL: [Rpc; 21] = [
     rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read with the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -30,6 +30,9 @@ static ALL: [Rpc; 18] = [
     rpc("strongroom.v1.OperatorService/GetStatus", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/CreateBackup", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/RestoreBackup", &[Right::Operate]),
+    rpc("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
+    rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
+    rpc("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
     // Read with the values, list without them.
     rpc("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];

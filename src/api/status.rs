@@ -204,10 +204,10 @@ fn describe(error: &Error, details: &mut ErrorDetails) -> (Code, ErrorReason, St
             "What is stored was altered, moved or damaged, so it is not served: restore it from a backup."
                 .to_owned(),
         ),
-        Error::Busy => {
+        Error::Busy(what) => {
             details.set_retry_info(Some(RETRY));
-            let message = "Another backup is being restored: try again once that is done.";
-            (Code::ResourceExhausted, R::TooManyRequests, message.to_owned())
+            let message = format!("{what}: try again once that is done.");
+            (Code::ResourceExhausted, R::TooManyRequests, message)
         }
         Error::BackupInvalid(why) => {
             let message = format!("The backup can not be restored, and nothing was replaced: {why}.");

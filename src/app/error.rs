@@ -50,8 +50,8 @@ pub enum Error {
     BackupInvalid(BackupError),
     /// So many of so many records in a backup can not be opened.
     BackupDamaged(u64, u64),
-    /// As many requests of this kind as may be are being answered.
-    Busy,
+    /// As many requests of this kind as may be are being answered: what is going on.
+    Busy(&'static str),
     /// The store can not serve.
     Unavailable(Unavailable),
     /// The request could not be recorded.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, List, Principal, Read, RightType, Rotate, Write};
-use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+use crate::crypto::{Custody, MasterKeySource, MasterKeys, write_private};
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
 };
@@ -109,8 +109,19 @@ impl Site {
     }
 }
 
+thread_local! {
+    /// Gone when the test's thread ends.
+    static KEYS: tempfile::TempDir = tempfile::tempdir().unwrap();
+}
+
+/// These keys, in a file of their own.
 pub(super) fn custody(master: &Arc<MasterKeys>) -> Custody {
-    Custody::new(MasterKeySource::DataDir("nowhere".into()), master.clone())
+    let id = master.current_id().unwrap().to_string();
+    let file = KEYS.with(|folder| folder.path().join(id));
+    if !file.exists() {
+        write_private(&file, master.lines().as_bytes(), true).unwrap();
+    }
+    Custody::new(MasterKeySource::File(file), master.clone())
 }
 
 pub(super) fn options() -> Options {

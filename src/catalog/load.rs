@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -40,9 +41,10 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
 
 /// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
 fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
-    let next = state.digest().commits.saturating_add(1);
-    // Every commit carries the digest on, by one; nobody without the keyring can.
-    let Some(digest) = digest_in(state, change).filter(|digest| digest.commits == next) else {
+    // Every commit carries the digest on, by one; nobody without the keyring can, and nobody does from an older one.
+    let (before, keyring) = (state.digest(), state.keyring());
+    let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
+    let Some(digest) = next else {
         state.distrust(change);
         return true;
     };
@@ -73,7 +75,7 @@ async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
             let catalog = catalog.upgrade()?;
             match scan(&*catalog.store, &catalog.custody.keys()).await {
                 // Not even a restore takes it back.
-                Ok((state, ..)) if state.digest().commits < catalog.digest().commits => {
+                Ok((state, ..)) if !state.digest().is_no_older_than(&catalog.digest()) => {
                     tracing::error!(
                         "the store is an older copy of what it was a moment ago: it is not served"
                     );
@@ -126,11 +128,12 @@ async fn scan_once(
     let watch = store.watch(reached);
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
     let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
-    let digest = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
-    let digest = StoreDigest::open(&keyring, &digest.value).map_err(|_| LoadError::Altered)?;
+    let stored = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
+    let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut census = Census::default();
     census.put(&Key::keyring(), &record.value);
-    let mut scan = Scan { state: State::new(keyring, digest), census, watch, reached };
+    let (state, digest_at) = (State::new(keyring, digest), stored.revision);
+    let mut scan = Scan { state, census, watch, reached, digest_at, beyond: HashMap::new() };
     for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
         let mut after = None;
         loop {
@@ -138,6 +141,9 @@ async fn scan_once(
             for (key, entry) in &found {
                 scan.state.put(key, &entry.value, entry.revision);
                 scan.census.put(key, &entry.value);
+                if entry.revision > scan.reached {
+                    scan.beyond.insert(key.clone(), entry.revision);
+                }
             }
             // Taken in as they come, so that they do not leave the store's bounded log before.
             if !scan.take_in(store.durable()).await? {
@@ -151,7 +157,16 @@ async fn scan_once(
     if !scan.take_in(store.revision().await?).await? {
         return Ok(None);
     }
-    let Scan { state, census, watch, reached } = scan;
+    let Scan { state, census, watch, reached, digest_at, mut beyond } = scan;
+    // Revisions are not sealed. But none is later than the store's, which no store counts up to that.
+    if digest_at > reached || reached >= NEVER_REACHED {
+        return Err(LoadError::Altered);
+    }
+    beyond.retain(|_, revision| *revision > reached);
+    if !beyond.is_empty() {
+        let put = beyond.into_keys().map(|key| (key, Vec::new())).collect();
+        state.distrust(&Change { revision: reached, put, delete: Vec::new() });
+    }
     if !state.digest().vouches_for(&state.keyring(), &census) {
         return Err(LoadError::Altered);
     }
@@ -164,7 +179,14 @@ struct Scan {
     census: Census,
     watch: Watch,
     reached: Revision,
+    /// The revision of the digest.
+    digest_at: Revision,
+    /// The records that were later than `reached` when they were read.
+    beyond: HashMap<Key, Revision>,
 }
+
+/// A revision that no store comes to, even where each of them is a restore.
+const NEVER_REACHED: Revision = Revision(1 << 62);
 
 impl Scan {
     /// Takes in the changes up to a revision, and says whether all of them could be. Another keyring may not open what was
@@ -186,10 +208,17 @@ impl Scan {
         let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;
         if let Some(digest) = digest_in(&self.state, change).filter(newer) {
             self.state.set_digest(digest);
+            self.digest_at = self.digest_at.max(change.revision);
         }
         self.state.apply(change);
         change.put.iter().for_each(|(key, record)| self.census.put(key, record));
         change.delete.iter().for_each(|key| self.census.delete(key));
+        for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
+            // A later one that was read may be on its way here.
+            if self.beyond.get(key).is_some_and(|revision| *revision <= change.revision) {
+                self.beyond.remove(key);
+            }
+        }
         self.reached = change.revision;
     }
 }

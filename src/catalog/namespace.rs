@@ -35,6 +35,11 @@ impl NamespaceCatalog {
         !altered.is_empty() && altered.contains(&self.keys().name_mac(name))
     }
 
+    /// Whether somebody else altered the record at the HMAC of a name.
+    pub fn is_altered(&self, name: &Mac) -> bool {
+        read(&self.altered_names).contains(name)
+    }
+
     pub(super) fn set_name_altered(&self, name: Mac, altered: bool) {
         let mut names = write(&self.altered_names);
         if altered {

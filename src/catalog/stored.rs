@@ -66,7 +66,7 @@ impl StoredNamespaceKeys {
     }
 
     /// The revision that put them there.
-    pub(super) fn revision(&self) -> Revision {
+    pub fn revision(&self) -> Revision {
         self.revision
     }
 }

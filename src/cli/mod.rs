@@ -12,6 +12,7 @@ mod inject;
 mod input;
 mod key;
 mod master_key;
+mod namespace_key;
 mod new_secret;
 mod output;
 mod progress;
@@ -104,9 +105,12 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Make master keys
+    /// Make, rotate and look at master keys
     #[command(subcommand, long_about = master_key::ABOUT)]
     MasterKey(master_key::MasterKey),
+    /// Rotate the keys of namespaces
+    #[command(subcommand, long_about = namespace_key::ABOUT)]
+    NamespaceKey(namespace_key::NamespaceKey),
     /// Show who the service takes you for
     Whoami,
     /// Show how the service is doing
@@ -158,7 +162,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(command) => on_runtime(command.run(&connection, output)),
         Command::Restore(command) => on_runtime(command.run(&connection, output)),
         Command::Key(command) => on_runtime(command.run(&connection, output)),
-        Command::MasterKey(command) => command.run(),
+        Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
+        Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(status::whoami(&connection, output)),
         Command::Status => on_runtime(status::status(&connection, output)),
         Command::Completions { shell } => {

@@ -1,7 +1,7 @@
 use data_encoding::HEXLOWER;
 
 use super::aead::Mac;
-use super::digest::StoreDigest;
+use super::digest::{Fingerprint, StoreDigest};
 use super::keyring::Keyring;
 
 /// What is kept outside of a store, so that an older copy of all of it is noticed: how far its digest was.
@@ -11,7 +11,7 @@ use super::keyring::Keyring;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Anchor {
     commits: u64,
-    fingerprint: [u8; 16],
+    fingerprint: Fingerprint,
     mac: Mac,
 }
 
@@ -34,12 +34,7 @@ const FORM: &str = "strongroom-anchor-1";
 impl Anchor {
     /// The anchor of a store with this digest.
     pub fn of(keyring: &Keyring, digest: &StoreDigest) -> Self {
-        let mut fingerprint = [0; 16];
-        let tag = keyring.anchor_mac(&[b"digest", digest.sum()]);
-        for (to, from) in fingerprint.iter_mut().zip(tag) {
-            *to = from;
-        }
-        let commits = digest.commits;
+        let (commits, fingerprint) = (digest.commits, digest.fingerprint(keyring));
         Self { commits, fingerprint, mac: mac(keyring, commits, &fingerprint) }
     }
 
@@ -72,7 +67,7 @@ impl Anchor {
     }
 }
 
-fn mac(keyring: &Keyring, commits: u64, fingerprint: &[u8; 16]) -> Mac {
+fn mac(keyring: &Keyring, commits: u64, fingerprint: &Fingerprint) -> Mac {
     keyring.anchor_mac(&[b"anchor", &commits.to_be_bytes(), fingerprint])
 }
 

@@ -13,7 +13,7 @@ use super::envelope::{Purpose, record_seal};
 use super::keyring::Keyring;
 use super::parts::Parts;
 use crate::store::key::Kind;
-use crate::store::{Changed, Digester, Key};
+use crate::store::{Change, Changed, Digester, Key};
 
 /// A store's digest at one of its revisions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,7 +23,14 @@ pub struct StoreDigest {
     pub commits: u64,
     /// How many seals there have been by keys that seal more than once, at least.
     pub seals: u64,
+    /// Which digest it follows.
+    follows: Fingerprint,
+    /// Which commit it came with.
+    commit: Fingerprint,
 }
+
+/// What tells a digest, or a commit, from every other one. Tells nothing of it.
+pub(super) type Fingerprint = [u8; 16];
 
 /// The marks of the records that a store has, while it is read.
 #[derive(Default)]
@@ -39,17 +46,36 @@ impl StoreDigest {
     pub fn open(keyring: &Keyring, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
         let mut parts = Parts(&clear);
-        Ok(Self { sum: *parts.take()?, commits: parts.count()?, seals: parts.count()? })
+        let (sum, commits, seals) = (*parts.take()?, parts.count()?, parts.count()?);
+        Ok(Self { sum, commits, seals, follows: *parts.take()?, commit: *parts.take()? })
     }
 
-    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8).
+    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8), fingerprints of the digest
+    /// that it follows (16) and of the commit that it came with (16).
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
-        let clear = [self.sum.as_slice(), &self.commits.to_be_bytes(), &self.seals.to_be_bytes()].concat();
+        let numbers = [self.commits.to_be_bytes(), self.seals.to_be_bytes()].concat();
+        let clear = [self.sum.as_slice(), &numbers, &self.follows, &self.commit].concat();
         keyring.seal(Purpose::Digest, Self::ID, &clear)
     }
 
-    pub(super) fn sum(&self) -> &Mac {
-        &self.sum
+    pub(super) fn fingerprint(&self, keyring: &Keyring) -> Fingerprint {
+        let tag = keyring.anchor_mac(&[b"digest", &self.commits.to_be_bytes(), &self.sum]);
+        tag.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// Whether it is the one that a change led to from another one: nothing came between, it was made by whoever had that one,
+    /// and it came with just this change.
+    pub fn is_next_to(&self, before: &Self, keyring: &Keyring, change: &Change) -> bool {
+        let put = change.put.iter().map(|(key, record)| (key, Some(record.as_slice())));
+        let changed = put.chain(change.delete.iter().map(|key| (key, None)));
+        self.commits == before.commits.saturating_add(1)
+            && self.follows == before.fingerprint(keyring)
+            && self.commit == commit_fingerprint(keyring, changed)
+    }
+
+    /// Whether a store with this digest can be a later state of one with another, or the same.
+    pub fn is_no_older_than(&self, other: &Self) -> bool {
+        self.commits > other.commits || self.commits == other.commits && self.sum == other.sum
     }
 
     /// The same, where it takes the place of another store's: later than that could have become meanwhile.
@@ -61,11 +87,13 @@ impl StoreDigest {
 
     /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals.
     pub fn estimate(revision: u64) -> Self {
-        Self { sum: Mac::default(), commits: revision, seals: revision.saturating_mul(4) }
+        Self { commits: revision, seals: revision.saturating_mul(4), ..Self::default() }
     }
 
     /// The digest after one commit more, which changes this.
     pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>]) -> Self {
+        self.follows = self.fingerprint(keyring);
+        self.commit = commit_fingerprint(keyring, changed.iter().map(|changed| (changed.key, changed.after)));
         for Changed { key, before, after } in changed {
             for record in before.iter().chain(after) {
                 self.toggle(keyring, key, mark(key, record));
@@ -79,7 +107,16 @@ impl StoreDigest {
 
     /// The digest that vouches for what was counted, and follows this one.
     pub fn of(self, keyring: &Keyring, census: &Census) -> Self {
-        let mut digest = Self { sum: Mac::default(), commits: self.commits.saturating_add(1), ..self };
+        // The commit that it comes with puts the keyring, and nothing else that it covers.
+        let key = Key::keyring();
+        let keyring_put = census.0.get(&key).map(|mark| (&key, Some(*mark)));
+        let mut digest = Self {
+            sum: Mac::default(),
+            commits: self.commits.saturating_add(1),
+            seals: self.seals.max(keyring.since()),
+            follows: self.fingerprint(keyring),
+            commit: marks_fingerprint(keyring, keyring_put.into_iter().collect()),
+        };
         for (key, mark) in &census.0 {
             digest.toggle(keyring, key, Some(*mark));
         }
@@ -136,11 +173,33 @@ impl Digester for Carrier {
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
         let before = StoreDigest::open(&self.keyring, before).ok()?;
         // One that was put back from an older copy: what it led to would not be believed.
-        if before.commits < self.seen.commits {
+        if !before.is_no_older_than(&self.seen) {
             return None;
         }
         before.after(&self.keyring, changed).seal(&self.keyring).ok()
     }
+}
+
+/// Of what a commit leaves at the keys that the digest covers, in whatever order it was told.
+fn commit_fingerprint<'a>(
+    keyring: &Keyring,
+    changed: impl Iterator<Item = (&'a Key, Option<&'a [u8]>)>,
+) -> Fingerprint {
+    let covered = changed.filter(|(key, _)| covers(key));
+    marks_fingerprint(
+        keyring,
+        covered.map(|(key, record)| (key, record.and_then(|record| mark(key, record)))).collect(),
+    )
+}
+
+fn marks_fingerprint(keyring: &Keyring, mut marks: Vec<(&Key, Option<[u8; 12]>)>) -> Fingerprint {
+    marks.sort_unstable();
+    let mut parts: Vec<&[u8]> = vec![b"commit"];
+    for (key, mark) in &marks {
+        parts.push(key.as_bytes());
+        parts.push(mark.as_ref().map_or(&[], |mark| mark.as_slice()));
+    }
+    keyring.anchor_mac(&parts).first_chunk().copied().unwrap_or_default()
 }
 
 fn covers(key: &Key) -> bool {

@@ -213,6 +213,15 @@ impl SealingKeys {
         Ok(rewrapped)
     }
 
+    /// Whether a version's data key opens at this place.
+    pub(super) fn wraps_value(&self, place: Place<'_>, sealed: &[u8]) -> bool {
+        let unwrapped = Header::split(sealed).and_then(|(parsed, rest)| {
+            let (wrapped, _) = rest.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
+            self.of(parsed.generation)?.unwrap(place, &parsed, wrapped)
+        });
+        unwrapped.is_ok()
+    }
+
     /// Whether a sealed form is of the newest format and generation.
     pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
         sealed.starts_with(&header(FORMAT, self.newest.generation))

@@ -111,6 +111,11 @@ impl NamespaceKeys {
         self.sealing.open_value(self.place(Purpose::Value, secret, version), sealed)
     }
 
+    /// Whether a secret's version has a data key that these keys unwrap. Its value is not looked at.
+    pub fn wraps_value(&self, secret: &[u8; 16], version: u32, sealed: &[u8]) -> bool {
+        self.sealing.wraps_value(self.place(Purpose::Value, secret, version), sealed)
+    }
+
     /// A secret's version with its data key wrapped by the newest generation.
     pub fn rewrap_value(&self, secret: &[u8; 16], version: u32, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         self.sealing.rewrap_value(self.place(Purpose::Value, secret, version), sealed)

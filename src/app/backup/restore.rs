@@ -65,7 +65,8 @@ const LOADS: usize = 60;
 impl App {
     /// Begins to take a backup in, unless another one is on its way.
     pub fn restore(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Result<Restore, Error> {
-        let turn = self.restoring.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        let busy = |_| Error::Busy("Another backup is being restored");
+        let turn = self.restoring.clone().try_acquire_owned().map_err(busy)?;
         let (sender, chunks) = mpsc::channel(AHEAD);
         let app = self.clone();
         let receiver = tokio::task::spawn_blocking(move || receive(&app, chunks));

@@ -4,9 +4,9 @@ use super::pass::{Fate, Pass};
 use super::{Progress, Rotated};
 use crate::app::receipt::reseal_receipt;
 use crate::app::{App, Error};
-use crate::auth::{ApiKey, ApiKeyId};
+use crate::auth::ApiKeyId;
 use crate::catalog::StoredKeyring;
-use crate::crypto::{Keyring, MasterKeys, NamespaceKeys, Purpose};
+use crate::crypto::{KeyId, MasterKeyError, NamespaceKeys, Purpose};
 use crate::store::key::Kind;
 use crate::store::{Entry, Key, Transaction};
 
@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 100;
 impl App {
     pub(super) async fn rotate_master_key(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
         // One that was begun, here or by whoever put a new key into the source, is ended first, and is all that was asked for.
-        if !self.master_key_is_new()? && self.keyring().generations().len() == 1 {
+        if self.is_settled()? {
             self.take_new_master_key().await?;
         }
         self.rotate_keyring(progress).await
@@ -24,15 +24,41 @@ impl App {
 
     /// Whether the keyring's key is to be rotated: that was begun, or the master key is a new one, or it has sealed enough.
     pub(super) fn master_key_is_due(&self) -> Result<bool, Error> {
-        let keyring = self.keyring();
-        let begun = keyring.generations().len() > 1;
-        Ok(begun || self.master_key_is_new()? || self.is_due(keyring.since()))
+        Ok(!self.is_settled()? || self.is_due(self.keyring().since()))
     }
 
-    /// Whether the source's key is not the one that the keyring is sealed with.
-    fn master_key_is_new(&self) -> Result<bool, Error> {
-        let current = self.custody.keys().current_id()?;
-        Ok(!self.keyring().masters().contains(&current))
+    /// Whether the master key in use alone opens the keyring, and the keyring has one generation.
+    fn is_settled(&self) -> Result<bool, Error> {
+        let (keyring, current) = (self.keyring(), self.custody.keys().current_id()?);
+        Ok(keyring.generations().len() == 1 && keyring.masters() == [current])
+    }
+
+    /// Fails where another replica has put a master key into use which this one's source does not have first: only who has
+    /// it can seal a keyring for it, and what is sealed for an older one would bring that back.
+    async fn refuse_older_master_key(&self) -> Result<(), Error> {
+        let (custody, keyring) = (self.custody.clone(), self.keyring());
+        let is_newest = |current: KeyId| {
+            // The key in use stands first; one that is not there at all is newer still.
+            keyring.masters().first() == Some(&current) || !keyring.masters().contains(&current)
+        };
+        if is_newest(custody.keys().current_id()?) {
+            return Ok(());
+        }
+        let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
+        let again = custody.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            again.read_again()?;
+            let _ = again.keys().open_keyring(&record.value); // so that a passphrase has the salt that it had
+            again.keys().current_id().map_err(MasterKeyError::from)
+        });
+        let current = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        if is_newest(current) {
+            return Ok(());
+        }
+        Err(Error::MasterKeyNotRenewed(format!(
+            "another replica has put a new master key into use, which {} does not have on its first line",
+            custody.source()
+        )))
     }
 
     /// Has the source give another key than the one in use: the one that stands there by now, or else a new one.
@@ -42,11 +68,13 @@ impl App {
         let taken = tokio::task::spawn_blocking(move || {
             let before = custody.keys();
             custody.read_again()?;
-            let keeps_the_old = |keys: &MasterKeys| keys.open_keyring(&record.value).is_ok();
-            if keyring.masters().contains(&custody.keys().current_id()?) {
-                custody.renew()?;
-            }
-            if keeps_the_old(&custody.keys()) {
+            // Before anything is asked of a passphrase, so that it has the salt that it had: with another one it would pass for
+            // a new one.
+            let opened = custody.keys().open_keyring(&record.value);
+            if opened.is_ok() {
+                if keyring.masters() == [custody.keys().current_id()?] {
+                    custody.renew()?;
+                }
                 return Ok(());
             }
             // A crash before the end would leave nobody with a key to the store.
@@ -60,86 +88,108 @@ impl App {
     }
 
     pub(super) async fn rotate_keyring(&self, progress: &dyn Progress) -> Result<Rotated, Error> {
-        if self.keyring().generations().len() == 1 {
-            let since = self.catalog.digest().seals;
-            self.put_keyring(|keyring, masters| {
-                // Another replica may have begun meanwhile.
-                let begins = keyring.generations().len() == 1;
-                begins.then(|| keyring.begin_rotation(masters, since))
-            })
-            .await?;
-        }
-        let mut pass = Pass {
-            app: self,
-            progress,
-            total: (self.catalog.namespaces().len() + self.catalog.api_keys().len()) as u64,
-            seen: 0,
-            damaged: 0,
-        };
-        for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
-            pass.over(&prefix, || (self.keyring(), None), |key, entry| reseal(&self.keyring(), key, entry))
-                .await?;
-        }
-        let damaged = pass.damaged;
-        if damaged == 0 {
-            self.put_keyring(|keyring, masters| {
-                let ends = keyring.generations().len() > 1;
-                ends.then(|| keyring.end_rotation(masters))
-            })
-            .await?;
-        }
-        let generation = self.keyring().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, damaged })
-    }
-
-    /// Puts another record of the keyring in place of the one that there is, unless `record` says that there is no need.
-    async fn put_keyring(
-        &self,
-        record: impl Fn(&Keyring, &MasterKeys) -> Option<Result<Vec<u8>, crate::crypto::Error>>,
-    ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let keyring = self.keyring();
-            let Some(record) = record(&keyring, &self.custody.keys()) else { return Ok(()) };
-            let mut transaction = Transaction::default();
-            transaction.put.push((Key::keyring(), record?));
-            if self.commit(&keyring, transaction).await?.is_some() {
-                return Ok(());
+            self.refuse_older_master_key().await?;
+            let begun = self.begin_keyring_rotation().await?;
+            let (namespaces, api_keys) = (self.catalog.namespaces().len(), self.catalog.api_keys().len());
+            let mut pass = Pass::new(self, progress, (namespaces + api_keys) as u64);
+            for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
+                pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
+            }
+            let Pass { seen, damaged, .. } = pass;
+            let generation = begun.generations().last().copied().unwrap_or_default();
+            if damaged > 0 {
+                return Ok(Rotated { generation, seen, damaged });
+            }
+            self.confirm_master_key(&begun).await?;
+            let mut end = Transaction::default();
+            end.put.push((Key::keyring(), begun.end_rotation(&self.custody.keys())?));
+            // Only if the keyring is still that of the beginning: what was passed would else be sealed by a generation that
+            // another rotation, or a restore, has made an earlier one.
+            if self.commit(&begun, end).await?.is_some() {
+                return Ok(Rotated { generation, seen, damaged });
+            }
+            if self.is_settled()? {
+                return Ok(Rotated { generation, seen, damaged }); // another replica has ended it
             }
         }
         Err(Error::Contended)
     }
-}
 
-fn reseal(keyring: &Arc<StoredKeyring>, key: &Key, entry: &Entry) -> Fate {
-    let (keyring, record) = (&***keyring, entry.value.as_slice());
-    let purpose = match key.kind() {
-        Kind::Namespace(_) => Purpose::Namespace,
-        Kind::ApiKey(_) => Purpose::ApiKey,
-        Kind::Receipt(_) => Purpose::Receipt,
-        Kind::Keyring
-        | Kind::Digest
-        | Kind::Name(..)
-        | Kind::Secret(..)
-        | Kind::Version(..)
-        | Kind::Other => return Fate::Stays,
-    };
-    if keyring.is_newest(purpose, record) {
-        return Fate::Stays;
+    /// The keyring with one generation more than the one that sealed so far, and a wrap for the master key in use.
+    async fn begin_keyring_rotation(&self) -> Result<Arc<StoredKeyring>, Error> {
+        for _ in 0..ATTEMPTS {
+            let (keyring, masters) = (self.keyring(), self.custody.keys());
+            // Begun already, by another replica perhaps; but not for a master key that was put into use since.
+            if keyring.generations().len() > 1 && keyring.masters().first() == Some(&masters.current_id()?) {
+                return Ok(keyring);
+            }
+            let mut begin = Transaction::default();
+            let record = keyring.begin_rotation(&masters, self.catalog.digest().seals)?;
+            begin.put.push((Key::keyring(), record));
+            self.commit(&keyring, begin).await?;
+        }
+        Err(Error::Contended)
     }
-    match key.kind() {
-        Kind::Namespace(mac) => {
-            NamespaceKeys::open(keyring, &mac, record).and_then(|keys| keys.reseal(keyring)).into()
+
+    /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another
+    /// replica with the same file, has made of it meanwhile would else be a store without a key.
+    async fn confirm_master_key(&self, begun: &StoredKeyring) -> Result<(), Error> {
+        let custody = self.custody.clone();
+        let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let before = custody.keys().current_id()?;
+            custody.read_again()?;
+            let opened = custody.keys().open_keyring(&record.value); // with the salt that a passphrase had
+            Ok::<_, MasterKeyError>(opened.is_ok() && custody.keys().current_id()? == before)
+        });
+        let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
+        if same && begun.masters().first() == Some(&self.custody.keys().current_id()?) {
+            return Ok(());
         }
-        Kind::ApiKey(id) => {
-            let opened = ApiKey::open(keyring, ApiKeyId(id), record, entry.revision);
-            opened.and_then(|key| key.seal(keyring)).into()
+        let source = self.custody.source();
+        Err(Error::MasterKeyNotRenewed(format!(
+            "{source} was changed while its key was put into use: ask again"
+        )))
+    }
+
+    /// What becomes of a record that the keyring seals. Only what the catalog serves is carried on: what somebody put back opens
+    /// as well, and would be this service's own once it is sealed anew.
+    fn reseal(&self, key: &Key, entry: &Entry) -> Fate {
+        let keyring = self.keyring();
+        let record = entry.value.as_slice();
+        let stays = |purpose| keyring.is_newest(purpose, record);
+        match key.kind() {
+            Kind::Namespace(mac) => {
+                // Its first bytes say whether it is newest, and are altered as easily as others: it has to open all the same.
+                let Ok(keys) = NamespaceKeys::open(&keyring, &mac, record) else { return Fate::Damaged };
+                let there = self.catalog.namespace(keys.namespace()).map(|there| there.keys());
+                match there {
+                    Some(there) if there.place() != key || there.revision() != entry.revision => {
+                        Fate::Damaged
+                    }
+                    Some(_) if stays(Purpose::Namespace) => Fate::Stays,
+                    Some(_) => keys.reseal(&keyring).into(),
+                    None => Fate::Damaged,
+                }
+            }
+            Kind::ApiKey(id) => match self.catalog.api_key(ApiKeyId(id)) {
+                Some(key) if key.revision != entry.revision => Fate::Damaged,
+                Some(_) if stays(Purpose::ApiKey) => Fate::Stays,
+                Some(key) => key.seal(&keyring).into(),
+                None => Fate::Damaged,
+            },
+            Kind::Receipt(mac) if self.catalog.is_receipt_altered(&mac) => Fate::Damaged,
+            Kind::Receipt(mac) => match reseal_receipt(&keyring, &mac, record, entry.revision) {
+                Ok(_) if stays(Purpose::Receipt) => Fate::Stays,
+                resealed => resealed.into(),
+            },
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Name(..)
+            | Kind::Secret(..)
+            | Kind::Version(..)
+            | Kind::Other => Fate::Stays,
         }
-        Kind::Receipt(mac) => reseal_receipt(keyring, &mac, record, entry.revision).into(),
-        Kind::Keyring
-        | Kind::Digest
-        | Kind::Name(..)
-        | Kind::Secret(..)
-        | Kind::Version(..)
-        | Kind::Other => Fate::Stays,
     }
 }

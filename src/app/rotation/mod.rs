@@ -35,6 +35,8 @@ pub struct Rewrapped {
 pub struct Rotated {
     /// Which generation of the key seals now.
     pub generation: u32,
+    /// How many records were looked at.
+    pub seen: u64,
     /// How many records could not be opened, and so could not be sealed anew. Where there are any, the earlier generations
     /// stay in use.
     pub damaged: u64,
@@ -56,7 +58,7 @@ pub struct KeyStatus {
     pub limit: u64,
     /// How many namespaces there are.
     pub namespaces: usize,
-    /// Those whose keys are being rotated.
+    /// Those whose keys are being rotated, in order.
     pub rotating: Vec<Namespace>,
 }
 
@@ -67,6 +69,8 @@ impl App {
         let namespaces = self.catalog.namespaces();
         let rotating = namespaces.iter().map(|there| there.keys());
         let rotating = rotating.filter(|keys| keys.generations().len() > 1);
+        let mut rotating: Vec<_> = rotating.map(|keys| keys.namespace().clone()).collect();
+        rotating.sort_unstable();
         Ok(KeyStatus {
             source: self.custody.source().to_string(),
             master: masters.current_id()?,
@@ -75,13 +79,14 @@ impl App {
             seals: self.catalog.digest().seals.saturating_sub(keyring.since()),
             limit: self.limits.rotate_at,
             namespaces: namespaces.len(),
-            rotating: rotating.map(|keys| keys.namespace().clone()).collect(),
+            rotating,
         })
     }
 
     /// Begins a rotation, unless one is going on in this process.
     pub fn rotation(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Result<KeyRotation, Error> {
-        let turn = self.rotating.clone().try_lock_owned().map_err(|_| Error::Busy)?;
+        let turn =
+            self.rotating.clone().try_lock_owned().map_err(|_| Error::Busy("Keys are being rotated"))?;
         Ok(KeyRotation { app: self.clone(), _turn: turn })
     }
 
@@ -104,8 +109,10 @@ impl App {
     fn note_rotation(&self, of: Option<&Namespace>, rotated: &Rotated) {
         let (generation, damaged) = (rotated.generation, rotated.damaged);
         let namespace = of.is_some();
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         if damaged == 0 {
             tracing::info!(namespace, generation, "a key was rotated");
+            stuck.remove(&of.cloned());
         } else {
             tracing::error!(
                 namespace,
@@ -113,7 +120,7 @@ impl App {
                 damaged,
                 "a key was rotated, and the earlier one is kept for damaged records"
             );
-            self.stuck.lock().unwrap_or_else(PoisonError::into_inner).insert(of.cloned());
+            stuck.insert(of.cloned());
         }
     }
 }
@@ -133,7 +140,9 @@ impl KeyRotation {
     /// Puts a new master key into use, and has the keyring and everything that it seals sealed anew. A rotation that was
     /// begun is ended.
     pub async fn rotate_master_key(&self, progress: impl Progress) -> Result<Rotated, Error> {
-        self.app.rotate_master_key(&progress).await
+        let rotated = self.app.rotate_master_key(&progress).await?;
+        self.app.note_rotation(None, &rotated);
+        Ok(rotated)
     }
 
     /// Puts a new key of a namespace into use, and has everything in it sealed anew but the values. A rotation that was begun
@@ -143,7 +152,17 @@ impl KeyRotation {
         namespace: &Namespace,
         progress: impl Progress,
     ) -> Result<Rotated, Error> {
-        self.app.rotate_namespace_key(namespace, &progress).await
+        let rotated = self.app.rotate_namespace_key(namespace, &progress).await?;
+        self.app.note_rotation(Some(namespace), &rotated);
+        Ok(rotated)
+    }
+
+    /// All namespaces whose keys can be rotated, in order.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        let there = self.app.catalog.namespaces();
+        let mut names: Vec<_> = there.iter().map(|there| there.keys().namespace().clone()).collect();
+        names.sort_unstable();
+        names
     }
 
     async fn tend(&self) -> Result<(), Error> {

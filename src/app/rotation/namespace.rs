@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::pass::{Also, Fate, Pass};
 use super::{Progress, Rotated};
 use crate::app::{App, Error};
-use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, open_secret, reseal_secret};
-use crate::crypto::{Keyring, Purpose, value_seal};
+use crate::catalog::{NamespaceCatalog, StoredKeyring, StoredNamespaceKeys, reseal_secret};
+use crate::crypto::{Purpose, value_seal};
 use crate::domain::{Namespace, Secret, SecretId, Version};
 use crate::store::key::Kind;
 use crate::store::{Entry, Key, Transaction};
@@ -18,33 +18,66 @@ impl App {
         namespace: &Namespace,
         progress: &dyn Progress,
     ) -> Result<Rotated, Error> {
-        let there = self.namespace_catalog(namespace)?;
-        let id = there.keys().id();
-        if there.keys().generations().len() == 1 {
-            let since = self.catalog.digest().seals;
-            self.put_namespace_keys(namespace, |keys, keyring| {
-                let begins = keys.generations().len() == 1;
-                begins.then(|| keys.begin_rotation(keyring, since))
-            })
-            .await?;
+        for _ in 0..ATTEMPTS {
+            let (there, begun) = self.begin_namespace_rotation(namespace).await?;
+            let id = begun.id();
+            let mut pass = Pass::new(self, progress, there.records() as u64);
+            let keys = || (self.keyring(), Some(there.keys().still()));
+            // Versions first: those of format 1 are sealed anew together with their secrets.
+            for prefix in [Key::versions_of(id), Key::secrets_of(id), Key::names_of(id)] {
+                pass.over(&prefix, keys, |key, entry| reseal(&there, key, entry)).await?;
+            }
+            let Pass { seen, damaged, .. } = pass;
+            let generation = begun.generations().last().copied().unwrap_or_default();
+            if damaged > 0 || self.end_namespace_rotation(&there, &begun).await? {
+                return Ok(Rotated { generation, seen, damaged });
+            }
         }
-        let total = there.records() as u64;
-        let mut pass = Pass { app: self, progress, total, seen: 0, damaged: 0 };
-        let keys = || (self.keyring(), Some(there.keys().still()));
-        // Versions first: those of format 1 are sealed anew together with their secrets.
-        for prefix in [Key::versions_of(id), Key::secrets_of(id), Key::names_of(id)] {
-            pass.over(&prefix, keys, |key, entry| reseal(&there, key, entry)).await?;
+        Err(Error::Contended)
+    }
+
+    /// The namespace, and its keys with one generation more than the one that sealed so far.
+    async fn begin_namespace_rotation(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<(Arc<NamespaceCatalog>, Arc<StoredNamespaceKeys>), Error> {
+        for _ in 0..ATTEMPTS {
+            let (keyring, there) = (self.keyring(), self.namespace_catalog(namespace)?);
+            let keys = there.keys();
+            if keys.generations().len() > 1 {
+                return Ok((there, keys));
+            }
+            let record = keys.begin_rotation(&keyring, self.catalog.digest().seals)?;
+            self.put_namespace_keys(&keyring, &keys, record).await?;
         }
-        let damaged = pass.damaged;
-        if damaged == 0 {
-            self.put_namespace_keys(namespace, |keys, keyring| {
-                let ends = keys.generations().len() > 1;
-                ends.then(|| keys.end_rotation(keyring))
-            })
-            .await?;
+        Err(Error::Contended)
+    }
+
+    /// Lets go of the generations before the newest, and says whether that was done. Only if they are still those of the
+    /// beginning: what was passed would else be sealed by a generation that another rotation, or a restore, has made an earlier
+    /// one.
+    async fn end_namespace_rotation(
+        &self,
+        there: &Arc<NamespaceCatalog>,
+        begun: &StoredNamespaceKeys,
+    ) -> Result<bool, Error> {
+        for _ in 0..ATTEMPTS {
+            let (keyring, keys) = (self.keyring(), there.keys());
+            let now = self.catalog.namespace(begun.namespace());
+            if !now.is_some_and(|now| Arc::ptr_eq(&now, there)) {
+                return Ok(false);
+            }
+            if keys.generations() != begun.generations() {
+                // Ended by another replica, perhaps.
+                let (now, then) = (keys.generations(), begun.generations());
+                return Ok(now.len() == 1 && now.last() == then.last());
+            }
+            let record = keys.end_rotation(&keyring)?;
+            if self.put_namespace_keys(&keyring, &keys, record).await? {
+                return Ok(true);
+            }
         }
-        let generation = there.keys().generations().last().copied().unwrap_or_default();
-        Ok(Rotated { generation, damaged })
+        Err(Error::Contended)
     }
 
     fn namespace_catalog(&self, namespace: &Namespace) -> Result<Arc<NamespaceCatalog>, Error> {
@@ -57,38 +90,36 @@ impl App {
         })
     }
 
-    /// Puts another record of a namespace's keys in place of the one that there is, unless `record` says that there is no
-    /// need.
+    /// Puts another record of a namespace's keys in place of the present one, and says whether that was still present.
     async fn put_namespace_keys(
         &self,
-        namespace: &Namespace,
-        record: impl Fn(&StoredNamespaceKeys, &Keyring) -> Option<Result<Vec<u8>, crate::crypto::Error>>,
-    ) -> Result<(), Error> {
-        for _ in 0..ATTEMPTS {
-            let (keyring, keys) = (self.keyring(), self.namespace_catalog(namespace)?.keys());
-            let Some(record) = record(&keys, &keyring) else { return Ok(()) };
-            let mut transaction = Transaction::default();
-            transaction.require.push(keys.still());
-            transaction.put.push((keys.place().clone(), record?));
-            if self.commit(&keyring, transaction).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(Error::Contended)
+        keyring: &Arc<StoredKeyring>,
+        keys: &StoredNamespaceKeys,
+        record: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let mut transaction = Transaction::default();
+        transaction.require.push(keys.still());
+        transaction.put.push((keys.place().clone(), record));
+        Ok(self.commit(keyring, transaction).await?.is_some())
     }
 }
 
 fn reseal(there: &NamespaceCatalog, key: &Key, entry: &Entry) -> Fate {
     let (keys, record) = (there.keys(), entry.value.as_slice());
-    if keys.is_newest(record) {
-        return Fate::Stays;
-    }
+    let newest = keys.is_newest(record);
     match key.kind() {
-        Kind::Secret(_, id) => open_secret(&keys, id, record, entry.revision)
-            .and_then(|secret| reseal_secret(&keys, &secret))
-            .into(),
+        // Only what the catalog serves is carried on: what somebody put back opens as well.
+        Kind::Secret(_, id) => match there.secret_of(id) {
+            Some(secret) if secret.stored_at == entry.revision && newest => Fate::Stays,
+            Some(secret) if secret.stored_at == entry.revision => reseal_secret(&keys, &secret).into(),
+            Some(_) | None => Fate::Damaged,
+        },
+        Kind::Name(_, mac) if there.is_altered(&mac) => Fate::Damaged,
         Kind::Name(_, mac) => {
             let opened = keys.open_record(Purpose::Name, &mac, record);
+            if newest && opened.is_ok() {
+                return Fate::Stays;
+            }
             opened.and_then(|id| keys.seal(Purpose::Name, &mac, &id)).into()
         }
         Kind::Version(_, id, number) => rewrap(there, &keys, id, number, record),
@@ -118,6 +149,11 @@ fn rewrap(
     };
     if version.seal.is_some() && value_seal(record) != version.seal {
         return Fate::Damaged; // of another version that once stood here
+    }
+    if keys.is_newest(record) && version.seal.is_some() {
+        // Its first bytes are what says so, and are altered as easily as others.
+        let wrapped = keys.wraps_value(id.as_bytes(), number, record);
+        return if wrapped { Fate::Stays } else { Fate::Damaged };
     }
     let Ok(rewrapped) = keys.rewrap_value(id.as_bytes(), number, record) else { return Fate::Damaged };
     let seal = value_seal(&rewrapped);

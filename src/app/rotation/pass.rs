@@ -47,7 +47,11 @@ pub(super) struct Pass<'a> {
     pub(super) damaged: u64,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    pub(super) fn new(app: &'a App, progress: &'a dyn Progress, total: u64) -> Self {
+        Self { app, progress, total, seen: 0, damaged: 0 }
+    }
+
     /// Goes over all records with a prefix. `fate` is asked for each, and again where it changed meanwhile; the keys that it
     /// seals with are those that `keyring` and `still` stand for.
     pub(super) async fn over(
@@ -84,7 +88,7 @@ impl Pass<'_> {
             let (keyring, still) = keys();
             let mut transaction = Transaction::default();
             transaction.require.extend(still);
-            let (mut bytes, mut taken, mut damaged) = (0, 0, 0);
+            let (mut bytes, mut taken, mut doubtful) = (0, 0, Vec::new());
             for (key, entry) in &found {
                 if taken >= most || bytes > BYTES {
                     break;
@@ -92,7 +96,7 @@ impl Pass<'_> {
                 taken += 1;
                 match fate(key, entry) {
                     Fate::Stays => {}
-                    Fate::Damaged => damaged += 1,
+                    Fate::Damaged => doubtful.push((key.clone(), entry.clone())),
                     Fate::Becomes(record, also) => {
                         bytes += record.len();
                         transaction.require.push((key.clone(), Expect::At(entry.revision)));
@@ -106,8 +110,8 @@ impl Pass<'_> {
                 }
             }
             if transaction.put.is_empty() || self.app.commit(&keyring, transaction).await?.is_some() {
-                self.damaged += damaged;
                 found.drain(..taken);
+                found.extend(self.changed_since(doubtful).await?);
                 if found.is_empty() {
                     return Ok(());
                 }
@@ -117,6 +121,23 @@ impl Pass<'_> {
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Those of these records that are others by now: what was read may have been older than what the catalog shows. The rest
+    /// is damaged.
+    async fn changed_since(&mut self, doubtful: Vec<(Key, Entry)>) -> Result<Vec<(Key, Entry)>, Error> {
+        let mut changed = Vec::new();
+        for (key, before) in doubtful {
+            let again = self.read_again(vec![(key, before.clone())]).await?;
+            for (key, entry) in again {
+                if entry.revision == before.revision {
+                    self.damaged += 1;
+                } else {
+                    changed.push((key, entry));
+                }
+            }
+        }
+        Ok(changed)
     }
 
     /// What stands at these keys now.

@@ -49,6 +49,11 @@ impl MasterKeys {
 
 #[cfg(test)]
 impl MasterKeys {
+    /// All of them as lines of a source, passphrases left out.
+    pub(crate) fn lines(&self) -> String {
+        self.all().filter_map(MasterKey::line).map(|line| line.to_string()).collect()
+    }
+
     /// Keys in this order, as their lines or passphrases.
     pub(crate) fn of(lines: &[&str]) -> Self {
         let mut keys = lines.iter().map(|line| {

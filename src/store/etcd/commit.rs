@@ -1,7 +1,7 @@
 //! Commits. One that has a digester rewrites the digest too, so such commits are made one after the other, by all
 //! replicas together: where another one was faster, the digest is computed anew and sent again, which is not seen outside.
 
-use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnResponse};
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout_at};
 
@@ -37,7 +37,7 @@ impl EtcdStore {
         let only_asks = transaction.changes_nothing();
         let make = if only_asks { self.look(pointer).into() } else { self.puts(pointer, transaction, None) };
         let resend = if only_asks { Resend::Freely } else { Resend::IfUnsent };
-        let response = self.send(pointer, transaction, make, resend).await?;
+        let response = self.send(pointer, transaction, Vec::new(), make, Vec::new(), resend).await?;
         match response.succeeded() {
             true if only_asks => Ok(self.found(pointer, response)?),
             true => Ok(made_at(&response)),
@@ -67,27 +67,34 @@ impl EtcdStore {
                 put.chain(deleted).map(|(key, after)| Changed { key, before: before(key), after }).collect();
             let after = digester.after(&digest.value, &changed).ok_or(CommitError::NoDigest)?;
 
-            // Within what the transaction requires stands what its digest was computed from.
-            let unchanged = there.iter().map(|(key, entry)| {
+            // What it was computed from has to be unchanged, beside what the transaction requires.
+            let required = |key: &Key| transaction.require.iter().any(|(there, _)| there == key);
+            let unchanged: Vec<_> = there.iter().filter(|(key, _)| !required(key)).collect();
+            let when = unchanged.iter().map(|(key, entry)| {
                 let at = entry.as_ref().map_or(Expect::Absent, |entry| Expect::At(entry.revision));
                 self.holds(pointer, key, at)
             });
+            let look = unchanged.iter().map(|(key, _)| {
+                let options = GetOptions::new().with_keys_only();
+                TxnOp::get(self.shared.layout.record(pointer.generation, key), Some(options))
+            });
             let puts = self.puts(pointer, transaction, Some(after.clone()));
-            let inner = Txn::new().when(unchanged.collect::<Vec<_>>()).and_then(puts);
+            let (when, look) = (when.collect(), look.collect());
             // Whatever comes of it, what was seen is not what is there any more.
             seen.0 = None;
-            let response = self.send(pointer, transaction, vec![TxnOp::txn(inner)], Resend::IfUnsent).await?;
-            if !response.succeeded() {
-                return Err(CommitError::Conflict(self.found(pointer, response)?));
-            }
-            let made = response.op_responses().into_iter().any(|response| match response {
-                TxnOpResponse::Txn(inner) => inner.succeeded(),
-                TxnOpResponse::Get(_) | TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) => false,
-            });
-            if made {
+            let response = self.send(pointer, transaction, when, puts, look, Resend::IfUnsent).await?;
+            if response.succeeded() {
                 let revision = made_at(&response);
                 seen.0 = Some((pointer.generation, Entry { value: after, revision }));
                 return Ok(revision);
+            }
+            let mut found = gets(response.op_responses()).skip(2);
+            let stale = unchanged.iter().any(|(_, entry)| {
+                let now = found.next().and_then(|found| found.kvs().first().map(KeyValue::mod_revision));
+                now.map(revision) != entry.as_ref().map(|entry| entry.revision)
+            });
+            if !stale {
+                return Err(CommitError::Conflict(self.found(pointer, response)?));
             }
         }
         Err(Unavailable("other replicas change it all the time".into()).into())
@@ -132,17 +139,21 @@ impl EtcdStore {
         Ok(keys.into_iter().zip(found).collect())
     }
 
-    /// Sends what is to be made where the transaction's requirements hold; else it looks at the pointer and the head.
+    /// Sends what is to be made where the transaction's requirements hold, and these too; else it looks at the pointer, the
+    /// head, and these.
     async fn send(
         &self,
         pointer: Pointer,
         transaction: &Transaction,
+        mut when: Vec<Compare>,
         make: Vec<TxnOp>,
+        look: Vec<TxnOp>,
         resend: Resend,
     ) -> Result<TxnResponse, Unavailable> {
-        let mut when = vec![self.shared.layout.unmoved(pointer)];
+        when.push(self.shared.layout.unmoved(pointer));
         when.extend(transaction.require.iter().map(|(key, expect)| self.holds(pointer, key, *expect)));
-        let txn = Txn::new().when(when).and_then(make).or_else(self.look(pointer));
+        let look: Vec<_> = self.look(pointer).into_iter().chain(look).collect();
+        let txn = Txn::new().when(when).and_then(make).or_else(look);
         let deadline = transaction.deadline.map(Instant::from_std);
         self.shared.cluster.send(txn, resend, deadline).await
     }

@@ -97,14 +97,11 @@ impl Follower {
             log.reset(position.head);
             self.following = position.pointer;
             self.compacted = false;
+            // Whoever follows the log now reads the store from its beginning, and sees what is there by then.
+            return position.newest + 1;
         }
-        let durable = log.durable();
-        if durable == position.head {
-            // Nothing of this store is between the two, and etcd may have let go of the revisions of others.
-            position.newest + 1
-        } else {
-            i64::try_from(durable.0).unwrap_or(i64::MAX - 1) + 1
-        }
+        // From the last change on, not from where etcd is: what somebody else wrote in between has no head behind it.
+        i64::try_from(log.durable().0).unwrap_or(i64::MAX - 1) + 1
     }
 
     /// Takes in events, which come in the order in which they were made.

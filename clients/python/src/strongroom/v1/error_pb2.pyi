@@ -94,7 +94,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     replaced.
     """
     ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
+    """RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore, and one rotation
+    of keys, at a time.
     `google.rpc.RetryInfo` says when to try again.
     """
     ERROR_REASON_VERSION_DISABLED: _ErrorReason.ValueType  # 25
@@ -194,7 +195,8 @@ whether it was cut short, altered, made with another master key, or written by a
 replaced.
 """
 ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore at a time.
+"""RESOURCE_EXHAUSTED. As many requests of this kind as may be are being answered: one restore, and one rotation
+of keys, at a time.
 `google.rpc.RetryInfo` says when to try again.
 """
 ERROR_REASON_VERSION_DISABLED: ErrorReason.ValueType  # 25

@@ -4,7 +4,9 @@ isort:skip_file
 The service itself, for those who run it."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -45,6 +47,30 @@ RESTORE_PHASE_REPLACING: RestorePhase.ValueType  # 2
 RESTORE_PHASE_DONE: RestorePhase.ValueType  # 3
 """It is done: everything was replaced, or with `verify_only` nothing."""
 global___RestorePhase = RestorePhase
+
+class _RotationPhase:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RotationPhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RotationPhase.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ROTATION_PHASE_UNSPECIFIED: _RotationPhase.ValueType  # 0
+    """Never sent."""
+    ROTATION_PHASE_REWRAPPING: _RotationPhase.ValueType  # 1
+    """It looks at each record, and seals anew those that an earlier key sealed."""
+    ROTATION_PHASE_DONE: _RotationPhase.ValueType  # 2
+    """It is done."""
+
+class RotationPhase(_RotationPhase, metaclass=_RotationPhaseEnumTypeWrapper):
+    """What a server is doing with keys that are rotated."""
+
+ROTATION_PHASE_UNSPECIFIED: RotationPhase.ValueType  # 0
+"""Never sent."""
+ROTATION_PHASE_REWRAPPING: RotationPhase.ValueType  # 1
+"""It looks at each record, and seals anew those that an earlier key sealed."""
+ROTATION_PHASE_DONE: RotationPhase.ValueType  # 2
+"""It is done."""
+global___RotationPhase = RotationPhase
 
 @typing.final
 class GetStatusRequest(google.protobuf.message.Message):
@@ -231,3 +257,189 @@ class RestoreBackupResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["backup_revision", b"backup_revision", "created_at", b"created_at", "damaged_records", b"damaged_records", "namespaces", b"namespaces", "phase", b"phase", "records", b"records", "revision", b"revision", "secrets", b"secrets", "total_records", b"total_records"]) -> None: ...
 
 global___RestoreBackupResponse = RestoreBackupResponse
+
+@typing.final
+class RotateMasterKeyRequest(google.protobuf.message.Message):
+    """Asks for a new master key. Has no fields."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___RotateMasterKeyRequest = RotateMasterKeyRequest
+
+@typing.final
+class RotateMasterKeyResponse(google.protobuf.message.Message):
+    """How far a rotation of the master key has come. The last message has `phase` set to ROTATION_PHASE_DONE."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: builtins.int
+    SEEN_RECORDS_FIELD_NUMBER: builtins.int
+    TOTAL_RECORDS_FIELD_NUMBER: builtins.int
+    GENERATION_FIELD_NUMBER: builtins.int
+    DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
+    MASTER_KEY_ID_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    phase: global___RotationPhase.ValueType
+    """What the server is doing."""
+    seen_records: builtins.int
+    """How many records it has looked at."""
+    total_records: builtins.int
+    """How many records there are, roughly; never less than `seen_records`."""
+    generation: builtins.int
+    """Which generation of the keys below the master key is in use now. Set in the last message."""
+    damaged_records: builtins.int
+    """How many records could not be opened, and so not be sealed anew. Where there are any, the earlier generations and the
+    earlier master key stay in use for them, until another rotation meets none. Set in the last message.
+    """
+    master_key_id: builtins.str
+    """The id of the master key that is in use now: 16 hexadecimal digits, which tell nothing of the key. Set in the last
+    message.
+    """
+    source: builtins.str
+    """Where the master key comes from, for people. Set in the last message."""
+    def __init__(
+        self,
+        *,
+        phase: global___RotationPhase.ValueType = ...,
+        seen_records: builtins.int = ...,
+        total_records: builtins.int = ...,
+        generation: builtins.int = ...,
+        damaged_records: builtins.int = ...,
+        master_key_id: builtins.str = ...,
+        source: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "generation", b"generation", "master_key_id", b"master_key_id", "phase", b"phase", "seen_records", b"seen_records", "source", b"source", "total_records", b"total_records"]) -> None: ...
+
+global___RotateMasterKeyResponse = RotateMasterKeyResponse
+
+@typing.final
+class GetMasterKeyStatusRequest(google.protobuf.message.Message):
+    """Asks for the state of the master key. Has no fields."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetMasterKeyStatusRequest = GetMasterKeyStatusRequest
+
+@typing.final
+class GetMasterKeyStatusResponse(google.protobuf.message.Message):
+    """The state of the master key, and of the keys below it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: builtins.int
+    MASTER_KEY_ID_FIELD_NUMBER: builtins.int
+    OPENED_BY_FIELD_NUMBER: builtins.int
+    GENERATIONS_FIELD_NUMBER: builtins.int
+    SEALS_FIELD_NUMBER: builtins.int
+    SEALS_LIMIT_FIELD_NUMBER: builtins.int
+    NAMESPACES_FIELD_NUMBER: builtins.int
+    ROTATING_NAMESPACES_FIELD_NUMBER: builtins.int
+    source: builtins.str
+    """Where the master key comes from, for people; for example `the master key file /var/lib/strongroom/master.key`."""
+    master_key_id: builtins.str
+    """The id of the master key in use: 16 hexadecimal digits, which tell nothing of the key."""
+    seals: builtins.int
+    """How many times the newest generation has sealed, at most."""
+    seals_limit: builtins.int
+    """After how many seals a key is rotated by itself."""
+    namespaces: builtins.int
+    """How many namespaces there are."""
+    @property
+    def opened_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The ids of the master keys that the store can be opened with: the one in use alone, unless a rotation goes on."""
+
+    @property
+    def generations(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The generations of the keys below the master key that are in use, oldest first: one, unless a rotation goes on."""
+
+    @property
+    def rotating_namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The namespaces whose keys are being rotated, in alphabetical order."""
+
+    def __init__(
+        self,
+        *,
+        source: builtins.str = ...,
+        master_key_id: builtins.str = ...,
+        opened_by: collections.abc.Iterable[builtins.str] | None = ...,
+        generations: collections.abc.Iterable[builtins.int] | None = ...,
+        seals: builtins.int = ...,
+        seals_limit: builtins.int = ...,
+        namespaces: builtins.int = ...,
+        rotating_namespaces: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["generations", b"generations", "master_key_id", b"master_key_id", "namespaces", b"namespaces", "opened_by", b"opened_by", "rotating_namespaces", b"rotating_namespaces", "seals", b"seals", "seals_limit", b"seals_limit", "source", b"source"]) -> None: ...
+
+global___GetMasterKeyStatusResponse = GetMasterKeyStatusResponse
+
+@typing.final
+class RotateNamespaceKeysRequest(google.protobuf.message.Message):
+    """Asks for new keys of one namespace, or of all: exactly one of the fields is set."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    ALL_NAMESPACES_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace. Empty does not mean the API key's home here."""
+    all_namespaces: builtins.bool
+    """Every namespace that there is, one after the other."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        all_namespaces: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["all_namespaces", b"all_namespaces", "namespace", b"namespace"]) -> None: ...
+
+global___RotateNamespaceKeysRequest = RotateNamespaceKeysRequest
+
+@typing.final
+class RotateNamespaceKeysResponse(google.protobuf.message.Message):
+    """How far a rotation of a namespace's keys has come. The last message of each namespace has `phase` set to
+    ROTATION_PHASE_DONE.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: builtins.int
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    SEEN_RECORDS_FIELD_NUMBER: builtins.int
+    TOTAL_RECORDS_FIELD_NUMBER: builtins.int
+    GENERATION_FIELD_NUMBER: builtins.int
+    DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
+    phase: global___RotationPhase.ValueType
+    """What the server is doing."""
+    namespace: builtins.str
+    """The namespace whose keys are rotated."""
+    seen_records: builtins.int
+    """How many of its records the server has looked at."""
+    total_records: builtins.int
+    """How many records it has, roughly; never less than `seen_records`."""
+    generation: builtins.int
+    """Which generation of the namespace's keys is in use now. Set in its last message."""
+    damaged_records: builtins.int
+    """How many records could not be opened, and so not be sealed anew. Where there are any, the earlier generations stay in use
+    for them, until another rotation meets none. Set in its last message.
+    """
+    def __init__(
+        self,
+        *,
+        phase: global___RotationPhase.ValueType = ...,
+        namespace: builtins.str = ...,
+        seen_records: builtins.int = ...,
+        total_records: builtins.int = ...,
+        generation: builtins.int = ...,
+        damaged_records: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "generation", b"generation", "namespace", b"namespace", "phase", b"phase", "seen_records", b"seen_records", "total_records", b"total_records"]) -> None: ...
+
+global___RotateNamespaceKeysResponse = RotateNamespaceKeysResponse

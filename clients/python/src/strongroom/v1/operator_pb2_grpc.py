@@ -53,6 +53,21 @@ class OperatorServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.FromString,
                 _registered_method=True)
+        self.RotateMasterKey = channel.unary_stream(
+                '/strongroom.v1.OperatorService/RotateMasterKey',
+                request_serializer=strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyResponse.FromString,
+                _registered_method=True)
+        self.GetMasterKeyStatus = channel.unary_unary(
+                '/strongroom.v1.OperatorService/GetMasterKeyStatus',
+                request_serializer=strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusResponse.FromString,
+                _registered_method=True)
+        self.RotateNamespaceKeys = channel.unary_stream(
+                '/strongroom.v1.OperatorService/RotateNamespaceKeys',
+                request_serializer=strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer(object):
@@ -97,6 +112,45 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateMasterKey(self, request, context):
+        """Puts a new master key into use, while others go on reading and writing, and seals anew what the keys below it seal: API
+        keys, receipts, and the keys of namespaces. No value is opened, and no secret gets another etag or revision. Needs the
+        right `operate`.
+
+        Where the server can write to the master key's file, it puts a new key on the first line and keeps those that are there
+        behind it. Otherwise whoever runs it does that first; the server then takes the key that it finds. Either way the old key
+        has to be there until the last message has come, and from then on only for backups that were made with it.
+
+        A rotation goes on to its end when its caller hangs up. One that was cut short, by a crash or a failing store, is taken up
+        by the server by itself, and is ended by this RPC before it begins another: where one was begun, that is the one.
+
+        Errors: MASTER_KEY_NOT_RENEWED; TOO_MANY_REQUESTS while another rotation of keys goes on. STORE_UNAVAILABLE behind messages:
+        the rotation was begun, and is going to be taken up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMasterKeyStatus(self, request, context):
+        """Tells where the master key comes from, which one is in use, and how far its rotation is. Needs the right `operate`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateNamespaceKeys(self, request, context):
+        """Puts a new key of a namespace into use, while others go on reading and writing, and seals anew what it seals: names,
+        descriptions, metadata, and the data keys of all versions. No value is opened, and no secret gets another etag or
+        revision. What was said of a rotation of the master key that is cut short is true of this one. Needs the right `operate`.
+
+        Errors: NAMESPACE_NOT_FOUND; TOO_MANY_REQUESTS while another rotation of keys goes on. INTEGRITY_FAILURE where the
+        namespace's own record can not be opened. STORE_UNAVAILABLE behind messages: the rotation was begun, and is going to be
+        taken up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +168,21 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.RestoreBackup,
                     request_deserializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.SerializeToString,
+            ),
+            'RotateMasterKey': grpc.unary_stream_rpc_method_handler(
+                    servicer.RotateMasterKey,
+                    request_deserializer=strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyResponse.SerializeToString,
+            ),
+            'GetMasterKeyStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMasterKeyStatus,
+                    request_deserializer=strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusResponse.SerializeToString,
+            ),
+            'RotateNamespaceKeys': grpc.unary_stream_rpc_method_handler(
+                    servicer.RotateNamespaceKeys,
+                    request_deserializer=strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -201,6 +270,87 @@ class OperatorService(object):
             '/strongroom.v1.OperatorService/RestoreBackup',
             strongroom_dot_v1_dot_operator__pb2.RestoreBackupRequest.SerializeToString,
             strongroom_dot_v1_dot_operator__pb2.RestoreBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateMasterKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.OperatorService/RotateMasterKey',
+            strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyRequest.SerializeToString,
+            strongroom_dot_v1_dot_operator__pb2.RotateMasterKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMasterKeyStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.OperatorService/GetMasterKeyStatus',
+            strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusRequest.SerializeToString,
+            strongroom_dot_v1_dot_operator__pb2.GetMasterKeyStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateNamespaceKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.OperatorService/RotateNamespaceKeys',
+            strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysRequest.SerializeToString,
+            strongroom_dot_v1_dot_operator__pb2.RotateNamespaceKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,44 @@ class OperatorServiceStub:
     Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
     """
 
+    RotateMasterKey: grpc.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.RotateMasterKeyRequest,
+        strongroom.v1.operator_pb2.RotateMasterKeyResponse,
+    ]
+    """Puts a new master key into use, while others go on reading and writing, and seals anew what the keys below it seal: API
+    keys, receipts, and the keys of namespaces. No value is opened, and no secret gets another etag or revision. Needs the
+    right `operate`.
+
+    Where the server can write to the master key's file, it puts a new key on the first line and keeps those that are there
+    behind it. Otherwise whoever runs it does that first; the server then takes the key that it finds. Either way the old key
+    has to be there until the last message has come, and from then on only for backups that were made with it.
+
+    A rotation goes on to its end when its caller hangs up. One that was cut short, by a crash or a failing store, is taken up
+    by the server by itself, and is ended by this RPC before it begins another: where one was begun, that is the one.
+
+    Errors: MASTER_KEY_NOT_RENEWED; TOO_MANY_REQUESTS while another rotation of keys goes on. STORE_UNAVAILABLE behind messages:
+    the rotation was begun, and is going to be taken up.
+    """
+
+    GetMasterKeyStatus: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.operator_pb2.GetMasterKeyStatusRequest,
+        strongroom.v1.operator_pb2.GetMasterKeyStatusResponse,
+    ]
+    """Tells where the master key comes from, which one is in use, and how far its rotation is. Needs the right `operate`."""
+
+    RotateNamespaceKeys: grpc.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.RotateNamespaceKeysRequest,
+        strongroom.v1.operator_pb2.RotateNamespaceKeysResponse,
+    ]
+    """Puts a new key of a namespace into use, while others go on reading and writing, and seals anew what it seals: names,
+    descriptions, metadata, and the data keys of all versions. No value is opened, and no secret gets another etag or
+    revision. What was said of a rotation of the master key that is cut short is true of this one. Needs the right `operate`.
+
+    Errors: NAMESPACE_NOT_FOUND; TOO_MANY_REQUESTS while another rotation of keys goes on. INTEGRITY_FAILURE where the
+    namespace's own record can not be opened. STORE_UNAVAILABLE behind messages: the rotation was begun, and is going to be
+    taken up.
+    """
+
 class OperatorServiceAsyncStub:
     """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
 
@@ -98,6 +136,44 @@ class OperatorServiceAsyncStub:
     One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
     Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
+    """
+
+    RotateMasterKey: grpc.aio.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.RotateMasterKeyRequest,
+        strongroom.v1.operator_pb2.RotateMasterKeyResponse,
+    ]
+    """Puts a new master key into use, while others go on reading and writing, and seals anew what the keys below it seal: API
+    keys, receipts, and the keys of namespaces. No value is opened, and no secret gets another etag or revision. Needs the
+    right `operate`.
+
+    Where the server can write to the master key's file, it puts a new key on the first line and keeps those that are there
+    behind it. Otherwise whoever runs it does that first; the server then takes the key that it finds. Either way the old key
+    has to be there until the last message has come, and from then on only for backups that were made with it.
+
+    A rotation goes on to its end when its caller hangs up. One that was cut short, by a crash or a failing store, is taken up
+    by the server by itself, and is ended by this RPC before it begins another: where one was begun, that is the one.
+
+    Errors: MASTER_KEY_NOT_RENEWED; TOO_MANY_REQUESTS while another rotation of keys goes on. STORE_UNAVAILABLE behind messages:
+    the rotation was begun, and is going to be taken up.
+    """
+
+    GetMasterKeyStatus: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.operator_pb2.GetMasterKeyStatusRequest,
+        strongroom.v1.operator_pb2.GetMasterKeyStatusResponse,
+    ]
+    """Tells where the master key comes from, which one is in use, and how far its rotation is. Needs the right `operate`."""
+
+    RotateNamespaceKeys: grpc.aio.UnaryStreamMultiCallable[
+        strongroom.v1.operator_pb2.RotateNamespaceKeysRequest,
+        strongroom.v1.operator_pb2.RotateNamespaceKeysResponse,
+    ]
+    """Puts a new key of a namespace into use, while others go on reading and writing, and seals anew what it seals: names,
+    descriptions, metadata, and the data keys of all versions. No value is opened, and no secret gets another etag or
+    revision. What was said of a rotation of the master key that is cut short is true of this one. Needs the right `operate`.
+
+    Errors: NAMESPACE_NOT_FOUND; TOO_MANY_REQUESTS while another rotation of keys goes on. INTEGRITY_FAILURE where the
+    namespace's own record can not be opened. STORE_UNAVAILABLE behind messages: the rotation was begun, and is going to be
+    taken up.
     """
 
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
@@ -145,6 +221,50 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
 
         Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
+        """
+
+    @abc.abstractmethod
+    def RotateMasterKey(
+        self,
+        request: strongroom.v1.operator_pb2.RotateMasterKeyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[strongroom.v1.operator_pb2.RotateMasterKeyResponse], collections.abc.AsyncIterator[strongroom.v1.operator_pb2.RotateMasterKeyResponse]]:
+        """Puts a new master key into use, while others go on reading and writing, and seals anew what the keys below it seal: API
+        keys, receipts, and the keys of namespaces. No value is opened, and no secret gets another etag or revision. Needs the
+        right `operate`.
+
+        Where the server can write to the master key's file, it puts a new key on the first line and keeps those that are there
+        behind it. Otherwise whoever runs it does that first; the server then takes the key that it finds. Either way the old key
+        has to be there until the last message has come, and from then on only for backups that were made with it.
+
+        A rotation goes on to its end when its caller hangs up. One that was cut short, by a crash or a failing store, is taken up
+        by the server by itself, and is ended by this RPC before it begins another: where one was begun, that is the one.
+
+        Errors: MASTER_KEY_NOT_RENEWED; TOO_MANY_REQUESTS while another rotation of keys goes on. STORE_UNAVAILABLE behind messages:
+        the rotation was begun, and is going to be taken up.
+        """
+
+    @abc.abstractmethod
+    def GetMasterKeyStatus(
+        self,
+        request: strongroom.v1.operator_pb2.GetMasterKeyStatusRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.operator_pb2.GetMasterKeyStatusResponse, collections.abc.Awaitable[strongroom.v1.operator_pb2.GetMasterKeyStatusResponse]]:
+        """Tells where the master key comes from, which one is in use, and how far its rotation is. Needs the right `operate`."""
+
+    @abc.abstractmethod
+    def RotateNamespaceKeys(
+        self,
+        request: strongroom.v1.operator_pb2.RotateNamespaceKeysRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[strongroom.v1.operator_pb2.RotateNamespaceKeysResponse], collections.abc.AsyncIterator[strongroom.v1.operator_pb2.RotateNamespaceKeysResponse]]:
+        """Puts a new key of a namespace into use, while others go on reading and writing, and seals anew what it seals: names,
+        descriptions, metadata, and the data keys of all versions. No value is opened, and no secret gets another etag or
+        revision. What was said of a rotation of the master key that is cut short is true of this one. Needs the right `operate`.
+
+        Errors: NAMESPACE_NOT_FOUND; TOO_MANY_REQUESTS while another rotation of keys goes on. INTEGRITY_FAILURE where the
+        namespace's own record can not be opened. STORE_UNAVAILABLE behind messages: the rotation was begun, and is going to be
+        taken up.
         """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

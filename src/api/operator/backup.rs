@@ -1,65 +1,22 @@
-//! OperatorService.
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::call::Call;
-use super::convert::timestamp;
-use super::status::{complete, status};
-use super::v1;
-use super::v1::operator_service_server::OperatorService;
+use super::{AHEAD, Replies, begun, count};
+use crate::api::call::Call;
+use crate::api::convert::timestamp;
+use crate::api::status::{complete, status};
+use crate::api::v1;
 use crate::app::{App, Chunk, Error, Progress, RestoreOptions, Restored};
 use crate::auth::{Operate, ServiceGrant};
 
-/// OperatorService over the app.
-pub(super) struct Operator(pub(super) Arc<App>);
-
-#[tonic::async_trait]
-impl OperatorService for Operator {
-    async fn get_status(
-        &self,
-        request: Request<v1::GetStatusRequest>,
-    ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request)?;
-        call.close(describe(&self.0, &call))
-    }
-
-    type CreateBackupStream = Replies<v1::CreateBackupResponse>;
-
-    async fn create_backup(
-        &self,
-        request: Request<v1::CreateBackupRequest>,
-    ) -> Result<Response<Self::CreateBackupStream>, Status> {
-        let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
-        let granted = call.service_grant::<Operate>();
-        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup(&grant))))
-    }
-
-    type RestoreBackupStream = Replies<v1::RestoreBackupResponse>;
-
-    async fn restore_backup(
-        &self,
-        request: Request<Streaming<v1::RestoreBackupRequest>>,
-    ) -> Result<Response<Self::RestoreBackupStream>, Status> {
-        let (call, chunks) = Call::open(&self.0, request)?;
-        let granted = call.service_grant::<Operate>();
-        call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
-    }
-}
-
-/// Replies that a task sends as they come to be.
-type Replies<R> = ReceiverStream<Result<R, Status>>;
-
 /// How long an upload may bring nothing.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How many replies wait for a caller that is slower than the service.
-const AHEAD: usize = 4;
 
-fn create_backup(
+pub(super) fn create_backup(
     call: Call,
     mut chunks: mpsc::Receiver<Result<Chunk, Error>>,
 ) -> Replies<v1::CreateBackupResponse> {
@@ -94,20 +51,12 @@ fn create_backup(
     ReceiverStream::new(stream)
 }
 
-/// Waits until the call's beginning is recorded; it is not begun where nobody waits for its answer any more.
-async fn begun<R>(call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
-    tokio::select! {
-        () = call.begun() => true,
-        () = replies.closed() => false,
-    }
-}
-
 fn backup_reply(Chunk { bytes, records, expected, ended_at }: Chunk) -> v1::CreateBackupResponse {
     let revision = ended_at.unwrap_or_default().0;
     v1::CreateBackupResponse { chunk: bytes, records, expected_records: expected, revision }
 }
 
-fn restore_backup(
+pub(super) fn restore_backup(
     call: Call,
     app: Arc<App>,
     grant: ServiceGrant<Operate>,
@@ -199,23 +148,4 @@ fn done(restored: &Restored) -> v1::RestoreBackupResponse {
         secrets: count(counts.secrets),
         ..Default::default()
     }
-}
-
-fn count(many: usize) -> u64 {
-    u64::try_from(many).unwrap_or(u64::MAX)
-}
-
-fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
-    let grant = call.service_grant()?;
-    let status = app.status(&grant);
-    Ok(v1::GetStatusResponse {
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        store: status.engine.to_owned(),
-        revision: status.revision.0,
-        started_at: Some(timestamp(status.started_at)),
-        namespaces: count(status.counts.namespaces),
-        secrets: count(status.counts.secrets),
-        damaged_records: count(status.counts.damaged),
-        signing_public_key: status.public_key.0.to_vec(),
-    })
 }

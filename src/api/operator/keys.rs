@@ -1,0 +1,178 @@
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{AHEAD, Replies, begun, count};
+use crate::api::call::{Call, Fields};
+use crate::api::v1::{self, RotationPhase};
+use crate::app::{App, Error, KeyRotation, Rewrapped, Rotated};
+use crate::auth::Operate;
+use crate::crypto::KeyId;
+use crate::domain::Namespace;
+
+/// Begins a rotation of the master key. It goes on when the caller hangs up.
+pub(super) fn rotate_master_key(
+    app: &Arc<App>,
+    call: &Call,
+) -> Result<Replies<v1::RotateMasterKeyResponse>, Error> {
+    let grant = call.service_grant::<Operate>()?;
+    let rotation = app.rotation(&grant)?;
+    call.note(|target| target.subject = Some("begun".to_owned()));
+    let (replies, stream) = mpsc::channel(AHEAD);
+    let (app, call) = (app.clone(), call.clone());
+    tokio::spawn(async move {
+        if !begun(&call, &replies).await {
+            return;
+        }
+        let told = replies.clone();
+        let tell = move |Rewrapped { seen, total }| {
+            let (phase, seen_records, total_records) = (RotationPhase::Rewrapping.into(), seen, total);
+            let reply =
+                v1::RotateMasterKeyResponse { phase, seen_records, total_records, ..Default::default() };
+            // Whoever is slow to read misses some, and whoever has gone all.
+            let _ = told.try_send(Ok(reply));
+        };
+        let rotated = rotation.rotate_master_key(tell).await;
+        let rotated = rotated.and_then(|rotated| Ok((rotated, app.key_status(&grant)?)));
+        // Whoever reads that it is done can begin another.
+        drop(rotation);
+        let (outcome, reply) = match rotated {
+            Ok((rotated, keys)) => {
+                let outcome = format!("{}, master key {}", came_to(&rotated), keys.master);
+                let Rotated { generation, seen, damaged } = rotated;
+                let reply = v1::RotateMasterKeyResponse {
+                    phase: RotationPhase::Done.into(),
+                    seen_records: seen,
+                    total_records: seen,
+                    generation,
+                    damaged_records: damaged,
+                    master_key_id: keys.master.to_string(),
+                    source: keys.source,
+                };
+                (Ok(outcome), reply)
+            }
+            Err(error) => (Err(error), v1::RotateMasterKeyResponse::default()),
+        };
+        let recorded = call.conclude(outcome).await;
+        let _ = replies.send(recorded.map(|()| reply)).await;
+    });
+    Ok(ReceiverStream::new(stream))
+}
+
+/// Begins a rotation of the keys of one namespace, or of all. It goes on when the caller hangs up.
+pub(super) fn rotate_namespace_keys(
+    app: &Arc<App>,
+    call: &Call,
+    message: &v1::RotateNamespaceKeysRequest,
+) -> Result<Replies<v1::RotateNamespaceKeysResponse>, Error> {
+    let grant = call.service_grant::<Operate>()?;
+    let named = named(call, message)?;
+    let rotation = app.rotation(&grant)?;
+    let namespaces = named.map_or_else(|| rotation.namespaces(), |namespace| vec![namespace]);
+    call.note(|target| target.subject = Some("begun".to_owned()));
+    // There is room for the last message of each: a caller that is slow to read holds no rotation up.
+    let (replies, stream) = mpsc::channel(AHEAD + namespaces.len());
+    let call = call.clone();
+    tokio::spawn(async move {
+        if !begun(&call, &replies).await {
+            return;
+        }
+        let rotated = rotate_each(&rotation, &namespaces, &replies).await;
+        // Whoever reads that it is done can begin another.
+        drop(rotation);
+        let (outcome, last) = match rotated {
+            Ok((came_to, last)) => (Ok(came_to), last),
+            Err(error) => (Err(error), None),
+        };
+        let recorded = call.conclude(outcome).await;
+        if let Some(reply) = recorded.map(|()| last).transpose() {
+            let _ = replies.send(reply).await;
+        }
+    });
+    Ok(ReceiverStream::new(stream))
+}
+
+/// Rotates the keys of each of these. Gives what it came to, and the last message of the last of them, which is to be sent
+/// once that is recorded.
+async fn rotate_each(
+    rotation: &KeyRotation,
+    namespaces: &[Namespace],
+    replies: &mpsc::Sender<Result<v1::RotateNamespaceKeysResponse, Status>>,
+) -> Result<(String, Option<v1::RotateNamespaceKeysResponse>), Error> {
+    let (mut outcome, mut last) = (format!("all of {} namespaces", namespaces.len()), None);
+    for namespace in namespaces {
+        if let Some(done) = last.take() {
+            let _ = replies.try_send(Ok(done));
+        }
+        let (told, name, reserved) = (replies.clone(), namespace.to_string(), namespaces.len());
+        let tell = move |Rewrapped { seen, total }| {
+            if told.capacity() > reserved {
+                let _ = told.try_send(Ok(v1::RotateNamespaceKeysResponse {
+                    phase: RotationPhase::Rewrapping.into(),
+                    namespace: name.clone(),
+                    seen_records: seen,
+                    total_records: total,
+                    ..Default::default()
+                }));
+            }
+        };
+        let rotated = rotation.rotate_namespace_key(namespace, tell).await?;
+        if namespaces.len() == 1 {
+            outcome = came_to(&rotated);
+        }
+        last = Some(done(namespace, &rotated));
+    }
+    Ok((outcome, last))
+}
+
+/// The namespace that is named; `None` for all of them.
+fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option<Namespace>, Error> {
+    const NEITHER: &str =
+        "must be set, unless all_namespaces is: an empty one does not mean the home namespace here";
+    const BOTH: &str = "must not be set together with namespace: give one of the two";
+    let mut fields = Fields::default();
+    let (namespace, all) = (&message.namespace, message.all_namespaces);
+    fields.require(all || !namespace.is_empty(), "namespace", NEITHER);
+    fields.require(!all || namespace.is_empty(), "all_namespaces", BOTH);
+    if namespace.is_empty() {
+        return fields.finish(Some(None));
+    }
+    let namespace = call.namespace("namespace", namespace, &mut fields);
+    fields.finish(Some(namespace))
+}
+
+fn done(namespace: &Namespace, rotated: &Rotated) -> v1::RotateNamespaceKeysResponse {
+    let &Rotated { generation, seen, damaged } = rotated;
+    v1::RotateNamespaceKeysResponse {
+        phase: RotationPhase::Done.into(),
+        namespace: namespace.to_string(),
+        seen_records: seen,
+        total_records: seen,
+        generation,
+        damaged_records: damaged,
+    }
+}
+
+fn came_to(Rotated { generation, damaged, .. }: &Rotated) -> String {
+    match damaged {
+        0 => format!("whole, generation {generation}"),
+        damaged => format!("but for {damaged} damaged records, generation {generation}"),
+    }
+}
+
+/// The state of the keys.
+pub(super) fn key_status(app: &App, call: &Call) -> Result<v1::GetMasterKeyStatusResponse, Error> {
+    let keys = app.key_status(&call.service_grant()?)?;
+    Ok(v1::GetMasterKeyStatusResponse {
+        source: keys.source,
+        master_key_id: keys.master.to_string(),
+        opened_by: keys.opened_by.iter().map(KeyId::to_string).collect(),
+        generations: keys.generations,
+        seals: keys.seals,
+        seals_limit: keys.limit,
+        namespaces: count(keys.namespaces),
+        rotating_namespaces: keys.rotating.iter().map(Namespace::to_string).collect(),
+    })
+}

@@ -1,0 +1,116 @@
+//! OperatorService.
+
+mod backup;
+mod keys;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use self::backup::{create_backup, restore_backup};
+use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
+use super::call::Call;
+use super::convert::timestamp;
+use super::v1;
+use super::v1::operator_service_server::OperatorService;
+use crate::app::{App, Error};
+use crate::auth::Operate;
+
+/// OperatorService over the app.
+pub(super) struct Operator(pub(super) Arc<App>);
+
+#[tonic::async_trait]
+impl OperatorService for Operator {
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request)?;
+        call.close(describe(&self.0, &call))
+    }
+
+    type CreateBackupStream = Replies<v1::CreateBackupResponse>;
+
+    async fn create_backup(
+        &self,
+        request: Request<v1::CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
+        let granted = call.service_grant::<Operate>();
+        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup(&grant))))
+    }
+
+    type RestoreBackupStream = Replies<v1::RestoreBackupResponse>;
+
+    async fn restore_backup(
+        &self,
+        request: Request<Streaming<v1::RestoreBackupRequest>>,
+    ) -> Result<Response<Self::RestoreBackupStream>, Status> {
+        let (call, chunks) = Call::open(&self.0, request)?;
+        let granted = call.service_grant::<Operate>();
+        call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
+    }
+
+    type RotateMasterKeyStream = Replies<v1::RotateMasterKeyResponse>;
+
+    async fn rotate_master_key(
+        &self,
+        request: Request<v1::RotateMasterKeyRequest>,
+    ) -> Result<Response<Self::RotateMasterKeyStream>, Status> {
+        let (call, v1::RotateMasterKeyRequest {}) = Call::open(&self.0, request)?;
+        call.close(rotate_master_key(&self.0, &call))
+    }
+
+    async fn get_master_key_status(
+        &self,
+        request: Request<v1::GetMasterKeyStatusRequest>,
+    ) -> Result<Response<v1::GetMasterKeyStatusResponse>, Status> {
+        let (call, v1::GetMasterKeyStatusRequest {}) = Call::open(&self.0, request)?;
+        call.close(key_status(&self.0, &call))
+    }
+
+    type RotateNamespaceKeysStream = Replies<v1::RotateNamespaceKeysResponse>;
+
+    async fn rotate_namespace_keys(
+        &self,
+        request: Request<v1::RotateNamespaceKeysRequest>,
+    ) -> Result<Response<Self::RotateNamespaceKeysStream>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotate_namespace_keys(&self.0, &call, &message))
+    }
+}
+
+/// Replies that a task sends as they come to be.
+type Replies<R> = ReceiverStream<Result<R, Status>>;
+
+/// How many replies wait for a caller that is slower than the service.
+const AHEAD: usize = 4;
+
+/// Waits until the call's beginning is recorded; it is not begun where nobody waits for its answer any more.
+async fn begun<R>(call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
+    tokio::select! {
+        () = call.begun() => true,
+        () = replies.closed() => false,
+    }
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
+}
+
+fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
+    let grant = call.service_grant()?;
+    let status = app.status(&grant);
+    Ok(v1::GetStatusResponse {
+        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        store: status.engine.to_owned(),
+        revision: status.revision.0,
+        started_at: Some(timestamp(status.started_at)),
+        namespaces: count(status.counts.namespaces),
+        secrets: count(status.counts.secrets),
+        damaged_records: count(status.counts.damaged),
+        signing_public_key: status.public_key.0.to_vec(),
+    })
+}
