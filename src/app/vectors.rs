@@ -17,7 +17,8 @@ use crate::domain::{
     Description, Destruction, Metadata, Namespace, Revision, Secret, SecretId, SecretName, Timestamp,
     Version, VersionState, Versions,
 };
-use crate::store::{Key, key::NamespaceId};
+use crate::store::key::{Kind, NamespaceId};
+use crate::store::{Changed, Key};
 
 const VECTORS: &str = include_str!("../../tests/golden/vectors.json");
 const MASTER: &str = "srmk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
@@ -96,6 +97,10 @@ fn verify(form: &str, vector: &Value) {
                 census.put(&Key::from_bytes(&bytes(record, "key")), &bytes(record, "record"));
             }
             assert!(digest.vouches_for(&keyring, &census));
+            assert_eq!(
+                fingerprints(&keyring, vector),
+                StoreDigest::open(&keyring, &bytes(vector, "sealed")).ok()
+            );
         }
         "page token" => {
             let query = bytes(vector, "query").try_into().unwrap();
@@ -113,6 +118,17 @@ fn verify(form: &str, vector: &Value) {
         }
         other => panic!("nothing verifies a {other}"),
     }
+}
+
+/// The digest of a vector, made again from the one that it follows.
+fn fingerprints(keyring: &Keyring, vector: &Value) -> Option<StoreDigest> {
+    let keyed = |list| listed(vector, list).iter().map(|one| (Key::from_bytes(&bytes(one, "key")), one));
+    let records: Vec<_> = keyed("records").map(|(key, one)| (key, bytes(one, "record"))).collect();
+    let commit: Vec<_> = keyed("commit").map(|(key, _)| key).collect();
+    let after =
+        |key: &Key| records.iter().find(|(there, _)| there == key).map(|(_, record)| record.as_slice());
+    let changed: Vec<_> = commit.iter().map(|key| Changed { key, before: None, after: after(key) }).collect();
+    Some(StoreDigest::estimate(number(vector, "follows_commits")).after(keyring, &changed))
 }
 
 fn mac(vector: &Value) -> Vec<u8> {
@@ -370,9 +386,21 @@ fn make() -> Vec<Value> {
     }
     let masters = MasterKeys::of(&[MASTER]);
     records.push((Key::keyring(), masters.seal_keyring(&keyring_clear, &[]).unwrap()));
-    let mut census = Census::default();
-    records.iter().for_each(|(key, record)| census.put(key, record));
-    let digest = StoreDigest::estimate(41).of(&keyring, &census);
+    // All of them come with one commit, which also takes away what was not there.
+    let gone = Key::api_key(&[0x99; 10]);
+    let mut changed: Vec<_> =
+        records.iter().map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();
+    changed.push(Changed { key: &gone, before: None, after: None });
+    let digest = StoreDigest::estimate(41).after(&keyring, &changed);
+    let commit: Vec<_> = changed
+        .iter()
+        .map(|Changed { key, after, .. }| {
+            let mark = after.map(|record| {
+                if key.kind() == Kind::Keyring { &record[record.len() - 12..] } else { &record[5..17] }
+            });
+            json!({ "key": h(key.as_bytes()), "mark": h(mark.unwrap_or_default()) })
+        })
+        .collect();
     let sealed = digest.seal(&keyring).unwrap();
     let clear = keyring.open_record(Purpose::Digest, b"digest", &sealed).unwrap();
     let listed: Vec<_> = records
@@ -386,7 +414,7 @@ fn make() -> Vec<Value> {
         })
         .collect();
     vectors.push(merge(&base, json!({ "form": "sealed record", "format": 2, "purpose": 12, "id": h(b"digest"), "sealed": h(&sealed), "clear": h(&clear) })));
-    vectors.push(merge(&base, json!({ "form": "digest", "format": 2, "sealed": h(&sealed), "sum": h(&clear[..32]), "commits": digest.commits, "seals": digest.seals, "records": listed })));
+    vectors.push(merge(&base, json!({ "form": "digest", "format": 2, "sealed": h(&sealed), "sum": h(&clear[..32]), "commits": digest.commits, "seals": digest.seals, "records": listed, "follows_commits": 41, "follows_sum": h(&[0; 32]), "commit": commit })));
     let sealed = keyring.seal_token(&query_mac, &token).unwrap();
     vectors.push(merge(&base, json!({ "form": "page token", "format": 2, "query": h(&query_mac), "sealed": h(&sealed), "clear": h(&token) })));
     let body: [&[u8]; 2] = [b"body", body];
