@@ -25,7 +25,7 @@ struct Keys {
 
 const ID: [u8; 16] = [7; 16];
 const MAC: [u8; 32] = [9; 32];
-const MASTER: &[u8] = b"srmk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n";
+const MASTER: &[u8] = b"srmk_BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU\n";
 
 fn keys() -> Option<&'static Keys> {
     static KEYS: OnceLock<Option<Keys>> = OnceLock::new();
