@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::crypto::{MasterKey, MasterKeyError};
+use crate::crypto::{MasterKey, MasterKeyError, unfinished, write_private};
 
 /// A data folder that this process holds, until this is dropped or the process ends.
 pub struct DataDir {
@@ -19,6 +19,9 @@ pub struct DataDir {
 /// lock counts, so that a file which a killed process left behind is no obstacle.
 const LOCK: &str = "strongroom.lock";
 const MASTER_KEY: &str = "master.key";
+const ROOT_KEY: &str = "root.key";
+/// Beside a root key that is of a store in memory. It is there before the key, and goes before one of another kind comes.
+const ROOT_KEY_OF_MEMORY: &str = "root.key.memory";
 
 /// Why a data folder can not be served. Says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,26 @@ impl DataDir {
 
     /// Where the first API key is written.
     pub fn root_key(&self) -> PathBuf {
-        self.path.join("root.key")
+        self.path.join(ROOT_KEY)
+    }
+
+    /// Writes the first API key of a new store. One that is there, of another store, is kept under another name: `root.key.1`
+    /// and so on. That of a store in memory, which is gone, is replaced by the next one of its kind.
+    pub fn write_root_key(&self, line: &[u8], in_memory: bool) -> io::Result<()> {
+        let (file, of_memory) = (self.root_key(), self.path.join(ROOT_KEY_OF_MEMORY));
+        if file.exists() && !(in_memory && of_memory.exists()) {
+            let kept = keep(&file)?;
+            tracing::warn!(
+                file = %file.display(), kept = %kept.display(),
+                "the store is new, and there is the root key of another one: it is kept under another name"
+            );
+        }
+        if in_memory {
+            write_private(&of_memory, b"", false)?;
+        } else if of_memory.exists() {
+            fs::remove_file(&of_memory)?;
+        }
+        write_private(&file, line, false)
     }
 
     /// Makes the master key's file in the folder, if it is missing, and says whether it was.
@@ -64,12 +86,27 @@ impl DataDir {
 
     /// Removes what a start or a renewal that was cut short left of the master key: a second copy of it.
     pub fn tidy_master_key(&self) {
-        let _ = fs::remove_file(self.master_key().with_extension("unfinished"));
+        for left in [unfinished(&self.master_key()), self.path.join("master.unfinished")] {
+            let _ = fs::remove_file(left); // the second one by an earlier release
+        }
     }
 
     /// Where the master key is, unless another source is given.
     fn master_key(&self) -> PathBuf {
         self.path.join(MASTER_KEY)
+    }
+}
+
+/// Gives a file a second name, which nothing has yet: its own and a number behind it.
+fn keep(file: &Path) -> io::Result<PathBuf> {
+    let mut number = 1_u32;
+    loop {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        match fs::hard_link(file, &name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            linked => return linked.map(|()| name.into()),
+        }
     }
 }
 
@@ -139,9 +176,32 @@ mod tests {
         assert!(data.make_master_key().unwrap());
         let before = fs::read(data.master_key()).unwrap();
         assert!(!data.make_master_key().unwrap());
-        fs::write(folder.path().join("master.unfinished"), &before).unwrap();
+        let left = ["master.key.unfinished", "master.unfinished"].map(|name| folder.path().join(name));
+        left.iter().for_each(|left| fs::write(left, &before).unwrap());
         data.tidy_master_key();
-        assert!(!folder.path().join("master.unfinished").exists());
+        assert!(left.iter().all(|left| !left.exists()));
         assert_eq!(fs::read(data.master_key()).unwrap(), before);
+    }
+
+    #[test]
+    fn the_root_key_of_another_store_is_kept_but_for_one_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let there = || {
+            let names = ["root.key", "root.key.1", "root.key.2", "root.key.3"];
+            names.map(|name| fs::read_to_string(folder.path().join(name)).unwrap_or_default())
+        };
+        data.write_root_key(b"a", false).unwrap();
+        assert_eq!(there(), ["a", "", "", ""]);
+        // One in memory keeps that of one that lasts, and not those of its own kind.
+        data.write_root_key(b"m", true).unwrap();
+        data.write_root_key(b"n", true).unwrap();
+        assert_eq!(there(), ["n", "a", "", ""]);
+        data.write_root_key(b"b", false).unwrap();
+        data.write_root_key(b"c", false).unwrap();
+        assert_eq!(there(), ["c", "a", "n", "b"]);
+        data.write_root_key(b"o", true).unwrap();
+        let kept = fs::metadata(folder.path().join("root.key.4")).unwrap();
+        assert_eq!((there()[0].as_str(), kept.permissions().mode() & 0o777), ("o", 0o600));
     }
 }

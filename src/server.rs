@@ -18,11 +18,11 @@ use tonic_health::server::HealthReporter;
 use zeroize::Zeroizing;
 
 use crate::api::{self, Gate, InFlight};
-use crate::app::{self, App, SetupError};
+use crate::app::{self, AnchorError, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, MasterKeySource, StoreKind, Tls};
 use crate::connections::{acceptor, incoming};
-use crate::crypto::{Custody, MasterKeyError, MasterKeys, write_private};
+use crate::crypto::{Custody, MasterKeyError, MasterKeys};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::store::{self, Store, Unavailable};
 
@@ -163,14 +163,17 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
     let custody = Custody::new(config.master_key.clone(), masters);
     let app = app::open(store, custody, options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
-        write_private(&root_key, &line, false)
+        data.write_root_key(&line, config.store == StoreKind::Memory)
     });
     let app = app.await.inspect_err(|error| {
-        if matches!(error, SetupError::Raced) {
-            // What this start made are keys to nothing: another server's are those of the store.
-            for file in master_key_made.iter().chain([&root_key]) {
-                let _ = fs::remove_file(file);
-            }
+        // What this start made are keys to nothing: there is no store, or it has another server's.
+        let made = match error {
+            SetupError::Raced => [master_key_made.as_ref(), Some(&root_key)],
+            SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
+            _ => [None, None],
+        };
+        for file in made.into_iter().flatten() {
+            let _ = fs::remove_file(file);
         }
     });
     let app = Arc::new(app.map_err(|error| match error {

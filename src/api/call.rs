@@ -66,7 +66,7 @@ impl Call {
         };
         match app.confirm(&call.principal) {
             Ok(()) => Ok((call, message)),
-            Err(problem) => Err(status(&Error::Unauthenticated(problem), &call.request_id)),
+            Err(error) => Err(status(&error, &call.request_id)),
         }
     }
 

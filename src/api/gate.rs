@@ -23,7 +23,7 @@ use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
 use crate::app::{self, App, CredentialProblem, Error, Unauthenticated};
 use crate::audit::{Auditor, Record};
-use crate::auth::Principal;
+use crate::auth::{ApiKeyId, Principal};
 
 /// How long a request may take, from its headers to its answer, however long the caller waits.
 const TIME: Duration = Duration::from_secs(30);
@@ -126,7 +126,7 @@ impl Gate {
     async fn answer<S>(
         self,
         request: Request<Body>,
-        caller: Result<Principal, Unauthenticated>,
+        caller: Result<Principal, Refused>,
         inner: S,
         request_id: Arc<str>,
         until: Instant,
@@ -143,10 +143,10 @@ impl Gate {
 
         let principal = caller.as_ref().ok().map(Principal::to_string);
         let answered = match (caller, rpc) {
-            (Err(Unauthenticated { problem, key }), _) => {
+            (Err(Refused { error, key }), _) => {
                 // Who it was once, where that is certain: so that the use of a key that was taken away can be traced.
                 subject.note(|target| target.subject = key.map(|key| key.to_string()));
-                refuse(&Error::Unauthenticated(problem), &request_id)
+                refuse(&error, &request_id)
             }
             (Ok(_), None) => complete(&Status::unimplemented(""), &request_id).into_http(),
             (Ok(principal), Some(rpc)) => {
@@ -177,9 +177,22 @@ impl Gate {
         }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Unauthenticated> {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
+        self.app.serves().map_err(|error| Refused { error, key: None })?;
         let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
-        self.app.authenticate(credential)
+        Ok(self.app.authenticate(credential)?)
+    }
+}
+
+/// Why nobody is let in, and with which key where that is certain.
+struct Refused {
+    error: Error,
+    key: Option<ApiKeyId>,
+}
+
+impl From<Unauthenticated> for Refused {
+    fn from(Unauthenticated { problem, key }: Unauthenticated) -> Self {
+        Self { error: Error::Unauthenticated(problem), key }
     }
 }
 
@@ -274,5 +287,60 @@ fn timeout(text: &[u8]) -> Option<Duration> {
         b'u' => Some(Duration::from_micros(number)),
         b'n' => Some(Duration::from_nanos(number)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit;
+    use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+    use crate::store;
+
+    struct Recorded;
+
+    #[tonic::async_trait]
+    impl Auditor for Recorded {
+        async fn write(&self, _records: &[audit::Record]) -> Result<(), audit::Unwritable> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_refused() {
+        let mut root = String::new();
+        let custody =
+            Custody::new(MasterKeySource::DataDir("nowhere".into()), MasterKeys::generate().unwrap());
+        let store = store::open_memory().unwrap();
+        let app = app::open(store.clone(), custody, app::Options::default(), |credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        });
+        let app = Arc::new(app.await.unwrap());
+        let inner =
+            tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+        let mut gated = Gate::new(app.clone(), Arc::new(Recorded), InFlight::default()).layer(inner);
+        let mut ask = async |path: &str| {
+            let request = Request::builder().uri(path).header("x-api-key", &root);
+            let answer = gated.call(request.body(Body::empty()).unwrap()).await.unwrap();
+            Status::from_header_map(answer.headers()).and_then(|status| reason_of(&status))
+        };
+        let paths = ["/strongroom.v1.SecretService/GetSecret", "/strongroom.v1.OperatorService/GetStatus"];
+        for path in paths {
+            assert_eq!(ask(path).await, None);
+        }
+        let all = store.scan(&store::Key::all(), None, 10).await.unwrap();
+        let kept = all.into_iter().filter(|(key, _)| *key != store::Key::digest());
+        let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::Record::Put(key, entry.value))).collect();
+        store.replace(Box::new(kept.into_iter()), Default::default()).await.unwrap();
+        while app.serves().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        for path in paths.into_iter().chain(["/strongroom.v1.SecretService/Nothing"]) {
+            assert_eq!(ask(path).await.as_deref(), Some("STORE_UNAVAILABLE"));
+        }
+        for open in OPEN {
+            assert_eq!(ask(&format!("{open}Check")).await, None);
+        }
     }
 }

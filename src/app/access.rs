@@ -49,10 +49,17 @@ impl App {
             .map_err(|refused| Unauthenticated { problem: refused.into(), key: known })
     }
 
-    /// Whether the caller's key is still in force.
-    pub fn confirm(&self, principal: &Principal) -> Result<(), CredentialProblem> {
-        let key = self.catalog.api_key(principal.api_key().id).ok_or(CredentialProblem::Invalid)?;
-        Ok(key.in_force(now())?)
+    /// Whether the service knows well enough what is in the store to answer anything. Who calls is asked only then.
+    pub fn serves(&self) -> Result<(), Error> {
+        Ok(self.catalog.follows()?)
+    }
+
+    /// Fails unless the caller's key is still in force.
+    pub fn confirm(&self, principal: &Principal) -> Result<(), Error> {
+        self.serves()?;
+        let key = self.catalog.api_key(principal.api_key().id);
+        let key = key.ok_or(Error::Unauthenticated(CredentialProblem::Invalid))?;
+        key.in_force(now()).map_err(|refused| Error::Unauthenticated(refused.into()))
     }
 
     /// Makes an API key. The credential is nowhere else.

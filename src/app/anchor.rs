@@ -23,6 +23,14 @@ pub enum AnchorError {
         .0.display(), .1
     )]
     Astray(PathBuf, Astray),
+    /// There is an anchor, and the store is new.
+    #[error(
+        "{} says that there was a store, and the one here is new: nothing was set up. Look whether --data-dir or --etcd-prefix is \
+         that of the store, and put its newest copy back or restore a backup; or, for a new store, remove the file, or start \
+         once with --accept-altered-store",
+        .0.display()
+    )]
+    New(PathBuf),
 }
 
 /// Where the anchor is kept, and what it last said.
@@ -34,6 +42,16 @@ pub(super) struct AnchorFile {
 impl AnchorFile {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, written: Mutex::default() }
+    }
+
+    /// Whether the file is there, whatever it says.
+    pub(super) fn is_there(&self) -> Result<bool, AnchorError> {
+        self.path.try_exists().map_err(|error| AnchorError::File(self.path.clone(), error))
+    }
+
+    /// Fails where there is an anchor: for a store that is new.
+    pub(super) fn refuse_new(&self) -> Result<(), AnchorError> {
+        if self.is_there()? { Err(AnchorError::New(self.path.clone())) } else { Ok(()) }
     }
 
     /// Fails where the store is older than the anchor. Where there is no anchor yet, one is made.

@@ -60,3 +60,25 @@ async fn an_older_copy_of_the_whole_store_is_refused_by_its_anchor_alone() {
     assert!(open_copy(&site, old.clone(), accepting).await.is_ok());
     assert!(open_copy(&site, old, anchored(&file)).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_new_store_is_not_set_up_where_an_anchor_says_that_there_was_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("anchor");
+    let masters = Arc::new(crate::crypto::MasterKeys::generate().unwrap());
+    drop(Site::with_options(store::open_memory().unwrap(), masters.clone(), anchored(&file)).await);
+    let before = std::fs::read(&file).unwrap();
+
+    let away = store::open_memory().unwrap();
+    let refused = open(away.clone(), custody(&masters), anchored(&file), |_| panic!("no key is handed out"));
+    assert!(
+        matches!(refused.await.err(), Some(SetupError::Anchor(AnchorError::New(there))) if there == file)
+    );
+    assert!(away.is_new().await.unwrap());
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+
+    let accepting = Options { accept_altered_store: true, ..anchored(&file) };
+    let site = Site::with_options(away, masters, accepting).await;
+    assert_ne!(std::fs::read(&file).unwrap(), before);
+    assert!(open(site.store, custody(&site.master), anchored(&file), |_| panic!("not new")).await.is_ok());
+}

@@ -9,6 +9,8 @@ mod backup;
 mod change;
 mod deadline;
 mod error;
+#[cfg(test)]
+mod frozen_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generate;
@@ -16,6 +18,8 @@ mod operator;
 mod page_token;
 mod receipt;
 mod reference;
+#[cfg(test)]
+mod replay_tests;
 mod rotation;
 mod secret;
 mod setup;
@@ -52,7 +56,7 @@ pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::{Custody, Mac};
+use crate::crypto::{Custody, KeyId, Mac};
 use crate::domain::{Namespace, Revision, Timestamp, now};
 use crate::store::{CommitError, Store, Transaction};
 
@@ -71,6 +75,8 @@ pub struct App {
     stuck: Mutex<HashSet<Option<Namespace>>>,
     /// Receipts that can not be opened, and since when that is known.
     damaged_receipts: Mutex<HashMap<Mac, Timestamp>>,
+    /// The master keys that were put into use by themselves.
+    taken: Mutex<HashSet<KeyId>>,
     limits: Limits,
     anchor: Option<Arc<AnchorFile>>,
     /// How many documents may be computed at once.
@@ -97,6 +103,7 @@ impl App {
             restoring,
             rotating: Arc::default(),
             stuck: Mutex::default(),
+            taken: Mutex::default(),
             damaged_receipts: Mutex::default(),
             limits: options.limits,
             anchor,

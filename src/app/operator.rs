@@ -38,6 +38,7 @@ impl App {
         const BOUND: Duration = Duration::from_secs(2);
         let answers = async {
             self.store.ping().await?;
+            self.catalog.follows()?;
             self.catalog.at_least(self.store.durable()).await
         };
         let hangs = |_| Unavailable("it does not answer".into());

@@ -51,12 +51,14 @@ impl App {
         let keyring = self.keyring();
         let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
         let body = keyring.request_mac(&[b"body", &request.body]);
-        if self.catalog.is_receipt_altered(&mac) {
-            return Err(Error::Integrity);
-        }
         let (receipt, stored_at) = loop {
             let (keyring, reached) = (self.keyring(), self.catalog.revision());
-            let Some(entry) = self.store.get(&Key::receipt(&mac)).await? else {
+            let found = self.store.get(&Key::receipt(&mac)).await?;
+            // After it was read, since somebody else may have put it there only now.
+            if self.catalog.is_receipt_altered(&mac) {
+                return Err(Error::Integrity);
+            }
+            let Some(entry) = found else {
                 return Ok(Err(Slot { mac, body, passed: None }));
             };
             // What the store shows may not be durable yet, and is gone where it never becomes so; what the catalog had
@@ -75,7 +77,7 @@ impl App {
         if Timestamp::from_micros(receipt.at).plus(REMEMBERED) <= now() {
             return Ok(Err(Slot { mac, body, passed: Some(stored_at) }));
         }
-        if receipt.body != body {
+        if !keyring.is_request_mac(&[b"body", &request.body], &receipt.body) {
             return Err(Error::RequestIdReused);
         }
         let revision = receipt.revision(stored_at);

@@ -89,21 +89,29 @@ pub async fn open(
 ) -> Result<App, SetupError> {
     let custody = Arc::new(custody);
     let master = custody.keys();
+    let anchor = options.anchor_file.clone().map(|file| Arc::new(AnchorFile::new(file)));
     // The keyring is in the very first commit.
     if store.is_new().await? {
+        if let Some(anchor) = anchor.as_ref().filter(|_| !options.accept_altered_store) {
+            anchor.refuse_new()?;
+        }
         let root = Credential::generate()?;
         hand_out_root_key(&root).map_err(SetupError::RootKey)?;
         set_up(&*store, &master, &root).await?;
     }
-    match vouch(&*store, &master, options.accept_altered_store).await? {
+    // A store that has an anchor was served by a release that kept digests.
+    let may_begin = !anchor.as_ref().map(|anchor| anchor.is_there()).transpose()?.unwrap_or(false);
+    match vouch(&*store, &master, may_begin, options.accept_altered_store).await? {
         Vouching::Kept => {}
-        Vouching::Begun => tracing::info!("the store was written by an earlier release: it has a digest now"),
+        Vouching::Begun => tracing::warn!(
+            "the store was written by an earlier release, and is vouched for as it was found: rotate the master key now, with \
+             `strongroom master-key rotate`, so that an altered copy from before can not be passed off as it any more"
+        ),
         Vouching::Renewed => {
             tracing::warn!("the store was altered, and is served as it is since that was asked for")
         }
     }
     let catalog = Catalog::load(store.clone(), custody.clone()).await?;
-    let anchor = options.anchor_file.clone().map(|file| Arc::new(AnchorFile::new(file)));
     if let Some(anchor) = &anchor {
         anchor.check(&catalog, options.accept_altered_store)?;
     }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
+use super::anew::begin_anew;
 use super::state::State;
 use super::stored::StoredKeyring;
 use super::{Catalog, LoadError};
@@ -11,8 +11,6 @@ use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
 
 /// How many records are read from the store at a time.
 pub(super) const SCAN: usize = 1000;
-/// How long to wait after the store could not be read anew.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// Takes in every change, in order, until the catalog is dropped or its store is closed.
 pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
@@ -20,7 +18,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let taken = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let taken = take(&catalog.state(), &catalog.custody.keys(), &change);
+                let taken = take(&catalog.state(), catalog.custody.keys(), &change).await;
                 if taken {
                     catalog.reached.send_replace(change.revision);
                 }
@@ -40,7 +38,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
 }
 
 /// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
-fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
+async fn take(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
     // Every commit carries the digest on, by one; nobody without the keyring can, and nobody does from an older one.
     let (before, keyring) = (state.digest(), state.keyring());
     let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
@@ -49,7 +47,7 @@ fn take(state: &State, master: &MasterKeys, change: &Change) -> bool {
         return true;
     };
     if let Some(record) = put_in(change, &Key::keyring()) {
-        match StoredKeyring::open(master, record, change.revision) {
+        match StoredKeyring::open(master, record, change.revision).await {
             Ok(keyring) => state.set_keyring(keyring),
             Err(_) => return false,
         }
@@ -67,50 +65,15 @@ fn put_in<'a>(change: &'a Change, key: &Key) -> Option<&'a [u8]> {
     change.put.iter().find(|(put, _)| put == key).map(|(_, record)| record.as_slice())
 }
 
-/// Reads the whole store anew, until that succeeds or the catalog is dropped; the old state is served until the new one is
-/// whole.
-async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
-    loop {
-        {
-            let catalog = catalog.upgrade()?;
-            match scan(&*catalog.store, &catalog.custody.keys()).await {
-                // Not even a restore takes it back.
-                Ok((state, ..)) if !state.digest().is_no_older_than(&catalog.digest()) => {
-                    tracing::error!(
-                        "the store is an older copy of what it was a moment ago: it is not served"
-                    );
-                }
-                Ok((state, reached, watch)) => {
-                    catalog.set_state(state);
-                    catalog.reached.send_replace(reached);
-                    return Some(watch);
-                }
-                Err(error) => {
-                    tracing::error!(cause = %error, "the catalog can not be read anew; trying again");
-                    if matches!(error, LoadError::WrongMasterKey) {
-                        // Another replica has put a new master key into use, which the source may have by now.
-                        let custody = catalog.custody.clone();
-                        let read = tokio::task::spawn_blocking(move || custody.read_again());
-                        if let Ok(Err(error)) = read.await {
-                            tracing::error!(cause = %error, "the master key can not be read again");
-                        }
-                    }
-                }
-            }
-        }
-        tokio::time::sleep(BETWEEN_ATTEMPTS).await;
-    }
-}
-
 /// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
 /// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served, if the
 /// digest vouches for it.
 pub(super) async fn scan(
     store: &dyn Store,
-    master: &MasterKeys,
+    master: Arc<MasterKeys>,
 ) -> Result<(State, Revision, Watch), LoadError> {
     loop {
-        if let Some(scanned) = scan_once(store, master).await? {
+        if let Some(scanned) = scan_once(store, master.clone()).await? {
             return Ok(scanned);
         }
         tracing::info!(
@@ -122,12 +85,12 @@ pub(super) async fn scan(
 /// The same, or `None` where it has to begin anew.
 async fn scan_once(
     store: &dyn Store,
-    master: &MasterKeys,
+    master: Arc<MasterKeys>,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let reached = store.durable();
     let watch = store.watch(reached);
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
-    let keyring = StoredKeyring::open(master, &record.value, record.revision)?;
+    let keyring = StoredKeyring::open(master, &record.value, record.revision).await?;
     let stored = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut census = Census::default();

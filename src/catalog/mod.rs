@@ -4,6 +4,7 @@
 //! their secret here, lists are answered from here, and a writer waits until its change has arrived here, so that
 //! whoever is told of a change can also see it.
 
+mod anew;
 mod index;
 mod load;
 mod locks;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::anew::Frozen;
 pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
@@ -42,6 +44,7 @@ pub struct Catalog {
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
+    frozen: Frozen,
 }
 
 /// How long a caller waits for the catalog to reach a revision, at most.
@@ -80,12 +83,13 @@ impl From<crypto::Error> for LoadError {
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
     pub async fn load(store: Arc<dyn Store>, custody: Arc<Custody>) -> Result<Arc<Self>, LoadError> {
-        let (state, reached, watch) = scan(&*store, &custody.keys()).await?;
+        let (state, reached, watch) = scan(&*store, custody.keys()).await?;
         let catalog = Arc::new(Self {
             store,
             custody,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
+            frozen: Frozen::default(),
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
         Ok(catalog)
@@ -104,6 +108,12 @@ impl Catalog {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Unavailable(format!("it has not reached revision {revision}").into())),
         }
+    }
+
+    /// Fails where it can not follow its store any more, and what it shows may not be so any more: a key that it has may have
+    /// been revoked. A store that can not serve at the moment is no such case.
+    pub fn follows(&self) -> Result<(), Unavailable> {
+        self.frozen.check()
     }
 
     /// The store's keyring.

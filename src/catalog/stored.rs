@@ -14,8 +14,16 @@ pub struct StoredKeyring {
 }
 
 impl StoredKeyring {
-    pub(super) fn open(master: &MasterKeys, record: &[u8], revision: Revision) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self { keyring: Arc::new(Keyring::open(master, record)?), revision }))
+    /// Away from the threads that answer requests: a passphrase may have to be stretched.
+    pub(super) async fn open(
+        master: Arc<MasterKeys>,
+        record: &[u8],
+        revision: Revision,
+    ) -> Result<Arc<Self>, Error> {
+        let record = record.to_vec();
+        let opened = tokio::task::spawn_blocking(move || Keyring::open(&master, &record));
+        let keyring = Arc::new(opened.await.map_err(|_| Error::Failed)??);
+        Ok(Arc::new(Self { keyring, revision }))
     }
 
     /// What a transaction has to require that stores what was sealed with it: a later keyring may not open that.

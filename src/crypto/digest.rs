@@ -85,9 +85,15 @@ impl StoreDigest {
         self
     }
 
-    /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals.
+    /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals. A
+    /// restore makes revisions leap, so that there are not more of them than a key may make.
     pub fn estimate(revision: u64) -> Self {
-        Self { commits: revision, seals: revision.saturating_mul(4), ..Self::default() }
+        Self { commits: revision, seals: revision.saturating_mul(4).min(1 << 29), ..Self::default() }
+    }
+
+    /// The same, where there have been so many seals at least.
+    pub fn with_seals(self, seals: u64) -> Self {
+        Self { seals: self.seals.max(seals), ..self }
     }
 
     /// The digest after one commit more, which changes this.
@@ -113,7 +119,7 @@ impl StoreDigest {
         let mut digest = Self {
             sum: Mac::default(),
             commits: self.commits.saturating_add(1),
-            seals: self.seals.max(keyring.since()),
+            seals: self.seals,
             follows: self.fingerprint(keyring),
             commit: marks_fingerprint(keyring, keyring_put.into_iter().collect()),
         };

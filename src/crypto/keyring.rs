@@ -110,6 +110,15 @@ impl Keyring {
         self.queries.tag(parts)
     }
 
+    /// Whether this is the HMAC of these parts, in a time that tells nothing of either.
+    pub fn is_request_mac(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
+        mac.try_into().is_ok_and(|mac: &Mac| self.receipts.verify(parts, mac))
+    }
+
+    pub(super) fn is_anchor_mac(&self, parts: &[&[u8]], mac: &Mac) -> bool {
+        self.anchors.verify(parts, mac)
+    }
+
     pub(super) fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
         self.anchors.tag(parts)
     }

@@ -31,6 +31,6 @@ pub use self::envelope::{
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, Custody, KeyId, MasterKey, MasterKeyError, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
-pub use self::private_file::write_private;
+pub use self::private_file::{unfinished, write_private};
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

@@ -1,12 +1,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file that only its owner can read, durably, and whole or not at all. With `new`, a file that is there already
 /// is an error and stays; without, it is replaced.
 pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = unfinished(path);
     // What is there is of an earlier attempt, or was put there by somebody else: its owner and its links are not ours.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -26,5 +26,28 @@ pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => Ok(()),
+    }
+}
+
+/// Where a file is written before it takes its name: `.unfinished` behind it.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_differ_in_their_extension_alone_do_not_meet_on_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("anchor.a"), folder.path().join("anchor.b"));
+        // What another one is writing at this moment stays.
+        fs::write(unfinished(&b), "b").unwrap();
+        write_private(&a, b"a", false).unwrap();
+        assert_eq!(fs::read(unfinished(&b)).unwrap(), b"b");
+        assert_eq!((fs::read(&a).unwrap().as_slice(), unfinished(&a).exists()), (&b"a"[..], false));
     }
 }

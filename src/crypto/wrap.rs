@@ -14,6 +14,8 @@ use super::master_key::{How, KeyId, MasterKey, MasterKeys, Root, Stretch};
 pub(super) const FORMAT: u8 = 2;
 /// How many master keys can open one record.
 const MAX_WRAPS: usize = 16;
+/// How many ways of stretching a passphrase one record can have: whoever opens it may have to try each of them.
+const MAX_STRETCHES: usize = 4;
 const WRAPPED: usize = 32 + AeadKey::OVERHEAD;
 
 /// The keyring in the clear, and who could open it.
@@ -38,6 +40,7 @@ impl MasterKeys {
             if let Some((how, root)) = master.used_root(also)
                 && roots.iter().all(|(_, there)| there.id() != root.id())
                 && roots.len() < MAX_WRAPS
+                && (how == How::Key || stretches(roots.iter().map(|(how, _)| *how)) < MAX_STRETCHES)
             {
                 roots.push((how, root));
             }
@@ -102,6 +105,9 @@ impl MasterKeys {
         purpose: Purpose,
         context: &[u8],
     ) -> Result<(KeyBytes, KeyId), Error> {
+        if stretches(wraps.iter().map(|wrap| wrap.how)) > MAX_STRETCHES {
+            return Err(Error::Integrity);
+        }
         for master in self.all() {
             for wrap in wraps {
                 if let Some(key) = wrap.open(master, purpose, context)? {
@@ -199,6 +205,17 @@ fn associated_data(purpose: Purpose, context: &[u8], header: &[u8]) -> Vec<u8> {
     [&[FORMAT, purpose as u8], context, header].concat()
 }
 
+/// How many different ways of stretching a passphrase there are among these.
+fn stretches(hows: impl Iterator<Item = How>) -> usize {
+    let mut found = Vec::new();
+    for how in hows {
+        if how != How::Key && !found.contains(&how) {
+            found.push(how);
+        }
+    }
+    found.len()
+}
+
 /// What the seal of a keyring is bound to: format, purpose, how many wraps there are, and all of them.
 fn payload_data(before: &[u8]) -> Vec<u8> {
     let wraps = before.get(1..).unwrap_or_default();
@@ -291,6 +308,31 @@ mod tests {
         assert_eq!(masters.open_keyring(&altered).err(), Some(Error::Integrity));
         altered[1] = 255;
         assert_eq!(masters.open_keyring(&altered).err(), Some(Error::Integrity));
+    }
+
+    #[test]
+    fn a_record_has_a_few_stretches_at_most() {
+        let phrases: Vec<_> = (0..6).map(|n| format!("correct horse battery staple {n}")).collect();
+        let phrases: Vec<_> = phrases.iter().map(String::as_str).collect();
+        let masters = MasterKeys::of(&phrases);
+        let mut also = Vec::new();
+        for master in masters.all() {
+            let (how, root) = master.root().unwrap();
+            master.keep(how);
+            also.push(root.id());
+        }
+        // No more are written than are read.
+        let record = masters.seal_keyring(b"clear", &also).unwrap();
+        assert_eq!(masters.open_keyring(&record).unwrap().wraps, also[..MAX_STRETCHES]);
+
+        let (mut wraps, key) = (Vec::new(), KeyBytes::generate().unwrap());
+        for master in masters.all().take(MAX_STRETCHES + 1) {
+            let (how, root) = master.root().unwrap();
+            wrap_onto(&mut wraps, (how, &root), Purpose::Keyring, &[], &key).unwrap();
+        }
+        let wraps: Vec<_> = wraps.chunks(Wrap::MAX).map(|wrap| Wrap::split(wrap).unwrap().0).collect();
+        assert!(masters.unwrap(&wraps[1..], Purpose::Keyring, &[]).is_ok());
+        assert_eq!(masters.unwrap(&wraps, Purpose::Keyring, &[]).err(), Some(Error::Integrity));
     }
 
     #[test]

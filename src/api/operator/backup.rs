@@ -122,7 +122,7 @@ async fn take_in(
         let _ = replies.try_send(Ok(reply));
     };
     // An upload takes its time, in which the caller's key may have been revoked or have expired.
-    app.confirm(&call.principal).map_err(|problem| Stopped::Failed(Error::Unauthenticated(problem)))?;
+    app.confirm(&call.principal).map_err(Stopped::Failed)?;
     restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
 }
 

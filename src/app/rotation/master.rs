@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::pass::{Fate, Pass};
 use super::{Progress, Rotated};
@@ -24,7 +24,22 @@ impl App {
 
     /// Whether the keyring's key is to be rotated: that was begun, or the master key is a new one, or it has sealed enough.
     pub(super) fn master_key_is_due(&self) -> Result<bool, Error> {
-        Ok(!self.is_settled()? || self.is_due(self.keyring().since()))
+        let keyring = self.keyring();
+        if keyring.generations().len() > 1 || self.is_due(keyring.since()) {
+            return Ok(true);
+        }
+        // A new one is put into use once by itself: two replicas whose sources have the same keys in another order would else
+        // go on for ever.
+        let current = self.custody.keys().current_id()?;
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(keyring.masters() != [current] && !taken.contains(&current))
+    }
+
+    /// Notes that the master key in use was put into use by itself.
+    pub(super) fn note_taken(&self) -> Result<(), Error> {
+        let current = self.custody.keys().current_id()?;
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(current);
+        Ok(())
     }
 
     /// Whether the master key in use alone opens the keyring, and the keyring has one generation.
@@ -117,7 +132,7 @@ impl App {
     }
 
     /// The keyring with one generation more than the one that sealed so far, and a wrap for the master key in use.
-    async fn begin_keyring_rotation(&self) -> Result<Arc<StoredKeyring>, Error> {
+    pub(super) async fn begin_keyring_rotation(&self) -> Result<Arc<StoredKeyring>, Error> {
         for _ in 0..ATTEMPTS {
             let (keyring, masters) = (self.keyring(), self.custody.keys());
             // Begun already, by another replica perhaps; but not for a master key that was put into use since.

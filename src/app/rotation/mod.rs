@@ -170,6 +170,7 @@ impl KeyRotation {
         if self.app.master_key_is_due()? && !self.app.is_stuck(None) {
             let rotated = self.app.rotate_keyring(&told).await?;
             self.app.note_rotation(None, &rotated);
+            self.app.note_taken()?;
         }
         for there in self.app.catalog.namespaces() {
             let keys = there.keys();

@@ -37,7 +37,7 @@ impl App {
     }
 
     /// The namespace, and its keys with one generation more than the one that sealed so far.
-    async fn begin_namespace_rotation(
+    pub(super) async fn begin_namespace_rotation(
         &self,
         namespace: &Namespace,
     ) -> Result<(Arc<NamespaceCatalog>, Arc<StoredNamespaceKeys>), Error> {
@@ -56,7 +56,7 @@ impl App {
     /// Lets go of the generations before the newest, and says whether that was done. Only if they are still those of the
     /// beginning: what was passed would else be sealed by a generation that another rotation, or a restore, has made an earlier
     /// one.
-    async fn end_namespace_rotation(
+    pub(super) async fn end_namespace_rotation(
         &self,
         there: &Arc<NamespaceCatalog>,
         begun: &StoredNamespaceKeys,

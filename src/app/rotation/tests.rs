@@ -68,6 +68,35 @@ async fn a_namespaces_key_is_rotated_under_every_record_and_every_value_stays() 
 }
 
 #[tokio::test]
+async fn a_rotation_that_others_have_overtaken_lets_go_of_nothing() {
+    let site = Site::open().await;
+    for n in 0..100 {
+        site.create(&format!("s{n}"), &format!("{n}")).await.unwrap();
+    }
+    let home = Namespace::default_namespace();
+    // One is under way while others end it and begin the next.
+    let (there, begun) = site.app.begin_namespace_rotation(&home).await.unwrap();
+    let keyring = site.app.begin_keyring_rotation().await.unwrap();
+    for _ in 0..2 {
+        site.rotation().rotate_namespace_key(&home, |_| {}).await.unwrap();
+        site.rotation().rotate_master_key(|_| {}).await.unwrap();
+    }
+    site.app.begin_namespace_rotation(&home).await.unwrap();
+    assert!(!site.app.end_namespace_rotation(&there, &begun).await.unwrap());
+    let mut end = crate::store::Transaction::default();
+    end.put.push((Key::keyring(), keyring.end_rotation(&site.app.custody.keys()).unwrap()));
+    assert_eq!(site.app.commit(&keyring, end).await.unwrap(), None);
+    assert_eq!(site.generations(), [3, 4]);
+    site.app.tend_keys().await.unwrap();
+    assert_eq!(site.generations(), [4]);
+    for app in [&*site.app, &site.again().await] {
+        for n in 0..100 {
+            assert_eq!(site.value(app, &format!("s{n}")).await.unwrap(), format!("{n}"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_record_that_can_not_be_opened_keeps_the_earlier_key_in_use() {
     let site = Site::open().await;
     for name in ["a", "b"] {

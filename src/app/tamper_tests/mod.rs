@@ -253,6 +253,13 @@ async fn a_store_is_taken_for_one_of_an_earlier_release_only_once() {
     assert!(store.get(&Key::digest()).await.unwrap().is_none());
     let opened =
         || async { open(store.clone(), custody(&master), options(), |_| panic!("it is not new")).await };
+    // One that has an anchor was not left by that release.
+    let anchor = folder.path().join("anchor");
+    std::fs::write(&anchor, "").unwrap();
+    let anchored = super::Options { anchor_file: Some(anchor), ..options() };
+    let refused = open(store.clone(), custody(&master), anchored, |_| panic!("it is not new")).await;
+    assert!(matches!(refused.err(), Some(SetupError::Altered)));
+    assert!(store.get(&Key::digest()).await.unwrap().is_none());
     drop(opened().await.unwrap());
     drop(opened().await.unwrap());
 

@@ -36,16 +36,16 @@ impl Stretch {
         out.extend_from_slice(&self.salt);
     }
 
-    /// `None` beyond what any release wrote: what is altered is to cost no more than a gibibyte and a minute.
+    /// `None` far beyond what any release wrote: what was altered is to cost no more than 256 MiB and a few seconds.
     pub(in crate::crypto) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
         let (memory, rest) = bytes.split_first_chunk()?;
         let (passes, rest) = rest.split_first_chunk()?;
         let (lanes, salt) = rest.split_first_chunk()?;
         let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
         let (memory, passes, lanes) = (number(memory), number(passes), number(lanes));
-        let bounded = (1..=16).contains(&lanes)
-            && (1..=16).contains(&passes)
-            && (8 * lanes..=1024 * 1024).contains(&memory);
+        let bounded = (1..=8).contains(&lanes)
+            && (1..=8).contains(&passes)
+            && (8 * lanes..=256 * 1024).contains(&memory);
         bounded.then_some(Self { memory, passes, lanes, salt: *salt.first_chunk()? })
     }
 }
@@ -139,15 +139,15 @@ mod tests {
             Stretch::decode(bytes.first_chunk().unwrap())
         };
         assert!(decode(QUICK) == Some(QUICK));
-        assert!(decode(Stretch { memory: 1024 * 1024, passes: 16, lanes: 16, ..QUICK }).is_some());
+        assert!(decode(Stretch { memory: 256 * 1024, passes: 8, lanes: 8, ..QUICK }).is_some());
         for beyond in [
-            Stretch { memory: 1024 * 1024 + 1, ..QUICK },
+            Stretch { memory: 256 * 1024 + 1, ..QUICK },
             Stretch { memory: 7, ..QUICK },
             Stretch { memory: u32::MAX, ..QUICK },
             Stretch { passes: 0, ..QUICK },
-            Stretch { passes: 17, ..QUICK },
+            Stretch { passes: 9, ..QUICK },
             Stretch { lanes: 0, ..QUICK },
-            Stretch { lanes: 17, memory: 1024, ..QUICK },
+            Stretch { lanes: 9, memory: 1024, ..QUICK },
             Stretch { lanes: u32::MAX, ..QUICK },
         ] {
             assert!(decode(beyond).is_none());

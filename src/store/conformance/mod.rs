@@ -1,6 +1,7 @@
 //! What every store must do, run over each of them.
 
 mod checks;
+mod digests;
 mod model;
 
 use super::etcd::fixture::open_fresh;
@@ -8,12 +9,12 @@ use super::{Key, Transaction, open_memory, open_sled};
 
 /// Runs each check over each store.
 macro_rules! over_every_store {
-    ($($check:ident),* $(,)?) => {
+    ($($of:ident::$check:ident),* $(,)?) => {
         mod memory {
             use super::*;
             $(#[tokio::test]
             async fn $check() {
-                checks::$check(open_memory().unwrap()).await;
+                $of::$check(open_memory().unwrap()).await;
             })*
         }
 
@@ -22,7 +23,7 @@ macro_rules! over_every_store {
             $(#[tokio::test]
             async fn $check() {
                 let folder = tempfile::tempdir().unwrap();
-                checks::$check(open_sled(folder.path()).unwrap()).await;
+                $of::$check(open_sled(folder.path()).unwrap()).await;
             })*
         }
 
@@ -31,27 +32,29 @@ macro_rules! over_every_store {
             $(#[tokio::test]
             async fn $check() {
                 let Some(store) = open_fresh().await else { return };
-                checks::$check(store).await;
+                $of::$check(store).await;
             })*
         }
     };
 }
 
 over_every_store!(
-    a_commit_is_read_back_with_its_revision,
-    a_broken_precondition_changes_nothing,
-    one_of_many_racing_commits_wins,
-    a_scan_pages_through_a_prefix_in_order,
-    a_scan_of_everything_shows_what_was_put_and_nothing_else,
-    a_watch_sees_every_change_once_and_in_order,
-    a_watch_begins_at_any_revision_while_others_write,
-    a_watch_that_is_too_far_behind_is_told_so,
-    a_transaction_too_large_changes_nothing,
-    a_transaction_after_its_deadline_changes_nothing,
-    a_store_is_new_until_the_first_commit,
-    a_replaced_store_has_the_records_and_nothing_else,
-    records_that_can_not_be_read_replace_nothing,
-    a_closed_store_refuses,
+    checks::a_commit_is_read_back_with_its_revision,
+    checks::a_broken_precondition_changes_nothing,
+    checks::one_of_many_racing_commits_wins,
+    checks::a_scan_pages_through_a_prefix_in_order,
+    checks::a_scan_of_everything_shows_what_was_put_and_nothing_else,
+    checks::a_watch_sees_every_change_once_and_in_order,
+    checks::a_watch_begins_at_any_revision_while_others_write,
+    checks::a_watch_that_is_too_far_behind_is_told_so,
+    checks::a_transaction_too_large_changes_nothing,
+    checks::a_transaction_after_its_deadline_changes_nothing,
+    checks::a_store_is_new_until_the_first_commit,
+    checks::a_replaced_store_has_the_records_and_nothing_else,
+    checks::records_that_can_not_be_read_replace_nothing,
+    checks::a_closed_store_refuses,
+    digests::a_digest_is_carried_on_by_commits_of_any_size,
+    digests::a_digest_is_carried_on_by_writers_at_once,
 );
 
 fn key(name: &str) -> Key {
