@@ -52,6 +52,7 @@ mod rotate;
 mod run;
 mod shutdown;
 mod startup;
+mod tamper;
 mod tls;
 mod torture;
 mod update;
