@@ -49,6 +49,7 @@ mod remnants;
 mod rename;
 mod restart;
 mod rotate;
+mod rotation;
 mod run;
 mod shutdown;
 mod startup;

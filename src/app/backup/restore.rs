@@ -127,6 +127,8 @@ impl Restore {
                 break;
             }
         }
+        // What was restored may be sealed for an earlier master key.
+        app.keys_due.notify_one();
         restored.now = Some((app.catalog.counts(), revision));
         Ok(restored)
     }
