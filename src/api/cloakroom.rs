@@ -28,21 +28,48 @@ pub struct Cloakroom(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    last: u32,
-    waiting: HashMap<u32, Bytes>,
+    last: u16,
+    /// What is left of each reply. A ticket is given again only once nothing stands for its reply any more.
+    waiting: HashMap<u16, Bytes>,
     /// Those whose stand-ins are gone: what was to be sent of them was, or never will be.
-    given_up: Vec<u32>,
+    given_up: Vec<u16>,
 }
 
-impl Cloakroom {
-    /// The first byte of what stands for a reply. A reply itself begins with 0 or 1: whether its message is compressed.
-    pub const MARK: u8 = 0xff;
-    /// How many bytes say which reply is meant: the mark and a ticket. No reply is shorter.
-    pub const HEAD: usize = 5;
+/// How many replies may wait. The streams that may be open at once are half as many; the others are those that were
+/// given up and not swept yet.
+const MOST: usize = 2048;
+/// What marks the first byte of a stand-in. A reply itself begins with 0 or 1: whether its message is compressed.
+const MARK: u8 = 0x80;
+/// Where that byte has the first byte of the reply.
+const FLAG: u32 = 6;
+/// Where the ticket has what is in that byte; the next byte has the rest.
+const HIGH: u32 = 8;
+/// The bits of a ticket.
+const TICKET: u16 = 0x3fff;
 
-    /// The reply that a ticket stands for; it is no longer kept then.
-    pub fn collect(&self, ticket: u32) -> Option<Bytes> {
-        self.kept().waiting.remove(&ticket)
+impl Cloakroom {
+    /// The first byte of a reply, from the first byte of what stands for it; `None` where that stands for nothing. The
+    /// connection can so send the one byte for which a client may have room before the other is there.
+    pub fn first_byte(shown: u8) -> Option<u8> {
+        (shown & MARK != 0).then_some(shown >> FLAG & 1)
+    }
+
+    /// The ticket that the first two bytes of a stand-in have.
+    pub fn ticket(shown: [u8; 2]) -> u16 {
+        u16::from_be_bytes(shown) & TICKET
+    }
+
+    /// The next bytes of a reply, at most so many, and how many are left then. They are no longer kept. `None` where
+    /// nothing is known of the reply.
+    pub fn take(&self, ticket: u16, most: usize) -> Option<(Bytes, usize)> {
+        let mut kept = self.kept();
+        let reply = kept.waiting.get_mut(&ticket)?;
+        let next = reply.split_to(most.min(reply.len()));
+        let left = reply.len();
+        if left == 0 {
+            *reply = Bytes::new();
+        }
+        Some((next, left))
     }
 
     /// Drops the replies that nothing stands for any more. To be called when all that was given to the connection has
@@ -55,19 +82,24 @@ impl Cloakroom {
         }
     }
 
-    /// Keeps bytes, and gives as many that stand for them; those that are too few, as they are.
-    pub(crate) fn deposit(&self, bytes: Bytes) -> Bytes {
-        if bytes.len() < Self::HEAD {
-            return bytes;
-        }
+    /// Keeps bytes, and gives as many that stand for them. `None` where they are no reply, which begins with 0 or 1 and
+    /// has more bytes, and where too many wait.
+    pub(crate) fn deposit(&self, bytes: Bytes) -> Option<Bytes> {
+        let [flag @ (0 | 1), _, ..] = *bytes else { return None };
         let mut kept = self.kept();
-        kept.last = kept.last.wrapping_add(1);
-        let ticket = kept.last;
+        if kept.waiting.len() >= MOST {
+            return None;
+        }
+        let ticket = (1..=TICKET)
+            .map(|step| kept.last.wrapping_add(step) & TICKET)
+            .find(|ticket| !kept.waiting.contains_key(ticket))?;
+        kept.last = ticket;
         let mut shown = vec![0; bytes.len()];
-        let head = [Self::MARK].into_iter().chain(ticket.to_be_bytes());
+        let head = [MARK | flag << FLAG | (ticket >> HIGH) as u8, ticket as u8];
         shown.iter_mut().zip(head).for_each(|(to, from)| *to = from);
         kept.waiting.insert(ticket, bytes);
-        Bytes::from_owner(StandIn { shown, ticket, cloakroom: self.clone() })
+        drop(kept);
+        Some(Bytes::from_owner(StandIn { shown, ticket, cloakroom: self.clone() }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -77,7 +109,7 @@ impl Cloakroom {
 
 struct StandIn {
     shown: Vec<u8>,
-    ticket: u32,
+    ticket: u16,
     cloakroom: Cloakroom,
 }
 
@@ -89,10 +121,7 @@ impl AsRef<[u8]> for StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        let mut kept = self.cloakroom.kept();
-        if kept.waiting.contains_key(&self.ticket) {
-            kept.given_up.push(self.ticket);
-        }
+        self.cloakroom.kept().given_up.push(self.ticket);
     }
 }
 
@@ -116,15 +145,20 @@ impl http_body::Body for Cloaked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        Poll::Ready(frame.map(|frame| {
-            frame.map(|frame| {
-                frame.map_data(|data| match self.cloakroom.take() {
-                    Some(cloakroom) => cloakroom.deposit(data),
-                    None => data,
-                })
-            })
-        }))
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else {
+            return Poll::Ready(None);
+        };
+        let data = match frame.into_data() {
+            Ok(data) if data.is_empty() => data,
+            Ok(data) => match self.cloakroom.take() {
+                Some(cloakroom) => cloakroom.deposit(data).ok_or_else(|| {
+                    Status::resource_exhausted("too many replies wait for this connection; read them first")
+                })?,
+                None => data,
+            },
+            Err(frame) => return Poll::Ready(Some(Ok(frame))),
+        };
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -140,35 +174,59 @@ impl http_body::Body for Cloaked {
 mod tests {
     use super::*;
 
-    fn ticket(shown: &Bytes) -> u32 {
-        assert_eq!(shown[0], Cloakroom::MARK);
-        u32::from_be_bytes(shown[1..5].try_into().unwrap())
+    fn ticket(shown: &Bytes) -> u16 {
+        Cloakroom::ticket([shown[0], shown[1]])
     }
 
     #[test]
     fn gives_each_reply_back_once() {
         let cloakroom = Cloakroom::default();
-        let shown = ["\0reply one", "\0reply two"].map(|reply| cloakroom.deposit(reply.into()));
-        let replies = shown.each_ref().map(|shown| cloakroom.collect(ticket(shown)).unwrap());
-        assert_eq!(replies, ["\0reply one", "\0reply two"].map(Bytes::from));
-        assert_eq!(shown[0].len(), replies[0].len());
-        assert_eq!(cloakroom.collect(ticket(&shown[0])), None);
+        let replies = ["\0reply one", "\x01reply two"];
+        let shown = replies.map(|reply| cloakroom.deposit(reply.into()).unwrap());
+        for (shown, reply) in shown.iter().zip(replies) {
+            assert_eq!(shown.len(), reply.len());
+            assert_eq!(Cloakroom::first_byte(shown[0]), Some(reply.as_bytes()[0]));
+            assert_eq!(cloakroom.take(ticket(shown), 6), Some((reply[..6].into(), 4)));
+            assert_eq!(cloakroom.take(ticket(shown), 9), Some((reply[6..].into(), 0)));
+            assert_eq!(cloakroom.take(ticket(shown), 9), Some((Bytes::new(), 0)));
+        }
+        assert_eq!([0, 1].map(Cloakroom::first_byte), [None; 2]);
     }
 
     #[test]
     fn keeps_a_reply_whose_stand_in_is_gone_until_all_has_left() {
         let cloakroom = Cloakroom::default();
-        let [copied, abandoned] = ["\0copied", "\0abandoned"].map(|reply| {
-            let shown = cloakroom.deposit(reply.into());
-            ticket(&shown)
-        });
-        assert_eq!(cloakroom.collect(copied), Some("\0copied".into()));
+        let shown = ticket(&cloakroom.deposit("\0copied".into()).unwrap());
+        assert_eq!(cloakroom.take(shown, 7), Some(("\0copied".into(), 0)));
+        let begun = cloakroom.deposit("\0abandoned".into()).unwrap();
+        cloakroom.take(ticket(&begun), 4).unwrap();
         cloakroom.sweep();
-        assert_eq!(cloakroom.collect(abandoned), None);
+        assert_eq!(cloakroom.take(shown, 7), None);
+        let abandoned = ticket(&begun);
+        drop(begun);
+        assert_eq!(cloakroom.take(abandoned, 2), Some(("nd".into(), 4)));
+        cloakroom.sweep();
+        assert_eq!(cloakroom.take(abandoned, 7), None);
     }
 
     #[test]
-    fn what_is_too_short_for_a_ticket_is_shown_as_it_is() {
-        assert_eq!(Cloakroom::default().deposit("four".into()), Bytes::from("four"));
+    fn no_ticket_stands_for_two_replies() {
+        let cloakroom = Cloakroom::default();
+        let first = cloakroom.deposit("\0first".into()).unwrap();
+        cloakroom.take(ticket(&first), 6).unwrap();
+        for _ in 0..=TICKET {
+            let next = cloakroom.deposit("\0next".into()).unwrap();
+            assert_ne!(ticket(&next), ticket(&first));
+            drop(next);
+            cloakroom.sweep();
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_and_what_is_too_much_is_not_kept() {
+        let cloakroom = Cloakroom::default();
+        assert_eq!(["\0", "\x02reply", ""].map(|bytes| cloakroom.deposit(bytes.into())), [const { None }; 3]);
+        let _kept = [(); MOST].map(|()| cloakroom.deposit("\0reply".into()).unwrap());
+        assert_eq!(cloakroom.deposit("\0reply".into()), None);
     }
 }

@@ -11,6 +11,8 @@ mod deadline;
 mod error;
 #[cfg(test)]
 mod frozen_tests;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generate;
 mod operator;
 mod page_token;
@@ -26,6 +28,8 @@ mod tamper_tests;
 #[cfg(test)]
 mod tests;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod version;
 #[cfg(test)]
 mod version_tests;

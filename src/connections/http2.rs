@@ -9,9 +9,6 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::api::Peer;
 
-/// How much that was written may wait to be sent. Then no more is taken.
-const MOST_WAITING: usize = 64 * 1024;
-
 /// A connection as the HTTP/2 library has it. No value stays in the library's own buffers: what it reads is overwritten
 /// there, and what it writes has replies put in where the gate left room for them.
 pub(crate) struct Http2<S> {
@@ -49,6 +46,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http2<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // It has dealt with all that it read before.
+        this.outgoing.reset(this.incoming.resets())?;
         if this.incoming.fill(buffer) {
             return Poll::Ready(Ok(()));
         }
@@ -77,13 +76,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.outgoing.to_send().len() >= MOST_WAITING {
+        if self.outgoing.room() == 0 {
             ready!(self.poll_send(context))?;
         }
         let mut written = 0;
+        let room = self.outgoing.room();
         for part in parts {
-            self.outgoing.write(part);
-            written += part.len();
+            let taken = part.get(..part.len().min(room - written)).unwrap_or_default();
+            self.outgoing.write(taken)?;
+            written += taken.len();
         }
         // What can not be sent at once is sent when the library flushes.
         if let Poll::Ready(Err(error)) = self.poll_send(context) {
@@ -113,5 +114,43 @@ impl<S> Connected for Http2<S> {
 
     fn connect_info(&self) -> Peer {
         self.peer.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::api::Cloakroom;
+
+    /// However much the library gives at once, and however slowly the peer takes it.
+    #[test]
+    fn what_waits_is_bounded() {
+        let (near, mut far) = duplex(1000);
+        let mut http2 = Http2::new(near, Peer { address: None, cloakroom: Cloakroom::default() });
+        let context = &mut Context::from_waker(Waker::noop());
+        let frame = [&[0x20, 0, 0, 0, 0, 0, 0, 0, 1], &[7; 0x20_0000][..]].concat();
+        let (mut written, mut read) = (0, Vec::new());
+        while read.len() < frame.len() {
+            let halves = frame[written..].split_at((frame.len() - written) / 2);
+            let parts = [IoSlice::new(halves.0), IoSlice::new(halves.1)];
+            if let Poll::Ready(taken) = Pin::new(&mut http2).poll_write_vectored(context, &parts) {
+                written += taken.unwrap();
+            }
+            assert!(http2.outgoing.to_send().len() <= 0x1_0000);
+            assert!(http2.outgoing.allocated() <= 0x2_0000);
+            let mut buffer = [0; 1500];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            if Pin::new(&mut far).poll_read(context, &mut buffer).is_ready() {
+                read.extend_from_slice(buffer.filled());
+            }
+            if let Poll::Ready(flushed) = Pin::new(&mut http2).poll_send(context) {
+                flushed.unwrap();
+            }
+        }
+        assert!(read == frame, "what is read is what was written");
     }
 }

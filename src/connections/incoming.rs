@@ -1,6 +1,6 @@
 use tokio::io::ReadBuf;
 
-use super::frame::{Frames, HEAD, Kind, Piece};
+use super::frame::{Frames, HEAD, Head, Kind, Piece};
 
 /// What HTTP/2 begins with, before the first frame.
 const PREFACE: usize = 24;
@@ -19,6 +19,8 @@ pub(super) struct Incoming {
     preface: usize,
     frames: Frames,
     within_headers: bool,
+    /// The streams that were reset by what was read last.
+    resets: Vec<u32>,
     /// Whether something was read that should not stay.
     to_wipe: bool,
     /// How many bytes of fillers are still to be read.
@@ -34,13 +36,20 @@ impl Incoming {
         self.preface += preface;
         bytes = bytes.get(preface..).unwrap_or_default();
         while let Some(piece) = self.frames.next(&mut bytes) {
-            if let Piece::Head(head) = piece {
+            if let Piece::Payload(Head { kind: Kind::Reset, stream, .. }, _, 0) = piece {
+                self.resets.push(stream);
+            } else if let Piece::Head(head) = piece {
                 if matches!(head.kind, Kind::Headers | Kind::Continuation) {
                     self.within_headers = head.leaves_headers_open();
                 }
                 self.to_wipe |= matches!(head.kind, Kind::Data | Kind::Headers | Kind::Continuation);
             }
         }
+    }
+
+    /// The streams that were reset, each once.
+    pub(super) fn resets(&mut self) -> impl Iterator<Item = u32> {
+        self.resets.drain(..)
     }
 
     /// There is nothing to be read. Whether there are fillers now.

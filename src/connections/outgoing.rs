@@ -1,35 +1,49 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
-use bytes::{Buf, Bytes};
 use zeroize::Zeroize;
 
 use super::frame::{Frames, Head, Kind, Piece};
 use crate::api::Cloakroom;
 
-/// More streams than may be open at once: those beyond it are long gone.
-const STREAMS: usize = 4096;
+/// How much that was written may be there at once, sent or not.
+const MOST_WAITING: usize = 64 * 1024;
+/// How many streams a client may reset while it takes nothing of what is sent to it.
+const MOST_RESETS: usize = 4096;
 
 /// What the HTTP/2 library sends, with the replies in their places.
 pub(super) struct Outgoing {
     frames: Frames,
     replies: BTreeMap<u32, Reply>,
+    /// The streams that the client has reset. Nothing more is sent of them once all is written.
+    resets: BTreeSet<u32>,
     cloakroom: Cloakroom,
     /// What is to be sent, from `sent` on.
     bytes: Vec<u8>,
     sent: usize,
 }
 
-/// How far the reply of a stream is.
+/// How far the reply of a stream is, until it is known that the rest is sent as it is.
+#[derive(Clone, Copy)]
 enum Reply {
-    /// Its first bytes say whether something stands for it: those that came, and the frames that they came in.
-    Begins { shown: Vec<u8>, held: Vec<Head> },
-    /// What is left of it.
-    Goes(Bytes),
+    /// Nothing came of it.
+    Begins,
+    /// The first byte came of what stands for it.
+    Marked(u8),
+    /// It is put in, as far as it is left.
+    Goes(u16),
 }
 
 impl Outgoing {
     pub(super) fn new(cloakroom: Cloakroom) -> Self {
-        Self { frames: Frames::default(), replies: BTreeMap::new(), cloakroom, bytes: Vec::new(), sent: 0 }
+        Self {
+            frames: Frames::default(),
+            replies: BTreeMap::new(),
+            resets: BTreeSet::new(),
+            cloakroom,
+            bytes: Vec::new(),
+            sent: 0,
+        }
     }
 
     /// What is to be sent next.
@@ -47,91 +61,110 @@ impl Outgoing {
         }
     }
 
+    /// How many bytes may be written now. There is room again when all is sent.
+    pub(super) fn room(&self) -> usize {
+        MOST_WAITING.saturating_sub(self.bytes.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn allocated(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// The library has dealt with these resets by the client.
+    ///
+    /// # Errors
+    ///
+    /// Where there were too many since all was written.
+    pub(super) fn reset(&mut self, streams: impl Iterator<Item = u32>) -> io::Result<()> {
+        self.resets.extend(streams);
+        if self.resets.len() > MOST_RESETS {
+            return Err(io::Error::other("the client resets streams, and takes nothing of what is sent"));
+        }
+        Ok(())
+    }
+
     /// The library has nothing left that it has not written.
-    pub(super) fn all_written(&self) {
+    pub(super) fn all_written(&mut self) {
+        while let Some(stream) = self.resets.pop_first() {
+            self.replies.remove(&stream);
+        }
         self.cloakroom.sweep();
     }
 
     /// Takes what the library sends.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+    ///
+    /// # Errors
+    ///
+    /// Where something stands for a reply that is not there. Nothing that can be sent would be right.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some(piece) = self.frames.next(&mut bytes) {
             match piece {
                 Piece::Head(head) => self.head(head),
                 Piece::Payload(head, payload, left) => match head.kind {
-                    Kind::Data => self.data(head, payload, left),
+                    Kind::Data => self.data(head, payload, left)?,
                     Kind::Headers | Kind::Reset | Kind::Continuation | Kind::Other => {
                         self.bytes.extend_from_slice(payload)
                     }
                 },
             }
         }
+        Ok(())
     }
 
     fn head(&mut self, head: Head) {
-        if head.ends_stream() && head.kind != Kind::Data || head.kind == Kind::Reset {
+        let has_data = head.kind == Kind::Data && head.length > 0;
+        if head.ends_stream() && !has_data || head.kind == Kind::Reset {
             self.replies.remove(&head.stream);
         } else if head.kind == Kind::Headers {
-            self.replies.insert(head.stream, Reply::Begins { shown: Vec::new(), held: Vec::new() });
-            if self.replies.len() > STREAMS {
-                self.replies.pop_first();
-            }
+            self.replies.insert(head.stream, Reply::Begins);
         }
-        match self.replies.get_mut(&head.stream) {
-            // Not before it is known what is in it.
-            Some(Reply::Begins { held, .. }) if head.kind == Kind::Data && head.length > 0 => held.push(head),
-            Some(Reply::Begins { .. } | Reply::Goes(_)) | None => {
-                self.bytes.extend_from_slice(head.as_bytes())
-            }
-        }
+        self.bytes.extend_from_slice(head.as_bytes());
     }
 
-    fn data(&mut self, head: Head, mut payload: &[u8], left: usize) {
-        if let Some(Reply::Begins { shown, held }) = self.replies.get_mut(&head.stream) {
-            let (first, rest) =
-                payload.split_at((Cloakroom::HEAD.saturating_sub(shown.len())).min(payload.len()));
-            shown.extend_from_slice(first);
-            payload = rest;
-            let stands_in = shown.first() == Some(&Cloakroom::MARK);
-            if stands_in && shown.len() < Cloakroom::HEAD && !head.ends_stream() {
-                return;
-            }
-            let collected = match **shown {
-                [Cloakroom::MARK, a, b, c, d] => self.cloakroom.collect(u32::from_be_bytes([a, b, c, d])),
-                _ => None,
-            };
-            let mut reply = collected.unwrap_or_else(|| Bytes::from(std::mem::take(shown)));
-            let held = std::mem::take(held);
-            let after = left + payload.len();
-            for frame in held.iter().take(held.len().saturating_sub(1)) {
-                self.bytes.extend_from_slice(frame.as_bytes());
-                self.put(&mut reply, frame.length);
-            }
-            self.bytes.extend_from_slice(head.as_bytes());
-            self.put(&mut reply, head.length.saturating_sub(after));
-            self.replies.insert(head.stream, Reply::Goes(reply));
-        }
-        match self.replies.remove(&head.stream) {
-            Some(Reply::Goes(mut reply)) => {
-                let (stood_for, plain) = payload.split_at(reply.len().min(payload.len()));
-                self.put(&mut reply, stood_for.len());
-                self.bytes.extend_from_slice(plain);
-                if !reply.is_empty() {
-                    self.replies.insert(head.stream, Reply::Goes(reply));
+    fn data(&mut self, head: Head, mut payload: &[u8], left: usize) -> io::Result<()> {
+        let mut reply = self.replies.remove(&head.stream);
+        while let Some(was) = reply
+            && let Some(first) = payload.first()
+        {
+            let put;
+            (reply, put) = match was {
+                Reply::Begins => match Cloakroom::first_byte(*first) {
+                    Some(real) => {
+                        self.bytes.push(real);
+                        (Some(Reply::Marked(*first)), 1)
+                    }
+                    None => (None, 0),
+                },
+                Reply::Marked(mark) => {
+                    let ticket = Cloakroom::ticket([mark, *first]);
+                    // It was sent already.
+                    self.cloakroom.take(ticket, 1);
+                    (Some(Reply::Goes(ticket)), 0)
                 }
-            }
-            Some(Reply::Begins { .. }) | None => self.bytes.extend_from_slice(payload),
+                Reply::Goes(ticket) => {
+                    let (bytes, left) = self
+                        .cloakroom
+                        .take(ticket, payload.len())
+                        .ok_or_else(|| io::Error::other("a reply is not there that is to be sent"))?;
+                    self.bytes.extend_from_slice(&bytes);
+                    ((left > 0).then_some(was), bytes.len())
+                }
+            };
+            payload = payload.get(put..).unwrap_or_default();
         }
-    }
-
-    fn put(&mut self, reply: &mut Bytes, length: usize) {
-        let length = length.min(reply.len());
-        self.bytes.extend_from_slice(reply.get(..length).unwrap_or_default());
-        reply.advance(length);
+        self.bytes.extend_from_slice(payload);
+        if let Some(reply) = reply.filter(|_| left > 0 || !head.ends_stream()) {
+            self.replies.insert(head.stream, reply);
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -139,15 +172,22 @@ mod tests {
         [&head[..], payload].concat()
     }
 
+    const REPLY: &[u8] = b"\0\0\0\0\x0aten bytes.";
+
+    /// A connection, what stands for a reply there, and that connection's cloakroom.
+    fn waiting() -> (Outgoing, Bytes, Cloakroom) {
+        let cloakroom = Cloakroom::default();
+        let shown = cloakroom.deposit(Bytes::from_static(REPLY)).unwrap();
+        (Outgoing::new(cloakroom.clone()), shown, cloakroom)
+    }
+
     /// Two streams: the reply of one is put in, whatever frames it is cut into and whatever pieces they come in; the
-    /// other's is sent as it is.
+    /// other's is sent as it is. Nothing is held back.
     #[test]
     fn replies_are_put_in_wherever_they_are_cut() {
-        let reply = b"\0\0\0\0\x0aten bytes.".as_slice();
-        for cut in 1..reply.len() {
+        for cut in 0..=REPLY.len() {
             for piece in 1..40 {
-                let cloakroom = Cloakroom::default();
-                let shown = cloakroom.deposit(Bytes::from_static(reply));
+                let (mut outgoing, shown, _) = waiting();
                 let frames = |first: &[u8]| {
                     [
                         frame(1, 4, 1, b"headers"),
@@ -155,36 +195,95 @@ mod tests {
                         frame(0, 0, 1, &first[..cut]),
                         frame(0, 0, 3, b"\0\0\0\0\x01x"),
                         frame(6, 0, 0, b"eight by"),
-                        frame(0, 0, 1, &first[cut..]),
+                        frame(0, 0, 1, &[&first[cut..], b"\xff\xffmore"].concat()),
+                        frame(0, 0, 3, b"\xff\xffmore"),
                         frame(1, 5, 1, b"trailers"),
                         frame(1, 5, 3, b"trailers"),
                     ]
+                    .concat()
                 };
-                let mut outgoing = Outgoing::new(cloakroom.clone());
-                for bytes in frames(&shown).concat().chunks(piece) {
-                    outgoing.write(bytes);
+                let expected = frames(REPLY);
+                let mut written = 0;
+                for bytes in frames(&shown).chunks(piece) {
+                    outgoing.write(bytes).unwrap();
+                    written += bytes.len();
+                    let sent = outgoing.to_send();
+                    assert_eq!(sent, &expected[..sent.len()], "cut at {cut}, pieces of {piece}");
+                    assert!(written - sent.len() < frame(0, 0, 0, b"").len());
                 }
-                let mut expected = frames(reply);
-                if cut < Cloakroom::HEAD {
-                    // Held back until it is known which reply it is.
-                    expected[2..5].rotate_left(1);
-                }
-                assert_eq!(outgoing.to_send(), expected.concat(), "cut at {cut}, pieces of {piece}");
+                assert_eq!(outgoing.to_send(), expected);
                 assert!(outgoing.replies.is_empty());
-                outgoing.sent(expected.concat().len());
+                outgoing.sent(expected.len());
                 assert!(outgoing.bytes.is_empty());
             }
         }
     }
 
     #[test]
-    fn the_reply_of_a_stream_that_is_reset_is_dropped() {
-        let cloakroom = Cloakroom::default();
-        let shown = cloakroom.deposit(Bytes::from_static(b"\0\0\0\0\x0aten bytes."));
-        let mut outgoing = Outgoing::new(cloakroom.clone());
-        outgoing.write(
-            &[frame(1, 4, 1, b""), frame(0, 0, 1, &shown[..8]), frame(3, 0, 1, b"\0\0\0\x08")].concat(),
-        );
+    fn a_reply_ends_with_its_stream() {
+        let last = |payload: &[u8]| vec![frame(0, 1, 1, payload)];
+        let cut = |end: &[u8]| vec![frame(0, 0, 1, &end[..2]), frame(0, 1, 1, &end[2..])];
+        for frames in [last(REPLY), cut(REPLY), last(b""), last(&REPLY[..1]), last(&REPLY[..7])] {
+            for piece in 1..30 {
+                let (mut outgoing, shown, _) = waiting();
+                outgoing.write(&frame(1, 4, 1, b"")).unwrap();
+                let (expected, mut at) = (frames.concat(), 0);
+                let mut given = expected.clone();
+                for frame in &frames {
+                    let (to, from) = (at, frame.len() - 9);
+                    let before = to - 9 * frames.iter().take_while(|other| *other != frame).count();
+                    given[to + 9..to + 9 + from].copy_from_slice(&shown[before..before + from]);
+                    at += frame.len();
+                }
+                given.chunks(piece).for_each(|bytes| outgoing.write(bytes).unwrap());
+                assert_eq!(outgoing.to_send()[9..], expected);
+                assert!(outgoing.replies.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_reply_of_a_stream_that_the_server_resets_is_dropped() {
+        let (mut outgoing, shown, _) = waiting();
+        let frames = [frame(1, 4, 1, b""), frame(0, 0, 1, &shown[..8]), frame(3, 0, 1, b"\0\0\0\x08")];
+        outgoing.write(&frames.concat()).unwrap();
         assert!(outgoing.replies.is_empty());
+    }
+
+    /// However far it is. What the library had begun to write before it learned of the reset is sent rightly.
+    #[test]
+    fn the_reply_of_a_stream_that_the_client_resets_is_dropped() {
+        for sent in 0..REPLY.len() {
+            let (mut outgoing, shown, cloakroom) = waiting();
+            let ticket = Cloakroom::ticket([shown[0], shown[1]]);
+            outgoing.write(&frame(1, 4, 3, b"")).unwrap();
+            outgoing.reset([1].into_iter()).unwrap();
+            outgoing.write(&[frame(1, 4, 1, b""), frame(0, 0, 1, &shown[..sent])].concat()).unwrap();
+            assert!(outgoing.to_send().ends_with(&REPLY[..sent]));
+            drop(shown);
+            outgoing.all_written();
+            assert_eq!(outgoing.replies.keys().collect::<Vec<_>>(), [&3]);
+            assert!(outgoing.resets.is_empty());
+            assert_eq!(cloakroom.take(ticket, 1), None);
+        }
+    }
+
+    #[test]
+    fn a_client_that_resets_and_reads_nothing_is_given_up() {
+        let (mut outgoing, ..) = waiting();
+        let most = MOST_RESETS as u32;
+        outgoing.reset(0..most).unwrap();
+        outgoing.reset(0..most).unwrap();
+        outgoing.reset(most..=most).unwrap_err();
+    }
+
+    #[test]
+    fn nothing_is_sent_for_a_reply_that_is_not_there() {
+        let (mut outgoing, shown, cloakroom) = waiting();
+        let copy = shown.to_vec();
+        drop(shown);
+        cloakroom.sweep();
+        outgoing.write(&frame(1, 4, 1, b"")).unwrap();
+        outgoing.write(&frame(0, 0, 1, &copy)).unwrap_err();
     }
 }

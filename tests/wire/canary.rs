@@ -219,6 +219,7 @@ impl Search {
         self.places.insert(place);
     }
 
+    #[allow(clippy::print_stdout)] // figures for people to quote
     fn report(&self) {
         let forms = forms("canary").len();
         let said = format!(

@@ -4,13 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use prost::Message;
+use strongroom::api::v1::GetSecretResponse;
 use tonic::Code;
 
 use crate::caller::{Caller, Room};
 use crate::harness::{PATIENCE, Server};
 use crate::raw::{Wire, frame, framed};
 use crate::refusal::reason_of;
-use crate::requests::{Value, create, rotate};
+use crate::requests::{Value, create, get, rotate};
 
 const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -192,4 +193,19 @@ async fn still_serves(server: &mut Server) {
 
 async fn ends_without_panic(server: Server) {
     assert!(!server.stop().await.all().contains("panicked"));
+}
+
+#[tokio::test]
+async fn a_reply_comes_through_the_narrowest_window() {
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
+    root.create("a", &"v".repeat(300)).await;
+    let whole = root.get("a").await.encode_to_vec();
+    for window in 1..=6 {
+        let wire = Wire::with_window(&server, window).await.bearer(&server.root_key);
+        let path = "/strongroom.v1.SecretService/GetSecret";
+        let reply = wire.call(path, &get("a").encode_to_vec()).await.unwrap();
+        let secret = GetSecretResponse::decode(reply.get_ref().as_slice()).unwrap().secret.unwrap();
+        assert_eq!(secret.encode_to_vec(), whole, "a window of {window}");
+    }
 }

@@ -53,6 +53,7 @@ mod rotation;
 mod run;
 mod shutdown;
 mod startup;
+mod tamper;
 mod tls;
 mod torture;
 mod update;

@@ -49,9 +49,18 @@ pub struct Wire {
 impl Wire {
     /// A connection that presents nothing.
     pub async fn to(server: &Server) -> Self {
+        Self::built(server, &h2::client::Builder::new()).await
+    }
+
+    /// A connection on each of whose streams the server may send so many bytes at once.
+    pub async fn with_window(server: &Server, window: u32) -> Self {
+        Self::built(server, h2::client::Builder::new().initial_window_size(window)).await
+    }
+
+    async fn built(server: &Server, builder: &h2::client::Builder) -> Self {
         let authority = format!("127.0.0.1:{}", server.port());
         let stream = TcpStream::connect(&authority).await.expect("the server accepts connections");
-        let (sender, connection) = h2::client::handshake(stream).await.expect("the server speaks HTTP/2");
+        let (sender, connection) = builder.handshake(stream).await.expect("the server speaks HTTP/2");
         // It ends with an error when a test breaks it on purpose.
         tokio::spawn(async move { drop(connection.await) });
         let headers = vec![("te", b"trailers".to_vec()), ("content-type", b"application/grpc".to_vec())];
@@ -92,6 +101,23 @@ impl Wire {
             sender.send_request(self.request(path), false).expect("the request is sent");
         body.send_data(part_of_body.into(), false).expect("the data is sent");
         body
+    }
+
+    /// Calls an RPC, takes so many bytes of the reply as the window lets through, and resets the stream.
+    pub async fn abandon(&self, path: &str, message: &[u8], after: usize) {
+        let mut sender = self.sender.clone().ready().await.expect("the connection is open");
+        let (response, mut stream) =
+            sender.send_request(self.request(path), false).expect("the request is sent");
+        stream.send_data(framed(message).into(), true).expect("the data is sent");
+        let taken = async {
+            let mut body = response.await.expect("a response").into_body();
+            let mut taken = 0;
+            while taken < after {
+                taken += body.data().await.expect("more of the reply").expect("data").len();
+            }
+            stream.send_reset(h2::Reason::CANCEL);
+        };
+        timeout(PATIENCE, taken).await.expect("the server answers in time");
     }
 
     async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {

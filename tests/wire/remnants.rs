@@ -31,7 +31,7 @@ struct Canary {
 
 impl Canary {
     fn of(size: usize) -> Self {
-        let marker = data_encoding::BASE64URL.encode(&Uuid::new_v4().as_bytes()[..6]);
+        let marker = data_encoding::BASE32_NOPAD.encode(&Uuid::new_v4().as_bytes()[..5]);
         let marker = marker[..marker.len().min(size)].to_owned();
         let text = marker.chars().cycle().take(size).collect();
         Self { marker, text }
@@ -169,6 +169,26 @@ async fn refusals(room: &Room, stranger: &Caller, wire: &Wire, size: usize, memo
     drop(body);
     wire.call(path, &create("a!", "").encode_to_vec()).await.map(drop).unwrap_err();
     given.is_gone_from(memory, "a request that was given up");
+}
+
+#[tokio::test]
+async fn no_reply_stays_that_is_given_up_amid_it() {
+    let server = Server::alone();
+    let Some(memory) = Memory::of(server.process()) else { return };
+    let root = Caller::root(&server).await;
+    let given = Canary::of(MAX_VALUE);
+    root.create("big", &given.text).await;
+    let path = "/strongroom.v1.SecretService/GetSecret";
+    for window in [1, 100] {
+        let wire = Wire::with_window(&server, window).await.bearer(&server.root_key);
+        for _ in 0..20 {
+            wire.abandon(path, &get("big").encode_to_vec(), window as usize).await;
+        }
+        given.is_gone_from(&memory, "20 replies that were given up amid them");
+        // The connection is still there.
+        let refusal = wire.call(path, &get("absent").encode_to_vec()).await.map(drop).unwrap_err();
+        assert_eq!(refusal.code(), tonic::Code::NotFound);
+    }
 }
 
 #[tokio::test]
