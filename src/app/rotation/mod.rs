@@ -18,6 +18,7 @@ use tokio::sync::OwnedMutexGuard;
 pub use self::limit::Limits;
 use super::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
+use crate::catalog::StoredNamespaceKeys;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
 
@@ -95,15 +96,46 @@ impl App {
         self.keys_due.notified().await;
     }
 
-    /// Takes up the rotations that were cut short, and rotates the keys that have sealed as much as they should.
+    /// Takes up the rotations that were cut short, and rotates the keys that have sealed as much as they should. Does nothing
+    /// while somebody else's goes on, which is going to end by itself.
     pub async fn tend_keys(self: &Arc<Self>) -> Result<(), Error> {
-        // What is going on is going to end by itself.
-        let Ok(turn) = self.rotating.clone().try_lock_owned() else { return Ok(()) };
-        KeyRotation { app: self.clone(), _turn: turn }.tend().await
+        let told = |_: Rewrapped| {};
+        // The turn is taken for what is due, and for no look at it: whoever asks for a rotation meanwhile would be refused.
+        if self.is_keyring_tended()? {
+            let Ok(_turn) = self.rotating.try_lock() else { return Ok(()) };
+            if self.is_keyring_tended()? {
+                let rotated = self.rotate_keyring(&told).await?;
+                self.note_rotation(None, &rotated);
+                self.note_taken()?;
+            }
+        }
+        for there in self.catalog.namespaces() {
+            if !self.is_namespace_tended(&there.keys()) {
+                continue;
+            }
+            let Ok(_turn) = self.rotating.try_lock() else { return Ok(()) };
+            let keys = there.keys();
+            if self.is_namespace_tended(&keys) {
+                let rotated = self.rotate_namespace_key(keys.namespace(), &told).await?;
+                self.note_rotation(Some(keys.namespace()), &rotated);
+            }
+        }
+        Ok(())
     }
 }
 
 impl App {
+    /// Whether the keyring's key is to be rotated by itself.
+    fn is_keyring_tended(&self) -> Result<bool, Error> {
+        Ok(self.master_key_is_due()? && !self.is_stuck(None))
+    }
+
+    /// Whether a namespace's key is to be rotated by itself.
+    fn is_namespace_tended(&self, keys: &StoredNamespaceKeys) -> bool {
+        let due = keys.generations().len() > 1 || self.is_due(keys.since());
+        due && !self.is_stuck(Some(keys.namespace()))
+    }
+
     /// Whether the rotation of a key, the keyring's where none is named, met records that it could not seal anew. It is tried
     /// again when somebody asks for it, or after the next start.
     fn is_stuck(&self, of: Option<&Namespace>) -> bool {
@@ -168,23 +200,5 @@ impl KeyRotation {
         let mut names: Vec<_> = there.iter().map(|there| there.keys().namespace().clone()).collect();
         names.sort_unstable();
         names
-    }
-
-    async fn tend(&self) -> Result<(), Error> {
-        let told = |_: Rewrapped| {};
-        if self.app.master_key_is_due()? && !self.app.is_stuck(None) {
-            let rotated = self.app.rotate_keyring(&told).await?;
-            self.app.note_rotation(None, &rotated);
-            self.app.note_taken()?;
-        }
-        for there in self.app.catalog.namespaces() {
-            let keys = there.keys();
-            let due = keys.generations().len() > 1 || self.app.is_due(keys.since());
-            if due && !self.app.is_stuck(Some(keys.namespace())) {
-                let rotated = self.app.rotate_namespace_key(keys.namespace(), &told).await?;
-                self.app.note_rotation(Some(keys.namespace()), &rotated);
-            }
-        }
-        Ok(())
     }
 }

@@ -1,13 +1,15 @@
 use std::io::Write;
+use std::time::Instant;
 
 use strongroom::api::v1::{CreateSecretRequest, GetStatusRequest, RotateMasterKeyRequest, RotationPhase};
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Code, Response, Status, Streaming};
 use uuid::Uuid;
 
 use super::{key_status, keys_in, of, settled};
 use crate::caller::Caller;
-use crate::harness::{Launch, Server};
+use crate::harness::{Launch, PATIENCE, Server};
 use crate::refusal::gone;
 use crate::requests::{Value, create};
 
@@ -104,7 +106,7 @@ async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usi
                 match root.secrets().create_secret(create(&name, "v")).await {
                     Ok(_) => made += 1,
                     // Made at the last kill, and not acknowledged.
-                    Err(status) if status.code() == tonic::Code::AlreadyExists => made += 1,
+                    Err(status) if status.code() == Code::AlreadyExists => made += 1,
                     Err(status) => {
                         gone(&status);
                         return made;
@@ -113,31 +115,39 @@ async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usi
             }
         })
     };
-    let mut told = 0;
     match rotation {
         Rotation::Master => {
-            let mut replies =
-                root.operator().rotate_master_key(RotateMasterKeyRequest {}).await.unwrap().into_inner();
-            while told < after {
-                let Some(reply) = replies.next().await else { break };
-                told += 1;
-                if reply.unwrap().phase() == RotationPhase::Done {
-                    break;
-                }
-            }
+            let begin = async || root.operator().rotate_master_key(RotateMasterKeyRequest {}).await;
+            let phases = once_free(begin).await.map(|reply| reply.unwrap().phase());
+            listen(phases, after).await;
         }
         Rotation::Namespace => {
-            let mut replies =
-                root.operator().rotate_namespace_keys(of("default")).await.unwrap().into_inner();
-            while told < after {
-                let Some(reply) = replies.next().await else { break };
-                told += 1;
-                if reply.unwrap().phase() == RotationPhase::Done {
-                    break;
-                }
-            }
+            let begin = async || root.operator().rotate_namespace_keys(of("default")).await;
+            let phases = once_free(begin).await.map(|reply| reply.unwrap().phase());
+            listen(phases, after).await;
         }
     }
     tokio::task::spawn_blocking(move || server.kill()).await.unwrap();
     making.await.unwrap()
+}
+
+/// Takes so many messages, or all that there are.
+async fn listen(mut phases: impl Stream<Item = RotationPhase> + Unpin, messages: usize) {
+    for _ in 0..messages {
+        if phases.next().await.is_none_or(|phase| phase == RotationPhase::Done) {
+            return;
+        }
+    }
+}
+
+/// Begins a rotation once no other one goes on: one that was taken up has its turn until a moment after its end is seen.
+async fn once_free<R>(begin: impl AsyncFn() -> Result<Response<Streaming<R>>, Status>) -> Streaming<R> {
+    let since = Instant::now();
+    loop {
+        match begin().await {
+            Ok(replies) => return replies.into_inner(),
+            Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
+        }
+        assert!(since.elapsed() < PATIENCE, "the turn is never given back");
+    }
 }
