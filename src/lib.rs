@@ -4,6 +4,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))] // a test that fails should stop
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 pub mod cli;
 pub mod server;
 

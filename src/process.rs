@@ -10,7 +10,8 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Guards the memory of a process that holds keys for as long as it lives. What the system does not grant is said in
 /// the log, and is no reason not to serve.
 pub fn guard_memory() {
-    if let Err(error) = hide_memory().and_then(|()| limit_dumps()) {
+    let (hidden, limited) = (hide_memory(), limit_dumps()); // either helps without the other
+    if let Err(error) = hidden.and(limited) {
         tracing::warn!(cause = %error, "core dumps could not be turned off: one would hold keys and values");
     }
     if let Err(error) = lock_memory() {

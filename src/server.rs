@@ -284,7 +284,10 @@ async fn sweep_receipts(app: Arc<App>) {
 async fn tend_keys(app: Arc<App>) {
     let mut tend = tokio::time::interval(TEND);
     loop {
-        tend.tick().await;
+        tokio::select! {
+            _ = tend.tick() => {}
+            () = app.keys_due() => {}
+        }
         if let Err(error) = app.tend_keys().await {
             tracing::warn!(?error, "keys could not be rotated; trying again");
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// From the top to the bottom. What shares a line may not import each other.
 const FLOORS: [&[&str]; 12] = [
-    &["main"],
+    &["main", "fuzzing"],
     &["cli"],
     &["server"],
     &["connections", "data_dir"],

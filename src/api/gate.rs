@@ -337,7 +337,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         for path in paths.into_iter().chain(["/strongroom.v1.SecretService/Nothing"]) {
-            assert_eq!(ask(path).await.as_deref(), Some("STORE_UNAVAILABLE"));
+            assert_eq!(ask(path).await, Some("STORE_UNAVAILABLE"));
         }
         for open in OPEN {
             assert_eq!(ask(&format!("{open}Check")).await, None);

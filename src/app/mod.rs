@@ -11,6 +11,8 @@ mod deadline;
 mod error;
 #[cfg(test)]
 mod frozen_tests;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generate;
 mod operator;
 mod page_token;
@@ -26,6 +28,8 @@ mod tamper_tests;
 #[cfg(test)]
 mod tests;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod version;
 #[cfg(test)]
 mod version_tests;
@@ -34,7 +38,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
 pub use self::anchor::AnchorError;
@@ -74,6 +78,8 @@ pub struct App {
     /// The master keys that were put into use by themselves.
     taken: Mutex<HashSet<KeyId>>,
     limits: Limits,
+    /// Told where keys may have become due at once.
+    keys_due: Notify,
     anchor: Option<Arc<AnchorFile>>,
     /// How many documents may be computed at once.
     computing: Semaphore,
@@ -102,6 +108,7 @@ impl App {
             taken: Mutex::default(),
             damaged_receipts: Mutex::default(),
             limits: options.limits,
+            keys_due: Notify::new(),
             anchor,
             computing,
             started_at: now(),

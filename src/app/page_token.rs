@@ -50,13 +50,13 @@ impl App {
 
 /// A page token, in the clear: a name, or a time (microseconds since 1970) and an id.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Token {
+pub(super) struct Token {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(super) name: String,
     #[prost(int64, tag = "2")]
-    time: i64,
+    pub(super) time: i64,
     #[prost(bytes = "vec", tag = "3")]
-    id: Vec<u8>,
+    pub(super) id: Vec<u8>,
 }
 
 impl Token {
@@ -69,7 +69,7 @@ impl Token {
         }
     }
 
-    fn cursor(self, by: OrderBy) -> Option<Cursor> {
+    pub(super) fn cursor(self, by: OrderBy) -> Option<Cursor> {
         Some(match by {
             OrderBy::Name => Cursor::Name(SecretName::parse(&self.name).ok()?),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => {

@@ -157,25 +157,25 @@ pub(super) fn reseal_receipt(
 
 /// A receipt, in the clear. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Receipt {
+pub(super) struct Receipt {
     /// The HMAC of the request.
     #[prost(bytes = "vec", tag = "1")]
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     #[prost(int64, tag = "2")]
-    at: i64,
+    pub(super) at: i64,
     #[prost(bytes = "vec", tag = "3")]
-    secret_id: Vec<u8>,
+    pub(super) secret_id: Vec<u8>,
     /// The secret as it then was; empty where it was deleted.
     #[prost(bytes = "vec", tag = "4")]
-    secret: Vec<u8>,
+    pub(super) secret: Vec<u8>,
     #[prost(int64, optional, tag = "5")]
-    deleted_at: Option<i64>,
+    pub(super) deleted_at: Option<i64>,
     /// The revision of the secret's last change, where this was none.
     #[prost(uint64, optional, tag = "6")]
-    unchanged_since: Option<u64>,
+    pub(super) unchanged_since: Option<u64>,
     /// The revision that first put it there, where it was sealed anew since.
     #[prost(uint64, optional, tag = "7")]
-    put_at: Option<u64>,
+    pub(super) put_at: Option<u64>,
 }
 
 impl Receipt {
@@ -199,17 +199,17 @@ impl Receipt {
         }
     }
 
-    fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
+    pub(super) fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
         let clear = keyring.open_record(Purpose::Receipt, mac, sealed)?;
         Self::decode(clear.as_slice()).map_err(|_| crypto::Error::Integrity)
     }
 
     /// The revision of the outcome, for a record that this revision put there.
-    fn revision(&self, stored_at: Revision) -> Revision {
+    pub(super) fn revision(&self, stored_at: Revision) -> Revision {
         self.put_at.map(Revision).filter(|at| *at <= stored_at).unwrap_or(stored_at)
     }
 
-    fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
+    pub(super) fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
         let id = SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?);
         let secret = |revision| decode_secret(namespace, id, &self.secret, revision);
         Some(match (self.deleted_at, self.unchanged_since) {

@@ -27,7 +27,7 @@ pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
 pub use self::namespace::NamespaceCatalog;
-pub use self::record::{decode_secret, encode_secret, reseal_secret, seal_secret};
+pub use self::record::{decode_secret, encode_secret, open_secret, reseal_secret, seal_secret};
 pub use self::state::Counts;
 use self::state::State;
 pub use self::stored::{StoredKeyring, StoredNamespaceKeys};

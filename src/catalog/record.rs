@@ -20,7 +20,7 @@ pub fn reseal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, E
 }
 
 /// The secret in a sealed record, which a commit of that revision put at the secret's id.
-pub(super) fn open_secret(
+pub fn open_secret(
     keys: &NamespaceKeys,
     id: SecretId,
     sealed: &[u8],

@@ -39,6 +39,11 @@ pub(super) struct Restore {
     #[arg(long)]
     accept_damaged: bool,
 
+    /// Restore although the store that the backup was made of had been altered: records are missing, or older than they
+    /// should be
+    #[arg(long)]
+    accept_altered: bool,
+
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -56,8 +61,13 @@ impl Restore {
         let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
         let (sender, chunks) = mpsc::channel(2);
         let sending = tokio::task::spawn_blocking({
-            let (file, verify_only, accept_damaged) = (self.file, self.verify_only, self.accept_damaged);
-            move || send(&file, verify_only, accept_damaged, &sender)
+            let message = v1::RestoreBackupRequest {
+                chunk: Vec::new(),
+                verify_only: self.verify_only,
+                accept_damaged: self.accept_damaged,
+                accept_altered: self.accept_altered,
+            };
+            move || send(&self.file, &message, &sender)
         });
         let mut operator = connection.operator().await?;
         let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?.into_inner();
@@ -82,8 +92,7 @@ impl Restore {
 
 fn send(
     path: &Path,
-    verify_only: bool,
-    accept_damaged: bool,
+    options: &v1::RestoreBackupRequest,
     chunks: &mpsc::Sender<v1::RestoreBackupRequest>,
 ) -> Result<(), Failure> {
     let failed =
@@ -92,7 +101,7 @@ fn send(
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         Read::by_ref(&mut from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;
-        let message = v1::RestoreBackupRequest { chunk, verify_only, accept_damaged };
+        let message = v1::RestoreBackupRequest { chunk, ..options.clone() };
         // Where the service takes no more, its answer says why.
         if message.chunk.is_empty() || chunks.blocking_send(message).is_err() {
             return Ok(());

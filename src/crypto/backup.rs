@@ -56,7 +56,7 @@ pub enum BackupError {
     /// Its parts are whole, but its records are not those that their store was left with.
     #[error(
         "the store that it was made of had been altered: records of it are missing, or older than they should be. To restore \
-         it all the same, accept damaged records"
+         it all the same, accept that with accept_altered"
     )]
     Unvouched,
     /// The file that it is in could not be read.

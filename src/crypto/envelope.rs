@@ -108,8 +108,23 @@ impl SealingKey {
 
     /// As the first release did.
     #[cfg(test)]
-    pub(super) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
         self.seal_in(FIRST_FORMAT, place, record)
+    }
+
+    /// As the first release did: the value is bound to the generation that wraps its data key.
+    #[cfg(test)]
+    pub(crate) fn seal_value_in_first_format(
+        &self,
+        place: Place<'_>,
+        value: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let (header, data_key) = (header(FIRST_FORMAT, self.generation), KeyBytes::generate()?);
+        let mut sealed = header.to_vec();
+        let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header);
+        self.data_keys.seal_onto(&mut sealed, &wrapped_at, data_key.expose())?;
+        AeadKey::new(&data_key)?.seal_onto(&mut sealed, &place.associated_data(&header), value)?;
+        Ok(sealed)
     }
 
     fn seal_in(&self, format: u8, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {

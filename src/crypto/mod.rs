@@ -9,6 +9,8 @@ mod anchor;
 mod backup;
 mod digest;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod generation;
 mod keyring;
 mod master_key;

@@ -15,6 +15,8 @@ mod etcd;
 pub(crate) mod fault;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod group;
 pub mod key;
 mod memory;

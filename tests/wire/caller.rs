@@ -106,6 +106,11 @@ impl Caller {
         Self { channel: self.channel.clone(), credential }
     }
 
+    /// The same credential over a connection to another server.
+    pub async fn at(&self, server: &Server) -> Self {
+        Self::new(server, self.credential.clone()).await
+    }
+
     pub fn secrets(&self) -> Secrets {
         SecretServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
     }

@@ -13,13 +13,14 @@ use tokio_stream::StreamExt;
 use crate::caller::{Caller, Credential};
 use crate::harness::{Launch, Server};
 use crate::requests::{MAX_VALUE, Value, binary, create, describe, nanos, pairs, rename};
+use crate::rotation::{of_all, rotate_master_key, rotate_namespaces};
 
 #[tokio::test]
 async fn a_folder_of_format_1_opens_with_everything_in_it() {
     let folder = unpacked("format-1");
     let server = Launch::durable(&folder.path().join("data")).start();
     let root = Caller::root(&server).await;
-    holds_everything(&root, folder.path()).await;
+    holds_everything(&root, folder.path(), (12, 2)).await;
     // It is a folder like any other from then on.
     root.create("next", "v").await;
     root.rotate("rotated", "three").await;
@@ -41,11 +42,42 @@ async fn a_folder_of_format_1_opens_with_everything_in_it() {
     server.stop().await;
 }
 
+/// Keys that were rotated, and versions in every state.
+#[tokio::test]
+async fn a_folder_of_format_2_opens_with_everything_in_it() {
+    let folder = unpacked("format-2");
+    let server = Launch::durable(&folder.path().join("data")).start();
+    let root = Caller::root(&server).await;
+    holds_everything(&root, folder.path(), (13, 3)).await;
+    holds_versions(&root, folder.path()).await;
+    root.create("next", "v").await;
+    server.kill();
+    let server = Launch::durable(&folder.path().join("data")).start();
+    let root = Caller::root(&server).await;
+    holds_versions(&root, folder.path()).await;
+    assert_eq!(root.value("next").await, Value::text("v"));
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_backup_of_format_1_is_restored_with_everything_in_it() {
     let folder = unpacked("format-1");
-    let backup = std::fs::read(folder.path().join("backup")).unwrap();
-    let master_key = folder.path().join("data/master.key");
+    let root = restored(folder.path()).await;
+    holds_everything(&root.1, folder.path(), (12, 2)).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_format_2_is_restored_with_everything_in_it() {
+    let folder = unpacked("format-2");
+    let root = restored(folder.path()).await;
+    holds_everything(&root.1, folder.path(), (13, 3)).await;
+    holds_versions(&root.1, folder.path()).await;
+}
+
+/// A server that the backup was restored into, and its root key's caller.
+async fn restored(folder: &Path) -> (Server, Caller) {
+    let backup = std::fs::read(folder.join("backup")).unwrap();
+    let master_key = folder.join("data/master.key");
     let server =
         Launch::in_memory().argument("--master-key-file").argument(master_key.to_str().unwrap()).start();
     let caller = Caller::root(&server).await;
@@ -54,9 +86,9 @@ async fn a_backup_of_format_1_is_restored_with_everything_in_it() {
     while let Some(reply) = replies.next().await {
         reply.unwrap();
     }
-    let root_key = std::fs::read_to_string(folder.path().join("data/root.key")).unwrap();
+    let root_key = std::fs::read_to_string(folder.join("data/root.key")).unwrap();
     let root = Caller::new(&server, Credential::bearer(root_key.trim())).await;
-    holds_everything(&root, folder.path()).await;
+    (server, root)
 }
 
 /// Made once for each format, from the build that brings it: `STRONGROOM_GOLDEN=format-N cargo test --test wire -- --ignored
@@ -69,6 +101,9 @@ async fn write_a_golden_folder() {
     let server = Launch::durable(&folder.path().join("data")).start();
     furnish(&server, folder.path()).await;
     let root = Caller::root(&server).await;
+    furnish_versions(&root, folder.path()).await;
+    rotate_master_key(&root).await.unwrap();
+    rotate_namespaces(&root, of_all()).await.unwrap();
     let mut chunks = root.operator().create_backup(CreateBackupRequest {}).await.unwrap().into_inner();
     let mut backup = Vec::new();
     while let Some(reply) = chunks.next().await {
@@ -85,7 +120,7 @@ async fn write_a_golden_folder() {
         .arg(&archive)
         .arg("-C")
         .arg(folder.path())
-        .args(["data", "backup", "ordinary.key"]));
+        .args(["data", "backup", "ordinary.key", "later.key"]));
 }
 
 const BYTES: [u8; 4] = [0, 0xff, b'\n', 7];
@@ -124,7 +159,31 @@ async fn furnish(server: &Server, folder: &Path) {
     }
 }
 
-async fn holds_everything(root: &Caller, folder: &Path) {
+/// A secret with a version in each state.
+async fn furnish_versions(root: &Caller, folder: &Path) {
+    let request =
+        CreateApiKeyRequest { name: "later".into(), home_namespace: "later".into(), ..Default::default() };
+    let credential = root.access().create_api_key(request).await.unwrap().into_inner().credential;
+    std::fs::write(folder.join("later.key"), &credential).unwrap();
+    let later = root.with(Credential::bearer(&credential));
+    later.create("versions", "one").await;
+    later.rotate("versions", "two").await;
+    later.rotate("versions", "three").await;
+    later.destroy("versions", 1).await;
+    later.disable("versions", 2).await;
+}
+
+async fn holds_versions(root: &Caller, folder: &Path) {
+    let credential = std::fs::read_to_string(folder.join("later.key")).unwrap();
+    let later = root.with(Credential::bearer(&credential));
+    let versions = later.versions("versions").await;
+    let states: Vec<_> = versions.iter().map(|version| (version.number, version.state())).collect();
+    let (enabled, disabled) = (VersionState::Enabled, VersionState::Disabled);
+    assert_eq!(states, [(3, enabled), (2, disabled), (1, VersionState::Destroyed)]);
+    assert_eq!(later.value("versions").await, Value::text("three"));
+}
+
+async fn holds_everything(root: &Caller, folder: &Path, (secrets, namespaces): (u64, u64)) {
     let credential = std::fs::read_to_string(folder.join("ordinary.key")).unwrap();
     let ordinary = root.with(Credential::bearer(&credential));
     for caller in [root, &ordinary] {
@@ -145,7 +204,7 @@ async fn holds_everything(root: &Caller, folder: &Path) {
         assert!(nanos(rotated.rotated_at) < nanos(rotated.updated_at));
     }
     let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
-    assert_eq!((status.secrets, status.namespaces, status.damaged_records), (12, 2, 0));
+    assert_eq!((status.secrets, status.namespaces, status.damaged_records), (secrets, namespaces, 0));
 }
 
 fn archive(name: &str) -> PathBuf {

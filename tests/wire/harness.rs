@@ -163,6 +163,18 @@ impl Launch {
         server
     }
 
+    /// Starts it, or gives what it said as it refused to serve.
+    pub fn start_or_refuse(self) -> Result<Server, Output> {
+        let mut server = self.begin(OnPanic::EndTheTests);
+        match server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned())) {
+            Some(url) => {
+                server.url = url;
+                Ok(server)
+            }
+            None => Err(server.end()),
+        }
+    }
+
     /// Starts it, expecting that it refuses to serve; gives what it said.
     pub fn refused(self) -> Output {
         let mut server = self.begin(OnPanic::Record);

@@ -16,33 +16,33 @@ use crate::harness::{Launch, Output};
 use crate::requests::Value;
 
 /// A place for keys, and a data folder.
-struct Site {
+pub struct Site {
     folder: tempfile::TempDir,
 }
 
 /// How a server is told of its master key.
 #[derive(Clone)]
-enum From {
+pub enum From {
     Flag(&'static str, String),
     Variable(&'static str, String),
     Flags(Vec<From>),
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// A file for its owner alone.
-    fn file(&self, name: &str, content: &str) -> String {
+    pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.path(name);
         fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
         let _ = fs::remove_file(&path);
@@ -51,25 +51,25 @@ impl Site {
         path
     }
 
-    fn launch(&self, from: &From) -> Launch {
+    pub fn launch(&self, from: &From) -> Launch {
         from.tell(Launch::durable(&self.data()))
     }
 
     /// A first start with a secret in it, and its end.
-    async fn furnish(&self, from: &From) -> Output {
+    pub async fn furnish(&self, from: &From) -> Output {
         let server = self.launch(from).start();
         Caller::root(&server).await.create("A", "still here").await;
         server.stop().await
     }
 
-    async fn opens(&self, from: &From) {
+    pub async fn opens(&self, from: &From) {
         let server = self.launch(from).start();
         assert_eq!(Caller::root(&server).await.value("A").await, Value::text("still here"));
         server.stop().await;
     }
 
     /// A start that is refused for its key, and that changes nothing: not even the port is taken.
-    async fn refused(&self, from: &From, names: &[&str]) -> String {
+    pub async fn refused(&self, from: &From, names: &[&str]) -> String {
         let before = names_in(self.folder.path());
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
@@ -84,23 +84,23 @@ impl Site {
 }
 
 impl From {
-    fn file(path: impl Into<String>) -> Self {
+    pub fn file(path: impl Into<String>) -> Self {
         Self::Flag("--master-key-file", path.into())
     }
 
-    fn command(command: impl Into<String>) -> Self {
+    pub fn command(command: impl Into<String>) -> Self {
         Self::Flag("--master-key-command", command.into())
     }
 
-    fn passphrase(path: impl Into<String>) -> Self {
+    pub fn passphrase(path: impl Into<String>) -> Self {
         Self::Flag("--master-key-passphrase-file", path.into())
     }
 
-    fn variable(path: impl Into<String>) -> Self {
+    pub fn variable(path: impl Into<String>) -> Self {
         Self::Variable("STRONGROOM_MASTER_KEY_FILE", path.into())
     }
 
-    fn tell(&self, launch: Launch) -> Launch {
+    pub fn tell(&self, launch: Launch) -> Launch {
         match self {
             Self::Flag(name, value) => launch.argument(*name).argument(value),
             Self::Variable(name, value) => launch.variable(name, value),
@@ -178,10 +178,11 @@ async fn earlier_keys_open_what_they_sealed() {
     let site = Site::new();
     let key = From::file(site.file("key", &old));
     site.furnish(&key).await;
-    site.file("key", &format!("# rotated today\n\n{new}{old}"));
-    site.opens(&key).await;
     site.file("key", &new);
     site.refused(&key, &["nothing was changed"]).await;
+    // From then on the server has the new one open the store by itself.
+    site.file("key", &format!("# rotated today\n\n{new}{old}"));
+    site.opens(&key).await;
 
     let site = Site::new();
     let words = From::passphrase(site.file("words", "the old passphrase"));
@@ -388,7 +389,7 @@ fn generated_keys_are_new_and_printed_alone() {
 }
 
 /// The line of a new master key.
-fn generated() -> String {
+pub fn generated() -> String {
     let made = strongroom(&["master-key", "generate"]);
     assert!(made.status.success() && made.stderr.is_empty());
     String::from_utf8(made.stdout).unwrap()

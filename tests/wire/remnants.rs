@@ -31,7 +31,7 @@ struct Canary {
 
 impl Canary {
     fn of(size: usize) -> Self {
-        let marker = data_encoding::BASE64URL.encode(&Uuid::new_v4().as_bytes()[..6]);
+        let marker = data_encoding::BASE32_NOPAD.encode(&Uuid::new_v4().as_bytes()[..5]);
         let marker = marker[..marker.len().min(size)].to_owned();
         let text = marker.chars().cycle().take(size).collect();
         Self { marker, text }

@@ -104,8 +104,9 @@ async fn take_in(
         let silent = |_| Stopped::ByTheCaller(Status::deadline_exceeded(""));
         let message = tokio::time::timeout(SILENCE, chunks.message()).await.map_err(silent)?;
         let message = message.map_err(Stopped::ByTheCaller)?;
-        let Some(v1::RestoreBackupRequest { chunk, verify_only, accept_damaged }) = message else { break };
-        options.get_or_insert(RestoreOptions { verify_only, accept_damaged });
+        let Some(message) = message else { break };
+        let v1::RestoreBackupRequest { chunk, verify_only, accept_damaged, accept_altered } = message;
+        options.get_or_insert(RestoreOptions { verify_only, accept_damaged, accept_altered });
         if !restore.take(chunk).await {
             break;
         }

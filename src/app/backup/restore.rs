@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Reader;
-use super::verify::{Content, verify};
+use super::verify::{Content, Ignored, verify};
 use crate::app::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
@@ -53,6 +53,8 @@ pub struct RestoreOptions {
     pub verify_only: bool,
     /// Take records too that can not be opened.
     pub accept_damaged: bool,
+    /// Take them although the backup's digest does not vouch for them.
+    pub accept_altered: bool,
 }
 
 /// How many chunks wait for the disk.
@@ -97,7 +99,14 @@ impl Restore {
             verify(&master, &present, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
                 .map_err(Error::from)
         });
-        let Content { revision: of, records, damaged, vouched, vouchers } = joined(verified).await?;
+        let Content { revision: of, records, damaged, ignored, vouched, vouchers } = joined(verified).await?;
+        if ignored.count() > 0 {
+            let ignored = ignored.count();
+            tracing::warn!(
+                ignored,
+                "the backup has records that are none of this service's: they are left out"
+            );
+        }
         let mut restored = Restored { created_at, of, damaged, now: None };
         if options.verify_only {
             return Ok(restored);
@@ -105,10 +114,10 @@ impl Restore {
         if damaged > 0 && !options.accept_damaged {
             return Err(Error::BackupDamaged(damaged, records));
         }
-        if !vouched && !options.accept_damaged {
+        if !vouched && !options.accept_altered {
             return Err(Error::BackupInvalid(BackupError::Unvouched));
         }
-        let records = open_records(app.custody.keys(), &file, records, progress)?;
+        let records = open_records(app.custody.keys(), &file, (records, ignored), progress)?;
         let vouchers = vouchers.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
         let records = Box::new(records.chain(vouchers));
         let revision = app.store.replace(records, of).await?;
@@ -118,6 +127,8 @@ impl Restore {
                 break;
             }
         }
+        // What was restored may be sealed for an earlier master key.
+        app.keys_due.notify_one();
         restored.now = Some((app.catalog.counts(), revision));
         Ok(restored)
     }
@@ -150,7 +161,7 @@ fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Time
 fn open_records(
     master: Arc<MasterKeys>,
     file: &File,
-    all: u64,
+    (all, ignored): (u64, Ignored),
     progress: impl Fn(Progress) + Send + 'static,
 ) -> Result<crate::store::Records, Error> {
     let failed =
@@ -167,7 +178,9 @@ fn open_records(
         }
         record
     });
-    Ok(Box::new(records))
+    let is_ours =
+        move |record: &Result<Record, _>| !record.as_ref().is_ok_and(|record| ignored.has(record.key()));
+    Ok(Box::new(records.filter(is_ours)))
 }
 
 impl From<BackupError> for Error {

@@ -175,6 +175,55 @@ async fn a_backup_with_a_damaged_record_is_restored_only_where_that_is_accepted(
 }
 
 #[tokio::test]
+async fn what_is_none_of_the_services_is_neither_damage_nor_restored() {
+    let site = furnished().await;
+    let mut of_no_namespace = site.stored(b'v').await.remove(0).0.as_bytes().to_vec();
+    of_no_namespace[1] ^= 1;
+    let planted = [store::Key::from_bytes(b"junk"), store::Key::from_bytes(&of_no_namespace)];
+    let before = content(&*site.store).await;
+    for key in &planted {
+        site.overwrite(key, b"something".to_vec()).await;
+    }
+    let (bytes, _) = backup(&site).await.unwrap();
+    let restored = restore(&site, &bytes, RestoreOptions::default()).await.unwrap();
+    assert_eq!(restored.damaged, 0);
+    assert_eq!(content(&*site.store).await, before);
+
+    // Where a namespace can not be opened, the version may be one of its.
+    let (key, entry) = site.stored(b'n').await.remove(0);
+    let mut altered = entry.value;
+    altered[20] ^= 1;
+    site.overwrite(&key, altered).await;
+    let (bytes, _) = backup(&site).await.unwrap();
+    let refused = restore(&site, &bytes, RestoreOptions::default()).await;
+    assert!(matches!(refused.err(), Some(Error::BackupDamaged(151, _)))); // the namespace, and all that is in it
+}
+
+#[tokio::test]
+async fn damaged_and_altered_are_accepted_apart() {
+    let site = furnished().await;
+    let (key, _) = site.stored(b'a').await.remove(0);
+    let gone = store::Transaction { delete: vec![key], ..store::Transaction::default() };
+    site.store.commit(gone).await.unwrap();
+    let (key, entry) = site.stored(b'v').await.remove(3);
+    let mut altered = entry.value;
+    altered[70] ^= 1;
+    site.overwrite(&key, altered).await;
+    let (bytes, _) = backup(&site).await.unwrap();
+    let to = Site::with(store::open_memory().unwrap(), site.master.clone()).await;
+    let accepting = |accept_damaged, accept_altered| {
+        restore(&to, &bytes, RestoreOptions { accept_damaged, accept_altered, ..Default::default() })
+    };
+    for (damaged, altered) in [(false, false), (false, true)] {
+        let refused = accepting(damaged, altered).await;
+        assert!(matches!(refused.err(), Some(Error::BackupDamaged(1, _))));
+    }
+    let refused = accepting(true, false).await;
+    assert!(matches!(refused.err(), Some(Error::BackupInvalid(BackupError::Unvouched))));
+    assert_eq!(accepting(true, true).await.unwrap().damaged, 1);
+}
+
+#[tokio::test]
 async fn a_change_that_was_planned_before_a_restore_is_not_made_of_two_states() {
     let from = furnished().await;
     let (bytes, _) = backup(&from).await.unwrap();

@@ -19,10 +19,29 @@ pub(super) struct Content {
     pub(super) records: u64,
     /// How many of them could not be opened.
     pub(super) damaged: u64,
+    /// What it has that is none of the service's, and belongs into no store.
+    pub(super) ignored: Ignored,
     /// Whether its digest vouches for its records, or it was written by a release that kept none.
     pub(super) vouched: bool,
     /// What is to be put behind its records, so that they are vouched for as the content of the store that they replace.
     pub(super) vouchers: Vec<(Key, Vec<u8>)>,
+}
+
+/// Keys that mean nothing to this service: those of no kind, and those of versions whose namespace there is not. The digest has
+/// none of them, so anyone could have put them into the store, and nothing is lost without them.
+#[derive(Default)]
+pub(super) struct Ignored(HashSet<Key>);
+
+impl Ignored {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.0.contains(key)
+    }
 }
 
 /// Reads all of a backup, and opens every record of it at its place. `opened` is told how many have been.
@@ -35,11 +54,12 @@ pub(super) fn verify<R: Read + Seek>(
     let (keys, revision, records) = read_keys(master, &mut from)?;
     let mut reader = Reader::open(master, &mut from)?;
     let (mut seen, mut damaged, mut census) = (0, HashSet::new(), Census::default());
-    let mut digest = None;
+    let (mut digest, mut ignored) = (None, Ignored::default());
     while let Some(record) = reader.next_record()? {
         seen += 1;
         // What a later record of the same key replaces may have been sealed by keys that are retired by now.
         match record {
+            Record::Put(key, _) if keys.knows_nothing_of(&key) => drop(ignored.0.insert(key)),
             Record::Put(key, value) => {
                 census.put(&key, &value);
                 match keys.opens(&key, &value) {
@@ -68,6 +88,7 @@ pub(super) fn verify<R: Read + Seek>(
         revision,
         records,
         damaged: damaged.len() as u64,
+        ignored,
         vouched: vouched || (!had_digest && keys.first_format),
         vouchers,
     })
@@ -79,6 +100,8 @@ struct Keys {
     /// Whether the keyring was written by a release that kept no digest.
     first_format: bool,
     namespaces: HashMap<NamespaceId, NamespaceKeys>,
+    /// Whether these are all namespaces: the record of each could be opened.
+    all_namespaces: bool,
 }
 
 /// The keys as they are at the end, and what the end says.
@@ -99,10 +122,13 @@ fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Revi
         crypto::Error::Failed => BackupError::Failed(error),
     })?;
     // One that can not be opened is counted with the other records.
+    let there = namespaces.len();
     let open = |(mac, value): (&_, &Vec<u8>)| NamespaceKeys::open(&keyring, mac, value).ok();
-    let namespaces = namespaces.iter().filter_map(open).map(|keys| (keys.id(), keys)).collect();
+    let opened: Vec<_> = namespaces.iter().filter_map(open).collect();
+    let all_namespaces = opened.len() == there;
+    let namespaces = opened.into_iter().map(|keys| (keys.id(), keys)).collect();
     let first_format = is_of_first_format(&record);
-    Ok((Keys { keyring, first_format, namespaces }, Revision(end.revision), end.records))
+    Ok((Keys { keyring, first_format, namespaces, all_namespaces }, Revision(end.revision), end.records))
 }
 
 impl Keys {
@@ -117,6 +143,21 @@ impl Keys {
         census.put(&Key::keyring(), &keyring);
         let digest = before.of(&self.keyring, &census).seal(&self.keyring).map_err(BackupError::Failed)?;
         Ok(vec![(Key::keyring(), keyring), (Key::digest(), digest)])
+    }
+
+    /// Whether a key is none that this service has anything at. A version may be one of a namespace that could not be opened.
+    fn knows_nothing_of(&self, key: &Key) -> bool {
+        match key.kind() {
+            Kind::Other => true,
+            Kind::Version(namespace, ..) => self.all_namespaces && !self.namespaces.contains_key(&namespace),
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Namespace(_)
+            | Kind::ApiKey(_)
+            | Kind::Receipt(_)
+            | Kind::Name(..)
+            | Kind::Secret(..) => false,
+        }
     }
 
     /// Whether a record opens at its place, and is what it should be.

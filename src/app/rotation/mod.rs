@@ -90,6 +90,11 @@ impl App {
         Ok(KeyRotation { app: self.clone(), _turn: turn })
     }
 
+    /// Waits until keys may have become due all at once: the store was replaced.
+    pub async fn keys_due(&self) {
+        self.keys_due.notified().await;
+    }
+
     /// Takes up the rotations that were cut short, and rotates the keys that have sealed as much as they should.
     pub async fn tend_keys(self: &Arc<Self>) -> Result<(), Error> {
         // What is going on is going to end by itself.

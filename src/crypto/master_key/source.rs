@@ -27,7 +27,7 @@ impl MasterKeys {
         Self::parse(source, &content(source)?)
     }
 
-    fn parse(source: &MasterKeySource, content: &[u8]) -> Result<Self, MasterKeyError> {
+    pub(in crate::crypto) fn parse(source: &MasterKeySource, content: &[u8]) -> Result<Self, MasterKeyError> {
         let passphrases = matches!(source, MasterKeySource::PassphraseFile(_));
         let mut keys = Vec::new();
         for (at, line) in content.split(|byte| *byte == b'\n').enumerate() {

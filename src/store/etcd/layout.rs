@@ -108,10 +108,15 @@ impl Pointer {
     }
 
     pub(super) fn decode(stored: &KeyValue) -> Result<Self, Unavailable> {
-        match stored.value().split_first() {
+        Self::read(stored.value(), stored.mod_revision())
+    }
+
+    /// The pointer in a value that this revision put there.
+    pub(super) fn read(value: &[u8], revision: i64) -> Result<Self, Unavailable> {
+        match value.split_first() {
             Some((&FORMAT, generation)) => {
                 let generation = generation.try_into().map_err(|_| damaged())?;
-                Ok(Self { generation: u64::from_be_bytes(generation), revision: stored.mod_revision() })
+                Ok(Self { generation: u64::from_be_bytes(generation), revision })
             }
             Some((other, _)) => Err(Unavailable(
                 format!(

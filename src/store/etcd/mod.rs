@@ -285,3 +285,18 @@ impl Store for EtcdStore {
 fn entry(stored: &KeyValue) -> Entry {
     Entry { value: stored.value().to_vec(), revision: revision(stored.mod_revision()) }
 }
+
+/// Bytes as a key in etcd and as a pointer: an entry for `crate::fuzzing`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzing(bytes: &[u8]) {
+    let layout = Layout::new("p/");
+    let key = [layout.prefix(), bytes].concat();
+    for key in [bytes, &key] {
+        if let Place::Record(generation, record) = layout.place_of(key) {
+            assert_eq!(layout.record(generation, &Key::from_bytes(record)), key);
+        }
+    }
+    if let Ok(pointer) = Pointer::read(bytes, 1) {
+        assert_eq!(Pointer::encode(pointer.generation), bytes);
+    }
+}

@@ -209,7 +209,7 @@ impl Engine for SledEngine {
 }
 
 /// A stored value is the revision of its commit, 8 bytes big-endian, and the bytes.
-fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
+pub(super) fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
     let (revision, value) = stored
         .split_first_chunk()
         .ok_or_else(|| Unavailable("a record is damaged: it has no revision".into()))?;

@@ -239,6 +239,15 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         (INVALID, RevokeApiKeyRequest { id: c.unfit.clone() }.encode_to_vec()),
     ];
     let no_backup = RestoreBackupRequest { chunk: c.value.clone().into(), ..Default::default() };
+    let rotation = |namespace: &str| {
+        RotateNamespaceKeysRequest { namespace: namespace.into(), all_namespaces: false }.encode_to_vec()
+    };
+    let rotations = vec![
+        (SERVED, rotation(NAMESPACE)),
+        ("NAMESPACE_NOT_FOUND", rotation("nowhere")),
+        (INVALID, rotation(&c.unfit)),
+        (INVALID, Vec::new()),
+    ];
     let nothing = || vec![(SERVED, Vec::new())];
     vec![
         row("SecretService/CreateSecret", creates),
@@ -262,5 +271,8 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("OperatorService/GetStatus", nothing()),
         row("OperatorService/CreateBackup", nothing()),
         row("OperatorService/RestoreBackup", vec![("BACKUP_INVALID", no_backup.encode_to_vec())]),
+        row("OperatorService/RotateMasterKey", nothing()),
+        row("OperatorService/GetMasterKeyStatus", nothing()),
+        row("OperatorService/RotateNamespaceKeys", rotations),
     ]
 }

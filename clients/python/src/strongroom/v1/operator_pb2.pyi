@@ -186,6 +186,7 @@ class RestoreBackupRequest(google.protobuf.message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     VERIFY_ONLY_FIELD_NUMBER: builtins.int
     ACCEPT_DAMAGED_FIELD_NUMBER: builtins.int
+    ACCEPT_ALTERED_FIELD_NUMBER: builtins.int
     chunk: builtins.bytes
     """The next bytes of the file, up to 1 MiB less the rest of the message."""
     verify_only: builtins.bool
@@ -194,14 +195,19 @@ class RestoreBackupRequest(google.protobuf.message.Message):
     """Restore the backup even where records of it can not be opened: each of them will answer INTEGRITY_FAILURE. Absent:
     such a backup is refused. Read from the first message.
     """
+    accept_altered: builtins.bool
+    """Restore the backup even where its digest does not vouch for its records: some are missing, or older than they should be,
+    since the store that it was made of had been altered. Absent: such a backup is refused. Read from the first message.
+    """
     def __init__(
         self,
         *,
         chunk: builtins.bytes = ...,
         verify_only: builtins.bool = ...,
         accept_damaged: builtins.bool = ...,
+        accept_altered: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accept_damaged", b"accept_damaged", "chunk", b"chunk", "verify_only", b"verify_only"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_altered", b"accept_altered", "accept_damaged", b"accept_damaged", "chunk", b"chunk", "verify_only", b"verify_only"]) -> None: ...
 
 global___RestoreBackupRequest = RestoreBackupRequest
 

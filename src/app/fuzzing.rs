@@ -1,0 +1,32 @@
+//! Entries for `crate::fuzzing`.
+
+use prost::Message;
+
+use super::backup;
+use super::page_token::Token;
+use super::receipt::Receipt;
+use crate::crypto::{Keyring, MasterKeys};
+use crate::domain::{Namespace, OrderBy, Revision};
+
+const MAC: [u8; 32] = [9; 32];
+
+/// Bytes as a sealed receipt.
+pub fn sealed_receipt(keyring: &Keyring, bytes: &[u8]) {
+    assert!(Receipt::open(keyring, &MAC, bytes).is_err());
+}
+
+/// Bytes as a receipt and as a page token, in the clear.
+pub fn clear(keyring: &Keyring, bytes: &[u8]) {
+    let sealed = keyring.seal(crate::crypto::Purpose::Receipt, &MAC, bytes).unwrap_or_default();
+    if let Ok(receipt) = Receipt::open(keyring, &MAC, &sealed) {
+        let _ = receipt.outcome(&Namespace::default_namespace(), receipt.revision(Revision(9)));
+    }
+    for by in [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt] {
+        let _ = Token::decode(bytes).ok().and_then(|token| token.cursor(by));
+    }
+}
+
+/// Bytes as the only part of a backup, in the clear.
+pub fn backup(masters: &MasterKeys, bytes: &[u8]) {
+    backup::fuzzing(masters, bytes);
+}

@@ -1,0 +1,204 @@
+//! Whatever bytes stand in a store, a backup or a key file: they are read without a panic, and open nothing that was not
+//! sealed. Entries for `fuzz/`, which `cargo test` tries with altered vectors.
+
+use std::sync::OnceLock;
+
+use crate::app;
+use crate::auth::{ApiKey, ApiKeyId};
+use crate::catalog::{decode_secret, encode_secret, open_secret, reseal_secret};
+use crate::crypto::{
+    self, Anchor, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest, data_key_digest, record_seal,
+    value_seal,
+};
+use crate::domain::{Namespace, Revision, SecretId, Value};
+use crate::store;
+
+/// Keys that are the same in every run.
+struct Keys {
+    masters: MasterKeys,
+    keyring: Keyring,
+    namespace: NamespaceKeys,
+    /// A record and a value that they have sealed.
+    record: Vec<u8>,
+    value: Vec<u8>,
+}
+
+const ID: [u8; 16] = [7; 16];
+const MAC: [u8; 32] = [9; 32];
+const MASTER: &[u8] = b"srmk_BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU\n";
+
+fn keys() -> Option<&'static Keys> {
+    static KEYS: OnceLock<Option<Keys>> = OnceLock::new();
+    let make = || {
+        let masters = crypto::fuzzing::master_keys(MASTER)?;
+        let generation = |number: u32| [&number.to_be_bytes()[..], &[0; 8], &[number as u8; 32]].concat();
+        let two = [generation(1), generation(2)].concat();
+        let clear = [&[3; 32], two.as_slice()].concat();
+        let keyring = Keyring::open(&masters, &masters.seal_keyring(&clear, &[]).ok()?).ok()?;
+        let team = keyring.namespace_mac(&Namespace::default_namespace());
+        let clear = [&ID[..], &[4; 32], &[2], &two, b"default"].concat();
+        let sealed = keyring.seal(Purpose::Namespace, &team, &clear).ok()?;
+        let namespace = NamespaceKeys::open(&keyring, &team, &sealed).ok()?;
+        let record = namespace.seal(Purpose::Secret, &ID, b"record").ok()?;
+        let value = namespace.seal_value(&ID, 1, b"\x01value").ok()?;
+        Some(Keys { masters, keyring, namespace, record, value })
+    };
+    KEYS.get_or_init(make).as_ref()
+}
+
+/// Bytes as every sealed form, and laid over what is sealed: nothing opens that is not as it was sealed.
+pub fn sealed(bytes: &[u8]) {
+    let Some(keys) = keys() else { return };
+    const PURPOSES: [Purpose; 4] = [Purpose::ApiKey, Purpose::Namespace, Purpose::Receipt, Purpose::Digest];
+    for purpose in PURPOSES {
+        assert!(keys.keyring.open_record(purpose, &ID, bytes).is_err());
+    }
+    assert!(keys.keyring.open_token(&MAC, bytes).is_err());
+    assert!(Keyring::open(&keys.masters, bytes).is_err());
+    assert!(NamespaceKeys::open(&keys.keyring, &MAC, bytes).is_err());
+    assert!(open_secret(&keys.namespace, SecretId::from_bytes(ID), bytes, Revision(1)).is_err());
+    assert!(StoreDigest::open(&keys.keyring, bytes).is_err());
+    assert!(ApiKey::open(&keys.keyring, ApiKeyId([1; 10]), bytes, Revision(1)).is_err());
+    app::fuzzing::sealed_receipt(&keys.keyring, bytes);
+    let _ =
+        (record_seal(bytes), value_seal(bytes), data_key_digest(bytes), crypto::is_of_first_format(bytes));
+    let _ = keys.namespace.is_newest(bytes);
+
+    let Some((way, rest)) = bytes.split_first() else { return };
+    let laid_over = |sealed: &[u8]| match way % 3 {
+        0 => sealed.iter().zip(rest.iter().chain(std::iter::repeat(&0))).map(|(a, b)| a ^ b).collect(),
+        1 => [sealed, rest].concat(),
+        _ => sealed.get(..sealed.len().saturating_sub(rest.len())).unwrap_or_default().to_vec(),
+    };
+    let altered = laid_over(&keys.record);
+    let opened = keys.namespace.open_record(Purpose::Secret, &ID, &altered);
+    assert_eq!(opened.is_ok(), altered == keys.record);
+    let altered = laid_over(&keys.value);
+    let opened = keys.namespace.open_value(&ID, 1, &altered);
+    assert_eq!(opened.is_ok(), altered == keys.value);
+    // Rewrapping looks at no more than the data key, and makes nothing good.
+    if let Ok(rewrapped) = keys.namespace.rewrap_value(&ID, 1, &altered) {
+        let opened = keys.namespace.open_value(&ID, 1, &rewrapped);
+        assert_eq!(opened.is_ok(), altered == keys.value);
+    }
+}
+
+/// Bytes as what is sealed in each kind of record: whoever has the keys can put them there, and nothing breaks by it.
+pub fn clear(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let Some(keys) = keys() else { return };
+    let sealed = |purpose, id: &[u8]| keys.keyring.seal(purpose, id, bytes).unwrap_or_default();
+    match kind % 8 {
+        0 => {
+            let record = keys.masters.seal_keyring(bytes, &[]).unwrap_or_default();
+            if let Ok(keyring) = Keyring::open(&keys.masters, &record) {
+                let _ = keyring.begin_rotation(&keys.masters, 1);
+                let again =
+                    keyring.reseal(&keys.masters).and_then(|record| Keyring::open(&keys.masters, &record));
+                assert_eq!(again.map(|again| again.generations()).ok(), Some(keyring.generations()));
+            }
+        }
+        1 => {
+            let name = Namespace::default_namespace();
+            let mac = keys.keyring.namespace_mac(&name);
+            if let Ok(namespace) = NamespaceKeys::open(&keys.keyring, &mac, &sealed(Purpose::Namespace, &mac))
+            {
+                let _ = namespace.begin_rotation(&keys.keyring, 1);
+                let _ = namespace.end_rotation(&keys.keyring);
+            }
+        }
+        2 => {
+            let (name, id) = (Namespace::default_namespace(), SecretId::from_bytes(ID));
+            if let Some(secret) = decode_secret(&name, id, bytes, Revision(9)) {
+                let again = decode_secret(&name, id, &encode_secret(&secret), secret.revision);
+                assert!(
+                    again.is_some_and(|again| again.versions == secret.versions && again.name == secret.name)
+                );
+                let resealed = reseal_secret(&keys.namespace, &secret).unwrap_or_default();
+                let opened = open_secret(&keys.namespace, id, &resealed, Revision(9));
+                assert_eq!(opened.ok(), Some(secret));
+            }
+        }
+        3 => {
+            let record = sealed(Purpose::ApiKey, &[1; 10]);
+            let opened = ApiKey::open(&keys.keyring, ApiKeyId([1; 10]), &record, Revision(1));
+            drop(opened.map(|key| key.seal(&keys.keyring)));
+        }
+        4 => {
+            if let Ok(digest) = StoreDigest::open(&keys.keyring, &sealed(Purpose::Digest, b"digest")) {
+                let _ = digest.after(&keys.keyring, &[]).in_place_of(&digest);
+            }
+        }
+        5 => app::fuzzing::clear(&keys.keyring, bytes),
+        6 => app::fuzzing::backup(&keys.masters, bytes),
+        _ => {
+            if let Some(value) = Value::decode(bytes) {
+                assert_eq!(value.encode().as_slice(), bytes);
+            }
+        }
+    }
+}
+
+/// Bytes as what nothing seals: keys of the store, what the engines put around records, backups, key files, anchors.
+pub fn open(bytes: &[u8]) {
+    store::fuzzing::stored(bytes);
+    crypto::fuzzing::read(bytes);
+    if let Some(anchor) = std::str::from_utf8(bytes).ok().and_then(Anchor::parse) {
+        assert_eq!(Anchor::parse(&anchor.to_line()), Some(anchor));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All hexadecimal and other text in the vectors.
+    fn seeds() -> Vec<Vec<u8>> {
+        fn collect(value: &serde_json::Value, seeds: &mut Vec<Vec<u8>>) {
+            match value {
+                serde_json::Value::String(text) => {
+                    let hex = data_encoding::HEXLOWER.decode(text.as_bytes());
+                    seeds.push(hex.unwrap_or_else(|_| text.clone().into_bytes()));
+                }
+                serde_json::Value::Array(list) => list.iter().for_each(|value| collect(value, seeds)),
+                serde_json::Value::Object(fields) => fields.values().for_each(|value| collect(value, seeds)),
+                _ => {}
+            }
+        }
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/vectors.json")).unwrap();
+        let mut seeds = vec![Vec::new()];
+        collect(&vectors, &mut seeds);
+        seeds
+    }
+
+    #[test]
+    fn altered_vectors_break_nothing() {
+        assert!(keys().is_some(), "nothing would be tried");
+        let (seeds, mut dice) = (seeds(), 0x9e37_79b9_7f4a_7c15_u64);
+        let mut roll = |bound: usize| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            usize::try_from(dice >> 16).unwrap() % bound
+        };
+        for round in 0..2_000 {
+            let mut bytes = seeds[roll(seeds.len())].clone();
+            for _ in 0..roll(4) {
+                match (roll(4), bytes.len()) {
+                    (0, length) => bytes.truncate(roll(length + 1)),
+                    (1, length) => bytes.insert(roll(length + 1), u8::try_from(roll(256)).unwrap()),
+                    (2, 1..) => drop(bytes.remove(roll(bytes.len()))),
+                    (_, 1..) => {
+                        let at = roll(bytes.len());
+                        bytes[at] = u8::try_from(roll(256)).unwrap();
+                    }
+                    (_, 0) => {}
+                }
+            }
+            sealed(&bytes);
+            open(&bytes);
+            clear(&[&[u8::try_from(round % 8).unwrap()], bytes.as_slice()].concat());
+        }
+    }
+}
