@@ -2,14 +2,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test torture bench check clients clean
+.PHONY: help run test torture bench bench-rotation check clients clean
 
 CARGO_TARGET_DIR ?= target
 
 help: ## say what there is to make (this)
 	@bold='' plain=''; if [[ -t 1 ]]; then bold=$$'\e[1;36m' plain=$$'\e[0m'; fi; \
 	sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do \
-		printf '  %smake %-8s%s %s\n' "$$bold" "$$target" "$$plain" "$$text"; \
+		printf '  %smake %-14s%s %s\n' "$$bold" "$$target" "$$plain" "$$text"; \
 	done
 
 run: ## build the server and start it on 127.0.0.1:50051, with its data in ./strongroom-data
@@ -25,6 +25,10 @@ torture: ## try what the tests try a little of thousands of times over: servers 
 
 bench: ## measure what a durable commit costs beside the bare engine; needs a quiet machine and two minutes
 	cargo bench --locked --bench commit
+
+bench-rotation: ## measure how long it takes to rotate keys over 100,000 secrets; two minutes
+	cargo build --release --locked
+	benches/rotation.sh
 
 check: ## check formatting, lints, and that the protos break no client
 	cargo fmt --check
