@@ -87,7 +87,10 @@ impl Outgoing {
     /// The library has nothing left that it has not written.
     pub(super) fn all_written(&mut self) {
         while let Some(stream) = self.resets.pop_first() {
-            self.replies.remove(&stream);
+            if let Some(Reply::Goes(ticket)) = self.replies.remove(&stream) {
+                // What stands for it may be dropped only later.
+                self.cloakroom.take(ticket, usize::MAX);
+            }
         }
         self.cloakroom.sweep();
     }
