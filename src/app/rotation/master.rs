@@ -153,10 +153,14 @@ impl App {
         let custody = self.custody.clone();
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
         let read = tokio::task::spawn_blocking(move || {
-            let before = custody.keys().current_id()?;
+            let before = custody.keys();
             custody.read_again()?;
             let opened = custody.keys().open_keyring(&record.value); // with the salt that a passphrase had
-            Ok::<_, MasterKeyError>(opened.is_ok() && custody.keys().current_id()? == before)
+            let same = opened.is_ok() && custody.keys().current_id()? == before.current_id()?;
+            if opened.is_err() {
+                custody.restore(before); // those at least open the keyring
+            }
+            Ok::<_, MasterKeyError>(same)
         });
         let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
         if same && begun.masters().first() == Some(&self.custody.keys().current_id()?) {
