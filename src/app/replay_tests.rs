@@ -1,12 +1,14 @@
 //! What somebody who can write to the store's keys tries with older records while the service runs, and with rotations.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tests::{Site, custody, options};
 use super::*;
 use crate::auth::{ApiKeyId, KeyName, ManageAccess, Operate};
 use crate::crypto::{MasterKey, MasterKeySource, MasterKeys, write_private};
-use crate::store::{self, Key};
+use crate::store::key::Kind;
+use crate::store::{self, Entry, Key};
 
 impl Site {
     async fn make_key(&self) -> (ApiKeyId, String) {
@@ -88,6 +90,38 @@ async fn a_digest_that_came_with_another_commit_makes_nothing_believed() {
     let revision = copy.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
     app.catalog.at_least(revision).await.unwrap();
     assert!(app.authenticate(&credential).is_err());
+}
+
+/// Revisions stand beside the records in sled, and no seal covers them.
+#[tokio::test]
+async fn a_revision_that_was_forged_at_rest_is_noticed() {
+    let site = Site::open().await;
+    site.create("a", "one").await.unwrap();
+    site.create("b", "b").await.unwrap();
+    site.rotate("a", "two").await;
+    let at = site.store.durable();
+    let left: BTreeMap<_, _> =
+        site.store.scan(&Key::all(), None, 10_000).await.unwrap().into_iter().collect();
+    let opened = async |content: &BTreeMap<Key, Entry>, at: Revision| {
+        let store = store::open_memory_of(content.clone(), at);
+        open(store, custody(&site.master), options(), |_| panic!("not new")).await
+    };
+    assert_eq!(site.value(&opened(&left, at).await.unwrap(), "a").await.unwrap(), "two");
+    // The store's own, taken back or set to the end of all numbers: changes would be acknowledged and not shown.
+    for forged in [Revision(at.0 - 2), Revision(1 << 62), Revision(u64::MAX)] {
+        assert!(matches!(opened(&left, forged).await.err(), Some(SetupError::Altered)), "{forged}");
+    }
+    // That of one record, beyond the store's.
+    let id = site.secret("a").id;
+    let mut forged = left.clone();
+    for (key, entry) in &mut forged {
+        if matches!(key.kind(), Kind::Secret(_, of) if of == id) {
+            entry.revision = Revision(at.0 + 5);
+        }
+    }
+    let app = opened(&forged, at).await.unwrap();
+    assert!(matches!(site.value(&app, "a").await, Err(Error::Integrity)));
+    assert_eq!(site.value(&app, "b").await.unwrap(), "b");
 }
 
 #[tokio::test]
