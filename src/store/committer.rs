@@ -2,6 +2,7 @@
 //! hold as one batch, makes it durable with one sync, and only then answers and publishes them (group commit). After an
 //! error it writes nothing until the engine has been opened again, and shows what it had acknowledged.
 
+use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +64,8 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
 pub(super) enum Job {
     Commit(Waiting),
     Install(Installation),
+    /// To find out whether the engine still takes writes, since it failed to read.
+    Examine,
 }
 
 /// A transaction on its way to the committer.
@@ -85,6 +88,7 @@ impl Job {
         match self {
             Self::Commit(waiting) => drop(waiting.answer.send(Err(why.clone().into()))),
             Self::Install(installation) => drop(installation.answer.send(Err(why.clone()))),
+            Self::Examine => {}
         }
     }
 }
@@ -97,6 +101,10 @@ pub(super) struct Committer<E: Engine> {
     pub(super) waiting: mpsc::Receiver<Job>,
     /// Why nothing can be written.
     broken: Option<Broken>,
+    /// Whether the engine failed to read since it was last examined.
+    suspected: bool,
+    /// When it was last examined.
+    examined: Option<Instant>,
 }
 
 /// An engine that failed.
@@ -114,7 +122,8 @@ impl Broken {
     }
 }
 
-/// How long a broken engine is left alone between two attempts to open it again.
+/// How long a broken engine is left alone between two attempts to open it again, and a suspected one between two
+/// examinations.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 impl<E: Engine> Committer<E> {
@@ -124,7 +133,7 @@ impl<E: Engine> Committer<E> {
         assigned: Arc<AtomicU64>,
         waiting: mpsc::Receiver<Job>,
     ) -> Self {
-        Self { slot, log, assigned, waiting, broken: None }
+        Self { slot, log, assigned, waiting, broken: None, suspected: false, examined: None }
     }
 
     /// Commits until every sender is gone, and everything sent has been answered.
@@ -144,9 +153,12 @@ impl<E: Engine> Committer<E> {
 
     /// Does a job, and gives back one that was waiting behind it and comes next.
     fn do_job(&mut self, job: Job) -> Option<Job> {
+        self.suspected |= matches!(job, Job::Examine);
+        self.examine();
         match (self.mend(), job) {
             (Ok(()), Job::Commit(first)) => return self.commit(first),
             (Ok(()), Job::Install(installation)) => self.install(installation),
+            (Ok(()), Job::Examine) => {}
             // Where nothing is open, nothing is lost by it.
             (Err(_), Job::Install(installation)) if self.slot.with(|_| Ok(())).is_err() => {
                 self.install(installation);
@@ -160,7 +172,8 @@ impl<E: Engine> Committer<E> {
     fn commit(&mut self, first: Waiting) -> Option<Job> {
         let mut group = Group::new(self.log.durable());
         let mut carried = None;
-        let read = |key: &Key| self.slot.with(|engine| engine.read(key));
+        let failed = Cell::new(false);
+        let read = |key: &Key| self.slot.with(|engine| engine.read(key)).inspect_err(|_| failed.set(true));
         group.add(first, read);
         while group.has_room() {
             match self.waiting.try_recv() {
@@ -172,11 +185,30 @@ impl<E: Engine> Committer<E> {
                 Err(_) => break,
             }
         }
+        self.suspected |= failed.get();
         if let Err(why) = self.make_durable(group) {
             tracing::error!(cause = %why, "a commit failed: nothing is written until the store was opened again");
             self.broken = Some(Broken::now(why));
         }
         carried
+    }
+
+    /// Writes a change of nothing where the engine failed to read, to find out whether it is only that. It can be broken as a
+    /// whole: sled writes as it reads, too, and does nothing more once a write of its own has failed. Changes need reads before
+    /// they are written, so none of them would come to tell.
+    fn examine(&mut self) {
+        let lately = self.examined.is_some_and(|examined| examined.elapsed() < BETWEEN_ATTEMPTS);
+        if !self.suspected || lately || self.broken.is_some() {
+            return;
+        }
+        (self.suspected, self.examined) = (false, Some(Instant::now()));
+        let mut nothing = Group::new(self.log.durable());
+        nothing.revision = nothing.revision.next();
+        nothing.changes.push(Change { revision: nothing.revision, put: Vec::new(), delete: Vec::new() });
+        if let Err(why) = self.make_durable(nothing) {
+            tracing::error!(cause = %why, "the store failed to read, and takes no writes: nothing is written until it was opened again");
+            self.broken = Some(Broken::now(why));
+        }
     }
 
     /// Makes a group durable, publishes it, and answers its callers.

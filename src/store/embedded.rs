@@ -97,6 +97,18 @@ impl<E: Engine> EmbeddedStore<E> {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         committer.as_ref().map(|(sender, _)| sender.clone()).ok_or_else(closed)
     }
+
+    /// Reads, and has the engine examined where it can not be read.
+    async fn read<T>(&self, read: impl FnOnce(&E) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
+        let found = self.slot.read(read).await;
+        if found.is_err()
+            && let Ok(sender) = self.sender()
+        {
+            // Where the queue is full, the changes that wait in it find out.
+            let _ = sender.try_send(Job::Examine);
+        }
+        found
+    }
 }
 
 fn closed() -> Unavailable {
@@ -106,7 +118,7 @@ fn closed() -> Unavailable {
 #[async_trait]
 impl<E: Engine> Store for EmbeddedStore<E> {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        self.slot.read(|engine| engine.read(key)).await
+        self.read(|engine| engine.read(key)).await
     }
 
     async fn scan(
@@ -115,7 +127,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        self.slot.read(|engine| engine.range(prefix, after, limit)).await
+        self.read(|engine| engine.range(prefix, after, limit)).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {

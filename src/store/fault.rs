@@ -1,5 +1,6 @@
 //! A store whose disk fails as a test tells it to, over any engine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::committer::Engine;
@@ -26,6 +27,8 @@ struct Plan {
     unwritable: bool,
     /// Whether reads fail too.
     unreadable: bool,
+    /// Whether a read makes the engine fail for good, as sled does where it has something to write as it reads.
+    breaks_at_reads: bool,
     /// Whether what was applied and not synced is there after a failure.
     keeps_unsynced: bool,
     /// Whether what was synced is gone after a failure.
@@ -52,6 +55,11 @@ impl Faults {
 
     pub(crate) fn refuse_reads(&self) {
         self.plan().unreadable = true;
+    }
+
+    /// The next read fails, and after it all else, until the engine is opened again.
+    pub(crate) fn break_at_reads(&self) {
+        self.plan().breaks_at_reads = true;
     }
 
     /// A batch whose sync failed is on the disk all the same.
@@ -123,6 +131,8 @@ struct Faulty<E: Engine> {
     inner: E,
     faults: Arc<Faults>,
     unsynced: Arc<Mutex<Vec<Change>>>,
+    /// Whether a read broke it.
+    is_broken: AtomicBool,
 }
 
 impl<E: Engine> Faulty<E> {
@@ -131,7 +141,16 @@ impl<E: Engine> Faulty<E> {
     }
 
     fn over((inner, revision): (E, Revision), faults: &Arc<Faults>) -> (Self, Revision) {
-        (Self { inner, faults: faults.clone(), unsynced: Arc::default() }, revision)
+        let unsynced = Arc::default();
+        (Self { inner, faults: faults.clone(), unsynced, is_broken: AtomicBool::new(false) }, revision)
+    }
+
+    fn whole(&self) -> Result<(), Unavailable> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            Err(Unavailable("a read broke it".into()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -157,6 +176,10 @@ impl<E: Engine> Engine for Faulty<E> {
         if self.faults.plan().unreadable {
             return Err(Unavailable("the disk can not be read".into()));
         }
+        if self.faults.plan().breaks_at_reads {
+            self.is_broken.store(true, Ordering::SeqCst);
+        }
+        self.whole()?;
         for change in self.unsynced().iter().rev() {
             if let Some((_, value)) = change.put.iter().find(|(put, _)| put == key) {
                 return Ok(Some(Entry { value: value.clone(), revision: change.revision }));
@@ -191,6 +214,7 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
+        self.whole()?;
         self.faults.write()?;
         count(&mut self.faults.plan().applies, "a write")?;
         let copy = |change: &Change| Change {

@@ -26,6 +26,7 @@ over_every_engine!(
     a_sync_that_fails_leaves_its_change_whole_or_absent,
     a_disk_that_takes_no_writes_is_still_read,
     a_disk_that_can_not_be_read_says_so,
+    a_store_that_breaks_at_a_read_recovers_though_no_change_gets_as_far_as_a_write,
     a_disk_that_lost_what_was_acknowledged_serves_nothing_more,
     a_deadline_that_passes_in_the_queue_changes_nothing,
     a_full_queue_makes_callers_wait_up_to_their_deadline,
@@ -191,6 +192,38 @@ mod checks {
         assert!(matches!(store.commit(conditional).await, Err(CommitError::Unavailable(_))));
         faults.end();
         assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
+    }
+
+    pub(super) async fn a_store_that_breaks_at_a_read_recovers_though_no_change_gets_as_far_as_a_write(
+        store: Arc<dyn Store>,
+        faults: Arc<Faults>,
+    ) {
+        store.commit(put("kept")).await.unwrap();
+        let conditional = || {
+            let mut conditional = put("lost");
+            conditional.require.push((key("kept"), super::super::Expect::Absent));
+            conditional
+        };
+        // Whether the read is a caller's, or one that a change needs.
+        for by_a_change in [false, true] {
+            faults.break_at_reads();
+            faults.refuse_writes();
+            if by_a_change {
+                let refused = store.commit(conditional()).await;
+                assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{refused:?}");
+            } else {
+                assert!(store.get(&key("kept")).await.is_err());
+            }
+            // Examinations are half a second apart.
+            while store.ping().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+            refused(&*store, "lost").await;
+            faults.end();
+            recovered(&*store).await;
+            assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
+            store.commit(put("next")).await.unwrap();
+        }
     }
 
     pub(super) async fn a_disk_that_lost_what_was_acknowledged_serves_nothing_more(
