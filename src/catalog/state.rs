@@ -38,6 +38,13 @@ struct ApiKeys {
     damaged: HashSet<ApiKeyId>,
 }
 
+/// What a change did to the secrets of one namespace.
+#[derive(Default)]
+struct Secrets<'a> {
+    put: Vec<(SecretId, &'a [u8])>,
+    delete: Vec<SecretId>,
+}
+
 /// How much there is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
@@ -125,25 +132,52 @@ impl State {
         2 + namespaces.by_name.len() + read(&self.api_keys).by_id.len() + of_secrets
     }
 
-    /// Takes in what one commit did.
+    /// Takes in what one commit did, or several that were made together. What it did to the secrets of a namespace is seen as a
+    /// whole, or not at all.
     pub(super) fn apply(&self, change: &Change) {
+        let mut secrets: HashMap<NamespaceId, Secrets<'_>> = HashMap::new();
         for (key, value) in &change.put {
-            self.put(key, value, change.revision);
+            match key.kind() {
+                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().put.push((id, value)),
+                other => self.put_other(&other, value, change.revision),
+            }
         }
         for key in &change.delete {
-            self.delete(key, change.revision);
+            match key.kind() {
+                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().delete.push(id),
+                other => self.delete_other(&other),
+            }
+        }
+        // Behind the namespaces, whose keys open them.
+        for (namespace, secrets) in secrets {
+            self.change_secrets(namespace, &secrets, change.revision);
         }
     }
 
     /// Takes in a stored record. One that can not be opened is remembered as damaged, and the rest is served.
     pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision) {
         match key.kind() {
-            Kind::Namespace(mac) => self.put_namespace(&mac, value, revision),
-            Kind::Secret(namespace, id) => self.put_secret(namespace, id, value, revision),
-            Kind::ApiKey(id) => self.put_api_key(ApiKeyId(id), value, revision),
-            Kind::Name(namespace, mac) => self.put_name(namespace, mac, value),
+            Kind::Secret(namespace, id) => {
+                let secrets = Secrets { put: vec![(id, value)], delete: Vec::new() };
+                self.change_secrets(namespace, &secrets, revision);
+            }
+            other => self.put_other(&other, value, revision),
+        }
+    }
+
+    /// The same, of all but a secret.
+    fn put_other(&self, kind: &Kind, value: &[u8], revision: Revision) {
+        match kind {
+            Kind::Namespace(mac) => self.put_namespace(mac, value, revision),
+            Kind::ApiKey(id) => self.put_api_key(ApiKeyId(*id), value, revision),
+            Kind::Name(namespace, mac) => self.put_name(*namespace, *mac, value),
             // The keyring and the digest come before the rest; what is left is read when it is needed.
-            Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Receipt(_) | Kind::Other => {}
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Secret(..)
+            | Kind::Version(..)
+            | Kind::Receipt(_)
+            | Kind::Other => {}
         }
     }
 
@@ -171,27 +205,42 @@ impl State {
         }
     }
 
-    fn put_secret(&self, namespace: NamespaceId, id: SecretId, value: &[u8], revision: Revision) {
-        let (there, orphaned) = {
-            let namespaces = read(&self.namespaces);
-            (namespaces.by_id.get(&namespace).cloned(), namespaces.orphaned.contains(&id))
-        };
+    fn change_secrets(&self, namespace: NamespaceId, secrets: &Secrets<'_>, revision: Revision) {
+        let there = read(&self.namespaces).by_id.get(&namespace).cloned();
         let Some(there) = there else {
-            tracing::error!(secret = %id, "a secret's record belongs to no namespace that can be opened");
-            write(&self.namespaces).orphaned.insert(id);
+            for (id, _) in &secrets.put {
+                tracing::error!(secret = %id, "a secret's record belongs to no namespace that can be opened");
+                write(&self.namespaces).orphaned.insert(*id);
+            }
             return;
         };
-        match open_secret(&there.keys(), id, value, revision) {
-            Ok(secret) => {
-                write(&there.index).put(secret);
-                if orphaned {
-                    write(&self.namespaces).orphaned.remove(&id);
+        let keys = there.keys();
+        // Away from the lock.
+        let open = |(id, value): &(SecretId, &[u8])| {
+            let opened = open_secret(&keys, *id, value, revision);
+            if let Err(error) = &opened {
+                tracing::error!(secret = %id, cause = %error, "a secret's record can not be opened: it is not served");
+            }
+            (*id, opened)
+        };
+        let opened: Vec<_> = secrets.put.iter().map(open).collect();
+        let mut adopted = Vec::new();
+        {
+            let mut index = write(&there.index);
+            for (id, opened) in opened {
+                match opened {
+                    Ok(secret) => {
+                        index.put(secret);
+                        adopted.push(id);
+                    }
+                    Err(_) => index.put_damaged(id),
                 }
             }
-            Err(error) => {
-                tracing::error!(secret = %id, cause = %error, "a secret's record can not be opened: it is not served");
-                write(&there.index).put_damaged(id);
-            }
+            secrets.delete.iter().for_each(|id| index.delete(*id, revision));
+        }
+        adopted.retain(|id| read(&self.namespaces).orphaned.contains(id));
+        for id in adopted {
+            write(&self.namespaces).orphaned.remove(&id);
         }
     }
 
@@ -220,20 +269,17 @@ impl State {
         }
     }
 
-    fn delete(&self, key: &Key, revision: Revision) {
-        match key.kind() {
-            Kind::Secret(namespace, id) => {
-                if let Some(there) = read(&self.namespaces).by_id.get(&namespace) {
-                    write(&there.index).delete(id, revision);
-                }
-            }
+    /// Lets go of a record, of all but a secret.
+    fn delete_other(&self, kind: &Kind) {
+        match kind {
             Kind::ApiKey(id) => {
-                write(&self.api_keys).by_id.remove(&ApiKeyId(id));
+                write(&self.api_keys).by_id.remove(&ApiKeyId(*id));
             }
             // Namespaces stay once they are there.
             Kind::Namespace(_)
             | Kind::Keyring
             | Kind::Digest
+            | Kind::Secret(..)
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::Receipt(_)

@@ -19,7 +19,7 @@ use crate::store::{Change, Changed, Digester, Key};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StoreDigest {
     sum: Mac,
-    /// Counts up with every commit, by one, and never back.
+    /// Counts up with every commit, or once with those that were made together, by one, and never back.
     pub commits: u64,
     /// How many seals there have been by keys that seal more than once, at least.
     pub seals: u64,
@@ -169,6 +169,12 @@ impl Carrier {
     pub fn from(keyring: Arc<Keyring>, seen: StoreDigest) -> Self {
         Self { keyring, seen }
     }
+
+    /// A digest, unless it was put back from an older copy: what that led to would not be believed.
+    fn open(&self, digest: &[u8]) -> Option<StoreDigest> {
+        let digest = StoreDigest::open(&self.keyring, digest).ok()?;
+        digest.is_no_older_than(&self.seen).then_some(digest)
+    }
 }
 
 impl Digester for Carrier {
@@ -176,12 +182,12 @@ impl Digester for Carrier {
         covers(key)
     }
 
+    fn carries_on(&self, digest: &[u8]) -> bool {
+        self.open(digest).is_some()
+    }
+
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-        let before = StoreDigest::open(&self.keyring, before).ok()?;
-        // One that was put back from an older copy: what it led to would not be believed.
-        if !before.is_no_older_than(&self.seen) {
-            return None;
-        }
+        let before = self.open(before)?;
         before.after(&self.keyring, changed).seal(&self.keyring).ok()
     }
 }

@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use super::Key;
 use crate::domain::Revision;
 
-/// What one commit did. Durable when it is seen.
+/// What one commit did, or several that were made together. Durable when it is seen.
 #[derive(Debug)]
 pub struct Change {
-    /// The commit.
+    /// The commit's.
     pub revision: Revision,
     /// What it stored.
     pub put: Vec<(Key, Vec<u8>)>,

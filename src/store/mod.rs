@@ -70,7 +70,7 @@ pub struct Transaction {
     pub delete: Vec<Key>,
     /// When it is too late to begin: nobody waits for the answer any more.
     pub deadline: Option<Instant>,
-    /// What keeps the digest in step with it. `None`: it says itself what becomes of the digest.
+    /// What keeps the digest in step with it, which it does not change itself then. `None`: it says what becomes of the digest.
     pub digester: Option<Arc<dyn Digester>>,
 }
 
@@ -101,7 +101,7 @@ impl Transaction {
 }
 
 /// What must hold of a key for a transaction to be made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Expect {
     /// Nothing is stored there.
     Absent,
@@ -148,7 +148,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable>;
 
-    /// Makes a transaction, and returns once it is durable. Waits while others are before it, up to its deadline.
+    /// Makes a transaction, and returns once it is durable. Waits while others are before it, up to its deadline. Where it was
+    /// made together with others that have nothing to do with it, all of them have one revision, and are one change.
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
 
     /// Replaces everything in the store by these records, later ones winning over earlier ones of the same key, as one

@@ -1,12 +1,15 @@
 //! The digest, which every store carries on from what it holds.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::key;
+use crate::domain::Revision;
 use crate::store::{Changed, CommitError, Digester, Expect, Key, MAX_OPERATIONS, Store, Transaction};
 
-/// Keeps how many commits there were, and the XOR of the hashes of all keys and values.
+/// Keeps how many changes there were, and the XOR of the hashes of all keys and values.
 struct Sum;
 
 impl Digester for Sum {
@@ -14,22 +17,26 @@ impl Digester for Sum {
         key.as_bytes().first() == Some(&b't')
     }
 
+    fn carries_on(&self, digest: &[u8]) -> bool {
+        decode(digest).is_some()
+    }
+
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-        let (commits, mut sum) = decode(before)?;
+        let (changes, mut sum) = decode(before)?;
         for Changed { key, before, after } in changed {
             sum = before.iter().chain(after).fold(sum, |sum, value| sum ^ hash(key, value));
         }
-        Some(encode(commits + 1, sum))
+        Some(encode(changes + 1, sum))
     }
 }
 
-fn encode(commits: u64, sum: u64) -> Vec<u8> {
-    [commits.to_be_bytes(), sum.to_be_bytes()].concat()
+fn encode(changes: u64, sum: u64) -> Vec<u8> {
+    [changes.to_be_bytes(), sum.to_be_bytes()].concat()
 }
 
 fn decode(digest: &[u8]) -> Option<(u64, u64)> {
-    let (commits, sum) = digest.split_first_chunk()?;
-    Some((u64::from_be_bytes(*commits), u64::from_be_bytes(sum.try_into().ok()?)))
+    let (changes, sum) = digest.split_first_chunk()?;
+    Some((u64::from_be_bytes(*changes), u64::from_be_bytes(sum.try_into().ok()?)))
 }
 
 fn hash(key: &Key, value: &[u8]) -> u64 {
@@ -38,7 +45,7 @@ fn hash(key: &Key, value: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn digested(transaction: Transaction) -> Transaction {
+pub(in crate::store) fn digested(transaction: Transaction) -> Transaction {
     Transaction { digester: Some(Arc::new(Sum)), ..transaction }
 }
 
@@ -47,19 +54,24 @@ fn put(names: impl Iterator<Item = usize>, value: &[u8]) -> Transaction {
     digested(Transaction { put, ..Transaction::default() })
 }
 
-/// How many commits the digest has counted, once it fits what the store holds.
-async fn counted(store: &dyn Store) -> u64 {
+/// Puts the digest of an empty store there.
+pub(in crate::store) async fn begin(store: &dyn Store) {
+    let put = vec![(Key::digest(), encode(0, 0))];
+    store.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
+}
+
+/// How many changes the digest has counted, once it fits what the store holds.
+pub(in crate::store) async fn counted(store: &dyn Store) -> u64 {
     let digest = store.get(&Key::digest()).await.unwrap().unwrap();
-    let (commits, sum) = decode(&digest.value).unwrap();
+    let (changes, sum) = decode(&digest.value).unwrap();
     let all = store.scan(&Key::from_bytes(b"t"), None, 10_000).await.unwrap();
     assert_eq!(all.iter().fold(0, |sum, (key, entry)| sum ^ hash(key, &entry.value)), sum);
-    commits
+    changes
 }
 
 pub(super) async fn a_digest_is_carried_on_by_commits_of_any_size(store: Arc<dyn Store>) {
     assert!(matches!(store.commit(put(0..1, b"1")).await, Err(CommitError::NoDigest)));
-    let first = vec![(Key::digest(), encode(0, 0))];
-    store.commit(Transaction { put: first, ..Transaction::default() }).await.unwrap();
+    begin(&*store).await;
     store.commit(put(0..1, b"1")).await.unwrap();
 
     let made = store.commit(put(0..MAX_OPERATIONS, b"2")).await.unwrap();
@@ -75,12 +87,12 @@ pub(super) async fn a_digest_is_carried_on_by_commits_of_any_size(store: Arc<dyn
 }
 
 pub(super) async fn a_digest_is_carried_on_by_writers_at_once(store: Arc<dyn Store>) {
-    let first = vec![(Key::digest(), encode(0, 0))];
-    store.commit(Transaction { put: first, ..Transaction::default() }).await.unwrap();
+    begin(&*store).await;
     let writers: Vec<_> = (0..8_usize)
         .map(|writer| {
             let store = store.clone();
             tokio::spawn(async move {
+                let mut made = Vec::new();
                 for step in 0..20_usize {
                     // Keys that others write too.
                     let names = [(writer + step) % 5, (writer * step) % 7].map(|name| name.to_string());
@@ -94,13 +106,51 @@ pub(super) async fn a_digest_is_carried_on_by_writers_at_once(store: Arc<dyn Sto
                             transaction.put.push((b, vec![step as u8]));
                         }
                     }
-                    store.commit(digested(transaction)).await.unwrap();
+                    made.push(store.commit(digested(transaction)).await.unwrap());
                 }
+                made
             })
         })
         .collect();
+    let mut made = BTreeSet::new();
     for writer in writers {
-        writer.await.unwrap();
+        made.extend(writer.await.unwrap());
     }
-    assert_eq!(counted(&*store).await, 160);
+    // Each change is counted once, however many commits it is of.
+    assert_eq!(counted(&*store).await, made.len() as u64);
+}
+
+pub(super) async fn each_of_many_at_once_is_answered_as_if_it_were_alone(store: Arc<dyn Store>) {
+    begin(&*store).await;
+    let there = store.commit(put(0..1, b"1")).await.unwrap();
+    let many: Vec<_> = (1..=60_usize)
+        .map(|number| {
+            let mut transaction = put(number..number + 1, b"2");
+            transaction.require.push(match number % 10 {
+                3 => (key("0"), Expect::Absent),
+                5 => (key("0"), Expect::At(Revision(there.0 + 1))),
+                _ => (key("0"), Expect::At(there)),
+            });
+            if number % 10 == 7 {
+                transaction.deadline = Some(Instant::now());
+            } else if number % 10 == 8 {
+                transaction.deadline = Some(Instant::now() + Duration::from_secs(60));
+            }
+            let store = store.clone();
+            tokio::spawn(async move { store.commit(transaction).await })
+        })
+        .collect();
+    for (number, answer) in (1..).zip(many) {
+        let key = key(&number.to_string());
+        let found = store.get(&key);
+        match (number % 10, answer.await.unwrap()) {
+            (3 | 5, Err(CommitError::Conflict(at))) => assert!(at >= there && found.await.unwrap().is_none()),
+            (7, Err(CommitError::TooLate)) => assert!(found.await.unwrap().is_none()),
+            (0 | 1 | 2 | 4 | 6 | 8 | 9, Ok(made)) => {
+                assert_eq!(found.await.unwrap().unwrap().revision, made);
+            }
+            (_, answer) => panic!("{number}: {answer:?}"),
+        }
+    }
+    counted(&*store).await;
 }

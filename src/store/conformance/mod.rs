@@ -1,7 +1,7 @@
 //! What every store must do, run over each of them.
 
 mod checks;
-mod digests;
+pub(super) mod digests;
 mod model;
 
 use super::etcd::fixture::open_fresh;
@@ -55,9 +55,10 @@ over_every_store!(
     checks::a_closed_store_refuses,
     digests::a_digest_is_carried_on_by_commits_of_any_size,
     digests::a_digest_is_carried_on_by_writers_at_once,
+    digests::each_of_many_at_once_is_answered_as_if_it_were_alone,
 );
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::from_bytes(format!("t{name}").as_bytes())
 }
 

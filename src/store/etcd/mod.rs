@@ -1,13 +1,18 @@
 //! The store in etcd, which any number of replicas share. See [`layout`] for what stands where.
 //!
-//! A revision is etcd's own, and a commit is one transaction of etcd, made or refused as a whole: nothing here is split
-//! over several, and none is sent again when its outcome is not known.
+//! A revision is etcd's own, and a commit is in one transaction of etcd, made or refused as a whole: nothing here is split
+//! over several, and none is sent again when its outcome is not known. Commits that carry the digest on are made several at
+//! once, and have one revision then.
 
 mod cluster;
 mod commit;
+mod committer;
+#[cfg(test)]
+mod committer_tests;
 #[cfg(test)]
 pub(super) mod fixture;
 mod follow;
+mod group;
 mod layout;
 mod replace;
 #[cfg(test)]
@@ -20,7 +25,7 @@ use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
 use self::cluster::{Cluster, MAX_PAGE, Resend};
-use self::commit::Seen;
+use self::committer::Committer;
 use self::follow::Follower;
 use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
@@ -38,8 +43,8 @@ struct EtcdStore {
     shared: Arc<Shared>,
     /// Takes in the changes of all replicas.
     following: JoinHandle<()>,
-    /// Held by the commit that rewrites the digest.
-    digest: tokio::sync::Mutex<Seen>,
+    /// Makes the commits that rewrite the digest.
+    committer: Arc<Committer>,
     /// Removes what is no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -188,7 +193,8 @@ impl EtcdStore {
         let position = shared.position().await?;
         let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
         let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-        let store = Self { shared, following, digest: Default::default(), clearing: Mutex::default() };
+        let committer = Committer::new(shared.clone());
+        let store = Self { shared, following, committer, clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }

@@ -1,0 +1,184 @@
+//! Makes the commits that rewrite the digest. Only one can be under way at a time, in all replicas together, so each is for as
+//! many transactions as wait: they become one transaction of etcd, with one revision and one digest, or none of them is made. Where
+//! another replica was faster, the digest is computed anew and it is sent again, which is not seen outside; where what one of them
+//! requires does not hold, that one is refused and the others are sent again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use etcd_client::{GetOptions, KeyValue, Txn, TxnOp};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::cluster::Resend;
+use super::commit::made_at;
+use super::group::{Group, There, Waiting};
+use super::layout::{Pointer, revision};
+use super::{Shared, gets};
+use crate::domain::Revision;
+use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
+
+/// How often a group is sent anew because other replicas were faster.
+const ATTEMPTS: usize = 64;
+
+pub(super) struct Committer {
+    shared: Arc<Shared>,
+    queue: Mutex<Queue>,
+    /// Held by whoever makes a group.
+    pub(super) turn: tokio::sync::Mutex<Seen>,
+}
+
+/// Those that wait, in the order in which they came.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    tickets: u64,
+}
+
+/// The digest as this replica last saw it, and the generation that it is of.
+#[derive(Default)]
+pub(super) struct Seen(Option<(u64, Entry)>);
+
+impl Committer {
+    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { shared, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
+    }
+
+    /// Makes a transaction that fits and changes something. Where it is not answered, it may or may not be made.
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        digester: Arc<dyn Digester>,
+    ) -> Result<Revision, CommitError> {
+        let deadline = transaction.deadline;
+        let (answer, answered) = oneshot::channel();
+        let ticket = {
+            let mut queue = self.queue();
+            queue.tickets += 1;
+            let ticket = queue.tickets;
+            queue.waiting.push(Waiting { ticket, transaction, digester, answer });
+            ticket
+        };
+        // In a task of its own, since it may make others' too: they are not given up where this caller goes away. Each makes
+        // at least the one that has waited longest, so nobody is left without.
+        tokio::spawn(self.clone().make_next());
+        let answer = match deadline {
+            None => answered.await,
+            Some(deadline) => match timeout_at(Instant::from_std(deadline), answered).await {
+                Ok(answer) => answer,
+                Err(_elapsed) if self.withdraw(ticket) => return Err(CommitError::TooLate),
+                Err(_elapsed) => {
+                    return Err(Unavailable("etcd has not answered by the deadline".into()).into());
+                }
+            },
+        };
+        answer.map_err(|_| Unavailable("a commit was not answered: a defect".into()))?
+    }
+
+    /// Takes a transaction out of the queue, and says whether it was still there.
+    fn withdraw(&self, ticket: u64) -> bool {
+        let mut queue = self.queue();
+        let at = queue.waiting.iter().position(|waiting| waiting.ticket == ticket);
+        at.map(|at| queue.waiting.remove(at)).is_some()
+    }
+
+    /// Makes the group that is next, unless others have made all there was.
+    async fn make_next(self: Arc<Self>) {
+        let mut seen = self.turn.lock().await;
+        let mut group = self.next();
+        for _ in 0..ATTEMPTS {
+            group.refuse(&CommitError::TooLate, |member| member.transaction.is_too_late());
+            if group.is_empty() {
+                return;
+            }
+            match self.attempt(&mut group, &mut seen).await {
+                Ok(None) => {}
+                Ok(Some(made)) => return group.answer(&Ok(made)),
+                Err(refused) => return group.answer(&Err(refused)),
+            }
+        }
+        group.answer(&Err(Unavailable("other replicas change it all the time".into()).into()));
+    }
+
+    /// Takes those that can be made together with the one that has waited longest.
+    fn next(&self) -> Group {
+        let (mut queue, mut group) = (self.queue(), Group::default());
+        for next in std::mem::take(&mut queue.waiting) {
+            if next.answer.is_closed() {
+                continue; // whoever asked has gone
+            }
+            if let Err(next) = group.add(next) {
+                queue.waiting.push(next);
+            }
+        }
+        group
+    }
+
+    /// Sends a group once, and says at which revision it was made. `None`: nothing was, and what is left of the group is to be
+    /// sent again. An error is the answer for all of it.
+    async fn attempt(&self, group: &mut Group, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
+        let shared = &*self.shared;
+        let pointer = shared.pointer()?;
+        let there = self.there(pointer, group, seen).await?;
+        let Some(Some(digest)) = there.get(&Key::digest()) else {
+            return Err(CommitError::NoDigest);
+        };
+        group.refuse(&CommitError::NoDigest, |member| !member.digester.carries_on(&digest.value));
+        let after = group.digest_after(&digest.value, &there).ok_or(CommitError::NoDigest)?;
+
+        let (checks, digest) = (group.checks(&there), (Key::digest(), after));
+        let when = checks.iter().map(|(key, expect)| shared.holds(pointer, key, *expect));
+        let when: Vec<_> = when.chain([shared.layout.unmoved(pointer)]).collect();
+        let make = shared.puts(pointer, group.puts().chain([&digest]), group.deletes());
+        let look = checks.iter().map(|(key, _)| {
+            let options = GetOptions::new().with_keys_only();
+            TxnOp::get(shared.layout.record(pointer.generation, key), Some(options))
+        });
+        let look: Vec<_> = shared.look(pointer).into_iter().chain(look).collect();
+        let txn = Txn::new().when(when).and_then(make).or_else(look);
+        // Whatever comes of it, what was seen is not what is there any more.
+        seen.0 = None;
+        let response = shared.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
+        if response.succeeded() {
+            let revision = made_at(&response);
+            seen.0 = Some((pointer.generation, Entry { value: digest.1, revision }));
+            return Ok(Some(revision));
+        }
+
+        let mut found = gets(response.op_responses());
+        let (in_force, at) = shared.found(pointer, &mut found)?;
+        if in_force != pointer {
+            return Err(CommitError::Conflict(at)); // all that was required was of what was replaced
+        }
+        let stands = found.map(|found| found.kvs().first().map(KeyValue::mod_revision).map(revision));
+        let stands: HashMap<_, _> = checks.into_iter().map(|(key, _)| key).zip(stands).collect();
+        group.refuse(&CommitError::Conflict(at), |member| !member.holds(&stands));
+        Ok(None)
+    }
+
+    /// What stands at the keys that a group looks at.
+    async fn there(&self, pointer: Pointer, group: &Group, seen: &Seen) -> Result<There, Unavailable> {
+        let keys = group.looks_at();
+        match &seen.0 {
+            Some((generation, digest)) if keys.len() == 1 && *generation == pointer.generation => {
+                return Ok(There::from([(Key::digest(), Some(digest.clone()))]));
+            }
+            Some(_) | None => {}
+        }
+        let record = |key| self.shared.layout.record(pointer.generation, key);
+        let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();
+        let response = self.shared.cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await?;
+        let found = gets(response.op_responses()).map(|found| found.kvs().first().map(super::entry));
+        Ok(keys.into_iter().zip(found).collect())
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().waiting.len()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

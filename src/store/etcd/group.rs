@@ -1,0 +1,274 @@
+//! Transactions that one transaction of etcd makes together. None touches what another one touches or requires, so that each is
+//! made, or refused, as it would be alone, in whatever order.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::domain::Revision;
+use crate::store::{
+    Changed, CommitError, Digester, Entry, Expect, Key, MAX_OPERATIONS, MAX_TRANSACTION, Transaction,
+};
+
+/// A transaction that waits to be made.
+pub(super) struct Waiting {
+    /// What tells it from all others.
+    pub(super) ticket: u64,
+    pub(super) transaction: Transaction,
+    pub(super) digester: Arc<dyn Digester>,
+    pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
+}
+
+/// What was found at some keys.
+pub(super) type There = HashMap<Key, Option<Entry>>;
+
+impl Waiting {
+    /// The keys that it changes, and what it leaves there.
+    fn changes(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
+        let put = self.transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
+        put.chain(self.transaction.delete.iter().map(|key| (key, None)))
+    }
+
+    /// The keys where the digest depends on what stood there before.
+    fn replaces(&self) -> impl Iterator<Item = &Key> {
+        let absent = |key: &Key| {
+            self.transaction.require.iter().any(|(there, expect)| there == key && *expect == Expect::Absent)
+        };
+        let covered = self.changes().map(|(key, _)| key).filter(|key| self.digester.covers(key));
+        covered.filter(move |key| !absent(key))
+    }
+
+    fn requires(&self, key: &Key) -> bool {
+        self.transaction.require.iter().any(|(required, _)| required == key)
+    }
+
+    /// The keys of which it requires nothing, and which must be unchanged all the same for the digest to be right.
+    fn unrequired(&self) -> impl Iterator<Item = &Key> {
+        self.replaces().filter(|key| !self.requires(key))
+    }
+
+    /// Whether what it requires holds where keys have these revisions.
+    pub(super) fn holds(&self, at: &HashMap<Key, Option<Revision>>) -> bool {
+        self.transaction.require.iter().all(|(key, expect)| {
+            let there = at.get(key).copied().flatten();
+            match expect {
+                Expect::Absent => there.is_none(),
+                Expect::At(revision) => there == Some(*revision),
+            }
+        })
+    }
+}
+
+/// Transactions that are made together.
+#[derive(Default)]
+pub(super) struct Group {
+    members: Vec<Waiting>,
+    required: HashMap<Key, Expect>,
+    changed: HashSet<Key>,
+    /// How many keys must be as they are, at most, beside the digest.
+    checks: usize,
+    bytes: usize,
+}
+
+impl Group {
+    /// Adds a transaction, or gives it back where it has to be in another group. An empty group takes any.
+    pub(super) fn add(&mut self, next: Waiting) -> Result<(), Waiting> {
+        let new = |(key, _): &&(Key, Expect)| !self.required.contains_key(key);
+        let checks =
+            self.checks + next.transaction.require.iter().filter(new).count() + next.unrequired().count();
+        let bytes = self.bytes + next.transaction.size();
+        let changes = self.changed.len() + next.changes().count();
+        // The digest is among the keys on both sides.
+        let fits = checks < MAX_OPERATIONS && changes <= MAX_OPERATIONS && bytes <= MAX_TRANSACTION;
+        if !self.is_empty() && !(fits && self.is_apart_from(&next)) {
+            return Err(next);
+        }
+        self.required.extend(next.transaction.require.iter().cloned());
+        self.changed.extend(next.changes().map(|(key, _)| key.clone()));
+        self.changed.insert(Key::digest());
+        (self.checks, self.bytes) = (checks, bytes);
+        self.members.push(next);
+        Ok(())
+    }
+
+    /// Whether a transaction has nothing to do with what this one changes, and the other way round.
+    fn is_apart_from(&self, next: &Waiting) -> bool {
+        let touched = |key: &Key| self.changed.contains(key) || self.required.contains_key(key);
+        let holds_too = |(key, expect): &(Key, Expect)| {
+            !self.changed.contains(key) && self.required.get(key).is_none_or(|there| there == expect)
+        };
+        !next.changes().any(|(key, _)| touched(key)) && next.transaction.require.iter().all(holds_too)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Until when somebody waits for it; `None` where that has no end.
+    pub(super) fn until(&self) -> Option<Instant> {
+        let deadlines = self.members.iter().map(|member| member.transaction.deadline);
+        deadlines.collect::<Option<Vec<_>>>()?.into_iter().max().map(Instant::from_std)
+    }
+
+    /// The keys that have to be looked at before it can be made, the digest's first.
+    pub(super) fn looks_at(&self) -> Vec<Key> {
+        let replaced = self.members.iter().flat_map(Waiting::replaces);
+        std::iter::once(Key::digest()).chain(replaced.cloned()).collect()
+    }
+
+    /// The digest after all that it changes.
+    pub(super) fn digest_after(&self, digest: &[u8], there: &There) -> Option<Vec<u8>> {
+        let before = |key: &Key| there.get(key)?.as_ref().map(|entry| entry.value.as_slice());
+        let changes = self.members.iter().flat_map(Waiting::changes);
+        let changed: Vec<_> =
+            changes.map(|(key, after)| Changed { key, before: before(key), after }).collect();
+        self.members.first()?.digester.after(digest, &changed)
+    }
+
+    /// What must hold for it: all that its members require, and that what the digest was computed from is unchanged.
+    pub(super) fn checks(&self, there: &There) -> BTreeSet<(Key, Expect)> {
+        let required = self.members.iter().flat_map(|member| &member.transaction.require);
+        let unrequired = self.members.iter().flat_map(Waiting::unrequired);
+        let digest = Key::digest();
+        let unchanged = unrequired.chain([&digest]).map(|key| {
+            let entry = there.get(key).and_then(Option::as_ref);
+            (key.clone(), entry.map_or(Expect::Absent, |entry| Expect::At(entry.revision)))
+        });
+        required.cloned().chain(unchanged).collect()
+    }
+
+    pub(super) fn puts(&self) -> impl Iterator<Item = &(Key, Vec<u8>)> {
+        self.members.iter().flat_map(|member| &member.transaction.put)
+    }
+
+    pub(super) fn deletes(&self) -> impl Iterator<Item = &Key> {
+        self.members.iter().flat_map(|member| &member.transaction.delete)
+    }
+
+    /// Answers those of its members that are to be refused, which are then no longer in it.
+    pub(super) fn refuse(&mut self, why: &CommitError, refused: impl Fn(&Waiting) -> bool) {
+        for member in self.members.extract_if(.., |member| refused(member)) {
+            // Whoever asked may have gone.
+            let _ = member.answer.send(Err(why.clone()));
+        }
+    }
+
+    /// Answers all of its members.
+    pub(super) fn answer(self, outcome: &Result<Revision, CommitError>) {
+        for member in self.members {
+            let _ = member.answer.send(outcome.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Covers all keys but those that begin with an `v`.
+    struct All;
+
+    impl Digester for All {
+        fn covers(&self, key: &Key) -> bool {
+            key.as_bytes().first() != Some(&b'v')
+        }
+
+        fn carries_on(&self, _digest: &[u8]) -> bool {
+            true
+        }
+
+        fn after(&self, _digest: &[u8], _changed: &[Changed<'_>]) -> Option<Vec<u8>> {
+            Some(Vec::new())
+        }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::from_bytes(name.as_bytes())
+    }
+
+    fn waiting(require: &[(&str, Expect)], put: &[&str], delete: &[&str]) -> Waiting {
+        let transaction = Transaction {
+            require: require.iter().map(|(name, expect)| (key(name), *expect)).collect(),
+            put: put.iter().map(|name| (key(name), vec![1])).collect(),
+            delete: delete.iter().map(|name| key(name)).collect(),
+            ..Transaction::default()
+        };
+        Waiting { ticket: 0, transaction, digester: Arc::new(All), answer: oneshot::channel().0 }
+    }
+
+    /// How many like this a group takes.
+    fn taken(like: impl Fn(usize) -> Waiting) -> usize {
+        let mut group = Group::default();
+        (0..).take_while(|number| group.add(like(*number)).is_ok()).count()
+    }
+
+    #[test]
+    fn only_what_is_apart_is_made_together() {
+        use Expect::{Absent, At};
+        let at = |revision| At(Revision(revision));
+        let mut group = Group::default();
+        assert!(group.add(waiting(&[("k", at(1)), ("a", Absent)], &["a", "va"], &["b"])).is_ok());
+        let others = [
+            waiting(&[], &["a"], &[]),               // puts what another puts
+            waiting(&[], &["b"], &[]),               // puts what another deletes
+            waiting(&[], &[], &["a"]),               // deletes what another puts
+            waiting(&[], &["k"], &[]),               // changes what another requires
+            waiting(&[("va", Absent)], &["c"], &[]), // requires what another changes
+            waiting(&[("b", at(1))], &["c"], &[]),   // the same, of what it deletes
+            waiting(&[("k", at(2))], &["c"], &[]),   // requires what can not be at the same time
+            waiting(&[("k", Absent)], &["c"], &[]),
+            waiting(&[("d", at(1))], &["c"], &[]), // the digest, which all change
+            waiting(&[], &["d"], &[]),
+        ];
+        for other in others {
+            assert!(group.add(other).is_err());
+        }
+        assert!(group.add(waiting(&[("k", at(1)), ("c", Absent)], &["c"], &["e"])).is_ok());
+        assert_eq!(group.members.len(), 2);
+    }
+
+    #[test]
+    fn a_group_stays_within_what_etcd_takes_and_one_always_fits() {
+        let name = |kind: &str, number: usize| format!("{kind}{number}");
+        // Three puts each, of which one is to be unchanged, and one more required: 39 and the digest.
+        let creates = |number| {
+            let [a, b, v] = ["a", "b", "v"].map(|kind| name(kind, number));
+            waiting(&[("k", Expect::At(Revision(1))), (&a, Expect::Absent)], &[&a, &b, &v], &[])
+        };
+        assert_eq!(taken(creates), 39);
+        // Requirements, with the digest's.
+        assert_eq!(
+            taken(|number| waiting(&[(&name("r", number), Expect::Absent)], &[&name("v", number)], &[])),
+            119
+        );
+        // Bytes.
+        let large = |number| {
+            let mut large = waiting(&[], &[&name("a", number)], &[]);
+            large.transaction.put[0].1 = vec![0; 80 * 1024];
+            large
+        };
+        assert_eq!(taken(large), 6);
+
+        let names: Vec<_> = (0..2 * MAX_OPERATIONS).map(|number| name("a", number)).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let (put, required) = names.split_at(MAX_OPERATIONS);
+        let required: Vec<_> = required.iter().map(|name| (*name, Expect::Absent)).collect();
+        assert_eq!(taken(|_| waiting(&required, put, &[])), 1);
+    }
+
+    #[test]
+    fn a_group_is_waited_for_as_long_as_any_of_its_members() {
+        let at = |seconds| std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+        let mut group = Group::default();
+        for (name, deadline) in [("a", at(10)), ("b", at(20)), ("c", at(5))] {
+            let mut member = waiting(&[], &[name], &[]);
+            member.transaction.deadline = Some(deadline);
+            assert!(group.add(member).is_ok());
+        }
+        assert!(group.until().unwrap() > Instant::now() + std::time::Duration::from_secs(15));
+        assert!(group.add(waiting(&[], &["e"], &[])).is_ok());
+        assert_eq!(group.until(), None);
+    }
+}
