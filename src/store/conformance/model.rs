@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 
+use super::digests::{begin, counted, digested};
 use crate::domain::Revision;
 use crate::store::etcd::fixture::open_fresh;
 use crate::store::{CommitError, Expect, Key, Store, Transaction, open_memory, open_sled};
@@ -16,20 +17,41 @@ use crate::store::{CommitError, Expect, Key, Store, Transaction, open_memory, op
 #[test]
 fn writers_at_once_leave_memory_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
-    check(&runtime, &runtime.block_on(async { open_memory() }).unwrap(), 64);
+    check(&runtime, &runtime.block_on(async { open_memory() }).unwrap(), Kind::Bare, 64);
 }
 
 #[test]
 fn writers_at_once_leave_sled_as_the_model_says() {
     let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
-    check(&runtime, &open_sled(folder.path()).unwrap(), 16);
+    check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Bare, 16);
 }
 
 #[test]
 fn writers_at_once_leave_etcd_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
     let Some(store) = runtime.block_on(open_fresh()) else { return };
-    check(&runtime, &store, 32);
+    check(&runtime, &store, Kind::Bare, 32);
+}
+
+#[test]
+fn writers_at_once_that_carry_a_digest_on_leave_sled_as_the_model_says() {
+    let (runtime, folder) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Digested, 16);
+}
+
+#[test]
+fn writers_at_once_that_carry_a_digest_on_leave_etcd_as_the_model_says() {
+    let runtime = Runtime::new().unwrap();
+    let Some(store) = runtime.block_on(open_fresh()) else { return };
+    check(&runtime, &store, Kind::Digested, 64);
+}
+
+/// What the transactions do about the digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bare,
+    /// They carry it on, and can have one revision where they are made together.
+    Digested,
 }
 
 /// What a writer does, over a few keys that all writers share.
@@ -61,43 +83,55 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
 /// What was tried and what came of it, and the revision that was durable before.
 type Tried = (Revision, Transaction, Result<Revision, CommitError>);
 
-fn check(runtime: &Runtime, store: &Arc<dyn Store>, cases: u32) {
+fn check(runtime: &Runtime, store: &Arc<dyn Store>, kind: Kind, cases: u32) {
+    if kind == Kind::Digested {
+        runtime.block_on(begin(&**store));
+    }
     let case = AtomicU32::new(0);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let run = |writers| {
         let place = case.fetch_add(1, Ordering::Relaxed);
-        runtime.block_on(one_case(store, place, writers));
+        runtime.block_on(one_case(store, kind, place, writers));
         Ok(())
     };
     TestRunner::new(config).run(&steps(), run).unwrap();
+    if kind == Kind::Digested {
+        runtime.block_on(counted(&**store));
+    }
 }
 
-async fn one_case(store: &Arc<dyn Store>, place: u32, writers: Vec<Vec<Step>>) {
+async fn one_case(store: &Arc<dyn Store>, kind: Kind, place: u32, writers: Vec<Vec<Step>>) {
     let before = store.revision().await.unwrap();
     let mut watch = store.watch(before);
     let writing: Vec<_> = writers
         .into_iter()
         .enumerate()
-        .map(|(writer, steps)| tokio::spawn(write(store.clone(), place, writer, steps)))
+        .map(|(writer, steps)| tokio::spawn(write(store.clone(), kind, place, writer, steps)))
         .collect();
     let mut tried = Vec::new();
     for writer in writing {
         tried.extend(writer.await.unwrap());
     }
 
-    // Each success is one change, and nothing else is.
+    // Each success is in one change, and nothing else is.
     let changed = |(_, transaction, outcome): &&Tried| outcome.is_ok() && !transaction.changes_nothing();
-    let made: BTreeMap<Revision, &Transaction> =
-        tried.iter().filter(changed).map(|tried| (*tried.2.as_ref().unwrap(), &tried.1)).collect();
-    assert_eq!(made.len(), tried.iter().filter(changed).count(), "no two commits have one revision");
+    let mut made: BTreeMap<Revision, Vec<&Transaction>> = BTreeMap::new();
+    for (_, transaction, outcome) in tried.iter().filter(changed) {
+        made.entry(*outcome.as_ref().unwrap()).or_default().push(transaction);
+    }
     let mut history = BTreeMap::from([(before, BTreeMap::new())]);
-    for (revision, transaction) in &made {
+    for (revision, transactions) in &made {
+        let together = transactions.len();
+        assert!(together == 1 || kind == Kind::Digested, "no two commits have one revision");
         let change = watch.next().await.unwrap();
         assert_eq!(change.revision, *revision);
-        let mut put = change.put.clone();
+        let mut put: Vec<_> = change.put.iter().filter(|(key, _)| *key != Key::digest()).cloned().collect();
         put.sort();
-        assert_eq!(put, transaction.put, "a change is whole");
-        assert!(change.delete.iter().all(|key| transaction.delete.contains(key)));
+        let mut all: Vec<_> = transactions.iter().flat_map(|transaction| transaction.put.clone()).collect();
+        all.sort();
+        assert_eq!(put, all, "a change is whole");
+        let deleted: Vec<_> = transactions.iter().flat_map(|transaction| &transaction.delete).collect();
+        assert!(change.delete.iter().all(|key| deleted.contains(&key)));
         let mut state = history.last_key_value().unwrap().1.clone();
         for (key, value) in put {
             state.insert(key, (value, *revision));
@@ -106,7 +140,7 @@ async fn one_case(store: &Arc<dyn Store>, place: u32, writers: Vec<Vec<Step>>) {
             state.remove(key);
         }
         // Of what was to be removed, nothing is left.
-        assert!(transaction.delete.iter().all(|key| !state.contains_key(key)));
+        assert!(deleted.iter().all(|key| !state.contains_key(key)));
         history.insert(*revision, state);
     }
 
@@ -133,7 +167,7 @@ async fn one_case(store: &Arc<dyn Store>, place: u32, writers: Vec<Vec<Step>>) {
     assert_eq!(&found, history.last_key_value().unwrap().1);
 }
 
-async fn write(store: Arc<dyn Store>, place: u32, writer: usize, steps: Vec<Step>) -> Vec<Tried> {
+async fn write(store: Arc<dyn Store>, kind: Kind, place: u32, writer: usize, steps: Vec<Step>) -> Vec<Tried> {
     let key = |number: u8| Key::from_bytes(&[prefix(place).as_slice(), &[number]].concat());
     let mut tried = Vec::new();
     for (number, step) in steps.into_iter().enumerate() {
@@ -156,6 +190,9 @@ async fn write(store: Arc<dyn Store>, place: u32, writer: usize, steps: Vec<Step
             } else {
                 transaction.delete.push(key(changed));
             }
+        }
+        if kind == Kind::Digested {
+            transaction = digested(transaction);
         }
         let outcome = store.commit(transaction.clone()).await;
         tried.push((durable, transaction, outcome));
