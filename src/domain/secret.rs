@@ -118,7 +118,7 @@ impl RequestId {
     }
 }
 
-/// A state of the store: it counts up by one with every commit.
+/// A state of the store: it counts up with every commit, or once with those that were made together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 

@@ -69,6 +69,14 @@ async fn a_write_through_one_replica_is_read_through_the_other() {
     let (key, _) = replicas.callers[0].make_key("ordinary", "team-a").await;
     let listed = replicas.callers[1].access().list_api_keys(strongroom::api::v1::ListApiKeysRequest {}).await;
     assert!(listed.unwrap().into_inner().items.iter().any(|listed| listed.id == key.id));
+    // Each goes on from what the other one did meanwhile, also where it had nothing to read for it.
+    for round in 0..4 {
+        let [maker, other] = [0, 1].map(|one| &replicas.callers[(round / 2 + one) % 2]);
+        let made = other.create(&format!("key{round}"), "one").await;
+        let seen = GetSecretRequest { min_revision: made.revision, ..get(&format!("key{round}")) };
+        maker.secrets().get_secret(seen).await.unwrap();
+        maker.make_key(&format!("key {round}"), "team-a").await;
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use super::key;
 use crate::domain::Revision;
 use crate::store::{Changed, CommitError, Digester, Expect, Key, MAX_OPERATIONS, Store, Transaction};
 
-/// Keeps how many changes there were, and the XOR of the hashes of all keys and values.
-struct Sum;
+/// Keeps how many changes there were, and the XOR of the hashes of all keys and values. Carries on what has counted so many at least.
+struct Sum(u64);
 
 impl Digester for Sum {
     fn covers(&self, key: &Key) -> bool {
@@ -18,11 +18,11 @@ impl Digester for Sum {
     }
 
     fn carries_on(&self, digest: &[u8]) -> bool {
-        decode(digest).is_some()
+        decode(digest).is_some_and(|(changes, _)| changes >= self.0)
     }
 
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-        let (changes, mut sum) = decode(before)?;
+        let (changes, mut sum) = decode(before).filter(|(changes, _)| *changes >= self.0)?;
         for Changed { key, before, after } in changed {
             sum = before.iter().chain(after).fold(sum, |sum, value| sum ^ hash(key, value));
         }
@@ -46,7 +46,12 @@ fn hash(key: &Key, value: &[u8]) -> u64 {
 }
 
 pub(in crate::store) fn digested(transaction: Transaction) -> Transaction {
-    Transaction { digester: Some(Arc::new(Sum)), ..transaction }
+    digested_after(0, transaction)
+}
+
+/// Whoever makes it has seen a digest that has counted so many.
+pub(in crate::store) fn digested_after(changes: u64, transaction: Transaction) -> Transaction {
+    Transaction { digester: Some(Arc::new(Sum(changes))), ..transaction }
 }
 
 fn put(names: impl Iterator<Item = usize>, value: &[u8]) -> Transaction {

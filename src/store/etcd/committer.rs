@@ -107,7 +107,9 @@ impl Committer {
             if next.answer.is_closed() {
                 continue; // whoever asked has gone
             }
-            if let Err(next) = group.add(next) {
+            if group.takes(&next) {
+                group.add(next);
+            } else {
                 queue.waiting.push(next);
             }
         }
@@ -159,11 +161,12 @@ impl Committer {
     /// What stands at the keys that a group looks at.
     async fn there(&self, pointer: Pointer, group: &Group, seen: &Seen) -> Result<There, Unavailable> {
         let keys = group.looks_at();
-        match &seen.0 {
-            Some((generation, digest)) if keys.len() == 1 && *generation == pointer.generation => {
-                return Ok(There::from([(Key::digest(), Some(digest.clone()))]));
-            }
-            Some(_) | None => {}
+        // Another replica may have carried it on since, which members may have seen.
+        let known = |(generation, digest): &&(u64, Entry)| {
+            keys.len() == 1 && *generation == pointer.generation && group.carries_on(&digest.value)
+        };
+        if let Some((_, digest)) = seen.0.as_ref().filter(known) {
+            return Ok(There::from([(Key::digest(), Some(digest.clone()))]));
         }
         let record = |key| self.shared.layout.record(pointer.generation, key);
         let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();

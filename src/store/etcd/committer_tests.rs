@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::fixture::{self, fresh, shared};
 use super::*;
-use crate::store::conformance::digests::{begin, counted, digested};
+use crate::store::conformance::digests::{begin, counted, digested, digested_after};
 use crate::store::conformance::key;
 use crate::store::{Expect, Record};
 
@@ -171,6 +171,32 @@ async fn replicas_that_make_groups_at_once_keep_one_digest() {
         all.extend(of_one.into_iter().chain(of_other));
     }
     assert_eq!((all.len(), counted(&*other).await), (10, 10));
+}
+
+#[tokio::test]
+async fn a_digest_that_another_replica_carried_on_is_read_anew() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let one = Arc::new(EtcdStore::open(&settings).await.unwrap());
+    let other = EtcdStore::open(&settings).await.unwrap();
+    begin(&*one).await;
+    let fresh = |name| requiring(name, Expect::Absent, put(name));
+    one.commit(fresh("a")).await.unwrap(); // from here on the digest is known, and nothing has to be read first
+    let newest = other.commit(fresh("b")).await.unwrap();
+    // Whoever has seen the other's commit carries on no digest from before it.
+    one.commit(digested_after(2, fresh("c"))).await.unwrap();
+    other.commit(fresh("d")).await.unwrap();
+    let turn = one.committer.turn.lock().await;
+    let together = vec![
+        wait(&one, fresh("e")).await,
+        wait(&one, digested_after(4, fresh("f"))).await,
+        wait(&one, requiring("b", Expect::At(newest), put("g"))).await,
+    ];
+    let never = wait(&one, digested_after(99, fresh("h"))).await;
+    drop(turn);
+    assert_eq!(made(together).await.len(), 1);
+    assert!(matches!(never.await.unwrap(), Err(CommitError::NoDigest)));
+    assert_eq!(counted(&*one).await, 5);
 }
 
 #[tokio::test]

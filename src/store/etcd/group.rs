@@ -73,24 +73,29 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Adds a transaction, or gives it back where it has to be in another group. An empty group takes any.
-    pub(super) fn add(&mut self, next: Waiting) -> Result<(), Waiting> {
-        let new = |(key, _): &&(Key, Expect)| !self.required.contains_key(key);
-        let checks =
-            self.checks + next.transaction.require.iter().filter(new).count() + next.unrequired().count();
+    /// Whether a transaction can be made together with this group. An empty one takes any.
+    pub(super) fn takes(&self, next: &Waiting) -> bool {
         let bytes = self.bytes + next.transaction.size();
         let changes = self.changed.len() + next.changes().count();
         // The digest is among the keys on both sides.
-        let fits = checks < MAX_OPERATIONS && changes <= MAX_OPERATIONS && bytes <= MAX_TRANSACTION;
-        if !self.is_empty() && !(fits && self.is_apart_from(&next)) {
-            return Err(next);
-        }
+        let fits =
+            self.checks_with(next) < MAX_OPERATIONS && changes <= MAX_OPERATIONS && bytes <= MAX_TRANSACTION;
+        self.is_empty() || fits && self.is_apart_from(next)
+    }
+
+    /// Adds a transaction that it takes.
+    pub(super) fn add(&mut self, next: Waiting) {
+        self.checks = self.checks_with(&next);
+        self.bytes += next.transaction.size();
         self.required.extend(next.transaction.require.iter().cloned());
         self.changed.extend(next.changes().map(|(key, _)| key.clone()));
         self.changed.insert(Key::digest());
-        (self.checks, self.bytes) = (checks, bytes);
         self.members.push(next);
-        Ok(())
+    }
+
+    fn checks_with(&self, next: &Waiting) -> usize {
+        let new = next.transaction.require.iter().filter(|(key, _)| !self.required.contains_key(key));
+        self.checks + new.count() + next.unrequired().count()
     }
 
     /// Whether a transaction has nothing to do with what this one changes, and the other way round.
@@ -116,6 +121,11 @@ impl Group {
     pub(super) fn looks_at(&self) -> Vec<Key> {
         let replaced = self.members.iter().flat_map(Waiting::replaces);
         std::iter::once(Key::digest()).chain(replaced.cloned()).collect()
+    }
+
+    /// Whether all of its members carry on what the digest is.
+    pub(super) fn carries_on(&self, digest: &[u8]) -> bool {
+        self.members.iter().all(|member| member.digester.carries_on(digest))
     }
 
     /// The digest after all that it changes.
@@ -201,7 +211,15 @@ mod tests {
     /// How many like this a group takes.
     fn taken(like: impl Fn(usize) -> Waiting) -> usize {
         let mut group = Group::default();
-        (0..).take_while(|number| group.add(like(*number)).is_ok()).count()
+        let takes = |number: &usize| {
+            let next = like(*number);
+            let takes = group.takes(&next);
+            if takes {
+                group.add(next);
+            }
+            takes
+        };
+        (0..).take_while(takes).count()
     }
 
     #[test]
@@ -209,7 +227,7 @@ mod tests {
         use Expect::{Absent, At};
         let at = |revision| At(Revision(revision));
         let mut group = Group::default();
-        assert!(group.add(waiting(&[("k", at(1)), ("a", Absent)], &["a", "va"], &["b"])).is_ok());
+        group.add(waiting(&[("k", at(1)), ("a", Absent)], &["a", "va"], &["b"]));
         let others = [
             waiting(&[], &["a"], &[]),               // puts what another puts
             waiting(&[], &["b"], &[]),               // puts what another deletes
@@ -223,10 +241,9 @@ mod tests {
             waiting(&[], &["d"], &[]),
         ];
         for other in others {
-            assert!(group.add(other).is_err());
+            assert!(!group.takes(&other));
         }
-        assert!(group.add(waiting(&[("k", at(1)), ("c", Absent)], &["c"], &["e"])).is_ok());
-        assert_eq!(group.members.len(), 2);
+        assert!(group.takes(&waiting(&[("k", at(1)), ("c", Absent)], &["c"], &["e"])));
     }
 
     #[test]
@@ -265,10 +282,10 @@ mod tests {
         for (name, deadline) in [("a", at(10)), ("b", at(20)), ("c", at(5))] {
             let mut member = waiting(&[], &[name], &[]);
             member.transaction.deadline = Some(deadline);
-            assert!(group.add(member).is_ok());
+            group.add(member);
         }
         assert!(group.until().unwrap() > Instant::now() + std::time::Duration::from_secs(15));
-        assert!(group.add(waiting(&[], &["e"], &[])).is_ok());
+        group.add(waiting(&[], &["e"], &[]));
         assert_eq!(group.until(), None);
     }
 }
