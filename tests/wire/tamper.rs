@@ -89,7 +89,7 @@ async fn what_is_done_to_etcd_before_a_start_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_that_is_not_complete_says_so() {
+async fn lists_and_backups_that_are_not_complete_say_so() {
     let Some(etcd) = etcd_server::shared() else { return };
     let prefix = format!("{}/", Uuid::new_v4());
     let server = Launch::in_etcd(&etcd.url(), &prefix).start();
@@ -143,6 +143,15 @@ async fn a_list_that_is_not_complete_says_so() {
     assert_eq!((code, told.as_str()), (Some(0), "a\n"));
     let (code, told, warned) = strongroom(&["export", "--yes", "--format", "env"]);
     assert!(code == Some(1) && told.contains("sound") && warned.contains(MISSING), "{told}{warned}");
+    // A backup of it is not passed off as one that would be restored.
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup").display().to_string();
+    assert_eq!(strongroom(&["backup", &backup]).0, Some(0));
+    let (code, told, warned) = strongroom(&["restore", "--verify-only", "-o", "json", &backup]);
+    assert!(code == Some(1) && told.contains("\"damaged_records\": 1"), "{told}{warned}");
+    assert!(warned.contains("would not be restored: 1 of its records can not be opened"), "{warned}");
+    let accepting = ["restore", "--verify-only", "--accept-damaged", "--accept-altered", &backup];
+    assert_eq!(strongroom(&accepting).0, Some(0));
     server.stop().await;
 }
 
