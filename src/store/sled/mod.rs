@@ -29,6 +29,8 @@ const CACHE: u64 = 256 << 20;
 
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
+    /// What the tree was opened with.
+    config: sled::Config,
     /// `None` only while this is dropped.
     tree: Option<sled::Db>,
     /// `None` only while this is dropped.
@@ -77,9 +79,9 @@ impl SledEngine {
             until_unlocked(&file);
         }
         let (config, tree) = tree?;
-        let waker = Some(Waker::start(config, tree.clone())?);
+        let waker = Some(Waker::start(config.clone(), tree.clone())?);
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
-        let engine = Self { tree: Some(tree), waker, file: OwnFile(file) };
+        let engine = Self { config, tree: Some(tree), waker, file: OwnFile(file) };
         // sled renames its snapshot without it: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
@@ -131,6 +133,10 @@ impl Engine for SledEngine {
         let folder = Folder::open(data)?;
         folder.remove_unfinished()?;
         Self::open_in(&folder)
+    }
+
+    fn is_whole(&self) -> Result<(), Unavailable> {
+        self.config.global_error().map_err(|error| Unavailable(format!("sled: {error}").into()))
     }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
