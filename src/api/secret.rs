@@ -200,6 +200,7 @@ async fn list(
         next_page_token: page.next.unwrap_or_default(),
         total_size: i32::try_from(page.total).unwrap_or(i32::MAX),
         revision: page.revision.0,
+        damaged_size: i32::try_from(page.damaged).unwrap_or(i32::MAX),
     })
 }
 

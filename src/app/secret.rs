@@ -56,6 +56,8 @@ pub struct SecretPage {
     pub next: Option<String>,
     /// The store's revision that the page was read at.
     pub revision: Revision,
+    /// How many secrets of the namespace can not be shown on any page.
+    pub damaged: usize,
 }
 
 impl App {
@@ -153,15 +155,18 @@ impl App {
     ) -> Result<SecretPage, Error> {
         self.catalog.at_least(at_least).await?;
         let before = self.catalog.revision();
-        let (page, revision) = match self.catalog.namespace(grant.namespace()) {
-            Some(there) => there.page(&query.filter, query.order, &query.start, query.limit, before),
+        let ((page, revision), damaged) = match self.catalog.namespace(grant.namespace()) {
+            Some(there) => (
+                there.page(&query.filter, query.order, &query.start, query.limit, before),
+                there.damaged_secrets(),
+            ),
             None if self.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
-            None => (Page::default(), before),
+            None => ((Page::default(), before), 0),
         };
         let Page { items, total, next } = page;
         let next =
             next.map(|cursor| self.seal_page_token(&cursor, &query.filter, query.order)).transpose()?;
-        Ok(SecretPage { items, total, next, revision })
+        Ok(SecretPage { items, total, next, revision, damaged })
     }
 
     /// The value of a secret's version; `None` where it is gone.
@@ -234,7 +239,7 @@ impl App {
         if there.is_name_altered(name) {
             return Err(Error::Integrity);
         }
-        if !there.has_damage() {
+        if there.damaged_secrets() == 0 {
             return Ok(());
         }
         let mac = there.keys().name_mac(name);

@@ -76,9 +76,9 @@ impl NamespaceCatalog {
         (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
     }
 
-    /// Whether any of its secrets could not be opened.
-    pub fn has_damage(&self) -> bool {
-        read(&self.index).damaged() > 0
+    /// How many of its secrets could not be opened.
+    pub fn damaged_secrets(&self) -> usize {
+        read(&self.index).damaged()
     }
 
     /// Whether the secret of this id could not be opened.

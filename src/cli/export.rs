@@ -79,7 +79,7 @@ impl Export {
             .is_some_and(|path| super::document::Format::of(path) == super::document::Format::Env);
         let format = self.format.unwrap_or(if env { Format::Env } else { Format::Json });
 
-        let listed = secret::all(connection, &self.prefix).await?;
+        let (listed, missing) = secret::all(connection, &self.prefix).await?;
         if !self.yes && !agreed(listed.len(), path.as_ref())? {
             return Err(Failure::local("nothing was read, and nothing was written"));
         }
@@ -90,9 +90,11 @@ impl Export {
             Format::Json => json_text(&secrets)?,
         };
         match path {
-            None => output::write(&text),
-            Some(path) => file::replace(&path, &text),
+            None => output::write(&text)?,
+            Some(path) => file::replace(&path, &text)?,
         }
+        // Whatever there is is worth having, but not to be taken for all.
+        missing.map_or(Ok(()), |missing| Err(Failure::local(missing)))
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) struct Restore {
     /// The backup
     file: PathBuf,
 
-    /// Only have the service look whether it can open every record
+    /// Only have the service look whether it can open every record, and whether none is missing; fails where it would not
+    /// restore the backup
     #[arg(long)]
     verify_only: bool,
 
@@ -61,13 +62,14 @@ impl Restore {
         let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
         let (sender, chunks) = mpsc::channel(2);
         let sending = tokio::task::spawn_blocking({
+            let file = self.file.clone();
             let message = v1::RestoreBackupRequest {
                 chunk: Vec::new(),
                 verify_only: self.verify_only,
                 accept_damaged: self.accept_damaged,
                 accept_altered: self.accept_altered,
             };
-            move || send(&self.file, &message, &sender)
+            move || send(&file, &message, &sender)
         });
         let mut operator = connection.operator().await?;
         let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?.into_inner();
@@ -86,7 +88,20 @@ impl Restore {
         if last.phase() != v1::RestorePhase::Done {
             return Err(Failure::unreachable("the service did not say whether it restored the backup"));
         }
-        report(&last, output)
+        report(&last, output)?;
+        self.judge(&last)
+    }
+
+    /// Whoever has a backup looked at wants to know by the exit status whether it would be restored.
+    fn judge(&self, looked: &v1::RestoreBackupResponse) -> Result<(), Failure> {
+        let refused = |why: String| Err(Failure::local(format!("it would not be restored: {why}")));
+        if self.verify_only && looked.damaged_records > 0 && !self.accept_damaged {
+            return refused(format!("{} of its records can not be opened", looked.damaged_records));
+        }
+        if self.verify_only && looked.altered && !self.accept_altered {
+            return refused("records are missing, or older than they should be".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -136,6 +151,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
         ("made", made.clone()),
         ("of revision", reply.backup_revision.to_string()),
         ("damaged", reply.damaged_records.to_string()),
+        ("altered", if reply.altered { "yes" } else { "no" }.to_owned()),
         ("revision", number(reply.revision)),
         ("namespaces", number(reply.namespaces)),
         ("secrets", number(reply.secrets)),
@@ -145,6 +161,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
         "created_at": made,
         "backup_revision": reply.backup_revision,
         "damaged_records": reply.damaged_records,
+        "altered": reply.altered,
         "revision": reply.revision,
         "namespaces": reply.namespaces,
         "secrets": reply.secrets,

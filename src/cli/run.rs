@@ -92,7 +92,12 @@ impl Run {
         let mut secrets = BTreeMap::new();
         if self.all || self.prefix.is_some() {
             let prefix = self.prefix.as_deref().unwrap_or_default();
-            for secret in secret::all(connection, prefix).await? {
+            let (listed, missing) = secret::all(connection, prefix).await?;
+            if let Some(missing) = missing {
+                // A command that lacks a variable may do something else than it should.
+                return Err(Failure::local(format!("{missing}, or name the secrets with --env")));
+            }
+            for secret in listed {
                 let variable = self.variable_of(&secret.name)?;
                 if let Some(other) = secrets.insert(variable.clone(), secret.name.clone()) {
                     return Err(Failure::local(format!(

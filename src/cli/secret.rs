@@ -1,4 +1,4 @@
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -295,8 +295,22 @@ impl Rotate {
     }
 }
 
-/// All secrets whose names begin so, without their values, ordered by name.
-pub(super) async fn all(connection: &Connection, prefix: &str) -> Result<Vec<v1::Secret>, Failure> {
+/// What is to be said of a list that some secrets are not in.
+fn missing(damaged: i32) -> Option<String> {
+    let (are, their) = match damaged {
+        ..=0 => return None,
+        1 => ("1 secret of this namespace is", "its record was"),
+        _ => (&*format!("{damaged} secrets of this namespace are"), "their records were"),
+    };
+    Some(format!("{are} not listed, since {their} altered or damaged: restore a backup"))
+}
+
+/// All secrets whose names begin so, without their values, ordered by name; and what is to be said where that is not known
+/// to be all of them.
+pub(super) async fn all(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<(Vec<v1::Secret>, Option<String>), Failure> {
     let mut message = v1::ListSecretsRequest {
         namespace: connection.namespace(),
         limit: Some(1000),
@@ -309,7 +323,7 @@ pub(super) async fn all(connection: &Connection, prefix: &str) -> Result<Vec<v1:
         let mut page = secrets.list_secrets(message.clone()).await?.into_inner();
         items.append(&mut page.items);
         if page.next_page_token.is_empty() {
-            return Ok(items);
+            return Ok((items, missing(page.damaged_size)));
         }
         message.page_token = page.next_page_token;
     }
@@ -334,6 +348,7 @@ fn print_secrets(
         "next_page_token": last.next_page_token,
         "total_size": last.total_size,
         "revision": last.revision,
+        "damaged_size": last.damaged_size,
     });
     let row = |secret: &v1::Secret| {
         let updated = output::time_in_brief(secret.updated_at.as_ref());
@@ -345,6 +360,9 @@ fn print_secrets(
     if output == Output::Table && !items.is_empty() {
         let more = if last.next_page_token.is_empty() { "" } else { "; more with --page-token or --offset" };
         output::write(format!("\n{} of {}{more}\n", items.len(), last.total_size).as_bytes())?;
+    }
+    if let Some(missing) = missing(last.damaged_size) {
+        let _ = writeln!(std::io::stderr(), "warning: {missing}");
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 //! hold as one batch, makes it durable with one sync, and only then answers and publishes them (group commit). After an
 //! error it writes nothing until the engine has been opened again, and shows what it had acknowledged.
 
-use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +24,9 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
 
     /// Opens what is there, or makes it, and says at which revision it is. All that it then shows is durable.
     fn open(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
+
+    /// Whether it still takes writes, as far as it knows: it can have failed at one that it made by itself.
+    fn is_whole(&self) -> Result<(), Unavailable>;
 
     /// What is stored at a key, applied batches included.
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable>;
@@ -64,8 +66,6 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
 pub(super) enum Job {
     Commit(Waiting),
     Install(Installation),
-    /// To find out whether the engine still takes writes, since it failed to read.
-    Examine,
 }
 
 /// A transaction on its way to the committer.
@@ -88,7 +88,6 @@ impl Job {
         match self {
             Self::Commit(waiting) => drop(waiting.answer.send(Err(why.clone().into()))),
             Self::Install(installation) => drop(installation.answer.send(Err(why.clone()))),
-            Self::Examine => {}
         }
     }
 }
@@ -101,10 +100,6 @@ pub(super) struct Committer<E: Engine> {
     pub(super) waiting: mpsc::Receiver<Job>,
     /// Why nothing can be written.
     broken: Option<Broken>,
-    /// Whether the engine failed to read since it was last examined.
-    suspected: bool,
-    /// When it was last examined.
-    examined: Option<Instant>,
 }
 
 /// An engine that failed.
@@ -122,8 +117,7 @@ impl Broken {
     }
 }
 
-/// How long a broken engine is left alone between two attempts to open it again, and a suspected one between two
-/// examinations.
+/// How long a broken engine is left alone between two attempts to open it again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 impl<E: Engine> Committer<E> {
@@ -133,7 +127,7 @@ impl<E: Engine> Committer<E> {
         assigned: Arc<AtomicU64>,
         waiting: mpsc::Receiver<Job>,
     ) -> Self {
-        Self { slot, log, assigned, waiting, broken: None, suspected: false, examined: None }
+        Self { slot, log, assigned, waiting, broken: None }
     }
 
     /// Commits until every sender is gone, and everything sent has been answered.
@@ -153,12 +147,10 @@ impl<E: Engine> Committer<E> {
 
     /// Does a job, and gives back one that was waiting behind it and comes next.
     fn do_job(&mut self, job: Job) -> Option<Job> {
-        self.suspected |= matches!(job, Job::Examine);
-        self.examine();
+        self.notice();
         match (self.mend(), job) {
             (Ok(()), Job::Commit(first)) => return self.commit(first),
             (Ok(()), Job::Install(installation)) => self.install(installation),
-            (Ok(()), Job::Examine) => {}
             // Where nothing is open, nothing is lost by it.
             (Err(_), Job::Install(installation)) if self.slot.with(|_| Ok(())).is_err() => {
                 self.install(installation);
@@ -172,8 +164,7 @@ impl<E: Engine> Committer<E> {
     fn commit(&mut self, first: Waiting) -> Option<Job> {
         let mut group = Group::new(self.log.durable());
         let mut carried = None;
-        let failed = Cell::new(false);
-        let read = |key: &Key| self.slot.with(|engine| engine.read(key)).inspect_err(|_| failed.set(true));
+        let read = |key: &Key| self.slot.with(|engine| engine.read(key));
         group.add(first, read);
         while group.has_room() {
             match self.waiting.try_recv() {
@@ -185,7 +176,6 @@ impl<E: Engine> Committer<E> {
                 Err(_) => break,
             }
         }
-        self.suspected |= failed.get();
         if let Err(why) = self.make_durable(group) {
             tracing::error!(cause = %why, "a commit failed: nothing is written until the store was opened again");
             self.broken = Some(Broken::now(why));
@@ -193,20 +183,13 @@ impl<E: Engine> Committer<E> {
         carried
     }
 
-    /// Writes a change of nothing where the engine failed to read, to find out whether it is only that. It can be broken as a
-    /// whole: sled writes as it reads, too, and does nothing more once a write of its own has failed. Changes need reads before
-    /// they are written, so none of them would come to tell.
-    fn examine(&mut self) {
-        let lately = self.examined.is_some_and(|examined| examined.elapsed() < BETWEEN_ATTEMPTS);
-        if !self.suspected || lately || self.broken.is_some() {
-            return;
-        }
-        (self.suspected, self.examined) = (false, Some(Instant::now()));
-        let mut nothing = Group::new(self.log.durable());
-        nothing.revision = nothing.revision.next();
-        nothing.changes.push(Change { revision: nothing.revision, put: Vec::new(), delete: Vec::new() });
-        if let Err(why) = self.make_durable(nothing) {
-            tracing::error!(cause = %why, "the store failed to read, and takes no writes: nothing is written until it was opened again");
+    /// Looks whether the engine failed by itself: sled writes as it reads, too, and does nothing more once one of its writes
+    /// has failed. A change needs reads before it is written, so none of them would get as far as to tell.
+    fn notice(&mut self) {
+        if self.broken.is_none()
+            && let Err(why) = self.slot.with(E::is_whole)
+        {
+            tracing::error!(cause = %why, "the store failed: nothing is written until it was opened again");
             self.broken = Some(Broken::now(why));
         }
     }

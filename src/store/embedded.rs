@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::change::ChangeLog;
 use super::committer::{Committer, Engine, Installation, Job, Waiting};
@@ -23,6 +24,8 @@ use crate::domain::Revision;
 
 /// How many transactions may wait for the committer before further callers wait too.
 const MAX_WAITING: usize = 1024;
+/// How long a disk that does not answer can hold up the end. Nothing that it still has was acknowledged.
+const CLOSE: Duration = Duration::from_secs(10);
 /// How many commits can be made while a replacement is: more than any replacement takes the time for.
 const LEEWAY: u64 = 1 << 32;
 
@@ -97,18 +100,6 @@ impl<E: Engine> EmbeddedStore<E> {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
         committer.as_ref().map(|(sender, _)| sender.clone()).ok_or_else(closed)
     }
-
-    /// Reads, and has the engine examined where it can not be read.
-    async fn read<T>(&self, read: impl FnOnce(&E) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
-        let found = self.slot.read(read).await;
-        if found.is_err()
-            && let Ok(sender) = self.sender()
-        {
-            // Where the queue is full, the changes that wait in it find out.
-            let _ = sender.try_send(Job::Examine);
-        }
-        found
-    }
 }
 
 fn closed() -> Unavailable {
@@ -118,7 +109,7 @@ fn closed() -> Unavailable {
 #[async_trait]
 impl<E: Engine> Store for EmbeddedStore<E> {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        self.read(|engine| engine.read(key)).await
+        self.slot.read(|engine| engine.read(key)).await
     }
 
     async fn scan(
@@ -127,7 +118,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        self.read(|engine| engine.range(prefix, after, limit)).await
+        self.slot.read(|engine| engine.range(prefix, after, limit)).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
@@ -206,8 +197,14 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((sender, thread)) = committer {
             drop(sender);
-            // The committer ends once everything sent has been answered; only then is the store closed.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            // The committer ends once everything sent has been answered; only then is the store closed. A thread of its own
+            // waits for that, since a runtime would not end before one that is the runtime's.
+            let (ends, ended) = oneshot::channel::<()>();
+            let join = move || drop((thread.join(), ends));
+            let joining = thread::Builder::new().name("close".into()).spawn(join);
+            if joining.is_ok() && timeout(CLOSE, ended).await.is_err() {
+                tracing::error!("the disk does not answer: what it was given last may or may not be there");
+            }
         }
     }
 }

@@ -144,14 +144,6 @@ impl<E: Engine> Faulty<E> {
         let unsynced = Arc::default();
         (Self { inner, faults: faults.clone(), unsynced, is_broken: AtomicBool::new(false) }, revision)
     }
-
-    fn whole(&self) -> Result<(), Unavailable> {
-        if self.is_broken.load(Ordering::SeqCst) {
-            Err(Unavailable("a read broke it".into()))
-        } else {
-            Ok(())
-        }
-    }
 }
 
 /// What a failure leaves unsynced is decided as the engine is closed.
@@ -172,6 +164,13 @@ impl<E: Engine> Engine for Faulty<E> {
         Ok(Self::over(E::open(place)?, faults))
     }
 
+    fn is_whole(&self) -> Result<(), Unavailable> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(Unavailable("a read broke it".into()));
+        }
+        self.inner.is_whole()
+    }
+
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
         if self.faults.plan().unreadable {
             return Err(Unavailable("the disk can not be read".into()));
@@ -179,7 +178,7 @@ impl<E: Engine> Engine for Faulty<E> {
         if self.faults.plan().breaks_at_reads {
             self.is_broken.store(true, Ordering::SeqCst);
         }
-        self.whole()?;
+        self.is_whole()?;
         for change in self.unsynced().iter().rev() {
             if let Some((_, value)) = change.put.iter().find(|(put, _)| put == key) {
                 return Ok(Some(Entry { value: value.clone(), revision: change.revision }));
@@ -214,7 +213,7 @@ impl<E: Engine> Engine for Faulty<E> {
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
-        self.whole()?;
+        self.is_whole()?;
         self.faults.write()?;
         count(&mut self.faults.plan().applies, "a write")?;
         let copy = |change: &Change| Change {

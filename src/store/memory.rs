@@ -62,6 +62,10 @@ impl Engine for MemoryEngine {
         Ok(found.take(limit).map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 
+    fn is_whole(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
         let mut content = self.memory.content.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {

@@ -84,6 +84,10 @@ impl Etcd {
         let id = running.as_ref().expect("etcd runs").child.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id]).status();
         assert!(sent.expect("sh runs").success(), "etcd had ended before the signal {name}");
+        // The signal is sent before each thread has stopped.
+        while name == "STOP" && !has_stopped(&id) {
+            thread::yield_now();
+        }
     }
 
     /// Ends it with SIGKILL.
@@ -174,6 +178,15 @@ fn binary() -> Option<&'static str> {
         None
     };
     BINARY.get_or_init(find).as_deref()
+}
+
+/// Whether every thread of a process has stopped, as proc(5) shows it behind the name in brackets.
+fn has_stopped(process: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process is there");
+    threads.flatten().all(|thread| {
+        let shown = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        shown.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    })
 }
 
 fn free_port() -> u16 {

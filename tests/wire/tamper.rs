@@ -2,14 +2,17 @@
 //! start. Nothing is served as something else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, GetOptions};
-use strongroom::api::v1::{DeleteSecretRequest, GetSecretRequest, GetStatusRequest, RevokeApiKeyRequest};
+use strongroom::api::v1::{
+    DeleteSecretRequest, GetSecretRequest, GetStatusRequest, ListSecretsRequest, RevokeApiKeyRequest,
+};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::caller::{Caller, Credential};
+use crate::caller::{Caller, Credential, names};
 use crate::etcd_server::{self, Etcd};
 use crate::harness::{Launch, Server};
 use crate::refusal::{reason_of, refused};
@@ -83,6 +86,73 @@ async fn what_is_done_to_etcd_before_a_start_is_noticed() {
             left.opens_or_not(what, &prefix, &expected).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_backups_that_are_not_complete_say_so() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let prefix = format!("{}/", Uuid::new_v4());
+    let server = Launch::in_etcd(&etcd.url(), &prefix).start();
+    let root = Caller::root(&server).await;
+    root.create("sound", "a").await;
+    let mut client = Client::connect([etcd.url()], None).await.unwrap();
+    let before: BTreeSet<_> = stored(&mut client, &prefix).await.into_iter().map(|(_, key, _)| key).collect();
+    root.create("altered", "b").await;
+    let request = ListSecretsRequest { limit: Some(1), ..Default::default() };
+    let page = root.list(request.clone()).await;
+    assert_eq!((page.total_size, page.damaged_size), (2, 0));
+
+    let made = stored(&mut client, &prefix).await.into_iter();
+    let (_, key, mut value) =
+        made.into_iter().find(|(_, key, _)| kind(key) == b's' && !before.contains(key)).unwrap();
+    *value.last_mut().unwrap() ^= 1;
+    client.put(at(&prefix, &key), value, None).await.unwrap();
+    let told_so = async {
+        loop {
+            let page = root.list(request.clone()).await;
+            if page.damaged_size == 1 {
+                break page;
+            }
+        }
+    };
+    let page = tokio::time::timeout(SOON, told_so).await.expect("it is noticed soon");
+    assert_eq!((names(&page), page.total_size), (vec!["sound".to_owned()], 1));
+    // Whatever is asked for: nobody can say whether it would match.
+    let request = ListSecretsRequest { name_prefix: "other".into(), ..Default::default() };
+    let page = root.list(request).await;
+    assert_eq!((page.total_size, page.damaged_size), (0, 1));
+
+    let strongroom = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(arguments).stdin(Stdio::null());
+        command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
+        let output = command.output().unwrap();
+        let [told, warned] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), told, warned)
+    };
+    const MISSING: &str = "1 secret of this namespace is not listed, since its record was altered or damaged";
+    let (code, told, warned) = strongroom(&["list", "-o", "json"]);
+    assert!(
+        code == Some(0) && told.contains("\"damaged_size\": 1") && warned.contains(MISSING),
+        "{told}{warned}"
+    );
+    // A command does not run without what it may need; what there is can be rescued, and is not taken for all.
+    let (code, told, warned) = strongroom(&["run", "--all", "--", "echo", "ran"]);
+    assert!(code == Some(1) && told.is_empty() && warned.contains(MISSING), "{told}{warned}");
+    let (code, told, _) = strongroom(&["run", "--env", "SOUND=sound", "--", "sh", "-c", "echo \"$SOUND\""]);
+    assert_eq!((code, told.as_str()), (Some(0), "a\n"));
+    let (code, told, warned) = strongroom(&["export", "--yes", "--format", "env"]);
+    assert!(code == Some(1) && told.contains("sound") && warned.contains(MISSING), "{told}{warned}");
+    // A backup of it is not passed off as one that would be restored.
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup").display().to_string();
+    assert_eq!(strongroom(&["backup", &backup]).0, Some(0));
+    let (code, told, warned) = strongroom(&["restore", "--verify-only", "-o", "json", &backup]);
+    assert!(code == Some(1) && told.contains("\"damaged_records\": 1"), "{told}{warned}");
+    assert!(warned.contains("would not be restored: 1 of its records can not be opened"), "{warned}");
+    let accepting = ["restore", "--verify-only", "--accept-damaged", "--accept-altered", &backup];
+    assert_eq!(strongroom(&accepting).0, Some(0));
+    server.stop().await;
 }
 
 impl Left {

@@ -137,7 +137,7 @@ fn came_to(restored: &Restored) -> String {
 }
 
 fn done(restored: &Restored) -> v1::RestoreBackupResponse {
-    let Restored { created_at, of, damaged, now } = *restored;
+    let Restored { created_at, of, damaged, altered, now } = *restored;
     let (counts, revision) = now.unwrap_or_default();
     v1::RestoreBackupResponse {
         phase: v1::RestorePhase::Done.into(),
@@ -147,6 +147,7 @@ fn done(restored: &Restored) -> v1::RestoreBackupResponse {
         revision: revision.0,
         namespaces: count(counts.namespaces),
         secrets: count(counts.secrets),
+        altered,
         ..Default::default()
     }
 }

@@ -42,6 +42,8 @@ pub struct Restored {
     pub of: Revision,
     /// How many records it has that can not be opened.
     pub damaged: u64,
+    /// Whether its digest does not vouch for its records.
+    pub altered: bool,
     /// What there is now, and since which revision; `None` where it was only looked at.
     pub now: Option<(Counts, Revision)>,
 }
@@ -107,7 +109,7 @@ impl Restore {
                 "the backup has records that are none of this service's: they are left out"
             );
         }
-        let mut restored = Restored { created_at, of, damaged, now: None };
+        let mut restored = Restored { created_at, of, damaged, altered: !vouched, now: None };
         if options.verify_only {
             return Ok(restored);
         }

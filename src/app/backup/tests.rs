@@ -67,7 +67,7 @@ async fn a_backup_restores_everything_into_every_store_with_the_same_master_key(
 
         let restored = restore(&to, &bytes, RestoreOptions::default()).await.unwrap();
         let (counts, revision) = restored.now.unwrap();
-        assert_eq!((restored.of, restored.damaged, counts.secrets), (of, 0, 50));
+        assert_eq!((restored.of, restored.damaged, restored.altered, counts.secrets), (of, 0, false, 50));
         assert!(revision > of, "whoever has seen the source sees no older state here");
         assert_eq!(content(&*to.store).await, expected);
         // The keys are those of the source, and changes go on.
@@ -214,6 +214,9 @@ async fn damaged_and_altered_are_accepted_apart() {
     let accepting = |accept_damaged, accept_altered| {
         restore(&to, &bytes, RestoreOptions { accept_damaged, accept_altered, ..Default::default() })
     };
+    let options = RestoreOptions { verify_only: true, ..Default::default() };
+    let looked = restore(&to, &bytes, options).await.unwrap();
+    assert_eq!((looked.damaged, looked.altered), (1, true));
     for (damaged, altered) in [(false, false), (false, true)] {
         let refused = accepting(damaged, altered).await;
         assert!(matches!(refused.err(), Some(Error::BackupDamaged(1, _))));

@@ -5,6 +5,7 @@ mod folder;
 mod opening;
 mod recover;
 mod replace;
+mod waker;
 
 use std::fs::{File, TryLockError};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use self::folder::holds_sled;
 use self::folder::{Folder, in_use, sync_folder, unusable};
+use self::waker::Waker;
 use super::committer::Engine;
 use super::{Change, Entry, Key, Records, ReplaceError, Unavailable};
 use crate::domain::Revision;
@@ -27,14 +29,19 @@ const CACHE: u64 = 256 << 20;
 
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
+    /// What the tree was opened with.
+    config: sled::Config,
     /// `None` only while this is dropped.
     tree: Option<sled::Db>,
+    /// `None` only while this is dropped.
+    waker: Option<Waker>,
     file: OwnFile,
 }
 
 impl Drop for SledEngine {
     /// The file goes behind the tree, which can panic as it closes: it syncs once more, and takes an error for a defect.
     fn drop(&mut self) {
+        drop(self.waker.take());
         let tree = self.tree.take();
         if panic::catch_unwind(AssertUnwindSafe(|| drop(tree))).is_err() {
             tracing::warn!("sled failed as it was closed");
@@ -71,9 +78,10 @@ impl SledEngine {
         {
             until_unlocked(&file);
         }
-        let tree = tree?;
+        let (config, tree) = tree?;
+        let waker = Some(Waker::start(config.clone(), tree.clone())?);
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
-        let engine = Self { tree: Some(tree), file: OwnFile(file) };
+        let engine = Self { config, tree: Some(tree), waker, file: OwnFile(file) };
         // sled renames its snapshot without it: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
@@ -125,6 +133,10 @@ impl Engine for SledEngine {
         let folder = Folder::open(data)?;
         folder.remove_unfinished()?;
         Self::open_in(&folder)
+    }
+
+    fn is_whole(&self) -> Result<(), Unavailable> {
+        self.config.global_error().map_err(|error| Unavailable(format!("sled: {error}").into()))
     }
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
@@ -217,12 +229,12 @@ pub(super) fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
 }
 
 /// sled can panic while it recovers; that becomes an error which names the folder.
-fn open_tree(store: &Path) -> Result<sled::Db, Unavailable> {
+fn open_tree(store: &Path) -> Result<(sled::Config, sled::Db), Unavailable> {
     let config =
         sled::Config::new().path(store).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
     let opened = panic::catch_unwind(AssertUnwindSafe(|| config.open()));
     match opened {
-        Ok(Ok(tree)) => Ok(tree),
+        Ok(Ok(tree)) => Ok((config, tree)),
         Ok(Err(sled::Error::Io(error))) if error.to_string().contains("lock") => Err(in_use(store)),
         Ok(Err(error)) => Err(unusable(store, &error)),
         Err(_) => Err(unusable(store, &"the engine could not recover it")),

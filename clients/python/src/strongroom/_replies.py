@@ -56,6 +56,7 @@ def secret_page(message: secret_pb2.ListSecretsResponse) -> models.SecretPage:
         next_page_token=message.next_page_token,
         total_size=message.total_size,
         revision=message.revision,
+        damaged_size=message.damaged_size,
     )
 
 

@@ -85,6 +85,8 @@ class SecretPage:
     """How many secrets match in all."""
     revision: int
     """The store's revision that the page was read at."""
+    damaged_size: int = 0
+    """How many secrets of the namespace are in no list, since their records were altered or damaged."""
 
 
 @dataclass(frozen=True)

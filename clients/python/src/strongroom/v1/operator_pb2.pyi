@@ -226,6 +226,7 @@ class RestoreBackupResponse(google.protobuf.message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     NAMESPACES_FIELD_NUMBER: builtins.int
     SECRETS_FIELD_NUMBER: builtins.int
+    ALTERED_FIELD_NUMBER: builtins.int
     phase: global___RestorePhase.ValueType
     """What the server is doing."""
     records: builtins.int
@@ -242,6 +243,8 @@ class RestoreBackupResponse(google.protobuf.message.Message):
     """How many namespaces there are now. Set in the last message, where the store was replaced."""
     secrets: builtins.int
     """How many secrets there are now, in all namespaces. Set in the last message, where the store was replaced."""
+    altered: builtins.bool
+    """Whether the backup's digest does not vouch for its records: a restore needs `accept_altered`. Set in the last message."""
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the backup was made. Set in the last message."""
@@ -258,9 +261,10 @@ class RestoreBackupResponse(google.protobuf.message.Message):
         revision: builtins.int = ...,
         namespaces: builtins.int = ...,
         secrets: builtins.int = ...,
+        altered: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["created_at", b"created_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["backup_revision", b"backup_revision", "created_at", b"created_at", "damaged_records", b"damaged_records", "namespaces", b"namespaces", "phase", b"phase", "records", b"records", "revision", b"revision", "secrets", b"secrets", "total_records", b"total_records"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["altered", b"altered", "backup_revision", b"backup_revision", "created_at", b"created_at", "damaged_records", b"damaged_records", "namespaces", b"namespaces", "phase", b"phase", "records", b"records", "revision", b"revision", "secrets", b"secrets", "total_records", b"total_records"]) -> None: ...
 
 global___RestoreBackupResponse = RestoreBackupResponse
 

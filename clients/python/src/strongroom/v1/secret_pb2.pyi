@@ -787,6 +787,7 @@ class ListSecretsResponse(google.protobuf.message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     TOTAL_SIZE_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    DAMAGED_SIZE_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Send it as `page_token` for the next page, which begins behind the last secret of this one even while others
     create and delete. Empty: this is the last page.
@@ -795,6 +796,10 @@ class ListSecretsResponse(google.protobuf.message.Message):
     """How many secrets match the filters in all, at the time of this page."""
     revision: builtins.int
     """The store's revision that the page was read at."""
+    damaged_size: builtins.int
+    """How many secrets of the namespace are in no list, since their records were altered or damaged, whether or not they
+    would match the filters: reading one by its name answers INTEGRITY_FAILURE. Absent: the list is complete.
+    """
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Secret]:
         """The secrets, values redacted. Fewer than `limit` where the list ends, or where their descriptions and metadata
@@ -808,8 +813,9 @@ class ListSecretsResponse(google.protobuf.message.Message):
         next_page_token: builtins.str = ...,
         total_size: builtins.int = ...,
         revision: builtins.int = ...,
+        damaged_size: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["items", b"items", "next_page_token", b"next_page_token", "revision", b"revision", "total_size", b"total_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_size", b"damaged_size", "items", b"items", "next_page_token", b"next_page_token", "revision", b"revision", "total_size", b"total_size"]) -> None: ...
 
 global___ListSecretsResponse = ListSecretsResponse
 
