@@ -36,6 +36,10 @@ pub(super) async fn a_broken_precondition_changes_nothing(store: Arc<dyn Store>)
         let asked = Transaction { require: vec![(key("a"), expect)], ..Transaction::default() };
         assert!(matches!(store.commit(asked).await, Err(CommitError::Conflict(at)) if at == there));
     }
+    // What is not there was put by no revision.
+    let mut absent = put("other", b"3");
+    absent.require.push((key("absent"), Expect::At(Revision(0))));
+    assert!(matches!(store.commit(absent).await, Err(CommitError::Conflict(at)) if at == there));
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
     assert!(store.get(&key("other")).await.unwrap().is_none());
     assert_eq!(store.revision().await.unwrap(), there);

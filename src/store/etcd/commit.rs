@@ -55,9 +55,10 @@ impl Shared {
         let record = self.layout.record(pointer.generation, key);
         match expect {
             Expect::Absent => Compare::create_revision(record, CompareOp::Equal, 0),
-            // No record has a revision beyond what etcd can count.
+            // No record has a revision beyond what etcd can count; and 0 is what etcd says of a key that is not there.
             Expect::At(at) => {
-                Compare::mod_revision(record, CompareOp::Equal, i64::try_from(at.0).unwrap_or(i64::MAX))
+                let at = i64::try_from(at.0).ok().filter(|at| *at > 0).unwrap_or(i64::MAX);
+                Compare::mod_revision(record, CompareOp::Equal, at)
             }
         }
     }
