@@ -39,7 +39,11 @@ impl Strongroom {
         let store = store::open_sled(folder).unwrap_or_else(|why| panic!("does not open: {why}"));
         Self {
             store,
-            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap(),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_time()
+                .build()
+                .unwrap(),
         }
     }
 
