@@ -21,8 +21,8 @@ pub enum Astray {
     /// The anchor is none, or was altered, or is that of a store with another keyring.
     #[error("it is not an anchor of this store")]
     Foreign,
-    /// The store is older than its anchor.
-    #[error("the store is an older copy: its last {0} changes are missing")]
+    /// The store is older than its anchor, by so many commits: one can be of several changes.
+    #[error("the store is an older copy: its last {0} changes are missing, at least")]
     Older(u64),
     /// The store is as old as its anchor, and another one.
     #[error("the store is another copy: it has gone on from an older state")]
