@@ -21,6 +21,8 @@ pub struct Sizes {
     pub name: usize,
     pub secret: usize,
     pub version: usize,
+    /// The store's digest, which every change rewrites.
+    pub digest: usize,
 }
 
 impl Sizes {
@@ -37,6 +39,7 @@ impl Sizes {
                 KeyKind::Name(..) => &mut sizes.name,
                 KeyKind::Secret(..) => &mut sizes.secret,
                 KeyKind::Version(..) => &mut sizes.version,
+                KeyKind::Digest => &mut sizes.digest,
                 other => panic!("a create puts no {other:?}"),
             };
             *size = record.len();
@@ -85,6 +88,7 @@ impl Work {
                 (name, self.record(self.sizes.name)),
                 (secret, self.record(self.sizes.secret)),
                 (version, self.record(self.sizes.version)),
+                self.digest(),
             ],
             ..Transaction::default()
         }
@@ -97,10 +101,18 @@ impl Work {
         let oldest = self.version.checked_sub(MAX_KEPT_VERSIONS).filter(|oldest| *oldest > 0);
         Transaction {
             require: vec![(secret.clone(), Expect::At(since)), (version.clone(), Expect::Absent)],
-            put: vec![(version, self.record(self.sizes.version)), (secret, self.record(self.sizes.secret))],
+            put: vec![
+                (version, self.record(self.sizes.version)),
+                (secret, self.record(self.sizes.secret)),
+                self.digest(),
+            ],
             delete: oldest.map(|oldest| Key::version(self.namespace, self.id, oldest)).into_iter().collect(),
             ..Transaction::default()
         }
+    }
+
+    fn digest(&self) -> (Key, Vec<u8>) {
+        (Key::digest(), self.record(self.sizes.digest))
     }
 
     fn record(&self, size: usize) -> Vec<u8> {
