@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use crate::app;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::catalog::{decode_secret, encode_secret, open_secret, reseal_secret};
 use crate::crypto::{
-    self, Anchor, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest, data_key_digest, record_seal,
-    value_seal,
+    self, Keyring, MasterKeys, NamespaceKeys, Purpose, data_key_digest, record_seal, value_seal,
 };
+use crate::crypto::{open_secret, reseal_secret};
 use crate::domain::{Namespace, Revision, SecretId, Value};
+use crate::integrity::{Anchor, StoreDigest};
+use crate::schema::{decode_secret, encode_secret};
 use crate::store;
 
 /// Keys that are the same in every run.
@@ -49,7 +50,8 @@ fn keys() -> Option<&'static Keys> {
 /// Bytes as every sealed form, and laid over what is sealed: nothing opens that is not as it was sealed.
 pub fn sealed(bytes: &[u8]) {
     let Some(keys) = keys() else { return };
-    const PURPOSES: [Purpose; 4] = [Purpose::ApiKey, Purpose::Namespace, Purpose::Receipt, Purpose::Digest];
+    const PURPOSES: [Purpose; 4] =
+        [Purpose::ApiKey, Purpose::Namespace, Purpose::IdempotencyRecord, Purpose::Digest];
     for purpose in PURPOSES {
         assert!(keys.keyring.open_record(purpose, &ID, bytes).is_err());
     }
@@ -59,7 +61,7 @@ pub fn sealed(bytes: &[u8]) {
     assert!(open_secret(&keys.namespace, SecretId::from_bytes(ID), bytes, Revision(1)).is_err());
     assert!(StoreDigest::open(&keys.keyring, bytes).is_err());
     assert!(ApiKey::open(&keys.keyring, ApiKeyId([1; 10]), bytes, Revision(1)).is_err());
-    app::fuzzing::sealed_receipt(&keys.keyring, bytes);
+    app::fuzzing::sealed_idempotency_record(&keys.keyring, bytes);
     let _ =
         (record_seal(bytes), value_seal(bytes), data_key_digest(bytes), crypto::is_of_first_format(bytes));
     let _ = keys.namespace.is_newest(bytes);
@@ -141,6 +143,7 @@ pub fn clear(bytes: &[u8]) {
 
 /// Bytes as what nothing seals: keys of the store, what the engines put around records, backups, key files, anchors.
 pub fn open(bytes: &[u8]) {
+    let _ = store::Key::from_bytes(bytes).kind();
     store::fuzzing::stored(bytes);
     crypto::fuzzing::read(bytes);
     if let Some(anchor) = std::str::from_utf8(bytes).ok().and_then(Anchor::parse) {

@@ -21,7 +21,9 @@ pub mod catalog;
 pub mod audit;
 pub mod auth;
 pub mod crypto;
+pub mod integrity;
 pub mod reference;
+pub mod schema;
 pub mod store;
 
 pub mod config;

@@ -18,12 +18,13 @@ use tonic_health::server::HealthReporter;
 use zeroize::Zeroizing;
 
 use crate::api::{self, Gate, InFlight};
-use crate::app::{self, AnchorError, App, SetupError};
+use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
 use crate::config::{Config, MasterKeySource, StoreKind, Tls};
 use crate::connections::{acceptor, incoming};
-use crate::crypto::{Custody, MasterKeyError, MasterKeys};
+use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::integrity::AnchorError;
 use crate::store::{self, Store, Unavailable};
 
 /// How long requests in flight may take to end once the server is to stop.
@@ -160,8 +161,8 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
         anchor_file: config.anchor_file.clone(),
         ..app::Options::default()
     };
-    let custody = Custody::new(config.master_key.clone(), masters);
-    let app = app::open(store, custody, options, |credential| {
+    let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
+    let app = app::open(store, provider, options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         data.write_root_key(&line, config.store == StoreKind::Memory)
     });
@@ -209,7 +210,7 @@ async fn serve(
 
     let mut background = JoinSet::new();
     background.spawn(watch_health(app.clone(), health.clone()));
-    background.spawn(sweep_receipts(app.clone()));
+    background.spawn(sweep_idempotency_records(app.clone()));
     background.spawn(tend_keys(app.clone()));
     background.spawn(keep_anchor(app.clone()));
     let incoming = incoming(listener, acceptor);
@@ -269,11 +270,11 @@ async fn watch_health(app: Arc<App>, health: HealthReporter) {
 }
 
 /// Removes the receipts whose time has passed, until it is aborted.
-async fn sweep_receipts(app: Arc<App>) {
+async fn sweep_idempotency_records(app: Arc<App>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;
-        match app.remove_passed_receipts().await {
+        match app.remove_expired_idempotency_records().await {
             Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
             Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use strongroom::app::{self, App, NewSecret, Options, Rotation, Source};
 use strongroom::auth::{Grant, Rotate, Write};
-use strongroom::crypto::{Custody, MasterKeySource, MasterKeys};
+use strongroom::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
 use strongroom::store::{Store, open_sled};
 
@@ -55,10 +55,10 @@ impl OverApp {
 
     pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
         let keys = MasterKeys::generate().expect("a master key");
-        let custody = Custody::new(MasterKeySource::DataDir(folder.join("master.key")), keys);
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir(folder.join("master.key")), keys);
         let options = Options { data_dir: folder.to_owned(), ..Options::default() };
         let mut root_key = String::new();
-        let app = app::open(store.clone(), custody, options, |credential| {
+        let app = app::open(store.clone(), provider, options, |credential| {
             credential.expose().clone_into(&mut root_key);
             Ok(())
         });

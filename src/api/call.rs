@@ -203,7 +203,7 @@ mod tests {
     use crate::app::{self, Expiry, NewApiKey};
     use crate::audit::LogAuditor;
     use crate::auth::{Credential, KeyName};
-    use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
     use crate::store;
 
     /// A request of a caller that has passed the gate.
@@ -220,12 +220,12 @@ mod tests {
     async fn a_key_revoked_while_its_request_arrives_is_refused() {
         let mut root = String::new();
         let keys = MasterKeys::generate().unwrap();
-        let custody = Custody::new(MasterKeySource::DataDir("nowhere".into()), keys);
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir("nowhere".into()), keys);
         let hand_out = |credential: &Credential| {
             root = credential.expose().to_owned();
             Ok(())
         };
-        let app = app::open(store::open_memory().unwrap(), custody, app::Options::default(), hand_out)
+        let app = app::open(store::open_memory().unwrap(), provider, app::Options::default(), hand_out)
             .await
             .unwrap();
         let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();

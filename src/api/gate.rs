@@ -294,7 +294,7 @@ fn timeout(text: &[u8]) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::audit;
-    use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
     use crate::store;
 
     struct Recorded;
@@ -309,10 +309,12 @@ mod tests {
     #[tokio::test]
     async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_refused() {
         let mut root = String::new();
-        let custody =
-            Custody::new(MasterKeySource::DataDir("nowhere".into()), MasterKeys::generate().unwrap());
+        let provider = MasterKeyProvider::new(
+            MasterKeySource::DataDir("nowhere".into()),
+            MasterKeys::generate().unwrap(),
+        );
         let store = store::open_memory().unwrap();
-        let app = app::open(store.clone(), custody, app::Options::default(), |credential| {
+        let app = app::open(store.clone(), provider, app::Options::default(), |credential| {
             root = credential.expose().to_owned();
             Ok(())
         });
@@ -331,7 +333,7 @@ mod tests {
         }
         let all = store.scan(&store::Key::all(), None, 10).await.unwrap();
         let kept = all.into_iter().filter(|(key, _)| *key != store::Key::digest());
-        let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::Record::Put(key, entry.value))).collect();
+        let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::ReplaceRecord::Put(key, entry.value))).collect();
         store.replace(Box::new(kept.into_iter()), Default::default()).await.unwrap();
         while app.serves().is_ok() {
             tokio::task::yield_now().await;

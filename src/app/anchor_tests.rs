@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::tests::{Site, custody, options};
+use super::tests::{Site, options, provider};
 use super::*;
+use crate::integrity::AnchorError;
 use crate::store::{self, Key};
 
 fn anchored(file: &Path) -> Options {
@@ -20,7 +21,7 @@ async fn copy(site: &Site) -> Arc<dyn Store> {
 }
 
 async fn open_copy(site: &Site, store: Arc<dyn Store>, options: Options) -> Result<App, SetupError> {
-    open(store, custody(&site.master), options, |_| panic!("not new")).await
+    open(store, provider(&site.master), options, |_| panic!("not new")).await
 }
 
 #[tokio::test]
@@ -70,7 +71,7 @@ async fn a_new_store_is_not_set_up_where_an_anchor_says_that_there_was_one() {
     let before = std::fs::read(&file).unwrap();
 
     let away = store::open_memory().unwrap();
-    let refused = open(away.clone(), custody(&masters), anchored(&file), |_| panic!("no key is handed out"));
+    let refused = open(away.clone(), provider(&masters), anchored(&file), |_| panic!("no key is handed out"));
     assert!(
         matches!(refused.await.err(), Some(SetupError::Anchor(AnchorError::New(there))) if there == file)
     );
@@ -80,5 +81,5 @@ async fn a_new_store_is_not_set_up_where_an_anchor_says_that_there_was_one() {
     let accepting = Options { accept_altered_store: true, ..anchored(&file) };
     let site = Site::with_options(away, masters, accepting).await;
     assert_ne!(std::fs::read(&file).unwrap(), before);
-    assert!(open(site.store, custody(&site.master), anchored(&file), |_| panic!("not new")).await.is_ok());
+    assert!(open(site.store, provider(&site.master), anchored(&file), |_| panic!("not new")).await.is_ok());
 }

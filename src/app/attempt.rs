@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::receipt::Outcome;
+use super::idempotency::Outcome;
 use super::version::StoredVersion;
 use super::{App, Error, Idempotency};
 use crate::auth::Principal;
@@ -61,7 +61,7 @@ impl App {
                 return Ok(((outcome, revision), true));
             }
             if let Some(slot) = &slot {
-                self.leave_receipt(&mut transaction, slot, &outcome)?;
+                self.put_idempotency_record(&mut transaction, slot, &outcome)?;
             }
             if let Some(revision) = self.commit(&keyring, transaction).await? {
                 return Ok(((outcome, revision), true));

@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
 use super::generate::generate;
-use super::receipt::Outcome;
+use super::idempotency::Outcome;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, Rotate, Write};
-use crate::catalog::{NamespaceCatalog, StoredNamespaceKeys, seal_secret};
+use crate::catalog::NamespaceCatalog;
+use crate::crypto::seal_secret;
 use crate::crypto::{NamespaceKeys, Purpose, value_seal};
 use crate::domain::{
     Description, Generator, Metadata, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Value,
     Version, Versions, now,
 };
+use crate::integrity::StoredNamespaceKeys;
 use crate::store::{Expect, Key, Transaction};
 
 /// A secret to be made.
@@ -279,7 +281,7 @@ pub(super) fn planned_with(
     transaction: &mut Transaction,
 ) -> Arc<StoredNamespaceKeys> {
     let keys = there.keys();
-    transaction.require.push(keys.still());
+    transaction.require.push(keys.unchanged());
     keys
 }
 

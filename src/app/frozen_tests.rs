@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::tests::{Site, custody, options};
+use super::tests::{Site, options, provider};
 use super::*;
-use crate::crypto::{Custody, MasterKeySource};
-use crate::store::{Key, Record};
+use crate::crypto::{MasterKeyProvider, MasterKeySource};
+use crate::store::{Key, ReplaceRecord};
 
 /// All that a store holds.
 async fn content(store: &dyn Store) -> Vec<(Key, Vec<u8>)> {
@@ -16,7 +16,7 @@ async fn content(store: &dyn Store) -> Vec<(Key, Vec<u8>)> {
 }
 
 async fn replace(store: &dyn Store, content: Vec<(Key, Vec<u8>)>) {
-    let records = content.into_iter().map(|(key, value)| Ok(Record::Put(key, value)));
+    let records = content.into_iter().map(|(key, value)| Ok(ReplaceRecord::Put(key, value)));
     store.replace(Box::new(records), Revision::default()).await.unwrap();
 }
 
@@ -57,7 +57,7 @@ async fn a_replica_without_the_new_master_key_serves_its_old_state_for_some_seco
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let source = MasterKeySource::File("nowhere".into());
-    let replica = Custody::new(source, site.master.clone());
+    let replica = MasterKeyProvider::new(source, site.master.clone());
     let replica = open(site.store.clone(), replica, options(), |_| panic!("not new")).await.unwrap();
     let grant = site.root.authorize_service().unwrap();
     site.app.rotation(&grant).unwrap().rotate_master_key(|_| {}).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_replica_without_the_new_master_key_serves_its_old_state_for_some_seco
 #[tokio::test]
 async fn a_replica_that_finds_the_new_master_key_in_its_source_goes_on() {
     let site = Site::open().await;
-    let replica = open(site.store.clone(), custody(&site.master), options(), |_| panic!("not new"));
+    let replica = open(site.store.clone(), provider(&site.master), options(), |_| panic!("not new"));
     let replica = replica.await.unwrap();
     let grant = site.root.authorize_service().unwrap();
     site.app.rotation(&grant).unwrap().rotate_master_key(|_| {}).await.unwrap();

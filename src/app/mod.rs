@@ -1,7 +1,6 @@
 //! What the service does. Every operation that needs a right takes the grant of it.
 
 mod access;
-mod anchor;
 #[cfg(test)]
 mod anchor_tests;
 mod attempt;
@@ -14,9 +13,9 @@ mod frozen_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generate;
+mod idempotency;
 mod operator;
 mod page_token;
-mod receipt;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
@@ -41,29 +40,28 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, Semaphore};
 
 pub use self::access::{Expiry, NewApiKey, Unauthenticated};
-pub use self::anchor::AnchorError;
-use self::anchor::AnchorFile;
 pub use self::backup::{Chunk, Progress, Restore, RestoreOptions, Restored};
 pub use self::change::{Changed, Deleted, NewSecret, Rotation, Source, Update};
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
+pub use self::idempotency::Idempotency;
 pub use self::operator::Status;
-pub use self::receipt::Idempotency;
 pub use self::reference::{NamedSecret, Resolution};
 pub use self::rotation::{KeyRotation, KeyStatus, Limits, Rewrapped, Rotated};
 pub use self::secret::{ListQuery, Revealed, SecretPage};
 pub use self::setup::{Options, SetupError, open};
 use self::turns::Turns;
 pub use self::version::{ChangedVersion, DestructionReceipt, VersionChange};
-use crate::catalog::{Catalog, StoredKeyring};
-use crate::crypto::{Custody, KeyId, Mac};
+use crate::catalog::Catalog;
+use crate::crypto::{KeyId, Mac, MasterKeyProvider};
 use crate::domain::{Namespace, Revision, Timestamp, now};
+use crate::integrity::{AnchorFile, StoredKeyring};
 use crate::store::{CommitError, Store, Transaction};
 
 /// The service over one store.
 pub struct App {
     store: Arc<dyn Store>,
-    custody: Arc<Custody>,
+    provider: Arc<MasterKeyProvider>,
     catalog: Arc<Catalog>,
     /// Where the bytes of a restore are kept until all of them have come.
     data_dir: PathBuf,
@@ -74,7 +72,7 @@ pub struct App {
     /// The keys whose rotation met damaged records; `None` is the keyring's.
     stuck: Mutex<HashSet<Option<Namespace>>>,
     /// Receipts that can not be opened, and since when that is known.
-    damaged_receipts: Mutex<HashMap<Mac, Timestamp>>,
+    damaged_idempotency_records: Mutex<HashMap<Mac, Timestamp>>,
     /// The master keys that were put into use by themselves.
     taken: Mutex<HashSet<KeyId>>,
     limits: Limits,
@@ -89,7 +87,7 @@ pub struct App {
 impl App {
     fn new(
         store: Arc<dyn Store>,
-        custody: Arc<Custody>,
+        provider: Arc<MasterKeyProvider>,
         catalog: Arc<Catalog>,
         anchor: Option<Arc<AnchorFile>>,
         options: Options,
@@ -98,7 +96,7 @@ impl App {
         let (computing, restoring) = (Semaphore::new(processors), Arc::new(Semaphore::new(1)));
         Self {
             store,
-            custody,
+            provider,
             catalog,
             data_dir: options.data_dir,
             turns: Turns::default(),
@@ -106,7 +104,7 @@ impl App {
             rotating: Arc::default(),
             stuck: Mutex::default(),
             taken: Mutex::default(),
-            damaged_receipts: Mutex::default(),
+            damaged_idempotency_records: Mutex::default(),
             limits: options.limits,
             keys_due: Notify::new(),
             anchor,
@@ -137,7 +135,7 @@ impl App {
         keyring: &Arc<StoredKeyring>,
         mut transaction: Transaction,
     ) -> Result<Option<Revision>, Error> {
-        transaction.require.push(keyring.still());
+        transaction.require.push(keyring.unchanged());
         transaction.digester = Some(keyring.digester(self.catalog.digest()));
         transaction.deadline = deadline::deadline();
         let (revision, made) = match self.store.commit(transaction).await {

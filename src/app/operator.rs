@@ -45,6 +45,16 @@ impl App {
         Ok(tokio::time::timeout(BOUND, answers).await.map_err(hangs)??)
     }
 
+    /// Writes the store's latest state into the anchor file, where there is one.
+    pub async fn anchor(&self) {
+        let Some(anchor) = self.anchor.clone() else { return };
+        let (keyring, digest) = (self.catalog.keyring(), self.catalog.digest());
+        let written = tokio::task::spawn_blocking(move || anchor.write(&keyring, &digest)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "the anchor could not be written");
+        }
+    }
+
     /// Ends the service: changes that were accepted are made durable, later ones are refused.
     pub async fn close(&self) {
         self.store.close().await;

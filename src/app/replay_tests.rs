@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::tests::{Site, custody, options};
+use super::tests::{Site, options, provider};
 use super::*;
 use crate::auth::{ApiKeyId, KeyName, ManageAccess, Operate};
 use crate::crypto::{MasterKey, MasterKeySource, MasterKeys, write_private};
-use crate::store::key::Kind;
+use crate::schema::Kind;
 use crate::store::{self, Entry, Key};
 
 impl Site {
@@ -48,7 +48,7 @@ fn line() -> String {
 
 /// The service over the same store with other master keys, as another replica has it.
 async fn replica(site: &Site, masters: &Arc<MasterKeys>) -> Arc<App> {
-    let opened = open(site.store.clone(), custody(masters), options(), |_| panic!("not new")).await;
+    let opened = open(site.store.clone(), provider(masters), options(), |_| panic!("not new")).await;
     Arc::new(opened.unwrap())
 }
 
@@ -84,7 +84,7 @@ async fn a_digest_that_came_with_another_commit_makes_nothing_believed() {
     let copy = store::open_memory().unwrap();
     let put = all.into_iter().map(|(key, entry)| (key, entry.value)).collect();
     copy.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
-    let app = open(copy.clone(), custody(&site.master), options(), |_| panic!("not new")).await.unwrap();
+    let app = open(copy.clone(), provider(&site.master), options(), |_| panic!("not new")).await.unwrap();
     assert!(app.authenticate(&credential).is_err());
     let put = vec![(Key::digest(), next), (place, unrevoked)];
     let revision = copy.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
@@ -104,7 +104,7 @@ async fn a_revision_that_was_forged_at_rest_is_noticed() {
         site.store.scan(&Key::all(), None, 10_000).await.unwrap().into_iter().collect();
     let opened = async |content: &BTreeMap<Key, Entry>, at: Revision| {
         let store = store::open_memory_of(content.clone(), at);
-        open(store, custody(&site.master), options(), |_| panic!("not new")).await
+        open(store, provider(&site.master), options(), |_| panic!("not new")).await
     };
     assert_eq!(site.value(&opened(&left, at).await.unwrap(), "a").await.unwrap(), "two");
     // The store's own, taken back or set to the end of all numbers: changes would be acknowledged and not shown.
@@ -153,7 +153,7 @@ async fn a_replica_with_the_older_master_key_leaves_a_rotation_to_the_others() {
     let site = Site::with(store::open_memory().unwrap(), just_old.clone()).await;
     site.create("a", "a").await.unwrap();
     let newer = replica(&site, &both).await;
-    let (keyring, masters) = (newer.keyring(), newer.custody.keys());
+    let (keyring, masters) = (newer.keyring(), newer.provider.keys());
     let mut begin = Transaction::default();
     begin.put.push((Key::keyring(), keyring.begin_rotation(&masters, 0).unwrap()));
     let revision = newer.commit(&keyring, begin).await.unwrap().unwrap();
@@ -197,7 +197,7 @@ async fn a_passphrase_is_rotated_only_by_another_one() {
     let masters = Arc::new(MasterKeys::read(&source).unwrap());
     let store = store::open_memory().unwrap();
     let mut root = String::new();
-    let app = open(store.clone(), Custody::new(source, masters), options(), |credential| {
+    let app = open(store.clone(), MasterKeyProvider::new(source, masters), options(), |credential| {
         credential.expose().clone_into(&mut root);
         Ok(())
     });

@@ -1,12 +1,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::anchor::AnchorFile;
-use super::{AnchorError, App, Limits};
+use super::{App, Limits};
 use crate::auth::{ApiKey, Credential, KeyName};
-use crate::catalog::{Catalog, LoadError, Vouching, vouch};
-use crate::crypto::{self, Custody, Keyring, MasterKeys, StoreDigest};
+use crate::catalog::Catalog;
+use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
+use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service can not be set up over a store.
@@ -83,12 +83,12 @@ pub struct Options {
 /// up with it: should that be cut short, the next start hands out another.
 pub async fn open(
     store: Arc<dyn Store>,
-    custody: Custody,
+    provider: MasterKeyProvider,
     options: Options,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
-    let custody = Arc::new(custody);
-    let master = custody.keys();
+    let provider = Arc::new(provider);
+    let master = provider.keys();
     let anchor = options.anchor_file.clone().map(|file| Arc::new(AnchorFile::new(file)));
     // The keyring is in the very first commit.
     if store.is_new().await? {
@@ -101,21 +101,21 @@ pub async fn open(
     }
     // A store that has an anchor was served by a release that kept digests.
     let may_begin = !anchor.as_ref().map(|anchor| anchor.is_there()).transpose()?.unwrap_or(false);
-    match vouch(&*store, &master, may_begin, options.accept_altered_store).await? {
-        Vouching::Kept => {}
-        Vouching::Begun => tracing::warn!(
+    match verify(&*store, &master, may_begin, options.accept_altered_store).await? {
+        Verification::Kept => {}
+        Verification::Begun => tracing::warn!(
             "the store was written by an earlier release, and is vouched for as it was found: rotate the master key now, with \
              `strongroom master-key rotate`, so that an altered copy from before can not be passed off as it any more"
         ),
-        Vouching::Renewed => {
+        Verification::Renewed => {
             tracing::warn!("the store was altered, and is served as it is since that was asked for")
         }
     }
-    let catalog = Catalog::load(store.clone(), custody.clone()).await?;
+    let catalog = Catalog::load(store.clone(), provider.clone()).await?;
     if let Some(anchor) = &anchor {
-        anchor.check(&catalog, options.accept_altered_store)?;
+        anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
-    Ok(App::new(store, custody, catalog, anchor, options))
+    Ok(App::new(store, provider, catalog, anchor, options))
 }
 
 /// Puts the keyring and the root key into the store, together.

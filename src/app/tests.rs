@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::{Grant, List, Principal, Read, RightType, Rotate, Write};
-use crate::crypto::{Custody, MasterKeySource, MasterKeys, write_private};
+use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys, write_private};
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, Secret, SecretName, Start, Value,
 };
-use crate::store::key::Kind;
+use crate::schema::Kind;
 use crate::store::{self, Entry, Key};
 
 pub(super) struct Site {
@@ -39,7 +39,7 @@ impl Site {
         options: Options,
     ) -> Self {
         let mut root_key = String::new();
-        let app = open(store.clone(), custody(&master), options, |credential| {
+        let app = open(store.clone(), provider(&master), options, |credential| {
             root_key = credential.expose().to_owned();
             Ok(())
         });
@@ -57,7 +57,7 @@ impl Site {
 
     /// The service started anew over the same store.
     pub(super) async fn again(&self) -> App {
-        open(self.store.clone(), custody(&self.master), options(), |_| panic!("the store is not new"))
+        open(self.store.clone(), provider(&self.master), options(), |_| panic!("the store is not new"))
             .await
             .unwrap()
     }
@@ -115,7 +115,7 @@ thread_local! {
 }
 
 /// These keys, in a file of their own.
-pub(super) fn custody(master: &Arc<MasterKeys>) -> Custody {
+pub(super) fn provider(master: &Arc<MasterKeys>) -> MasterKeyProvider {
     let id = master.current_id().unwrap().to_string();
     let file = KEYS.with(|folder| folder.path().join(id));
     if !file.exists() {
@@ -124,8 +124,8 @@ pub(super) fn custody(master: &Arc<MasterKeys>) -> Custody {
     let source = MasterKeySource::File(file);
     // A rotation has put other keys there; passphrases are not there.
     match MasterKeys::read(&source) {
-        Ok(keys) => Custody::new(source, keys),
-        Err(_) => Custody::new(source, master.clone()),
+        Ok(keys) => MasterKeyProvider::new(source, keys),
+        Err(_) => MasterKeyProvider::new(source, master.clone()),
     }
 }
 
@@ -210,7 +210,7 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let site = Site::open().await;
     site.create("a", "a").await.unwrap();
     let refused =
-        open(site.store.clone(), custody(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
+        open(site.store.clone(), provider(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
             panic!("not new")
         })
         .await;
@@ -226,7 +226,7 @@ async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_anew() {
     site.store.commit(gone).await.unwrap();
     assert!(!site.store.is_new().await.unwrap(), "no new master key is made for it");
     let refused =
-        open(site.store.clone(), custody(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
+        open(site.store.clone(), provider(&Arc::new(MasterKeys::generate().unwrap())), options(), |_| {
             panic!("not new")
         })
         .await;
@@ -349,7 +349,7 @@ async fn receipts_go_when_their_time_has_passed_and_not_before() {
     };
     let made = site.create("a", "a").await.unwrap();
     site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await.unwrap();
-    assert_eq!(site.app.remove_passed_receipts().await.unwrap(), 0);
+    assert_eq!(site.app.remove_expired_idempotency_records().await.unwrap(), 0);
     let again = site.app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await.unwrap();
     assert_eq!(again.id, made.id);
     assert_eq!(site.stored(b'r').await.len(), 1);
@@ -359,11 +359,11 @@ async fn receipts_go_when_their_time_has_passed_and_not_before() {
     *altered.last_mut().unwrap() ^= 1;
     site.overwrite(&key, altered).await;
     let app = site.again().await;
-    assert_eq!(app.remove_passed_receipts().await.unwrap(), 0);
+    assert_eq!(app.remove_expired_idempotency_records().await.unwrap(), 0);
     let again = app.delete(&site.grant::<Write>(), &named("a"), None, Some(&request)).await;
     assert!(matches!(again.err(), Some(Error::Integrity)));
     let since = Timestamp::from_micros(now().as_micros() - 24 * 60 * 60 * 1_000_000);
-    app.damaged_receipts.lock().unwrap().values_mut().for_each(|known| *known = since);
-    assert_eq!(app.remove_passed_receipts().await.unwrap(), 1);
+    app.damaged_idempotency_records.lock().unwrap().values_mut().for_each(|known| *known = since);
+    assert_eq!(app.remove_expired_idempotency_records().await.unwrap(), 1);
     assert!(site.stored(b'r').await.is_empty());
 }

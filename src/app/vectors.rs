@@ -6,18 +6,19 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::page_token::Token;
-use super::receipt::Receipt;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::catalog::{decode_secret, encode_secret};
 use crate::crypto::{
-    Census, KeyBytes, Keyring, MasterKeys, NamespaceKeys, Place, PublicKey, Purpose, SealingKey, StoreDigest,
-    data_key_digest, value_seal,
+    KeyBytes, Keyring, MasterKeys, NamespaceKeys, Place, PublicKey, Purpose, SealingKey, data_key_digest,
+    value_seal,
 };
 use crate::domain::{
     Description, Destruction, Metadata, Namespace, Revision, Secret, SecretId, SecretName, Timestamp,
     Version, VersionState, Versions,
 };
-use crate::store::key::{Kind, NamespaceId};
+use crate::integrity::{Inventory, StoreDigest};
+use crate::schema::IdempotencyRecord;
+use crate::schema::{Kind, NamespaceId};
+use crate::schema::{decode_secret, encode_secret};
 use crate::store::{Changed, Key};
 
 const VECTORS: &str = include_str!("../../tests/golden/vectors.json");
@@ -91,12 +92,12 @@ fn verify(form: &str, vector: &Value) {
             let keyring = keyring_of(vector);
             let digest = StoreDigest::open(&keyring, &bytes(vector, "sealed")).unwrap();
             assert_eq!((digest.commits, digest.seals), (number(vector, "commits"), number(vector, "seals")));
-            let mut census = Census::default();
+            let mut inventory = Inventory::default();
             for record in listed(vector, "records") {
-                assert!(!digest.vouches_for(&keyring, &census));
-                census.put(&Key::from_bytes(&bytes(record, "key")), &bytes(record, "record"));
+                assert!(!digest.verifies(&keyring, &inventory));
+                inventory.put(&Key::from_bytes(&bytes(record, "key")), &bytes(record, "record"));
             }
-            assert!(digest.vouches_for(&keyring, &census));
+            assert!(digest.verifies(&keyring, &inventory));
             assert_eq!(
                 fingerprints(&keyring, vector),
                 StoreDigest::open(&keyring, &bytes(vector, "sealed")).ok()
@@ -160,7 +161,7 @@ fn message(vector: &Value) {
             json!({ "name": secret.name.as_str(), "version": secret.version, "description": secret.description.as_str(), "versions": versions.collect::<Vec<_>>() })
         }
         "receipt" => {
-            let receipt = Receipt::decode(clear.as_slice()).unwrap();
+            let receipt = IdempotencyRecord::decode(clear.as_slice()).unwrap();
             json!({ "at": receipt.at, "request": HEXLOWER.encode(&receipt.body), "deleted_at": receipt.deleted_at })
         }
         "page token" => {
@@ -191,7 +192,7 @@ fn purpose(vector: &Value) -> Purpose {
         3 => Purpose::Namespace,
         4 => Purpose::Name,
         5 => Purpose::Secret,
-        8 => Purpose::Receipt,
+        8 => Purpose::IdempotencyRecord,
         12 => Purpose::Digest,
         other => panic!("no record has the purpose {other}"),
     }
@@ -297,7 +298,7 @@ fn make() -> Vec<Value> {
     let (key_id, request_id) = (ApiKeyId([0x77; 10]), [0x88; 16]);
     let request = keyring.request_mac(&[b"id", &key_id.0, &request_id]);
     let body = b"RotateSecret\0request";
-    let receipt = Receipt {
+    let receipt = IdempotencyRecord {
         body: keyring.request_mac(&[b"body", body]).to_vec(),
         at: 1_700_000_000_000_010,
         secret_id: secret_id.as_bytes().to_vec(),
@@ -325,7 +326,7 @@ fn make() -> Vec<Value> {
     for (purpose, place, clear, store_key) in [
         (Purpose::ApiKey, key_id.0.as_slice(), api_key.as_slice(), Key::api_key(&key_id.0)),
         (Purpose::Namespace, &namespace_mac, &both, Key::namespace(&namespace_mac)),
-        (Purpose::Receipt, &request, &receipt.encode_to_vec(), Key::receipt(&request)),
+        (Purpose::IdempotencyRecord, &request, &receipt.encode_to_vec(), Key::idempotency_record(&request)),
     ] {
         let more = |format: u8, sealed: &[u8], clear: &[u8]| json!({ "form": "sealed record", "format": format, "purpose": purpose as u8, "id": h(place), "sealed": h(sealed), "clear": h(clear) });
         let sealed = keyring.seal(purpose, place, clear).unwrap();
@@ -333,7 +334,7 @@ fn make() -> Vec<Value> {
         records.push((store_key, sealed));
         let old_clear = if purpose == Purpose::Namespace { first_clear.as_slice() } else { clear };
         let key = KeyBytes::from_slice(&[0x21; 32]).unwrap();
-        let key = if purpose == Purpose::Receipt {
+        let key = if purpose == Purpose::IdempotencyRecord {
             key.derive("strongroom v1 sealed receipts").unwrap()
         } else {
             key
@@ -406,7 +407,7 @@ fn make() -> Vec<Value> {
     let listed: Vec<_> = records
         .iter()
         .map(|(key, record)| {
-            let mut alone = Census::default();
+            let mut alone = Inventory::default();
             alone.put(key, record);
             let alone = StoreDigest::default().of(&keyring, &alone).seal(&keyring).unwrap();
             let element = keyring.open_record(Purpose::Digest, b"digest", &alone).unwrap();

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::change::{current, planned_with, put_secret, successor};
-use super::receipt::Outcome;
+use super::idempotency::Outcome;
 use super::{App, Error, Idempotency};
 use crate::auth::{Grant, List, Write};
 use crate::crypto::{NamespaceKeys, PublicKey, Signature, data_key_digest, value_seal};

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::grant::Principal;
 use crate::crypto::{Error, Keyring, Mac, Purpose, random};
 use crate::domain::{Invalid, Namespace, Revision, Timestamp};
+use crate::schema::ApiKeyRecord;
 
 /// What is kept of an API key: everything but the key.
 pub struct ApiKey {
@@ -92,7 +93,7 @@ impl ApiKey {
 
     /// The sealed record of it.
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
-        let record = Record {
+        let record = ApiKeyRecord {
             name: self.name.0.to_string(),
             home: self.home.to_string(),
             root: self.root,
@@ -107,7 +108,7 @@ impl ApiKey {
     /// The key in a sealed record, which a commit of that revision put at the key's id.
     pub fn open(keyring: &Keyring, id: ApiKeyId, sealed: &[u8], revision: Revision) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::ApiKey, &id.0, sealed)?;
-        let record = Record::decode(clear.as_slice()).map_err(|_| Error::Integrity)?;
+        let record = ApiKeyRecord::decode(clear.as_slice()).map_err(|_| Error::Integrity)?;
         Ok(Self {
             id,
             name: KeyName(record.name.into()),
@@ -120,25 +121,6 @@ impl ApiKey {
             mac: record.mac.try_into().map_err(|_| Error::Integrity)?,
         })
     }
-}
-
-/// An API key's record, in the clear. Times are microseconds since 1970.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Record {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    home: String,
-    #[prost(bool, tag = "3")]
-    root: bool,
-    #[prost(bytes = "vec", tag = "4")]
-    mac: Vec<u8>,
-    #[prost(int64, tag = "5")]
-    created_at: i64,
-    #[prost(int64, optional, tag = "6")]
-    expires_at: Option<i64>,
-    #[prost(int64, optional, tag = "7")]
-    revoked_at: Option<i64>,
 }
 
 /// The public half of a key: 10 random bytes, as text 16 lower-case letters and digits.

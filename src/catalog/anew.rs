@@ -66,7 +66,7 @@ pub(super) async fn begin_anew(catalog: &Weak<Catalog>) -> Option<Watch> {
 }
 
 async fn attempt(catalog: &Catalog) -> Result<Watch, Failed> {
-    let read = scan(&*catalog.store, catalog.custody.keys()).await.map_err(Failed::Unread);
+    let read = scan(&*catalog.store, catalog.provider.keys()).await.map_err(Failed::Unread);
     let taken = read.and_then(|(state, reached, watch)| {
         // Not even a restore takes it back.
         if !state.digest().is_no_older_than(&catalog.digest()) {
@@ -110,8 +110,8 @@ async fn note(catalog: &Catalog, failed: &Failed) {
 
 /// Another replica has put a new master key into use, which the source may have by now.
 async fn read_master_key_again(catalog: &Catalog) {
-    let custody = catalog.custody.clone();
-    let read = tokio::task::spawn_blocking(move || custody.read_again());
+    let provider = catalog.provider.clone();
+    let read = tokio::task::spawn_blocking(move || provider.read_again());
     if let Ok(Err(error)) = read.await {
         tracing::error!(cause = %error, "the master key can not be read again");
     }

@@ -3,11 +3,12 @@ use std::sync::{Arc, Weak};
 
 use super::anew::begin_anew;
 use super::state::State;
-use super::stored::StoredKeyring;
 use super::{Catalog, LoadError};
-use crate::crypto::{Census, MasterKeys, StoreDigest};
+use crate::crypto::MasterKeys;
 use crate::domain::Revision;
-use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
+use crate::integrity::StoredKeyring;
+use crate::integrity::{Inventory, StoreDigest};
+use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
 /// How many records are read from the store at a time.
 pub(super) const SCAN: usize = 1000;
@@ -18,7 +19,7 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let taken = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let taken = take(&catalog.state(), catalog.custody.keys(), &change).await;
+                let taken = take(&catalog.state(), catalog.provider.keys(), &change).await;
                 if taken {
                     catalog.reached.send_replace(change.revision);
                 }
@@ -93,17 +94,18 @@ async fn scan_once(
     let keyring = StoredKeyring::open(master, &record.value, record.revision).await?;
     let stored = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
-    let mut census = Census::default();
-    census.put(&Key::keyring(), &record.value);
+    let mut inventory = Inventory::default();
+    inventory.put(&Key::keyring(), &record.value);
     let (state, digest_at) = (State::new(keyring, digest), stored.revision);
-    let mut scan = Scan { state, census, watch, reached, digest_at, beyond: HashMap::new() };
-    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
-        let mut after = None;
-        loop {
-            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+    let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
+    for prefix in
+        [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
+    {
+        let mut pages = Pages::new(store, prefix, SCAN);
+        while let Some(found) = pages.next().await? {
             for (key, entry) in &found {
                 scan.state.put(key, &entry.value, entry.revision);
-                scan.census.put(key, &entry.value);
+                scan.inventory.put(key, &entry.value);
                 if entry.revision > scan.reached {
                     scan.beyond.insert(key.clone(), entry.revision);
                 }
@@ -112,15 +114,13 @@ async fn scan_once(
             if !scan.take_in(store.durable()).await? {
                 return Ok(None);
             }
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
             tokio::task::yield_now().await;
         }
     }
     if !scan.take_in(store.revision().await?).await? {
         return Ok(None);
     }
-    let Scan { state, census, watch, reached, digest_at, mut beyond } = scan;
+    let Scan { state, inventory, watch, reached, digest_at, mut beyond } = scan;
     // Revisions are not sealed. But none is later than the store's, which no store counts up to that.
     if digest_at > reached || reached >= NEVER_REACHED {
         return Err(LoadError::Altered);
@@ -130,7 +130,7 @@ async fn scan_once(
         let put = beyond.into_keys().map(|key| (key, Vec::new())).collect();
         state.distrust(&Change { revision: reached, put, delete: Vec::new() });
     }
-    if !state.digest().vouches_for(&state.keyring(), &census) {
+    if !state.digest().verifies(&state.keyring(), &inventory) {
         return Err(LoadError::Altered);
     }
     Ok(Some((state, reached, watch)))
@@ -139,7 +139,7 @@ async fn scan_once(
 /// A store that is being read.
 struct Scan {
     state: State,
-    census: Census,
+    inventory: Inventory,
     watch: Watch,
     reached: Revision,
     /// The revision of the digest.
@@ -165,7 +165,7 @@ impl Scan {
         Ok(true)
     }
 
-    /// Whoever made the change: the census tells in the end.
+    /// Whoever made the change: the inventory tells in the end.
     fn take(&mut self, change: &Arc<Change>) {
         // The one that was read at the beginning may be later than this one.
         let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;
@@ -174,8 +174,8 @@ impl Scan {
             self.digest_at = self.digest_at.max(change.revision);
         }
         self.state.apply(change);
-        change.put.iter().for_each(|(key, record)| self.census.put(key, record));
-        change.delete.iter().for_each(|key| self.census.delete(key));
+        change.put.iter().for_each(|(key, record)| self.inventory.put(key, record));
+        change.delete.iter().for_each(|key| self.inventory.delete(key));
         for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
             // A later one that was read may be on its way here.
             if self.beyond.get(key).is_some_and(|revision| *revision <= change.revision) {

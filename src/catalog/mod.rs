@@ -11,11 +11,8 @@ mod locks;
 mod namespace;
 mod orders;
 mod ranked;
-mod record;
 mod standing;
 mod state;
-mod stored;
-mod vouch;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -27,20 +24,19 @@ pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
 pub use self::namespace::NamespaceCatalog;
-pub use self::record::{decode_secret, encode_secret, open_secret, reseal_secret, seal_secret};
 pub use self::state::Counts;
 use self::state::State;
-pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
-pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{self, Custody, Mac, StoreDigest};
+use crate::crypto::{Mac, MasterKeyProvider};
 use crate::domain::{Namespace, Revision};
+pub use crate::integrity::LoadError;
+use crate::integrity::{StoreDigest, StoredKeyring};
 use crate::store::{Store, Unavailable};
 
 /// The catalog of a store.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    custody: Arc<Custody>,
+    provider: Arc<MasterKeyProvider>,
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
     reached: watch::Sender<Revision>,
@@ -50,43 +46,16 @@ pub struct Catalog {
 /// How long a caller waits for the catalog to reach a revision, at most.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why a store can not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// It has no keyring.
-    #[error("the store has no keyring")]
-    KeyringMissing,
-    /// The master key does not open its keyring.
-    #[error("the master key does not open the store's keyring")]
-    WrongMasterKey,
-    /// Its records are not those that it was left with.
-    #[error("the store's records are not those that its digest vouches for")]
-    Altered,
-    /// The cryptography of this machine failed.
-    #[error(transparent)]
-    Failed(crypto::Error),
-    /// It can not serve.
-    #[error(transparent)]
-    Store(#[from] Unavailable),
-}
-
-/// Of the keyring.
-impl From<crypto::Error> for LoadError {
-    fn from(error: crypto::Error) -> Self {
-        match error {
-            crypto::Error::Integrity => Self::WrongMasterKey,
-            crypto::Error::Failed => Self::Failed(error),
-        }
-    }
-}
-
 impl Catalog {
     /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, custody: Arc<Custody>) -> Result<Arc<Self>, LoadError> {
-        let (state, reached, watch) = scan(&*store, custody.keys()).await?;
+    pub async fn load(
+        store: Arc<dyn Store>,
+        provider: Arc<MasterKeyProvider>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let (state, reached, watch) = scan(&*store, provider.keys()).await?;
         let catalog = Arc::new(Self {
             store,
-            custody,
+            provider,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
             frozen: Frozen::default(),
@@ -137,8 +106,8 @@ impl Catalog {
     }
 
     /// Whether the receipt at this HMAC was altered by somebody else.
-    pub fn is_receipt_altered(&self, receipt: &Mac) -> bool {
-        self.state().is_receipt_altered(receipt)
+    pub fn is_idempotency_record_altered(&self, receipt: &Mac) -> bool {
+        self.state().is_idempotency_record_altered(receipt)
     }
 
     /// The store's digest, as of the newest revision that was taken in.

@@ -3,9 +3,9 @@ use std::sync::{Arc, RwLock};
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
-use super::stored::StoredNamespaceKeys;
 use crate::crypto::Mac;
 use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
+use crate::integrity::StoredNamespaceKeys;
 
 /// A namespace: its keys, and its secrets without their values.
 pub struct NamespaceCatalog {

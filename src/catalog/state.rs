@@ -4,12 +4,13 @@ use std::sync::{Arc, RwLock};
 use super::index::Index;
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
-use super::record::open_secret;
-use super::stored::{StoredKeyring, StoredNamespaceKeys};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{Mac, Purpose, StoreDigest};
+use crate::crypto::open_secret;
+use crate::crypto::{Mac, Purpose};
 use crate::domain::{Namespace, Revision, SecretId};
-use crate::store::key::{Kind, NamespaceId};
+use crate::integrity::StoreDigest;
+use crate::integrity::{StoredKeyring, StoredNamespaceKeys};
+use crate::schema::{Kind, NamespaceId};
 use crate::store::{Change, Key};
 
 /// Everything that the catalog knows, as of one revision after another.
@@ -95,7 +96,7 @@ impl State {
         read(&self.namespaces).damaged.contains(&self.keyring().namespace_mac(namespace))
     }
 
-    pub(super) fn is_receipt_altered(&self, receipt: &Mac) -> bool {
+    pub(super) fn is_idempotency_record_altered(&self, receipt: &Mac) -> bool {
         read(&self.altered_receipts).contains(receipt)
     }
 
@@ -176,7 +177,7 @@ impl State {
             | Kind::Digest
             | Kind::Secret(..)
             | Kind::Version(..)
-            | Kind::Receipt(_)
+            | Kind::IdempotencyRecord(_)
             | Kind::Other => {}
         }
     }
@@ -282,7 +283,7 @@ impl State {
             | Kind::Secret(..)
             | Kind::Name(..)
             | Kind::Version(..)
-            | Kind::Receipt(_)
+            | Kind::IdempotencyRecord(_)
             | Kind::Other => {}
         }
     }
@@ -312,7 +313,7 @@ impl State {
                     api_keys.by_id.remove(&ApiKeyId(id));
                     api_keys.damaged.insert(ApiKeyId(id));
                 }
-                Kind::Receipt(mac) => drop(write(&self.altered_receipts).insert(mac)),
+                Kind::IdempotencyRecord(mac) => drop(write(&self.altered_receipts).insert(mac)),
                 // The keyring and the digest stay what they are here, and every commit requires them to be that in the store.
                 // A version that is not what its secret says is noticed when it is read.
                 Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Other => {}

@@ -6,7 +6,7 @@
 //! so that its data key can be wrapped anew without touching it. In format 1, which is still opened, it had not.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
-use crate::store::key::NamespaceId;
+use crate::schema::NamespaceId;
 
 const FORMAT: u8 = 2;
 const FIRST_FORMAT: u8 = 1;
@@ -31,8 +31,8 @@ pub enum Purpose {
     DataKey = 6,
     /// The value of a version.
     Value = 7,
-    /// The receipt of an idempotent request.
-    Receipt = 8,
+    /// The idempotency record of a request.
+    IdempotencyRecord = 8,
     /// A page token, which leaves the server sealed.
     PageToken = 9,
     /// The data key of a backup, under the master key.

@@ -20,10 +20,10 @@ pub struct Keyring {
     masters: Vec<KeyId>,
     namespaces: MacKey,
     credentials: MacKey,
-    receipts: MacKey,
+    requests: MacKey,
     queries: MacKey,
     anchors: MacKey,
-    pub(super) elements: MacKey,
+    elements: MacKey,
     signing: SigningKey,
     sealing: SealingKeys,
     /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
@@ -102,7 +102,7 @@ impl Keyring {
 
     /// The HMAC over an idempotent request's principal and id, which its receipt's key holds, or over its body.
     pub fn request_mac(&self, parts: &[&[u8]]) -> Mac {
-        self.receipts.tag(parts)
+        self.requests.tag(parts)
     }
 
     /// The HMAC over a query, to which page tokens are bound.
@@ -112,14 +112,21 @@ impl Keyring {
 
     /// Whether this is the HMAC of these parts, in a time that tells nothing of either.
     pub fn is_request_mac(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
-        mac.try_into().is_ok_and(|mac: &Mac| self.receipts.verify(parts, mac))
+        mac.try_into().is_ok_and(|mac: &Mac| self.requests.verify(parts, mac))
     }
 
-    pub(super) fn is_anchor_mac(&self, parts: &[&[u8]], mac: &Mac) -> bool {
+    /// The element of the store's digest for a record: the HMAC of its key and of what marks it.
+    pub fn element_mac(&self, parts: &[&[u8]]) -> Mac {
+        self.elements.tag(parts)
+    }
+
+    /// Whether this is the HMAC over the parts of an anchor, in a time that tells nothing of either.
+    pub fn is_anchor_mac(&self, parts: &[&[u8]], mac: &Mac) -> bool {
         self.anchors.verify(parts, mac)
     }
 
-    pub(super) fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
+    /// The HMAC over the parts of an anchor, or of a fingerprint of the digest.
+    pub fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
         self.anchors.tag(parts)
     }
 
@@ -168,7 +175,7 @@ impl Keyring {
 
     fn sealing_keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
-            Purpose::Receipt => &self.receipt_sealing,
+            Purpose::IdempotencyRecord => &self.receipt_sealing,
             Purpose::Digest => &self.digest_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
@@ -195,13 +202,13 @@ impl Keyring {
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
             credentials: mac("strongroom v1 credentials")?,
-            receipts: mac("strongroom v1 receipts")?,
+            requests: mac("strongroom v1 requests")?,
             queries: mac("strongroom v1 queries")?,
             anchors: mac("strongroom v1 anchors")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,
-            receipt_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
+            receipt_sealing: generations.sealing(Some("strongroom v1 sealed requests"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
             index,

@@ -6,7 +6,7 @@ use super::generation::{Generation, Generations};
 use super::keyring::Keyring;
 use super::parts::Parts;
 use crate::domain::{Namespace, SecretName};
-use crate::store::key::NamespaceId;
+use crate::schema::NamespaceId;
 
 /// The keys of one namespace. Kept in the store with its name, sealed by the keyring.
 ///

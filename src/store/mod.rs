@@ -5,24 +5,16 @@
 //! to a caller until the catalog, which follows the watch, has reached its revision.
 
 mod change;
-mod committer;
 #[cfg(test)]
 mod conformance;
 mod digester;
 mod embedded;
 mod etcd;
-#[cfg(test)]
-pub(crate) mod fault;
-#[cfg(test)]
-mod fault_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod group;
-pub mod key;
-mod memory;
+mod key;
+mod pages;
 mod replace;
-mod sled;
-mod slot;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,13 +23,15 @@ use async_trait::async_trait;
 
 pub use self::change::{Change, Watch, WatchEnd};
 pub use self::digester::{Changed, Digester};
-pub use self::embedded::{open_memory, open_sled};
+#[cfg(test)]
+pub(crate) use self::embedded::fault;
+pub use self::embedded::{holds_sled, open_memory, open_sled};
 #[cfg(test)]
 pub(crate) use self::embedded::{open_memory_of, open_sled_of};
 pub use self::etcd::open_etcd;
 pub use self::key::Key;
-pub use self::replace::{Record, Records, ReplaceError, Unreadable};
-pub use self::sled::holds_sled;
+pub use self::pages::Pages;
+pub use self::replace::{ReplaceError, ReplaceRecord, ReplaceRecords, Unreadable};
 use crate::domain::Revision;
 
 /// The largest value that a store takes, in bytes. sled writes up to twenty neighbours as one, and what is larger than a
@@ -156,7 +150,7 @@ pub trait Store: Send + Sync {
     /// step that survives a crash: the store has all of them and nothing else, or what it had before. The revision is
     /// later than `after` where the store counts its own. Every watch ends with [`WatchEnd::Compacted`]. Commits wait
     /// meanwhile, or refer to the state before.
-    async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError>;
+    async fn replace(&self, records: ReplaceRecords, after: Revision) -> Result<Revision, ReplaceError>;
 
     /// Whether nothing was ever committed to it.
     async fn is_new(&self) -> Result<bool, Unavailable>;

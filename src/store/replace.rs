@@ -4,14 +4,14 @@ use super::{Key, MAX_RECORD, Unavailable};
 
 /// One step of what a store is replaced by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
+pub enum ReplaceRecord {
     /// This value stands at the key.
     Put(Key, Vec<u8>),
     /// Nothing stands at the key.
     Delete(Key),
 }
 
-impl Record {
+impl ReplaceRecord {
     /// Its key.
     pub fn key(&self) -> &Key {
         match self {
@@ -35,7 +35,7 @@ impl Record {
 
 /// What a store is replaced by, in order. To ask for the next one can take as long as reading a file does. An error ends
 /// it, and nothing is replaced.
-pub type Records = Box<dyn Iterator<Item = Result<Record, Unreadable>> + Send>;
+pub type ReplaceRecords = Box<dyn Iterator<Item = Result<ReplaceRecord, Unreadable>> + Send>;
 
 /// A record that should have replaced another could not be read. Says why, without any key or value.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -17,7 +17,7 @@ use prost::Message;
 pub use self::restore::{Progress, Restore, RestoreOptions, Restored};
 pub use self::write::Chunk;
 use crate::crypto::{BackupError, BackupOpener, MasterKeys};
-use crate::store::{Key, Record};
+use crate::store::{Key, ReplaceRecord};
 
 /// A part of a backup, in the clear.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -65,15 +65,15 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     /// The next record; `None` at the end, which is then known.
-    fn next_record(&mut self) -> Result<Option<Record>, BackupError> {
+    fn next_record(&mut self) -> Result<Option<ReplaceRecord>, BackupError> {
         loop {
             if let Some(PartRecord { key, value }) = self.ready.next() {
                 self.read += 1;
                 let key = Key::from_bytes(&key);
-                return Ok(Some(
-                    value
-                        .map_or_else(|| Record::Delete(key.clone()), |value| Record::Put(key.clone(), value)),
-                ));
+                return Ok(Some(value.map_or_else(
+                    || ReplaceRecord::Delete(key.clone()),
+                    |value| ReplaceRecord::Put(key.clone(), value),
+                )));
             }
             let Some(part) = self.opener.next_part()? else {
                 let whole = self.end.is_some_and(|end| end.records == self.read);
@@ -91,7 +91,8 @@ impl<R: Read + Seek> Reader<R> {
 /// Bytes as the only part of a backup, in the clear: an entry for `crate::fuzzing`.
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzzing(masters: &MasterKeys, part: &[u8]) {
-    use crate::crypto::{About, BackupSealer, StoreDigest};
+    use crate::crypto::{About, BackupSealer};
+    use crate::integrity::StoreDigest;
     let Ok((mut sealer, mut backup)) = BackupSealer::begin(masters, About { created_at: 1, revision: 1 })
     else {
         return;

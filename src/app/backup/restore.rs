@@ -12,7 +12,7 @@ use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
-use crate::store::{Record, ReplaceError, Unavailable, Unreadable};
+use crate::store::{ReplaceError, ReplaceRecord, Unavailable, Unreadable};
 
 /// A backup on its way into the store. Its bytes are kept in a file without a name in the data folder until all of them
 /// have come; it is gone when this is dropped, or when the process ends.
@@ -95,7 +95,7 @@ impl Restore {
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
 
-        let (master, from, told) = (app.custody.keys(), file.clone(), progress.clone());
+        let (master, from, told) = (app.provider.keys(), file.clone(), progress.clone());
         let present = app.catalog.digest();
         let verified = tokio::task::spawn_blocking(move || {
             verify(&master, &present, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
@@ -119,8 +119,8 @@ impl Restore {
         if !vouched && !options.accept_altered {
             return Err(Error::BackupInvalid(BackupError::Unvouched));
         }
-        let records = open_records(app.custody.keys(), &file, (records, ignored), progress)?;
-        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
+        let records = open_records(app.provider.keys(), &file, (records, ignored), progress)?;
+        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
         let records = Box::new(records.chain(vouchers));
         let revision = app.store.replace(records, of).await?;
         // It is done, however long it takes until it is seen here.
@@ -165,7 +165,7 @@ fn open_records(
     file: &File,
     (all, ignored): (u64, Ignored),
     progress: impl Fn(Progress) + Send + 'static,
-) -> Result<crate::store::Records, Error> {
+) -> Result<crate::store::ReplaceRecords, Error> {
     let failed =
         |error: std::io::Error| Unavailable(format!("a backup can not be read again: {error}").into());
     let mut reader = Reader::open(&master, BufReader::new(file.try_clone().map_err(failed)?))?;
@@ -180,8 +180,9 @@ fn open_records(
         }
         record
     });
-    let is_ours =
-        move |record: &Result<Record, _>| !record.as_ref().is_ok_and(|record| ignored.has(record.key()));
+    let is_ours = move |record: &Result<ReplaceRecord, _>| {
+        !record.as_ref().is_ok_and(|record| ignored.has(record.key()))
+    };
     Ok(Box::new(records.filter(is_ours)))
 }
 

@@ -3,13 +3,12 @@ use std::io::{Read, Seek};
 
 use super::Reader;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::catalog::decode_secret;
-use crate::crypto::{
-    self, BackupError, Census, Keyring, MasterKeys, NamespaceKeys, Purpose, StoreDigest, is_of_first_format,
-};
+use crate::crypto::{self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format};
 use crate::domain::{Revision, Value};
-use crate::store::key::{Kind, NamespaceId};
-use crate::store::{Key, Record};
+use crate::integrity::{Inventory, StoreDigest};
+use crate::schema::decode_secret;
+use crate::schema::{Kind, NamespaceId};
+use crate::store::{Key, ReplaceRecord};
 
 /// What a backup holds.
 pub(super) struct Content {
@@ -53,15 +52,15 @@ pub(super) fn verify<R: Read + Seek>(
 ) -> Result<Content, BackupError> {
     let (keys, revision, records) = read_keys(master, &mut from)?;
     let mut reader = Reader::open(master, &mut from)?;
-    let (mut seen, mut damaged, mut census) = (0, HashSet::new(), Census::default());
+    let (mut seen, mut damaged, mut inventory) = (0, HashSet::new(), Inventory::default());
     let (mut digest, mut ignored) = (None, Ignored::default());
     while let Some(record) = reader.next_record()? {
         seen += 1;
         // What a later record of the same key replaces may have been sealed by keys that are retired by now.
         match record {
-            Record::Put(key, _) if keys.knows_nothing_of(&key) => drop(ignored.0.insert(key)),
-            Record::Put(key, value) => {
-                census.put(&key, &value);
+            ReplaceRecord::Put(key, _) if keys.knows_nothing_of(&key) => drop(ignored.0.insert(key)),
+            ReplaceRecord::Put(key, value) => {
+                inventory.put(&key, &value);
                 match keys.opens(&key, &value) {
                     true => drop(damaged.remove(&key)),
                     false => drop(damaged.insert(key.clone())),
@@ -70,8 +69,8 @@ pub(super) fn verify<R: Read + Seek>(
                     digest = Some(value);
                 }
             }
-            Record::Delete(key) => {
-                census.delete(&key);
+            ReplaceRecord::Delete(key) => {
+                inventory.delete(&key);
                 damaged.remove(&key);
             }
         }
@@ -81,9 +80,9 @@ pub(super) fn verify<R: Read + Seek>(
     }
     let had_digest = digest.is_some();
     let kept = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
-    let vouched = kept.is_some_and(|kept| kept.vouches_for(&keys.keyring, &census));
+    let vouched = kept.is_some_and(|kept| kept.verifies(&keys.keyring, &inventory));
     let kept = kept.unwrap_or_else(|| StoreDigest::estimate(revision.0));
-    let vouchers = keys.vouch(master, census, kept.in_place_of(present))?;
+    let vouchers = keys.vouch(master, inventory, kept.in_place_of(present))?;
     Ok(Content {
         revision,
         records,
@@ -110,8 +109,8 @@ fn read_keys<R: Read + Seek>(master: &MasterKeys, from: R) -> Result<(Keys, Revi
     let (mut keyring, mut namespaces) = (None, HashMap::new());
     while let Some(record) = reader.next_record()? {
         match (record.key().kind(), record) {
-            (Kind::Keyring, Record::Put(_, value)) => keyring = Some(value),
-            (Kind::Namespace(mac), Record::Put(_, value)) => drop(namespaces.insert(mac, value)),
+            (Kind::Keyring, ReplaceRecord::Put(_, value)) => keyring = Some(value),
+            (Kind::Namespace(mac), ReplaceRecord::Put(_, value)) => drop(namespaces.insert(mac, value)),
             (_, _) => {}
         }
     }
@@ -136,12 +135,12 @@ impl Keys {
     fn vouch(
         &self,
         master: &MasterKeys,
-        mut census: Census,
+        mut inventory: Inventory,
         before: StoreDigest,
     ) -> Result<Vec<(Key, Vec<u8>)>, BackupError> {
         let keyring = self.keyring.reseal(master).map_err(BackupError::Failed)?;
-        census.put(&Key::keyring(), &keyring);
-        let digest = before.of(&self.keyring, &census).seal(&self.keyring).map_err(BackupError::Failed)?;
+        inventory.put(&Key::keyring(), &keyring);
+        let digest = before.of(&self.keyring, &inventory).seal(&self.keyring).map_err(BackupError::Failed)?;
         Ok(vec![(Key::keyring(), keyring), (Key::digest(), digest)])
     }
 
@@ -154,7 +153,7 @@ impl Keys {
             | Kind::Digest
             | Kind::Namespace(_)
             | Kind::ApiKey(_)
-            | Kind::Receipt(_)
+            | Kind::IdempotencyRecord(_)
             | Kind::Name(..)
             | Kind::Secret(..) => false,
         }
@@ -169,7 +168,9 @@ impl Keys {
             Kind::Digest => StoreDigest::open(keyring, value).is_ok(),
             Kind::Namespace(mac) => NamespaceKeys::open(keyring, &mac, value).is_ok(),
             Kind::ApiKey(id) => ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()).is_ok(),
-            Kind::Receipt(mac) => keyring.open_record(Purpose::Receipt, &mac, value).is_ok(),
+            Kind::IdempotencyRecord(mac) => {
+                keyring.open_record(Purpose::IdempotencyRecord, &mac, value).is_ok()
+            }
             Kind::Name(namespace, mac) => at(namespace).is_some_and(|keys| {
                 keys.open_record(Purpose::Name, &mac, value).is_ok_and(|id| id.len() == 16)
             }),

@@ -9,7 +9,7 @@ use crate::app::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
 use crate::crypto::{About, BackupSealer, MAX_PART};
 use crate::domain::{Revision, now};
-use crate::store::{Change, Key, MAX_RECORD, Unavailable, Watch, WatchEnd};
+use crate::store::{Change, Key, MAX_RECORD, Pages, Unavailable, Watch, WatchEnd};
 
 /// Some more bytes of a backup.
 pub struct Chunk {
@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
     async fn begin(app: &App, out: &'a mpsc::Sender<Result<Chunk, Error>>) -> Result<Self, Stop> {
         let reached = app.store.durable();
         let about = About { created_at: now().as_micros(), revision: reached.0 };
-        let (sealer, header) = BackupSealer::begin(&app.custody.keys(), about)?;
+        let (sealer, header) = BackupSealer::begin(&app.provider.keys(), about)?;
         let watch = app.store.watch(reached);
         let expected = app.catalog.records() as u64;
         let part = Part::default();
@@ -96,11 +96,8 @@ impl<'a> Writer<'a> {
     }
 
     async fn write(mut self, app: &App) -> Result<(), Stop> {
-        let mut after = None;
-        loop {
-            let found = app.store.scan(&Key::all(), after.as_ref(), SCAN).await?;
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
+        let mut pages = Pages::new(&*app.store, Key::all(), SCAN);
+        while let Some(found) = pages.next().await? {
             for (key, entry) in found {
                 self.put(key.as_bytes(), Some(entry.value)).await?;
             }

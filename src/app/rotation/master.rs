@@ -1,13 +1,13 @@
 use std::sync::{Arc, PoisonError};
 
-use super::pass::{Fate, Pass};
+use super::pass::{Pass, RewrapOutcome};
 use super::{Progress, Rotated};
-use crate::app::receipt::reseal_receipt;
+use crate::app::idempotency::reseal_idempotency_record;
 use crate::app::{App, Error};
 use crate::auth::ApiKeyId;
-use crate::catalog::StoredKeyring;
 use crate::crypto::{KeyId, MasterKeyError, NamespaceKeys, Purpose};
-use crate::store::key::Kind;
+use crate::integrity::StoredKeyring;
+use crate::schema::Kind;
 use crate::store::{Entry, Key, Transaction};
 
 /// How often a commit of the keyring is tried again because another one was faster.
@@ -30,37 +30,37 @@ impl App {
         }
         // A new one is put into use once by itself: two replicas whose sources have the same keys in another order would else
         // go on for ever.
-        let current = self.custody.keys().current_id()?;
+        let current = self.provider.keys().current_id()?;
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(keyring.masters() != [current] && !taken.contains(&current))
     }
 
     /// Notes that the master key in use was put into use by itself.
     pub(super) fn note_taken(&self) -> Result<(), Error> {
-        let current = self.custody.keys().current_id()?;
+        let current = self.provider.keys().current_id()?;
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(current);
         Ok(())
     }
 
     /// Whether the master key in use alone opens the keyring, and the keyring has one generation.
     fn is_settled(&self) -> Result<bool, Error> {
-        let (keyring, current) = (self.keyring(), self.custody.keys().current_id()?);
+        let (keyring, current) = (self.keyring(), self.provider.keys().current_id()?);
         Ok(keyring.generations().len() == 1 && keyring.masters() == [current])
     }
 
     /// Fails where another replica has put a master key into use which this one's source does not have first: only who has
     /// it can seal a keyring for it, and what is sealed for an older one would bring that back.
     async fn refuse_older_master_key(&self) -> Result<(), Error> {
-        let (custody, keyring) = (self.custody.clone(), self.keyring());
+        let (provider, keyring) = (self.provider.clone(), self.keyring());
         let is_newest = |current: KeyId| {
             // The key in use stands first; one that is not there at all is newer still.
             keyring.masters().first() == Some(&current) || !keyring.masters().contains(&current)
         };
-        if is_newest(custody.keys().current_id()?) {
+        if is_newest(provider.keys().current_id()?) {
             return Ok(());
         }
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
-        let again = custody.clone();
+        let again = provider.clone();
         let read = tokio::task::spawn_blocking(move || {
             again.read_again()?;
             let _ = again.keys().open_keyring(&record.value); // so that a passphrase has the salt that it had
@@ -72,31 +72,31 @@ impl App {
         }
         Err(Error::MasterKeyNotRenewed(format!(
             "another replica has put a new master key into use, which {} does not have on its first line",
-            custody.source()
+            provider.source()
         )))
     }
 
     /// Has the source give another key than the one in use: the one that stands there by now, or else a new one.
     async fn take_new_master_key(&self) -> Result<(), Error> {
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
-        let (custody, keyring) = (self.custody.clone(), self.keyring());
+        let (provider, keyring) = (self.provider.clone(), self.keyring());
         let taken = tokio::task::spawn_blocking(move || {
-            let before = custody.keys();
-            custody.read_again()?;
+            let before = provider.keys();
+            provider.read_again()?;
             // Before anything is asked of a passphrase, so that it has the salt that it had: with another one it would pass for
             // a new one.
-            let opened = custody.keys().open_keyring(&record.value);
+            let opened = provider.keys().open_keyring(&record.value);
             if opened.is_ok() {
-                if keyring.masters() == [custody.keys().current_id()?] {
-                    custody.renew()?;
+                if keyring.masters() == [provider.keys().current_id()?] {
+                    provider.renew()?;
                 }
                 return Ok(());
             }
             // A crash before the end would leave nobody with a key to the store.
-            custody.restore(before);
+            provider.restore(before);
             Err(Error::MasterKeyNotRenewed(format!(
                 "{} does not hold the master key that is in use any more: put it on the line behind the new one",
-                custody.source()
+                provider.source()
             )))
         });
         taken.await.map_err(|_| Error::Internal("the master key could not be read"))?
@@ -108,8 +108,8 @@ impl App {
             let begun = self.begin_keyring_rotation().await?;
             let (namespaces, api_keys) = (self.catalog.namespaces().len(), self.catalog.api_keys().len());
             let mut pass = Pass::new(self, progress, (namespaces + api_keys) as u64);
-            for prefix in [Key::namespaces(), Key::api_keys(), Key::receipts()] {
-                pass.over(&prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
+            for prefix in [Key::namespaces(), Key::api_keys(), Key::idempotency_records()] {
+                pass.over(prefix, || (self.keyring(), None), |key, entry| self.reseal(key, entry)).await?;
             }
             let Pass { seen, damaged, .. } = pass;
             let generation = begun.generations().last().copied().unwrap_or_default();
@@ -118,7 +118,7 @@ impl App {
             }
             self.confirm_master_key(&begun).await?;
             let mut end = Transaction::default();
-            end.put.push((Key::keyring(), begun.end_rotation(&self.custody.keys())?));
+            end.put.push((Key::keyring(), begun.end_rotation(&self.provider.keys())?));
             // Only if the keyring is still that of the beginning: what was passed would else be sealed by a generation that
             // another rotation, or a restore, has made an earlier one.
             if self.commit(&begun, end).await?.is_some() {
@@ -134,7 +134,7 @@ impl App {
     /// The keyring with one generation more than the one that sealed so far, and a wrap for the master key in use.
     pub(super) async fn begin_keyring_rotation(&self) -> Result<Arc<StoredKeyring>, Error> {
         for _ in 0..ATTEMPTS {
-            let (keyring, masters) = (self.keyring(), self.custody.keys());
+            let (keyring, masters) = (self.keyring(), self.provider.keys());
             // Begun already, by another replica perhaps; but not for a master key that was put into use since.
             if keyring.generations().len() > 1 && keyring.masters().first() == Some(&masters.current_id()?) {
                 return Ok(keyring);
@@ -150,23 +150,23 @@ impl App {
     /// Fails unless the source, as it is now, gives the key that alone is going to open the keyring: what a person, or another
     /// replica with the same file, has made of it meanwhile would else be a store without a key.
     async fn confirm_master_key(&self, begun: &StoredKeyring) -> Result<(), Error> {
-        let custody = self.custody.clone();
+        let provider = self.provider.clone();
         let record = self.store.get(&Key::keyring()).await?.ok_or(Error::Integrity)?;
         let read = tokio::task::spawn_blocking(move || {
-            let before = custody.keys();
-            custody.read_again()?;
-            let opened = custody.keys().open_keyring(&record.value); // with the salt that a passphrase had
-            let same = opened.is_ok() && custody.keys().current_id()? == before.current_id()?;
+            let before = provider.keys();
+            provider.read_again()?;
+            let opened = provider.keys().open_keyring(&record.value); // with the salt that a passphrase had
+            let same = opened.is_ok() && provider.keys().current_id()? == before.current_id()?;
             if opened.is_err() {
-                custody.restore(before); // those at least open the keyring
+                provider.restore(before); // those at least open the keyring
             }
             Ok::<_, MasterKeyError>(same)
         });
         let same = read.await.map_err(|_| Error::Internal("the master key could not be read"))??;
-        if same && begun.masters().first() == Some(&self.custody.keys().current_id()?) {
+        if same && begun.masters().first() == Some(&self.provider.keys().current_id()?) {
             return Ok(());
         }
-        let source = self.custody.source();
+        let source = self.provider.source();
         Err(Error::MasterKeyNotRenewed(format!(
             "{source} was changed while its key was put into use: ask again"
         )))
@@ -174,41 +174,47 @@ impl App {
 
     /// What becomes of a record that the keyring seals. Only what the catalog serves is carried on: what somebody put back opens
     /// as well, and would be this service's own once it is sealed anew.
-    fn reseal(&self, key: &Key, entry: &Entry) -> Fate {
+    fn reseal(&self, key: &Key, entry: &Entry) -> RewrapOutcome {
         let keyring = self.keyring();
         let record = entry.value.as_slice();
         let stays = |purpose| keyring.is_newest(purpose, record);
         match key.kind() {
             Kind::Namespace(mac) => {
                 // Its first bytes say whether it is newest, and are altered as easily as others: it has to open all the same.
-                let Ok(keys) = NamespaceKeys::open(&keyring, &mac, record) else { return Fate::Damaged };
+                let Ok(keys) = NamespaceKeys::open(&keyring, &mac, record) else {
+                    return RewrapOutcome::Damaged;
+                };
                 let there = self.catalog.namespace(keys.namespace()).map(|there| there.keys());
                 match there {
                     Some(there) if there.place() != key || there.revision() != entry.revision => {
-                        Fate::Damaged
+                        RewrapOutcome::Damaged
                     }
-                    Some(_) if stays(Purpose::Namespace) => Fate::Stays,
+                    Some(_) if stays(Purpose::Namespace) => RewrapOutcome::Stays,
                     Some(_) => keys.reseal(&keyring).into(),
-                    None => Fate::Damaged,
+                    None => RewrapOutcome::Damaged,
                 }
             }
             Kind::ApiKey(id) => match self.catalog.api_key(ApiKeyId(id)) {
-                Some(key) if key.revision != entry.revision => Fate::Damaged,
-                Some(_) if stays(Purpose::ApiKey) => Fate::Stays,
+                Some(key) if key.revision != entry.revision => RewrapOutcome::Damaged,
+                Some(_) if stays(Purpose::ApiKey) => RewrapOutcome::Stays,
                 Some(key) => key.seal(&keyring).into(),
-                None => Fate::Damaged,
+                None => RewrapOutcome::Damaged,
             },
-            Kind::Receipt(mac) if self.catalog.is_receipt_altered(&mac) => Fate::Damaged,
-            Kind::Receipt(mac) => match reseal_receipt(&keyring, &mac, record, entry.revision) {
-                Ok(_) if stays(Purpose::Receipt) => Fate::Stays,
-                resealed => resealed.into(),
-            },
+            Kind::IdempotencyRecord(mac) if self.catalog.is_idempotency_record_altered(&mac) => {
+                RewrapOutcome::Damaged
+            }
+            Kind::IdempotencyRecord(mac) => {
+                match reseal_idempotency_record(&keyring, &mac, record, entry.revision) {
+                    Ok(_) if stays(Purpose::IdempotencyRecord) => RewrapOutcome::Stays,
+                    resealed => resealed.into(),
+                }
+            }
             Kind::Keyring
             | Kind::Digest
             | Kind::Name(..)
             | Kind::Secret(..)
             | Kind::Version(..)
-            | Kind::Other => Fate::Stays,
+            | Kind::Other => RewrapOutcome::Stays,
         }
     }
 }

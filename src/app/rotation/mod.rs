@@ -18,9 +18,9 @@ use tokio::sync::OwnedMutexGuard;
 pub use self::limit::Limits;
 use super::{App, Error};
 use crate::auth::{Operate, ServiceGrant};
-use crate::catalog::StoredNamespaceKeys;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
+use crate::integrity::StoredNamespaceKeys;
 
 /// How far a rotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,14 +66,14 @@ pub struct KeyStatus {
 impl App {
     /// The keys of the service, as far as they may be told.
     pub fn key_status(&self, _grant: &ServiceGrant<Operate>) -> Result<KeyStatus, Error> {
-        let (keyring, masters) = (self.keyring(), self.custody.keys());
+        let (keyring, masters) = (self.keyring(), self.provider.keys());
         let namespaces = self.catalog.namespaces();
         let rotating = namespaces.iter().map(|there| there.keys());
         let rotating = rotating.filter(|keys| keys.generations().len() > 1);
         let mut rotating: Vec<_> = rotating.map(|keys| keys.namespace().clone()).collect();
         rotating.sort_unstable();
         Ok(KeyStatus {
-            source: self.custody.source().to_string(),
+            source: self.provider.source().to_string(),
             master: masters.current_id()?,
             opened_by: keyring.masters().to_vec(),
             generations: keyring.generations(),

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
-use super::pass::{Also, Fate, Pass};
+use super::pass::{Also, Pass, RewrapOutcome};
 use super::{Progress, Rotated};
 use crate::app::{App, Error};
-use crate::catalog::{NamespaceCatalog, StoredKeyring, StoredNamespaceKeys, reseal_secret};
+use crate::catalog::NamespaceCatalog;
+use crate::crypto::reseal_secret;
 use crate::crypto::{Purpose, value_seal};
 use crate::domain::{Namespace, Secret, SecretId, Version};
-use crate::store::key::Kind;
+use crate::integrity::{StoredKeyring, StoredNamespaceKeys};
+use crate::schema::Kind;
 use crate::store::{Entry, Key, Transaction};
 
 /// How often a commit of the keys is tried again because another one was faster.
@@ -22,10 +24,10 @@ impl App {
             let (there, begun) = self.begin_namespace_rotation(namespace).await?;
             let id = begun.id();
             let mut pass = Pass::new(self, progress, there.records() as u64);
-            let keys = || (self.keyring(), Some(there.keys().still()));
+            let keys = || (self.keyring(), Some(there.keys().unchanged()));
             // Versions first: those of format 1 are sealed anew together with their secrets.
             for prefix in [Key::versions_of(id), Key::secrets_of(id), Key::names_of(id)] {
-                pass.over(&prefix, keys, |key, entry| reseal(&there, key, entry)).await?;
+                pass.over(prefix, keys, |key, entry| reseal(&there, key, entry)).await?;
             }
             let Pass { seen, damaged, .. } = pass;
             let generation = begun.generations().last().copied().unwrap_or_default();
@@ -98,27 +100,27 @@ impl App {
         record: Vec<u8>,
     ) -> Result<bool, Error> {
         let mut transaction = Transaction::default();
-        transaction.require.push(keys.still());
+        transaction.require.push(keys.unchanged());
         transaction.put.push((keys.place().clone(), record));
         Ok(self.commit(keyring, transaction).await?.is_some())
     }
 }
 
-fn reseal(there: &NamespaceCatalog, key: &Key, entry: &Entry) -> Fate {
+fn reseal(there: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutcome {
     let (keys, record) = (there.keys(), entry.value.as_slice());
     let newest = keys.is_newest(record);
     match key.kind() {
         // Only what the catalog serves is carried on: what somebody put back opens as well.
         Kind::Secret(_, id) => match there.secret_of(id) {
-            Some(secret) if secret.stored_at == entry.revision && newest => Fate::Stays,
+            Some(secret) if secret.stored_at == entry.revision && newest => RewrapOutcome::Stays,
             Some(secret) if secret.stored_at == entry.revision => reseal_secret(&keys, &secret).into(),
-            Some(_) | None => Fate::Damaged,
+            Some(_) | None => RewrapOutcome::Damaged,
         },
-        Kind::Name(_, mac) if there.is_altered(&mac) => Fate::Damaged,
+        Kind::Name(_, mac) if there.is_altered(&mac) => RewrapOutcome::Damaged,
         Kind::Name(_, mac) => {
             let opened = keys.open_record(Purpose::Name, &mac, record);
             if newest && opened.is_ok() {
-                return Fate::Stays;
+                return RewrapOutcome::Stays;
             }
             opened.and_then(|id| keys.seal(Purpose::Name, &mac, &id)).into()
         }
@@ -127,8 +129,8 @@ fn reseal(there: &NamespaceCatalog, key: &Key, entry: &Entry) -> Fate {
         | Kind::Digest
         | Kind::ApiKey(_)
         | Kind::Namespace(_)
-        | Kind::Receipt(_)
-        | Kind::Other => Fate::Stays,
+        | Kind::IdempotencyRecord(_)
+        | Kind::Other => RewrapOutcome::Stays,
     }
 }
 
@@ -139,26 +141,28 @@ fn rewrap(
     id: SecretId,
     number: u32,
     record: &[u8],
-) -> Fate {
+) -> RewrapOutcome {
     let Some(secret) = there.secret_of(id) else {
         // Its secret's record can not be opened, and may be put back.
-        return if there.is_damaged(id) { Fate::Damaged } else { Fate::Stays };
+        return if there.is_damaged(id) { RewrapOutcome::Damaged } else { RewrapOutcome::Stays };
     };
     let Some(version) = secret.versions.find(number).filter(|version| version.is_stored()) else {
-        return Fate::Stays;
+        return RewrapOutcome::Stays;
     };
     if version.seal.is_some() && value_seal(record) != version.seal {
-        return Fate::Damaged; // of another version that once stood here
+        return RewrapOutcome::Damaged; // of another version that once stood here
     }
     if keys.is_newest(record) && version.seal.is_some() {
         // Its first bytes are what says so, and are altered as easily as others.
         let wrapped = keys.wraps_value(id.as_bytes(), number, record);
-        return if wrapped { Fate::Stays } else { Fate::Damaged };
+        return if wrapped { RewrapOutcome::Stays } else { RewrapOutcome::Damaged };
     }
-    let Ok(rewrapped) = keys.rewrap_value(id.as_bytes(), number, record) else { return Fate::Damaged };
+    let Ok(rewrapped) = keys.rewrap_value(id.as_bytes(), number, record) else {
+        return RewrapOutcome::Damaged;
+    };
     let seal = value_seal(&rewrapped);
     if seal == version.seal {
-        return Fate::Becomes(rewrapped, None);
+        return RewrapOutcome::Becomes(rewrapped, None);
     }
     // Its value was sealed anew, or by a release that did not note the seal: the secret has to say it.
     let versions = secret.versions.with_changed(Version { seal, ..version.clone() });
@@ -166,8 +170,8 @@ fn rewrap(
     match reseal_secret(keys, &changed) {
         Ok(record) => {
             let key = Key::secret(keys.id(), id);
-            Fate::Becomes(rewrapped, Some(Also { key, expect: secret.stored_at, record }))
+            RewrapOutcome::Becomes(rewrapped, Some(Also { key, expect: secret.stored_at, record }))
         }
-        Err(_) => Fate::Damaged,
+        Err(_) => RewrapOutcome::Damaged,
     }
 }

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use super::{Progress, Rewrapped};
 use crate::app::{App, Error};
-use crate::catalog::StoredKeyring;
 use crate::crypto;
 use crate::domain::Revision;
-use crate::store::{Entry, Expect, Key, Transaction};
+use crate::integrity::StoredKeyring;
+use crate::store::{Entry, Expect, Key, Pages, Transaction};
 
 /// How many records are read at a time. Versions can be large, and what one commit holds is bounded.
 const SCAN: usize = 64;
@@ -15,7 +15,7 @@ const BYTES: usize = 256 * 1024;
 const ATTEMPTS: usize = 1000;
 
 /// What becomes of a record.
-pub(super) enum Fate {
+pub(super) enum RewrapOutcome {
     /// It is of the newest generation, or not of the keys that are rotated.
     Stays,
     /// It is replaced, and so is another that goes with it.
@@ -32,7 +32,7 @@ pub(super) struct Also {
     pub(super) record: Vec<u8>,
 }
 
-impl From<Result<Vec<u8>, crypto::Error>> for Fate {
+impl From<Result<Vec<u8>, crypto::Error>> for RewrapOutcome {
     fn from(resealed: Result<Vec<u8>, crypto::Error>) -> Self {
         resealed.map_or(Self::Damaged, |record| Self::Becomes(record, None))
     }
@@ -52,27 +52,24 @@ impl<'a> Pass<'a> {
         Self { app, progress, total, seen: 0, damaged: 0 }
     }
 
-    /// Goes over all records with a prefix. `fate` is asked for each, and again where it changed meanwhile; the keys that it
+    /// Goes over all records with a prefix. `outcome_of` is asked for each, and again where it changed meanwhile; the keys that it
     /// seals with are those that `keyring` and `still` stand for.
     pub(super) async fn over(
         &mut self,
-        prefix: &Key,
+        prefix: Key,
         keys: impl Fn() -> (Arc<StoredKeyring>, Option<(Key, Expect)>),
-        fate: impl Fn(&Key, &Entry) -> Fate,
+        outcome_of: impl Fn(&Key, &Entry) -> RewrapOutcome,
     ) -> Result<(), Error> {
-        let mut after: Option<Key> = None;
-        loop {
-            let found = self.app.store.scan(prefix, after.as_ref(), SCAN).await?;
-            let Some((last, _)) = found.last() else { return Ok(()) };
-            let last = last.clone();
+        let mut pages = Pages::new(&*self.app.store, prefix, SCAN);
+        while let Some(found) = pages.next().await? {
             // What is not yet durable may be sealed by keys that the catalog does not know yet.
             let newest = found.iter().map(|(_, entry)| entry.revision).max().unwrap_or_default();
             self.app.shown(newest).await?;
             self.seen += found.len() as u64;
-            self.seal_anew(found, &keys, &fate).await?;
+            self.seal_anew(found, &keys, &outcome_of).await?;
             (self.progress)(Rewrapped { seen: self.seen, total: self.total.max(self.seen) });
-            after = Some(last);
         }
+        Ok(())
     }
 
     /// Seals these anew, in as few commits as they fit in; where others change one of them meanwhile, what is left is read
@@ -81,7 +78,7 @@ impl<'a> Pass<'a> {
         &mut self,
         mut found: Vec<(Key, Entry)>,
         keys: &impl Fn() -> (Arc<StoredKeyring>, Option<(Key, Expect)>),
-        fate: &impl Fn(&Key, &Entry) -> Fate,
+        outcome_of: &impl Fn(&Key, &Entry) -> RewrapOutcome,
     ) -> Result<(), Error> {
         let mut most = SCAN;
         for _ in 0..ATTEMPTS {
@@ -94,10 +91,10 @@ impl<'a> Pass<'a> {
                     break;
                 }
                 taken += 1;
-                match fate(key, entry) {
-                    Fate::Stays => {}
-                    Fate::Damaged => doubtful.push((key.clone(), entry.clone())),
-                    Fate::Becomes(record, also) => {
+                match outcome_of(key, entry) {
+                    RewrapOutcome::Stays => {}
+                    RewrapOutcome::Damaged => doubtful.push((key.clone(), entry.clone())),
+                    RewrapOutcome::Becomes(record, also) => {
                         bytes += record.len();
                         transaction.require.push((key.clone(), Expect::At(entry.revision)));
                         transaction.put.push((key.clone(), record));

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::app::tests::{Site, custody, named, options};
+use crate::app::tests::{Site, named, options, provider};
 use crate::app::{Limits, Options, open};
 use crate::auth::Read;
 use crate::crypto::MasterKeys;
 use crate::domain::{Revision, Value};
-use crate::store::key::Kind;
+use crate::schema::Kind;
 use crate::store::{self, Key};
 
 impl Site {
@@ -84,7 +84,7 @@ async fn a_rotation_that_others_have_overtaken_lets_go_of_nothing() {
     site.app.begin_namespace_rotation(&home).await.unwrap();
     assert!(!site.app.end_namespace_rotation(&there, &begun).await.unwrap());
     let mut end = crate::store::Transaction::default();
-    end.put.push((Key::keyring(), keyring.end_rotation(&site.app.custody.keys()).unwrap()));
+    end.put.push((Key::keyring(), keyring.end_rotation(&site.app.provider.keys()).unwrap()));
     assert_eq!(site.app.commit(&keyring, end).await.unwrap(), None);
     assert_eq!(site.generations(), [3, 4]);
     site.app.tend_keys().await.unwrap();
@@ -166,14 +166,14 @@ async fn a_rotation_that_was_cut_short_is_taken_up_and_one_key_is_rotated_at_a_t
         Site::with(store::open_sled(folder.path()).unwrap(), Arc::new(MasterKeys::generate().unwrap())).await;
     site.create("a", "a").await.unwrap();
     // As far as the beginning: what a crash right after it leaves.
-    let (keyring, masters) = (site.app.keyring(), site.app.custody.keys());
+    let (keyring, masters) = (site.app.keyring(), site.app.provider.keys());
     let mut transaction = crate::store::Transaction::default();
     transaction.put.push((Key::keyring(), keyring.begin_rotation(&masters, 0).unwrap()));
     site.app.commit(&keyring, transaction).await.unwrap().unwrap();
     assert_eq!(site.app.keyring().generations(), [1, 2]);
 
     let again =
-        Arc::new(open(site.store.clone(), custody(&site.master), options(), |_| Ok(())).await.unwrap());
+        Arc::new(open(site.store.clone(), provider(&site.master), options(), |_| Ok(())).await.unwrap());
     assert_eq!(again.keyring().generations(), [1, 2]);
     let grant = site.root.authorize_service::<Operate>().unwrap();
     let turn = again.rotation(&grant).unwrap();

@@ -1,7 +1,7 @@
 //! What somebody can do to a store who has its bytes and not its keys.
 
 use super::world::{Content, World};
-use crate::store::key::Kind;
+use crate::schema::Kind;
 use crate::store::{Entry, Key};
 
 /// Something done to a store: what stands where afterwards.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use self::deed::{Deed, Dice, flips, lengths, places, replays};
 use self::world::{Answer, Content, Served, World};
-use super::tests::{custody, named, options};
+use super::tests::{named, options, provider};
 use super::*;
 use crate::store::{self, Key, Store, Transaction};
 
@@ -128,7 +128,7 @@ async fn judged(world: &World, before: &Served, app: &App) -> Result<bool, Strin
 /// What the service does by itself, and for others, does not make a deed good; nor is a change acknowledged that can not be
 /// read.
 async fn goes_on(world: &World, before: &Served, app: Arc<App>, store: Arc<dyn Store>) -> Result<(), String> {
-    let tended = app.remove_passed_receipts().await;
+    let tended = app.remove_expired_idempotency_records().await;
     if let Err(error) = tended
         && !matches!(error, Error::Integrity)
     {
@@ -252,12 +252,12 @@ async fn a_store_is_taken_for_one_of_an_earlier_release_only_once() {
     let first = store.get(&Key::keyring()).await.unwrap().unwrap();
     assert!(store.get(&Key::digest()).await.unwrap().is_none());
     let opened =
-        || async { open(store.clone(), custody(&master), options(), |_| panic!("it is not new")).await };
+        || async { open(store.clone(), provider(&master), options(), |_| panic!("it is not new")).await };
     // One that has an anchor was not left by that release.
     let anchor = folder.path().join("anchor");
     std::fs::write(&anchor, "").unwrap();
     let anchored = super::Options { anchor_file: Some(anchor), ..options() };
-    let refused = open(store.clone(), custody(&master), anchored, |_| panic!("it is not new")).await;
+    let refused = open(store.clone(), provider(&master), anchored, |_| panic!("it is not new")).await;
     assert!(matches!(refused.err(), Some(SetupError::Altered)));
     assert!(store.get(&Key::digest()).await.unwrap().is_none());
     drop(opened().await.unwrap());

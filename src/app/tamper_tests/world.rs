@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::tests::{Site, custody, named, options};
+use super::super::tests::{Site, named, options, provider};
 use super::super::*;
 use crate::auth::{ApiKey, Grant, KeyName, List, ManageAccess, Operate, Read, RightType, Rotate, Write};
 use crate::domain::{
@@ -113,7 +113,7 @@ impl World {
 
     /// The service over a store that somebody has had their hands on.
     pub(super) async fn open(&self, store: Arc<dyn Store>) -> Result<Arc<App>, SetupError> {
-        let opened = open(store, custody(&self.site.master), options(), |_| panic!("the store is not new"));
+        let opened = open(store, provider(&self.site.master), options(), |_| panic!("the store is not new"));
         opened.await.map(Arc::new)
     }
 

@@ -1,17 +1,17 @@
 //! The master keys, where they come from, and what they seal: the keyring, and the data key of each backup.
 
 mod command;
-mod custody;
 mod error;
 mod key;
 mod passphrase;
+mod provider;
 mod source;
 
-pub use self::custody::Custody;
 pub use self::error::{CommandError, MasterKeyError};
 pub(super) use self::key::{How, Root};
 pub use self::key::{KeyId, MasterKey};
 pub(super) use self::passphrase::Stretch;
+pub use self::provider::MasterKeyProvider;
 use super::aead::Error;
 
 /// The master key in use, and earlier ones that still open what they sealed: old backups, or a store whose rotation was

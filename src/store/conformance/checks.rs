@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{key, put};
 use crate::domain::Revision;
 use crate::store::{
-    CommitError, Expect, Key, MAX_OPERATIONS, MAX_RECORD, Record, Records, ReplaceError, Store, Transaction,
-    Unreadable, WatchEnd,
+    CommitError, Expect, Key, MAX_OPERATIONS, MAX_RECORD, ReplaceError, ReplaceRecord, ReplaceRecords, Store,
+    Transaction, Unreadable, WatchEnd,
 };
 
 pub(super) async fn a_commit_is_read_back_with_its_revision(store: Arc<dyn Store>) {
@@ -210,14 +210,14 @@ pub(super) async fn a_replaced_store_has_the_records_and_nothing_else(store: Arc
     let mut idle = store.watch(store.revision().await.unwrap());
     let mut behind = store.watch(Revision::default());
 
-    let many = (0..1000).map(|number| Record::Put(key(&number.to_string()), b"old".to_vec()));
+    let many = (0..1000).map(|number| ReplaceRecord::Put(key(&number.to_string()), b"old".to_vec()));
     let later = [
-        Record::Put(key("1"), b"new".to_vec()),
-        Record::Delete(key("2")),
-        Record::Delete(key("3")),
-        Record::Put(key("3"), b"again".to_vec()),
+        ReplaceRecord::Put(key("1"), b"new".to_vec()),
+        ReplaceRecord::Delete(key("2")),
+        ReplaceRecord::Delete(key("3")),
+        ReplaceRecord::Put(key("3"), b"again".to_vec()),
     ];
-    let records: Records = Box::new(many.chain(later).map(Ok));
+    let records: ReplaceRecords = Box::new(many.chain(later).map(Ok));
     let replaced = store.replace(records, Revision(overwritten.0 + 10)).await.unwrap();
     assert!(replaced > overwritten);
     assert_eq!(idle.next().await.err(), Some(WatchEnd::Compacted));
@@ -247,12 +247,12 @@ pub(super) async fn a_replaced_store_has_the_records_and_nothing_else(store: Arc
 
 pub(super) async fn records_that_can_not_be_read_replace_nothing(store: Arc<dyn Store>) {
     let there = store.commit(put("a", b"1")).await.unwrap();
-    let many = || (0..500).map(|number| Ok(Record::Put(key(&number.to_string()), b"new".to_vec())));
-    let unreadable: Records = Box::new(many().chain([Err(Unreadable("it ends too soon".into()))]));
+    let many = || (0..500).map(|number| Ok(ReplaceRecord::Put(key(&number.to_string()), b"new".to_vec())));
+    let unreadable: ReplaceRecords = Box::new(many().chain([Err(Unreadable("it ends too soon".into()))]));
     let refused = store.replace(unreadable, Revision::default()).await;
     assert!(matches!(refused, Err(ReplaceError::Unreadable(_))));
-    let too_large = Record::Put(key("b"), vec![0; MAX_RECORD + 1]);
-    let too_large: Records = Box::new(many().chain([Ok(too_large)]));
+    let too_large = ReplaceRecord::Put(key("b"), vec![0; MAX_RECORD + 1]);
+    let too_large: ReplaceRecords = Box::new(many().chain([Ok(too_large)]));
     assert!(matches!(store.replace(too_large, Revision::default()).await, Err(ReplaceError::TooLarge)));
 
     let all = store.scan(&Key::from_bytes(&[]), None, 9).await.unwrap();

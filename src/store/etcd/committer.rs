@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cluster::Resend;
 use super::commit::made_at;
-use super::group::{Group, There, Waiting};
+use super::group::{Existing, QueuedTransaction, TxnGroup};
 use super::layout::{Pointer, revision};
 use super::{Shared, gets};
 use crate::domain::Revision;
@@ -21,7 +21,7 @@ use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 /// How often a group is sent anew because other replicas were faster.
 const ATTEMPTS: usize = 64;
 
-pub(super) struct Committer {
+pub(super) struct EtcdCommitter {
     shared: Arc<Shared>,
     queue: Mutex<Queue>,
     /// Held by whoever makes a group.
@@ -31,7 +31,7 @@ pub(super) struct Committer {
 /// Those that wait, in the order in which they came.
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<Waiting>,
+    waiting: Vec<QueuedTransaction>,
     tickets: u64,
 }
 
@@ -39,7 +39,7 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Seen(Option<(u64, Entry)>);
 
-impl Committer {
+impl EtcdCommitter {
     pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self { shared, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
@@ -56,7 +56,7 @@ impl Committer {
             let mut queue = self.queue();
             queue.tickets += 1;
             let ticket = queue.tickets;
-            queue.waiting.push(Waiting { ticket, transaction, digester, answer });
+            queue.waiting.push(QueuedTransaction { ticket, transaction, digester, answer });
             ticket
         };
         // In a task of its own, since it may make others' too: they are not given up where this caller goes away. Each makes
@@ -101,8 +101,8 @@ impl Committer {
     }
 
     /// Takes those that can be made together with the one that has waited longest.
-    fn next(&self) -> Group {
-        let (mut queue, mut group) = (self.queue(), Group::default());
+    fn next(&self) -> TxnGroup {
+        let (mut queue, mut group) = (self.queue(), TxnGroup::default());
         for next in std::mem::take(&mut queue.waiting) {
             if next.answer.is_closed() {
                 continue; // whoever asked has gone
@@ -118,7 +118,7 @@ impl Committer {
 
     /// Sends a group once, and says at which revision it was made. `None`: nothing was, and what is left of the group is to be
     /// sent again. An error is the answer for all of it.
-    async fn attempt(&self, group: &mut Group, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
+    async fn attempt(&self, group: &mut TxnGroup, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
         let shared = &*self.shared;
         let pointer = shared.pointer()?;
         let there = self.there(pointer, group, seen).await?;
@@ -159,14 +159,14 @@ impl Committer {
     }
 
     /// What stands at the keys that a group looks at.
-    async fn there(&self, pointer: Pointer, group: &Group, seen: &Seen) -> Result<There, Unavailable> {
+    async fn there(&self, pointer: Pointer, group: &TxnGroup, seen: &Seen) -> Result<Existing, Unavailable> {
         let keys = group.looks_at();
         // Another replica may have carried it on since, which members may have seen.
         let known = |(generation, digest): &&(u64, Entry)| {
             keys.len() == 1 && *generation == pointer.generation && group.carries_on(&digest.value)
         };
         if let Some((_, digest)) = seen.0.as_ref().filter(known) {
-            return Ok(There::from([(Key::digest(), Some(digest.clone()))]));
+            return Ok(Existing::from([(Key::digest(), Some(digest.clone()))]));
         }
         let record = |key| self.shared.layout.record(pointer.generation, key);
         let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();

@@ -7,7 +7,7 @@ use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::store::conformance::digests::{begin, counted, digested, digested_after};
 use crate::store::conformance::key;
-use crate::store::{Expect, Record};
+use crate::store::{Expect, ReplaceRecord};
 
 type Answer = JoinHandle<Result<Revision, CommitError>>;
 
@@ -214,7 +214,7 @@ async fn what_waits_while_the_store_is_replaced_is_refused() {
         waiting.push(wait(&store, requiring("there", Expect::At(there), put(name))).await);
     }
     let records = [(key("there"), b"1".to_vec()), (Key::digest(), digest)];
-    let records = Box::new(records.map(|(key, value)| Ok(Record::Put(key, value))).into_iter());
+    let records = Box::new(records.map(|(key, value)| Ok(ReplaceRecord::Put(key, value))).into_iter());
     let replaced = other.replace(records, there).await.unwrap();
     drop(turn);
     for refused in waiting {

@@ -92,8 +92,8 @@ impl Follower {
         self.begun = None;
         let log = &self.shared.log;
         // A head that is older than what was seen: etcd was restored from a snapshot.
-        let astray = position.pointer != self.following || position.head < log.durable();
-        if astray || self.compacted {
+        let mismatch = position.pointer != self.following || position.head < log.durable();
+        if mismatch || self.compacted {
             log.reset(position.head);
             self.following = position.pointer;
             self.compacted = false;

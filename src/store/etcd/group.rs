@@ -13,7 +13,7 @@ use crate::store::{
 };
 
 /// A transaction that waits to be made.
-pub(super) struct Waiting {
+pub(super) struct QueuedTransaction {
     /// What tells it from all others.
     pub(super) ticket: u64,
     pub(super) transaction: Transaction,
@@ -22,9 +22,9 @@ pub(super) struct Waiting {
 }
 
 /// What was found at some keys.
-pub(super) type There = HashMap<Key, Option<Entry>>;
+pub(super) type Existing = HashMap<Key, Option<Entry>>;
 
-impl Waiting {
+impl QueuedTransaction {
     /// The keys that it changes, and what it leaves there.
     fn changes(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
         let put = self.transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
@@ -63,8 +63,8 @@ impl Waiting {
 
 /// Transactions that are made together.
 #[derive(Default)]
-pub(super) struct Group {
-    members: Vec<Waiting>,
+pub(super) struct TxnGroup {
+    members: Vec<QueuedTransaction>,
     required: HashMap<Key, Expect>,
     changed: HashSet<Key>,
     /// How many keys must be as they are, at most, beside the digest.
@@ -72,9 +72,9 @@ pub(super) struct Group {
     bytes: usize,
 }
 
-impl Group {
+impl TxnGroup {
     /// Whether a transaction can be made together with this group. An empty one takes any.
-    pub(super) fn takes(&self, next: &Waiting) -> bool {
+    pub(super) fn takes(&self, next: &QueuedTransaction) -> bool {
         let bytes = self.bytes + next.transaction.size();
         let changes = self.changed.len() + next.changes().count();
         // The digest is among the keys on both sides.
@@ -84,7 +84,7 @@ impl Group {
     }
 
     /// Adds a transaction that it takes.
-    pub(super) fn add(&mut self, next: Waiting) {
+    pub(super) fn add(&mut self, next: QueuedTransaction) {
         self.checks = self.checks_with(&next);
         self.bytes += next.transaction.size();
         self.required.extend(next.transaction.require.iter().cloned());
@@ -93,13 +93,13 @@ impl Group {
         self.members.push(next);
     }
 
-    fn checks_with(&self, next: &Waiting) -> usize {
+    fn checks_with(&self, next: &QueuedTransaction) -> usize {
         let new = next.transaction.require.iter().filter(|(key, _)| !self.required.contains_key(key));
         self.checks + new.count() + next.unrequired().count()
     }
 
     /// Whether a transaction has nothing to do with what this one changes, and the other way round.
-    fn is_apart_from(&self, next: &Waiting) -> bool {
+    fn is_apart_from(&self, next: &QueuedTransaction) -> bool {
         let touched = |key: &Key| self.changed.contains(key) || self.required.contains_key(key);
         let holds_too = |(key, expect): &(Key, Expect)| {
             !self.changed.contains(key) && self.required.get(key).is_none_or(|there| there == expect)
@@ -119,7 +119,7 @@ impl Group {
 
     /// The keys that have to be looked at before it can be made, the digest's first.
     pub(super) fn looks_at(&self) -> Vec<Key> {
-        let replaced = self.members.iter().flat_map(Waiting::replaces);
+        let replaced = self.members.iter().flat_map(QueuedTransaction::replaces);
         std::iter::once(Key::digest()).chain(replaced.cloned()).collect()
     }
 
@@ -129,18 +129,18 @@ impl Group {
     }
 
     /// The digest after all that it changes.
-    pub(super) fn digest_after(&self, digest: &[u8], there: &There) -> Option<Vec<u8>> {
+    pub(super) fn digest_after(&self, digest: &[u8], there: &Existing) -> Option<Vec<u8>> {
         let before = |key: &Key| there.get(key)?.as_ref().map(|entry| entry.value.as_slice());
-        let changes = self.members.iter().flat_map(Waiting::changes);
+        let changes = self.members.iter().flat_map(QueuedTransaction::changes);
         let changed: Vec<_> =
             changes.map(|(key, after)| Changed { key, before: before(key), after }).collect();
         self.members.first()?.digester.after(digest, &changed)
     }
 
     /// What must hold for it: all that its members require, and that what the digest was computed from is unchanged.
-    pub(super) fn checks(&self, there: &There) -> BTreeSet<(Key, Expect)> {
+    pub(super) fn checks(&self, there: &Existing) -> BTreeSet<(Key, Expect)> {
         let required = self.members.iter().flat_map(|member| &member.transaction.require);
-        let unrequired = self.members.iter().flat_map(Waiting::unrequired);
+        let unrequired = self.members.iter().flat_map(QueuedTransaction::unrequired);
         let digest = Key::digest();
         let unchanged = unrequired.chain([&digest]).map(|key| {
             let entry = there.get(key).and_then(Option::as_ref);
@@ -158,7 +158,7 @@ impl Group {
     }
 
     /// Answers those of its members that are to be refused, which are then no longer in it.
-    pub(super) fn refuse(&mut self, why: &CommitError, refused: impl Fn(&Waiting) -> bool) {
+    pub(super) fn refuse(&mut self, why: &CommitError, refused: impl Fn(&QueuedTransaction) -> bool) {
         for member in self.members.extract_if(.., |member| refused(member)) {
             // Whoever asked may have gone.
             let _ = member.answer.send(Err(why.clone()));
@@ -198,19 +198,19 @@ mod tests {
         Key::from_bytes(name.as_bytes())
     }
 
-    fn waiting(require: &[(&str, Expect)], put: &[&str], delete: &[&str]) -> Waiting {
+    fn waiting(require: &[(&str, Expect)], put: &[&str], delete: &[&str]) -> QueuedTransaction {
         let transaction = Transaction {
             require: require.iter().map(|(name, expect)| (key(name), *expect)).collect(),
             put: put.iter().map(|name| (key(name), vec![1])).collect(),
             delete: delete.iter().map(|name| key(name)).collect(),
             ..Transaction::default()
         };
-        Waiting { ticket: 0, transaction, digester: Arc::new(All), answer: oneshot::channel().0 }
+        QueuedTransaction { ticket: 0, transaction, digester: Arc::new(All), answer: oneshot::channel().0 }
     }
 
     /// How many like this a group takes.
-    fn taken(like: impl Fn(usize) -> Waiting) -> usize {
-        let mut group = Group::default();
+    fn taken(like: impl Fn(usize) -> QueuedTransaction) -> usize {
+        let mut group = TxnGroup::default();
         let takes = |number: &usize| {
             let next = like(*number);
             let takes = group.takes(&next);
@@ -226,7 +226,7 @@ mod tests {
     fn only_what_is_apart_is_made_together() {
         use Expect::{Absent, At};
         let at = |revision| At(Revision(revision));
-        let mut group = Group::default();
+        let mut group = TxnGroup::default();
         group.add(waiting(&[("k", at(1)), ("a", Absent)], &["a", "va"], &["b"]));
         let others = [
             waiting(&[], &["a"], &[]),               // puts what another puts
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_group_is_waited_for_as_long_as_any_of_its_members() {
         let at = |seconds| std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        let mut group = Group::default();
+        let mut group = TxnGroup::default();
         for (name, deadline) in [("a", at(10)), ("b", at(20)), ("c", at(5))] {
             let mut member = waiting(&[], &[name], &[]);
             member.transaction.deadline = Some(deadline);

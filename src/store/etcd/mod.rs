@@ -25,11 +25,11 @@ use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
 use self::cluster::{Cluster, MAX_PAGE, Resend};
-use self::committer::Committer;
+use self::committer::EtcdCommitter;
 use self::follow::Follower;
 use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
-use super::{CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
+use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
 use crate::domain::Revision;
 
@@ -44,7 +44,7 @@ struct EtcdStore {
     /// Takes in the changes of all replicas.
     following: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
-    committer: Arc<Committer>,
+    committer: Arc<EtcdCommitter>,
     /// Removes what is no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -193,7 +193,7 @@ impl EtcdStore {
         let position = shared.position().await?;
         let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
         let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-        let committer = Committer::new(shared.clone());
+        let committer = EtcdCommitter::new(shared.clone());
         let store = Self { shared, following, committer, clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
@@ -245,7 +245,7 @@ impl Store for EtcdStore {
         self.make(transaction).await
     }
 
-    async fn replace(&self, records: Records, _after: Revision) -> Result<Revision, ReplaceError> {
+    async fn replace(&self, records: ReplaceRecords, _after: Revision) -> Result<Revision, ReplaceError> {
         let pointer = self.replace_by(records).await?;
         self.clear_below(pointer);
         Ok(revision(pointer.revision))

@@ -9,14 +9,16 @@ use tokio::sync::mpsc;
 use super::cluster::Resend;
 use super::layout::{Pointer, behind, end_of, revision};
 use super::{EtcdStore, Shared, gets};
-use crate::store::{Key, MAX_OPERATIONS, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
+use crate::store::{
+    Key, MAX_OPERATIONS, MAX_TRANSACTION, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable,
+};
 
 /// How many keys are removed at a time.
 const REMOVED_AT_ONCE: i64 = 1000;
 
 impl EtcdStore {
     /// Writes the records and moves the pointer to them.
-    pub(super) async fn replace_by(&self, records: Records) -> Result<Pointer, ReplaceError> {
+    pub(super) async fn replace_by(&self, records: ReplaceRecords) -> Result<Pointer, ReplaceError> {
         let shared = &self.shared;
         let before = shared.position().await?.pointer;
         let generation = shared.claim().await?;
@@ -64,7 +66,7 @@ impl Shared {
         &self,
         before: Pointer,
         generation: u64,
-        records: Records,
+        records: ReplaceRecords,
     ) -> Result<(), ReplaceError> {
         let (sender, mut batches) = mpsc::channel(2);
         let reading = tokio::task::spawn_blocking(move || read(records, &sender));
@@ -143,7 +145,7 @@ fn raced() -> Unavailable {
     Unavailable("another replica replaced the store meanwhile".into())
 }
 
-/// Records that are written together: what each key has in the end, since etcd takes one step a key.
+/// ReplaceRecords that are written together: what each key has in the end, since etcd takes one step a key.
 #[derive(Default)]
 struct Batch {
     steps: BTreeMap<Key, Option<Vec<u8>>>,
@@ -151,7 +153,7 @@ struct Batch {
 }
 
 /// Reads the records to their end, and sends them in batches.
-fn read(records: Records, batches: &mpsc::Sender<Batch>) -> Result<(), ReplaceError> {
+fn read(records: ReplaceRecords, batches: &mpsc::Sender<Batch>) -> Result<(), ReplaceError> {
     let mut batch = Batch::default();
     for record in records {
         let record = record?;
@@ -164,8 +166,8 @@ fn read(records: Records, batches: &mpsc::Sender<Batch>) -> Result<(), ReplaceEr
         }
         batch.bytes += record.size();
         match record {
-            Record::Put(key, value) => batch.steps.insert(key, Some(value)),
-            Record::Delete(key) => batch.steps.insert(key, None),
+            ReplaceRecord::Put(key, value) => batch.steps.insert(key, Some(value)),
+            ReplaceRecord::Delete(key) => batch.steps.insert(key, None),
         };
     }
     // The other end is gone where the writing has failed.

@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::config::{self, Tls};
-use crate::store::{Record, WatchEnd};
+use crate::store::{ReplaceRecord, WatchEnd};
 
 /// How long anything may take that ends by a bound of the store.
 const BOUND: Duration = Duration::from_secs(10);
@@ -116,8 +116,10 @@ async fn what_replaced_records_leave_behind_is_removed() {
     // A replacement that was cut short before its end changes nothing, for a replica that starts then too.
     let pointer = store.shared.pointer().unwrap();
     let cut_short = store.shared.claim().await.unwrap();
-    let records = |value: &'static [u8]| -> Records {
-        Box::new((0..300).map(move |number| Ok(Record::Put(key(&format!("{number}")), value.to_vec()))))
+    let records = |value: &'static [u8]| -> ReplaceRecords {
+        Box::new(
+            (0..300).map(move |number| Ok(ReplaceRecord::Put(key(&format!("{number}")), value.to_vec()))),
+        )
     };
     store.shared.write(pointer, cut_short, records(b"cut short")).await.unwrap();
     let third = EtcdStore::open(&settings).await.unwrap();
@@ -143,8 +145,8 @@ async fn of_two_replacements_at_once_one_is_made() {
     let Some(etcd) = shared() else { return };
     let settings = fresh(etcd);
     let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
-    let records = |value: u8| -> Records {
-        Box::new((0..500).map(move |number| Ok(Record::Put(key(&format!("{number}")), vec![value]))))
+    let records = |value: u8| -> ReplaceRecords {
+        Box::new((0..500).map(move |number| Ok(ReplaceRecord::Put(key(&format!("{number}")), vec![value]))))
     };
     let nothing = Revision::default();
     let outcomes = tokio::join!(one.replace(records(1), nothing), other.replace(records(2), nothing));

@@ -3,8 +3,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::committer::Engine;
-use super::{Change, Entry, Key, Record, Records, ReplaceError, Unavailable};
 use crate::domain::Revision;
+use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable};
 
 /// An engine that keeps everything in memory, for tests and trials: it is gone with the process.
 pub(super) struct MemoryEngine {
@@ -93,7 +93,11 @@ impl Engine for MemoryEngine {
         Self::open(memory)
     }
 
-    fn prepare(memory: &Arc<Memory>, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+    fn prepare(
+        memory: &Arc<Memory>,
+        records: ReplaceRecords,
+        revision: Revision,
+    ) -> Result<(), ReplaceError> {
         let mut entries = BTreeMap::new();
         for record in records {
             let record = record?;
@@ -101,8 +105,8 @@ impl Engine for MemoryEngine {
                 return Err(ReplaceError::TooLarge);
             }
             match record {
-                Record::Put(key, value) => drop(entries.insert(key, Entry { value, revision })),
-                Record::Delete(key) => drop(entries.remove(&key)),
+                ReplaceRecord::Put(key, value) => drop(entries.insert(key, Entry { value, revision })),
+                ReplaceRecord::Delete(key) => drop(entries.remove(&key)),
             }
         }
         let prepared = Content { entries, revision };

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::EmbeddedStore;
 use super::committer::Engine;
-use super::embedded::EmbeddedStore;
 use super::memory::MemoryEngine;
 use super::sled::SledEngine;
-use super::{Change, Entry, Key, Records, ReplaceError, Store, Unavailable};
 use crate::domain::Revision;
+use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecords, Store, Unavailable};
 
 /// What goes wrong, told while the store is in use.
 #[derive(Default)]
@@ -253,7 +253,7 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn prepare(
         (place, faults): &Self::Place,
-        records: Records,
+        records: ReplaceRecords,
         revision: Revision,
     ) -> Result<(), ReplaceError> {
         faults.write()?;

@@ -1,38 +1,23 @@
+//! The record of a secret in the clear: everything but its value. Idempotency records hold it too.
+
 use std::collections::BTreeMap;
 
 use prost::Message;
 
-use crate::crypto::{Error, NamespaceKeys, Purpose};
 use crate::domain::{
     Description, MAX_KEPT_VERSIONS, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Version,
     VersionState, Versions,
 };
 
-/// The sealed record of a secret, without its value, which is changed with it.
-pub fn seal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, Error> {
-    keys.seal(Purpose::Secret, secret.id.as_bytes(), &encode_secret(secret))
-}
-
-/// The same, where the secret is not changed by it: it keeps the revision of its last change, and so its etag.
-pub fn reseal_secret(keys: &NamespaceKeys, secret: &Secret) -> Result<Vec<u8>, Error> {
-    let record = Record { revision: Some(secret.revision.0), ..Record::of(secret) };
-    keys.seal(Purpose::Secret, secret.id.as_bytes(), &record.encode_to_vec())
-}
-
-/// The secret in a sealed record, which a commit of that revision put at the secret's id.
-pub fn open_secret(
-    keys: &NamespaceKeys,
-    id: SecretId,
-    sealed: &[u8],
-    revision: Revision,
-) -> Result<Secret, Error> {
-    let clear = keys.open_record(Purpose::Secret, id.as_bytes(), sealed)?;
-    decode_secret(keys.namespace(), id, &clear, revision).ok_or(Error::Integrity)
-}
-
 /// A secret in the clear, as records and receipts hold it.
 pub fn encode_secret(secret: &Secret) -> Vec<u8> {
-    Record::of(secret).encode_to_vec()
+    SecretRecord::of(secret).encode_to_vec()
+}
+
+/// The same for a secret that is sealed again without being changed: the record keeps the revision of its last change.
+pub fn encode_unchanged_secret(secret: &Secret) -> Vec<u8> {
+    let record = SecretRecord { revision: Some(secret.revision.0), ..SecretRecord::of(secret) };
+    record.encode_to_vec()
 }
 
 /// The secret that was encoded; `None` where it was not.
@@ -42,7 +27,7 @@ pub fn decode_secret(
     clear: &[u8],
     revision: Revision,
 ) -> Option<Secret> {
-    let record = Record::decode(clear).ok()?;
+    let record = SecretRecord::decode(clear).ok()?;
     let versions = record.versions()?;
     Some(Secret {
         namespace: namespace.clone(),
@@ -63,7 +48,7 @@ pub fn decode_secret(
 
 /// A secret's record, in the clear. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Record {
+struct SecretRecord {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -86,7 +71,7 @@ struct Record {
     revision: Option<u64>,
 }
 
-impl Record {
+impl SecretRecord {
     fn of(secret: &Secret) -> Self {
         let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         Self {
@@ -248,8 +233,13 @@ mod tests {
     fn a_record_without_a_list_has_the_versions_that_were_kept() {
         for (version, oldest) in [(1, 1), (2, 1), (100, 1), (101, 2), (250, 151)] {
             let rotated_at = (version > 1).then_some(20);
-            let record =
-                Record { name: "a".into(), version, created_at: 10, rotated_at, ..Record::default() };
+            let record = SecretRecord {
+                name: "a".into(),
+                version,
+                created_at: 10,
+                rotated_at,
+                ..SecretRecord::default()
+            };
             let read = decoded(&record.encode_to_vec()).unwrap();
             let numbers: Vec<_> = read.versions.iter().map(|version| version.number).collect();
             assert_eq!(numbers, (oldest..=version).collect::<Vec<_>>());
@@ -270,7 +260,7 @@ mod tests {
         let listed = |numbers: &[u32]| {
             let of = |&number| VersionRecord { number, state: ENABLED, ..VersionRecord::default() };
             let versions = numbers.iter().map(of).collect();
-            let record = Record { name: "a".into(), version: 3, versions, ..Record::default() };
+            let record = SecretRecord { name: "a".into(), version: 3, versions, ..SecretRecord::default() };
             decoded(&record.encode_to_vec())
         };
         assert!(listed(&[2, 3]).is_some());
@@ -281,7 +271,12 @@ mod tests {
             VersionRecord { number: 3, state: 9, ..VersionRecord::default() },
             VersionRecord { number: 3, state: ENABLED, seal: vec![1; 11], ..VersionRecord::default() },
         ] {
-            let record = Record { name: "a".into(), version: 3, versions: vec![wrong], ..Record::default() };
+            let record = SecretRecord {
+                name: "a".into(),
+                version: 3,
+                versions: vec![wrong],
+                ..SecretRecord::default()
+            };
             assert_eq!(decoded(&record.encode_to_vec()), None);
         }
     }

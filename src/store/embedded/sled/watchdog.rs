@@ -12,11 +12,11 @@ use crate::store::Unavailable;
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// A thread that wakes whoever waits within sled once it has failed. It ends as this is dropped.
-pub(super) struct Waker {
+pub(super) struct Watchdog {
     thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
-impl Waker {
+impl Watchdog {
     /// For a tree that was opened with this.
     pub(super) fn start(config: sled::Config, tree: sled::Db) -> Result<Self, Unavailable> {
         let (ends, ended) = mpsc::channel();
@@ -29,14 +29,14 @@ impl Waker {
             }
         };
         let thread = thread::Builder::new()
-            .name("sled-waker".into())
+            .name("sled-watchdog".into())
             .spawn(watch)
-            .map_err(|error| Unavailable(format!("no thread for sled's waker: {error}").into()))?;
+            .map_err(|error| Unavailable(format!("no thread for sled's watchdog: {error}").into()))?;
         Ok(Self { thread: Some((ends, thread)) })
     }
 }
 
-impl Drop for Waker {
+impl Drop for Watchdog {
     /// Waits until it has let go of the tree, which can not be opened again before.
     fn drop(&mut self) {
         if let Some((ends, thread)) = self.thread.take() {

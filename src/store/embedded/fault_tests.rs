@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fault::{Faults, open_faulty_memory, open_faulty_sled};
-use super::{CommitError, Key, Record, ReplaceError, Store, Transaction, WatchEnd};
 use crate::domain::Revision;
+use crate::store::{CommitError, Key, ReplaceError, ReplaceRecord, Store, Transaction, WatchEnd};
 
 macro_rules! over_every_engine {
     ($($check:ident),* $(,)?) => {$(
@@ -95,7 +95,7 @@ async fn a_store_that_breaks_while_its_replacement_is_made_keeps_both() {
             runtime.block_on(recovered(&*breaking));
             assert!(runtime.block_on(has(&*breaking, "kept")));
         }
-        Ok(Record::Put(key(&format!("new{n}")), b"v".to_vec()))
+        Ok(ReplaceRecord::Put(key(&format!("new{n}")), b"v".to_vec()))
     });
     store.replace(Box::new(records), Revision::default()).await.unwrap();
     assert!(!has(&*store, "kept").await && has(&*store, "new2").await);
@@ -206,7 +206,7 @@ mod checks {
         faults.refuse_reads();
         assert!(store.get(&key("kept")).await.is_err());
         let mut conditional = put("lost");
-        conditional.require.push((key("kept"), super::super::Expect::Absent));
+        conditional.require.push((key("kept"), crate::store::Expect::Absent));
         assert!(matches!(store.commit(conditional).await, Err(CommitError::Unavailable(_))));
         faults.end();
         assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
@@ -219,7 +219,7 @@ mod checks {
         store.commit(put("kept")).await.unwrap();
         let conditional = || {
             let mut conditional = put("lost");
-            conditional.require.push((key("kept"), super::super::Expect::Absent));
+            conditional.require.push((key("kept"), crate::store::Expect::Absent));
             conditional
         };
         // Whether the read is a caller's, or one that a change needs.
@@ -263,7 +263,7 @@ mod checks {
         refused(&*store, "more").await;
 
         // The remedy that it names helps.
-        let restored = Box::new([Ok(Record::Put(key("restored"), b"v".to_vec()))].into_iter());
+        let restored = Box::new([Ok(ReplaceRecord::Put(key("restored"), b"v".to_vec()))].into_iter());
         let revision = store.replace(restored, Revision::default()).await.unwrap();
         assert!(revision > lied && has(&*store, "restored").await && !has(&*store, "kept").await);
         store.commit(put("next")).await.unwrap();
@@ -333,7 +333,7 @@ mod checks {
     ) {
         store.commit(put("kept")).await.unwrap();
         faults.refuse_writes();
-        let records = || Box::new([Ok(Record::Put(key("new"), b"new".to_vec()))].into_iter());
+        let records = || Box::new([Ok(ReplaceRecord::Put(key("new"), b"new".to_vec()))].into_iter());
         let failed = store.replace(records(), Revision::default()).await;
         assert!(matches!(failed, Err(ReplaceError::Unavailable(_))), "{failed:?}");
         faults.end();

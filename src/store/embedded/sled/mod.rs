@@ -5,7 +5,7 @@ mod folder;
 mod opening;
 mod recover;
 mod replace;
-mod waker;
+mod watchdog;
 
 use std::fs::{File, TryLockError};
 use std::panic::{self, AssertUnwindSafe};
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 pub use self::folder::holds_sled;
 use self::folder::{Folder, in_use, sync_folder, unusable};
-use self::waker::Waker;
+use self::watchdog::Watchdog;
 use super::committer::Engine;
-use super::{Change, Entry, Key, Records, ReplaceError, Unavailable};
 use crate::domain::Revision;
+use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecords, Unavailable};
 
 /// The revision of the last commit. Being there, it also shows that the store did not come back empty.
 const REVISION: &[u8] = &[0];
@@ -34,14 +34,14 @@ pub(super) struct SledEngine {
     /// `None` only while this is dropped.
     tree: Option<sled::Db>,
     /// `None` only while this is dropped.
-    waker: Option<Waker>,
+    watchdog: Option<Watchdog>,
     file: OwnFile,
 }
 
 impl Drop for SledEngine {
     /// The file goes behind the tree, which can panic as it closes: it syncs once more, and takes an error for a defect.
     fn drop(&mut self) {
-        drop(self.waker.take());
+        drop(self.watchdog.take());
         let tree = self.tree.take();
         if panic::catch_unwind(AssertUnwindSafe(|| drop(tree))).is_err() {
             tracing::warn!("sled failed as it was closed");
@@ -79,9 +79,9 @@ impl SledEngine {
             until_unlocked(&file);
         }
         let (config, tree) = tree?;
-        let waker = Some(Waker::start(config.clone(), tree.clone())?);
+        let watchdog = Some(Watchdog::start(config.clone(), tree.clone())?);
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
-        let engine = Self { config, tree: Some(tree), waker, file: OwnFile(file) };
+        let engine = Self { config, tree: Some(tree), watchdog, file: OwnFile(file) };
         // sled renames its snapshot without it: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
         // What a killed process left can be in the kernel only, and readers are about to see it.
@@ -202,7 +202,7 @@ impl Engine for SledEngine {
         Self::open_in(&folder)
     }
 
-    fn prepare(data: &PathBuf, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+    fn prepare(data: &PathBuf, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError> {
         replace::prepare(data, records, revision)
     }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
-use super::change::ChangeLog;
-use super::group::Group;
-use super::slot::Slot;
-use super::{Change, CommitError, Entry, Key, Records, ReplaceError, Transaction, Unavailable};
+use super::batch::Batch;
+use super::engine_handle::EngineHandle;
 use crate::domain::Revision;
+use crate::store::change::ChangeLog;
+use crate::store::{Change, CommitError, Entry, Key, ReplaceError, ReplaceRecords, Transaction, Unavailable};
 
 /// An embedded engine, as the committer and the embedded store use it.
 pub(super) trait Engine: Send + Sync + Sized + 'static {
@@ -53,7 +53,7 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
     fn recover(place: &Self::Place) -> Result<(Self, Revision), Unavailable>;
 
     /// Puts records, all of this revision, beside what is there, durably.
-    fn prepare(place: &Self::Place, records: Records, revision: Revision) -> Result<(), ReplaceError>;
+    fn prepare(place: &Self::Place, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError>;
 
     /// Notes for the next process that what is there is not what was acknowledged. An installation takes it back.
     fn condemn(place: &Self::Place, why: &Unavailable);
@@ -64,12 +64,12 @@ pub(super) trait Engine: Send + Sync + Sized + 'static {
 
 /// What the committer is asked for.
 pub(super) enum Job {
-    Commit(Waiting),
+    Commit(PendingCommit),
     Install(Installation),
 }
 
 /// A transaction on its way to the committer.
-pub(super) struct Waiting {
+pub(super) struct PendingCommit {
     pub(super) transaction: Transaction,
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
@@ -93,17 +93,17 @@ impl Job {
 }
 
 pub(super) struct Committer<E: Engine> {
-    pub(super) slot: Arc<Slot<E>>,
+    pub(super) handle: Arc<EngineHandle<E>>,
     pub(super) log: Arc<ChangeLog>,
     /// The newest revision that reads may have shown: set before a batch is applied, and never back.
     pub(super) assigned: Arc<AtomicU64>,
     pub(super) waiting: mpsc::Receiver<Job>,
     /// Why nothing can be written.
-    broken: Option<Broken>,
+    broken: Option<EngineFailure>,
 }
 
 /// An engine that failed.
-struct Broken {
+struct EngineFailure {
     why: Unavailable,
     /// When it was last tried to open it again.
     tried: Instant,
@@ -111,7 +111,7 @@ struct Broken {
     lost: bool,
 }
 
-impl Broken {
+impl EngineFailure {
     fn now(why: Unavailable) -> Self {
         Self { why, tried: Instant::now(), lost: false }
     }
@@ -122,12 +122,12 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 impl<E: Engine> Committer<E> {
     pub(super) fn new(
-        slot: Arc<Slot<E>>,
+        handle: Arc<EngineHandle<E>>,
         log: Arc<ChangeLog>,
         assigned: Arc<AtomicU64>,
         waiting: mpsc::Receiver<Job>,
     ) -> Self {
-        Self { slot, log, assigned, waiting, broken: None }
+        Self { handle, log, assigned, waiting, broken: None }
     }
 
     /// Commits until every sender is gone, and everything sent has been answered.
@@ -139,7 +139,7 @@ impl<E: Engine> Committer<E> {
             carried = done.unwrap_or_else(|_panic| {
                 let why = Unavailable("it failed by a defect".into());
                 tracing::error!(cause = %why, "nothing is written until the store was opened again");
-                self.broken = Some(Broken::now(why));
+                self.broken = Some(EngineFailure::now(why));
                 None
             });
         }
@@ -152,7 +152,7 @@ impl<E: Engine> Committer<E> {
             (Ok(()), Job::Commit(first)) => return self.commit(first),
             (Ok(()), Job::Install(installation)) => self.install(installation),
             // Where nothing is open, nothing is lost by it.
-            (Err(_), Job::Install(installation)) if self.slot.with(|_| Ok(())).is_err() => {
+            (Err(_), Job::Install(installation)) if self.handle.with(|_| Ok(())).is_err() => {
                 self.install(installation);
             }
             (Err(why), job) => job.refuse(&why),
@@ -161,10 +161,10 @@ impl<E: Engine> Committer<E> {
     }
 
     /// Commits a transaction together with those that wait behind it, and gives back the job that did not fit.
-    fn commit(&mut self, first: Waiting) -> Option<Job> {
-        let mut group = Group::new(self.log.durable());
+    fn commit(&mut self, first: PendingCommit) -> Option<Job> {
+        let mut group = Batch::new(self.log.durable());
         let mut carried = None;
-        let read = |key: &Key| self.slot.with(|engine| engine.read(key));
+        let read = |key: &Key| self.handle.with(|engine| engine.read(key));
         group.add(first, read);
         while group.has_room() {
             match self.waiting.try_recv() {
@@ -178,7 +178,7 @@ impl<E: Engine> Committer<E> {
         }
         if let Err(why) = self.make_durable(group) {
             tracing::error!(cause = %why, "a commit failed: nothing is written until the store was opened again");
-            self.broken = Some(Broken::now(why));
+            self.broken = Some(EngineFailure::now(why));
         }
         carried
     }
@@ -187,20 +187,20 @@ impl<E: Engine> Committer<E> {
     /// has failed. A change needs reads before it is written, so none of them would get as far as to tell.
     fn notice(&mut self) {
         if self.broken.is_none()
-            && let Err(why) = self.slot.with(E::is_whole)
+            && let Err(why) = self.handle.with(E::is_whole)
         {
             tracing::error!(cause = %why, "the store failed: nothing is written until it was opened again");
-            self.broken = Some(Broken::now(why));
+            self.broken = Some(EngineFailure::now(why));
         }
     }
 
     /// Makes a group durable, publishes it, and answers its callers.
-    fn make_durable(&self, group: Group) -> Result<(), Unavailable> {
-        let Group { changes, answers, revision, .. } = group;
+    fn make_durable(&self, group: Batch) -> Result<(), Unavailable> {
+        let Batch { changes, answers, revision, .. } = group;
         if !changes.is_empty() {
             self.shown_up_to(revision);
             // Reads may go on meanwhile; only an exchange would wait for them.
-            let made = self.slot.with(|engine| engine.apply(&changes).and_then(|()| engine.sync()));
+            let made = self.handle.with(|engine| engine.apply(&changes).and_then(|()| engine.sync()));
             if let Err(why) = made {
                 for (waiting, _) in answers {
                     let _ = waiting.send(Err(why.clone().into()));
@@ -223,10 +223,10 @@ impl<E: Engine> Committer<E> {
             Err(Unavailable("it changed too much while its replacement was made".into()))
         } else {
             self.shown_up_to(revision);
-            self.slot.exchange(E::install).inspect_err(|why| {
+            self.handle.exchange(E::install).inspect_err(|why| {
                 tracing::error!(cause = %why, "what should replace the store could not be opened");
                 let lost = self.broken.as_ref().is_some_and(|broken| broken.lost);
-                self.broken = Some(Broken { lost, ..Broken::now(why.clone()) });
+                self.broken = Some(EngineFailure { lost, ..EngineFailure::now(why.clone()) });
             })
         };
         if let Ok(revision) = installed {
@@ -257,10 +257,10 @@ impl<E: Engine> Committer<E> {
         }
     }
 
-    fn open_again(&self) -> Result<Revision, Broken> {
+    fn open_again(&self) -> Result<Revision, EngineFailure> {
         let (acknowledged, mut lost) = (self.log.durable(), false);
-        let opened = E::probe(self.slot.place()).and_then(|()| {
-            self.slot.exchange(|place| {
+        let opened = E::probe(self.handle.place()).and_then(|()| {
+            self.handle.exchange(|place| {
                 let (engine, revision) = E::recover(place)?;
                 lost = revision < acknowledged;
                 if lost { Err(gone(revision, acknowledged)) } else { Ok((engine, revision)) }
@@ -269,9 +269,9 @@ impl<E: Engine> Committer<E> {
         let revision = opened.map_err(|why| {
             if lost {
                 tracing::error!(cause = %why, "acknowledged changes are gone");
-                E::condemn(self.slot.place(), &why);
+                E::condemn(self.handle.place(), &why);
             }
-            Broken { lost, ..Broken::now(why) }
+            EngineFailure { lost, ..EngineFailure::now(why) }
         })?;
         // Readers may have seen what failed and is gone now, or what was made after all. None of those revisions is given
         // out again, or whoever waits for one would take what is gone for what is there; and all watchers look anew.
@@ -279,8 +279,8 @@ impl<E: Engine> Committer<E> {
         let anew = Change { revision: shown.max(revision).next(), put: Vec::new(), delete: Vec::new() };
         self.shown_up_to(anew.revision);
         let marked =
-            self.slot.with(|engine| engine.apply(std::slice::from_ref(&anew)).and_then(|()| engine.sync()));
-        marked.map_err(Broken::now)?;
+            self.handle.with(|engine| engine.apply(std::slice::from_ref(&anew)).and_then(|()| engine.sync()));
+        marked.map_err(EngineFailure::now)?;
         self.log.reset(anew.revision);
         Ok(anew.revision)
     }

@@ -1,8 +1,7 @@
 use data_encoding::HEXLOWER;
 
-use super::aead::Mac;
 use super::digest::{Fingerprint, StoreDigest};
-use super::keyring::Keyring;
+use crate::crypto::{Keyring, Mac};
 
 /// What is kept outside of a store, so that an older copy of all of it is noticed: how far its digest was.
 ///
@@ -17,7 +16,7 @@ pub struct Anchor {
 
 /// Why a store is not the one that an anchor was made of, or an older state of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Astray {
+pub enum AnchorMismatch {
     /// The anchor is none, or was altered, or is that of a store with another keyring.
     #[error("it is not an anchor of this store")]
     Foreign,
@@ -55,13 +54,13 @@ impl Anchor {
     }
 
     /// Whether a store with this digest may be the one that it was made of, as it was then or later.
-    pub fn admits(&self, keyring: &Keyring, digest: &StoreDigest) -> Result<(), Astray> {
+    pub fn admits(&self, keyring: &Keyring, digest: &StoreDigest) -> Result<(), AnchorMismatch> {
         if !keyring.is_anchor_mac(&[b"anchor", &self.commits.to_be_bytes(), &self.fingerprint], &self.mac) {
-            return Err(Astray::Foreign);
+            return Err(AnchorMismatch::Foreign);
         }
         match digest.commits.checked_sub(self.commits) {
-            None => Err(Astray::Older(self.commits - digest.commits)),
-            Some(0) if Self::of(keyring, digest) != *self => Err(Astray::Other),
+            None => Err(AnchorMismatch::Older(self.commits - digest.commits)),
+            Some(0) if Self::of(keyring, digest) != *self => Err(AnchorMismatch::Other),
             Some(_) => Ok(()),
         }
     }
@@ -91,12 +90,12 @@ mod tests {
         let anchor = Anchor::parse(&line).unwrap();
         assert_eq!(anchor.admits(&keyring, &second), Ok(()));
         assert_eq!(anchor.admits(&keyring, &step(second, &[4; 40])), Ok(()));
-        assert_eq!(anchor.admits(&keyring, &first), Err(Astray::Older(1)));
-        assert_eq!(anchor.admits(&keyring, &other), Err(Astray::Other));
-        assert_eq!(anchor.admits(&stranger, &second), Err(Astray::Foreign));
+        assert_eq!(anchor.admits(&keyring, &first), Err(AnchorMismatch::Older(1)));
+        assert_eq!(anchor.admits(&keyring, &other), Err(AnchorMismatch::Other));
+        assert_eq!(anchor.admits(&stranger, &second), Err(AnchorMismatch::Foreign));
         assert_eq!(
             Anchor::parse(&line.replace(" 2 ", " 1 ")).unwrap().admits(&keyring, &first),
-            Err(Astray::Foreign)
+            Err(AnchorMismatch::Foreign)
         );
         for none in
             ["", "strongroom-anchor-1", &line.replace("-1 ", "-2 "), &format!("{line} x"), &line[..60]]

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::crypto::{Carrier, Error, Keyring, Mac, MasterKeys, NamespaceKeys, StoreDigest};
+use super::{DigestCarrier, StoreDigest};
+use crate::crypto::{Error, Keyring, Mac, MasterKeys, NamespaceKeys};
 use crate::domain::Revision;
 use crate::store::{Digester, Expect, Key};
 
@@ -15,7 +16,7 @@ pub struct StoredKeyring {
 
 impl StoredKeyring {
     /// Away from the threads that answer requests: a passphrase may have to be stretched.
-    pub(super) async fn open(
+    pub async fn open(
         master: Arc<MasterKeys>,
         record: &[u8],
         revision: Revision,
@@ -27,13 +28,13 @@ impl StoredKeyring {
     }
 
     /// What a transaction has to require that stores what was sealed with it: a later keyring may not open that.
-    pub fn still(&self) -> (Key, Expect) {
+    pub fn unchanged(&self) -> (Key, Expect) {
         (Key::keyring(), Expect::At(self.revision))
     }
 
     /// The digester of the store, whose digest was seen to be this.
     pub fn digester(&self, seen: StoreDigest) -> Arc<dyn Digester> {
-        Arc::new(Carrier::from(self.keyring.clone(), seen))
+        Arc::new(DigestCarrier::from(self.keyring.clone(), seen))
     }
 }
 
@@ -53,18 +54,14 @@ pub struct StoredNamespaceKeys {
 }
 
 impl StoredNamespaceKeys {
-    pub(super) fn open(
-        keyring: &Keyring,
-        mac: &Mac,
-        record: &[u8],
-        revision: Revision,
-    ) -> Result<Arc<Self>, Error> {
+    /// Opens the record of a namespace, which a commit of that revision put there.
+    pub fn open(keyring: &Keyring, mac: &Mac, record: &[u8], revision: Revision) -> Result<Arc<Self>, Error> {
         let keys = NamespaceKeys::open(keyring, mac, record)?;
         Ok(Arc::new(Self { keys, place: Key::namespace(mac), revision }))
     }
 
     /// What a transaction has to require that stores what was sealed with them: later keys may not open that.
-    pub fn still(&self) -> (Key, Expect) {
+    pub fn unchanged(&self) -> (Key, Expect) {
         (self.place.clone(), Expect::At(self.revision))
     }
 

@@ -3,16 +3,18 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
-use super::committer::Waiting;
-use super::{Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable};
+use super::committer::PendingCommit;
 use crate::domain::Revision;
+use crate::store::{
+    Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable,
+};
 
 /// How many transactions one sync makes durable at most. Their bytes have the bound of one transaction: sled loses data
 /// where the log written between two syncs nears a segment (8 MiB here).
-const MAX_GROUP: usize = 512;
+const MAX_BATCH: usize = 512;
 
 /// Transactions that become durable together.
-pub(super) struct Group {
+pub(super) struct Batch {
     /// What those that hold do.
     pub(super) changes: Vec<Change>,
     /// What to answer once it is durable, in the order in which they came.
@@ -32,10 +34,10 @@ struct Touched {
     put: usize,
 }
 
-type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Refused>);
+type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Rejection>);
 
 /// Why a transaction is not in its group.
-pub(super) enum Refused {
+pub(super) enum Rejection {
     Conflict,
     TooLarge,
     TooLate,
@@ -43,7 +45,7 @@ pub(super) enum Refused {
     Unavailable(Unavailable),
 }
 
-impl Refused {
+impl Rejection {
     /// The answer, given once the revision that it was decided at is durable.
     pub(super) fn at(self, revision: Revision) -> CommitError {
         match self {
@@ -56,14 +58,14 @@ impl Refused {
     }
 }
 
-impl Group {
+impl Batch {
     /// An empty group behind a revision.
     pub(super) fn new(revision: Revision) -> Self {
         Self { changes: Vec::new(), answers: Vec::new(), touched: HashMap::new(), bytes: 0, revision }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.answers.len() < MAX_GROUP && self.bytes < MAX_TRANSACTION
+        self.answers.len() < MAX_BATCH && self.bytes < MAX_TRANSACTION
     }
 
     pub(super) fn has_room_for(&self, transaction: &Transaction) -> bool {
@@ -73,10 +75,10 @@ impl Group {
     /// Adds a transaction, or the reason why it is refused. `read` gives what the store has at a key, without the group.
     pub(super) fn add(
         &mut self,
-        waiting: Waiting,
+        waiting: PendingCommit,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
     ) {
-        let Waiting { transaction, answer } = waiting;
+        let PendingCommit { transaction, answer } = waiting;
         let checked = self.check(&transaction, &read).and_then(|()| self.digest(&transaction, &read));
         let outcome = checked.map(|digest| self.take(transaction, digest));
         self.answers.push((answer, outcome));
@@ -86,24 +88,24 @@ impl Group {
         &self,
         transaction: &Transaction,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Rejection> {
         if !transaction.fits() {
-            return Err(Refused::TooLarge);
+            return Err(Rejection::TooLarge);
         }
         if transaction.is_too_late() {
-            return Err(Refused::TooLate);
+            return Err(Rejection::TooLate);
         }
         for (key, expect) in &transaction.require {
             let there = match self.touched.get(key) {
                 Some(there) => there.map(|touched| touched.revision),
-                None => read(key).map_err(Refused::Unavailable)?.map(|entry| entry.revision),
+                None => read(key).map_err(Rejection::Unavailable)?.map(|entry| entry.revision),
             };
             let holds = match expect {
                 Expect::Absent => there.is_none(),
                 Expect::At(revision) => there == Some(*revision),
             };
             if !holds {
-                return Err(Refused::Conflict);
+                return Err(Rejection::Conflict);
             }
         }
         Ok(())
@@ -114,7 +116,7 @@ impl Group {
         &self,
         transaction: &Transaction,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
-    ) -> Result<Option<(Key, Vec<u8>)>, Refused> {
+    ) -> Result<Option<(Key, Vec<u8>)>, Rejection> {
         let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
             return Ok(None);
         };
@@ -126,15 +128,15 @@ impl Group {
         let put = transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
         let mut changed = Vec::with_capacity(transaction.put.len() + transaction.delete.len());
         for (key, after) in put.chain(transaction.delete.iter().map(|key| (key, None))) {
-            changed.push((key, covered(key).map_err(Refused::Unavailable)?, after));
+            changed.push((key, covered(key).map_err(Rejection::Unavailable)?, after));
         }
         let changed: Vec<_> = changed
             .iter()
             .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
             .collect();
         let key = Key::digest();
-        let before = there(&key).map_err(Refused::Unavailable)?.ok_or(Refused::NoDigest)?;
-        let after = digester.after(&before, &changed).ok_or(Refused::NoDigest)?;
+        let before = there(&key).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
+        let after = digester.after(&before, &changed).ok_or(Rejection::NoDigest)?;
         Ok(Some((key, after)))
     }
 

@@ -4,12 +4,12 @@ use super::{MasterKeyError, MasterKeys};
 use crate::config::MasterKeySource;
 
 /// The master keys that the service has, and the source that gives others when asked again.
-pub struct Custody {
+pub struct MasterKeyProvider {
     source: MasterKeySource,
     keys: RwLock<Arc<MasterKeys>>,
 }
 
-impl Custody {
+impl MasterKeyProvider {
     /// Keys that were read from a source.
     pub fn new(source: MasterKeySource, keys: impl Into<Arc<MasterKeys>>) -> Self {
         Self { source, keys: RwLock::new(keys.into()) }

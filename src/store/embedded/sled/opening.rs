@@ -155,8 +155,8 @@ fn copy(store: &Path, unfinished: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::domain::Revision;
-    use crate::store::committer::Engine;
-    use crate::store::sled::SledEngine;
+    use crate::store::embedded::committer::Engine;
+    use crate::store::embedded::sled::SledEngine;
     use crate::store::{Change, Key};
 
     /// A folder with a store that holds something.

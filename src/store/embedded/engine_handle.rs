@@ -1,17 +1,17 @@
 use tokio::sync::RwLock;
 
-use super::Unavailable;
 use super::committer::Engine;
 use crate::domain::Revision;
+use crate::store::Unavailable;
 
 /// Where an engine is while it is there: it can be closed and opened again without anyone who reads through it noticing
 /// more than a wait.
-pub(super) struct Slot<E: Engine> {
+pub(super) struct EngineHandle<E: Engine> {
     place: E::Place,
     engine: RwLock<Result<E, Unavailable>>,
 }
 
-impl<E: Engine> Slot<E> {
+impl<E: Engine> EngineHandle<E> {
     /// Opens what is at a place, and says at which revision it is.
     pub(super) fn open(place: E::Place) -> Result<(Self, Revision), Unavailable> {
         let (engine, revision) = E::open(&place)?;

@@ -1,3 +1,15 @@
+//! The store in this process: an engine (sled on disk, or memory), and the one thread that writes to it.
+
+mod batch;
+mod committer;
+mod engine_handle;
+#[cfg(test)]
+pub(crate) mod fault;
+#[cfg(test)]
+mod fault_tests;
+mod memory;
+mod sled;
+
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,17 +22,18 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::change::ChangeLog;
-use super::committer::{Committer, Engine, Installation, Job, Waiting};
+use self::committer::{Committer, Engine, Installation, Job, PendingCommit};
+use self::engine_handle::EngineHandle;
 #[cfg(test)]
-use super::memory::Memory;
-use super::memory::MemoryEngine;
-use super::sled::SledEngine;
-use super::slot::Slot;
-use super::{
-    CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Unreadable, Watch,
-};
+use self::memory::Memory;
+use self::memory::MemoryEngine;
+use self::sled::SledEngine;
+pub use self::sled::holds_sled;
 use crate::domain::Revision;
+use crate::store::change::ChangeLog;
+use crate::store::{
+    CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Unreadable, Watch,
+};
 
 /// How many transactions may wait for the committer before further callers wait too.
 const MAX_WAITING: usize = 1024;
@@ -28,6 +41,12 @@ const MAX_WAITING: usize = 1024;
 const CLOSE: Duration = Duration::from_secs(10);
 /// How many commits can be made while a replacement is: more than any replacement takes the time for.
 const LEEWAY: u64 = 1 << 32;
+
+/// Bytes as a record of sled.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzzing(bytes: &[u8]) {
+    let _ = sled::entry(bytes);
+}
 
 /// Opens the sled store in a folder, or makes it there. The error says what to do.
 pub fn open_sled(folder: &Path) -> Result<Arc<dyn Store>, Unavailable> {
@@ -54,14 +73,16 @@ pub(crate) fn open_sled_of(
 ) -> Arc<dyn Store> {
     let (engine, _) = SledEngine::open(&folder.to_owned()).unwrap();
     let there = engine.range(&Key::all(), None, usize::MAX).unwrap();
-    let change = |revision| super::Change { revision, put: Vec::new(), delete: Vec::new() };
-    let mut changes = vec![super::Change {
+    let change = |revision| crate::store::Change { revision, put: Vec::new(), delete: Vec::new() };
+    let mut changes = vec![crate::store::Change {
         delete: there.into_iter().map(|(key, _)| key).filter(|key| !entries.contains_key(key)).collect(),
         ..change(Revision::default())
     }];
     for (key, entry) in entries {
-        changes
-            .push(super::Change { put: vec![(key.clone(), entry.value.clone())], ..change(entry.revision) });
+        changes.push(crate::store::Change {
+            put: vec![(key.clone(), entry.value.clone())],
+            ..change(entry.revision)
+        });
     }
     changes.push(change(revision));
     engine.apply(&changes).and_then(|()| engine.sync()).unwrap();
@@ -70,8 +91,8 @@ pub(crate) fn open_sled_of(
 }
 
 /// A store in this process: an engine, and the one thread that writes to it.
-pub(super) struct EmbeddedStore<E: Engine> {
-    slot: Arc<Slot<E>>,
+struct EmbeddedStore<E: Engine> {
+    handle: Arc<EngineHandle<E>>,
     log: Arc<ChangeLog>,
     assigned: Arc<AtomicU64>,
     committer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
@@ -82,18 +103,18 @@ pub(super) struct EmbeddedStore<E: Engine> {
 }
 
 impl<E: Engine> EmbeddedStore<E> {
-    pub(super) fn open(place: E::Place) -> Result<Self, Unavailable> {
-        let (slot, revision) = Slot::<E>::open(place)?;
-        let (slot, log) = (Arc::new(slot), ChangeLog::new(revision));
+    fn open(place: E::Place) -> Result<Self, Unavailable> {
+        let (handle, revision) = EngineHandle::<E>::open(place)?;
+        let (handle, log) = (Arc::new(handle), ChangeLog::new(revision));
         let assigned = Arc::new(AtomicU64::new(revision.0));
         let (sender, waiting) = mpsc::channel(MAX_WAITING);
-        let committer = Committer::new(slot.clone(), log.clone(), assigned.clone(), waiting);
+        let committer = Committer::new(handle.clone(), log.clone(), assigned.clone(), waiting);
         let thread = thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|error| Unavailable(format!("no thread for the committer: {error}").into()))?;
         let committer = Mutex::new(Some((sender, thread)));
-        Ok(Self { slot, log, assigned, committer, replacing: Arc::default(), closing: Arc::default() })
+        Ok(Self { handle, log, assigned, committer, replacing: Arc::default(), closing: Arc::default() })
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Job>, Unavailable> {
@@ -109,7 +130,7 @@ fn closed() -> Unavailable {
 #[async_trait]
 impl<E: Engine> Store for EmbeddedStore<E> {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        self.slot.read(|engine| engine.read(key)).await
+        self.handle.read(|engine| engine.read(key)).await
     }
 
     async fn scan(
@@ -118,7 +139,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        self.slot.read(|engine| engine.range(prefix, after, limit)).await
+        self.handle.read(|engine| engine.range(prefix, after, limit)).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
@@ -130,23 +151,23 @@ impl<E: Engine> Store for EmbeddedStore<E> {
                 .map_err(|_elapsed| CommitError::TooLate)?,
             None => sender.reserve().await,
         };
-        place.map_err(|_| closed())?.send(Job::Commit(Waiting { transaction, answer }));
+        place.map_err(|_| closed())?.send(Job::Commit(PendingCommit { transaction, answer }));
         answered.await.map_err(|_| closed())?
     }
 
-    async fn replace(&self, records: Records, after: Revision) -> Result<Revision, ReplaceError> {
+    async fn replace(&self, records: ReplaceRecords, after: Revision) -> Result<Revision, ReplaceError> {
         let turn = self.replacing.clone().lock_owned().await;
         let sender = self.sender()?;
         // Commits go on while it is prepared, up to that revision.
         let revision = Revision(self.durable().max(after).0.saturating_add(LEEWAY));
-        let (slot, closing) = (self.slot.clone(), self.closing.clone());
+        let (handle, closing) = (self.handle.clone(), self.closing.clone());
         let stopping = move |record| {
             if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0)) } else { record }
         };
         let records = Box::new(records.map(stopping));
         // The turn goes with the work, and not with whoever waits for it.
         let preparing =
-            tokio::task::spawn_blocking(move || E::prepare(slot.place(), records, revision).map(|()| turn));
+            tokio::task::spawn_blocking(move || E::prepare(handle.place(), records, revision).map(|()| turn));
         let turn = preparing
             .await
             .map_err(|_| Unavailable("its replacement could not be made: a defect".into()))??;

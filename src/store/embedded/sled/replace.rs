@@ -24,7 +24,7 @@ use super::folder::{sync_files, sync_folder, unusable};
 use super::opening;
 use super::{Engine, SledEngine};
 use crate::domain::Revision;
-use crate::store::{Change, Key, MAX_TRANSACTION, Record, Records, ReplaceError, Unavailable};
+use crate::store::{Change, Key, MAX_TRANSACTION, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable};
 
 const STORE: &str = "store";
 const BUILDING: &str = "store.building";
@@ -32,7 +32,7 @@ const BUILT: &str = "store.built";
 const REPLACED: &str = "store.replaced";
 
 /// Builds a store of these records beside the one that is there.
-pub(super) fn prepare(data: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+pub(super) fn prepare(data: &Path, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError> {
     let (building, built) = (data.join(BUILDING), data.join(BUILT));
     let failed = |error| unusable(&building, &error);
     let made = begin(&building, &built)
@@ -89,7 +89,7 @@ fn begin(building: &Path, built: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(building)
 }
 
-fn build(building: &Path, records: Records, revision: Revision) -> Result<(), ReplaceError> {
+fn build(building: &Path, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError> {
     let engine = SledEngine::open_at(building)?;
     // By key, of which a batch takes each only once.
     let (mut batch, mut bytes) = (BTreeMap::new(), 0);
@@ -104,8 +104,8 @@ fn build(building: &Path, records: Records, revision: Revision) -> Result<(), Re
         }
         bytes += record.size();
         match record {
-            Record::Put(key, value) => drop(batch.insert(key, Some(value))),
-            Record::Delete(key) => drop(batch.insert(key, None)),
+            ReplaceRecord::Put(key, value) => drop(batch.insert(key, Some(value))),
+            ReplaceRecord::Delete(key) => drop(batch.insert(key, None)),
         }
     }
     write(&engine, batch, revision)?; // without a record too: the revision is one

@@ -1,15 +1,48 @@
+//! The verification of a whole store against its digest, and the digest's beginning in a store that has none.
+
 use std::sync::Arc;
 
-use super::LoadError;
-use super::load::SCAN;
-use super::stored::StoredKeyring;
-use crate::crypto::{Census, Keyring, MasterKeys, NamespaceKeys, StoreDigest, is_of_first_format};
-use crate::store::key::Kind;
-use crate::store::{CommitError, Entry, Expect, Key, Store, Transaction, Unavailable};
+use super::{Inventory, StoreDigest, StoredKeyring};
+use crate::crypto::{self, Keyring, MasterKeys, NamespaceKeys, is_of_first_format};
+use crate::schema::Kind;
+use crate::store::{CommitError, Entry, Expect, Key, Pages, Store, Transaction, Unavailable};
+
+/// How many records are read from the store at a time.
+const PAGE: usize = 1000;
+
+/// Why a store can not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It has no keyring.
+    #[error("the store has no keyring")]
+    KeyringMissing,
+    /// The master key does not open its keyring.
+    #[error("the master key does not open the store's keyring")]
+    WrongMasterKey,
+    /// Its records are not those that it was left with.
+    #[error("the store's records are not those that its digest vouches for")]
+    Altered,
+    /// The cryptography of this machine failed.
+    #[error(transparent)]
+    Failed(crypto::Error),
+    /// It can not serve.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+}
+
+/// Of the keyring.
+impl From<crypto::Error> for LoadError {
+    fn from(error: crypto::Error) -> Self {
+        match error {
+            crypto::Error::Integrity => Self::WrongMasterKey,
+            crypto::Error::Failed => Self::Failed(error),
+        }
+    }
+}
 
 /// How a store came by its digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vouching {
+pub enum Verification {
     /// It has one.
     Kept,
     /// It was written by a release that kept none, and has one now.
@@ -20,12 +53,12 @@ pub enum Vouching {
 
 /// Has a store that was written by a release without digests vouched for from now on, with `may_begin`; and any store, whatever
 /// it holds, with `accept`. It must not be changed meanwhile.
-pub async fn vouch(
+pub async fn verify(
     store: &dyn Store,
     master: &Arc<MasterKeys>,
     may_begin: bool,
     accept: bool,
-) -> Result<Vouching, LoadError> {
+) -> Result<Verification, LoadError> {
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
     let keyring = StoredKeyring::open(master.clone(), &record.value, record.revision).await?;
     let kept = store.get(&Key::digest()).await?;
@@ -35,33 +68,33 @@ pub async fn vouch(
         && is_of_first_format(&record.value)
         && keyring.masters().contains(&master.current_id()?);
     if !begins && !accept {
-        return Ok(Vouching::Kept); // as the catalog is going to see
+        return Ok(Verification::Kept); // as the catalog is going to see
     }
     let before = kept.as_ref().and_then(|kept| StoreDigest::open(&keyring, &kept.value).ok());
-    let Found { mut census, first_format, since } = census(store, &keyring).await?;
+    let Found { mut inventory, first_format, since } = inventory(store, &keyring).await?;
     // So is one beside records of a later format, whose digest was taken away.
     begins &= first_format;
     if !begins && !accept {
         return Err(LoadError::Altered);
     }
-    census.put(&Key::keyring(), &record.value);
-    if before.is_some_and(|before| before.vouches_for(&keyring, &census)) {
-        return Ok(Vouching::Kept);
+    inventory.put(&Key::keyring(), &record.value);
+    if before.is_some_and(|before| before.verifies(&keyring, &inventory)) {
+        return Ok(Verification::Kept);
     }
     // So that nobody who takes the digest away can have this said of it again.
     let resealed = keyring.reseal(master)?;
-    census.put(&Key::keyring(), &resealed);
+    inventory.put(&Key::keyring(), &resealed);
     let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
     let digest = digest.with_seals(since);
-    let digest = digest.of(&keyring, &census).seal(&keyring)?;
+    let digest = digest.of(&keyring, &inventory).seal(&keyring)?;
     let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
     let transaction = Transaction {
-        require: vec![keyring.still(), (Key::digest(), expect)],
+        require: vec![keyring.unchanged(), (Key::digest(), expect)],
         put: vec![(Key::keyring(), resealed), (Key::digest(), digest)],
         ..Transaction::default()
     };
     match store.commit(transaction).await {
-        Ok(_) => Ok(if begins { Vouching::Begun } else { Vouching::Renewed }),
+        Ok(_) => Ok(if begins { Verification::Begun } else { Verification::Renewed }),
         Err(CommitError::Unavailable(why)) => Err(why.into()),
         Err(
             CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate | CommitError::NoDigest,
@@ -72,21 +105,22 @@ pub async fn vouch(
 /// What a store has.
 struct Found {
     /// The marks of all records.
-    census: Census,
+    inventory: Inventory,
     /// Whether all of them are of the first format.
     first_format: bool,
     /// The most seals that the store had seen when a key of it was made.
     since: u64,
 }
 
-async fn census(store: &dyn Store, keyring: &Keyring) -> Result<Found, LoadError> {
-    let mut found = Found { census: Census::default(), first_format: true, since: keyring.since() };
-    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
-        let mut after = None;
-        loop {
-            let page = store.scan(&prefix, after.as_ref(), SCAN).await?;
+async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<Found, LoadError> {
+    let mut found = Found { inventory: Inventory::default(), first_format: true, since: keyring.since() };
+    for prefix in
+        [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
+    {
+        let mut pages = Pages::new(store, prefix, PAGE);
+        while let Some(page) = pages.next().await? {
             for (key, entry) in &page {
-                found.census.put(key, &entry.value);
+                found.inventory.put(key, &entry.value);
                 found.first_format &= is_of_first_format(&entry.value);
                 if let Kind::Namespace(mac) = key.kind()
                     && let Ok(keys) = NamespaceKeys::open(keyring, &mac, &entry.value)
@@ -94,8 +128,6 @@ async fn census(store: &dyn Store, keyring: &Keyring) -> Result<Found, LoadError
                     found.since = found.since.max(keys.since());
                 }
             }
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
         }
     }
     Ok(found)

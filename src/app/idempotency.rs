@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use super::{App, Error};
 use crate::auth::Principal;
-use crate::catalog::{decode_secret, encode_secret};
 use crate::crypto::{self, Keyring, Mac, Purpose};
 use crate::domain::{Namespace, RequestId, Revision, Secret, SecretId, Timestamp, now};
-use crate::store::{Expect, Key, MAX_OPERATIONS, Transaction};
+use crate::schema::{IdempotencyRecord, decode_secret, encode_secret};
+use crate::store::{Expect, Key, MAX_OPERATIONS, Pages, Transaction};
 
 /// What makes a request idempotent: the caller's id of it, and what it asks for.
 pub struct Idempotency {
@@ -53,9 +53,9 @@ impl App {
         let body = keyring.request_mac(&[b"body", &request.body]);
         let (receipt, stored_at) = loop {
             let (keyring, reached) = (self.keyring(), self.catalog.revision());
-            let found = self.store.get(&Key::receipt(&mac)).await?;
+            let found = self.store.get(&Key::idempotency_record(&mac)).await?;
             // After it was read, since somebody else may have put it there only now.
-            if self.catalog.is_receipt_altered(&mac) {
+            if self.catalog.is_idempotency_record_altered(&mac) {
                 return Err(Error::Integrity);
             }
             let Some(entry) = found else {
@@ -67,7 +67,7 @@ impl App {
                 self.shown(entry.revision).await?;
                 continue;
             }
-            match Receipt::open(&keyring, &mac, &entry.value) {
+            match IdempotencyRecord::open(&keyring, &mac, &entry.value) {
                 Ok(receipt) => break (receipt, entry.revision),
                 // Sealed anew since it was read.
                 Err(_) if !Arc::ptr_eq(&keyring, &self.keyring()) => {}
@@ -86,33 +86,31 @@ impl App {
     }
 
     /// Has the transaction leave the receipt of its outcome.
-    pub(super) fn leave_receipt(
+    pub(super) fn put_idempotency_record(
         &self,
         transaction: &mut Transaction,
         slot: &Slot,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let receipt = Receipt::new(slot.body, outcome);
-        let sealed = self.keyring().seal(Purpose::Receipt, &slot.mac, &receipt.encode_to_vec())?;
+        let receipt = IdempotencyRecord::new(slot.body, outcome);
+        let sealed = self.keyring().seal(Purpose::IdempotencyRecord, &slot.mac, &receipt.encode_to_vec())?;
         let expect = slot.passed.map_or(Expect::Absent, Expect::At);
-        transaction.require.push((Key::receipt(&slot.mac), expect));
-        transaction.put.push((Key::receipt(&slot.mac), sealed));
+        transaction.require.push((Key::idempotency_record(&slot.mac), expect));
+        transaction.put.push((Key::idempotency_record(&slot.mac), sealed));
         Ok(())
     }
 
     /// Removes the receipts whose time has passed, and says how many.
-    pub async fn remove_passed_receipts(&self) -> Result<usize, Error> {
+    pub async fn remove_expired_idempotency_records(&self) -> Result<usize, Error> {
         const AT_A_TIME: usize = MAX_OPERATIONS - 1;
         let keyring = self.keyring();
-        let (mut after, mut removed) = (None, 0);
-        loop {
-            let found = self.store.scan(&Key::receipts(), after.as_ref(), AT_A_TIME).await?;
-            let Some((last, _)) = found.last() else { return Ok(removed) };
-            after = Some(last.clone());
+        let mut pages = Pages::new(&*self.store, Key::idempotency_records(), AT_A_TIME);
+        let mut removed = 0;
+        while let Some(found) = pages.next().await? {
             let mut transaction = Transaction::default();
             for (key, entry) in found {
                 let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
-                let at = match Receipt::open(&keyring, mac, &entry.value) {
+                let at = match IdempotencyRecord::open(&keyring, mac, &entry.value) {
                     Ok(receipt) => Timestamp::from_micros(receipt.at),
                     Err(_) => self.known_as_damaged(*mac),
                 };
@@ -126,6 +124,7 @@ impl App {
                 removed += passed;
             }
         }
+        Ok(removed)
     }
 }
 
@@ -133,7 +132,7 @@ impl App {
     /// Since when a receipt is known to be damaged. It was made before that: so long as it may be asked for, it stays, and
     /// the request is not made a second time.
     fn known_as_damaged(&self, receipt: Mac) -> Timestamp {
-        let mut known = self.damaged_receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.damaged_idempotency_records.lock().unwrap_or_else(PoisonError::into_inner);
         *known.entry(receipt).or_insert_with(|| {
             tracing::error!(
                 "a receipt was altered: its request is refused until it need not be remembered any more"
@@ -144,41 +143,18 @@ impl App {
 }
 
 /// A receipt's record, sealed by the newest keys, as it was put there by that revision.
-pub(super) fn reseal_receipt(
+pub(super) fn reseal_idempotency_record(
     keyring: &Keyring,
     mac: &Mac,
     sealed: &[u8],
     stored_at: Revision,
 ) -> Result<Vec<u8>, crypto::Error> {
-    let mut receipt = Receipt::open(keyring, mac, sealed)?;
+    let mut receipt = IdempotencyRecord::open(keyring, mac, sealed)?;
     receipt.put_at = Some(receipt.revision(stored_at).0);
-    keyring.seal(Purpose::Receipt, mac, &receipt.encode_to_vec())
+    keyring.seal(Purpose::IdempotencyRecord, mac, &receipt.encode_to_vec())
 }
 
-/// A receipt, in the clear. Times are microseconds since 1970.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Receipt {
-    /// The HMAC of the request.
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) body: Vec<u8>,
-    #[prost(int64, tag = "2")]
-    pub(super) at: i64,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) secret_id: Vec<u8>,
-    /// The secret as it then was; empty where it was deleted.
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) secret: Vec<u8>,
-    #[prost(int64, optional, tag = "5")]
-    pub(super) deleted_at: Option<i64>,
-    /// The revision of the secret's last change, where this was none.
-    #[prost(uint64, optional, tag = "6")]
-    pub(super) unchanged_since: Option<u64>,
-    /// The revision that first put it there, where it was sealed anew since.
-    #[prost(uint64, optional, tag = "7")]
-    pub(super) put_at: Option<u64>,
-}
-
-impl Receipt {
+impl IdempotencyRecord {
     fn new(body: Mac, outcome: &Outcome) -> Self {
         let (id, secret, deleted_at) = match outcome {
             Outcome::Secret(secret) | Outcome::Unchanged(secret) => (secret.id, encode_secret(secret), None),
@@ -200,7 +176,7 @@ impl Receipt {
     }
 
     pub(super) fn open(keyring: &Keyring, mac: &Mac, sealed: &[u8]) -> Result<Self, crypto::Error> {
-        let clear = keyring.open_record(Purpose::Receipt, mac, sealed)?;
+        let clear = keyring.open_record(Purpose::IdempotencyRecord, mac, sealed)?;
         Self::decode(clear.as_slice()).map_err(|_| crypto::Error::Integrity)
     }
 

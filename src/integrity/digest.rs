@@ -8,11 +8,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::aead::{Error, Mac};
-use super::envelope::{Purpose, record_seal};
-use super::keyring::Keyring;
-use super::parts::Parts;
-use crate::store::key::Kind;
+use crate::crypto::{Error, Keyring, Mac, Parts, Purpose, record_seal};
+use crate::schema::Kind;
 use crate::store::{Change, Changed, Digester, Key};
 
 /// A store's digest at one of its revisions.
@@ -34,7 +31,7 @@ pub(super) type Fingerprint = [u8; 16];
 
 /// The marks of the records that a store has, while it is read.
 #[derive(Default)]
-pub struct Census(HashMap<Key, [u8; 12]>);
+pub struct Inventory(HashMap<Key, [u8; 12]>);
 
 /// How many commits can be made while a store is replaced: more than any replacement takes the time for.
 const LEAP: u64 = 1 << 32;
@@ -112,10 +109,10 @@ impl StoreDigest {
     }
 
     /// The digest that vouches for what was counted, and follows this one.
-    pub fn of(self, keyring: &Keyring, census: &Census) -> Self {
+    pub fn of(self, keyring: &Keyring, inventory: &Inventory) -> Self {
         // The commit that it comes with puts the keyring, and nothing else that it covers.
         let key = Key::keyring();
-        let keyring_put = census.0.get(&key).map(|mark| (&key, Some(*mark)));
+        let keyring_put = inventory.0.get(&key).map(|mark| (&key, Some(*mark)));
         let mut digest = Self {
             sum: Mac::default(),
             commits: self.commits.saturating_add(1),
@@ -123,28 +120,28 @@ impl StoreDigest {
             follows: self.fingerprint(keyring),
             commit: marks_fingerprint(keyring, keyring_put.into_iter().collect()),
         };
-        for (key, mark) in &census.0 {
+        for (key, mark) in &inventory.0 {
             digest.toggle(keyring, key, Some(*mark));
         }
         digest
     }
 
     /// Whether the store has exactly the records that this digest vouches for.
-    pub fn vouches_for(&self, keyring: &Keyring, census: &Census) -> bool {
-        self.of(keyring, census).sum == self.sum
+    pub fn verifies(&self, keyring: &Keyring, inventory: &Inventory) -> bool {
+        self.of(keyring, inventory).sum == self.sum
     }
 
     /// Puts a record in, or takes it out where it is in.
     fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<[u8; 12]>) {
         let Some(mark) = mark else { return };
-        let element = keyring.elements.tag(&[key.as_bytes(), &mark]);
+        let element = keyring.element_mac(&[key.as_bytes(), &mark]);
         for (sum, element) in self.sum.iter_mut().zip(element) {
             *sum ^= element;
         }
     }
 }
 
-impl Census {
+impl Inventory {
     /// Takes in a record, in place of what stood at its key.
     pub fn put(&mut self, key: &Key, record: &[u8]) {
         if let Some(mark) = mark(key, record) {
@@ -159,12 +156,12 @@ impl Census {
 }
 
 /// Carries the digest on, from one that is no older than what was seen of it.
-pub struct Carrier {
+pub struct DigestCarrier {
     keyring: Arc<Keyring>,
     seen: StoreDigest,
 }
 
-impl Carrier {
+impl DigestCarrier {
     /// From this digest on, with its keyring.
     pub fn from(keyring: Arc<Keyring>, seen: StoreDigest) -> Self {
         Self { keyring, seen }
@@ -177,7 +174,7 @@ impl Carrier {
     }
 }
 
-impl Digester for Carrier {
+impl Digester for DigestCarrier {
     fn covers(&self, key: &Key) -> bool {
         covers(key)
     }
@@ -221,7 +218,7 @@ fn covers(key: &Key) -> bool {
         | Kind::Namespace(_)
         | Kind::Name(..)
         | Kind::Secret(..)
-        | Kind::Receipt(_) => true,
+        | Kind::IdempotencyRecord(_) => true,
         Kind::Version(..) | Kind::Digest | Kind::Other => false,
     }
 }
@@ -254,25 +251,25 @@ mod tests {
         assert_eq!((digest.commits, digest.seals), (2, 5));
         assert_eq!(StoreDigest::open(&keyring, &digest.seal(&keyring).unwrap()).unwrap(), digest);
 
-        let census = |records: &[(usize, &[u8])]| {
-            let mut census = Census::default();
-            records.iter().for_each(|(at, record)| census.put(&keys[*at], record));
-            census
+        let inventory = |records: &[(usize, &[u8])]| {
+            let mut inventory = Inventory::default();
+            records.iter().for_each(|(at, record)| inventory.put(&keys[*at], record));
+            inventory
         };
-        assert!(digest.vouches_for(&keyring, &census(&[(0, &c)])));
+        assert!(digest.verifies(&keyring, &inventory(&[(0, &c)])));
         let others: [&[(usize, &[u8])]; 5] =
             [&[], &[(0, &a)], &[(1, &c)], &[(0, &c), (1, &b)], &[(0, &c), (1, &c)]];
         for other in others {
-            assert!(!digest.vouches_for(&keyring, &census(other)));
+            assert!(!digest.verifies(&keyring, &inventory(other)));
         }
         // A commit carries on what there is, or something later, and nothing from before.
         let keyring = Arc::new(keyring);
         let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[]));
         for (there, carries) in [(older, false), (digest, true), (later, true)] {
-            let carrier = Carrier::from(keyring.clone(), digest);
+            let carrier = DigestCarrier::from(keyring.clone(), digest);
             assert_eq!(carrier.after(&there.seal(&keyring).unwrap(), &[]).is_some(), carries);
         }
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
-        assert!(!digest.vouches_for(&stranger, &census(&[(0, &c)])));
+        assert!(!digest.verifies(&stranger, &inventory(&[(0, &c)])));
     }
 }
