@@ -27,7 +27,7 @@ pub struct Keyring {
     signing: SigningKey,
     sealing: SealingKeys,
     /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
-    receipt_sealing: SealingKeys,
+    idempotency_sealing: SealingKeys,
     digest_sealing: SealingKeys,
     tokens: KeyBytes,
 }
@@ -175,7 +175,7 @@ impl Keyring {
 
     fn sealing_keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
-            Purpose::IdempotencyRecord => &self.receipt_sealing,
+            Purpose::IdempotencyRecord => &self.idempotency_sealing,
             Purpose::Digest => &self.digest_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
@@ -202,13 +202,13 @@ impl Keyring {
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
             credentials: mac("strongroom v1 credentials")?,
-            requests: mac("strongroom v1 requests")?,
+            requests: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             anchors: mac("strongroom v1 anchors")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,
-            receipt_sealing: generations.sealing(Some("strongroom v1 sealed requests"))?,
+            idempotency_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
             index,
