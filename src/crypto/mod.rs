@@ -1,8 +1,8 @@
-//! How everything is sealed, and with which keys.
+//! The sealed forms, and the keys that seal them.
 //!
-//! The master key seals the keyring; the keyring's keys seal API keys, receipts and namespaces; a namespace's keys seal
-//! its secrets and wrap the data keys of their versions; a version's own data key seals its value. Every seal is bound
-//! to its [`Place`], so that no ciphertext opens anywhere else.
+//! The master key seals the keyring. The keyring's keys seal API keys, idempotency records and namespaces. A
+//! namespace's keys seal its secrets and wrap the data keys of their versions. A version's own data key seals its
+//! value. Every seal is bound to its [`Place`], so that a ciphertext opens nowhere else.
 
 mod aead;
 mod backup;

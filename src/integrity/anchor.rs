@@ -3,10 +3,10 @@ use data_encoding::HEXLOWER;
 use super::digest::{Fingerprint, StoreDigest};
 use crate::crypto::{Keyring, Mac};
 
-/// What is kept outside of a store, so that an older copy of all of it is noticed: how far its digest was.
+/// A record outside of the store of how far its digest was, by which an older copy of the whole store is noticed.
 ///
-/// As text it is one line: `strongroom-anchor-1`, how many commits there had been, a fingerprint of the digest (32 hexadecimal
-/// digits), and an HMAC of both (64), with a space between each.
+/// As text it is one line: `strongroom-anchor-1`, the number of commits, a fingerprint of the digest (32
+/// hexadecimal digits), and an HMAC of both (64), with a space between each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Anchor {
     commits: u64,
@@ -14,16 +14,16 @@ pub struct Anchor {
     mac: Mac,
 }
 
-/// Why a store is not the one that an anchor was made of, or an older state of it.
+/// Why a store does not match an anchor: it is neither the store of the anchor nor a later state of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorMismatch {
-    /// The anchor is none, or was altered, or is that of a store with another keyring.
+    /// The text is not an anchor, was altered, or belongs to a store with another keyring.
     #[error("it is not an anchor of this store")]
     Foreign,
-    /// The store is older than its anchor, by so many commits: one can be of several changes.
+    /// The store is older than its anchor, by this many commits. One commit can hold several changes.
     #[error("the store is an older copy: its last {0} changes are missing, at least")]
     Older(u64),
-    /// The store is as old as its anchor, and another one.
+    /// The store has as many commits as its anchor, but other ones.
     #[error("the store is another copy: it has gone on from an older state")]
     Other,
 }
@@ -43,7 +43,7 @@ impl Anchor {
         format!("{FORM} {} {fingerprint} {mac}\n", self.commits)
     }
 
-    /// The anchor that is in a text; `None` where it is something else.
+    /// Reads an anchor; `None` where the text is none.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim_end().split(' ');
         let form = parts.next()?;
@@ -53,7 +53,7 @@ impl Anchor {
         (form == FORM && parts.next().is_none()).then_some(Self { commits, fingerprint, mac })
     }
 
-    /// Whether a store with this digest may be the one that it was made of, as it was then or later.
+    /// Fails unless a store with this digest is the store of the anchor, in the same state or a later one.
     pub fn admits(&self, keyring: &Keyring, digest: &StoreDigest) -> Result<(), AnchorMismatch> {
         if !keyring.is_anchor_mac(&[b"anchor", &self.commits.to_be_bytes(), &self.fingerprint], &self.mac) {
             return Err(AnchorMismatch::Foreign);

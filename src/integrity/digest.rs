@@ -1,9 +1,10 @@
-//! The digest of a store: which records it has.
+//! The digest of a store: which records the store holds.
 //!
-//! Each record has a mark, its nonce, which no two seals have in common, and the digest holds the XOR of the HMACs of all keys
-//! with their marks (a set hash, after Clarke et al., "Incremental Multiset Hash Functions", 2003). Every commit takes out what it
-//! replaces and puts in what it writes. The digest is sealed, so that nobody without the keyring can make one, or see in it
-//! how to choose records that have the same. Versions are not in it: the record of their secret names their seals.
+//! Each record has a mark, its nonce, which no two seals have in common. The digest holds the XOR of the HMACs of
+//! all keys with their marks (a set hash, after Clarke et al., "Incremental Multiset Hash Functions", 2003). Every
+//! commit takes out the records that it replaces and puts in the records that it writes. The digest is sealed, so
+//! that nobody without the keyring can make one, or learn from it how to choose records with the same digest.
+//! Versions are not part of it: the record of their secret holds their seals.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,34 +13,34 @@ use crate::crypto::{Error, Keyring, Mac, Parts, Purpose, record_seal};
 use crate::schema::Kind;
 use crate::store::{Change, Changed, Digester, Key};
 
-/// A store's digest at one of its revisions.
+/// The digest of a store at one of its revisions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StoreDigest {
     sum: Mac,
-    /// Counts up with every commit, or once with those that were made together, by one, and never back.
+    /// The number of commits; commits that are made together count as one. Never decreases.
     pub commits: u64,
-    /// How many seals there have been by keys that seal more than once, at least.
+    /// At least the number of seals so far by keys that seal more than once.
     pub seals: u64,
-    /// Which digest it follows.
+    /// The fingerprint of the digest before it.
     follows: Fingerprint,
-    /// Which commit it came with.
+    /// The fingerprint of its commit.
     commit: Fingerprint,
 }
 
-/// What tells a digest, or a commit, from every other one. Tells nothing of it.
+/// Identifies a digest or a commit, and reveals nothing of it.
 pub(super) type Fingerprint = [u8; 16];
 
-/// The marks of the records that a store has, while it is read.
+/// The marks of the records of a store, collected while the store is read.
 #[derive(Default)]
 pub struct Inventory(HashMap<Key, [u8; 12]>);
 
-/// How many commits can be made while a store is replaced: more than any replacement takes the time for.
+/// The distance in commits that a replacement leaves: more than can be made while it is prepared.
 const LEAP: u64 = 1 << 32;
 
 impl StoreDigest {
     const ID: &[u8] = b"digest";
 
-    /// The digest in its record.
+    /// Opens the digest's record.
     pub fn open(keyring: &Keyring, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
         let mut parts = Parts(&clear);
@@ -47,8 +48,8 @@ impl StoreDigest {
         Ok(Self { sum, commits, seals, follows: *parts.take()?, commit: *parts.take()? })
     }
 
-    /// The record that keeps it. In the clear: sum (32 bytes), commits (8, big-endian), seals (8), fingerprints of the digest
-    /// that it follows (16) and of the commit that it came with (16).
+    /// Seals the digest's record. In the clear: sum (32 bytes), commits (8, big-endian), seals (8), fingerprint of
+    /// the digest before it (16), fingerprint of its commit (16).
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
         let numbers = [self.commits.to_be_bytes(), self.seals.to_be_bytes()].concat();
         let clear = [self.sum.as_slice(), &numbers, &self.follows, &self.commit].concat();
@@ -60,8 +61,7 @@ impl StoreDigest {
         tag.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether it is the one that a change led to from another one: nothing came between, it was made by whoever had that one,
-    /// and it came with just this change.
+    /// Whether this change alone led from the digest `before` to this one, and its author knew `before`.
     pub fn is_next_to(&self, before: &Self, keyring: &Keyring, change: &Change) -> bool {
         let put = change.put.iter().map(|(key, record)| (key, Some(record.as_slice())));
         let changed = put.chain(change.delete.iter().map(|key| (key, None)));
@@ -70,30 +70,30 @@ impl StoreDigest {
             && self.commit == commit_fingerprint(keyring, changed)
     }
 
-    /// Whether a store with this digest can be a later state of one with another, or the same.
+    /// Whether a store with this digest can be the same state as one with the other digest, or a later one.
     pub fn is_no_older_than(&self, other: &Self) -> bool {
         self.commits > other.commits || self.commits == other.commits && self.sum == other.sum
     }
 
-    /// The same, where it takes the place of another store's: later than that could have become meanwhile.
+    /// This digest for a store that takes the place of another: later than any state the other can reach meanwhile.
     pub fn in_place_of(mut self, other: &Self) -> Self {
         self.commits = self.commits.max(other.commits).saturating_add(LEAP);
         self.seals = self.seals.max(other.seals);
         self
     }
 
-    /// The digest of a store that was at this revision when nobody had counted: a commit is one revision, and a few seals. A
-    /// restore makes revisions leap, so that there are not more of them than a key may make.
+    /// The digest of a store at this revision, for which nobody has counted: one commit per revision, a few seals
+    /// per commit. A restore makes revisions leap, so the seals have an upper bound below the limit of a key.
     pub fn estimate(revision: u64) -> Self {
         Self { commits: revision, seals: revision.saturating_mul(4).min(1 << 29), ..Self::default() }
     }
 
-    /// The same, where there have been so many seals at least.
+    /// The same, with at least this many seals.
     pub fn with_seals(self, seals: u64) -> Self {
         Self { seals: self.seals.max(seals), ..self }
     }
 
-    /// The digest after one commit more, which changes this.
+    /// The digest after one more commit, which makes these changes.
     pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>]) -> Self {
         self.follows = self.fingerprint(keyring);
         self.commit = commit_fingerprint(keyring, changed.iter().map(|changed| (changed.key, changed.after)));
@@ -108,9 +108,9 @@ impl StoreDigest {
         self
     }
 
-    /// The digest that vouches for what was counted, and follows this one.
+    /// The digest of the records in the inventory, which follows this one.
     pub fn of(self, keyring: &Keyring, inventory: &Inventory) -> Self {
-        // The commit that it comes with puts the keyring, and nothing else that it covers.
+        // Its commit puts the keyring, and no other record that the digest covers.
         let key = Key::keyring();
         let keyring_put = inventory.0.get(&key).map(|mark| (&key, Some(*mark)));
         let mut digest = Self {
@@ -126,12 +126,12 @@ impl StoreDigest {
         digest
     }
 
-    /// Whether the store has exactly the records that this digest vouches for.
+    /// Whether the store holds exactly the records of this digest.
     pub fn verifies(&self, keyring: &Keyring, inventory: &Inventory) -> bool {
         self.of(keyring, inventory).sum == self.sum
     }
 
-    /// Puts a record in, or takes it out where it is in.
+    /// Adds a record, or removes it if it is part of the sum.
     fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<[u8; 12]>) {
         let Some(mark) = mark else { return };
         let element = keyring.element_mac(&[key.as_bytes(), &mark]);
@@ -142,32 +142,32 @@ impl StoreDigest {
 }
 
 impl Inventory {
-    /// Takes in a record, in place of what stood at its key.
+    /// Notes a record, in place of an earlier one at its key.
     pub fn put(&mut self, key: &Key, record: &[u8]) {
         if let Some(mark) = mark(key, record) {
             self.0.insert(key.clone(), mark);
         }
     }
 
-    /// Lets go of what stood at a key.
+    /// Removes a key.
     pub fn delete(&mut self, key: &Key) {
         self.0.remove(key);
     }
 }
 
-/// Carries the digest on, from one that is no older than what was seen of it.
+/// Carries the digest on, from a digest that is not older than the one seen.
 pub struct DigestCarrier {
     keyring: Arc<Keyring>,
     seen: StoreDigest,
 }
 
 impl DigestCarrier {
-    /// From this digest on, with its keyring.
+    /// Carries on from this digest, with its keyring.
     pub fn from(keyring: Arc<Keyring>, seen: StoreDigest) -> Self {
         Self { keyring, seen }
     }
 
-    /// A digest, unless it was put back from an older copy: what that led to would not be believed.
+    /// Opens a digest, unless it comes from an older copy: no later digest based on it would be accepted.
     fn open(&self, digest: &[u8]) -> Option<StoreDigest> {
         let digest = StoreDigest::open(&self.keyring, digest).ok()?;
         digest.is_no_older_than(&self.seen).then_some(digest)
@@ -189,7 +189,7 @@ impl Digester for DigestCarrier {
     }
 }
 
-/// Of what a commit leaves at the keys that the digest covers, in whatever order it was told.
+/// The fingerprint of a commit: of its records at the keys that the digest covers, in any order.
 fn commit_fingerprint<'a>(
     keyring: &Keyring,
     changed: impl Iterator<Item = (&'a Key, Option<&'a [u8]>)>,
@@ -223,12 +223,13 @@ fn covers(key: &Key) -> bool {
     }
 }
 
-/// What tells a record from every other one at its key, where the digest covers it.
+/// The mark of a record, which no other record at its key has; `None` where the digest does not cover the key.
 fn mark(key: &Key, record: &[u8]) -> Option<[u8; 12]> {
     if !covers(key) {
         return None;
     }
-    // The keyring's nonce has no fixed place, but its record ends with a tag. What is too short for a mark opens nowhere.
+    // The keyring's nonce has no fixed place, but its record ends with a tag. A record that is too short for a mark
+    // opens nowhere.
     let mark = if key.kind() == Kind::Keyring { record.last_chunk().copied() } else { record_seal(record) };
     Some(mark.unwrap_or_default())
 }
@@ -262,12 +263,12 @@ mod tests {
         for other in others {
             assert!(!digest.verifies(&keyring, &inventory(other)));
         }
-        // A commit carries on what there is, or something later, and nothing from before.
+        // A commit carries on the present digest or a later one, never an earlier one.
         let keyring = Arc::new(keyring);
         let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[]));
-        for (there, carries) in [(older, false), (digest, true), (later, true)] {
+        for (present, carries) in [(older, false), (digest, true), (later, true)] {
             let carrier = DigestCarrier::from(keyring.clone(), digest);
-            assert_eq!(carrier.after(&there.seal(&keyring).unwrap(), &[]).is_some(), carries);
+            assert_eq!(carrier.after(&present.seal(&keyring).unwrap(), &[]).is_some(), carries);
         }
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         assert!(!digest.verifies(&stranger, &inventory(&[(0, &c)])));

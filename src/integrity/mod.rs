@@ -1,5 +1,5 @@
-//! What vouches for the store's records: the digest that every commit carries on, the anchor outside of the store that it
-//! is compared with, and the verification of a whole store against its digest.
+//! How alterations of the store are noticed: the digest that every commit carries on, the anchor outside of the
+//! store that the digest is compared with, and the verification of a whole store against its digest.
 
 mod anchor;
 mod anchor_file;

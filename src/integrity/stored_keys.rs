@@ -1,4 +1,4 @@
-//! Keys together with where and since when the store holds them.
+//! Keys together with the place and revision of their records in the store.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use crate::crypto::{Error, Keyring, Mac, MasterKeys, NamespaceKeys};
 use crate::domain::Revision;
 use crate::store::{Digester, Expect, Key};
 
-/// The keyring that the store holds.
+/// The keyring, with the revision of its record.
 pub struct StoredKeyring {
     keyring: Arc<Keyring>,
     revision: Revision,
 }
 
 impl StoredKeyring {
-    /// Away from the threads that answer requests: a passphrase may have to be stretched.
+    /// Opens the keyring's record, away from the threads that answer requests: the key may come from a passphrase
+    /// by a slow function.
     pub async fn open(
         master: Arc<MasterKeys>,
         record: &[u8],
@@ -27,12 +28,12 @@ impl StoredKeyring {
         Ok(Arc::new(Self { keyring, revision }))
     }
 
-    /// What a transaction has to require that stores what was sealed with it: a later keyring may not open that.
+    /// The precondition of a transaction whose records this keyring sealed: a later keyring may not open them.
     pub fn unchanged(&self) -> (Key, Expect) {
         (Key::keyring(), Expect::At(self.revision))
     }
 
-    /// The digester of the store, whose digest was seen to be this.
+    /// The digester for a store whose digest was last seen as this.
     pub fn digester(&self, seen: StoreDigest) -> Arc<dyn Digester> {
         Arc::new(DigestCarrier::from(self.keyring.clone(), seen))
     }
@@ -46,7 +47,7 @@ impl Deref for StoredKeyring {
     }
 }
 
-/// The keys of a namespace that the store holds.
+/// The keys of a namespace, with the key and revision of their record.
 pub struct StoredNamespaceKeys {
     keys: NamespaceKeys,
     place: Key,
@@ -60,17 +61,17 @@ impl StoredNamespaceKeys {
         Ok(Arc::new(Self { keys, place: Key::namespace(mac), revision }))
     }
 
-    /// What a transaction has to require that stores what was sealed with them: later keys may not open that.
+    /// The precondition of a transaction whose records these keys sealed: later keys may not open them.
     pub fn unchanged(&self) -> (Key, Expect) {
         (self.place.clone(), Expect::At(self.revision))
     }
 
-    /// Where they stand in the store.
+    /// The key of their record.
     pub fn place(&self) -> &Key {
         &self.place
     }
 
-    /// The revision that put them there.
+    /// The revision that put their record there.
     pub fn revision(&self) -> Revision {
         self.revision
     }

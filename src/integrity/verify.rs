@@ -1,4 +1,4 @@
-//! The verification of a whole store against its digest, and the digest's beginning in a store that has none.
+//! Verifies a whole store against its digest, and makes the first digest of a store that has none.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::store::{CommitError, Entry, Expect, Key, Pages, Store, Transaction, U
 /// How many records are read from the store at a time.
 const PAGE: usize = 1000;
 
-/// Why a store can not be read.
+/// Why a store cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It has no keyring.
+    /// The store has no keyring.
     #[error("the store has no keyring")]
     KeyringMissing,
     /// The master key does not open its keyring.
     #[error("the master key does not open the store's keyring")]
     WrongMasterKey,
-    /// Its records are not those that it was left with.
-    #[error("the store's records are not those that its digest vouches for")]
+    /// Its records do not match its digest.
+    #[error("the store's records do not match its digest")]
     Altered,
     /// The cryptography of this machine failed.
     #[error(transparent)]
     Failed(crypto::Error),
-    /// It can not serve.
+    /// The store cannot serve.
     #[error(transparent)]
     Store(#[from] Unavailable),
 }
 
-/// Of the keyring.
+/// The error of opening the keyring.
 impl From<crypto::Error> for LoadError {
     fn from(error: crypto::Error) -> Self {
         match error {
@@ -40,19 +40,20 @@ impl From<crypto::Error> for LoadError {
     }
 }
 
-/// How a store came by its digest.
+/// The outcome of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
-    /// It has one.
+    /// The store keeps its digest.
     Kept,
-    /// It was written by a release that kept none, and has one now.
+    /// A release without digests wrote the store. It has a digest now.
     Begun,
-    /// Its records were not those that its digest vouched for; they are now.
+    /// The store's records did not match its digest. It has a new digest now, which they match.
     Renewed,
 }
 
-/// Has a store that was written by a release without digests vouched for from now on, with `may_begin`; and any store, whatever
-/// it holds, with `accept`. It must not be changed meanwhile.
+/// Makes the first digest of a store that a release without digests wrote, with `may_begin`. With `accept`, makes a
+/// new digest of any store whose records do not match its digest. Nobody may change the store meanwhile. A store that
+/// keeps its digest is not read here: the catalog compares the two as it loads.
 pub async fn verify(
     store: &dyn Store,
     master: &Arc<MasterKeys>,
@@ -62,17 +63,18 @@ pub async fn verify(
     let record = store.get(&Key::keyring()).await?.ok_or(LoadError::KeyringMissing)?;
     let keyring = StoredKeyring::open(master.clone(), &record.value, record.revision).await?;
     let kept = store.get(&Key::digest()).await?;
-    // A keyring of the first format beside a digest, or under a master key that is no longer in use, is an old copy, put back.
+    // A keyring of the first format beside a digest, or under a master key that is no longer in use, was put back from an
+    // old copy.
     let mut begins = may_begin
         && kept.is_none()
         && is_of_first_format(&record.value)
         && keyring.masters().contains(&master.current_id()?);
     if !begins && !accept {
-        return Ok(Verification::Kept); // as the catalog is going to see
+        return Ok(Verification::Kept);
     }
     let before = kept.as_ref().and_then(|kept| StoreDigest::open(&keyring, &kept.value).ok());
-    let Found { mut inventory, first_format, since } = inventory(store, &keyring).await?;
-    // So is one beside records of a later format, whose digest was taken away.
+    let StoreInventory { mut inventory, first_format, since } = inventory(store, &keyring).await?;
+    // So was a keyring beside records of a later format, whose digest was removed.
     begins &= first_format;
     if !begins && !accept {
         return Err(LoadError::Altered);
@@ -81,7 +83,7 @@ pub async fn verify(
     if before.is_some_and(|before| before.verifies(&keyring, &inventory)) {
         return Ok(Verification::Kept);
     }
-    // So that nobody who takes the digest away can have this said of it again.
+    // Somebody who removes the digest later must not get a new one: the keyring leaves the first format.
     let resealed = keyring.reseal(master)?;
     inventory.put(&Key::keyring(), &resealed);
     let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
@@ -98,22 +100,23 @@ pub async fn verify(
         Err(CommitError::Unavailable(why)) => Err(why.into()),
         Err(
             CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate | CommitError::NoDigest,
-        ) => Err(Unavailable("it is changed while it is vouched for: start again".into()).into()),
+        ) => Err(Unavailable("it was changed while its digest was made: start again".into()).into()),
     }
 }
 
-/// What a store has.
-struct Found {
+/// The records of a store, as far as the digest needs them.
+struct StoreInventory {
     /// The marks of all records.
     inventory: Inventory,
     /// Whether all of them are of the first format.
     first_format: bool,
-    /// The most seals that the store had seen when a key of it was made.
+    /// The greatest count of seals at which one of the store's keys was made.
     since: u64,
 }
 
-async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<Found, LoadError> {
-    let mut found = Found { inventory: Inventory::default(), first_format: true, since: keyring.since() };
+async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<StoreInventory, LoadError> {
+    let mut found =
+        StoreInventory { inventory: Inventory::default(), first_format: true, since: keyring.since() };
     for prefix in
         [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
     {

@@ -8,7 +8,7 @@
 //! | `i` | namespace id (16), HMAC of the secret's name (32) | the secret's id: makes names unique |
 //! | `s` | namespace id (16), secret id (16) | a secret without its value |
 //! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
-//! | `r` | HMAC of principal and request id (32) | the first outcome of an idempotent request |
+//! | `r` | HMAC of principal and request id (32) | an idempotency record: the first outcome of a request id |
 //! | `d` | | the digest: which records there are |
 //!
 //! The first byte 0 belongs to the engines.
@@ -52,47 +52,47 @@ impl Key {
         Self::of(b'r', &[mac])
     }
 
-    /// What the keys of all namespaces begin with.
+    /// The prefix of all namespaces.
     pub fn namespaces() -> Self {
         Self::from_bytes(b"n")
     }
 
-    /// What the keys of all secrets begin with.
+    /// The prefix of all secrets.
     pub fn secrets() -> Self {
         Self::from_bytes(b"s")
     }
 
-    /// What the keys of all API keys begin with.
+    /// The prefix of all API keys.
     pub fn api_keys() -> Self {
         Self::from_bytes(b"a")
     }
 
-    /// What the keys of all secrets' names begin with.
+    /// The prefix of all secrets' names.
     pub fn names() -> Self {
         Self::from_bytes(b"i")
     }
 
-    /// What the keys of a namespace's secrets begin with.
+    /// The prefix of a namespace's secrets.
     pub fn secrets_of(namespace: NamespaceId) -> Self {
         Self::of(b's', &[&namespace.0])
     }
 
-    /// What the keys of a namespace's names begin with.
+    /// The prefix of a namespace's names.
     pub fn names_of(namespace: NamespaceId) -> Self {
         Self::of(b'i', &[&namespace.0])
     }
 
-    /// What the keys of a namespace's versions begin with.
+    /// The prefix of a namespace's versions.
     pub fn versions_of(namespace: NamespaceId) -> Self {
         Self::of(b'v', &[&namespace.0])
     }
 
-    /// What the keys of all idempotency records begin with.
+    /// The prefix of all idempotency records.
     pub fn idempotency_records() -> Self {
         Self::from_bytes(b"r")
     }
 
-    /// What the key is of.
+    /// The kind of record at this key.
     pub fn kind(&self) -> Kind {
         self.parse().unwrap_or(Kind::Other)
     }
@@ -130,7 +130,7 @@ impl Key {
     }
 }
 
-/// What a key is of.
+/// The kind of record that a key belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// The keyring.
@@ -149,10 +149,10 @@ pub enum Kind {
     IdempotencyRecord([u8; 32]),
     /// The digest of the others.
     Digest,
-    /// No key of this release.
+    /// A key that this release does not know.
     Other,
 }
 
-/// A namespace's identity: 16 random bytes.
+/// The identity of a namespace: 16 random bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NamespaceId(pub [u8; 16]);

@@ -1,5 +1,5 @@
-//! What stands in the store: its typed keys, and the records in the clear as `docs/format.md` describes them. The store
-//! below knows bytes only; `crypto` above seals the records.
+//! The content of the store: its typed keys, and its records in the clear, as `docs/format.md` describes them. The
+//! store below knows bytes only; `crypto` above seals the records.
 
 mod api_key;
 mod idempotency;

@@ -9,18 +9,18 @@ use crate::domain::{
     VersionState, Versions,
 };
 
-/// A secret in the clear, as records and receipts hold it.
+/// Encodes a secret, for its own record or an idempotency record.
 pub fn encode_secret(secret: &Secret) -> Vec<u8> {
     SecretRecord::of(secret).encode_to_vec()
 }
 
-/// The same for a secret that is sealed again without being changed: the record keeps the revision of its last change.
+/// The same for a secret that is sealed again unchanged: the record keeps the revision of its last change.
 pub fn encode_unchanged_secret(secret: &Secret) -> Vec<u8> {
     let record = SecretRecord { revision: Some(secret.revision.0), ..SecretRecord::of(secret) };
     record.encode_to_vec()
 }
 
-/// The secret that was encoded; `None` where it was not.
+/// Decodes a secret; `None` where the bytes are none.
 pub fn decode_secret(
     namespace: &Namespace,
     id: SecretId,
@@ -40,13 +40,13 @@ pub fn decode_secret(
         created_at: Timestamp::from_micros(record.created_at),
         updated_at: Timestamp::from_micros(record.updated_at),
         rotated_at: record.rotated_at.map(Timestamp::from_micros),
-        // One that is later is of another store, which this one was restored from.
+        // A later revision belongs to another store, from which this one was restored.
         revision: record.revision.map(Revision).filter(|at| *at <= revision).unwrap_or(revision),
         stored_at: revision,
     })
 }
 
-/// A secret's record, in the clear. Times are microseconds since 1970.
+/// The record of a secret in the clear. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
 struct SecretRecord {
     #[prost(string, tag = "1")]
@@ -63,10 +63,10 @@ struct SecretRecord {
     updated_at: i64,
     #[prost(int64, optional, tag = "7")]
     rotated_at: Option<i64>,
-    /// The versions that are kept, oldest first; none in a record of a release that kept no list of them.
+    /// The kept versions, oldest first. Empty in a record of a release that kept no list.
     #[prost(message, repeated, tag = "8")]
     versions: Vec<VersionRecord>,
-    /// The revision of the last change, where the record was put there later.
+    /// The revision of the last change, where the record was written later.
     #[prost(uint64, optional, tag = "9")]
     revision: Option<u64>,
 }
@@ -97,8 +97,8 @@ impl SecretRecord {
         Versions::from_oldest(versions?).filter(current_is_last)
     }
 
-    /// The versions of a secret whose record has no list of them: the newest, all readable. When one was made is known of the
-    /// first and of the current one alone.
+    /// The versions of a secret whose record has no list: the newest ones, all readable. The time of creation is
+    /// known of the first and of the current version only.
     fn unlisted_versions(&self) -> impl Iterator<Item = Version> {
         let oldest = self.version.saturating_sub(MAX_KEPT_VERSIONS - 1).max(1);
         (oldest..=self.version).map(|number| {
@@ -119,12 +119,12 @@ impl SecretRecord {
     }
 }
 
-/// A version in a secret's record. Times are microseconds since 1970.
+/// A version in the record of a secret. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
 struct VersionRecord {
     #[prost(uint32, tag = "1")]
     number: u32,
-    /// The number that the proto files give the state.
+    /// The state, by its number in the proto files.
     #[prost(uint32, tag = "2")]
     state: u32,
     #[prost(int64, optional, tag = "3")]
@@ -178,7 +178,7 @@ impl VersionRecord {
     }
 }
 
-/// Bytes of which there are none or as many as there have to be; `None` where there are others.
+/// An optional field of a fixed length: `Some(None)` where it is empty, `None` where its length is wrong.
 fn present<const N: usize>(bytes: &[u8]) -> Option<Option<[u8; N]>> {
     if bytes.is_empty() { Some(None) } else { bytes.try_into().ok().map(Some) }
 }

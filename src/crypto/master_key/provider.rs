@@ -3,7 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{MasterKeyError, MasterKeys};
 use crate::config::MasterKeySource;
 
-/// The master keys that the service has, and the source that gives others when asked again.
+/// The master keys of the service, and the source from which they can be read again.
 pub struct MasterKeyProvider {
     source: MasterKeySource,
     keys: RwLock<Arc<MasterKeys>>,
@@ -15,7 +15,7 @@ impl MasterKeyProvider {
         Self { source, keys: RwLock::new(keys.into()) }
     }
 
-    /// Where they come from.
+    /// The source.
     pub fn source(&self) -> &MasterKeySource {
         &self.source
     }
@@ -25,19 +25,19 @@ impl MasterKeyProvider {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes the keys that the source has now. Blocks: see [`MasterKeys::read`].
+    /// Reads the keys from the source again. Blocks: see [`MasterKeys::read`].
     pub fn read_again(&self) -> Result<(), MasterKeyError> {
         self.set(MasterKeys::read(&self.source)?);
         Ok(())
     }
 
-    /// Has the source put a new key into use: see [`MasterKeySource::renew`]. Blocks.
+    /// Puts a new key into use at the source: see [`MasterKeySource::renew`]. Blocks.
     pub fn renew(&self) -> Result<(), MasterKeyError> {
         self.set(self.source.renew()?);
         Ok(())
     }
 
-    /// Takes back keys that it had before.
+    /// Uses these earlier keys again.
     pub fn restore(&self, keys: Arc<MasterKeys>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }

@@ -1,4 +1,4 @@
-//! What every store must do, run over each of them.
+//! The behaviour that every store must have, checked on each of them.
 
 mod checks;
 pub(super) mod digests;

@@ -9,24 +9,24 @@ use crate::store::{
     Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable,
 };
 
-/// How many transactions one sync makes durable at most. Their bytes have the bound of one transaction: sled loses data
-/// where the log written between two syncs nears a segment (8 MiB here).
+/// The largest number of transactions that one sync makes durable. Their bytes have the bound of one transaction:
+/// sled loses data where the log between two syncs comes near the size of a segment (8 MiB here).
 const MAX_BATCH: usize = 512;
 
-/// Transactions that become durable together.
+/// Transactions that one sync makes durable together.
 pub(super) struct Batch {
-    /// What those that hold do.
+    /// The changes of the accepted transactions.
     pub(super) changes: Vec<Change>,
-    /// What to answer once it is durable, in the order in which they came.
+    /// The answers to give once the batch is durable, in the order of arrival.
     pub(super) answers: Vec<Answer>,
-    /// What the group has done so far to the keys it touches: `None` where it deleted.
+    /// The keys that the batch has changed so far: `None` where it deleted.
     touched: HashMap<Key, Option<Touched>>,
     bytes: usize,
-    /// The newest revision, the group included.
+    /// The newest revision, this batch included.
     pub(super) revision: Revision,
 }
 
-/// Where in the group's changes the latest value of a key is.
+/// Where the latest value of a key stands in the batch's changes.
 #[derive(Clone, Copy)]
 struct Touched {
     revision: Revision,
@@ -36,7 +36,7 @@ struct Touched {
 
 type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Rejection>);
 
-/// Why a transaction is not in its group.
+/// Why a transaction is not part of its batch.
 pub(super) enum Rejection {
     Conflict,
     TooLarge,
@@ -46,7 +46,7 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
-    /// The answer, given once the revision that it was decided at is durable.
+    /// The answer to the caller. It is given once the revision at which it was decided is durable.
     pub(super) fn at(self, revision: Revision) -> CommitError {
         match self {
             Self::Conflict => CommitError::Conflict(revision),
@@ -59,7 +59,7 @@ impl Rejection {
 }
 
 impl Batch {
-    /// An empty group behind a revision.
+    /// An empty batch after a revision.
     pub(super) fn new(revision: Revision) -> Self {
         Self { changes: Vec::new(), answers: Vec::new(), touched: HashMap::new(), bytes: 0, revision }
     }
@@ -72,7 +72,8 @@ impl Batch {
         self.bytes + transaction.size() <= MAX_TRANSACTION
     }
 
-    /// Adds a transaction, or the reason why it is refused. `read` gives what the store has at a key, without the group.
+    /// Adds a transaction, or the reason why it is refused. `read` gives the entry that the engine has at a key,
+    /// without this batch.
     pub(super) fn add(
         &mut self,
         waiting: PendingCommit,
@@ -96,13 +97,13 @@ impl Batch {
             return Err(Rejection::TooLate);
         }
         for (key, expect) in &transaction.require {
-            let there = match self.touched.get(key) {
-                Some(there) => there.map(|touched| touched.revision),
+            let found = match self.touched.get(key) {
+                Some(touched) => touched.map(|touched| touched.revision),
                 None => read(key).map_err(Rejection::Unavailable)?.map(|entry| entry.revision),
             };
             let holds = match expect {
-                Expect::Absent => there.is_none(),
-                Expect::At(revision) => there == Some(*revision),
+                Expect::Absent => found.is_none(),
+                Expect::At(revision) => found == Some(*revision),
             };
             if !holds {
                 return Err(Rejection::Conflict);
@@ -111,7 +112,7 @@ impl Batch {
         Ok(())
     }
 
-    /// The digest as the transaction leaves it, where it is kept in step.
+    /// The digest after the transaction, if the transaction has a digester.
     fn digest(
         &self,
         transaction: &Transaction,
@@ -120,11 +121,11 @@ impl Batch {
         let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
             return Ok(None);
         };
-        let there = |key: &Key| match self.touched.get(key) {
+        let present = |key: &Key| match self.touched.get(key) {
             Some(touched) => Ok(touched.and_then(|touched| self.value(touched)).map(Cow::Borrowed)),
             None => Ok(read(key)?.map(|entry| Cow::Owned(entry.value))),
         };
-        let covered = |key: &Key| if digester.covers(key) { there(key) } else { Ok(None) };
+        let covered = |key: &Key| if digester.covers(key) { present(key) } else { Ok(None) };
         let put = transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
         let mut changed = Vec::with_capacity(transaction.put.len() + transaction.delete.len());
         for (key, after) in put.chain(transaction.delete.iter().map(|key| (key, None))) {
@@ -135,7 +136,7 @@ impl Batch {
             .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
             .collect();
         let key = Key::digest();
-        let before = there(&key).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
+        let before = present(&key).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
         let after = digester.after(&before, &changed).ok_or(Rejection::NoDigest)?;
         Ok(Some((key, after)))
     }

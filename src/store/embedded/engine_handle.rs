@@ -4,15 +4,15 @@ use super::committer::Engine;
 use crate::domain::Revision;
 use crate::store::Unavailable;
 
-/// Where an engine is while it is there: it can be closed and opened again without anyone who reads through it noticing
-/// more than a wait.
+/// Holds an engine that can be closed and opened again while others read through it: a reader notices no more than
+/// a wait.
 pub(super) struct EngineHandle<E: Engine> {
     place: E::Place,
     engine: RwLock<Result<E, Unavailable>>,
 }
 
 impl<E: Engine> EngineHandle<E> {
-    /// Opens what is at a place, and says at which revision it is.
+    /// Opens the engine at a place, and returns its revision.
     pub(super) fn open(place: E::Place) -> Result<(Self, Revision), Unavailable> {
         let (engine, revision) = E::open(&place)?;
         Ok((Self { place, engine: RwLock::new(Ok(engine)) }, revision))
@@ -23,7 +23,7 @@ impl<E: Engine> EngineHandle<E> {
         &self.place
     }
 
-    /// Reads; waits while the engine is opened again.
+    /// Reads from the engine. Waits while it is being opened again.
     pub(super) async fn read<T>(
         &self,
         read: impl FnOnce(&E) -> Result<T, Unavailable>,
@@ -31,12 +31,13 @@ impl<E: Engine> EngineHandle<E> {
         self.engine.read().await.as_ref().map_err(Clone::clone).and_then(read)
     }
 
-    /// The same, for the thread that writes: it alone opens the engine again, so it never waits.
+    /// The same, for the writing thread: it alone opens the engine again, so it never waits.
     pub(super) fn with<T>(&self, work: impl FnOnce(&E) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
         self.engine.blocking_read().as_ref().map_err(Clone::clone).and_then(work)
     }
 
-    /// Closes the engine and opens another in its stead. Where that fails, nothing can be read until it succeeds.
+    /// Closes the engine and opens another in its place. If that fails, nothing can be read until a later exchange
+    /// succeeds.
     pub(super) fn exchange(
         &self,
         open: impl FnOnce(&E::Place) -> Result<(E, Revision), Unavailable>,

@@ -1,4 +1,4 @@
-//! A store whose disk fails as a test tells it to, over any engine.
+//! A store over any engine whose disk fails when a test says so.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::sled::SledEngine;
 use crate::domain::Revision;
 use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecords, Store, Unavailable};
 
-/// What goes wrong, told while the store is in use.
+/// The faults, set while the store is in use.
 #[derive(Default)]
 pub(crate) struct Faults {
     plan: Mutex<Plan>,
@@ -19,23 +19,23 @@ pub(crate) struct Faults {
 
 #[derive(Default)]
 struct Plan {
-    /// How many batches are still taken; `None`: all.
+    /// How many batches the disk still takes; `None`: all.
     applies: Option<usize>,
     /// How many syncs still succeed; `None`: all.
     syncs: Option<usize>,
-    /// Whether the disk takes no writes at all: full, or read-only.
+    /// Whether the disk takes no writes at all, because it is full or read-only.
     unwritable: bool,
     /// Whether reads fail too.
     unreadable: bool,
-    /// Whether a read makes the engine fail for good, as sled does where it has something to write as it reads.
+    /// Whether the next read makes the engine fail for good, as sled does when a read has something to write.
     breaks_at_reads: bool,
-    /// Whether what was applied and not synced is there after a failure.
+    /// Whether an applied but unsynced batch survives a failure.
     keeps_unsynced: bool,
-    /// Whether what was synced is gone after a failure.
+    /// Whether a synced batch is gone after a failure.
     loses_synced: bool,
     /// Whether syncs wait.
     held: bool,
-    /// How many syncs have been begun.
+    /// How many syncs have begun.
     begun: usize,
 }
 
@@ -62,27 +62,27 @@ impl Faults {
         self.plan().breaks_at_reads = true;
     }
 
-    /// A batch whose sync failed is on the disk all the same.
+    /// A batch whose sync failed is on the disk after all.
     pub(crate) fn keep_unsynced(&self) {
         self.plan().keeps_unsynced = true;
     }
 
-    /// A disk that has lied: what it said was synced is gone after a failure.
+    /// The disk has lied: synced data is gone after a failure.
     pub(crate) fn lose_synced(&self) {
         self.plan().loses_synced = true;
     }
 
-    /// Syncs wait until the cause goes.
+    /// Syncs wait until the fault ends.
     pub(crate) fn hold_syncs(&self) {
         self.plan().held = true;
     }
 
-    /// Waits until that many syncs were begun in all.
+    /// Waits until this many syncs have begun in all.
     pub(crate) fn begun(&self, syncs: usize) {
         drop(self.changed.wait_while(self.plan(), |plan| plan.begun < syncs));
     }
 
-    /// The cause goes.
+    /// The faults end.
     pub(crate) fn end(&self) {
         let begun = self.plan().begun;
         *self.plan() = Plan { begun, ..Plan::default() };
@@ -126,7 +126,7 @@ fn over<E: Engine>(place: E::Place) -> (Arc<dyn Store>, Arc<Faults>) {
     (Arc::new(faulty), faults)
 }
 
-/// An engine that holds back what was applied until it is synced, as a disk's cache does.
+/// An engine that holds back applied batches until they are synced, as the cache of a disk does.
 struct Faulty<E: Engine> {
     inner: E,
     faults: Arc<Faults>,
@@ -146,7 +146,7 @@ impl<E: Engine> Faulty<E> {
     }
 }
 
-/// What a failure leaves unsynced is decided as the engine is closed.
+/// Closing the engine decides what a failure leaves unsynced.
 impl<E: Engine> Drop for Faulty<E> {
     fn drop(&mut self) {
         if self.faults.plan().keeps_unsynced {
@@ -173,7 +173,7 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn read(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
         if self.faults.plan().unreadable {
-            return Err(Unavailable("the disk can not be read".into()));
+            return Err(Unavailable("the disk cannot be read".into()));
         }
         if self.faults.plan().breaks_at_reads {
             self.is_broken.store(true, Ordering::SeqCst);
@@ -203,7 +203,7 @@ impl<E: Engine> Engine for Faulty<E> {
                 key.as_bytes().starts_with(prefix.as_bytes()) && after.is_none_or(|after| key > after)
             };
             for (key, value) in change.put.iter().filter(|(key, _)| fits(key)) {
-                found.retain(|(there, _)| there != key);
+                found.retain(|(found, _)| found != key);
                 found.push((key.clone(), Entry { value: value.clone(), revision: change.revision }));
             }
         }

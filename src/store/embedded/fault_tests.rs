@@ -1,4 +1,4 @@
-//! What the embedded store does when its disk fails, over each engine.
+//! The embedded store on a failing disk, over each engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +41,7 @@ fn put(name: &str) -> Transaction {
     Transaction { put: vec![(key(name), name.as_bytes().to_vec())], ..Transaction::default() }
 }
 
-/// Asks until the store serves: each question looks whether it can, at most twice a second.
+/// Pings until the store serves. Each ping may try to open it again, at most twice a second.
 async fn recovered(store: &dyn Store) {
     while store.ping().await.is_err() {
         tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ async fn a_store_that_breaks_while_its_replacement_is_made_keeps_both() {
     let folder = tempfile::tempdir().unwrap();
     let (store, faults) = open_faulty_sled(folder.path());
     store.commit(put("kept")).await.unwrap();
-    // As the records are asked for, a commit fails, and the store is opened again: the building goes on.
+    // While the records are read, a commit fails and the store is opened again. The replacement goes on.
     let (breaking, building) = (store.clone(), faults.clone());
     let runtime = tokio::runtime::Handle::current();
     let records = (0..3).map(move |n| {
@@ -144,7 +144,7 @@ mod checks {
             faults.end();
             recovered(&*store).await;
             assert!(has(&*store, "kept").await && !has(&*store, "lost").await);
-            // Reads may have shown what failed, at the next revision: that one is not given out again.
+            // Reads may have shown the failed change at the next revision, so that revision is not given out again.
             assert!(store.durable() > before.next());
             assert_eq!(watch.next().await.unwrap_err(), WatchEnd::Compacted);
             let mut watch = store.watch(store.durable());
@@ -177,7 +177,7 @@ mod checks {
         assert!(has(&*store, "whole").await);
         assert!(store.durable() > before.next());
         assert_eq!(store.revision().await.unwrap(), store.durable());
-        // Nobody can say how that came to be, so watchers look anew.
+        // Nobody knows how that came to be, so watchers read the store again.
         assert_eq!(watch.next().await.unwrap_err(), WatchEnd::Compacted);
         faults.end();
         let next = store.commit(put("next")).await.unwrap();
@@ -222,7 +222,7 @@ mod checks {
             conditional.require.push((key("kept"), crate::store::Expect::Absent));
             conditional
         };
-        // Whether the read is a caller's, or one that a change needs.
+        // The read is a caller's, or one that a change needs.
         for by_a_change in [false, true] {
             faults.break_at_reads();
             faults.refuse_writes();
@@ -262,7 +262,7 @@ mod checks {
         assert!(store.get(&key("kept")).await.is_err(), "what is left may be anything");
         refused(&*store, "more").await;
 
-        // The remedy that it names helps.
+        // The remedy that the message names helps.
         let restored = Box::new([Ok(ReplaceRecord::Put(key("restored"), b"v".to_vec()))].into_iter());
         let revision = store.replace(restored, Revision::default()).await.unwrap();
         assert!(revision > lied && has(&*store, "restored").await && !has(&*store, "kept").await);
@@ -302,7 +302,7 @@ mod checks {
         faults: Arc<Faults>,
     ) {
         faults.hold_syncs();
-        // One group is held, which has at most 512, and the queue behind it takes 1024.
+        // One batch of at most 512 is held, and the queue behind it takes 1,024.
         let came = Arc::new(AtomicUsize::new(0));
         let many: Vec<_> = (0..2000)
             .map(|n| {
@@ -316,7 +316,7 @@ mod checks {
         while came.load(Ordering::SeqCst) < 2000 {
             tokio::task::yield_now().await;
         }
-        // Who finds no place waits, but not for ever.
+        // A caller that finds no place waits, but not for ever.
         let soon = Some(Instant::now() + Duration::from_millis(50));
         let late = store.commit(Transaction { deadline: soon, ..put("late") }).await;
         assert!(matches!(late, Err(CommitError::TooLate)), "{late:?}");

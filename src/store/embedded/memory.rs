@@ -6,12 +6,12 @@ use super::committer::Engine;
 use crate::domain::Revision;
 use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable};
 
-/// An engine that keeps everything in memory, for tests and trials: it is gone with the process.
+/// An engine that keeps everything in memory, for tests and trials. The data ends with the process.
 pub(super) struct MemoryEngine {
     memory: Arc<Memory>,
 }
 
-/// What is kept, for as long as somebody holds it.
+/// The data, which lives as long as somebody holds it.
 #[derive(Default)]
 pub(super) struct Memory {
     content: RwLock<Content>,
@@ -20,7 +20,7 @@ pub(super) struct Memory {
 
 #[cfg(test)]
 impl Memory {
-    /// What somebody left there.
+    /// Data that an earlier process left.
     pub(super) fn of(entries: BTreeMap<Key, Entry>, revision: Revision) -> Arc<Self> {
         Arc::new(Self { content: RwLock::new(Content { entries, revision }), prepared: Mutex::default() })
     }
@@ -115,7 +115,7 @@ impl Engine for MemoryEngine {
     }
 
     fn condemn(_: &Arc<Memory>, _: &Unavailable) {
-        // It is gone with the process.
+        // The data ends with the process.
     }
 
     fn install(memory: &Arc<Memory>) -> Result<(Self, Revision), Unavailable> {

@@ -35,11 +35,12 @@ use crate::store::{
     CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Unreadable, Watch,
 };
 
-/// How many transactions may wait for the committer before further callers wait too.
+/// How many transactions may wait for the committer. Further callers wait for a place.
 const MAX_WAITING: usize = 1024;
-/// How long a disk that does not answer can hold up the end. Nothing that it still has was acknowledged.
+/// How long `close` waits for a disk that does not answer. Nothing that the disk still has was acknowledged.
 const CLOSE: Duration = Duration::from_secs(10);
-/// How many commits can be made while a replacement is: more than any replacement takes the time for.
+/// The distance between the newest revision and that of a replacement: more commits than can be made while it is
+/// prepared.
 const LEEWAY: u64 = 1 << 32;
 
 /// Bytes as a record of sled.
@@ -48,7 +49,7 @@ pub(super) fn fuzzing(bytes: &[u8]) {
     let _ = sled::entry(bytes);
 }
 
-/// Opens the sled store in a folder, or makes it there. The error says what to do.
+/// Opens the sled store in a folder, or creates it. The error says what to do.
 pub fn open_sled(folder: &Path) -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EmbeddedStore::<SledEngine>::open(folder.to_owned())?))
 }
@@ -58,13 +59,13 @@ pub fn open_memory() -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EmbeddedStore::<MemoryEngine>::open(Arc::default())?))
 }
 
-/// A store in memory as somebody left it at that revision.
+/// A store in memory with these entries at that revision.
 #[cfg(test)]
 pub(crate) fn open_memory_of(entries: BTreeMap<Key, Entry>, revision: Revision) -> Arc<dyn Store> {
     Arc::new(EmbeddedStore::<MemoryEngine>::open(Memory::of(entries, revision)).unwrap())
 }
 
-/// The sled store in a folder, once it holds these entries and nothing else, as somebody left it at that revision.
+/// The sled store in a folder, with these entries and nothing else, at that revision.
 #[cfg(test)]
 pub(crate) fn open_sled_of(
     folder: &Path,
@@ -72,10 +73,10 @@ pub(crate) fn open_sled_of(
     revision: Revision,
 ) -> Arc<dyn Store> {
     let (engine, _) = SledEngine::open(&folder.to_owned()).unwrap();
-    let there = engine.range(&Key::all(), None, usize::MAX).unwrap();
+    let present = engine.range(&Key::all(), None, usize::MAX).unwrap();
     let change = |revision| crate::store::Change { revision, put: Vec::new(), delete: Vec::new() };
     let mut changes = vec![crate::store::Change {
-        delete: there.into_iter().map(|(key, _)| key).filter(|key| !entries.contains_key(key)).collect(),
+        delete: present.into_iter().map(|(key, _)| key).filter(|key| !entries.contains_key(key)).collect(),
         ..change(Revision::default())
     }];
     for (key, entry) in entries {
@@ -96,9 +97,9 @@ struct EmbeddedStore<E: Engine> {
     log: Arc<ChangeLog>,
     assigned: Arc<AtomicU64>,
     committer: Mutex<Option<(mpsc::Sender<Job>, JoinHandle<()>)>>,
-    /// One replacement is made at a time.
+    /// Held while a replacement is prepared and installed: one at a time.
     replacing: Arc<tokio::sync::Mutex<()>>,
-    /// Whether a replacement that is being made is to be given up.
+    /// Whether the store is closing, so that a replacement is given up.
     closing: Arc<AtomicBool>,
 }
 
@@ -158,19 +159,19 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     async fn replace(&self, records: ReplaceRecords, after: Revision) -> Result<Revision, ReplaceError> {
         let turn = self.replacing.clone().lock_owned().await;
         let sender = self.sender()?;
-        // Commits go on while it is prepared, up to that revision.
+        // Commits go on while the replacement is prepared, up to that revision.
         let revision = Revision(self.durable().max(after).0.saturating_add(LEEWAY));
         let (handle, closing) = (self.handle.clone(), self.closing.clone());
         let stopping = move |record| {
             if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0)) } else { record }
         };
         let records = Box::new(records.map(stopping));
-        // The turn goes with the work, and not with whoever waits for it.
+        // The lock goes with the work and not with the caller, which may go away.
         let preparing =
             tokio::task::spawn_blocking(move || E::prepare(handle.place(), records, revision).map(|()| turn));
         let turn = preparing
             .await
-            .map_err(|_| Unavailable("its replacement could not be made: a defect".into()))??;
+            .map_err(|_| Unavailable("its replacement could not be made because of a defect".into()))??;
 
         let (answer, answered) = oneshot::channel();
         let installation = Job::Install(Installation { revision, answer, turn });
@@ -195,8 +196,8 @@ impl<E: Engine> Store for EmbeddedStore<E> {
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        // An empty transaction goes through the committer, which refuses it where it can not write, and then looks
-        // whether it can again.
+        // An empty transaction goes through the committer. A committer that cannot write refuses it, and then tries
+        // to open the engine again.
         match self.commit(Transaction::default()).await {
             Ok(_)
             | Err(
@@ -218,13 +219,13 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((sender, thread)) = committer {
             drop(sender);
-            // The committer ends once everything sent has been answered; only then is the store closed. A thread of its own
-            // waits for that, since a runtime would not end before one that is the runtime's.
+            // The committer ends once every job has been answered; only then is the store closed. A thread of its
+            // own waits for it: a thread of the runtime would keep the runtime from ending.
             let (ends, ended) = oneshot::channel::<()>();
             let join = move || drop((thread.join(), ends));
             let joining = thread::Builder::new().name("close".into()).spawn(join);
             if joining.is_ok() && timeout(CLOSE, ended).await.is_err() {
-                tracing::error!("the disk does not answer: what it was given last may or may not be there");
+                tracing::error!("the disk does not answer: the last writes may or may not be on it");
             }
         }
     }

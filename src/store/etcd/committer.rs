@@ -1,7 +1,8 @@
-//! Makes the commits that rewrite the digest. Only one can be under way at a time, in all replicas together, so each is for as
-//! many transactions as wait: they become one transaction of etcd, with one revision and one digest, or none of them is made. Where
-//! another replica was faster, the digest is computed anew and it is sent again, which is not seen outside; where what one of them
-//! requires does not hold, that one is refused and the others are sent again.
+//! Makes the commits that rewrite the digest. Over all replicas only one can be under way at a time, so each takes
+//! all waiting transactions: they become one transaction of etcd, with one revision and one digest, or none of them
+//! is made. Where another replica was faster, the digest is computed again and the group is sent again, unseen by
+//! the callers. Where a precondition of one member does not hold, that member is refused and the rest is sent
+//! again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,24 +19,24 @@ use super::{Shared, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 
-/// How often a group is sent anew because other replicas were faster.
+/// How often a group is sent again because other replicas were faster.
 const ATTEMPTS: usize = 64;
 
 pub(super) struct EtcdCommitter {
     shared: Arc<Shared>,
     queue: Mutex<Queue>,
-    /// Held by whoever makes a group.
+    /// Held while a group is made.
     pub(super) turn: tokio::sync::Mutex<Seen>,
 }
 
-/// Those that wait, in the order in which they came.
+/// The waiting transactions, in the order of their arrival.
 #[derive(Default)]
 struct Queue {
     waiting: Vec<QueuedTransaction>,
     tickets: u64,
 }
 
-/// The digest as this replica last saw it, and the generation that it is of.
+/// The digest as this replica last saw it, with its generation.
 #[derive(Default)]
 pub(super) struct Seen(Option<(u64, Entry)>);
 
@@ -44,7 +45,8 @@ impl EtcdCommitter {
         Arc::new(Self { shared, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
-    /// Makes a transaction that fits and changes something. Where it is not answered, it may or may not be made.
+    /// Makes a transaction that is within the limits and changes something. If it is not answered, its outcome is
+    /// unknown.
     pub(super) async fn commit(
         self: &Arc<Self>,
         transaction: Transaction,
@@ -59,8 +61,8 @@ impl EtcdCommitter {
             queue.waiting.push(QueuedTransaction { ticket, transaction, digester, answer });
             ticket
         };
-        // In a task of its own, since it may make others' too: they are not given up where this caller goes away. Each makes
-        // at least the one that has waited longest, so nobody is left without.
+        // In a task of its own, since a group serves other callers too, and must not end when this caller goes
+        // away. Each task makes at least the transaction that has waited longest, so every transaction is made.
         tokio::spawn(self.clone().make_next());
         let answer = match deadline {
             None => answered.await,
@@ -72,17 +74,17 @@ impl EtcdCommitter {
                 }
             },
         };
-        answer.map_err(|_| Unavailable("a commit was not answered: a defect".into()))?
+        answer.map_err(|_| Unavailable("a commit was not answered because of a defect".into()))?
     }
 
-    /// Takes a transaction out of the queue, and says whether it was still there.
+    /// Takes a transaction out of the queue. Returns whether it was still there.
     fn withdraw(&self, ticket: u64) -> bool {
         let mut queue = self.queue();
         let at = queue.waiting.iter().position(|waiting| waiting.ticket == ticket);
         at.map(|at| queue.waiting.remove(at)).is_some()
     }
 
-    /// Makes the group that is next, unless others have made all there was.
+    /// Makes the next group, unless other tasks have made all waiting transactions.
     async fn make_next(self: Arc<Self>) {
         let mut seen = self.turn.lock().await;
         let mut group = self.next();
@@ -97,15 +99,15 @@ impl EtcdCommitter {
                 Err(refused) => return group.answer(&Err(refused)),
             }
         }
-        group.answer(&Err(Unavailable("other replicas change it all the time".into()).into()));
+        group.answer(&Err(Unavailable("other replicas change it too often".into()).into()));
     }
 
-    /// Takes those that can be made together with the one that has waited longest.
+    /// Takes the transactions that can be made together with the one that has waited longest.
     fn next(&self) -> TxnGroup {
         let (mut queue, mut group) = (self.queue(), TxnGroup::default());
         for next in std::mem::take(&mut queue.waiting) {
             if next.answer.is_closed() {
-                continue; // whoever asked has gone
+                continue; // the caller has gone
             }
             if group.takes(&next) {
                 group.add(next);
@@ -116,19 +118,19 @@ impl EtcdCommitter {
         group
     }
 
-    /// Sends a group once, and says at which revision it was made. `None`: nothing was, and what is left of the group is to be
-    /// sent again. An error is the answer for all of it.
+    /// Sends a group once, and returns the revision at which it was made. `None`: nothing was made, and the rest of
+    /// the group is to be sent again. An error is the answer for the whole group.
     async fn attempt(&self, group: &mut TxnGroup, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
         let shared = &*self.shared;
         let pointer = shared.pointer()?;
-        let there = self.there(pointer, group, seen).await?;
-        let Some(Some(digest)) = there.get(&Key::digest()) else {
+        let existing = self.existing(pointer, group, seen).await?;
+        let Some(Some(digest)) = existing.get(&Key::digest()) else {
             return Err(CommitError::NoDigest);
         };
         group.refuse(&CommitError::NoDigest, |member| !member.digester.carries_on(&digest.value));
-        let after = group.digest_after(&digest.value, &there).ok_or(CommitError::NoDigest)?;
+        let after = group.digest_after(&digest.value, &existing).ok_or(CommitError::NoDigest)?;
 
-        let (checks, digest) = (group.checks(&there), (Key::digest(), after));
+        let (checks, digest) = (group.checks(&existing), (Key::digest(), after));
         let when = checks.iter().map(|(key, expect)| shared.holds(pointer, key, *expect));
         let when: Vec<_> = when.chain([shared.layout.unmoved(pointer)]).collect();
         let make = shared.puts(pointer, group.puts().chain([&digest]), group.deletes());
@@ -138,7 +140,7 @@ impl EtcdCommitter {
         });
         let look: Vec<_> = shared.look(pointer).into_iter().chain(look).collect();
         let txn = Txn::new().when(when).and_then(make).or_else(look);
-        // Whatever comes of it, what was seen is not what is there any more.
+        // Whatever the outcome, the digest seen before is out of date.
         seen.0 = None;
         let response = shared.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
         if response.succeeded() {
@@ -150,7 +152,7 @@ impl EtcdCommitter {
         let mut found = gets(response.op_responses());
         let (in_force, at) = shared.found(pointer, &mut found)?;
         if in_force != pointer {
-            return Err(CommitError::Conflict(at)); // all that was required was of what was replaced
+            return Err(CommitError::Conflict(at)); // all preconditions were about the former generation
         }
         let stands = found.map(|found| found.kvs().first().map(KeyValue::mod_revision).map(revision));
         let stands: HashMap<_, _> = checks.into_iter().map(|(key, _)| key).zip(stands).collect();
@@ -158,10 +160,15 @@ impl EtcdCommitter {
         Ok(None)
     }
 
-    /// What stands at the keys that a group looks at.
-    async fn there(&self, pointer: Pointer, group: &TxnGroup, seen: &Seen) -> Result<Existing, Unavailable> {
+    /// The entries at the keys that a group reads.
+    async fn existing(
+        &self,
+        pointer: Pointer,
+        group: &TxnGroup,
+        seen: &Seen,
+    ) -> Result<Existing, Unavailable> {
         let keys = group.looks_at();
-        // Another replica may have carried it on since, which members may have seen.
+        // Another replica may have rewritten it since, and members may have seen that.
         let known = |(generation, digest): &&(u64, Entry)| {
             keys.len() == 1 && *generation == pointer.generation && group.carries_on(&digest.value)
         };
@@ -175,7 +182,7 @@ impl EtcdCommitter {
         Ok(keys.into_iter().zip(found).collect())
     }
 
-    /// How many wait.
+    /// The number of waiting transactions.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.queue().waiting.len()

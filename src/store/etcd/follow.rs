@@ -1,4 +1,5 @@
-//! Takes in what all replicas commit: one watch of etcd, whose events become the changes that all watchers here read.
+//! Receives the commits of all replicas: one watch of etcd, whose events become the changes that every watcher of
+//! this replica reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +12,22 @@ use super::{Position, Shared};
 use crate::domain::Revision;
 use crate::store::{Change, Key, Unavailable};
 
-/// How long to wait after a watch has broken: at first, and at most.
+/// The pause after a watch has broken: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long changes that are in etcd may take to arrive: less than a check of the service's health takes.
+/// How long the changes in etcd may take to arrive: less than the health check of the service takes.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long after the beginning of a revision its rest, which etcd sends at once, is taken for missing.
+/// How long after the start of a revision the rest of it, which etcd sends at once, counts as missing.
 const WHOLE: Duration = Duration::from_millis(300);
 
 pub(super) struct Follower {
     shared: Arc<Shared>,
     /// What is followed.
     following: Pointer,
-    /// Events of a commit whose head was not seen yet, and when the last of them came.
+    /// Events of a commit whose head has not arrived yet, and when the last of them came.
     begun: Option<Change>,
     begun_at: Instant,
-    /// Whether etcd no longer has the changes that come next.
+    /// Whether etcd no longer has the next changes.
     compacted: bool,
     broken: bool,
 }
@@ -44,7 +45,7 @@ impl Follower {
             if self.broken {
                 wait = (wait * 2).min(BACKOFF.1);
             } else {
-                tracing::warn!(cause = %why, "the watch of etcd ended: beginning it anew");
+                tracing::warn!(cause = %why, "the watch of etcd ended and is started again");
                 self.broken = true;
                 wait = BACKOFF.0;
             }
@@ -80,31 +81,32 @@ impl Follower {
                 return Err(Unavailable(format!("etcd canceled it: {}", response.cancel_reason()).into()));
             }
             if std::mem::take(&mut self.broken) {
-                tracing::info!("the watch of etcd was begun anew");
+                tracing::info!("the watch of etcd was started again");
             }
             self.take(response.events())?;
         }
     }
 
-    /// Makes the log ready to go on, anew where its changes do not lead to where the store is, and says from which revision
-    /// of etcd on.
+    /// Prepares the log to go on, or resets it where its changes do not lead to the store's position. Returns the
+    /// revision of etcd to watch from.
     pub(super) fn resume(&mut self, position: &Position) -> i64 {
         self.begun = None;
         let log = &self.shared.log;
-        // A head that is older than what was seen: etcd was restored from a snapshot.
+        // The head is older than one seen before: etcd was restored from a snapshot.
         let mismatch = position.pointer != self.following || position.head < log.durable();
         if mismatch || self.compacted {
             log.reset(position.head);
             self.following = position.pointer;
             self.compacted = false;
-            // Whoever follows the log now reads the store from its beginning, and sees what is there by then.
+            // A watcher of the log now reads the store from its beginning, and sees everything up to that position.
             return position.newest + 1;
         }
-        // From the last change on, not from where etcd is: what somebody else wrote in between has no head behind it.
+        // From the last change on, not from etcd's revision: a write by somebody else in between has no head after
+        // it.
         i64::try_from(log.durable().0).unwrap_or(i64::MAX - 1) + 1
     }
 
-    /// Takes in events, which come in the order in which they were made.
+    /// Receives events, in the order in which they were made.
     fn take(&mut self, events: &[Event]) -> Result<(), Unavailable> {
         let shared = self.shared.clone();
         let mut made = Vec::new();
@@ -145,7 +147,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes in what was begun where no head is going to follow: what is newer than the head was not made by a replica.
+    /// Handles events whose head never comes: no replica made a change that is newer than the head.
     async fn end_begun(&mut self) {
         self.begun_at = Instant::now();
         let Ok(position) = self.shared.position().await else { return }; // the watch breaks too, or it is asked again
@@ -167,7 +169,8 @@ fn change(revision: Revision) -> Change {
 }
 
 impl Shared {
-    /// Waits until the changes up to a revision have arrived, within a bound; beyond it, another member is asked.
+    /// Waits until the changes up to a revision have arrived, within a time limit. Beyond it, another member is
+    /// asked.
     pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {
         tokio::time::timeout(PATIENCE, self.log.reached(revision)).await.map_err(|_elapsed| {
             self.cluster.move_on();

@@ -1,8 +1,8 @@
 //! The store in etcd, which any number of replicas share. See [`layout`] for what stands where.
 //!
-//! A revision is etcd's own, and a commit is in one transaction of etcd, made or refused as a whole: nothing here is split
-//! over several, and none is sent again when its outcome is not known. Commits that carry the digest on are made several at
-//! once, and have one revision then.
+//! A revision is etcd's own. A commit is one transaction of etcd, made or refused as a whole: nothing here is split
+//! over several transactions, and none is sent again when its outcome is not known. Commits that rewrite the digest
+//! are made several at once, and then share one revision.
 
 mod cluster;
 mod commit;
@@ -33,7 +33,7 @@ use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transa
 use crate::config::Etcd;
 use crate::domain::Revision;
 
-/// Opens the store in etcd, or makes it there. The error says what to do.
+/// Opens the store in etcd, or creates it. The error says what to do.
 pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EtcdStore::open(settings).await?))
 }
@@ -41,11 +41,11 @@ pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
 /// The store of one replica.
 struct EtcdStore {
     shared: Arc<Shared>,
-    /// Takes in the changes of all replicas.
+    /// Receives the changes of all replicas.
     following: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
     committer: Arc<EtcdCommitter>,
-    /// Removes what is no longer in force.
+    /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -55,7 +55,7 @@ impl Drop for EtcdStore {
     }
 }
 
-/// What the store and its follower both use.
+/// Shared by the store and its follower.
 struct Shared {
     cluster: Cluster,
     layout: Layout,
@@ -69,12 +69,12 @@ struct State {
     closed: bool,
 }
 
-/// How far the store is, in one moment.
+/// The position of the store at one moment.
 struct Position {
     pointer: Pointer,
     /// The newest revision of the store.
     head: Revision,
-    /// Whether anything was ever committed to the generation in force.
+    /// Whether the generation in force has ever had a commit.
     is_new: bool,
     /// The newest revision of all of etcd.
     newest: i64,
@@ -84,7 +84,7 @@ impl Shared {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
         let cluster = Cluster::new(settings).await?;
         let layout = Layout::new(&settings.prefix);
-        // Where replicas race for it, each sees the pointer of the one that won.
+        // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
         let made = Txn::new().when([layout.empty()]).and_then([first]).or_else([look]);
@@ -109,7 +109,7 @@ impl Shared {
         Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
     }
 
-    /// The generation in force, as far as is known here.
+    /// The generation in force, as far as this replica knows.
     fn pointer(&self) -> Result<Pointer, Unavailable> {
         let state = *self.state.read().unwrap_or_else(PoisonError::into_inner);
         if state.closed { Err(closed()) } else { Ok(state.pointer) }
@@ -140,7 +140,7 @@ impl Shared {
     where
         R: Fn(Pointer) -> TxnOp,
     {
-        // A store that is replaced again and again could make it begin again and again.
+        // A store that is replaced again and again could make this start again and again.
         for _ in 0..8 {
             let pointer = self.pointer()?;
             let look = TxnOp::get(self.layout.pointer(), None);
@@ -281,7 +281,7 @@ impl Store for EtcdStore {
         self.following.abort();
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
-            // What it does not get to, the next open does.
+            // The next start removes what remains.
             clearing.abort();
             let _ = clearing.await;
         }

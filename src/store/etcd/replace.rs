@@ -13,7 +13,7 @@ use crate::store::{
     Key, MAX_OPERATIONS, MAX_TRANSACTION, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable,
 };
 
-/// How many keys are removed at a time.
+/// The number of keys removed at a time.
 const REMOVED_AT_ONCE: i64 = 1000;
 
 impl EtcdStore {
@@ -28,15 +28,16 @@ impl EtcdStore {
             }
             return Err(why);
         }
-        // From here on nothing of the new generation is removed on an error: the pointer may yet come to it.
+        // From here on an error removes nothing of the new generation: the pointer may still move to it.
         let pointer = shared.point_to(before, generation).await?;
         shared.adopt(pointer);
-        // Whoever is told of it sees it here too. Where that takes longer, the follower goes on trying.
+        // The caller must see the replacement here too. Where that takes longer, the follower goes on trying.
         let _ = shared.followed_to(revision(pointer.revision)).await;
         Ok(pointer)
     }
 
-    /// Removes the generations before the one in force, which no replica reads or writes any more, in the background.
+    /// Removes the generations before the one in force, in the background. No replica reads or writes them any
+    /// more.
     pub(super) fn clear_below(&self, in_force: Pointer) {
         let shared = self.shared.clone();
         let clearing = tokio::spawn(async move {
@@ -48,20 +49,20 @@ impl EtcdStore {
         });
         let before = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).replace(clearing);
         if let Some(before) = before {
-            before.abort(); // what it had left is below this one too
+            before.abort(); // this one removes the rest as well
         }
     }
 }
 
 impl Shared {
-    /// The number of a new generation: later than every other, in force or not.
+    /// The number of a new generation, greater than every other.
     pub(super) async fn claim(&self) -> Result<u64, Unavailable> {
         let put = TxnOp::put(self.layout.claim(), Vec::new(), None);
         let response = self.cluster.send(Txn::new().and_then([put]), Resend::Freely, None).await?;
         Ok(response.header().map_or(0, |header| header.revision()).unsigned_abs())
     }
 
-    /// Writes records to a generation that is not in force, as long as the pointer stays.
+    /// Writes records to a generation that is not in force, as long as the pointer is unchanged.
     pub(super) async fn write(
         &self,
         before: Pointer,
@@ -81,17 +82,17 @@ impl Shared {
                 })
                 .collect();
             let txn = Txn::new().when([self.layout.unmoved(before)]).and_then(steps);
-            // Sent twice, it could arrive behind a later one that has newer records of the same keys.
+            // Sent twice, a batch could arrive after a later one that has newer records of the same keys.
             if !self.cluster.send(txn, Resend::IfUnsent, None).await?.succeeded() {
                 return Err(raced().into());
             }
         }
-        // Only the end of the reading says that the batches were all: one that found nobody to send to ends well too, but
-        // then this is not reached.
-        reading.await.map_err(|_| Unavailable("the records could not be read: a defect".into()))?
+        // Only the end of the reading says that the batches were complete. A reader whose receiver has gone ends
+        // well too, but then this line is not reached.
+        reading.await.map_err(|_| Unavailable("the records could not be read because of a defect".into()))?
     }
 
-    /// Removes a generation that never came into force, and never will.
+    /// Removes a generation that never came into force and never will.
     async fn abandon(&self, generation: u64) -> Result<(), Unavailable> {
         let in_force = self.position().await?.pointer;
         if in_force.generation == generation {
@@ -101,7 +102,7 @@ impl Shared {
         self.clear(all.clone(), end_of(&all), self.layout.unmoved(in_force)).await
     }
 
-    /// Moves the pointer to a generation that is written, where nobody else has moved it.
+    /// Moves the pointer to a complete generation, unless it has moved meanwhile.
     pub(super) async fn point_to(&self, before: Pointer, generation: u64) -> Result<Pointer, Unavailable> {
         let txn = Txn::new().when([self.layout.unmoved(before)]).and_then([
             TxnOp::put(self.layout.pointer(), Pointer::encode(generation), None),
@@ -113,7 +114,7 @@ impl Shared {
                 Ok(Pointer { generation, revision: at })
             }
             Ok(_) => Err(raced()),
-            // It may have been moved all the same.
+            // It may have moved all the same.
             Err(why) => match self.position().await {
                 Ok(now) if now.pointer.generation == generation => Ok(now.pointer),
                 Ok(_) | Err(_) => Err(why),
@@ -121,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Removes the keys from one up to another, in steps, as long as something holds.
+    /// Removes a range of keys in steps, as long as a condition holds.
     async fn clear(&self, from: Vec<u8>, end: Vec<u8>, guard: Compare) -> Result<(), Unavailable> {
         loop {
             let options =
@@ -135,7 +136,7 @@ impl Shared {
             let remove = TxnOp::delete(from.clone(), Some(options));
             let txn = Txn::new().when([guard.clone()]).and_then([remove]);
             if !self.cluster.send(txn, Resend::Freely, None).await?.succeeded() {
-                return Ok(()); // left to whoever moved the pointer, or to the next replacement
+                return Ok(()); // the replica that moved the pointer removes the rest, or the next replacement
             }
         }
     }
@@ -145,7 +146,7 @@ fn raced() -> Unavailable {
     Unavailable("another replica replaced the store meanwhile".into())
 }
 
-/// ReplaceRecords that are written together: what each key has in the end, since etcd takes one step a key.
+/// Records that are written together: the last step of each key, since etcd takes one step per key.
 #[derive(Default)]
 struct Batch {
     steps: BTreeMap<Key, Option<Vec<u8>>>,
@@ -170,7 +171,7 @@ fn read(records: ReplaceRecords, batches: &mpsc::Sender<Batch>) -> Result<(), Re
             ReplaceRecord::Delete(key) => batch.steps.insert(key, None),
         };
     }
-    // The other end is gone where the writing has failed.
+    // The receiver has gone if the writing has failed.
     let _ = batches.blocking_send(batch);
     Ok(())
 }

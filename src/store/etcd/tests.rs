@@ -1,4 +1,4 @@
-//! What only the store in etcd does.
+//! Behaviour that only the store in etcd has.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{self, Tls};
 use crate::store::{ReplaceRecord, WatchEnd};
 
-/// How long anything may take that ends by a bound of the store.
+/// How long anything may take that ends by a time limit of the store.
 const BOUND: Duration = Duration::from_secs(10);
 
 fn key(name: &str) -> Key {
@@ -34,7 +34,7 @@ async fn keys(etcd: &fixture::Etcd, prefix: &str) -> Vec<Vec<u8>> {
     found.kvs().iter().map(|found| found.key().to_vec()).collect()
 }
 
-/// A follower that last saw this revision, as one whose connection was broken since, and its log.
+/// A follower that last saw this revision, like one whose connection has been broken since, and its log.
 async fn resume_after(settings: &config::Etcd, seen: Revision) -> (Arc<ChangeLog>, JoinHandle<()>) {
     let shared = Shared::open(settings).await.unwrap();
     let pointer = shared.pointer().unwrap();
@@ -63,7 +63,7 @@ async fn what_was_missed_arrives_whole_however_much_it_is() {
     let before = store.durable();
     let mut made = Vec::new();
     for _ in 0..20 {
-        // In etcd's fragments of 1.5 MiB, the border is in the midst of a commit.
+        // In etcd's fragments of 1.5 MiB, a commit lies across the border.
         let put = ["a", "b", "c", "d", "e", "f"].map(|name| (key(name), vec![7; 80 * 1024])).into();
         made.push(store.commit(Transaction { put, ..Transaction::default() }).await.unwrap());
     }
@@ -77,7 +77,7 @@ async fn what_was_missed_arrives_whole_however_much_it_is() {
 }
 
 #[tokio::test]
-async fn a_follower_that_is_behind_what_etcd_has_begins_anew() {
+async fn a_follower_behind_etcds_history_starts_again() {
     let Some(etcd) = fixture::Etcd::start() else { return };
     let settings = fresh(&etcd);
     let store = EtcdStore::open(&settings).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_follower_that_is_behind_what_etcd_has_begins_anew() {
     assert_eq!(watch.next().await.unwrap().revision, next);
     follower.abort();
 
-    // One that has missed nothing goes on right behind its last change: what somebody else wrote since has no head.
+    // A follower that has missed nothing goes on right after its last change: a write by somebody else has no head.
     let position = store.shared.position().await.unwrap();
     let mut follower = Follower::new(store.shared.clone(), position.pointer);
     store.shared.followed_to(next).await.unwrap();
@@ -113,7 +113,7 @@ async fn what_replaced_records_leave_behind_is_removed() {
     store.commit(put("a", b"1")).await.unwrap();
     let mut watch = other.watch(other.revision().await.unwrap());
 
-    // A replacement that was cut short before its end changes nothing, for a replica that starts then too.
+    // A replacement that was cut short changes nothing, also for a replica that starts then.
     let pointer = store.shared.pointer().unwrap();
     let cut_short = store.shared.claim().await.unwrap();
     let records = |value: &'static [u8]| -> ReplaceRecords {
@@ -133,7 +133,7 @@ async fn what_replaced_records_leave_behind_is_removed() {
         assert_eq!(replica.get(&key("7")).await.unwrap().unwrap().value, b"whole");
         assert_eq!(replica.revision().await.unwrap(), replaced);
     }
-    // The one that was cut short can not go on, and a commit that was planned before the replacement is refused.
+    // The replacement that was cut short cannot go on, and a commit that was planned before it is refused.
     assert!(store.shared.point_to(pointer, cut_short).await.is_err());
     let clearing = store.clearing.lock().unwrap().take().unwrap();
     clearing.await.unwrap();
@@ -234,7 +234,7 @@ async fn a_member_that_fails_is_left_for_the_next() {
     let made = store.commit(put("a", b"1")).await.unwrap();
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, made);
 
-    // A transaction goes on to the next member where it was certainly not sent, and otherwise fails.
+    // A transaction goes to the next member only where it was certainly not sent, and otherwise fails.
     store.shared.cluster.leave(2);
     store.commit(put("a", b"2")).await.unwrap_err();
     let made = store.commit(put("a", b"3")).await.unwrap();

@@ -39,7 +39,7 @@ pub(super) fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-/// Copies a file byte by byte; where it has nothing but zeros for a while, the copy gets a hole.
+/// Copies a file byte by byte. A long run of zeros becomes a hole in the copy.
 fn copy_data(source: &File, copy: &File, free: u64) -> io::Result<()> {
     if free < size(source)? {
         return Err(no_room(source, free));
@@ -60,7 +60,7 @@ fn copy_data(source: &File, copy: &File, free: u64) -> io::Result<()> {
     copy.set_len(at)
 }
 
-/// What a file takes on the disk, in bytes.
+/// The room that a file takes on the disk, in bytes.
 fn size(file: &File) -> io::Result<u64> {
     Ok(file.metadata()?.blocks() * 512)
 }
@@ -76,7 +76,7 @@ fn no_room(source: &File, free: u64) -> io::Error {
     io::Error::new(
         io::ErrorKind::StorageFull,
         format!(
-            "there is no space for the copy that is kept of it while it opens, on a file system like this one: it needs \
+            "there is no space for the copy that this file system needs while the store opens: it needs \
              {needed} MiB, and {free} MiB are free"
         ),
     )
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_copy_has_every_byte_and_every_hole_or_says_what_room_it_needs() {
-        // In memory: a file system there can not share blocks.
+        // In memory: a file system there cannot share blocks.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let source = File::create_new(folder.path().join("db")).unwrap();
         source.write_all_at(&[7; 200_000], 3).unwrap();

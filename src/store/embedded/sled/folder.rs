@@ -8,13 +8,13 @@ use rustix::fs::OFlags;
 use super::{opening, replace};
 use crate::store::Unavailable;
 
-/// A file beside sled's own that says which format the store has, and that it held its first record: a store that comes
-/// back empty beside it has lost something.
+/// A file beside sled's own files. It holds the format of the store, and shows that the store has held its first
+/// record: a store that opens empty beside it has lost data.
 const MARKER: &str = "store.marker";
-/// The format of the folder that this release writes. An empty marker, which an interrupted first start can leave, is of
-/// format 1 too.
+/// The format of the folder that this release writes. An empty marker, which an interrupted first start can leave,
+/// means format 1.
 const FORMAT: u32 = 1;
-/// A file that says that acknowledged changes were lost, and how many, so that a restart does not pass over it.
+/// A file that says that acknowledged changes were lost, and how many, so that a restart does not overlook it.
 const LOST: &str = "store.lost";
 const MARKER_TEXT: &str = "strongroom store, format ";
 
@@ -23,7 +23,7 @@ pub fn holds_sled(data: &Path) -> bool {
     data.join(MARKER).exists() || data.join("store").exists()
 }
 
-/// The folders of a sled store, in order: what a crash left behind is gone.
+/// The folders of a sled store, ready to be opened: leftovers of a crash have been removed.
 pub(super) struct Folder {
     data: PathBuf,
     store: PathBuf,
@@ -33,7 +33,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Looks at a data folder that exists, and readies it. One of a newer format, or that was condemned, is refused untouched.
+    /// Examines a data folder and prepares it. A folder of a newer format, or one with lost changes, is refused and
+    /// stays as it is.
     pub(super) fn open(data: &Path) -> Result<Self, Unavailable> {
         let verdict = data.join(LOST);
         match fs::read_to_string(&verdict) {
@@ -51,7 +52,7 @@ impl Folder {
         }
     }
 
-    /// The same, whatever is known of what was there.
+    /// The same, without regard to lost changes.
     pub(super) fn open_condemned(data: &Path) -> Result<Self, Unavailable> {
         let (marked, store) = (is_marked(data)?, data.join("store"));
         if opening::is_in_use(&store) {
@@ -75,7 +76,7 @@ impl Folder {
         Unavailable(
             format!(
                 "{} came back empty although it held data before; nothing was changed. Restore the folder from a copy; \
-                 only if its data may be lost, remove {} to begin anew",
+                 only if its data may be lost, remove {} to start with an empty store",
                 self.store.display(),
                 self.data.join(MARKER).display()
             )
@@ -83,12 +84,12 @@ impl Folder {
         )
     }
 
-    /// Removes what an earlier process left of a store that it was building.
+    /// Removes the store that an earlier process was building.
     pub(super) fn remove_unfinished(&self) -> Result<(), Unavailable> {
         replace::remove_unfinished(&self.data).map_err(|error| unusable(&self.store, &error))
     }
 
-    /// Says that the store holds its first record, once the names of its files are durable too.
+    /// Marks that the store holds its first record, once the names of its files are durable too.
     pub(super) fn mark(&self) -> Result<(), Unavailable> {
         if self.marked {
             return Ok(());
@@ -96,7 +97,7 @@ impl Folder {
         self.write_marker().map_err(|error| unusable(&self.store, &error))
     }
 
-    /// Has `open` open the store, so that it is as it was before until that is done and durable.
+    /// Runs `open` so that the store keeps its former state until the opening is done and durable.
     pub(super) fn opened<T>(&self, open: impl FnOnce() -> Result<T, Unavailable>) -> Result<T, Unavailable> {
         if self.risky {
             opening::begin(&self.data).map_err(|error| unusable(&self.store, &error))?;
@@ -124,7 +125,7 @@ impl Folder {
     }
 }
 
-/// Notes durably that what is there is not what was acknowledged.
+/// Notes durably that acknowledged changes are gone.
 pub(super) fn condemn(data: &Path, why: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -135,7 +136,7 @@ pub(super) fn condemn(data: &Path, why: &str) -> io::Result<()> {
     sync_folder(data)
 }
 
-/// Takes that back: something else has taken the place of what was there.
+/// Removes that note: a replacement has taken the place of the store.
 pub(super) fn pardon(data: &Path) -> Result<(), Unavailable> {
     let verdict = data.join(LOST);
     match fs::remove_file(&verdict).and_then(|()| sync_folder(data)) {
@@ -144,11 +145,11 @@ pub(super) fn pardon(data: &Path) -> Result<(), Unavailable> {
     }
 }
 
-/// Readies what sled opens, and says whether that is risky.
+/// Prepares the folder that sled opens, and says whether the opening is risky.
 fn ready(data: &Path, store: &Path) -> io::Result<bool> {
     replace::finish_interrupted(data)?;
     opening::undo_interrupted(data)?;
-    // Made before sled would, for the owner alone.
+    // Made here and not by sled, for the owner alone.
     DirBuilder::new().recursive(true).mode(0o700).create(store)?;
     for found in fs::read_dir(store)? {
         let found = found?;

@@ -1,4 +1,4 @@
-//! The sled engine, used so that what is synced stays: see each step's comment for what goes wrong without it.
+//! The sled engine, used so that synced data stays. The comment at each step says what goes wrong without it.
 
 mod copy;
 mod folder;
@@ -19,27 +19,28 @@ use super::committer::Engine;
 use crate::domain::Revision;
 use crate::store::{Change, Entry, Key, ReplaceError, ReplaceRecords, Unavailable};
 
-/// The revision of the last commit. Being there, it also shows that the store did not come back empty.
+/// The revision of the last commit. Its presence also shows that the store did not come back empty.
 const REVISION: &[u8] = &[0];
-/// sled loses data where much of its log, by segments, lies between two syncs, and puts records near a segment into
-/// unsynced files of their own; eight megabytes are far from both: see tests/power. Fixed for the life of a store.
+/// sled loses data where many of its segments lie between two syncs, and puts records near the size of a segment
+/// into unsynced files of their own. Eight megabytes are far from both: see tests/power. Fixed for the life of a
+/// store.
 const SEGMENT: usize = 8 << 20;
-/// How much of the store sled keeps in memory, in bytes.
+/// The size of sled's cache in memory, in bytes.
 const CACHE: u64 = 256 << 20;
 
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
-    /// What the tree was opened with.
+    /// The configuration that opened the tree.
     config: sled::Config,
-    /// `None` only while this is dropped.
+    /// `None` only while the engine is dropped.
     tree: Option<sled::Db>,
-    /// `None` only while this is dropped.
+    /// `None` only while the engine is dropped.
     watchdog: Option<Watchdog>,
     file: OwnFile,
 }
 
 impl Drop for SledEngine {
-    /// The file goes behind the tree, which can panic as it closes: it syncs once more, and takes an error for a defect.
+    /// The file is closed after the tree. The tree syncs once more as it closes, and panics where that fails.
     fn drop(&mut self) {
         drop(self.watchdog.take());
         let tree = self.tree.take();
@@ -49,7 +50,7 @@ impl Drop for SledEngine {
     }
 }
 
-/// sled's own file, opened once: sled's flush ends before the disk has the bytes, fdatasync does not.
+/// sled's own file, opened once. sled's flush returns before the disk has the bytes; fdatasync does not.
 struct OwnFile(File);
 
 impl Drop for OwnFile {
@@ -58,8 +59,9 @@ impl Drop for OwnFile {
     }
 }
 
-/// Waits until sled has let go of its file's lock, which its threads can hold for a moment longer than the tree, or than an
-/// open that failed: from then on the store can be opened again. Another process holds it for longer than that.
+/// Waits until sled has released the lock of its file. sled's threads can hold it a moment longer than the tree, or
+/// than an opening that failed. After that the store can be opened again. Another process holds the lock for
+/// longer.
 fn until_unlocked(file: &File) {
     for _ in 0..2000 {
         match file.try_lock() {
@@ -82,18 +84,18 @@ impl SledEngine {
         let watchdog = Some(Watchdog::start(config.clone(), tree.clone())?);
         let file = File::open(store.join("db")).map_err(|error| unusable(store, &error))?;
         let engine = Self { config, tree: Some(tree), watchdog, file: OwnFile(file) };
-        // sled renames its snapshot without it: see opening.rs.
+        // sled renames its snapshot without a sync of the folder: see opening.rs.
         sync_folder(store).map_err(|error| unusable(store, &error))?;
-        // What a killed process left can be in the kernel only, and readers are about to see it.
+        // The writes of a killed process may be in the kernel only, and readers are about to see them.
         engine.sync()?;
-        // No record is large enough to get there; what does is not synced by sled.
+        // No record is large enough for this folder. sled does not sync the files in it.
         if std::fs::read_dir(store.join("blobs")).is_ok_and(|mut blobs| blobs.next().is_some()) {
             tracing::error!(folder = %store.display(), "sled keeps data in blobs/, which a power loss can destroy: make a backup");
         }
         Ok(engine)
     }
 
-    /// Opens sled in a folder that is ready, or makes a store there.
+    /// Opens sled in a prepared folder, or creates a store there.
     fn open_in(folder: &Folder) -> Result<(Self, Revision), Unavailable> {
         let (engine, found) = folder.opened(|| {
             let engine = Self::open_at(folder.store())?;
@@ -159,7 +161,7 @@ impl Engine for SledEngine {
                 break;
             }
             let is_start = after.is_some_and(|after| after.as_bytes() == &*key);
-            // The revision belongs to the engine: a scan of everything does not show it.
+            // The revision belongs to the engine. A scan does not show it.
             if !is_start && *key != *REVISION {
                 found.push((Key::from_bytes(&key), entry(&stored)?));
             }
@@ -220,7 +222,7 @@ impl Engine for SledEngine {
     }
 }
 
-/// A stored value is the revision of its commit, 8 bytes big-endian, and the bytes.
+/// A stored value: the revision of its commit (8 bytes, big-endian), then the bytes.
 pub(super) fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
     let (revision, value) = stored
         .split_first_chunk()
@@ -228,7 +230,7 @@ pub(super) fn entry(stored: &[u8]) -> Result<Entry, Unavailable> {
     Ok(Entry { value: value.to_vec(), revision: Revision(u64::from_be_bytes(*revision)) })
 }
 
-/// sled can panic while it recovers; that becomes an error which names the folder.
+/// Opens sled. A panic while sled recovers becomes an error that names the folder.
 fn open_tree(store: &Path) -> Result<(sled::Config, sled::Db), Unavailable> {
     let config =
         sled::Config::new().path(store).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
@@ -241,10 +243,10 @@ fn open_tree(store: &Path) -> Result<(sled::Config, sled::Db), Unavailable> {
     }
 }
 
-/// What sled does, with its errors and its panics as ours.
+/// Calls sled, and turns its errors and panics into our errors.
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Unavailable> {
     match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(|error| Unavailable(format!("sled: {error}").into())),
-        Err(_) => Err(Unavailable("sled: it failed by a defect of its own".into())),
+        Err(_) => Err(Unavailable("sled: it failed because of a defect of its own".into())),
     }
 }

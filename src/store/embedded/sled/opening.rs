@@ -1,17 +1,18 @@
-//! What keeps a store through a power loss while sled opens it.
+//! Protects a store against a power loss while sled opens it.
 //!
-//! sled renames a new snapshot into place and then clears segments that only the old one needs, both without a sync of its
-//! folder between. A power loss that keeps the second and not the first would leave a store that comes back empty. Where
-//! the file system can not be told to keep the two in order, a copy of what sled can destroy lies beside it meanwhile:
+//! sled renames a new snapshot into place and then clears segments that only the old snapshot needs, without a sync
+//! of its folder between the two. A power loss that keeps the second and not the first would leave a store that
+//! comes back empty. Where the file system cannot be told to keep the two in order, a copy of the files that sled
+//! can destroy lies beside the store meanwhile:
 //!
 //! | there is | a crash left it | at the next open |
 //! | --- | --- | --- |
 //! | `store`, `store.opening.unfinished` | while the copy was made, or removed | `store.opening.unfinished` is removed |
 //! | `store`, `store.opening` | while sled opened `store`, or it was put back | the files of `store.opening` replace those of `store`; it stays until sled is open |
 //!
-//! What replace.rs leaves is brought to its end before: a store that is replaced is one that was opened, which has no copy
-//! any longer, so a copy is always of what is then `store`. No change is acknowledged before the copy is gone for good: to
-//! put it back loses none.
+//! Before that, an interrupted replacement is completed (replace.rs). A store that is replaced was open, and an
+//! open store has no copy any longer, so a copy always belongs to the present `store`. No change is acknowledged
+//! before the copy is gone for good, so putting it back loses none.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -35,9 +36,9 @@ const BTRFS: FsWord = 0x9123_683E;
 const TMPFS: FsWord = 0x0102_1994;
 const RAMFS: FsWord = 0x8584_58f6_u32 as FsWord;
 
-/// Whether a power loss while sled opens this folder could destroy what is there. On ext3 and ext4 it can not once the
-/// folder is told that each of its names is durable as soon as it is there. XFS refuses to be told; btrfs and an overlay
-/// take the flag, show it, and do nothing of the sort.
+/// Whether a power loss while sled opens this folder could destroy its content. On ext3 and ext4 it cannot, once
+/// the folder has the flag that makes each name durable as soon as it exists. XFS refuses the flag; btrfs and an
+/// overlay take it, show it, and do nothing.
 pub(super) fn is_risky(store: &Path) -> io::Result<bool> {
     let store = File::open(store)?;
     Ok(match fstatfs(&store)?.f_type {
@@ -47,7 +48,7 @@ pub(super) fn is_risky(store: &Path) -> io::Result<bool> {
     })
 }
 
-/// How much room an opening needs beside what sled itself does: that of the copy, where blocks can not be shared.
+/// The room that an opening needs beside sled's own: that of the copy, where blocks cannot be shared.
 pub(super) fn room_for_copy(store: &Path) -> io::Result<u64> {
     if !store.exists() {
         return Ok(0);
@@ -71,12 +72,13 @@ fn orders_names(folder: &File) -> bool {
 pub(super) fn undo_interrupted(data: &Path) -> io::Result<()> {
     let (opening, unfinished) = (data.join(OPENING), data.join(UNFINISHED));
     if opening.exists() || unfinished.exists() {
-        // Which of the two it is must be durable: neither is to be looked at by halves under the other's name.
+        // Which of the two the folder is must be durable, so that it is never read half-written under the other's
+        // name.
         sync_folder(data)?;
     }
     if opening.exists() {
         put_back(&opening, &data.join(STORE))?;
-        tracing::warn!(folder = %data.display(), "the last opening was interrupted: it begins anew");
+        tracing::warn!(folder = %data.display(), "the last opening was interrupted and starts again");
     }
     if unfinished.exists() {
         fs::remove_dir_all(unfinished)?;
@@ -84,7 +86,7 @@ pub(super) fn undo_interrupted(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies what sled can destroy, unless a copy that was put back is there.
+/// Copies the files that sled can destroy, unless a copy is there that was put back.
 pub(super) fn begin(data: &Path) -> io::Result<()> {
     let (store, opening, unfinished) = (data.join(STORE), data.join(OPENING), data.join(UNFINISHED));
     if opening.exists() || !store.join("db").exists() {
@@ -94,18 +96,18 @@ pub(super) fn begin(data: &Path) -> io::Result<()> {
         .and_then(|()| fs::rename(&unfinished, &opening))
         .and_then(|()| sync_folder(data));
     copied.inspect_err(|_| {
-        // What is left is removed at the next open, or put back: the store is as it is in the copy.
+        // The rest is removed, or put back, at the next opening: the store is as it is in the copy.
         let _ = end(data).and_then(|()| fs::remove_dir_all(&unfinished));
     })
 }
 
-/// Removes the copy: what sled made of the store is durable. From here on the store can be written to.
+/// Removes the copy, once sled's changes to the store are durable. From here on the store can be written to.
 pub(super) fn end(data: &Path) -> io::Result<()> {
     let (opening, unfinished) = (data.join(OPENING), data.join(UNFINISHED));
     if !opening.exists() {
         return Ok(());
     }
-    // At once and for good: one that is there, whole or not, would be put back over what is written from here on.
+    // At once and for good: a copy that remains, whole or not, would be put back over later writes.
     fs::rename(&opening, &unfinished)?;
     sync_folder(data)?;
     if let Err(error) = fs::remove_dir_all(&unfinished) {
@@ -114,14 +116,14 @@ pub(super) fn end(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves the store as it was before an opening that failed.
+/// Puts the store back to its state before an opening that failed.
 pub(super) fn undo(data: &Path) -> io::Result<()> {
     let (store, opening) = (data.join(STORE), data.join(OPENING));
     if !opening.exists() {
         return Ok(());
     }
     if is_in_use(&store) {
-        // Whoever has it may write to it: it is not touched, and what sled has made of it until now is kept.
+        // The process that has it open may write to it, so the store stays as it is, with sled's changes so far.
         sync_files(&store)?;
     } else {
         put_back(&opening, &store)?;
@@ -129,17 +131,17 @@ pub(super) fn undo(data: &Path) -> io::Result<()> {
     end(data)
 }
 
-/// Whether a process has the store open, as sled says it by a lock on its file.
+/// Whether a process has the store open: sled holds a lock on its file.
 pub(super) fn is_in_use(store: &Path) -> bool {
     let file = OpenOptions::new().read(true).write(true).open(store.join("db"));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
-/// Puts the files of a copy in the place of those in the store. A crash in between leaves the copy, and all of it is done
-/// once more.
+/// Puts the files of a copy in the place of those in the store. A crash in between leaves the copy, and the next
+/// opening starts this again.
 fn put_back(opening: &Path, store: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(store)?;
-    // First, since there may not be the room for both.
+    // First, since there may not be room for both.
     for (_, file) in files(store)? {
         fs::remove_file(file)?;
     }
@@ -182,7 +184,7 @@ mod tests {
         names
     }
 
-    /// What a power loss makes of a store at the worst: it comes back empty.
+    /// The worst that a power loss makes of a store: it comes back empty.
     fn destroy(data: &Path) {
         for (name, file) in files(&data.join(STORE)).unwrap() {
             match name.as_str() {

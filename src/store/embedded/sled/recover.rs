@@ -10,13 +10,13 @@ use super::folder::{Folder, unusable};
 use super::opening;
 use crate::store::Unavailable;
 
-/// What sled needs to open, in bytes: it fills the rest of a segment, and writes a snapshot.
+/// The room that sled needs to open, in bytes: it fills the rest of a segment, and writes a snapshot.
 const NEEDED: u64 = 16 << 20;
 /// A file that shows whether the disk takes writes.
 const PROBE: &str = "store.probe";
 
-/// Whether the disk takes writes and has the room that sled needs to open. A broken engine can still serve reads, so it
-/// is left as it is until then.
+/// Whether the disk takes writes and has the room that sled needs to open. Until then a broken engine is left
+/// alone, since it can still serve reads.
 pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
     let failed = |error: io::Error| Unavailable(format!("the disk: {error}").into());
     let disk = rustix::fs::statvfs(data).map_err(|error| failed(error.into()))?;
@@ -27,7 +27,7 @@ pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
         ));
     }
     let probe = data.join(PROBE);
-    // One that a kill left goes first; so does a link, since what it names is not ours to write to.
+    // A file that a kill left goes first. So does a link: the file that it names is not ours to write to.
     match fs::remove_file(&probe) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
@@ -36,7 +36,7 @@ pub(super) fn probe(data: &Path) -> Result<(), Unavailable> {
     fs::remove_file(&probe).and(written).map_err(failed)
 }
 
-/// Writes at both ends of what sled may write to: a process can also have a bound on how large a file may be.
+/// Writes at both ends of the range that sled may write to: a process can also have a limit on the size of a file.
 fn write_probe(probe: &Path, log: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(probe)?;
     let log = fs::metadata(log).map_or(0, |log| log.len());
@@ -45,9 +45,9 @@ fn write_probe(probe: &Path, log: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Writes all of sled's log once more, as the operating system shows it, and syncs it. After a failed sync what is shown
-/// may never have reached the disk, and a later sync would not notice; once it has succeeded for pages that were all
-/// written anew, what is shown is what is there.
+/// Writes the whole of sled's log again, as the operating system shows it, and syncs it. After a failed sync the
+/// shown pages may never have reached the disk, and a later sync would not notice. Once a sync has succeeded for
+/// pages that were all written again, the disk holds what is shown.
 pub(super) fn rewrite(folder: &Folder) -> Result<(), Unavailable> {
     let log = folder.store().join("db");
     rewrite_file(&log).map_err(|error| unusable(&log, &error))
@@ -60,7 +60,7 @@ fn rewrite_file(path: &Path) -> io::Result<()> {
     };
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
-    // Holes stay holes: to fill them could take more room than there is.
+    // Holes stay holes: filling them could take more room than there is.
     while let Some((start, end)) = next_data(&file, at)? {
         at = start;
         while at < end {
@@ -74,7 +74,7 @@ fn rewrite_file(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Where the next part of a file begins and ends that is no hole.
+/// The start and end of the next part of a file that is not a hole.
 fn next_data(file: &File, from: u64) -> io::Result<Option<(u64, u64)>> {
     let start = match seek(file, SeekFrom::Data(from)) {
         Err(Errno::NXIO) => return Ok(None),

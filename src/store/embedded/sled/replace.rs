@@ -1,4 +1,4 @@
-//! A store is replaced by building another beside it and renaming folders:
+//! Replaces a store: the new one is built beside it, and takes its place by two renames:
 //!
 //! | there is | a crash left it | at the next open |
 //! | --- | --- | --- |
@@ -7,12 +7,12 @@
 //! | `store.replaced`, `store.built` | between the two renames | `store.built` becomes `store` |
 //! | `store`, `store.replaced` | before the old one was removed | `store.replaced` is removed |
 //!
-//! In a process that lives, an opening after an error can come at any of these points too: then what is being built, or
-//! waits, is left to whoever does that.
+//! A living process, too, can open the store after an error at any of these points. It then leaves the new store to
+//! the thread that builds it.
 //!
-//! Any of them can come with what opening.rs leaves, which is looked at afterwards: the one that was built is opened in its
-//! place with a copy of its own, perhaps before the removal of the old one is durable. `store.building` is opened without
-//! one, since it is built anew after a crash.
+//! Each of these states can occur together with those of opening.rs, which are handled afterwards: the new store is
+//! opened in its place with a copy of its own, perhaps before the removal of the old one is durable.
+//! `store.building` is opened without a copy, since it is built again after a crash.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -31,14 +31,14 @@ const BUILDING: &str = "store.building";
 const BUILT: &str = "store.built";
 const REPLACED: &str = "store.replaced";
 
-/// Builds a store of these records beside the one that is there.
+/// Builds a store of these records beside the present one.
 pub(super) fn prepare(data: &Path, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError> {
     let (building, built) = (data.join(BUILDING), data.join(BUILT));
     let failed = |error| unusable(&building, &error);
     let made = begin(&building, &built)
         .map_err(|error| failed(error).into())
         .and_then(|()| build(&building, records, revision))
-        // From here on, and not before, it may take the place of the other one.
+        // From here on, and not before, it may take the place of the present store.
         .and_then(|()| {
             let named = fs::rename(&building, &built).and_then(|()| sync_folder(data));
             named.map_err(|error| failed(error).into())
@@ -49,7 +49,7 @@ pub(super) fn prepare(data: &Path, records: ReplaceRecords, revision: Revision) 
     made
 }
 
-/// Puts the store that was built in the place of the one that was there, which is closed.
+/// Puts the new store in the place of the old one, which is closed.
 pub(super) fn install(data: &Path) -> Result<(), Unavailable> {
     exchange(data).map_err(|error| {
         let store = data.join(STORE);
@@ -57,7 +57,7 @@ pub(super) fn install(data: &Path) -> Result<(), Unavailable> {
     })
 }
 
-/// Brings the two renames to their end, where something came between them.
+/// Completes the two renames, if something came between them.
 pub(super) fn finish_interrupted(data: &Path) -> io::Result<()> {
     let (store, built, replaced) = (data.join(STORE), data.join(BUILT), data.join(REPLACED));
     if !store.exists() && replaced.exists() {
@@ -70,7 +70,7 @@ pub(super) fn finish_interrupted(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what an earlier process was building, as a process begins with a folder.
+/// Removes the store that an earlier process was building.
 pub(super) fn remove_unfinished(data: &Path) -> io::Result<()> {
     for leftover in [data.join(BUILDING), data.join(BUILT)] {
         if leftover.exists() {
@@ -91,7 +91,7 @@ fn begin(building: &Path, built: &Path) -> io::Result<()> {
 
 fn build(building: &Path, records: ReplaceRecords, revision: Revision) -> Result<(), ReplaceError> {
     let engine = SledEngine::open_at(building)?;
-    // By key, of which a batch takes each only once.
+    // By key: a batch takes each key only once.
     let (mut batch, mut bytes) = (BTreeMap::new(), 0);
     for record in records {
         let record = record?;
@@ -145,8 +145,8 @@ fn exchange(data: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Undoes what an exchange or an opening that failed has left of the store which is to be replaced: a copy that is there
-/// would be taken for one of the store that comes.
+/// Removes the copy that a failed exchange or opening has left of the old store: it would be taken for a copy of
+/// the new one.
 fn settle(data: &Path, store: &Path, replaced: &Path) -> io::Result<()> {
     if !store.exists() && replaced.exists() {
         fs::rename(replaced, store)?;
@@ -162,7 +162,7 @@ fn settle(data: &Path, store: &Path, replaced: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A data folder with these folders in it, each of which holds a file that says which it was.
+    /// A data folder with these folders in it. Each holds a file with its own name.
     fn left_by_a_crash(folders: &[&str]) -> tempfile::TempDir {
         let data = tempfile::tempdir().unwrap();
         for folder in folders {
@@ -172,7 +172,7 @@ mod tests {
         data
     }
 
-    fn there(data: &Path) -> Vec<String> {
+    fn folders_in(data: &Path) -> Vec<String> {
         let entries = fs::read_dir(data).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -188,14 +188,14 @@ mod tests {
             (&[STORE, BUILT], STORE),
             (&[STORE, REPLACED], STORE),
             (&[REPLACED, BUILT], BUILT),
-            // A store that is only half built never takes the place of a whole one.
+            // A half-built store never takes the place of a whole one.
             (&[REPLACED, BUILDING], REPLACED),
             (&[REPLACED], REPLACED),
         ] {
             let data = left_by_a_crash(left);
             finish_interrupted(data.path()).unwrap();
             remove_unfinished(data.path()).unwrap();
-            assert_eq!(there(data.path()), [STORE], "{left:?}");
+            assert_eq!(folders_in(data.path()), [STORE], "{left:?}");
             assert_eq!(fs::read_to_string(data.path().join("store/was")).unwrap(), store, "{left:?}");
         }
     }
@@ -204,18 +204,18 @@ mod tests {
     fn an_opening_in_a_process_that_lives_leaves_what_is_being_built() {
         let data = left_by_a_crash(&[STORE, BUILDING, BUILT]);
         finish_interrupted(data.path()).unwrap();
-        assert_eq!(there(data.path()), [STORE, BUILDING, BUILT]);
+        assert_eq!(folders_in(data.path()), [STORE, BUILDING, BUILT]);
     }
 
     #[test]
     fn an_exchange_without_anything_built_leaves_the_store_where_it_is() {
         let data = left_by_a_crash(&[STORE, BUILDING]);
         assert!(exchange(data.path()).is_err());
-        assert_eq!(there(data.path()), [STORE, BUILDING]);
-        // One that was cut short between its renames begins from the store that was there.
+        assert_eq!(folders_in(data.path()), [STORE, BUILDING]);
+        // A replacement that was cut short between its renames starts from the old store.
         let data = left_by_a_crash(&[REPLACED, BUILT]);
         exchange(data.path()).unwrap();
-        assert_eq!(there(data.path()), [STORE]);
+        assert_eq!(folders_in(data.path()), [STORE]);
         assert_eq!(fs::read_to_string(data.path().join("store/was")).unwrap(), BUILT);
     }
 }

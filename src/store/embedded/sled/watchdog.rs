@@ -1,5 +1,6 @@
-//! sled can sleep for ever: where a write fails whose buffer was sealed while something was still put into it, as happens
-//! where a reader writes while the committer flushes, it notes the error and wakes nobody who waits for that write.
+//! Wakes threads that sled would let sleep for ever. If a write fails whose buffer was sealed while another thread
+//! still filled it (a reader writes while the committer flushes), sled notes the error and wakes nobody who waits
+//! for that write.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -11,19 +12,20 @@ use crate::store::Unavailable;
 /// How often sled is asked whether it has failed.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// A thread that wakes whoever waits within sled once it has failed. It ends as this is dropped.
+/// A thread that wakes everyone who waits within sled once it has failed. It ends when this is dropped.
 pub(super) struct Watchdog {
     thread: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Watchdog {
-    /// For a tree that was opened with this.
+    /// Watches a tree that this configuration opened.
     pub(super) fn start(config: sled::Config, tree: sled::Db) -> Result<Self, Unavailable> {
         let (ends, ended) = mpsc::channel();
         let watch = move || {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 if config.global_error().is_err() {
-                    // After an error it writes nothing, and does not wait; but all who wait are woken, and told.
+                    // After an error, flush writes nothing and does not wait; but it wakes all who wait, and they
+                    // get the error.
                     let _ = guarded(|| tree.flush());
                 }
             }
@@ -37,7 +39,7 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// Waits until it has let go of the tree, which can not be opened again before.
+    /// Waits until the thread has let go of the tree, which cannot be opened again before.
     fn drop(&mut self) {
         if let Some((ends, thread)) = self.thread.take() {
             drop(ends);
