@@ -99,10 +99,10 @@ impl Cluster {
             let mut kv = member.kv.clone();
             let failure = match timeout_at(patience, kv.txn(txn.clone())).await {
                 Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => Failure::of(error),
-                Err(_elapsed) => Failure::Silent,
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
             };
-            if matches!(failure, Failure::LoggedOut) && !logged_in {
+            if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
                 self.log_in(member, seen, until).await?;
                 continue;
@@ -112,9 +112,9 @@ impl Cluster {
                 self.leave(at);
             }
             let again = match failure {
-                Failure::Unsent(_) => true,
-                Failure::Silent | Failure::Broken(_) => resend == Resend::Freely,
-                Failure::LoggedOut | Failure::Refused(_) => false,
+                CallFailure::Unsent(_) => true,
+                CallFailure::Silent | CallFailure::Broken(_) => resend == Resend::Freely,
+                CallFailure::LoggedOut | CallFailure::Refused(_) => false,
             };
             if !again || left == 0 || Instant::now() >= until {
                 return Err(failure.of_member(&member.url));
@@ -130,8 +130,8 @@ impl Cluster {
         let mut watch = member.watch.clone();
         let failure = match timeout_at(Instant::now() + BOUND, watch.watch(prefix, Some(options))).await {
             Ok(Ok(stream)) => return Ok((at, stream)),
-            Ok(Err(error)) => Failure::of(error),
-            Err(_elapsed) => Failure::Silent,
+            Ok(Err(error)) => CallFailure::of(error),
+            Err(_elapsed) => CallFailure::Silent,
         };
         self.leave(at);
         Err(failure.of_member(&member.url))
@@ -186,8 +186,8 @@ impl Cluster {
         };
         let failure = match timeout_at(until, logged_in).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => Failure::of(error),
-            Err(_elapsed) => Failure::Silent,
+            Ok(Err(error)) => CallFailure::of(error),
+            Err(_elapsed) => CallFailure::Silent,
         };
         Err(failure.of_member(&member.url))
     }
@@ -235,7 +235,7 @@ fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
 }
 
 /// Why a call did not succeed.
-enum Failure {
+enum CallFailure {
     /// The member could not be reached.
     Unsent(String),
     /// No answer within the time limit.
@@ -248,7 +248,7 @@ enum Failure {
     Refused(String),
 }
 
-impl Failure {
+impl CallFailure {
     fn of(error: Error) -> Self {
         let Error::GRpcStatus(status) = error else { return Self::Broken(cause_of(&error)) };
         let mut source = status.source();

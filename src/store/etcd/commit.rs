@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::cluster::Resend;
 use super::layout::{Pointer, revision};
-use super::{EtcdStore, Shared, gets};
+use super::{EtcdClient, EtcdStore, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Expect, Key, Transaction, Unavailable};
 
@@ -20,12 +20,12 @@ impl EtcdStore {
         }
         match transaction.digester.clone().filter(|_| !transaction.changes_nothing()) {
             Some(digester) => self.committer.commit(transaction, digester).await,
-            None => self.shared.make_bare(&transaction).await,
+            None => self.client.make_bare(&transaction).await,
         }
     }
 }
 
-impl Shared {
+impl EtcdClient {
     async fn make_bare(&self, transaction: &Transaction) -> Result<Revision, CommitError> {
         let pointer = self.pointer()?;
         let only_asks = transaction.changes_nothing();

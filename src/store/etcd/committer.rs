@@ -15,7 +15,7 @@ use super::cluster::Resend;
 use super::commit::made_at;
 use super::group::{Existing, QueuedTransaction, TxnGroup};
 use super::layout::{Pointer, revision};
-use super::{Shared, gets};
+use super::{EtcdClient, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 
@@ -23,10 +23,10 @@ use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 const ATTEMPTS: usize = 64;
 
 pub(super) struct EtcdCommitter {
-    shared: Arc<Shared>,
+    client: Arc<EtcdClient>,
     queue: Mutex<Queue>,
     /// Held while a group is made.
-    pub(super) turn: tokio::sync::Mutex<Seen>,
+    pub(super) turn: tokio::sync::Mutex<SeenDigest>,
 }
 
 /// The waiting transactions, in the order of their arrival.
@@ -38,11 +38,11 @@ struct Queue {
 
 /// The digest as this replica last saw it, with its generation.
 #[derive(Default)]
-pub(super) struct Seen(Option<(u64, Entry)>);
+pub(super) struct SeenDigest(Option<(u64, Entry)>);
 
 impl EtcdCommitter {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
+    pub(super) fn new(client: Arc<EtcdClient>) -> Arc<Self> {
+        Arc::new(Self { client, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// Makes a transaction that is within the limits and changes something. If it is not answered, its outcome is
@@ -120,9 +120,13 @@ impl EtcdCommitter {
 
     /// Sends a group once, and returns the revision at which it was made. `None`: nothing was made, and the rest of
     /// the group is to be sent again. An error is the answer for the whole group.
-    async fn attempt(&self, group: &mut TxnGroup, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
-        let shared = &*self.shared;
-        let pointer = shared.pointer()?;
+    async fn attempt(
+        &self,
+        group: &mut TxnGroup,
+        seen: &mut SeenDigest,
+    ) -> Result<Option<Revision>, CommitError> {
+        let client = &*self.client;
+        let pointer = client.pointer()?;
         let existing = self.existing(pointer, group, seen).await?;
         let Some(Some(digest)) = existing.get(&Key::digest()) else {
             return Err(CommitError::NoDigest);
@@ -131,18 +135,18 @@ impl EtcdCommitter {
         let after = group.digest_after(&digest.value, &existing).ok_or(CommitError::NoDigest)?;
 
         let (checks, digest) = (group.checks(&existing), (Key::digest(), after));
-        let when = checks.iter().map(|(key, expect)| shared.holds(pointer, key, *expect));
-        let when: Vec<_> = when.chain([shared.layout.unmoved(pointer)]).collect();
-        let make = shared.puts(pointer, group.puts().chain([&digest]), group.deletes());
+        let when = checks.iter().map(|(key, expect)| client.holds(pointer, key, *expect));
+        let when: Vec<_> = when.chain([client.layout.unmoved(pointer)]).collect();
+        let make = client.puts(pointer, group.puts().chain([&digest]), group.deletes());
         let look = checks.iter().map(|(key, _)| {
             let options = GetOptions::new().with_keys_only();
-            TxnOp::get(shared.layout.record(pointer.generation, key), Some(options))
+            TxnOp::get(client.layout.record(pointer.generation, key), Some(options))
         });
-        let look: Vec<_> = shared.look(pointer).into_iter().chain(look).collect();
+        let look: Vec<_> = client.look(pointer).into_iter().chain(look).collect();
         let txn = Txn::new().when(when).and_then(make).or_else(look);
         // Whatever the outcome, the digest seen before is out of date.
         seen.0 = None;
-        let response = shared.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
+        let response = client.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
         if response.succeeded() {
             let revision = made_at(&response);
             seen.0 = Some((pointer.generation, Entry { value: digest.1, revision }));
@@ -150,7 +154,7 @@ impl EtcdCommitter {
         }
 
         let mut found = gets(response.op_responses());
-        let (in_force, at) = shared.found(pointer, &mut found)?;
+        let (in_force, at) = client.found(pointer, &mut found)?;
         if in_force != pointer {
             return Err(CommitError::Conflict(at)); // all preconditions were about the former generation
         }
@@ -165,7 +169,7 @@ impl EtcdCommitter {
         &self,
         pointer: Pointer,
         group: &TxnGroup,
-        seen: &Seen,
+        seen: &SeenDigest,
     ) -> Result<Existing, Unavailable> {
         let keys = group.looks_at();
         // Another replica may have rewritten it since, and members may have seen that.
@@ -175,9 +179,9 @@ impl EtcdCommitter {
         if let Some((_, digest)) = seen.0.as_ref().filter(known) {
             return Ok(Existing::from([(Key::digest(), Some(digest.clone()))]));
         }
-        let record = |key| self.shared.layout.record(pointer.generation, key);
+        let record = |key| self.client.layout.record(pointer.generation, key);
         let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();
-        let response = self.shared.cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await?;
+        let response = self.client.cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await?;
         let found = gets(response.op_responses()).map(|found| found.kvs().first().map(super::entry));
         Ok(keys.into_iter().zip(found).collect())
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use etcd_client::{Event, EventType};
 use tokio::time::{Instant, sleep_until};
 
-use super::layout::{Place, Pointer, revision};
-use super::{Position, Shared};
+use super::layout::{EtcdKey, Pointer, revision};
+use super::{EtcdClient, Position};
 use crate::domain::Revision;
 use crate::store::{Change, Key, Unavailable};
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const WHOLE: Duration = Duration::from_millis(300);
 
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    client: Arc<EtcdClient>,
     /// What is followed.
     following: Pointer,
     /// Events of a commit whose head has not arrived yet, and when the last of them came.
@@ -33,8 +33,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, following: Pointer) -> Self {
-        Self { shared, following, begun: None, begun_at: Instant::now(), compacted: false, broken: false }
+    pub(super) fn new(client: Arc<EtcdClient>, following: Pointer) -> Self {
+        Self { client, following, begun: None, begun_at: Instant::now(), compacted: false, broken: false }
     }
 
     /// Follows until it is aborted.
@@ -55,10 +55,10 @@ impl Follower {
 
     /// Watches until the watch breaks.
     async fn watch(&mut self) -> Result<std::convert::Infallible, Unavailable> {
-        let position = self.shared.position().await?;
+        let position = self.client.position().await?;
         let from = self.resume(&position);
-        let (member, mut stream) = self.shared.cluster.watch(self.shared.layout.prefix(), from).await?;
-        let shared = self.shared.clone();
+        let (member, mut stream) = self.client.cluster.watch(self.client.layout.prefix(), from).await?;
+        let client = self.client.clone();
         loop {
             let (begun, whole_at) = (self.begun.is_some(), self.begun_at + WHOLE);
             let response = tokio::select! {
@@ -68,10 +68,10 @@ impl Follower {
                     self.end_begun().await;
                     continue;
                 }
-                () = shared.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
+                () = client.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
             };
             let broke = |why: String| {
-                shared.cluster.leave(member);
+                client.cluster.leave(member);
                 Unavailable(why.into())
             };
             let response = response.map_err(|error| broke(error.to_string()))?;
@@ -91,7 +91,7 @@ impl Follower {
     /// revision of etcd to watch from.
     pub(super) fn resume(&mut self, position: &Position) -> i64 {
         self.begun = None;
-        let log = &self.shared.log;
+        let log = &self.client.log;
         // The head is older than one seen before: etcd was restored from a snapshot.
         let mismatch = position.pointer != self.following || position.head < log.durable();
         if mismatch || self.compacted {
@@ -108,7 +108,7 @@ impl Follower {
 
     /// Receives events, in the order in which they were made.
     fn take(&mut self, events: &[Event]) -> Result<(), Unavailable> {
-        let shared = self.shared.clone();
+        let client = self.client.clone();
         let mut made = Vec::new();
         for event in events {
             let Some(stored) = event.kv() else { continue };
@@ -117,18 +117,18 @@ impl Follower {
                 made.extend(self.begun.take()); // not made by a replica, which would have ended it with the head
             }
             let deleted = event.event_type() == EventType::Delete;
-            match shared.layout.place_of(stored.key()) {
-                Place::Pointer if deleted => {
+            match client.layout.parse_key(stored.key()) {
+                EtcdKey::Pointer if deleted => {
                     return Err(Unavailable("its pointer in etcd was removed".into()));
                 }
-                Place::Pointer => {
+                EtcdKey::Pointer => {
                     self.following = Pointer::decode(stored)?;
-                    shared.adopt(self.following);
+                    client.adopt(self.following);
                     self.begun = None;
                     made.clear(); // of what is no longer in force
-                    shared.log.reset(at);
+                    client.log.reset(at);
                 }
-                Place::Record(generation, key) if generation == self.following.generation => {
+                EtcdKey::Record(generation, key) if generation == self.following.generation => {
                     self.begun_at = Instant::now();
                     let begun = self.begun.get_or_insert_with(|| change(at));
                     if deleted {
@@ -137,10 +137,10 @@ impl Follower {
                         begun.put.push((Key::from_bytes(key), stored.value().to_vec()));
                     }
                 }
-                Place::Head(generation) if generation == self.following.generation => {
+                EtcdKey::Head(generation) if generation == self.following.generation => {
                     made.push(self.begun.take().unwrap_or_else(|| change(at)));
                 }
-                Place::Record(..) | Place::Head(_) | Place::Other => {}
+                EtcdKey::Record(..) | EtcdKey::Head(_) | EtcdKey::Other => {}
             }
         }
         self.publish(made);
@@ -150,7 +150,7 @@ impl Follower {
     /// Handles events whose head never comes: no replica made a change that is newer than the head.
     async fn end_begun(&mut self) {
         self.begun_at = Instant::now();
-        let Ok(position) = self.shared.position().await else { return }; // the watch breaks too, or it is asked again
+        let Ok(position) = self.client.position().await else { return }; // the watch breaks too, or it is asked again
         if self.begun.as_ref().is_some_and(|begun| begun.revision > position.head) {
             let begun = self.begun.take();
             self.publish(begun.into_iter().collect());
@@ -158,7 +158,7 @@ impl Follower {
     }
 
     fn publish(&self, mut made: Vec<Change>) {
-        let log = &self.shared.log;
+        let log = &self.client.log;
         made.retain(|change| change.revision > log.durable()); // the head that came with the pointer
         log.publish(made);
     }
@@ -168,7 +168,7 @@ fn change(revision: Revision) -> Change {
     Change { revision, put: Vec::new(), delete: Vec::new() }
 }
 
-impl Shared {
+impl EtcdClient {
     /// Waits until the changes up to a revision have arrived, within a time limit. Beyond it, another member is
     /// asked.
     pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {

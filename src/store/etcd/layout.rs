@@ -30,7 +30,7 @@ pub(super) struct Pointer {
 }
 
 /// What a key of etcd belongs to.
-pub(super) enum Place<'a> {
+pub(super) enum EtcdKey<'a> {
     Pointer,
     Head(u64),
     Record(u64, &'a [u8]),
@@ -70,17 +70,17 @@ impl Layout {
         [b"data/", b"head/"].map(|kind| (from(kind, 0), from(kind, generation)))
     }
 
-    pub(super) fn place_of<'a>(&self, key: &'a [u8]) -> Place<'a> {
-        let Some(rest) = key.strip_prefix(self.prefix.as_slice()) else { return Place::Other };
+    pub(super) fn parse_key<'a>(&self, key: &'a [u8]) -> EtcdKey<'a> {
+        let Some(rest) = key.strip_prefix(self.prefix.as_slice()) else { return EtcdKey::Other };
         if rest == b"current" {
-            return Place::Pointer;
+            return EtcdKey::Pointer;
         }
         if let Some(Ok(generation)) = rest.strip_prefix(b"head/").map(<[u8; 8]>::try_from) {
-            return Place::Head(u64::from_be_bytes(generation));
+            return EtcdKey::Head(u64::from_be_bytes(generation));
         }
         match rest.strip_prefix(b"data/").and_then(|rest| rest.split_first_chunk()) {
-            Some((generation, key)) => Place::Record(u64::from_be_bytes(*generation), key),
-            None => Place::Other,
+            Some((generation, key)) => EtcdKey::Record(u64::from_be_bytes(*generation), key),
+            None => EtcdKey::Other,
         }
     }
 
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn every_key_is_known_again() {
         let layout = Layout::new("p/");
-        assert!(matches!(layout.place_of(&layout.pointer()), Place::Pointer));
-        assert!(matches!(layout.place_of(&layout.head(7)), Place::Head(7)));
+        assert!(matches!(layout.parse_key(&layout.pointer()), EtcdKey::Pointer));
+        assert!(matches!(layout.parse_key(&layout.head(7)), EtcdKey::Head(7)));
         let key = Key::from_bytes(b"\0k");
-        assert!(matches!(layout.place_of(&layout.record(7, &key)), Place::Record(7, b"\0k")));
+        assert!(matches!(layout.parse_key(&layout.record(7, &key)), EtcdKey::Record(7, b"\0k")));
         for other in [layout.claim().as_slice(), b"p/", b"p/data/1234567", b"q/current", b"p/currently"] {
-            assert!(matches!(layout.place_of(other), Place::Other));
+            assert!(matches!(layout.parse_key(other), EtcdKey::Other));
         }
     }
 }

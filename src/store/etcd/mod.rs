@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use self::cluster::{Cluster, MAX_PAGE, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
-use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
+use self::layout::{EtcdKey, Layout, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
 use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
@@ -40,7 +40,7 @@ pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
 
 /// The store of one replica.
 struct EtcdStore {
-    shared: Arc<Shared>,
+    client: Arc<EtcdClient>,
     /// Receives the changes of all replicas.
     following: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
@@ -55,16 +55,16 @@ impl Drop for EtcdStore {
     }
 }
 
-/// Shared by the store and its follower.
-struct Shared {
+/// EtcdClient by the store and its follower.
+struct EtcdClient {
     cluster: Cluster,
     layout: Layout,
     log: Arc<ChangeLog>,
-    state: RwLock<State>,
+    state: RwLock<ClientState>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct ClientState {
     pointer: Pointer,
     closed: bool,
 }
@@ -80,7 +80,7 @@ struct Position {
     newest: i64,
 }
 
-impl Shared {
+impl EtcdClient {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
         let cluster = Cluster::new(settings).await?;
         let layout = Layout::new(&settings.prefix);
@@ -105,7 +105,7 @@ impl Shared {
                 )
             })?)?
         };
-        let state = RwLock::new(State { pointer, closed: false });
+        let state = RwLock::new(ClientState { pointer, closed: false });
         Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
     }
 
@@ -136,7 +136,7 @@ impl Shared {
     }
 
     /// Reads a range of the generation in force, linearizably.
-    async fn read<R>(&self, range: R) -> Result<Read, Unavailable>
+    async fn read<R>(&self, range: R) -> Result<RangeRead, Unavailable>
     where
         R: Fn(Pointer) -> TxnOp,
     {
@@ -150,7 +150,7 @@ impl Shared {
             let newest = response.header().map_or(0, |header| header.revision());
             let found = gets(response.op_responses()).next();
             match found {
-                Some(found) if response.succeeded() => return Ok(Read { pointer, found, newest }),
+                Some(found) if response.succeeded() => return Ok(RangeRead { pointer, found, newest }),
                 found => self.adopt_found(found.as_ref())?,
             };
         }
@@ -170,7 +170,7 @@ impl Shared {
 }
 
 /// What a read found.
-struct Read {
+struct RangeRead {
     pointer: Pointer,
     found: GetResponse,
     newest: i64,
@@ -189,12 +189,12 @@ fn closed() -> Unavailable {
 
 impl EtcdStore {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
-        let shared = Shared::open(settings).await?;
-        let position = shared.position().await?;
-        let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
-        let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-        let committer = EtcdCommitter::new(shared.clone());
-        let store = Self { shared, following, committer, clearing: Mutex::default() };
+        let client = EtcdClient::open(settings).await?;
+        let position = client.position().await?;
+        let client = Arc::new(EtcdClient { log: ChangeLog::new(position.head), ..client });
+        let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
+        let committer = EtcdCommitter::new(client.clone());
+        let store = Self { client, following, committer, clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -203,9 +203,9 @@ impl EtcdStore {
 #[async_trait]
 impl Store for EtcdStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        let layout = &self.shared.layout;
+        let layout = &self.client.layout;
         let read =
-            self.shared.read(|pointer| TxnOp::get(layout.record(pointer.generation, key), None)).await?;
+            self.client.read(|pointer| TxnOp::get(layout.record(pointer.generation, key), None)).await?;
         Ok(read.found.kvs().first().map(entry))
     }
 
@@ -215,7 +215,7 @@ impl Store for EtcdStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        let layout = &self.shared.layout;
+        let layout = &self.client.layout;
         let mut found: Vec<(Key, Entry)> = Vec::new();
         while found.len() < limit {
             let page = (limit - found.len()).min(MAX_PAGE);
@@ -229,9 +229,9 @@ impl Store for EtcdStore {
                 };
                 TxnOp::get(from, Some(options))
             };
-            let read = self.shared.read(range).await?;
-            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.place_of(stored.key()) {
-                Place::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
+            let read = self.client.read(range).await?;
+            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.parse_key(stored.key()) {
+                EtcdKey::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
                 _ => None,
             }));
             if !read.found.more() {
@@ -252,24 +252,24 @@ impl Store for EtcdStore {
     }
 
     async fn is_new(&self) -> Result<bool, Unavailable> {
-        Ok(self.shared.position().await?.is_new)
+        Ok(self.client.position().await?.is_new)
     }
 
     async fn revision(&self) -> Result<Revision, Unavailable> {
-        Ok(self.shared.position().await?.head)
+        Ok(self.client.position().await?.head)
     }
 
     fn watch(&self, after: Revision) -> Watch {
-        self.shared.log.watch(after)
+        self.client.log.watch(after)
     }
 
     fn durable(&self) -> Revision {
-        self.shared.log.durable()
+        self.client.log.durable()
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        let position = self.shared.position().await?;
-        self.shared.followed_to(position.head).await
+        let position = self.client.position().await?;
+        self.client.followed_to(position.head).await
     }
 
     fn engine(&self) -> &'static str {
@@ -277,7 +277,7 @@ impl Store for EtcdStore {
     }
 
     async fn close(&self) {
-        self.shared.close();
+        self.client.close();
         self.following.abort();
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
@@ -298,7 +298,7 @@ pub(super) fn fuzzing(bytes: &[u8]) {
     let layout = Layout::new("p/");
     let key = [layout.prefix(), bytes].concat();
     for key in [bytes, &key] {
-        if let Place::Record(generation, record) = layout.place_of(key) {
+        if let EtcdKey::Record(generation, record) = layout.parse_key(key) {
             assert_eq!(layout.record(generation, &Key::from_bytes(record)), key);
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::cluster::Resend;
 use super::layout::{Pointer, behind, end_of, revision};
-use super::{EtcdStore, Shared, gets};
+use super::{EtcdClient, EtcdStore, gets};
 use crate::store::{
     Key, MAX_OPERATIONS, MAX_TRANSACTION, ReplaceError, ReplaceRecord, ReplaceRecords, Unavailable,
 };
@@ -19,30 +19,30 @@ const REMOVED_AT_ONCE: i64 = 1000;
 impl EtcdStore {
     /// Writes the records and moves the pointer to them.
     pub(super) async fn replace_by(&self, records: ReplaceRecords) -> Result<Pointer, ReplaceError> {
-        let shared = &self.shared;
-        let before = shared.position().await?.pointer;
-        let generation = shared.claim().await?;
-        if let Err(why) = shared.write(before, generation, records).await {
-            if let Err(error) = shared.abandon(generation).await {
+        let client = &self.client;
+        let before = client.position().await?.pointer;
+        let generation = client.claim().await?;
+        if let Err(why) = client.write(before, generation, records).await {
+            if let Err(error) = client.abandon(generation).await {
                 tracing::warn!(cause = %error, "records that were not taken are left in etcd until the next restore");
             }
             return Err(why);
         }
         // From here on an error removes nothing of the new generation: the pointer may still move to it.
-        let pointer = shared.point_to(before, generation).await?;
-        shared.adopt(pointer);
+        let pointer = client.point_to(before, generation).await?;
+        client.adopt(pointer);
         // The caller must see the replacement here too. Where that takes longer, the follower goes on trying.
-        let _ = shared.followed_to(revision(pointer.revision)).await;
+        let _ = client.followed_to(revision(pointer.revision)).await;
         Ok(pointer)
     }
 
     /// Removes the generations before the one in force, in the background. No replica reads or writes them any
     /// more.
     pub(super) fn clear_below(&self, in_force: Pointer) {
-        let shared = self.shared.clone();
+        let client = self.client.clone();
         let clearing = tokio::spawn(async move {
-            for (from, end) in shared.layout.below(in_force.generation) {
-                if let Err(error) = shared.clear(from, end, shared.layout.unmoved(in_force)).await {
+            for (from, end) in client.layout.below(in_force.generation) {
+                if let Err(error) = client.clear(from, end, client.layout.unmoved(in_force)).await {
                     tracing::warn!(cause = %error, "replaced records are left in etcd until the next start");
                 }
             }
@@ -54,7 +54,7 @@ impl EtcdStore {
     }
 }
 
-impl Shared {
+impl EtcdClient {
     /// The number of a new generation, greater than every other.
     pub(super) async fn claim(&self) -> Result<u64, Unavailable> {
         let put = TxnOp::put(self.layout.claim(), Vec::new(), None);
@@ -148,14 +148,14 @@ fn raced() -> Unavailable {
 
 /// Records that are written together: the last step of each key, since etcd takes one step per key.
 #[derive(Default)]
-struct Batch {
+struct WriteBatch {
     steps: BTreeMap<Key, Option<Vec<u8>>>,
     bytes: usize,
 }
 
 /// Reads the records to their end, and sends them in batches.
-fn read(records: ReplaceRecords, batches: &mpsc::Sender<Batch>) -> Result<(), ReplaceError> {
-    let mut batch = Batch::default();
+fn read(records: ReplaceRecords, batches: &mpsc::Sender<WriteBatch>) -> Result<(), ReplaceError> {
+    let mut batch = WriteBatch::default();
     for record in records {
         let record = record?;
         if !record.fits() {

@@ -36,11 +36,11 @@ async fn keys(etcd: &fixture::Etcd, prefix: &str) -> Vec<Vec<u8>> {
 
 /// A follower that last saw this revision, like one whose connection has been broken since, and its log.
 async fn resume_after(settings: &config::Etcd, seen: Revision) -> (Arc<ChangeLog>, JoinHandle<()>) {
-    let shared = Shared::open(settings).await.unwrap();
-    let pointer = shared.pointer().unwrap();
+    let opened = EtcdClient::open(settings).await.unwrap();
+    let pointer = opened.pointer().unwrap();
     let log = ChangeLog::new(seen);
-    let shared = Arc::new(Shared { log: log.clone(), ..shared });
-    (log, tokio::spawn(Follower::new(shared, pointer).run()))
+    let client = Arc::new(EtcdClient { log: log.clone(), ..opened });
+    (log, tokio::spawn(Follower::new(client, pointer).run()))
 }
 
 #[tokio::test]
@@ -97,9 +97,9 @@ async fn a_follower_behind_etcds_history_starts_again() {
     follower.abort();
 
     // A follower that has missed nothing goes on right after its last change: a write by somebody else has no head.
-    let position = store.shared.position().await.unwrap();
-    let mut follower = Follower::new(store.shared.clone(), position.pointer);
-    store.shared.followed_to(next).await.unwrap();
+    let position = store.client.position().await.unwrap();
+    let mut follower = Follower::new(store.client.clone(), position.pointer);
+    store.client.followed_to(next).await.unwrap();
     assert_eq!((follower.resume(&position), position.head), (next.0 as i64 + 1, next));
     assert_eq!(store.durable(), next);
 }
@@ -114,14 +114,14 @@ async fn what_replaced_records_leave_behind_is_removed() {
     let mut watch = other.watch(other.revision().await.unwrap());
 
     // A replacement that was cut short changes nothing, also for a replica that starts then.
-    let pointer = store.shared.pointer().unwrap();
-    let cut_short = store.shared.claim().await.unwrap();
+    let pointer = store.client.pointer().unwrap();
+    let cut_short = store.client.claim().await.unwrap();
     let records = |value: &'static [u8]| -> ReplaceRecords {
         Box::new(
             (0..300).map(move |number| Ok(ReplaceRecord::Put(key(&format!("{number}")), value.to_vec()))),
         )
     };
-    store.shared.write(pointer, cut_short, records(b"cut short")).await.unwrap();
+    store.client.write(pointer, cut_short, records(b"cut short")).await.unwrap();
     let third = EtcdStore::open(&settings).await.unwrap();
     assert_eq!(third.get(&key("a")).await.unwrap().unwrap().value, b"1");
     assert_eq!(third.scan(&key(""), None, 9).await.unwrap().len(), 1);
@@ -134,7 +134,7 @@ async fn what_replaced_records_leave_behind_is_removed() {
         assert_eq!(replica.revision().await.unwrap(), replaced);
     }
     // The replacement that was cut short cannot go on, and a commit that was planned before it is refused.
-    assert!(store.shared.point_to(pointer, cut_short).await.is_err());
+    assert!(store.client.point_to(pointer, cut_short).await.is_err());
     let clearing = store.clearing.lock().unwrap().take().unwrap();
     clearing.await.unwrap();
     assert_eq!(keys(etcd, &settings.prefix).await.len(), 303, "only what is in force is left");
@@ -235,7 +235,7 @@ async fn a_member_that_fails_is_left_for_the_next() {
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, made);
 
     // A transaction goes to the next member only where it was certainly not sent, and otherwise fails.
-    store.shared.cluster.leave(2);
+    store.client.cluster.leave(2);
     store.commit(put("a", b"2")).await.unwrap_err();
     let made = store.commit(put("a", b"3")).await.unwrap();
     assert_eq!(store.watch(Revision(made.0 - 1)).next().await.unwrap().revision, made);

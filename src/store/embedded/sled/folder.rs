@@ -24,7 +24,7 @@ pub fn holds_sled(data: &Path) -> bool {
 }
 
 /// The folders of a sled store, ready to be opened: leftovers of a crash have been removed.
-pub(super) struct Folder {
+pub(super) struct StoreFolder {
     data: PathBuf,
     store: PathBuf,
     marked: bool,
@@ -32,7 +32,7 @@ pub(super) struct Folder {
     risky: bool,
 }
 
-impl Folder {
+impl StoreFolder {
     /// Examines a data folder and prepares it. A folder of a newer format, or one with lost changes, is refused and
     /// stays as it is.
     pub(super) fn open(data: &Path) -> Result<Self, Unavailable> {
@@ -243,16 +243,16 @@ mod tests {
         fs::create_dir(data.path().join("store")).unwrap();
         fs::write(&leftover, "x").unwrap();
         fs::write(data.path().join(MARKER), "strongroom store, format 2\n").unwrap();
-        let refused = Folder::open(data.path()).err().unwrap().to_string();
+        let refused = StoreFolder::open(data.path()).err().unwrap().to_string();
         assert!(refused.contains("format 2") && refused.contains("format 1"), "{refused}");
         assert!(leftover.exists());
         fs::write(data.path().join(MARKER), "something else").unwrap();
-        let refused = Folder::open(data.path()).err().unwrap().to_string();
+        let refused = StoreFolder::open(data.path()).err().unwrap().to_string();
         assert!(refused.contains("which format"), "{refused}");
         assert!(leftover.exists());
         for known in ["", "strongroom store, format 1\n"] {
             fs::write(data.path().join(MARKER), known).unwrap();
-            assert!(Folder::open(data.path()).unwrap().is_marked());
+            assert!(StoreFolder::open(data.path()).unwrap().is_marked());
         }
         assert!(!leftover.exists());
     }

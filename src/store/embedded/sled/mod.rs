@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::folder::holds_sled;
-use self::folder::{Folder, in_use, sync_folder, unusable};
+use self::folder::{StoreFolder, in_use, sync_folder, unusable};
 use self::watchdog::Watchdog;
 use super::committer::Engine;
 use crate::domain::Revision;
@@ -96,7 +96,7 @@ impl SledEngine {
     }
 
     /// Opens sled in a prepared folder, or creates a store there.
-    fn open_in(folder: &Folder) -> Result<(Self, Revision), Unavailable> {
+    fn open_in(folder: &StoreFolder) -> Result<(Self, Revision), Unavailable> {
         let (engine, found) = folder.opened(|| {
             let engine = Self::open_at(folder.store())?;
             let found = engine.revision()?;
@@ -132,7 +132,7 @@ impl Engine for SledEngine {
     type Place = PathBuf;
 
     fn open(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
-        let folder = Folder::open(data)?;
+        let folder = StoreFolder::open(data)?;
         folder.remove_unfinished()?;
         Self::open_in(&folder)
     }
@@ -199,7 +199,7 @@ impl Engine for SledEngine {
     }
 
     fn recover(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
-        let folder = Folder::open(data)?;
+        let folder = StoreFolder::open(data)?;
         recover::rewrite(&folder)?;
         Self::open_in(&folder)
     }
@@ -210,7 +210,7 @@ impl Engine for SledEngine {
 
     fn install(data: &PathBuf) -> Result<(Self, Revision), Unavailable> {
         replace::install(data)?;
-        let opened = Self::open_in(&Folder::open_condemned(data)?)?;
+        let opened = Self::open_in(&StoreFolder::open_condemned(data)?)?;
         folder::pardon(data)?;
         Ok(opened)
     }

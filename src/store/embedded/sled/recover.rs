@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use super::folder::{Folder, unusable};
+use super::folder::{StoreFolder, unusable};
 use super::opening;
 use crate::store::Unavailable;
 
@@ -48,7 +48,7 @@ fn write_probe(probe: &Path, log: &Path) -> io::Result<()> {
 /// Writes the whole of sled's log again, as the operating system shows it, and syncs it. After a failed sync the
 /// shown pages may never have reached the disk, and a later sync would not notice. Once a sync has succeeded for
 /// pages that were all written again, the disk holds what is shown.
-pub(super) fn rewrite(folder: &Folder) -> Result<(), Unavailable> {
+pub(super) fn rewrite(folder: &StoreFolder) -> Result<(), Unavailable> {
     let log = folder.store().join("db");
     rewrite_file(&log).map_err(|error| unusable(&log, &error))
 }
