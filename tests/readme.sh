@@ -11,9 +11,9 @@
 # - `$ ` begins a command. It goes on over the next lines while it is incomplete (an open quote, a here-document's end
 #   not yet seen) or ends with a backslash; a `> ` before such lines is dropped. A block without any `$ ` is all
 #   commands.
-# - The lines below a command are expected of its output, standard error included: each must be found, in this order,
-#   as a part of a line; `...` stands for anything, blank lines for nothing, and runs of blanks count as one. Lines that
-#   are not shown do not matter.
+# - The lines below a command are its output, standard error included: all of it, line by line. A line `...` stands for
+#   any lines, or for none, and a `...` within a line for any text. Blank lines do not count, and runs of blanks count as
+#   one. In a block without any `$ ` the output does not matter.
 # - Every command must succeed. `<!-- test: exit 69 -->` says that the block's last command ends with 69 instead.
 #
 # All blocks of a page run in one shell, so an `export` holds for what follows. It starts in an empty folder in which
@@ -21,6 +21,9 @@
 # `clients` and `proto` are the repository's. `127.0.0.1:50051` becomes the live address. No credential is set, except
 # by the commands themselves; standard input is empty.
 set -euo pipefail
+
+# Stands for the output of a command that is not compared with anything.
+unchecked=$'\x01'
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -107,10 +110,10 @@ read_blocks() {
 
 # run_block FIRST-LINE-NUMBER STATUS LINE...: splits a block into commands, each with the output expected of it.
 run_block() {
-    local number=$1 last_status=$2 prompted='' line command='' expected='' at=0
+    local number=$1 last_status=$2 prompted='' line command='' expected=$unchecked at=0
     shift 2
     for line in "$@"; do
-        [[ $line == '$ '* ]] && prompted=yes
+        [[ $line == '$ '* ]] && prompted=yes expected=
     done
 
     number=$((number - 1))
@@ -120,7 +123,8 @@ run_block() {
             command+=$'\n'${line#> }
         elif [[ $line == '$ '* || (-z $prompted && $line == *[![:space:]]*) ]]; then
             [[ -z $command ]] || run_command "$at" 0 "$command" "$expected"
-            command=${line#'$ '} expected='' at=$number
+            command=${line#'$ '} at=$number
+            [[ -z $prompted ]] || expected=
         elif [[ -n $command ]]; then
             expected+=$line$'\n'
         fi
@@ -151,8 +155,8 @@ run_command() {
 
     if ((status != want)); then
         problem="it ended with status $status, not $want"
-    else
-        problem=$(first_missing "$expected")
+    elif [[ $expected != "$unchecked" ]]; then
+        problem=$(first_difference "$expected")
     fi
     if [[ -z $problem ]]; then
         echo "ok   $page_name:$at  ${3%%$'\n'*}"
@@ -166,29 +170,49 @@ run_command() {
     } >&2
 }
 
-# Prints a sentence about the first expected line that the output does not have; nothing where it has them all.
-first_missing() {
-    local expected pattern line found
+# Prints a sentence about the first line that is not as expected; nothing where all are.
+first_difference() {
+    local expected pattern line found any=
     exec 6<"$work/output"
     while IFS= read -r expected; do
         expected=$(squeeze "$expected")
-        [[ -n $expected ]] || continue
+        if [[ -z $expected ]]; then
+            continue
+        elif [[ $expected == ... ]]; then
+            any=yes
+            continue
+        fi
         pattern=$(as_pattern "$expected")
         found=
-        while IFS= read -r line <&6 || [[ -n $line ]]; do
-            line=$(squeeze "$line")
+        while next_line; do
             # shellcheck disable=SC2053 # the pattern is quoted by as_pattern, but for its `*`
-            if [[ $line == *$pattern* ]]; then
+            if [[ $line == $pattern ]]; then
                 found=yes
                 break
+            elif [[ -z $any ]]; then
+                echo "'$line' came where '$expected' was expected"
+                return
             fi
         done
         if [[ -z $found ]]; then
-            echo "no line (behind those found before) has '$expected'"
-            break
+            echo "no line (after those found before) is '$expected'"
+            return
         fi
+        any=
     done <<<"$1"
+    if [[ -z $any ]] && next_line; then
+        echo "'$line' was not expected"
+    fi
     exec 6<&-
+}
+
+# Sets `line` to the next line of the output that is not blank.
+next_line() {
+    while IFS= read -r line <&6 || [[ -n $line ]]; do
+        line=$(squeeze "$line")
+        [[ -z $line ]] || return 0
+    done
+    return 1
 }
 
 # `...` becomes `*`, and every other character stands for itself.
