@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test: the Rust suites, then the README's commands and the clients, each against a real server of its own.
+# Runs every test: the Rust suites, then the documents' commands and the clients, each against a real server of its own.
 # Goes on after a failure and sums up at the end. A step whose toolchain is not installed is skipped, loudly; with
 # CI=true it fails. The last line is `N passed, N failed, N skipped`, counting steps.
 set -euo pipefail
@@ -27,7 +27,7 @@ main() {
         no_server="there is no server binary to run it against"
     fi
 
-    step "README commands" "go" tests/with-server.sh tests/readme.sh
+    step "Documents" "go python3" tests/readme.sh
     step "Python client" "python3" tests/with-server.sh clients/python/test.sh
     step "Node client" "node npm" tests/with-server.sh clients/node/test.sh
     step "Go client" "go npm" tests/with-server.sh clients/go/test.sh
