@@ -31,7 +31,7 @@ bench-rotation: ## measure how long it takes to rotate keys over 100,000 secrets
 	benches/rotation.sh
 
 check: ## check formatting, lints, and that the protos break no client
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	tests/proto-lint.sh
 
