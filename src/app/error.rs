@@ -1,5 +1,5 @@
 use crate::audit::Unwritable;
-use crate::auth::{ApiKeyId, Denied, Refused};
+use crate::auth::{ApiKeyError, ApiKeyId, Denied};
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::reference::Problem;
@@ -95,11 +95,11 @@ impl From<Denied> for Error {
     }
 }
 
-impl From<Refused> for CredentialProblem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Invalid => Self::Invalid,
-            Refused::Expired => Self::Expired,
+impl From<ApiKeyError> for CredentialProblem {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::Invalid => Self::Invalid,
+            ApiKeyError::Expired => Self::Expired,
         }
     }
 }
