@@ -274,7 +274,7 @@ async fn sweep_idempotency_records(app: Arc<App>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;
-        match app.remove_expired_idempotency_records().await {
+        match app.idempotency.remove_expired().await {
             Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
             Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
         }
@@ -287,9 +287,9 @@ async fn tend_keys(app: Arc<App>) {
     loop {
         tokio::select! {
             _ = tend.tick() => {}
-            () = app.keys_due() => {}
+            () = app.keys.wait_for_restore() => {}
         }
-        if let Err(error) = app.tend_keys().await {
+        if let Err(error) = app.keys.tend().await {
             tracing::warn!(?error, "keys could not be rotated; trying again");
         }
     }
@@ -300,7 +300,7 @@ async fn keep_anchor(app: Arc<App>) {
     let mut keep = tokio::time::interval(ANCHOR);
     loop {
         keep.tick().await;
-        app.anchor().await;
+        app.write_anchor().await;
     }
 }
 

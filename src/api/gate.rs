@@ -180,7 +180,7 @@ impl Gate {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
         self.app.serves().map_err(|error| Refused { error, key: None })?;
         let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
-        Ok(self.app.authenticate(credential)?)
+        Ok(self.app.access.authenticate(credential)?)
     }
 }
 
