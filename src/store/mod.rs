@@ -10,6 +10,7 @@ mod committer;
 mod conformance;
 mod digester;
 mod embedded;
+#[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(test)]
 pub(crate) mod fault;
@@ -34,6 +35,7 @@ pub use self::digester::{Changed, Digester};
 pub use self::embedded::{open_memory, open_sled};
 #[cfg(test)]
 pub(crate) use self::embedded::{open_memory_of, open_sled_of};
+#[cfg(feature = "etcd")]
 pub use self::etcd::open_etcd;
 pub use self::key::Key;
 pub use self::replace::{Record, Records, ReplaceError, Unreadable};
@@ -133,6 +135,16 @@ pub enum CommitError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store can not serve: {0}")]
 pub struct Unavailable(pub Arc<str>);
+
+/// Refuses: this build has no store over etcd. The error says how to build one.
+#[cfg(not(feature = "etcd"))]
+pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavailable> {
+    Err(Unavailable(
+        "this program was built without etcd. To use --store etcd, build it with the feature `etcd`: \
+         `cargo build --release --locked --features etcd`"
+            .into(),
+    ))
+}
 
 /// An ordered map from keys to values. See the module for what is promised.
 #[async_trait]
