@@ -30,7 +30,8 @@ fuzz_target!(|bytes: &[u8]| {
     for (at, part) in text.split('\0').take(8).enumerate() {
         let key = if at == 1 { "secret_name" } else { part.get(..8).unwrap_or("tool") };
         if !fields.iter().any(|(there, _)| there == key) {
-            fields.push((key.to_owned(), Data::List(vec![Data::text(part), Data::text(format!("$ {part}"))])));
+            fields
+                .push((key.to_owned(), Data::List(vec![Data::text(part), Data::text(format!("$ {part}"))])));
         }
     }
     check(Data::Map(fields));

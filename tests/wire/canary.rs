@@ -15,6 +15,7 @@ use tonic::Status;
 use self::rows::{Canaries, NAMESPACE, rows};
 use crate::backup::{backup, restore};
 use crate::caller::{Caller, secret};
+#[cfg(feature = "etcd")]
 use crate::etcd_server;
 use crate::harness::{Launch, Server};
 use crate::memory::Memory;
@@ -46,6 +47,7 @@ async fn canaries_are_nowhere_over_the_store_on_disk() {
     search.report();
 }
 
+#[cfg(feature = "etcd")]
 #[tokio::test]
 async fn canaries_are_nowhere_in_etcd() {
     let Some(etcd) = etcd_server::shared() else { return };
