@@ -5,7 +5,9 @@ use super::{App, Error};
 use crate::auth::{Grant, List, Read};
 use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
 use crate::process::wiping_stack;
-use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
+use crate::reference::{
+    Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
+};
 
 /// More than a computation uses of the stack, where the library's functions on texts leave pieces of them.
 const STACK: usize = 256 * 1024;
@@ -126,7 +128,7 @@ impl App {
 #[derive(Default)]
 struct Values(BTreeMap<SecretName, Result<Data, ProblemKind>>);
 
-impl Secrets for Values {
+impl SecretLookup for Values {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match self.0.get(name) {
             Some(Ok(data)) => Ok(data.copy()),
