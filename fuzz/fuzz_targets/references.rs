@@ -6,12 +6,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use strongroom::domain::SecretName;
-use strongroom::reference::{Data, ProblemKind, Secrets, Template};
+use strongroom::reference::{Data, ProblemKind, SecretLookup, Template};
 use zeroize::Zeroizing;
 
 struct Known;
 
-impl Secrets for Known {
+impl SecretLookup for Known {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match name.as_str() {
             "a" => Ok(Data::text("c4n4ry {x} 'é")),

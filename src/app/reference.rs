@@ -14,7 +14,9 @@ use super::secret::{CurrentValue, SecretReader};
 use crate::auth::{Grant, List, Read};
 use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
 use crate::process::wiping_stack;
-use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
+use crate::reference::{
+    Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
+};
 
 /// How much of the stack is wiped after a computation: more than one uses. Functions of the standard library leave pieces of
 /// the texts that they work on there.
@@ -149,7 +151,7 @@ impl ReferenceResolver {
 #[derive(Default)]
 struct SecretValues(BTreeMap<SecretName, Result<Data, ProblemKind>>);
 
-impl Secrets for SecretValues {
+impl SecretLookup for SecretValues {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match self.0.get(name) {
             Some(Ok(data)) => Ok(data.copy()),

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_a_secrets_versions_is_refused() {
+    fn versions_that_no_secret_can_have_are_refused() {
         let of = |numbers: &[u32]| Versions::from_oldest(numbers.iter().copied().map(version).collect());
         assert!(of(&[5, 6]).is_some());
         for wrong in [&[][..], &[0, 1], &[1, 3], &[2, 1], &[1, 1]] {
