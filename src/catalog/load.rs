@@ -180,7 +180,7 @@ impl Scan {
         Ok(true)
     }
 
-    /// Applies a change, whoever made it: the comparison of the inventory with the digest decides in the end.
+    /// Applies a change without checking who made it: the inventory is compared with the digest at the end of the scan.
     fn apply(&mut self, change: &Arc<Change>) {
         // The digest that was read at the beginning may be newer than the one in this change.
         let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;

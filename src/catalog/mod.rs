@@ -1,8 +1,8 @@
 //! What is in the store, decrypted and in memory, without any value: names, metadata, current versions, API keys.
 //!
 //! The catalog is built from a scan of the store and kept current by the store's watch, so that it shows only durable
-//! changes. The app finds secrets and answers lists here, and after a commit it waits until the change has arrived here:
-//! a caller who is told of a change can also see it.
+//! changes. The app finds secrets and answers lists here. After a commit the app waits until the change has arrived here,
+//! so that a caller whose change was confirmed can also see it.
 
 mod apply;
 mod index;
