@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom::app::{self, App, NewSecret, Options, Rotation, Source};
+use strongroom::app::{self, App, NewSecret, Options, SecretRotation, ValueSource};
 use strongroom::auth::{Grant, Rotate, Write};
 use strongroom::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
@@ -63,7 +63,7 @@ impl OverApp {
             Ok(())
         });
         let app = Arc::new(app.await.expect("a service"));
-        let root = app.authenticate(&root_key).expect("the root key");
+        let root = app.access.authenticate(&root_key).expect("the root key");
         let home = Namespace::default_namespace();
         let mut writers = Vec::with_capacity(count);
         for n in 0..count {
@@ -91,7 +91,7 @@ impl OverApp {
             description: Description::default(),
             metadata: Metadata::default(),
         };
-        self.app.create(&self.write, new, None).await.expect("a new secret");
+        self.app.secrets.create(&self.write, new, None).await.expect("a new secret");
     }
 }
 
@@ -104,14 +104,14 @@ impl Writer for OverApp {
             }
             Kind::Rotate => {
                 let name = SecretName::parse(&self.name).expect("a name");
-                let rotation = Rotation { source: value(), etag: None };
-                self.app.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
+                let rotation = SecretRotation { source: value(), etag: None };
+                self.app.secrets.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
             }
         }
         self.store.durable().0
     }
 }
 
-fn value() -> Source {
-    Source::Value(Value::text("v".repeat(256)).expect("a value"))
+fn value() -> ValueSource {
+    ValueSource::Value(Value::text("v".repeat(256)).expect("a value"))
 }

@@ -1,9 +1,9 @@
-//! Entries for `crate::fuzzing`.
+//! Entries for `crate::fuzzing`: bytes that nobody vouches for are read without a panic.
 
 use prost::Message;
 
 use super::backup;
-use super::page_token::Token;
+use super::secret::PageToken;
 use crate::crypto::{Keyring, MasterKeys};
 use crate::domain::{Namespace, OrderBy, Revision};
 use crate::schema::IdempotencyRecord;
@@ -22,7 +22,7 @@ pub fn clear(keyring: &Keyring, bytes: &[u8]) {
         let _ = record.outcome(&Namespace::default_namespace(), record.revision(Revision(9)));
     }
     for by in [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt] {
-        let _ = Token::decode(bytes).ok().and_then(|token| token.cursor(by));
+        let _ = PageToken::decode(bytes).ok().and_then(|token| token.cursor(by));
     }
 }
 

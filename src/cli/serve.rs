@@ -1,12 +1,13 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind, parse_duration};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
@@ -98,6 +99,14 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure_plaintext: bool,
 
+    /// The age at which a client is told to open a new connection, such as 1h or 30m [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_connection_age: Option<Duration>,
+
+    /// The time that the requests in flight on the old connection have then, before it is closed [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_connection_age_grace: Option<Duration>,
+
     /// Keep in FILE how far the store is, and refuse an older copy of the store at the next start: best on another disk, out
     /// of reach of whoever can write to the store
     #[arg(long, value_name = "FILE")]
@@ -162,6 +171,8 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            max_connection_age: self.max_connection_age,
+            max_connection_age_grace: self.max_connection_age_grace,
             anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,

@@ -69,6 +69,7 @@ impl ChangeLog {
     }
 
     /// Waits until the durable revision is at least this one.
+    #[cfg(feature = "etcd")]
     pub(super) async fn reached(&self, revision: Revision) {
         // The sender lives as long as `self`.
         let _ = self.durable.subscribe().wait_for(|durable| *durable >= revision).await;

@@ -9,6 +9,7 @@ mod change;
 mod conformance;
 mod digester;
 mod embedded;
+#[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ pub(crate) use self::embedded::fault;
 pub use self::embedded::{holds_sled, open_memory, open_sled};
 #[cfg(test)]
 pub(crate) use self::embedded::{open_memory_of, open_sled_of};
+#[cfg(feature = "etcd")]
 pub use self::etcd::open_etcd;
 pub use self::key::Key;
 pub use self::pages::Pages;
@@ -129,6 +131,16 @@ pub enum CommitError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store cannot serve: {0}")]
 pub struct Unavailable(pub Arc<str>);
+
+/// Refuses: this build has no store over etcd. The error says how to build one.
+#[cfg(not(feature = "etcd"))]
+pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavailable> {
+    Err(Unavailable(
+        "this program was built without etcd. To use --store etcd, build it with the feature `etcd`: \
+         `cargo build --release --locked --features etcd`"
+            .into(),
+    ))
+}
 
 /// An ordered map from keys to values. The module documentation says what it promises.
 #[async_trait]

@@ -53,6 +53,7 @@ mod rotation;
 mod run;
 mod shutdown;
 mod startup;
+#[cfg(feature = "etcd")]
 mod tamper;
 mod tls;
 mod torture;

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::digests::{begin, counted, digested};
 use crate::domain::Revision;
+#[cfg(feature = "etcd")]
 use crate::store::etcd::fixture::open_fresh;
 use crate::store::{CommitError, Expect, Key, Store, Transaction, open_memory, open_sled};
 
@@ -26,6 +27,7 @@ fn writers_at_once_leave_sled_as_the_model_says() {
     check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Bare, 16);
 }
 
+#[cfg(feature = "etcd")]
 #[test]
 fn writers_at_once_leave_etcd_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
@@ -39,6 +41,7 @@ fn writers_at_once_that_carry_a_digest_on_leave_sled_as_the_model_says() {
     check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Digested, 16);
 }
 
+#[cfg(feature = "etcd")]
 #[test]
 fn writers_at_once_that_carry_a_digest_on_leave_etcd_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
