@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the stubs in src/strongroom/v1 from proto/strongroom/v1.
+# Generates the stubs in src/strongroom/v1 from the proto files in proto/strongroom/v1.
 #
-#   generate.sh           writes them
-#   generate.sh --check   changes nothing, and fails when they are not what the proto files give
+#   generate.sh           writes the stubs
+#   generate.sh --check   writes nothing, and fails when the stubs differ from the proto files
 #
-# The proto package is strongroom.v1 and the Python package is strongroom, so the modules come to lie exactly where they
-# import each other from. The stubs are committed: installing the package needs no protoc.
+# The generated modules import each other as strongroom.v1, which is also their place in the Python package. The stubs
+# are committed, so an installation of the package needs no protoc.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -31,10 +31,10 @@ trap 'rm -rf "$fresh"' EXIT
 
 if [[ "${1:-}" == --check ]]; then
   if ! diff -rq --exclude=__init__.py --exclude=__pycache__ "$fresh/strongroom/v1" "$stubs"; then
-    echo "The stubs are stale: run clients/python/generate.sh and commit what it writes." >&2
+    echo "The stubs differ from the proto files: run clients/python/generate.sh and commit the stubs." >&2
     exit 1
   fi
-  echo "The stubs are what the proto files give."
+  echo "The stubs match the proto files."
 else
   rm -f "$stubs"/*_pb2*.py "$stubs"/*_pb2*.pyi
   cp "$fresh"/strongroom/v1/* "$stubs"/

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Checks and tests the package, installed as its users install it. Arguments go to pytest.
+# Installs the package as its users do, then checks and tests it. The arguments go to pytest.
 #
-# Against a server too, when STRONGROOM_SERVER and STRONGROOM_API_KEY (its root key) say where one is; without them
-# those tests are skipped, and fail where CI=true.
+# Some tests need a server: set STRONGROOM_SERVER, and STRONGROOM_API_KEY to its root key. Without them these tests are
+# skipped; with CI=true they fail.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# What the environment consists of: it is made anew, and the package installed again, only when this changes.
+# Checksums of the tools and of the sources. The environment is made again only when the first changes, and the package
+# is installed again only when the second changes.
 tools=$(cat pyproject.toml test.sh | cksum)
 sources=$(find pyproject.toml README.md LICENSE src -type f ! -path '*__pycache__*' -print0 | sort -z | xargs -0 cat | cksum)
 

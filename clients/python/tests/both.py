@@ -1,4 +1,4 @@
-"""Lets one test speak to the sync and the async client alike: what only one of them needs to await, is awaited."""
+"""Lets one test use the sync and the async client: it awaits the results that must be awaited."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 
 async def done(result: Any) -> Any:
-    """The result, of either client."""
+    """Returns the result of a call of either client."""
     return await result if inspect.isawaitable(result) else result
 
 
 async def all_of(iterator: Any) -> list[Any]:
-    """What either client's iterator gives."""
+    """Returns all items of an iterator of either client."""
     if hasattr(iterator, "__aiter__"):
         return [item async for item in iterator]
     return list(iterator)
 
 
 async def together(call: Callable[[int], Any], times: int) -> list[Any]:
-    """The results, or errors, of calls made at the same time; each is told its number."""
+    """Makes calls at the same time and returns their results or errors. Each call gets its number."""
     if inspect.iscoroutinefunction(call):
         return await asyncio.gather(*(call(n) for n in range(times)), return_exceptions=True)
     with ThreadPoolExecutor(times) as pool:

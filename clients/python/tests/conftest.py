@@ -1,4 +1,4 @@
-"""The servers that tests run against, and clients of them."""
+"""The servers that the tests run against, and clients of these servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIVE = {name: os.environ.get(name, "") for name in (*NAMES, "STRONGROOM_CA_CERT"
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test does not say itself must not come from the shell that runs it."""
+    """A setting that a test does not pass must not come from the shell that runs the test."""
     for name in LIVE:
         monkeypatch.delenv(name, raising=False)
 
@@ -36,12 +36,12 @@ def fake_server(fake: Fake) -> Iterator[Server]:
 
 @pytest.fixture(params=["fake", "live"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """The fake, and the one that STRONGROOM_SERVER and STRONGROOM_API_KEY name, which must be its root key."""
+    """The fake server, and the real server of STRONGROOM_SERVER, whose root key is STRONGROOM_API_KEY."""
     if request.param == "fake":
         fake_server: Server = request.getfixturevalue("fake_server")
         return fake_server
     if not (LIVE["STRONGROOM_SERVER"] and LIVE["STRONGROOM_API_KEY"]):
-        missing = "needs a server: set STRONGROOM_SERVER and STRONGROOM_API_KEY, its root key"
+        missing = "needs a server: set STRONGROOM_SERVER, and STRONGROOM_API_KEY to its root key"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
@@ -55,7 +55,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(params=["sync", "async"])
 def kind(request: pytest.FixtureRequest) -> Any:
-    """The class of client."""
+    """The class of the client."""
     return Strongroom if request.param == "sync" else AsyncStrongroom
 
 

@@ -1,6 +1,6 @@
-"""A server in this process, which keeps to the contract as far as the tests of the package need.
+"""A fake server in this process. It follows the contract as far as the tests of the package need.
 
-Nothing is encrypted, nothing is stored, and one lock guards it all. The same tests run against the real server.
+It encrypts nothing, stores nothing, and guards all its state with one lock. The same tests run against the real server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Fake(
     access_pb2_grpc.AccessServiceServicer,
     reference_pb2_grpc.ReferenceServiceServicer,
 ):
-    """The servicer. `refusals` are answered first, one a request; `requests` are all that came, with their headers."""
+    """The servicer. Each request takes the next of the `refusals` as its answer, while there are any.
+
+    `requests` holds all requests with their headers.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -39,7 +42,7 @@ class Fake(
         self.last_change = 0
         self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
         self.versions = Versions()
-        self.receipts: dict[str, tuple[bytes, Any]] = {}
+        self.idempotency_records: dict[str, tuple[bytes, Any]] = {}
         self.pages: dict[str, tuple[bytes, Any]] = {}
         self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
         self.refusals: list[Refusal] = []
@@ -110,7 +113,7 @@ class Fake(
         after = None
         if request.page_token:
             token_query, after = self.pages.get(request.page_token, (b"?", None))
-            # The first page may have had an offset, which the following ones do not have.
+            # The first page may have had an offset; the next pages must not have one.
             if token_query != bound or request.HasField("offset"):
                 wrong["page_token"] = "is not of this query."
         if wrong or match is None:
@@ -304,13 +307,13 @@ class Fake(
         return key
 
     def once(self, request: Any, do: Callable[[Any], Any]) -> Any:
-        """The first outcome of a request id, its value redacted."""
+        """Returns the stored outcome of a request id, with its value redacted, or makes the change."""
         request_id = getattr(request, "request_id", "")
         body = type(request).__name__.encode() + request.SerializeToString(deterministic=True)
-        if request_id in self.receipts:
-            first_body, reply = self.receipts[request_id]
+        if request_id in self.idempotency_records:
+            first_body, reply = self.idempotency_records[request_id]
             if first_body != body:
-                raise Refusal(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", "The request_id has had another body.")
+                raise Refusal(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", "The id belongs to another request.")
             return reply
         reply = do(request)
         if request_id:
@@ -318,7 +321,7 @@ class Fake(
             kept.CopyFrom(reply)
             if hasattr(kept, "secret"):
                 kept.secret.CopyFrom(redacted(kept.secret))
-            self.receipts[request_id] = (body, kept)
+            self.idempotency_records[request_id] = (body, kept)
         return reply
 
 
@@ -350,7 +353,7 @@ def new_value(request: Any) -> secret_pb2.SecretValue:
 
 @contextmanager
 def serving(fake: Fake, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
-    """The fake at a port of 127.0.0.1."""
+    """Serves the fake on a free port of 127.0.0.1."""
     server = grpc.server(ThreadPoolExecutor(max_workers=16), options=[("grpc.so_reuseport", 0)])
     secret_pb2_grpc.add_SecretServiceServicer_to_server(fake, server)
     access_pb2_grpc.add_AccessServiceServicer_to_server(fake, server)

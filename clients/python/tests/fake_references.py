@@ -1,6 +1,6 @@
-"""How the fake resolves references: CPython evaluates the expressions, whose language is a subset of its own.
+"""How the fake resolves references: Python evaluates the expressions, because their language is a subset of Python.
 
-It knows no bounds and refuses little; what it does resolve is what the contract says.
+The fake has no limits and refuses few expressions. The expressions that it resolves give the result of the contract.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Find = Callable[[str], "secret_pb2.Secret | None"]
 
 
 class Resolution:
-    """One request. `find` gives a secret by its name."""
+    """The resolution of one request. `find` returns a secret by its name."""
 
     def __init__(self, request: reference_pb2.ResolveReferencesRequest, find: Find) -> None:
         self.find = find
@@ -34,7 +34,7 @@ class Resolution:
         self.credentials: list[reference_pb2.Credential] = []
 
     def resolved(self, given: Any, path: str = "", beside: dict[str, Any] | None = None) -> Any:
-        """`beside` is the dict around, whose own `input` counts where the request has none."""
+        """Resolves one value. `beside` is the dict around it: its `input` counts when the request has none."""
         if isinstance(given, dict):
             if "tool" in given and "secret_name" in given:
                 name = given["secret_name"]
@@ -73,7 +73,7 @@ class Resolution:
         return result
 
     def look_up(self, name: str, path: str) -> str | bytes:
-        """The value that stands at the path, empty where there is none: what is missing is told at the end."""
+        """Returns the value of a secret, and notes the path. Empty: there is none; `answer` reports missing secrets."""
         self.paths.setdefault(name, []).append(path)
         secret = None if self.validate_only else self.find(name)
         if secret is None:
@@ -100,7 +100,7 @@ class Resolution:
 
 
 class LookUps(ast.NodeTransformer):
-    """Puts the value in the place of `secrets.NAME`: an attribute of no object."""
+    """Replaces `secrets.NAME` by the value. There is no object `secrets`."""
 
     def __init__(self, resolution: Resolution, path: str, names: dict[str, Any]) -> None:
         self.resolution = resolution
@@ -113,16 +113,16 @@ class LookUps(ast.NodeTransformer):
         return ast.Subscript(self.visit(node.value), ast.Constant(node.attr), ast.Load())
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        raise unresolved("REFERENCE_INVALID", self.path, "a lambda can not stand here.")
+        raise unresolved("REFERENCE_INVALID", self.path, "a lambda cannot be used here.")
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self.names:
-            raise unresolved("REFERENCE_INVALID", self.path, f"the name {node.id} can not stand here.")
+            raise unresolved("REFERENCE_INVALID", self.path, f"the name {node.id} cannot be used here.")
         return node
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """A struct as a dict, what is integral as an int."""
+    """Converts a struct to a dict. An integral number becomes an int."""
 
     def number(text: str) -> float:
         return int(float(text)) if float(text).is_integer() else float(text)
@@ -138,7 +138,7 @@ def base64_of(value: bytes) -> str:
 def unresolved(reason: str, path: str, problem: str) -> Refusal:
     violation = error_details_pb2.BadRequest.FieldViolation(field=f"document{path}", description=problem)
     details = error_details_pb2.BadRequest(field_violations=[violation])
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason, "An expression can not be resolved.", details)
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason, "An expression cannot be resolved.", details)
 
 
 def missing(namespace: str, paths: dict[str, list[str]]) -> Refusal:

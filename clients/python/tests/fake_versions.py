@@ -1,4 +1,4 @@
-"""The versions of the fake's secrets."""
+"""How the fake keeps the versions of its secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATES = {
 
 
 class Versions:
-    """The versions of all secrets, with their values, by the secret's id."""
+    """The versions of all secrets, with their values, by the id of the secret."""
 
     def __init__(self) -> None:
         self.kept: dict[str, list[tuple[secret_pb2.SecretVersion, secret_pb2.SecretValue]]] = {}

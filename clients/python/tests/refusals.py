@@ -1,4 +1,4 @@
-"""Errors as the server sends them: a status with details."""
+"""The errors of the fake: like the server, it sends a status with details."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Code = grpc.StatusCode
 
 
 class Refusal(Exception):
-    """An error to answer with."""
+    """An error that the fake answers with."""
 
     def __init__(self, code: grpc.StatusCode, reason: str | None, message: str, *details: Message) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Refusal(Exception):
 
 def invalid(**violations: str) -> Refusal:
     found = [error_details_pb2.BadRequest.FieldViolation(field=f, description=d) for f, d in violations.items()]
-    message = f"{len(found)} of the request's fields are not acceptable."
+    message = f"{len(found)} of the request's fields are not valid."
     return Refusal(
         Code.INVALID_ARGUMENT, "VALIDATION_FAILED", message, error_details_pb2.BadRequest(field_violations=found)
     )

@@ -1,4 +1,4 @@
-"""Where a test's server is."""
+"""The server of a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Server:
-    """A server, the key that may do everything there, and a namespace that nobody else uses."""
+    """The address of a server, its root key, and a namespace that only one test uses."""
 
     address: str
     root_key: str

@@ -1,4 +1,4 @@
-"""API keys and who the caller is, through both clients; and the errors of callers without the right."""
+"""API keys, the identity of the caller, and the errors of callers without the right, through both clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_the_life_of_a_key(client: Any, kind: Any, server: Server) -> None
     assert made.credential not in repr(made)
     assert made.api_key.id in {key.id for key in await done(client.access.list_keys())}
 
-    # A key needs no namespace for its home, and opens no other.
+    # A key needs no namespace in its calls for its home, and has no rights in another namespace.
     theirs = kind(server=server.address, api_key=made.credential, ca_cert=server.ca_cert)
     me = await done(theirs.whoami())
     assert (me.api_key.id, me.rights) == (made.api_key.id, frozenset({"list", "read", "write", "rotate"}))

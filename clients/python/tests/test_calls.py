@@ -1,4 +1,4 @@
-"""From arguments to requests, and from replies to results, without a server."""
+"""How arguments become requests, and replies become results. These tests need no server."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_an_update_sends_what_is_given(arguments: dict[str, Any], fields: list[s
     assert list(request.update_mask.paths) == mask
 
 
-def test_the_pages_behind() -> None:
+def test_the_call_for_the_next_page() -> None:
     first = secret_calls.list_(SCOPE, limit=2, offset=4, name_prefix="p", timeout=3)
     second = secret_calls.page_after(first, SecretPage([], "token", 9, 1))
     assert second is not None
@@ -177,14 +177,14 @@ def test_wrong_types(call: Callable[..., Any], arguments: dict[str, Any], argume
         (secret_calls.list_, {"timeout": 0}, "timeout"),
     ],
 )
-def test_what_can_not_be_sent(call: Callable[..., Any], arguments: dict[str, Any], argument: str) -> None:
+def test_arguments_that_cannot_be_sent(call: Callable[..., Any], arguments: dict[str, Any], argument: str) -> None:
     with pytest.raises(ValidationError) as caught:
         call(SCOPE, **arguments)
     assert [violation.field for violation in caught.value.violations] == [argument]
     assert str(caught.value).startswith(f"{argument}: ")
     assert "\n" not in str(caught.value)
     assert CANARY not in repr(caught.value)
-    # Not even as its cause: an error of protobuf or of a codec holds what it was given.
+    # The error has no cause either: an error of protobuf or of a codec would hold the value.
     assert caught.value.__context__ is None
 
 

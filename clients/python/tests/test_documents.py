@@ -1,4 +1,4 @@
-"""From documents to the wire and back, without a server."""
+"""How documents become protobuf messages, and come back. These tests need no server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sent(document: Any, **arguments: Any) -> reference_pb2.ResolveReferencesRequ
 
 
 def returned(document: dict[str, Any]) -> Any:
-    """What comes back when the server changes nothing, over the wire's bytes."""
+    """Returns the document after a trip through the bytes of a message, as from a server that changes nothing."""
     call = resolve(SCOPE, document)
     reply = reference_pb2.ResolveReferencesResponse(document=call.request.document)
     return call.read(reference_pb2.ResolveReferencesResponse.FromString(reply.SerializeToString())).document
@@ -64,7 +64,7 @@ def test_documents_come_back_as_they_were(document: dict[str, Any]) -> None:
     assert repr(back) == repr(document)
 
 
-def test_what_json_can_not_tell_apart() -> None:
+def test_types_that_json_does_not_tell_apart() -> None:
     back = returned({"a": 2.0, "b": 1e300, "c": Color.RED, "d": Level.HIGH, "e": OrderedDict(f=1)})
     assert back == {"a": 2, "b": 1e300, "c": "red", "d": 3, "e": {"f": 1}}
     assert [type(value) for value in back.values()] == [int, float, str, int, dict]
@@ -76,7 +76,7 @@ def test_keys_keep_the_order_they_were_given_in() -> None:
     back = returned(document)
     assert list(back) == names
     assert all(list(back[name][0]) == names[::-1] for name in names)
-    # What the server puts in has an order too, if only one.
+    # Keys that the server adds come last, ordered by name.
     call = resolve(SCOPE, {"b": "$ {'z': 1, 'y': 2}", "a": []})
     reply = reference_pb2.ResolveReferencesResponse()
     reply.document.update({"a": [[]], "b": {"z": 1, "y": 2}, "d": 1, "c": 1})
@@ -130,7 +130,7 @@ def test_inputs() -> None:
         ({"a": {True: CANARY}}, "a key of document/a"),
     ],
 )
-def test_what_json_does_not_have(document: Any, place: str) -> None:
+def test_types_that_json_does_not_have(document: Any, place: str) -> None:
     with pytest.raises(TypeError, match=f"^{place} must be ") as caught:
         resolve(SCOPE, document)
     assert CANARY not in str(caught.value)
@@ -167,7 +167,7 @@ def test_arguments_of_a_wrong_type(arguments: dict[str, Any], place: str) -> Non
         (f"{CANARY}\ud800", "contains a lone surrogate"),
     ],
 )
-def test_what_the_wire_can_not_hold(value: Any, problem: str) -> None:
+def test_values_that_a_message_cannot_hold(value: Any, problem: str) -> None:
     for place, document, given in [
         ("document/a/1/b~1c", {"a": [0, {"b/c": value}]}, None),
         ("input/0", {}, [value]),
@@ -180,7 +180,7 @@ def test_what_the_wire_can_not_hold(value: Any, problem: str) -> None:
         assert caught.value.__context__ is None
 
 
-def test_a_key_that_can_not_be_sent() -> None:
+def test_a_key_that_cannot_be_sent() -> None:
     with pytest.raises(ValidationError) as caught:
         resolve(SCOPE, {"a": {"k\ud800": CANARY}})
     assert [violation.field for violation in caught.value.violations] == ["a key of document/a"]
@@ -189,7 +189,7 @@ def test_a_key_that_can_not_be_sent() -> None:
 
 @pytest.mark.parametrize(("step", "deepest"), [("dict", 33), ("list", 49)])
 @pytest.mark.parametrize("innermost", [1, {}, []], ids=str)
-def test_what_is_nested_as_deep_as_the_wire_goes(step: str, deepest: int, innermost: Any) -> None:
+def test_the_deepest_document_that_can_be_sent(step: str, deepest: int, innermost: Any) -> None:
     def nested(levels: int) -> dict[str, Any]:
         inner = innermost
         for _ in range(levels - 1):
@@ -218,7 +218,7 @@ def test_a_document_without_an_end() -> None:
         assert caught.value.reason == "MESSAGE_TOO_LARGE"
 
 
-def test_what_is_returned_shows_no_value() -> None:
+def test_a_result_shows_no_value() -> None:
     message = reference_pb2.ResolveReferencesResponse(
         credentials=[
             reference_pb2.Credential(path="/steps/0", secret_name="n", value=secret_pb2.SecretValue(text=CANARY))
@@ -235,7 +235,7 @@ def test_what_is_returned_shows_no_value() -> None:
         "ResolvedDocument(credentials=[Credential(path='/steps/0', secret_name='n')], "
         "references=[Reference(name='n', paths=('/a', '/b'), exists=True, readable=True)], revision=7)"
     )
-    # A comparison that fails would print the values.
+    # A comparison ignores the values, because a failed assertion would print them.
     assert resolved == ResolvedDocument({}, [Credential("/steps/0", "n", "")], resolved.references, 7)
     assert pickle.loads(pickle.dumps(resolved)).document == resolved.document
     call = resolve(SCOPE, {"a": CANARY}, input=CANARY)

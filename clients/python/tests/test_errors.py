@@ -1,4 +1,4 @@
-"""From the errors of the wire to exceptions: by reason, then by code, never by text."""
+"""How the errors of gRPC become exceptions: the reason decides, then the code, never the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANARY = "canary-value"
 
 
 class WireError(grpc.RpcError):
-    """An error of gRPC with a status, as both of its libraries raise."""
+    """An error of gRPC with a status, as its sync and its async library raise it."""
 
     def __init__(self, refusal: Refusal, details: bytes | None = None) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def test_a_broken_detail_is_left_out() -> None:
     assert (type(error), error.violations) == (exceptions.SecretNotFoundError, ())
 
 
-def test_all_that_an_error_says() -> None:
+def test_all_details_of_an_error() -> None:
     retry = error_details_pb2.RetryInfo()
     retry.retry_delay.FromMilliseconds(1500)
     resource = error_details_pb2.ResourceInfo(resource_type="secret", resource_name="a_key")
@@ -107,7 +107,7 @@ def test_all_that_an_error_says() -> None:
     assert error.sent_request_id == "mine"
 
 
-def test_all_violations_are_told() -> None:
+def test_an_error_lists_all_violations() -> None:
     error = mapped(invalid(name="is not legal.", value="is too long."))
     assert isinstance(error, exceptions.ValidationError)
     assert error.violations == (
@@ -126,7 +126,7 @@ async def test_over_the_wire(kind: Any, fake_server: Server, fake: Fake) -> None
     await done(client.close())
 
 
-async def test_what_is_not_served(kind: Any, fake_server: Server, fake: Fake) -> None:
+async def test_a_call_that_is_not_served(kind: Any, fake_server: Server, fake: Fake) -> None:
     client = kind(**fake_server.arguments())
     fake.refusals = [Refusal(Code.UNIMPLEMENTED, "NOT_SERVED", "This release does not serve that.")]
     with pytest.raises(exceptions.NotServedError):
@@ -134,7 +134,7 @@ async def test_what_is_not_served(kind: Any, fake_server: Server, fake: Fake) ->
     await done(client.close())
 
 
-async def test_nothing_of_the_request_hangs_on_an_error(kind: Any, fake_server: Server) -> None:
+async def test_an_error_holds_nothing_of_the_request(kind: Any, fake_server: Server) -> None:
     client = kind(**fake_server.arguments())
     with pytest.raises(exceptions.ValidationError) as caught:
         await done(client.secrets.create(name="not legal", value=CANARY))
@@ -148,11 +148,11 @@ async def test_nothing_of_the_request_hangs_on_an_error(kind: Any, fake_server: 
 
 async def test_a_server_that_is_not_there(kind: Any) -> None:
     with socket.socket() as taken:
-        # Bound, so that nobody else listens there, and not listening.
+        # The socket is bound, so nobody else can listen on the port, but it does not listen itself.
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         client = kind(api_key="srk_k", server=address, retry=RetryPolicy(attempts=1))
-        with pytest.raises(exceptions.UnavailableError, match=f"{address} can not be reached") as caught:
+        with pytest.raises(exceptions.UnavailableError, match=f"{address} cannot be reached") as caught:
             await done(client.whoami())
         assert (caught.value.reason, caught.value.code) == (None, Code.UNAVAILABLE)
         await done(client.close())

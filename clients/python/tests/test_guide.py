@@ -1,4 +1,7 @@
-"""The calls of the guide this package follows, in its order: with another import, another class name, and a key."""
+"""The calls of the guide that this package follows, in the order of the guide.
+
+Only the import, the name of the class and the API key differ from the guide.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from strongroom.exceptions import SecretAlreadyExistsError, SecretNotFoundError,
 
 @pytest.fixture
 def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The guide gives a client its key and nothing else; the rest comes from the environment."""
+    """The guide passes only the API key to the client; all other settings come from the environment."""
     monkeypatch.setenv("STRONGROOM_SERVER", server.address)
     monkeypatch.setenv("STRONGROOM_NAMESPACE", server.namespace)
     if server.ca_cert:

@@ -1,4 +1,4 @@
-"""Listing: point 5 of the contract, through both clients."""
+"""Listing secrets, through both clients."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_a_page_token_is_bound_to_its_query(client: Any) -> None:
         await done(client.secrets.list(limit=1, page_token=page.next_page_token, name_prefix="a"))
 
 
-async def test_pages_behind_an_offset(client: Any) -> None:
+async def test_the_page_after_an_offset(client: Any) -> None:
     await make(client, "a", "b", "c", "d")
     page = await done(client.secrets.list(limit=1, offset=1))
     following = await done(client.secrets.list(limit=2, page_token=page.next_page_token))

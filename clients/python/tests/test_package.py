@@ -1,4 +1,4 @@
-"""The package as it is installed."""
+"""The installed package."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted((str(call.rpc(stubs)), type(call.request).__name__) for call in called) == sorted(rpcs)
 
 
-def test_the_methods_show_what_they_take() -> None:
+def test_the_methods_show_their_arguments() -> None:
     for client in (Strongroom("srk_k"), AsyncStrongroom("srk_k")):
         create = inspect.signature(client.secrets.create)
         assert list(create.parameters)[:4] == ["name", "value", "description", "metadata"]
@@ -77,6 +77,18 @@ def test_the_methods_show_what_they_take() -> None:
         assert list(resolve.parameters)[:3] == ["document", "input", "inputs"]
         assert resolve.return_annotation == "ResolvedDocument"
     assert inspect.iscoroutinefunction(AsyncStrongroom("srk_k").secrets.create)
+
+
+@pytest.mark.parametrize("client", [Strongroom, AsyncStrongroom])
+def test_every_method_describes_its_arguments_and_its_result(client: Any) -> None:
+    made = client("srk_k")
+    parts = [made.secrets, made.access]
+    methods = [getattr(part, name) for part in parts for name in dir(part) if not name.startswith("_")]
+    for method in [*methods, made.resolve]:
+        text = inspect.getdoc(method) or ""
+        described = [name for name in inspect.signature(method).parameters if f"\n    {name}: " in text]
+        assert described == list(inspect.signature(method).parameters), method.__name__
+        assert "\nReturns:\n" in text, method.__name__
 
 
 def test_an_async_client_may_be_made_before_its_loop_runs() -> None:

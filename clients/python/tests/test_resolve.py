@@ -1,4 +1,4 @@
-"""References in documents: point 9 of the contract, through both clients."""
+"""References in documents, through both clients."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_the_guides_secret_name_beside_a_tool(client: Any) -> None:
 
 async def test_the_guides_expression(client: Any) -> None:
     await create(client, api_key="k-1")
-    # The step's own input counts where the call gives none.
+    # The input in the step counts when the call passes none.
     resolved = await done(client.resolve(TRANSFORM))
     [step] = resolved.document["steps"]
     assert step.pop("expression") == "https://api.example.com/v1?api_key=k-1&query=search query"
@@ -132,7 +132,7 @@ async def test_no_input_is_not_an_input_of_none(client: Any) -> None:
         await done(client.resolve({"a": "$ input"}))
 
 
-async def test_all_else_stays_as_it_is(client: Any) -> None:
+async def test_everything_else_stays_as_it_is(client: Any) -> None:
     document: dict[str, Any] = {
         "braces": "{x} {{ secrets.a_key }} {secrets.a_key}",
         "no reference": ["$secrets.a_key", " $ secrets.a_key", "$", "$$ secrets.a_key", "", "secrets.a_key"],
@@ -153,7 +153,7 @@ async def test_a_value_is_not_expanded_again(client: Any) -> None:
     assert [reference.name for reference in resolved.references] == ["braces", "outer"]
 
 
-async def test_every_legal_name_is_a_look_up(client: Any) -> None:
+async def test_every_legal_name_can_be_referenced(client: Any) -> None:
     names = ["items", "get", "keys", "format", "__class__", "_", "input", "A1"]
     await create(client, **{name: f"v-{name}" for name in names})
     document = {name: f"$ secrets.{name}" for name in names}
@@ -187,7 +187,7 @@ async def test_a_missing_secret(client: Any, server: Server, document: dict[str,
     assert (error.reason, error.resource) == ("SECRET_NOT_FOUND", f"{server.namespace}/missing")
     assert [violation.field for violation in error.violations] == [place]
     assert "missing" in str(error)
-    nothing_of_it_is_told(error)
+    shows_no_value(error)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_a_missing_secret(client: Any, server: Server, document: dict[str,
         "$ open('/etc/passwd')",
     ],
 )
-async def test_what_is_no_expression_of_ours(client: Any, expression: str) -> None:
+async def test_strings_that_are_not_valid_expressions(client: Any, expression: str) -> None:
     await create(client, a_key=CANARY)
     with pytest.raises(InvalidReferenceError) as caught:
         await done(client.resolve({"good": "$ secrets.a_key", "steps": [{"bad": expression}]}))
@@ -213,10 +213,10 @@ async def test_what_is_no_expression_of_ours(client: Any, expression: str) -> No
     assert isinstance(error, ValidationError)
     assert error.reason == "REFERENCE_INVALID"
     assert [violation.field for violation in error.violations] == ["document/steps/0/bad"]
-    nothing_of_it_is_told(error)
+    shows_no_value(error)
 
 
-async def test_what_would_cost_too_much(client: Any) -> None:
+async def test_a_document_that_costs_too_much(client: Any) -> None:
     with pytest.raises(ReferenceTooCostlyError) as caught:
         await done(client.resolve({"a": ["$ '" + 20_000 * "x" + "'"]}))
     assert isinstance(caught.value, ValidationError)
@@ -224,7 +224,7 @@ async def test_what_would_cost_too_much(client: Any) -> None:
     assert [violation.field for violation in caught.value.violations] == ["document/a/0"]
 
 
-async def test_a_dry_run_reads_nothing_and_fails_for_nothing_missing(client: Any) -> None:
+async def test_validate_only_reads_no_value_and_accepts_missing_secrets(client: Any) -> None:
     await create(client, api_key=CANARY, openai_api_key=CANARY)
     steps = [*TOOL_CALL["steps"], *TRANSFORM["steps"], {"also": "$ secrets.api_key + secrets.missing"}]
     found = await done(client.resolve({"steps": steps}, validate_only=True))
@@ -262,7 +262,7 @@ async def test_a_deep_document(client: Any, levels: int, step: str) -> None:
     assert (await done(client.resolve({"a": inner}))).document == {"a": expected}
 
 
-def nothing_of_it_is_told(error: BaseException) -> None:
+def shows_no_value(error: BaseException) -> None:
     assert error.__context__ is None
     assert CANARY not in "".join(traceback.format_exception(type(error), error, error.__traceback__))
     assert CANARY not in repr(vars(error))

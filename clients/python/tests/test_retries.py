@@ -1,4 +1,4 @@
-"""When a call is made again: told by a clock and a sleep that the test holds."""
+"""When a call is retried. The tests control the clock and the pauses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Code = grpc.StatusCode
 
 
 class Time:
-    """Seconds that pass only when somebody sleeps."""
+    """A clock that advances only when a client sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -60,7 +60,7 @@ def time() -> Time:
 
 @pytest.fixture
 async def client(kind: Any, fake_server: Server, time: Time) -> AsyncIterator[Any]:
-    """A client whose time the test holds; with no jitter, pauses are half of what they are at most."""
+    """A client whose clock the test controls. Without jitter, a pause is half of its longest time."""
     given = fake_server.arguments()
     settings = Settings.resolve(**given, timeout=30.0, environ={})
     clocks: dict[str, Callable[[], float]] = {"clock": lambda: time.now, "jitter": lambda: 0.0}
@@ -83,7 +83,7 @@ async def client(kind: Any, fake_server: Server, time: Time) -> AsyncIterator[An
         await aio.close()
 
 
-async def test_a_change_is_made_again_under_one_request_id(client: Any, fake: Fake, time: Time) -> None:
+async def test_a_change_is_retried_with_the_same_request_id(client: Any, fake: Fake, time: Time) -> None:
     fake.refusals = [unavailable(), contended()]
     made = await done(client.secrets.create(name="a_key", value="v-1"))
     assert made.version == 1
@@ -92,7 +92,7 @@ async def test_a_change_is_made_again_under_one_request_id(client: Any, fake: Fa
     assert len(fake.requests) == 3
 
 
-async def test_a_resolve_is_a_read_and_is_made_again(client: Any, fake: Fake, time: Time) -> None:
+async def test_resolve_is_retried(client: Any, fake: Fake, time: Time) -> None:
     fake.refusals = [unavailable(), unavailable()]
     assert (await done(client.resolve({"a": "$ 1 + 1"}))).document == {"a": 2}
     assert time.pauses == pytest.approx([0.05, 0.1])
@@ -107,7 +107,7 @@ async def test_it_ends(client: Any, fake: Fake, time: Time) -> None:
     assert caught.value.sent_request_id == fake.requests[0][0].request_id
 
 
-async def test_the_server_says_when(client: Any, fake: Fake, time: Time) -> None:
+async def test_the_pause_that_the_server_asks_for(client: Any, fake: Fake, time: Time) -> None:
     fake.refusals = [unavailable(retry_after_ms=2500)]
     with pytest.raises(SecretNotFoundError):
         await done(client.secrets.get(name="a_key"))
@@ -157,7 +157,7 @@ async def test_contention_that_does_not_end(client: Any, fake: Fake) -> None:
 
 
 async def test_a_lost_reply_to_a_generating_create(client: Any, fake: Fake) -> None:
-    """The server made the change, and its reply was lost: the retry finds it made, and tells the value no more."""
+    """The server made the change, but its reply was lost: the retry gets the stored outcome without the value."""
     once, lost = fake.once, iter([True])
 
     def losing(request: Any, do: Callable[[Any], Any]) -> Any:
@@ -190,7 +190,7 @@ def test_pauses_grow_to_a_bound_and_are_scattered() -> None:
     assert pauses == [1.0, 1.0, 2.25, 3.0, 3.0, None]
 
 
-def test_what_asks_for_a_retry_gets_one() -> None:
+def test_an_error_that_asks_for_a_retry_gets_one() -> None:
     attempts = Attempts(RetryPolicy(), 1000, lambda: 0.0, lambda: 0.0)
     assert attempts.pause_after(StrongroomError("Slow down.", code=Code.RESOURCE_EXHAUSTED, retry_after=1)) == 1.05
     assert attempts.pause_after(StrongroomError("No more.", code=Code.RESOURCE_EXHAUSTED)) is None

@@ -1,4 +1,4 @@
-"""Create, get, delete and rotate: points 1 to 4, 7 and 8 of the contract, through both clients."""
+"""Creating, reading, deleting and rotating secrets, through both clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUES = [
 ]
 
 
-async def test_create_echoes_all_but_the_value(client: Any, server: Server) -> None:
+async def test_create_returns_everything_but_the_value(client: Any, server: Server) -> None:
     metadata = {"environment": "production", "owner": "payments-team"}
     made = await done(client.secrets.create(name="a_key", value="v-1", description="What for", metadata=metadata))
     assert isinstance(made, Secret)
@@ -57,7 +57,7 @@ async def test_times_are_now(client: Any) -> None:
     assert abs((made.created_at - before).total_seconds()) < 60
 
 
-async def test_what_is_left_out_is_empty(client: Any) -> None:
+async def test_arguments_that_are_left_out_are_empty(client: Any) -> None:
     await done(client.secrets.create(name="bare", value="v-1"))
     read = await done(client.secrets.get(name="bare"))
     assert (read.description, read.metadata) == ("", {})
@@ -69,7 +69,7 @@ async def test_get_returns_the_exact_value(client: Any, value: Any) -> None:
     made = await done(client.secrets.create(name="a_key", value=value))
     read = await done(client.secrets.get(name="a_key"))
     assert type(read.value) is type(value)
-    # Compared as a bool, so that a failure does not print 64 KiB.
+    # This compares bools, so that a failure does not print 64 KiB.
     assert (read.value == value) is True
     assert not read.redacted
     assert read == made
@@ -154,9 +154,9 @@ async def test_delete_frees_the_name(client: Any) -> None:
         with pytest.raises(SecretNotFoundError) as caught:
             await done(again(name="a_key"))
         assert caught.value.reason == "SECRET_NOT_FOUND"
-    anew = await done(client.secrets.create(name="a_key", value="v-2"))
-    assert anew.id != made.id
-    assert anew.version == 1
+    later = await done(client.secrets.create(name="a_key", value="v-2"))
+    assert later.id != made.id
+    assert later.version == 1
 
 
 async def test_rotate_is_a_new_version_of_the_same_secret(client: Any) -> None:
@@ -212,7 +212,7 @@ async def test_an_etag_guards_against_others(client: Any) -> None:
     await done(client.secrets.delete(name="a_key", etag=changed.etag))
 
 
-async def test_a_request_id_gives_the_first_outcome_again(client: Any) -> None:
+async def test_a_repeated_request_id_returns_the_stored_outcome(client: Any) -> None:
     request_id = uuid.uuid4()
     made = await done(client.secrets.create(name="a_key", value="v-1", request_id=request_id))
     again = await done(client.secrets.create(name="a_key", value="v-1", request_id=str(request_id)))

@@ -1,4 +1,4 @@
-"""What a client takes from its arguments and from the environment."""
+"""The settings that a client takes from its arguments and from the environment."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_environment_fills_in(tmp_path: Path) -> None:
     }
     settings = resolve(environ, api_key=None)
     assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_env", "localhost:1", "team")
-    # A CA means TLS, on this machine too.
+    # With a CA the client uses TLS, on this machine too.
     assert (settings.endpoint.tls, settings.ca_certificates) == (True, b"certificates")
 
 
@@ -114,11 +114,11 @@ def test_the_key_from_a_file(tmp_path: Path) -> None:
     assert resolve(environ, api_key="srk_arg").api_key == "srk_arg"
 
 
-def test_a_file_that_can_not_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match=r"STRONGROOM_API_KEY_FILE: can not read .*none: No such file") as caught:
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"STRONGROOM_API_KEY_FILE: cannot read .*none: No such file") as caught:
         resolve({"STRONGROOM_API_KEY_FILE": str(tmp_path / "none")}, api_key=None)
     assert caught.value.__context__ is None
-    with pytest.raises(ValidationError, match="ca_cert: can not read"):
+    with pytest.raises(ValidationError, match="ca_cert: cannot read"):
         resolve(ca_cert=tmp_path / "none")
 
 
@@ -130,7 +130,7 @@ def test_no_key(key: str | None) -> None:
 
 
 @pytest.mark.parametrize("key", ["srk_canary canary", "srk_canary\ncanary", "srk_canaré", "srk_canary\udc80"])
-def test_a_key_that_can_not_be_sent_is_not_shown(key: str) -> None:
+def test_a_key_that_cannot_be_sent_is_not_shown(key: str) -> None:
     with pytest.raises(ValidationError) as caught:
         resolve(api_key=key)
     assert "canar" not in f"{caught.value!r} {caught.value}"

@@ -1,4 +1,4 @@
-"""TLS: with a CA of the test's own, and what happens without it."""
+"""TLS with the CA of the test, and without that CA."""
 
 from __future__ import annotations
 

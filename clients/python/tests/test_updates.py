@@ -1,4 +1,4 @@
-"""Updating: point 6 of the contract, through both clients."""
+"""Updating secrets, through both clients."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_only_what_is_given_changes(
     assert await state(client) == expected
 
 
-async def test_a_rename_keeps_all_else(client: Any, made: Any) -> None:
+async def test_a_rename_keeps_everything_else(client: Any, made: Any) -> None:
     before = await state(client)
     renamed = await done(client.secrets.update(name="a_key", new_name="b_key"))
     assert (renamed.name, renamed.id, renamed.created_at) == ("b_key", made.id, made.created_at)
@@ -64,7 +64,7 @@ async def test_a_rename_with_everything_at_once(client: Any, made: Any) -> None:
     assert await state(client, "b_key") == ("v-2", "e", {}, 2)
 
 
-async def test_a_refused_rename_does_nothing_by_half(client: Any, made: Any) -> None:
+async def test_a_refused_rename_changes_nothing(client: Any, made: Any) -> None:
     await done(client.secrets.create(name="taken", value="v-1"))
     before = await state(client)
     with pytest.raises(SecretAlreadyExistsError):

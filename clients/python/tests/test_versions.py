@@ -77,7 +77,7 @@ async def test_a_destroyed_version_is_gone_and_its_receipt_stays(client: Any, na
     assert (await done(client.secrets.get(name=name))).value == "four"
 
 
-async def test_a_change_needs_the_etag_and_a_version_that_is_there(client: Any, name: str) -> None:
+async def test_a_change_needs_the_right_etag_and_an_existing_version(client: Any, name: str) -> None:
     with pytest.raises(ConflictError):
         await done(client.secrets.disable_version(name, 1, etag="0000000000000000"))
     with pytest.raises(VersionNotFoundError):
@@ -88,7 +88,7 @@ async def test_a_change_needs_the_etag_and_a_version_that_is_there(client: Any, 
     assert (await done(client.secrets.disable_version(name, 1, etag=etag))).version.state == "disabled"
 
 
-async def test_a_repeated_change_has_the_first_outcome(client: Any, name: str) -> None:
+async def test_a_repeated_change_returns_the_stored_outcome(client: Any, name: str) -> None:
     request_id = str(uuid.uuid4())
     first = await done(client.secrets.disable_version(name, 1, request_id=request_id))
     await done(client.secrets.enable_version(name, 1))

@@ -1,4 +1,4 @@
-"""Strongroom: secrets for services. This is its client, sync and async.
+"""The Python client of Strongroom, the self-hosted secrets service: sync and async.
 
     from strongroom import Strongroom
 
@@ -6,8 +6,8 @@
         client.secrets.create(name="stripe_api_key", value="sk_test_…")
         print(client.secrets.get(name="stripe_api_key").value)
 
-What calls can fail with is in `strongroom.exceptions`, what they return in `strongroom.models`, and how to have the
-server make a value in `strongroom.generate`.
+`strongroom.models` has the results of the calls, `strongroom.exceptions` has the errors, and `strongroom.generate` has
+the ways in which the server can generate a value.
 """
 
 from strongroom import exceptions, generate

@@ -1,4 +1,8 @@
-"""The calls of `client.access`, and `whoami`: each function is one method there, sync and async."""
+"""The calls of `client.access`. Each function here is one method there, sync and async.
+
+`whoami` is also a method of the client itself.
+`strongroom.client.Access` describes the arguments and errors that all of them share.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +26,27 @@ def create_key(
     ttl: timedelta | None = None,
     timeout: float | None = None,
 ) -> Call[CreatedApiKey]:
-    """Makes an API key for a namespace. The reply's `credential` is the only place where the key is ever shown.
+    """Creates an API key for a namespace. Needs the right `manage_access`.
 
-    `name` is 1 to 128 characters. `home_namespace` left out is the caller's own home namespace, whatever the client's
-    namespace is. The key works until `expires_at`, or for the time `ttl`, or for ever.
+    Only the `credential` of this result shows the key itself. The client never retries this call, because it has no
+    `request_id`. After an `UnavailableError` or a `DeadlineExceededError`, use `list_keys` to see whether the key
+    exists.
 
-    Never retried, for the call has no `request_id`: after an `UnavailableError` or a `DeadlineExceededError`, see
-    `list_keys` for whether it was made. Needs the right `manage_access`.
+    Args:
+        name: 1 to 128 characters without control characters. Several keys can have the same name.
+        home_namespace: The namespace that the key gets its rights in. None: the home namespace of the caller; the
+            client's `namespace` does not count here.
+        expires_at: When the key expires: a datetime with a time zone, in the future. Pass at most one of `expires_at`
+            and `ttl`. None for both: the key never expires.
+        ttl: How long the key works, at most 100 years.
+        timeout: See `Access`.
+
+    Returns:
+        The new key.
+
+    Raises:
+        ConflictError: The reason is `CONTENDED`: other writers changed the same data each time. Try again.
+        IntegrityError: The stored data that the change needs was altered or damaged.
     """
     request = access_pb2.CreateApiKeyRequest(name=arguments.text("name", name))
     if home_namespace is not None:
@@ -47,9 +65,13 @@ def create_key(
 
 
 def list_keys(scope: Scope, *, timeout: float | None = None) -> Call[list[ApiKey]]:
-    """Returns all API keys without the keys themselves, revoked and expired ones too, oldest first.
+    """Returns all API keys, oldest first, including revoked and expired keys. Needs the right `manage_access`.
 
-    Needs the right `manage_access`.
+    Args:
+        timeout: See `Access`.
+
+    Returns:
+        The API keys, without the keys themselves.
     """
     return Call(
         lambda stubs: stubs.access.ListApiKeys, access_pb2.ListApiKeysRequest(), _api_keys_of, timeout_for(timeout)
@@ -57,17 +79,36 @@ def list_keys(scope: Scope, *, timeout: float | None = None) -> Call[list[ApiKey
 
 
 def revoke_key(scope: Scope, *, id: str, timeout: float | None = None) -> Call[ApiKey]:
-    """Revokes an API key by its id, at once and for good; a revoked one stays revoked.
+    """Revokes an API key. Needs the right `manage_access`.
 
-    Raises `NotFoundError`, `FailedPreconditionError` (the root key itself), `ConflictError`. Needs the right
-    `manage_access`.
+    The key stops working at once, and cannot be restored. When the key is already revoked, nothing is changed.
+
+    Args:
+        id: The id of the key.
+        timeout: See `Access`.
+
+    Returns:
+        The revoked key.
+
+    Raises:
+        NotFoundError: There is no API key with this id.
+        FailedPreconditionError: It is the root key, which cannot be revoked.
+        ConflictError: The reason is `CONTENDED`: other writers changed the same key each time. Try again.
+        IntegrityError: The stored data that the change needs was altered or damaged.
     """
     request = access_pb2.RevokeApiKeyRequest(id=arguments.text("id", id))
     return Call(lambda stubs: stubs.access.RevokeApiKey, request, _api_key_of, timeout_for(timeout))
 
 
 def whoami(scope: Scope, *, timeout: float | None = None) -> Call[Identity]:
-    """Returns who the caller is, and what it may do."""
+    """Returns the identity of the caller and its rights. Needs no right.
+
+    Args:
+        timeout: See `Access`.
+
+    Returns:
+        The identity of the caller.
+    """
     return Call(lambda stubs: stubs.access.WhoAmI, access_pb2.WhoAmIRequest(), replies.identity, timeout_for(timeout))
 
 

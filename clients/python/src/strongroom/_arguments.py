@@ -1,8 +1,8 @@
-"""From arguments to the messages of the wire: everything that a message could choke on is refused here.
+"""Checks arguments and converts them to the fields of protobuf messages.
 
-A wrong type is a `TypeError`, a value that can not be sent a `ValidationError`. Both name the argument and never show
-what it was; nor do their causes, for they have none: protobuf's own errors quote what they were given. What is
-merely not acceptable (a name with a space, a value that is too long) is the server's to refuse.
+A wrong Python type raises `TypeError`, and a value that protobuf cannot hold raises `ValidationError`. Both name the
+argument and never show its value. They have no cause, because an error of protobuf would quote the value. All other
+limits (a name with a space, a value that is too long) are left to the server.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ INT32 = 2**31 - 1
 UINT32 = 2**32 - 1
 UINT64 = 2**64 - 1
 
-NOT_UTF8 = "contains a lone surrogate, which UTF-8 can not hold; pass well-formed text."
+NOT_UTF8 = "contains a lone surrogate, which UTF-8 cannot hold; pass well-formed text."
 
 
 class NotGiven:
-    """The type of `NOT_GIVEN`, the default of an argument that was left out where None would mean something."""
+    """The type of `NOT_GIVEN`: the default of an argument for which None has a meaning of its own."""
 
     def __repr__(self) -> str:
-        """As it is written."""
+        """The name of the constant."""
         return "NOT_GIVEN"
 
     def __bool__(self) -> bool:
-        """False, as nothing is."""
+        """Always False."""
         return False
 
 
@@ -63,7 +63,7 @@ NOT_GIVEN = NotGiven()
 
 
 def invalid(argument: str, problem: str) -> ValidationError:
-    """The error for an argument that can not be sent."""
+    """Returns the error for an argument that cannot be sent. `problem` says what to do and shows no value."""
     return ValidationError(
         f"{argument}: {problem}",
         reason="VALIDATION_FAILED",
@@ -73,7 +73,7 @@ def invalid(argument: str, problem: str) -> ValidationError:
 
 
 def text(argument: str, given: Any) -> str:
-    """A str that is UTF-8, as all text on the wire is."""
+    """Checks for a str that UTF-8 can hold."""
     if not isinstance(given, str):
         raise _wrong_type(argument, "str", given)
     if not is_utf8(given):
@@ -82,7 +82,7 @@ def text(argument: str, given: Any) -> str:
 
 
 def is_utf8(given: str) -> bool:
-    """Whether UTF-8 can hold it: whether it has no lone surrogates."""
+    """Whether UTF-8 can hold the text: it has no lone surrogate."""
     try:
         given.encode("utf-8")
     except UnicodeEncodeError:
@@ -91,7 +91,7 @@ def is_utf8(given: str) -> bool:
 
 
 def secret_value(argument: str, given: Any) -> secret_pb2.SecretValue:
-    """A str as `text`, bytes as `binary`."""
+    """Converts a str to `text` and bytes to `binary`."""
     if isinstance(given, bytes):
         return secret_pb2.SecretValue(binary=given)
     if not isinstance(given, str):
@@ -100,14 +100,14 @@ def secret_value(argument: str, given: Any) -> secret_pb2.SecretValue:
 
 
 def metadata(argument: str, given: Any) -> Mapping[str, str]:
-    """A mapping of str to str."""
+    """Checks for a mapping of str to str."""
     if not isinstance(given, Mapping):
         raise _wrong_type(argument, "a mapping of str to str", given)
     return {text(f"a key of {argument}", k): text(f"a value of {argument}", v) for k, v in given.items()}
 
 
 def integer(argument: str, given: Any, low: int, high: int) -> int:
-    """An int within what its field can hold; the server says which of these it accepts."""
+    """Checks for an int that the field can hold. The server checks its own limits."""
     if isinstance(given, bool) or not isinstance(given, int):
         raise _wrong_type(argument, "int", given)
     if not low <= given <= high:
@@ -116,32 +116,32 @@ def integer(argument: str, given: Any, low: int, high: int) -> int:
 
 
 def flag(argument: str, given: Any) -> bool:
-    """A bool, and nothing that is merely true or false."""
+    """Checks for a bool; other true or false values are refused."""
     if not isinstance(given, bool):
         raise _wrong_type(argument, "bool", given)
     return given
 
 
 def request_id(argument: str, given: RequestId | None) -> str:
-    """The id given, or a new one. Never an empty one: such a change could not be repeated."""
+    """Returns the given id, or a new one. An empty id is refused: a change without an id cannot be retried safely."""
     if given is None:
         return str(uuid.uuid4())
     if given == "":
-        raise invalid(argument, "must be a UUID; leave it out to have one made.")
+        raise invalid(argument, "must be a UUID; leave it out, and the client makes one.")
     return str(given) if isinstance(given, uuid.UUID) else text(argument, given)
 
 
 def seconds(argument: str, given: Any) -> float:
-    """A time span of more than 0, and an end."""
+    """Checks for a finite number of seconds greater than 0."""
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise _wrong_type(argument, "a number of seconds", given)
     if not (math.isfinite(given) and given > 0):
-        raise invalid(argument, "must be a number of seconds greater than 0, and finite.")
+        raise invalid(argument, "must be a finite number of seconds greater than 0.")
     return float(given)
 
 
 def timestamp(argument: str, given: Any) -> Timestamp:
-    """A datetime with a time zone, so that it is one moment."""
+    """Converts a datetime. It must have a time zone: without one it is not a single moment."""
     if not isinstance(given, datetime):
         raise _wrong_type(argument, "datetime", given)
     if given.utcoffset() is None:
@@ -152,7 +152,7 @@ def timestamp(argument: str, given: Any) -> Timestamp:
 
 
 def duration(argument: str, given: Any) -> Duration:
-    """A timedelta."""
+    """Converts a timedelta."""
     if not isinstance(given, timedelta):
         raise _wrong_type(argument, "timedelta", given)
     message = Duration()

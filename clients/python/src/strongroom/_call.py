@@ -1,4 +1,4 @@
-"""One call, ready to be sent: all that the sync and the async client have in common."""
+"""A call that is ready to send. The sync and the async client share this module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stubs:
     """The generated stubs over one channel, sync or async."""
 
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
-        """The channel stays the caller's to close."""
+        """The caller closes the channel."""
         self.secrets = SecretServiceStub(channel)
         self.access = AccessServiceStub(channel)
         self.references = ReferenceServiceStub(channel)
@@ -30,37 +30,40 @@ class Stubs:
 
 @dataclass(frozen=True)
 class Call(Generic[Result]):
-    """What to send, where to, and what to make of the reply.
+    """A request, the RPC to send it to, and how to read the reply.
 
-    Its `repr` does not show the request, which may hold a value.
+    The `repr` does not show the request, which may hold a value.
     """
 
     rpc: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Any, Any]]
+    """Picks the RPC from the stubs."""
     request: Any = field(repr=False)
+    """The protobuf message to send."""
     read: Callable[[Any], Result]
+    """Converts the reply to the result."""
     timeout: float | None = None
-    """Seconds for all attempts together. None: the client's."""
+    """Seconds for all attempts together. None: the client's timeout."""
     repeatable: bool = True
-    """Whether sending it twice does the same as sending it once."""
+    """Whether the call can be sent twice with the same effect as once."""
 
     @property
     def request_id(self) -> str | None:
-        """The id that makes a change repeatable. None: the request has none."""
+        """The `request_id` of the request. None: the request has none."""
         return getattr(self.request, "request_id", None) or None
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a client fills in where a call leaves it out."""
+    """The defaults of a client for arguments that a call leaves out."""
 
     namespace: str = ""
     """Empty: the API key's home namespace."""
 
     def namespace_for(self, given: str | None) -> str:
-        """The namespace of one call."""
+        """Returns the namespace of one call, checked. None: the client's namespace."""
         return self.namespace if given is None else arguments.text("namespace", given)
 
 
 def timeout_for(given: float | None) -> float | None:
-    """The timeout of one call, checked. None: the client's."""
+    """Returns the timeout of one call, checked. None: the client's timeout."""
     return None if given is None else arguments.seconds("timeout", given)

@@ -1,4 +1,4 @@
-"""Channels: how a client reaches its server."""
+"""The gRPC channels of the clients."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from strongroom._version import __version__
 
 __all__ = ["aio_channel", "call_metadata", "channel"]
 
-# A page of 1,000 secrets with all the metadata they can have is about 43 MB.
+# A page of 1,000 secrets, each with as much metadata as a secret can have, is about 43 MB.
 _LARGEST_REPLY = 64 * 1024 * 1024
 
 
 def channel(settings: Settings) -> grpc.Channel:
-    """A channel for the sync client. Connects at the first call."""
+    """Returns a channel for the sync client. It connects at the first call."""
     target, options = _target(settings), _options(settings)
     if settings.endpoint.tls:
         return grpc.secure_channel(target, _credentials(settings), options)
@@ -27,7 +27,7 @@ def channel(settings: Settings) -> grpc.Channel:
 
 
 def aio_channel(settings: Settings) -> grpc.aio.Channel:
-    """A channel for the async client, of the event loop that runs. Connects at the first call."""
+    """Returns a channel for the async client, bound to the running event loop. It connects at the first call."""
     target, options = _target(settings), _options(settings)
     if settings.endpoint.tls:
         return grpc.aio.secure_channel(target, _credentials(settings), options)
@@ -35,12 +35,12 @@ def aio_channel(settings: Settings) -> grpc.aio.Channel:
 
 
 def call_metadata(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """The headers of every call."""
+    """Returns the gRPC metadata that every call carries."""
     return (("authorization", f"Bearer {settings.api_key}"),)
 
 
 def _target(settings: Settings) -> str:
-    # With its scheme written out, no host name can be taken for another scheme (`unix:…`).
+    # The explicit scheme keeps gRPC from reading a host name as another scheme, such as `unix:…`.
     return f"dns:///{settings.endpoint}"
 
 
@@ -48,10 +48,10 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
     return [
         ("grpc.primary_user_agent", f"strongroom-python/{__version__}"),
         ("grpc.max_receive_message_length", _LARGEST_REPLY),
-        # The retries decide when to try again: a channel that waits longer would make them pointless.
+        # The retry policy decides when to try again. A channel that waits longer before it reconnects would defeat it.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5000),
-        # A proxy that the environment names is for the network, not for this machine.
+        # A proxy from the environment is for other machines, not for a server on this one.
         ("grpc.enable_http_proxy", 0 if settings.endpoint.loopback else 1),
     ]
 
@@ -61,11 +61,14 @@ def _credentials(settings: Settings) -> grpc.ChannelCredentials:
 
 
 def _system_roots() -> bytes | None:
-    """The system's trusted certificates as PEM, which gRPC would not use by itself. None: it has none, use gRPC's."""
+    """Returns the system's trusted certificates as PEM. None: the system has none, and gRPC uses its own list.
+
+    gRPC does not read the certificates of the system by itself.
+    """
     trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
     if trusted:
         return "".join(ssl.DER_cert_to_PEM_cert(certificate) for certificate in trusted).encode()
-    # OpenSSL reads a folder of certificates only as it needs them.
+    # OpenSSL loads a folder of certificates only when it needs one, so the list above can be empty.
     folder = ssl.get_default_verify_paths().capath
     if folder is None or not os.path.isdir(folder):
         return None
@@ -74,7 +77,7 @@ def _system_roots() -> bytes | None:
 
 
 def _pem(path: Path) -> bytes:
-    """The file, if it holds certificates and can be read."""
+    """Returns the content of the file. Empty: the file cannot be read or holds no certificate."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""From documents of Python (what `json.loads` returns) to `google.protobuf.Struct`, and back.
+"""Converts documents (as `json.loads` returns them) to `google.protobuf.Struct` and back.
 
-Errors name the place as a JSON Pointer (RFC 6901) behind the argument, as the server does: `document/steps/0/tool`.
-What stands there is never shown, for it may be a value.
+Errors name a place as the server does: the argument, then a JSON Pointer (RFC 6901), for example
+`document/steps/0/tool`. They never show the content of the place, because it may be a secret.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from strongroom.exceptions import LimitExceededError
 
 __all__ = ["Writer", "read"]
 
-# The wire's only number is a double, which holds every integer up to here.
+# The only number in a Struct is a double, which holds every integer up to here exactly.
 _EXACT = 2**53
 
-# How many messages within each other protobuf's parsers read, the server's and the one here alike. A dict within
-# another is three more (the value, its struct, the entry of its map), a list two.
+# The depth of nested messages that protobuf parsers accept, both here and in the server. A dict inside another adds
+# three messages (a Value, its Struct, the entry of its map), and a list adds two.
 _DEEPEST = 100
 
-# What the server accepts. A document that shares its parts can be endless while it takes up next to nothing here, so
-# the writing has to end by itself.
+# The largest message that the server accepts, in bytes. A document that holds the same object many times is small in
+# memory and can still be huge on the wire, so the writer counts and stops by itself.
 _LARGEST = 1024 * 1024
 
-# The argument, or what is around and the key or index in it. Made into text only when an error needs it.
+# A place in a document: the name of the argument, or the place around it with a key or index. It becomes text only when
+# an error needs it.
 _Place: TypeAlias = "str | tuple[_Place, str | int]"
 
 
 class Writer:
-    """Writes what one request has of documents."""
+    """Writes the documents of one request and counts their size together."""
 
     def __init__(self) -> None:
         self._size = 0
 
     def struct(self, into: Struct, argument: str, given: Mapping[str, Any]) -> None:
-        """A mapping, all of whose keys and values may be anything yet."""
+        """Writes a mapping. Its keys and values are not yet checked."""
         self._fields(into, argument, given, nesting=1)
 
     def value(self, into: Value, argument: str, given: Any) -> None:
-        """A value of a struct that is an argument of its own."""
+        """Writes one value of a struct. The value is an argument of its own."""
         self._value(into, argument, given, nesting=3)
 
     def _fields(self, into: Struct, place: _Place, given: Mapping[Any, Any], nesting: int) -> None:
@@ -60,7 +61,7 @@ class Writer:
     def _value(self, into: Value, place: _Place, given: Any, nesting: int) -> None:
         self._count(4)
         if nesting > _DEEPEST:
-            problem = "is nested too deeply, or contains itself: 33 dicts or 49 lists within each other can be sent."
+            problem = "is nested too deeply, or contains itself: nest at most 33 dicts or 49 lists."
             raise arguments.invalid(_pointer(place), problem)
         if given is None:
             into.null_value = NULL_VALUE
@@ -85,20 +86,20 @@ class Writer:
             raise TypeError(f"{_pointer(place)} must be {wanted}, not {type(given).__name__}")
 
     def _count(self, size: int) -> None:
-        """Adds what a thing takes at least on the wire."""
+        """Adds the smallest number of bytes that an item takes on the wire."""
         self._size += size
         if self._size > _LARGEST:
             raise LimitExceededError(
-                "The document and its inputs are larger than the 1 MiB that can be sent: resolve its parts one by one.",
+                "The document and its inputs are larger than 1 MiB: split it, and resolve the parts one by one.",
                 reason="MESSAGE_TOO_LARGE",
                 code=grpc.StatusCode.RESOURCE_EXHAUSTED,
             )
 
 
 def read(message: Struct, like: Any) -> dict[str, Any]:
-    """A struct as a dict, the keys in the order that they have in `like`, and behind them the others by name.
+    """Converts a struct to a dict. The keys have the order of `like`; other keys come last, ordered by name.
 
-    The wire keeps no order, and no difference between 2 and 2.0: what is integral, and exact, is an int.
+    A Struct keeps no order, and does not tell 2 from 2.0. A number that is an exact integer becomes an int.
     """
     known = like if isinstance(like, dict) else {}
     ranks = {key: rank for rank, key in enumerate(list(known))}
@@ -127,7 +128,7 @@ def _double(place: _Place, given: float) -> float:
         if not -_EXACT <= given <= _EXACT:
             raise arguments.invalid(_pointer(place), "must be from -2**53 to 2**53 to stay exact; pass it as a str.")
     elif not math.isfinite(given):
-        raise arguments.invalid(_pointer(place), "must be a finite number.")
+        raise arguments.invalid(_pointer(place), "must be a finite number; pass None or a str.")
     return float(given)
 
 

@@ -1,4 +1,4 @@
-"""From an error of gRPC to an exception of this package."""
+"""Converts the errors of gRPC to the exceptions of this package."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
 }
 
-# For an error without a reason, or with one that this release does not know.
+# For an error without a reason, or with a reason that this release does not know.
 BY_CODE: dict[grpc.StatusCode, type[e.StrongroomError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: e.ValidationError,
     grpc.StatusCode.OUT_OF_RANGE: e.ValidationError,
@@ -69,10 +69,10 @@ BY_CODE: dict[grpc.StatusCode, type[e.StrongroomError]] = {
 
 
 def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | None = None) -> e.StrongroomError:
-    """The exception to raise for an error of gRPC, sync or async.
+    """Returns the exception to raise for an error of gRPC, sync or async.
 
-    The reason counts when its domain is Strongroom's; otherwise the status code decides. Details that can not be read
-    are left out.
+    The reason decides when its domain is `strongroom`; otherwise the status code decides. Details that cannot be read
+    are ignored.
     """
     code: grpc.StatusCode = error.code()
     details = _details(error)
@@ -85,13 +85,13 @@ def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | 
     request = error_details_pb2.RequestInfo()
     _read(details, request)
 
-    message = error.details() or f"The server answered {code.name} and said no more."
+    message = error.details() or f"The server answered {code.name} without a message: see the server's log."
     if reason is None and code is grpc.StatusCode.UNAVAILABLE:
         message = (
-            f"The server at {server} can not be reached; see that it runs and that the address is right: {message}"
+            f"The server at {server} cannot be reached; check that it runs and that the address is right: {message}"
         )
     elif reason is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"The server at {server} did not answer in time; see that it is not overloaded, or raise `timeout`."
+        message = f"The server at {server} did not answer in time; check that it is not overloaded, or raise `timeout`."
     kind = BY_REASON.get(reason or "") or BY_CODE.get(code, e.StrongroomError)
     return kind(
         message,
@@ -114,7 +114,7 @@ def _retry_after(details: Sequence[any_pb2.Any]) -> float | None:
 
 
 def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
-    """The details of the `google.rpc.Status` in the error's trailing metadata."""
+    """Returns the details of the `google.rpc.Status` in the error's trailing metadata."""
     trailers: Any = error.trailing_metadata() or ()
     for key, value in trailers:
         if key == "grpc-status-details-bin":
@@ -128,7 +128,7 @@ def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
 
 
 def _read(details: Sequence[any_pb2.Any], message: Any) -> bool:
-    """Fills the message, which is empty, with the first detail of its type. False: there is none that can be read."""
+    """Fills the empty `message` with the first readable detail of its type. False: there is no such detail."""
     for packed in details:
         if packed.Is(message.DESCRIPTOR):
             try:

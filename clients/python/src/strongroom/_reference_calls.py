@@ -1,4 +1,4 @@
-"""The call behind `client.resolve`, sync and async."""
+"""The call of `client.resolve`, sync and async."""
 
 from __future__ import annotations
 
@@ -26,21 +26,39 @@ def resolve(
     validate_only: bool = False,
     timeout: float | None = None,
 ) -> Call[ResolvedDocument]:
-    """Returns a document with every reference to a secret replaced by what it refers to: all of it, or an error.
+    """Returns a copy of a document with the value of each reference in its place.
 
-    A string that begins with `$ ` is an expression, such as `$ secrets.db_host` or `$ f'Bearer {secrets.token}'`; every
-    other string stays as it is. What `secret_name` beside `tool` names is returned under `credentials`. The secrets are
-    those of one moment, and a value is never expanded again. The document given is not changed.
+    A string that begins with `$ ` is an expression, for example `$ secrets.db_host` or `$ f'Bearer {secrets.token}'`,
+    and its result replaces it. Every other string stays as it is. When a dict has the keys `tool` and `secret_name`,
+    `credentials` returns the value of the secret that `secret_name` names. A result is never expanded again.
 
-    `document` and `input` are what JSON can hold: dict with str keys, list, str, bool, None, finite float, and int from
-    -2**53 to 2**53. Expressions see `input` as `input` and as `_`, and the other keys of `inputs` as `inputs.KEY`. Left
-    out, the `input` is the one beside the expression in the document; None is an input too.
+    The server reads all secrets at one moment. The call returns the whole resolved document, or it raises an error. The
+    `violations` of the error give the places in the document, for example `document/steps/0/expression`.
 
-    `validate_only=True` reads no value, needs only the right `list`, and leaves `document` and `credentials` empty:
-    `references` then tells which secrets the document names, which of them exist, and which the caller may read.
+    Args:
+        document: The document. It can hold what JSON can hold: dict with str keys, list, str, bool, None, finite float,
+            and int from -2**53 to 2**53. It is not changed.
+        input: The input of the expressions, visible to them as `input` and as `_`. It can hold what the document can
+            hold; None is an input too. When it is left out, the value of `input` beside the expression in the document
+            takes its place.
+        inputs: Further inputs: the key `KEY` is visible as `inputs.KEY`. A key `input` is the same as the argument
+            `input`. None: no further inputs.
+        namespace: The namespace of the secrets. None: the client's namespace.
+        validate_only: True reads no value and only lists the references. The right `list` is then enough, and
+            `document` and `credentials` of the result are empty.
+        timeout: Seconds for the call with all its retries. None: the client's timeout.
 
-    Raises `SecretNotFoundError`, `InvalidReferenceError`, `ReferenceTooCostlyError`, each with the places in its
-    `violations`, such as `document/steps/0/expression`; and `IntegrityError`.
+    Returns:
+        The resolved document, its credentials, and the secrets that it names.
+
+    Raises:
+        SecretNotFoundError: The document names a secret that does not exist.
+        VersionDisabledError: The document names a secret whose current version is disabled.
+        VersionDestroyedError: The document names a secret whose current version was destroyed.
+        InvalidReferenceError: An expression cannot be resolved.
+        ReferenceTooCostlyError: The document needs more than the server allows.
+        LimitExceededError: The document and its inputs are larger than 1 MiB.
+        IntegrityError: A stored record was altered or damaged.
     """
     request = reference_pb2.ResolveReferencesRequest(
         namespace=scope.namespace_for(namespace),
@@ -56,7 +74,7 @@ def resolve(
         writer.struct(request.inputs, "inputs", inputs)
     if not isinstance(input, NotGiven):
         if "input" in request.inputs.fields:
-            raise TypeError("input is given twice: as `input` and as a key of `inputs`")
+            raise TypeError("input is given twice, as `input` and as a key of `inputs`: pass one of the two")
         writer.value(request.inputs.fields["input"], "input", input)
     return Call(
         lambda stubs: stubs.references.ResolveReferences,

@@ -1,4 +1,4 @@
-"""From the messages of the wire to what calls return."""
+"""Converts the replies of the server to the results of the calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def secret(message: secret_pb2.Secret) -> models.Secret:
-    """A secret. A value that is not there, for whatever reason, is `ENCRYPTED`."""
+    """Converts a secret. A value that the reply does not hold becomes `ENCRYPTED`."""
     given = _value(message.value)
     return models.Secret(
         namespace=message.namespace,
@@ -50,7 +50,7 @@ def secret(message: secret_pb2.Secret) -> models.Secret:
 
 
 def secret_page(message: secret_pb2.ListSecretsResponse) -> models.SecretPage:
-    """A page of a list."""
+    """Converts a page of a list."""
     return models.SecretPage(
         items=[secret(item) for item in message.items],
         next_page_token=message.next_page_token,
@@ -61,7 +61,7 @@ def secret_page(message: secret_pb2.ListSecretsResponse) -> models.SecretPage:
 
 
 def deleted_secret(message: secret_pb2.DeleteSecretResponse) -> models.DeletedSecret:
-    """What a delete has done."""
+    """Converts the result of a deletion."""
     return models.DeletedSecret(
         id=message.id,
         deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
@@ -71,19 +71,19 @@ def deleted_secret(message: secret_pb2.DeleteSecretResponse) -> models.DeletedSe
 
 
 def secret_versions(message: secret_pb2.ListSecretVersionsResponse) -> models.SecretVersions:
-    """The versions of a secret."""
+    """Converts the versions of a secret."""
     return models.SecretVersions([_version(version) for version in message.versions], message.revision)
 
 
 def changed_version(
     message: secret_pb2.DisableVersionResponse | secret_pb2.EnableVersionResponse,
 ) -> models.ChangedVersion:
-    """A version that was disabled or enabled."""
+    """Converts a version that was disabled or enabled."""
     return models.ChangedVersion(_version(message.version), secret(message.secret), message.revision)
 
 
 def destroyed_version(message: secret_pb2.DestroyVersionResponse) -> models.DestroyedVersion:
-    """A version that was destroyed, with its receipt."""
+    """Converts a destroyed version and its destruction receipt."""
     receipt = message.receipt
     return models.DestroyedVersion(
         version=_version(message.version),
@@ -116,7 +116,7 @@ def _version(message: secret_pb2.SecretVersion) -> models.SecretVersion:
 
 
 def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
-    """An API key, without the key itself."""
+    """Converts an API key, without the key itself."""
     return models.ApiKey(
         id=message.id,
         name=message.name,
@@ -129,14 +129,14 @@ def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
 
 
 def created_api_key(message: access_pb2.CreateApiKeyResponse) -> models.CreatedApiKey:
-    """A new API key, with the key itself."""
+    """Converts a new API key, with the key itself."""
     return models.CreatedApiKey(
         api_key=api_key(message.api_key), credential=message.credential, revision=message.revision
     )
 
 
 def identity(message: access_pb2.WhoAmIResponse) -> models.Identity:
-    """Who the caller is."""
+    """Converts the identity of the caller."""
     return models.Identity(
         principal=message.principal,
         api_key=api_key(message.api_key),
@@ -148,7 +148,7 @@ def identity(message: access_pb2.WhoAmIResponse) -> models.Identity:
 def resolved_document(
     message: reference_pb2.ResolveReferencesResponse, given: dict[str, Any]
 ) -> models.ResolvedDocument:
-    """A resolved document, its keys in the order of the one given."""
+    """Converts a resolved document. Its keys have the order of the given document."""
     return models.ResolvedDocument(
         document=documents.read(message.document, like=given),
         credentials=[models.Credential(c.path, c.secret_name, _credential_value(c.value)) for c in message.credentials],
@@ -158,13 +158,13 @@ def resolved_document(
 
 
 def _right(number: access_pb2.Right.ValueType) -> str:
-    """`RIGHT_MANAGE_ACCESS` as `manage_access`; a right that this release does not know by its number."""
+    """Returns `manage_access` for `RIGHT_MANAGE_ACCESS`, and `right_<number>` for a right that is not known here."""
     known = access_pb2.Right.DESCRIPTOR.values_by_number.get(number)
     return known.name[len("RIGHT_") :].lower() if known else f"right_{number}"
 
 
 def _value(value: secret_pb2.SecretValue) -> str | bytes | None:
-    """Text or bytes as they were given; None where there is no value."""
+    """Returns text or bytes as they were stored. None: the reply does not hold the value."""
     kind = value.WhichOneof("kind")
     if kind == "text":
         return value.text

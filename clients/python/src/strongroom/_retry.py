@@ -1,4 +1,4 @@
-"""When a call is made again, and after how long."""
+"""Decides when a failed call is retried, and after which pause."""
 
 from __future__ import annotations
 
@@ -14,34 +14,39 @@ __all__ = ["Attempts", "RetryPolicy"]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a failed call is made again.
+    """Which failed calls are retried, how often, and after which pauses.
 
-    Tried again is what failed with UNAVAILABLE (the network, or a server that can not serve now), with the reason
-    CONTENDED (others kept changing the same secret), or with a `RetryInfo` by which the server asks for it. The pause
-    before the n-th retry is at most `first_delay * factor ** (n - 1)` and at most `longest_delay`, at least half of
-    that, and comes on top of what the server asks for. No attempt is made, and no pause begun, that the call's
-    deadline does not leave time for.
+    A call is retried when it failed in one of these ways:
 
-    It is safe because a change carries a `request_id`: the server makes it once, and gives every repeat the first
-    outcome. The one call without such an id, `access.create_key`, is never made again.
+    - with the status UNAVAILABLE: the network failed, or the server cannot serve now;
+    - with the reason CONTENDED: other writers changed the same secret each time;
+    - with a `RetryInfo`: the server asks for a retry.
+
+    The longest pause before the n-th retry is `first_delay * factor ** (n - 1)`, but at most `longest_delay`. The pause
+    is a random time between half of it and all of it, plus the time that the server asks for. When the pause would end
+    after the call's deadline, the call is not retried.
+
+    Retries are safe because every change carries a `request_id`: the server makes the change once and returns the
+    stored outcome for every repeat. Only `access.create_key` has no `request_id`, so it is never retried.
     """
 
     attempts: int = 5
-    """How often in all, the first time included. 1: no retries."""
+    """The number of attempts in all, including the first. 1: no retries."""
     first_delay: float = 0.1
-    """Seconds."""
+    """The longest pause before the first retry, in seconds."""
     factor: float = 2.0
+    """The factor by which the pauses grow."""
     longest_delay: float = 5.0
-    """Seconds."""
+    """The upper limit of the pauses, in seconds, before the time that the server asks for is added."""
 
 
 class Attempts:
-    """The attempts of one call: what time is left, and whether there is to be another."""
+    """The attempts of one call: counts them, and knows the time that is left."""
 
     def __init__(
         self, policy: RetryPolicy, budget: float, clock: Callable[[], float], jitter: Callable[[], float]
     ) -> None:
-        """`budget` is the seconds for all attempts; `clock` gives seconds, `jitter` a number from 0 to 1."""
+        """`budget` is in seconds, for all attempts. `clock` returns seconds, `jitter` a number from 0 to 1."""
         self._policy = policy
         self._clock = clock
         self._jitter = jitter
@@ -49,11 +54,11 @@ class Attempts:
         self._made = 0
 
     def time_left(self) -> float:
-        """Seconds until the deadline, 0 when it has passed."""
+        """Returns the seconds until the deadline. 0: the deadline has passed."""
         return max(self._end - self._clock(), 0.0)
 
     def pause_after(self, error: StrongroomError) -> float | None:
-        """How many seconds to wait before the next attempt. None: there is none, and the error stands."""
+        """Returns the seconds to wait before the next attempt. None: there is no next attempt, so raise the error."""
         self._made += 1
         if self._made >= self._policy.attempts or not _is_transient(error):
             return None

@@ -1,6 +1,6 @@
-"""The calls of `client.secrets`: each function is one method there, sync and async.
+"""The calls of `client.secrets` about secrets. Each function here is one method there, sync and async.
 
-What they have in common is said at `strongroom.client.Secrets`.
+`strongroom.client.Secrets` describes the arguments and errors that all of them share.
 """
 
 from __future__ import annotations
@@ -35,15 +35,30 @@ def create(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[Secret]:
-    """Makes a secret, and returns it with its value `"ENCRYPTED"`.
+    """Creates a secret with version 1.
 
-    `name` is 1 to 128 letters, digits and underscores, no digit first. Either `value`, a str or bytes of up to
-    65,536 bytes (text counts as UTF-8), or `generate`, to have the server make one: see `strongroom.generate`.
-    `return_value=True` asks for a generated value to be returned, once: should a retry have been needed because the
-    first reply was lost, it comes back redacted, and `get` tells it. `description` is up to 1,024 bytes, `metadata` up
-    to 64 pairs of str, keys of 1 to 128 and values of up to 512 bytes.
+    Pass exactly one of `value` and `generate`.
 
-    Raises `SecretAlreadyExistsError`, `RequestIdReusedError`.
+    Args:
+        name: 1 to 128 ASCII letters, digits and underscores. The first character is not a digit.
+        value: The value, at most 65,536 bytes. A str is stored as text and counts as UTF-8; bytes are stored as bytes.
+        description: At most 1,024 bytes of UTF-8. None: no description.
+        metadata: At most 64 pairs of str. Keys are 1 to 128 bytes, values at most 512 bytes. None: no metadata.
+        namespace: See `Secrets`.
+        generate: How the server generates the value: the result of a function in `strongroom.generate`.
+        return_value: Whether to return the generated value. Needs `generate`. The server returns the value only once:
+            if the first reply is lost and the call is retried, the value comes back as `"ENCRYPTED"`; then use `get`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The new secret. Its `value` is `"ENCRYPTED"`, unless `return_value` is true.
+
+    Raises:
+        SecretAlreadyExistsError: The name is taken.
+        RequestIdReusedError: The `request_id` was used for another request.
+        ConflictError: The reason is `CONTENDED`: other writers changed the same data each time. Try again.
+        IntegrityError: The stored data that the change needs was altered or damaged.
     """
     request = secret_pb2.CreateSecretRequest(
         namespace=scope.namespace_for(namespace),
@@ -69,14 +84,28 @@ def get(
     min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
-    """Returns a secret with its value: str where text was stored, bytes where bytes were.
+    """Returns a secret with its value.
 
-    `version` names a version, 1 or more, whose value to return in place of the current one's; all else of the secret
-    is as it is now. `include_value=False` leaves the value out, for which the right `list` is enough. `min_revision` is
-    the `revision` of an earlier reply whose effects must be seen.
+    Args:
+        name: The name of the secret.
+        namespace: See `Secrets`.
+        version: The number of the version to return the value of, 1 or more. None: the current version. All other
+            fields of the result describe the secret as it is now.
+        include_value: False leaves the value out. The right `list` is then enough, and the version can be disabled or
+            destroyed.
+        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
+            revision.
+        timeout: See `Secrets`.
 
-    Raises `SecretNotFoundError`, `VersionNotFoundError`, `VersionDisabledError`, `VersionDestroyedError`,
-    `IntegrityError`.
+    Returns:
+        The secret. Its `value` is a str when text was stored, and bytes when bytes were stored.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        VersionNotFoundError: The secret has no such version.
+        VersionDisabledError: The version is disabled.
+        VersionDestroyedError: The version was destroyed.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.GetSecretRequest(
         namespace=scope.namespace_for(namespace),
@@ -103,13 +132,27 @@ def list_(
     min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[SecretPage]:
-    """Returns one page of secrets, their values `"ENCRYPTED"`; `iterate` gives all of them.
+    """Returns one page of secrets. `iterate` returns all secrets.
 
-    `limit` is 1 to 1,000, 100 when left out. The page begins after `offset` secrets, or at the `page_token` that the
-    page before gave (with the other arguments as they were), which stays right while others create and delete.
-    `metadata` are pairs that a secret must all have, exactly; `name_prefix` is what its name starts with; both are
-    case-sensitive. `order_by` is `name`, `created_at` or `updated_at`, with ` desc` behind it for the reverse; `name`
-    when left out.
+    Args:
+        limit: The largest number of secrets in the page, 1 to 1,000. None: 100.
+        offset: The number of secrets to skip from the start. Must not be passed together with `page_token`. None: 0.
+        page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by` and
+            `namespace` as for that page. The pages stay disjoint while others create and delete secrets.
+        metadata: Return only secrets whose metadata holds all these pairs exactly, case-sensitive. None: no filter.
+        name_prefix: Return only secrets whose name begins with this text, case-sensitive. Empty: no filter.
+        order_by: `name`, `created_at` or `updated_at`. Add ` desc` for the reverse order. Empty: `name`.
+        namespace: See `Secrets`.
+        min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
+            revision.
+        timeout: See `Secrets`.
+
+    Returns:
+        The page. The `value` of every secret in it is `"ENCRYPTED"`.
+
+    Raises:
+        ValidationError: An argument is not valid, or the page token belongs to another query.
+        IntegrityError: The stored record of the namespace was altered or damaged.
     """
     request = secret_pb2.ListSecretsRequest(
         namespace=scope.namespace_for(namespace),
@@ -137,10 +180,22 @@ def iterate(
     namespace: str | None = None,
     timeout: float | None = None,
 ) -> Call[SecretPage]:
-    """Gives all secrets that match, their values `"ENCRYPTED"`, reading page by page as it goes.
+    """Returns an iterator over all secrets that match. It reads one page after the other.
 
-    The other arguments are those of `list`; `page_size` is 1 to 1,000, and `timeout` counts for each page. Pages are
-    disjoint while others create and delete, but not one snapshot: what changes meanwhile may be seen or not.
+    The result is not a snapshot: it may or may not show the changes that others make during the iteration. While others
+    only create and delete secrets, no secret comes twice.
+
+    Args:
+        metadata: See `list`.
+        name_prefix: See `list`.
+        order_by: See `list`.
+        page_size: The number of secrets to read at a time, 1 to 1,000.
+        namespace: See `Secrets`.
+        timeout: Seconds for each page with all its retries. None: the client's timeout.
+
+    Returns:
+        An iterator over the secrets. The `value` of every secret is `"ENCRYPTED"`. The iterator raises the errors of
+        `list`.
     """
     return list_(
         scope,
@@ -154,11 +209,11 @@ def iterate(
 
 
 def page_after(call: Call[SecretPage], page: SecretPage) -> Call[SecretPage] | None:
-    """The call for the page behind this one. None: this was the last."""
+    """Returns the call for the page after this one. None: this page is the last."""
     if not page.next_page_token:
         return None
     if page.next_page_token == call.request.page_token:
-        raise InternalError("The server gave the same page twice: iterating would never end.")
+        raise InternalError("The server returned the same page twice: report this defect of the server.")
     request = secret_pb2.ListSecretsRequest()
     request.CopyFrom(call.request)
     request.ClearField("offset")
@@ -179,14 +234,31 @@ def update(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[Secret]:
-    """Changes what is given, keeps what is left out, and returns the secret with its value `"ENCRYPTED"`.
+    """Changes the parts of a secret that are passed and keeps all others.
 
-    All of it happens in one step or not at all. `new_name` renames, `value` becomes a new version, `metadata` replaces
-    all pairs. An empty `description` or `metadata`, or None for either, clears it; `value=""` is an empty value. With
-    `etag`, the one of a secret read before, the change is made only if nobody else has changed it since.
+    The whole update is made in one step, or nothing is changed.
 
-    Raises `SecretNotFoundError`, `SecretAlreadyExistsError` (the new name is taken), `ConflictError`,
-    `RequestIdReusedError`, `IntegrityError`; and `ValidationError` when nothing is given.
+    Args:
+        name: The present name of the secret.
+        new_name: The new name.
+        value: The new value, which becomes a new version. `""` is an empty value.
+        description: The new description. `""` or None clears it.
+        metadata: The new metadata, which replaces all pairs. `{}` or None clears it.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The changed secret. Its `value` is `"ENCRYPTED"`.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        SecretAlreadyExistsError: The new name is taken.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
+        ValidationError: An argument is not valid, or no change was passed.
     """
     request = secret_pb2.UpdateSecretRequest(
         namespace=scope.namespace_for(namespace),
@@ -208,7 +280,8 @@ def update(
         request.metadata.update(arguments.metadata("metadata", {} if metadata is None else metadata))
         given.append("metadata")
         if not request.metadata:
-            # On the wire an empty map is an absent one: only a mask can clear it, and the mask then names all.
+            # On the wire an empty map looks like an absent one, so only a mask can clear it. The mask then names all
+            # fields of this update.
             request.update_mask.CopyFrom(FieldMask(paths=given))
     return Call(lambda stubs: stubs.secrets.UpdateSecret, request, _secret_of, timeout_for(timeout))
 
@@ -222,11 +295,23 @@ def delete(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[DeletedSecret]:
-    """Deletes a secret with all its versions. Its name is free again at once.
+    """Deletes a secret and all its versions. The name is free again at once.
 
-    With `etag`, only if nobody else has changed it since it was read.
+    Args:
+        name: The name of the secret.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
 
-    Raises `SecretNotFoundError` (a second time too), `ConflictError`, `RequestIdReusedError`, `IntegrityError`.
+    Returns:
+        The id of the deleted secret, and when it was deleted.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name, for example because it is already deleted.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.DeleteSecretRequest(
         namespace=scope.namespace_for(namespace),
@@ -249,12 +334,29 @@ def rotate(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[Secret]:
-    """Gives a secret a new value, its next version, in one step, and returns it with its value `"ENCRYPTED"`.
+    """Gives a secret a new value as its next version.
 
-    Whoever reads meanwhile gets the old value or the new one, never none. Either `value` or `generate`;
-    `return_value`, `etag` and `request_id` as in `create` and `update`.
+    The rotation is made in one step: a concurrent `get` returns the old value or the new one, never no value. Pass
+    exactly one of `value` and `generate`.
 
-    Raises `SecretNotFoundError`, `ConflictError`, `RequestIdReusedError`, `IntegrityError`.
+    Args:
+        name: The name of the secret.
+        value: The new value. See `create`.
+        generate: How the server generates the value. See `create`.
+        return_value: Whether to return the generated value. See `create`.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The rotated secret. Its `value` is `"ENCRYPTED"`, unless `return_value` is true.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.RotateSecretRequest(
         namespace=scope.namespace_for(namespace),
@@ -272,7 +374,7 @@ def _set_new_value(
     value: Value | None,
     generate: Generator | None,
 ) -> None:
-    """The caller's value, or how to make one: exactly one of them."""
+    """Sets the value of the caller, or how the server generates one. Exactly one of them must be passed."""
     if (value is None) == (generate is None):
         raise arguments.invalid("value", "pass exactly one of value and generate.")
     if generate is None:
@@ -280,7 +382,7 @@ def _set_new_value(
     elif isinstance(generate, Generator):
         request.generate.CopyFrom(generate.message)
     else:
-        raise TypeError(f"generate must be made by strongroom.generate, not {type(generate).__name__}")
+        raise TypeError(f"generate must be made by a function of strongroom.generate, not {type(generate).__name__}")
 
 
 def _secret_of(reply: Any) -> Secret:

@@ -1,4 +1,4 @@
-"""What the sync and the async transport have in common: all but the waiting."""
+"""The base of the sync and the async transport: everything except the waiting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Sending"]
 
 
 class Sending:
-    """The base of both transports. `clock` and `jitter` are there to be replaced by tests."""
+    """The base of both transports. Tests replace `clock` and `jitter`."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Sending:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Connects to nothing yet."""
+        """Does not connect yet."""
         self.settings = settings
         self.closed = False
         self._retry = retry
@@ -39,7 +39,7 @@ class Sending:
         self._metadata = call_metadata(settings)
 
     def begin(self, call: Call[Any]) -> Attempts:
-        """The attempts of a call that begins now."""
+        """Starts a call and returns its attempts. Raises `StrongroomError` when the client is closed."""
         if self.closed:
             raise StrongroomError("The client is closed: make a new one.")
         budget = self.settings.timeout if call.timeout is None else call.timeout
@@ -47,9 +47,9 @@ class Sending:
         return Attempts(policy, budget, self._clock, self._jitter)
 
     def failure(self, error: grpc.RpcError, call: Call[Any]) -> StrongroomError:
-        """The exception for a failed attempt.
+        """Returns the exception for a failed attempt.
 
-        It is to be raised outside of the `except` block: the error of gRPC, whose traceback holds the request, is then
-        not its context.
+        Raise it outside the `except` block. Inside it, Python would keep the error of gRPC as the context, and the
+        traceback of that error holds the request.
         """
         return exception_from(error, server=str(self.settings.endpoint), sent_request_id=call.request_id)

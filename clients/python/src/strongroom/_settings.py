@@ -1,4 +1,7 @@
-"""What a client is told, by its arguments or by the environment. Arguments win; an empty variable is an absent one."""
+"""The settings of a client, from its arguments and the environment.
+
+An argument takes precedence over its environment variable. An empty variable counts as absent.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _SERVER = "must be host:port, http://host:port (plaintext) or https://host:port 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the server is, and whether TLS is spoken with it."""
+    """The address of the server, and whether to use TLS."""
 
     host: str
     port: int
@@ -33,20 +36,21 @@ class Endpoint:
     loopback: bool
 
     def __str__(self) -> str:
-        """As `host:port`."""
+        """The address as `host:port`."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a client needs to know."""
+    """The checked settings of one client."""
 
     api_key: str = field(repr=False)
     endpoint: Endpoint
     namespace: str
     ca_certificates: bytes | None = field(repr=False)
-    """PEM. None: the system's."""
+    """The trusted certificates as PEM. None: the certificates of the system."""
     timeout: float
+    """Seconds for a call with all its retries."""
 
     @classmethod
     def resolve(
@@ -58,15 +62,16 @@ class Settings:
         timeout: float,
         environ: Mapping[str, str],
     ) -> Settings:
-        """From the arguments, and from the environment what they leave out.
+        """Reads the settings from the arguments; the environment fills in the arguments that are None.
 
-        Raises `AuthenticationError` when there is no API key, `ValidationError` for anything unusable.
+        Raises `AuthenticationError` when there is no API key, and `ValidationError` when a setting cannot be used.
         """
         given_server = server if server is not None else environ.get("STRONGROOM_SERVER") or DEFAULT_SERVER
         ca_file = ca_cert if ca_cert is not None else environ.get("STRONGROOM_CA_CERT") or None
         endpoint = _endpoint(given_server, has_ca=ca_file is not None)
         if ca_cert is not None and not endpoint.tls:
-            raise arguments.invalid("ca_cert", "has no use with an http:// server, which is plaintext.")
+            problem = "cannot be used with an http:// server, which is plaintext: use https://, or leave ca_cert out."
+            raise arguments.invalid("ca_cert", problem)
         given_namespace = namespace if namespace is not None else environ.get("STRONGROOM_NAMESPACE", "")
         return cls(
             api_key=_api_key(api_key, environ),
@@ -77,16 +82,16 @@ class Settings:
         )
 
     def describe(self, client: str) -> str:
-        """A client's `repr`: where it goes, and not with which key."""
+        """Returns the `repr` of a client: its server and namespace, without the API key."""
         scheme = "https" if self.endpoint.tls else "http"
         return f"{client}(server='{scheme}://{self.endpoint}', namespace={self.namespace!r})"
 
 
 def _api_key(given: str | None, environ: Mapping[str, str]) -> str:
-    """The API key, without the space around it that files and shells leave. Errors do not show it."""
+    """Returns the API key without the white space that files and shells add. Errors do not show it."""
     key = given if given is not None else environ.get("STRONGROOM_API_KEY", "")
     if given is None and not key and environ.get("STRONGROOM_API_KEY_FILE"):
-        # Latin-1 reads any bytes; what is not ASCII among them is refused below.
+        # Latin-1 decodes any bytes. The check below refuses characters that are not ASCII.
         key = _read("STRONGROOM_API_KEY_FILE", environ["STRONGROOM_API_KEY_FILE"]).decode("latin-1")
     key = arguments.text("api_key", key).strip()
     if not key:
@@ -95,12 +100,16 @@ def _api_key(given: str | None, environ: Mapping[str, str]) -> str:
             reason="CREDENTIAL_MISSING",
         )
     if not re.fullmatch(r"[!-~]+", key):
-        raise arguments.invalid("api_key", "must be printable ASCII without spaces; see that it was copied whole.")
+        raise arguments.invalid("api_key", "must be printable ASCII without spaces; check that the key is complete.")
     return key
 
 
 def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
-    """A bare `host:port` is plaintext only on this machine: a key never crosses a network in the clear by accident."""
+    """Parses the address of the server.
+
+    A bare `host:port` means plaintext only for this machine, so that a key never crosses a network in plaintext by
+    accident.
+    """
     scheme, separator, rest = arguments.text("server", server).partition("://")
     if not separator:
         scheme, rest = "", server
@@ -114,7 +123,7 @@ def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
 
 
 def _split(address: str) -> tuple[str, int] | None:
-    """Host and port; None unless there are just these two."""
+    """Returns host and port. None: the address is not exactly `host:port`."""
     try:
         parts = urlsplit(f"//{address}")
         host, port = parts.hostname, parts.port
@@ -134,10 +143,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read(argument: str, path: Path) -> bytes:
-    """A file's bytes. An error names the argument, the file and the system's word for what is wrong."""
+    """Returns the content of a file. An error names the argument, the file and the error of the system."""
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        problem = f"can not read {os.fspath(path)}: {error.strerror or type(error).__name__}."
+        problem = f"cannot read {os.fspath(path)}: {error.strerror or type(error).__name__}; check the path."
     raise arguments.invalid(argument, problem)

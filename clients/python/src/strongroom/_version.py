@@ -1,3 +1,3 @@
-"""The version of this package, which is also the version of the server it was made with."""
+"""The version of this package. It is the version of the server that the package was released with."""
 
 __version__ = "0.1.0"

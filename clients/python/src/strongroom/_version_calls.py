@@ -1,6 +1,6 @@
-"""The calls of `client.secrets` about versions: each function is one method there, sync and async.
+"""The calls of `client.secrets` about versions. Each function here is one method there, sync and async.
 
-What they have in common is said at `strongroom.client.Secrets`.
+`strongroom.client.Secrets` describes the arguments and errors that all of them share.
 """
 
 from __future__ import annotations
@@ -23,12 +23,23 @@ def versions(
     min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[SecretVersions]:
-    """Returns the versions of a secret that are kept, at most 100, newest first, without their values.
+    """Returns the versions of a secret without their values.
 
-    `get(name=name, version=number)` returns the value of one that is enabled. `min_revision` is the `revision` of an
-    earlier reply whose effects must be seen.
+    The server keeps the 100 newest versions. `get(name=name, version=number)` returns the value of an enabled version.
 
-    Raises `SecretNotFoundError`, `IntegrityError`.
+    Args:
+        name: The name of the secret.
+        namespace: See `Secrets`.
+        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
+            revision.
+        timeout: See `Secrets`.
+
+    Returns:
+        The versions, newest first.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.ListSecretVersionsRequest(
         namespace=scope.namespace_for(namespace),
@@ -48,13 +59,30 @@ def disable_version(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[ChangedVersion]:
-    """Has the value of a version not be read until it is enabled again.
+    """Disables a version, so that its value cannot be read.
 
-    The current version can be disabled too: the secret then has no value until the version is enabled, or the secret is
-    rotated. One that is disabled stays so. With `etag`, only if nobody else has changed the secret since it was read.
+    `enable_version` makes the value readable again. The current version can be disabled too: the secret then has no
+    readable value until the version is enabled or the secret is rotated. When the version is already disabled, nothing
+    is changed.
 
-    Raises `SecretNotFoundError`, `VersionNotFoundError`, `VersionDestroyedError`, `ConflictError`,
-    `RequestIdReusedError`, `IntegrityError`.
+    Args:
+        name: The name of the secret.
+        version: The number of the version, 1 or more.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The version and its secret in their new state.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        VersionNotFoundError: The secret has no such version.
+        VersionDestroyedError: The version was destroyed.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.DisableVersionRequest(
         namespace=scope.namespace_for(namespace),
@@ -76,9 +104,28 @@ def enable_version(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[ChangedVersion]:
-    """Has the value of a disabled version be read again. One that is enabled stays so.
+    """Enables a disabled version, so that its value can be read again.
 
-    Raises what `disable_version` does.
+    When the version is already enabled, nothing is changed.
+
+    Args:
+        name: The name of the secret.
+        version: The number of the version, 1 or more.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The version and its secret in their new state.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        VersionNotFoundError: The secret has no such version.
+        VersionDestroyedError: The version was destroyed.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.EnableVersionRequest(
         namespace=scope.namespace_for(namespace),
@@ -100,13 +147,29 @@ def destroy_version(
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[DestroyedVersion]:
-    """Removes the data key and the value of a version for good, and returns the server's signed receipt of it.
+    """Destroys a version: deletes its data key and its value, so that the value cannot be recovered.
 
-    The secret, its other versions and what is known of this one stay. The current version can be destroyed too: the
-    secret then has no value until it is rotated. One that was destroyed stays so, and has the same receipt. Backups
-    from before still have the version.
+    The secret, its other versions, and the number, state and times of this version stay. The current version can be
+    destroyed too: the secret then has no readable value until it is rotated. When the version is already destroyed,
+    nothing is changed, and the receipt is returned again. Older backups still hold the version.
 
-    Raises `SecretNotFoundError`, `VersionNotFoundError`, `ConflictError`, `RequestIdReusedError`, `IntegrityError`.
+    Args:
+        name: The name of the secret.
+        version: The number of the version, 1 or more.
+        namespace: See `Secrets`.
+        etag: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The version and its secret in their new state, and the server's signed destruction receipt.
+
+    Raises:
+        SecretNotFoundError: There is no secret with this name.
+        VersionNotFoundError: The secret has no such version.
+        ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.DestroyVersionRequest(
         namespace=scope.namespace_for(namespace),

@@ -1,4 +1,4 @@
-"""The client for `async` code. `strongroom.client` is the same for ordinary code."""
+"""The client for `async` code. `strongroom.client` has the client for ordinary code."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ Result = TypeVar("Result")
 
 
 class AsyncTransport(Sending):
-    """Sends calls, and awaits their replies."""
+    """Sends calls and awaits their replies."""
 
     def __init__(
         self, settings: Settings, retry: RetryPolicy, *, sleep: Callable[[float], Any] = asyncio.sleep, **clocks: Any
     ) -> None:
-        """`sleep` is there to be replaced by tests, as are the `clocks` of `Sending`."""
+        """Tests replace `sleep` and the `clocks` of `Sending`."""
         super().__init__(settings, retry, **clocks)
         self._sleep = sleep
         self._channel: grpc.aio.Channel | None = None
         self._stubs: Stubs | None = None
 
     async def send(self, call: Call[Result]) -> Result:
-        """Makes the call, and makes it again as the retry policy says."""
+        """Sends the call, retries it as the retry policy says, and returns its result."""
         attempts = self.begin(call)
-        # The generated stubs are the same for both kinds of channel; typed they are for the sync one.
+        # The generated stubs work with both kinds of channel, but their types are those of the sync channel.
         rpc = cast("grpc.aio.UnaryUnaryMultiCallable[Any, Any]", call.rpc(self._connected()))
         while True:
             try:
@@ -59,13 +59,13 @@ class AsyncTransport(Sending):
             await self._sleep(pause)
 
     async def close(self) -> None:
-        """Closes the connection; again, does nothing."""
+        """Closes the connection. A second call does nothing."""
         self.closed = True
         if self._channel is not None:
             await self._channel.close()
 
     def _connected(self) -> Stubs:
-        """The stubs; the first call makes them, for a channel belongs to the event loop that runs when it is made."""
+        """Returns the stubs. The first call makes them, because a channel belongs to the event loop that makes it."""
         if self._stubs is None:
             self._channel = aio_channel(self.settings)
             self._stubs = Stubs(self._channel)
@@ -73,7 +73,7 @@ class AsyncTransport(Sending):
 
 
 class _Resource:
-    """A part of the service."""
+    """The base of the groups of methods: the secrets, the API keys, the documents."""
 
     def __init__(self, transport: AsyncTransport, scope: Scope) -> None:
         self._transport = transport
@@ -83,7 +83,7 @@ class _Resource:
 def _method(
     build: Callable[Concatenate[Scope, P], Call[Result]],
 ) -> Callable[Concatenate[_Resource, P], Coroutine[Any, Any, Result]]:
-    """The method that makes the call and awaits its result."""
+    """Returns the method that sends the call of `build` and awaits its result."""
 
     async def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         return await self._transport.send(build(self._scope, *args, **kwargs))
@@ -95,7 +95,7 @@ def _method(
 def _pages(
     build: Callable[Concatenate[Scope, P], Call[SecretPage]],
 ) -> Callable[Concatenate[_Resource, P], AsyncIterator[Secret]]:
-    """The method that makes the call and those for the pages behind, as its result is iterated."""
+    """Returns the method that iterates over all pages: it sends the call of `build`, then a call for each next page."""
 
     def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Secret]:
         return items(self._transport, build(self._scope, *args, **kwargs))
@@ -112,7 +112,7 @@ def _pages(
 
 
 class AsyncSecrets(_Resource):
-    """The secrets of a namespace: the methods of `Secrets`, to be awaited."""
+    """The secrets of a namespace: `client.secrets`. Await the methods, which are those of `Secrets`."""
 
     create = _method(secret_calls.create)
     get = _method(secret_calls.get)
@@ -128,7 +128,7 @@ class AsyncSecrets(_Resource):
 
 
 class AsyncAccess(_Resource):
-    """The API keys, and who the caller is: the methods of `Access`, to be awaited."""
+    """The API keys and the identity of the caller: `client.access`. Await the methods, which are those of `Access`."""
 
     create_key = _method(access_calls.create_key)
     list_keys = _method(access_calls.list_keys)
@@ -137,18 +137,19 @@ class AsyncAccess(_Resource):
 
 
 class AsyncReferences(_Resource):
-    """Documents that refer to secrets: the method of `References`, to be awaited."""
+    """Documents with references to secrets. Await the method, which the client offers as `client.resolve`."""
 
     resolve = _method(reference_calls.resolve)
 
 
 class AsyncStrongroom:
-    """A client of a Strongroom server for `async` code. Belongs to the event loop of its first call.
+    """A client of a Strongroom server for `async` code. It belongs to the event loop of its first call.
 
         async with AsyncStrongroom(api_key="srk_…") as client:
             print((await client.secrets.get(name="stripe_api_key")).value)
 
-    The arguments, what the environment gives for those left out, and the errors are those of `Strongroom`.
+    The arguments, the environment variables, the attributes and the errors are those of `Strongroom`. Its methods must
+    be awaited; iterate `secrets.iterate` with `async for`.
     """
 
     def __init__(
@@ -170,11 +171,11 @@ class AsyncStrongroom:
         self.resolve = AsyncReferences(self._transport, scope).resolve
 
     async def close(self) -> None:
-        """Closes the connection. Calls after it are refused; a second close does nothing."""
+        """Closes the connection. Later calls raise `StrongroomError`. A second close does nothing."""
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncStrongroom:
-        """The client itself, closed at the end of the block."""
+        """Returns the client. It is closed at the end of the block."""
         return self
 
     async def __aexit__(
@@ -184,5 +185,5 @@ class AsyncStrongroom:
         await self.close()
 
     def __repr__(self) -> str:
-        """Where it goes; not the API key."""
+        """The server and the namespace of the client, without the API key."""
         return self._transport.settings.describe(type(self).__name__)

@@ -1,4 +1,4 @@
-"""The client for ordinary code. `strongroom.aio` is the same for `async` code."""
+"""The client for ordinary code. `strongroom.aio` has the client for `async` code."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ Result = TypeVar("Result")
 
 
 class Transport(Sending):
-    """Sends calls, and waits for their replies."""
+    """Sends calls and waits for their replies."""
 
     def __init__(
         self, settings: Settings, retry: RetryPolicy, *, sleep: Callable[[float], Any] = time.sleep, **clocks: Any
     ) -> None:
-        """`sleep` is there to be replaced by tests, as are the `clocks` of `Sending`."""
+        """Tests replace `sleep` and the `clocks` of `Sending`."""
         super().__init__(settings, retry, **clocks)
         self._sleep = sleep
         self._channel = channel(settings)
         self._stubs = Stubs(self._channel)
 
     def send(self, call: Call[Result]) -> Result:
-        """Makes the call, and makes it again as the retry policy says."""
+        """Sends the call, retries it as the retry policy says, and returns its result."""
         attempts = self.begin(call)
         rpc = call.rpc(self._stubs)
         while True:
@@ -58,13 +58,13 @@ class Transport(Sending):
             self._sleep(pause)
 
     def close(self) -> None:
-        """Closes the connection; again, does nothing."""
+        """Closes the connection. A second call does nothing."""
         self.closed = True
         self._channel.close()
 
 
 class _Resource:
-    """A part of the service."""
+    """The base of the groups of methods: the secrets, the API keys, the documents."""
 
     def __init__(self, transport: Transport, scope: Scope) -> None:
         self._transport = transport
@@ -72,7 +72,7 @@ class _Resource:
 
 
 def _method(build: Callable[Concatenate[Scope, P], Call[Result]]) -> Callable[Concatenate[_Resource, P], Result]:
-    """The method that makes the call and waits for its result."""
+    """Returns the method that sends the call of `build` and waits for its result."""
 
     def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         return self._transport.send(build(self._scope, *args, **kwargs))
@@ -84,7 +84,7 @@ def _method(build: Callable[Concatenate[Scope, P], Call[Result]]) -> Callable[Co
 def _pages(
     build: Callable[Concatenate[Scope, P], Call[SecretPage]],
 ) -> Callable[Concatenate[_Resource, P], Iterator[Secret]]:
-    """The method that makes the call and those for the pages behind, as its result is iterated."""
+    """Returns the method that iterates over all pages: it sends the call of `build`, then a call for each next page."""
 
     def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Secret]:
         return items(self._transport, build(self._scope, *args, **kwargs))
@@ -100,16 +100,22 @@ def _pages(
 
 
 class Secrets(_Resource):
-    """The secrets of a namespace.
+    """The secrets of a namespace: `client.secrets`.
 
-    Every method takes `namespace` (left out: the client's, and without one the API key's home namespace) and `timeout`
-    (seconds for all attempts together; left out: the client's). Beside what its own text names, each can raise
-    `AuthenticationError`, `PermissionDeniedError`, `ValidationError`, `UnavailableError`, `DeadlineExceededError`,
-    `LimitExceededError` and `InternalError`, and `TypeError` for an argument of a wrong type.
+    These arguments mean the same in every method:
 
-    Methods that change something send a `request_id`, a UUID, and take one to repeat an earlier call: the server gives
-    the same id the first outcome for 24 hours, and changes nothing. Left out, each call has a new one, so that it can
-    safely be retried (see `RetryPolicy`).
+    - `namespace`: the namespace of the secret. None: the client's namespace; when the client has none, the home
+      namespace of the API key.
+    - `timeout`: seconds for the call with all its retries. None: the client's timeout.
+    - `etag`: the `etag` of a secret that was read before. The change is made only if the secret has not changed since.
+      Empty: the change is made in any case.
+    - `request_id`: a UUID of this change. When the same change comes again with the same id within 24 hours, the server
+      returns the stored outcome and changes nothing. None: the client makes a new id for each call, so that its retries
+      are safe (see `RetryPolicy`). Pass your own id to repeat a change after a crash.
+
+    Every method can raise `AuthenticationError`, `PermissionDeniedError`, `ValidationError`, `UnavailableError`,
+    `DeadlineExceededError`, `LimitExceededError`, `NotServedError` and `InternalError`, and `TypeError` for an argument
+    of the wrong type. The docstring of a method lists its further errors.
     """
 
     create = _method(secret_calls.create)
@@ -126,10 +132,12 @@ class Secrets(_Resource):
 
 
 class Access(_Resource):
-    """The API keys, and who the caller is.
+    """The API keys and the identity of the caller: `client.access`.
 
-    Every method takes `timeout` (seconds for all attempts together; left out: the client's). Beside what its own text
-    names, each can raise the errors that those of `Secrets` can.
+    `timeout` means the same in every method: seconds for the call with all its retries. None: the client's timeout.
+
+    Every method can raise the errors that every method of `Secrets` can raise. The docstring of a method lists its
+    further errors.
     """
 
     create_key = _method(access_calls.create_key)
@@ -139,27 +147,41 @@ class Access(_Resource):
 
 
 class References(_Resource):
-    """Documents that refer to secrets. Its method is the client's own `resolve`."""
+    """Documents with references to secrets. The client offers the method as `client.resolve`."""
 
     resolve = _method(reference_calls.resolve)
 
 
 class Strongroom:
-    """A client of a Strongroom server. May be used by many threads at once. Connects at the first call.
+    """A client of a Strongroom server. Many threads can use it at once. It connects at the first call.
 
         with Strongroom(api_key="srk_…") as client:
             print(client.secrets.get(name="stripe_api_key").value)
 
-    - `api_key`: or STRONGROOM_API_KEY, or the file that STRONGROOM_API_KEY_FILE names.
-    - `server`: `host:port`, `http://host:port` (plaintext) or `https://host:port` (TLS); or STRONGROOM_SERVER, or
-      127.0.0.1:50051. A bare `host:port` is plaintext only on a loopback host and without a CA; otherwise it is TLS.
-    - `namespace`: what calls that name none mean; or STRONGROOM_NAMESPACE, or the API key's home namespace.
-    - `ca_cert`: a PEM file of the certificates to trust; or STRONGROOM_CA_CERT, or the system's.
-    - `timeout`: seconds for a call with all its retries.
-    - `retry`: how often a failed call is made again, see `RetryPolicy`.
+    An argument takes precedence over its environment variable.
 
-    Arguments win over the environment. Raises `AuthenticationError` when there is no API key, `ValidationError` for an
-    argument or a variable that can not be used.
+    Args:
+        api_key: The API key. None: STRONGROOM_API_KEY, or else the content of the file STRONGROOM_API_KEY_FILE.
+        server: `https://host:port` (TLS), `http://host:port` (plaintext) or `host:port`. A bare `host:port` means
+            plaintext when the host is this machine and there is no CA file, and TLS otherwise. None: STRONGROOM_SERVER,
+            or else 127.0.0.1:50051.
+        namespace: The namespace of calls that name none. None: STRONGROOM_NAMESPACE, or else the home namespace of the
+            API key.
+        ca_cert: A PEM file with the certificates to trust. None: STRONGROOM_CA_CERT, or else the certificates of the
+            system.
+        timeout: Seconds for a call with all its retries.
+        retry: How often a failed call is retried. None: `RetryPolicy()`.
+
+    Raises:
+        AuthenticationError: There is no API key.
+        ValidationError: An argument or an environment variable cannot be used.
+        TypeError: An argument has the wrong type.
+
+    Attributes:
+        secrets: The secrets: see `Secrets`.
+        access: The API keys: see `Access`.
+        whoami: The method `Access.whoami`.
+        resolve: The method `References.resolve`.
     """
 
     def __init__(
@@ -181,11 +203,11 @@ class Strongroom:
         self.resolve = References(self._transport, scope).resolve
 
     def close(self) -> None:
-        """Closes the connection. Calls after it are refused; a second close does nothing."""
+        """Closes the connection. Later calls raise `StrongroomError`. A second close does nothing."""
         self._transport.close()
 
     def __enter__(self) -> Strongroom:
-        """The client itself, closed at the end of the block."""
+        """Returns the client. It is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -195,5 +217,5 @@ class Strongroom:
         self.close()
 
     def __repr__(self) -> str:
-        """Where it goes; not the API key."""
+        """The server and the namespace of the client, without the API key."""
         return self._transport.settings.describe(type(self).__name__)

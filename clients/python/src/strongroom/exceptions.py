@@ -1,10 +1,10 @@
-"""What a call can fail with.
+"""The errors that a call can raise.
 
-Every exception derives from `StrongroomError`. Which one is raised is decided by the reason that the server puts into
-the error's details (`ErrorReason` in `error.proto`), never by its text; an error without a reason, such as one of the
-network, is told by its gRPC status code. An argument of a wrong Python type is a plain `TypeError`.
+Every exception derives from `StrongroomError`. The reason in the details of the server's error (`ErrorReason` in
+`error.proto`) decides which exception is raised; its text never does. For an error without a reason, such as a network
+error, the gRPC status code decides. An argument of the wrong Python type raises a plain `TypeError`.
 
-No exception holds a secret's value: neither its message, nor an attribute, nor the request that failed.
+No exception holds the value of a secret: not in its message, not in an attribute, not in the failed request.
 """
 
 from __future__ import annotations
@@ -43,40 +43,42 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with a request."""
+    """One problem of a request."""
 
     field: str
-    """Which argument, in the server's words: for example `name` or `metadata`; for a place in a document, its JSON
-    Pointer behind the argument: `document/steps/0/expression`."""
+    """The field of the request, for example `name` or `metadata`. For a place in a document: the argument, then a JSON
+    Pointer, for example `document/steps/0/expression`."""
 
     description: str
-    """What is wrong with it, and what to do."""
+    """The problem, and how to correct it."""
 
 
 class StrongroomError(Exception):
-    """The base of all errors of this package. Also raised itself for a status that has no class of its own."""
+    """The base of all errors of this package. It is raised itself for a status without a class of its own."""
 
     reason: str | None
-    """The server's reason, for example `SECRET_NOT_FOUND`. None: the error came without one."""
+    """The reason of the server, for example `SECRET_NOT_FOUND`. None: the error has no reason."""
 
     code: grpc.StatusCode | None
-    """The gRPC status. None: the call was never sent."""
+    """The gRPC status code. None: the call was not sent."""
 
     violations: tuple[Violation, ...]
-    """What is wrong with the request, all of it at once. Empty: nothing, or the server did not say."""
+    """All problems of the request. Empty: the server named none."""
 
     resource: str | None
-    """What the error is about, where the server says it: a secret as `namespace/name`, or the id of a key."""
+    """The resource that the error is about: a secret as `namespace/name`, or the id of an API key. None: the server
+    named none."""
 
     retry_after: float | None
-    """After how many seconds to try again, where the server says it."""
+    """The seconds after which to try again. None: the server did not say."""
 
     request_id: str | None
-    """The server's own id of the failed request, to find it in the server's log. None: the server did not say."""
+    """The id of the failed request in the server's log. None: the server did not say."""
 
     sent_request_id: str | None
-    """The `request_id` that a change was sent with. When it is not known whether the change was made
-    (`DeadlineExceededError`, `UnavailableError`), the same call with this `request_id` gives the first outcome."""
+    """The `request_id` that the change was sent with. After a `DeadlineExceededError` or an `UnavailableError` the
+    change may or may not have been made: repeat the call with this `request_id` to learn the outcome. None: the call
+    has no `request_id`."""
 
     def __init__(
         self,
@@ -101,93 +103,102 @@ class StrongroomError(Exception):
 
 
 class ValidationError(StrongroomError):
-    """An argument is not acceptable; `violations` names each. Nothing was changed.
+    """One or more arguments are not valid. `violations` lists them. Nothing was changed.
 
-    Raised by the server for what it refuses, and by this package for what can not be sent at all.
+    The server refused the arguments, or this package did because they cannot be sent.
     """
 
     def __str__(self) -> str:
-        """The message, and behind it the violations that it does not already contain."""
+        """The message, then the violations that it does not already contain."""
         message = super().__str__()
         notes = (f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
         return "\n  ".join([message, *(note for note in notes if note not in message)])
 
 
 class RequestIdReusedError(ValidationError):
-    """The `request_id` was used within 24 hours for another request."""
+    """The `request_id` was used within 24 hours for another request. Use a new one."""
 
 
 class InvalidReferenceError(ValidationError):
-    """An expression in a document can not be resolved. `violations` says where and why, and shows no value."""
+    """An expression in a document cannot be resolved. `violations` gives the place and the problem, without a value."""
 
 
 class ReferenceTooCostlyError(ValidationError):
-    """Resolving a document would cost more than the server allows. `violations` says where, and which bound."""
+    """The document needs more than the server allows. `violations` gives the place and the limit."""
 
 
 class NotFoundError(StrongroomError):
-    """What the call is about does not exist: a secret, a version, or an API key."""
+    """The secret, version, API key or namespace does not exist."""
 
 
 class SecretNotFoundError(NotFoundError):
-    """There is no secret of this name in this namespace. From `resolve`, `violations` says where it is named."""
+    """The namespace has no secret of this name. From `resolve`, `violations` gives the places that name it."""
 
 
 class VersionNotFoundError(NotFoundError):
-    """The secret exists; the version asked for never was, or is no longer among the 100 that are kept."""
+    """The secret exists, but the version does not: it never existed, or it is not among the 100 newest any more."""
 
 
 class AlreadyExistsError(StrongroomError):
-    """What the call would make exists."""
+    """The resource to create already exists."""
 
 
 class SecretAlreadyExistsError(AlreadyExistsError):
-    """The name of a create or a rename is taken. Nothing was changed."""
+    """The name of the new or renamed secret is taken. Nothing was changed."""
 
 
 class AuthenticationError(StrongroomError):
-    """There is no API key, or it is malformed, unknown, revoked or expired; `reason` says which."""
+    """The API key is missing, malformed, unknown, revoked or expired. `reason` says which."""
 
 
 class PermissionDeniedError(StrongroomError):
-    """The API key does not have the right that the call needs. Does not tell whether the secret exists."""
+    """The API key does not have the right that the call needs. This does not tell whether the secret exists."""
 
 
 class ConflictError(StrongroomError):
-    """Somebody else changed the secret: `ETAG_MISMATCH` (read it and decide again) or `CONTENDED` (try again)."""
+    """Somebody else changed the secret. Nothing was changed by this call.
+
+    The reason is `ETAG_MISMATCH` (read the secret again, then decide again) or `CONTENDED` (try again).
+    """
 
 
 class FailedPreconditionError(StrongroomError):
-    """The state of things does not allow the call, for example `LAST_ADMINISTRATOR`."""
+    """The present state of the service does not allow the call. `reason` says why, for example `LAST_ADMINISTRATOR`."""
 
 
 class VersionDisabledError(FailedPreconditionError):
-    """The version, or the secret's current one, is disabled. From `resolve`, `violations` says where it is named."""
+    """The version is disabled. Enable it, or rotate the secret.
+
+    From `resolve`, it is the current version of a secret, and `violations` gives the places that name the secret.
+    """
 
 
 class VersionDestroyedError(FailedPreconditionError):
-    """The version, or the secret's current one, was destroyed. From `resolve`, `violations` says where it is named."""
+    """The version was destroyed, and its value cannot be recovered. Rotate the secret.
+
+    From `resolve`, it is the current version of a secret, and `violations` gives the places that name the secret.
+    """
 
 
 class IntegrityError(StrongroomError):
-    """What the server has stored for this secret was altered or damaged. Other secrets are served."""
+    """The stored record was altered or damaged. Restore it from a backup. Other records are still served."""
 
 
 class LimitExceededError(StrongroomError):
-    """The request is too large, or there are too many."""
+    """The message is too large, or the server is busy with such a request. `reason` says which."""
 
 
 class UnavailableError(StrongroomError):
-    """The server can not be reached, or can not serve now, and still could not after the retries."""
+    """The server cannot be reached or cannot serve now, and the retries did not help."""
 
 
 class DeadlineExceededError(StrongroomError):
-    """No answer came in time. A change may or may not have been made: see `sent_request_id`."""
+    """The deadline passed before an answer came. A change may or may not have been made: see `sent_request_id`."""
 
 
 class NotServedError(StrongroomError):
-    """This release of the server does not serve the call, or an argument of it; `violations` names which."""
+    """This release of the server does not serve the call or an argument. `violations` lists these arguments."""
 
 
 class InternalError(StrongroomError):
-    """A defect of the server. Its log says more under `request_id`."""
+    """A defect of the server. The server's log has the details under `request_id`."""

@@ -1,6 +1,6 @@
-"""How the server makes a value: pass one of these as `generate=` instead of a `value`.
+"""How the server generates a value. Pass the result of one of these functions as `generate=` instead of a `value`.
 
-The random bits come from the server's operating system, so the value need not pass through the caller at all.
+The random bits come from the operating system of the server. The caller does not need to see the value at all.
 """
 
 from __future__ import annotations
@@ -21,16 +21,26 @@ _ENCODINGS = {
 
 @dataclass(frozen=True)
 class Generator:
-    """How to make a value. Made by the functions of this module."""
+    """How the server generates a value. The functions of this module make it."""
 
     message: secret_pb2.Generator
+    """The protobuf message to send."""
 
 
 def password(length: int | None = None, alphabet: str = "") -> Generator:
-    """A string of characters, each chosen evenly and independently.
+    """A string of random characters. Each character has the same probability, independent of all others.
 
-    `length` is 8 to 4,096, 32 when left out. `alphabet` is 2 to 256 different printable ASCII characters, letters and
-    digits when left out.
+    Args:
+        length: The number of characters, 8 to 4,096. None: 32.
+        alphabet: The characters to choose from: 2 or more different printable ASCII characters, no space. Empty: the 62
+            ASCII letters and digits.
+
+    Returns:
+        The argument for `generate=`. The value is a str.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValidationError: An argument cannot be sent. The server checks the limits above.
     """
     spec = secret_pb2.PasswordGenerator(alphabet=arguments.text("alphabet", alphabet))
     if length is not None:
@@ -39,9 +49,20 @@ def password(length: int | None = None, alphabet: str = "") -> Generator:
 
 
 def bytes_(length: int | None = None, encoding: str = "base64url") -> Generator:
-    """Random bytes: `length` of them, 16 to 4,096, 32 when left out.
+    """Random bytes.
 
-    `encoding` is `base64url` (unpadded) or `hex`, which give a str, or `raw`, which gives bytes.
+    Args:
+        length: The number of random bytes, 16 to 4,096. None: 32.
+        encoding: How the bytes become a value: `base64url` (without padding, RFC 4648) and `hex` give a str, `raw`
+            gives bytes.
+
+    Returns:
+        The argument for `generate=`.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValidationError: The encoding is not one of these, or an argument cannot be sent. The server checks the limits
+            above.
     """
     if arguments.text("encoding", encoding) not in _ENCODINGS:
         raise arguments.invalid("encoding", "must be 'base64url', 'hex' or 'raw'.")
@@ -52,5 +73,9 @@ def bytes_(length: int | None = None, encoding: str = "base64url") -> Generator:
 
 
 def uuid() -> Generator:
-    """A random UUID (version 4) as a str: 122 random bits."""
+    """A random UUID (version 4, RFC 9562) as a str. It has 122 random bits.
+
+    Returns:
+        The argument for `generate=`.
+    """
     return Generator(secret_pb2.Generator(uuid=secret_pb2.UuidGenerator()))

@@ -1,4 +1,8 @@
-"""What calls return: frozen, typed, and silent about values in their `repr`."""
+"""The results of the calls. They are frozen dataclasses, and their `repr` shows no value.
+
+All times are in UTC, cut to microseconds. `revision` is the store's revision of the change, or the revision that the
+answer was read at. Pass it as `min_revision` to a later call that must show the effects of this one.
+"""
 
 from __future__ import annotations
 
@@ -29,75 +33,85 @@ Value = Union[str, bytes]
 """A secret's value: text, or bytes."""
 
 ENCRYPTED = "ENCRYPTED"
-"""What `Secret.value` is where a reply does not return the value."""
+"""The `value` of a `Secret` when the reply does not return the value."""
 
 
 @dataclass(frozen=True, repr=False)
 class Secret:
     """A secret as it was at `revision`.
 
-    Times are in UTC, cut to microseconds; None where there is none. Comparing leaves the value out, shown or not: `id`
-    and `etag` tell two states apart, and a comparison that fails then has no value to print.
+    A comparison of two secrets ignores the value: `id` and `etag` already tell two states apart, and a failed assertion
+    then has no value to print.
     """
 
     namespace: str
+    """The namespace of the secret. Never empty."""
     name: str
+    """The name, unique in its namespace."""
     id: str
-    """Stays the same for the secret's life, through renames too."""
+    """A UUID that stays the same for the life of the secret. A rename does not change it."""
     value: Value = field(compare=False)
-    """The value as it was stored, str or bytes; `"ENCRYPTED"` where the reply does not return it (see `redacted`)."""
+    """The value as it was stored, str or bytes. `"ENCRYPTED"` when the reply does not return it: see `redacted`."""
     redacted: bool = field(compare=False)
-    """Whether `value` is only the word `ENCRYPTED`, and not a value that happens to be that word."""
+    """True when the reply does not return the value. It tells the mark `"ENCRYPTED"` from a value with that text."""
     description: str
-    """Empty: none."""
+    """A description of the secret. Empty: it has none."""
     metadata: dict[str, str] = field(hash=False)
-    """Empty: none. A copy: changing it changes nothing on the server."""
+    """The pairs of the secret. Empty: it has none. This is a copy: a change of it changes nothing on the server."""
     version: int
-    """The number of the current version: 1 after create, one more with each new value."""
+    """The number of the current version. It is 1 after the creation, and each new value adds 1."""
     created_at: datetime | None
+    """When the secret was created."""
     updated_at: datetime | None
-    """When anything of the secret last changed."""
+    """When the secret last changed."""
     rotated_at: datetime | None
-    """When the value last changed. None while version 1 is the current one."""
+    """When the secret last got a new value. None: version 1 is the current version."""
     expires_at: datetime | None
+    """When the secret expires. None: it never expires."""
     next_rotation_at: datetime | None
+    """When the server rotates the secret next. None: the server does not rotate it."""
     deleted_at: datetime | None
+    """When the secret was deleted. None: it is not deleted."""
     purge_at: datetime | None
+    """When a deleted secret can no longer be recovered. None: it is not deleted."""
     etag: str
-    """Another one after every change: pass it as `etag` to change the secret only if nobody else has."""
+    """The tag of this state. Pass it as `etag` with a change: the change is made only if the secret has not changed."""
     revision: int
-    """The store's revision at which the secret last changed."""
+    """The store's revision of the last change of the secret."""
 
     def __repr__(self) -> str:
-        """Which secret it is; nothing of what is in it."""
+        """Names the secret, without its value, description and metadata."""
         return f"Secret(namespace={self.namespace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
 
 
 @dataclass(frozen=True)
 class SecretPage:
-    """One page of a list. Deliberately not iterable itself: `items` is this page, `iterate()` is all of them."""
+    """One page of secrets. It is not iterable itself: `items` holds this page, and `iterate()` returns all secrets."""
 
     items: list[Secret]
-    """The secrets, their values `"ENCRYPTED"`."""
+    """The secrets. Each `value` is `"ENCRYPTED"`."""
     next_page_token: str
-    """The `page_token` of the next page. Empty: this is the last."""
+    """The `page_token` for the next page. Empty: this is the last page."""
     total_size: int
-    """How many secrets match in all."""
+    """The number of secrets that match, on all pages."""
     revision: int
     """The store's revision that the page was read at."""
     damaged_size: int = 0
-    """How many secrets of the namespace are in no list, since their records were altered or damaged."""
+    """The number of secrets in the namespace that no list can show, because their records were altered or damaged."""
 
 
 @dataclass(frozen=True)
 class DeletedSecret:
-    """What a delete has done."""
+    """A deleted secret."""
 
     id: str
+    """The id of the secret."""
     deleted_at: datetime | None
+    """When the secret was deleted."""
     purge_at: datetime | None
-    """When the secret is removed for good; the same as `deleted_at` where the server does not keep it."""
+    """When the secret can no longer be recovered. Equal to `deleted_at` when it cannot be recovered at all."""
     revision: int
+    """The store's revision of the deletion."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +119,16 @@ class SecretVersion:
     """A version of a secret, without its value."""
 
     number: int
+    """The number of the version. The first is 1."""
     state: str
-    """`enabled`, `disabled` or `destroyed`; `pending` from a later server."""
+    """`enabled`, `disabled` or `destroyed`. A later server can also send `pending`. A state that this package does not
+    know is `state_<number>`."""
     created_at: datetime | None
-    """None: an earlier release of the server made it, and did not note that."""
+    """When the version was created. None: an earlier release of the server created it and did not store the time."""
     state_changed_at: datetime | None
-    """When it was last disabled, enabled or destroyed. None: it never was."""
+    """When the version was last disabled, enabled or destroyed. None: never."""
     current: bool
+    """Whether it is the current version of its secret."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +136,9 @@ class SecretVersions:
     """The versions of a secret."""
 
     versions: list[SecretVersion]
-    """Those that are kept, at most 100, newest first."""
+    """The versions that the server keeps, at most 100, newest first."""
     revision: int
-    """The store's revision that they were read at."""
+    """The store's revision that the versions were read at."""
 
 
 @dataclass(frozen=True)
@@ -129,40 +146,51 @@ class ChangedVersion:
     """A version that was disabled or enabled."""
 
     version: SecretVersion
+    """The version in its new state."""
     secret: Secret
-    """The secret, its value `"ENCRYPTED"`."""
+    """The secret in its new state. Its `value` is `"ENCRYPTED"`."""
     revision: int
+    """The store's revision of the change. When nothing had to be changed: a revision at which this was already so."""
 
 
 @dataclass(frozen=True)
 class DestructionReceipt:
-    """The server's signed statement that it destroyed a version."""
+    """A destruction receipt: the server's signed statement that it destroyed a version."""
 
     namespace: str
+    """The namespace of the secret."""
     name: str
+    """The name of the secret."""
     secret_id: str
+    """The id of the secret."""
     version: int
+    """The number of the version."""
     destroyed_at: datetime | None
+    """When the version was destroyed."""
     data_key_sha256: str
-    """The SHA-256 digest of the wrapped data key that was removed, in hexadecimal; empty where it was not there."""
+    """The SHA-256 digest of the deleted wrapped data key, in hexadecimal. Empty: the store had no readable data key."""
     statement: bytes
-    """What is signed, exactly: the fields above as lines of text."""
+    """The exact bytes that are signed: the fields above as lines of text."""
     signature: bytes
-    """The Ed25519 signature of `statement`."""
+    """The Ed25519 signature (RFC 8032, 64 bytes) of `statement`."""
     public_key: bytes
-    """The key that verifies it: compare it with one that is known from elsewhere."""
+    """The Ed25519 public key (32 bytes) that verifies the signature. Compare it with a copy that you trust."""
     key_id: str
+    """A short id of the public key: the first 8 bytes of its SHA-256 digest, in hexadecimal."""
 
 
 @dataclass(frozen=True)
 class DestroyedVersion:
-    """A version that was destroyed."""
+    """A destroyed version."""
 
     version: SecretVersion
+    """The version in its new state."""
     secret: Secret
-    """The secret, its value `"ENCRYPTED"`."""
+    """The secret in its new state. Its `value` is `"ENCRYPTED"`."""
     receipt: DestructionReceipt
+    """The signed statement that the version was destroyed."""
     revision: int
+    """The store's revision of the change. When nothing had to be changed: a revision at which this was already so."""
 
 
 @dataclass(frozen=True)
@@ -170,50 +198,58 @@ class ApiKey:
     """An API key, without the key itself."""
 
     id: str
-    """The public half, which also stands in the key: `srk_<id>_…`."""
+    """The public part of the key, which is also part of the key itself: `srk_<id>_…`."""
     name: str
+    """The name that the key was given. Several keys can have the same name."""
     home_namespace: str
-    """The namespace whose secrets it opens, and which a call without a namespace means."""
+    """The namespace that the key has its rights in. A call without a namespace means this one."""
     root: bool
-    """Whether it may do everything in every namespace."""
+    """True for the root key, which has every right in every namespace."""
     created_at: datetime | None
+    """When the key was created."""
     expires_at: datetime | None
-    """None: never."""
+    """When the key expires. None: it never expires."""
     revoked_at: datetime | None
-    """None: it is not revoked."""
+    """When the key was revoked. None: it is not revoked."""
 
 
 @dataclass(frozen=True)
 class CreatedApiKey:
-    """A new API key. The only place where the key itself is ever shown."""
+    """A new API key. Only this result shows the key itself."""
 
     api_key: ApiKey
+    """The key as the server keeps it."""
     credential: str = field(repr=False, compare=False)
-    """The key, to hand to the caller it is for. It can not be shown again."""
+    """The key itself. Give it to the caller that it is for. It cannot be shown again."""
     revision: int
+    """The store's revision of the creation."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the caller is."""
+    """The identity of the caller."""
 
     principal: str
-    """As the audit log names it, for example `key:4f2a…`."""
+    """The caller as the audit log names it, for example `key:4f2a…`."""
     api_key: ApiKey
+    """The API key of the caller."""
     rights: frozenset[str]
-    """What it may do in its home namespace: `list`, `read`, `write`, `rotate`, `manage_access`, `audit`, `operate`."""
+    """The rights of the caller in its home namespace: `list`, `read`, `write`, `rotate`, `manage_access`, `audit`,
+    `operate`. A right that this package does not know is `right_<number>`."""
     revision: int
+    """The store's revision that the answer was read at."""
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A secret that a step of a document names with `secret_name`. Comparing leaves the value out."""
+    """A secret that a step of a document names with `secret_name`. A comparison ignores the value."""
 
     path: str
-    """Where the step stands: a JSON Pointer, for example `/steps/0`."""
+    """The place of the step: a JSON Pointer (RFC 6901), for example `/steps/0`."""
     secret_name: str
+    """The name of the secret."""
     value: str | bytes = field(repr=False, compare=False)
-    """As it was given: a str, or bytes."""
+    """The value as it was stored, str or bytes."""
 
 
 @dataclass(frozen=True)
@@ -221,23 +257,24 @@ class Reference:
     """A secret that a document names."""
 
     name: str
+    """The name of the secret."""
     paths: tuple[str, ...]
-    """The places that name it, as JSON Pointers, for example `/steps/0/expression`."""
+    """The places that name the secret: JSON Pointers (RFC 6901), for example `/steps/0/expression`."""
     exists: bool
-    """Whether there is such a secret. False too where the caller may not know."""
+    """Whether the secret exists. Always False when the caller may not know this."""
     readable: bool
-    """Whether the caller may read its value, and there is one: its current version is enabled."""
+    """Whether the caller can read the value: it has the right `read`, and the current version is enabled."""
 
 
 @dataclass(frozen=True)
 class ResolvedDocument:
-    """A document with its references resolved. Comparing leaves the values out."""
+    """A document with its references resolved. A comparison ignores the values."""
 
     document: dict[str, Any] = field(repr=False, compare=False)
-    """As JSON has it, the keys in the order in which they were given; a number that is integral is an int. It holds
-    values: do not log it. With `validate_only`, empty."""
+    """The resolved document. Its keys have the order of the given document, and integral numbers are int. It holds
+    values of secrets: do not log it. Empty with `validate_only`."""
     credentials: list[Credential]
-    """In the order in which they stand in the document. With `validate_only`, empty."""
+    """The secrets that `secret_name` beside `tool` names, in the order of the document. Empty with `validate_only`."""
     references: list[Reference]
     """The secrets that the document names, each once, ordered by name."""
     revision: int

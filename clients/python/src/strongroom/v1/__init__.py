@@ -1,4 +1,4 @@
-"""The generated messages and stubs of the proto package `strongroom.v1`, made by `generate.sh`.
+"""The messages and stubs that `generate.sh` generates from the proto package `strongroom.v1`.
 
-`strongroom` wraps them. Use them directly only for what it does not offer: they follow the wire, not Python.
+The package `strongroom` wraps them. Use them directly only for RPCs that it does not offer, such as `OperatorService`.
 """

@@ -26,12 +26,14 @@ if _version_not_supported:
 
 
 class AccessServiceStub(object):
-    """Manages the API keys that callers present.
+    """Manages API keys, which are the credentials of callers.
 
-    The root key, made at the first start, may do everything in every namespace. Every other key may list, read, write
-    and rotate the secrets of its home namespace, and nothing else. Beside the reasons listed at each RPC, every
-    RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
+    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     def __init__(self, channel):
@@ -63,42 +65,53 @@ class AccessServiceStub(object):
 
 
 class AccessServiceServicer(object):
-    """Manages the API keys that callers present.
+    """Manages API keys, which are the credentials of callers.
 
-    The root key, made at the first start, may do everything in every namespace. Every other key may list, read, write
-    and rotate the secrets of its home namespace, and nothing else. Beside the reasons listed at each RPC, every
-    RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
+    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     def CreateApiKey(self, request, context):
-        """Makes an API key for a namespace. Needs the right `manage_access`. The reply is the only place where the key itself
-        is ever shown: the server keeps a hash.
+        """Creates an API key for a namespace. Needs the right `manage_access`.
+
+        Only this reply shows the key itself: the server keeps a hash of it. The request has no `request_id`, so a repeated
+        request creates a second key. When a reply is lost, use ListApiKeys to see whether the key exists.
+
+        Further reasons: CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Returns all API keys, revoked and expired ones too, without the keys themselves; oldest first. Needs the right
-        `manage_access`.
+        """Returns all API keys, oldest first, including revoked and expired keys. The keys themselves are not shown. Needs
+        the right `manage_access`.
+
+        Further reasons: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key, at once and for good. Needs the right `manage_access`. Revoking a revoked key changes nothing
-        and succeeds.
+        """Revokes an API key. The key stops working at once, and cannot be restored. Needs the right `manage_access`.
 
-        Reasons: API_KEY_NOT_FOUND, LAST_ADMINISTRATOR, CONTENDED.
+        The root key cannot be revoked. When the key is already revoked, the call succeeds and changes nothing.
+
+        Further reasons: API_KEY_NOT_FOUND, LAST_ADMINISTRATOR, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WhoAmI(self, request, context):
-        """Says who the caller is. Needs no right.
+        """Returns the identity of the caller and its rights. Needs no right, so it never returns ACCESS_DENIED.
+
+        Further reasons: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,12 +149,14 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService(object):
-    """Manages the API keys that callers present.
+    """Manages API keys, which are the credentials of callers.
 
-    The root key, made at the first start, may do everything in every namespace. Every other key may list, read, write
-    and rotate the secrets of its home namespace, and nothing else. Beside the reasons listed at each RPC, every
-    RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
+    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     @staticmethod

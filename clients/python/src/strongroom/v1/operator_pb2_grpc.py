@@ -26,10 +26,14 @@ if _version_not_supported:
 
 
 class OperatorServiceStub(object):
-    """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
+    """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, STORE_UNAVAILABLE,
-    AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
+    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     def __init__(self, channel):
@@ -71,81 +75,105 @@ class OperatorServiceStub(object):
 
 
 class OperatorServiceServicer(object):
-    """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
+    """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, STORE_UNAVAILABLE,
-    AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
+    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     def GetStatus(self, request, context):
         """Returns the state of the server and its store. Needs the right `operate`.
+
+        Further reasons: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateBackup(self, request, context):
-        """Makes a backup of everything that the store holds, API keys included, as it is at one revision, while others go on
-        reading and writing. The chunks in order are the file. Its content is sealed with the server's master key, which it
-        does not hold: keep that elsewhere. The file ends with a digest, so that anyone can see whether it is whole. Needs the
-        right `operate`.
+        """Makes a backup of everything in the store at one revision, including API keys. Readers and writers are not held up.
+        Needs the right `operate`.
 
-        An error can come behind chunks; what came before it is no backup.
+        The chunks in their order are the backup file. The server's master key seals the content of the file, and the file
+        does not hold that key: keep the key in another place. The file ends with a digest, so anyone can check that the
+        file is complete.
 
-        Errors: STORE_UNAVAILABLE also where the store changes faster than the chunks are received.
+        An error can come after some chunks. Those chunks are not a backup: delete them.
+
+        Further reasons: none. The reason is STORE_UNAVAILABLE also when the store changes faster than the caller receives
+        the chunks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestoreBackup(self, request_iterator, context):
-        """Replaces everything that the store holds, API keys included, by a backup. Send its bytes in chunks; once all have
-        come, the server opens every record of it, tells how far it is, and only then replaces what there is, in one step: an
-        error or a crash leaves what there was. Changes made meanwhile are lost. From then on the API keys are those of the
-        backup. The server's master key has to be the one that the backup was made with. Needs the right `operate`.
+        """Replaces everything in the store with the content of a backup, including API keys. Needs the right `operate`.
 
-        One backup is restored at a time, and an upload of which nothing comes for 30 seconds is given up.
+        Send the bytes of the backup in chunks, then close the sending side. When the server has all bytes, it opens every
+        record of the backup and reports its progress. Only then does it replace the content of the store, in one step. An
+        error or a crash before that step leaves the store as it was. Changes that others make during the restore are lost.
+        After the restore only the API keys in the backup work.
 
-        Errors: BACKUP_INVALID, TOO_MANY_REQUESTS; STORE_UNAVAILABLE, where it is not known whether the store was replaced.
+        The server needs the master key that the backup was made with. The server restores one backup at a time. It gives
+        up when it receives nothing for 30 seconds; the reason is then DEADLINE_EXCEEDED.
+
+        Further reasons: BACKUP_INVALID, TOO_MANY_REQUESTS. After STORE_UNAVAILABLE the store may or may not have been
+        replaced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateMasterKey(self, request, context):
-        """Puts a new master key into use, while others go on reading and writing, and seals anew what the keys below it seal: API
-        keys, receipts, and the keys of namespaces. No value is opened, and no secret gets another etag or revision. Needs the
-        right `operate`.
+        """Rekeys the store with a new master key. Needs the right `operate`.
 
-        Where the server can write to the master key's file, it puts a new key on the first line and keeps those that are there
-        behind it. Otherwise whoever runs it does that first; the server then takes the key that it finds. Either way the old key
-        has to be there until the last message has come, and from then on only for backups that were made with it.
+        The server puts the new master key into use. Then it seals again what the keys below the master key sealed: API
+        keys, idempotency records and the keys of the namespaces. It opens no value, no secret gets another etag or
+        revision, and readers and writers are not held up.
 
-        A rotation goes on to its end when its caller hangs up. One that was cut short, by a crash or a failing store, is taken up
-        by the server by itself, and is ended by this RPC before it begins another: where one was begun, that is the one.
+        When the server can write the file of the master key, it puts a new key on the first line and keeps the old keys on
+        the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes
+        it. In both cases the old key must stay in place until the last message. After that, only older backups need it.
 
-        Errors: MASTER_KEY_NOT_RENEWED; TOO_MANY_REQUESTS while another rotation of keys goes on. STORE_UNAVAILABLE behind messages:
-        the rotation was begun, and is going to be taken up.
+        The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
+        rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
+
+        Further reasons: MASTER_KEY_NOT_RENEWED, TOO_MANY_REQUESTS (another rekey is running), CONTENDED,
+        INTEGRITY_FAILURE. When STORE_UNAVAILABLE comes after some messages, the rekey has begun, and the server will
+        continue it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetMasterKeyStatus(self, request, context):
-        """Tells where the master key comes from, which one is in use, and how far its rotation is. Needs the right `operate`.
+        """Returns the source of the master key, the id of the key in use, and the state of a rekey. Needs the right
+        `operate`.
+
+        Further reasons: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateNamespaceKeys(self, request, context):
-        """Puts a new key of a namespace into use, while others go on reading and writing, and seals anew what it seals: names,
-        descriptions, metadata, and the data keys of all versions. No value is opened, and no secret gets another etag or
-        revision. What was said of a rotation of the master key that is cut short is true of this one. Needs the right `operate`.
+        """Rekeys one namespace or all namespaces. Needs the right `operate`.
 
-        Errors: NAMESPACE_NOT_FOUND; TOO_MANY_REQUESTS while another rotation of keys goes on. INTEGRITY_FAILURE where the
-        namespace's own record can not be opened. STORE_UNAVAILABLE behind messages: the rotation was begun, and is going to be
-        taken up.
+        The server puts a new key of the namespace into use. Then it seals again what the old key sealed: names,
+        descriptions, metadata, and the data keys of all versions. It opens no value, no secret gets another etag or
+        revision, and readers and writers are not held up.
+
+        The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
+        rekey by itself. When an earlier rekey of a namespace is not complete, this call completes that one.
+
+        Further reasons: NAMESPACE_NOT_FOUND, TOO_MANY_REQUESTS (another rekey is running), CONTENDED, INTEGRITY_FAILURE
+        (the record of the namespace cannot be opened). When STORE_UNAVAILABLE comes after some messages, the rekey has
+        begun, and the server will continue it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,10 +221,14 @@ def add_OperatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperatorService(object):
-    """Tells how the service is doing. Whether it serves at all is what `grpc.health.v1.Health` says, without a credential.
+    """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, STORE_UNAVAILABLE,
-    AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
+    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     @staticmethod

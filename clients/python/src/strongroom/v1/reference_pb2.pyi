@@ -16,7 +16,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class ResolveReferencesRequest(google.protobuf.message.Message):
-    """Asks for a document's references to be resolved."""
+    """The request to resolve the references in a document."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -25,16 +25,21 @@ class ResolveReferencesRequest(google.protobuf.message.Message):
     INPUTS_FIELD_NUMBER: builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
-    """Whose secrets are meant. Empty: the caller's home namespace."""
+    """The namespace of the secrets. Empty: the caller's home namespace."""
     validate_only: builtins.bool
-    """Read no value: only list the references that the document makes, which of them exist, and which the caller may read."""
+    """Read no value. The reply then only lists the references: which secrets the document names, which of them exist, and
+    which the caller may read. Absent: resolve the document.
+    """
     @property
     def document(self) -> google.protobuf.struct_pb2.Struct:
-        """The document. Absent: an empty one. With all else in the message at most 1 MiB, nested at most 32 deep."""
+        """The document, nested at most 32 deep. The whole message is at most 1 MiB. Absent: an empty document."""
 
     @property
     def inputs(self) -> google.protobuf.struct_pb2.Struct:
-        """What the expressions see: `input` as `input` and as `_`, every other key under `inputs`. Absent: nothing."""
+        """The inputs of the expressions. The key `input` is visible as `input` and as `_`; every other key is visible under
+        `inputs`. When there is no key `input`, the value of `input` beside the expression in the document takes its place,
+        unless that value is an expression itself. Absent: there are no inputs.
+        """
 
     def __init__(
         self,
@@ -63,13 +68,11 @@ class ResolveReferencesResponse(google.protobuf.message.Message):
     """The store's revision that the secrets were read at."""
     @property
     def document(self) -> google.protobuf.struct_pb2.Struct:
-        """The document with its references resolved. With `validate_only`, absent."""
+        """The document with its references resolved. Absent with `validate_only`."""
 
     @property
     def credentials(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Credential]:
-        """The secrets that `secret_name` beside `tool` names, in the order in which they stand in the document. With
-        `validate_only`, empty.
-        """
+        """The secrets that `secret_name` beside `tool` names, in the order of the document. Empty with `validate_only`."""
 
     @property
     def references(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Reference]:
@@ -90,7 +93,7 @@ global___ResolveReferencesResponse = ResolveReferencesResponse
 
 @typing.final
 class Credential(google.protobuf.message.Message):
-    """A secret that a step names as its credential."""
+    """A secret that a step of a document uses as its credential."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -98,12 +101,12 @@ class Credential(google.protobuf.message.Message):
     SECRET_NAME_FIELD_NUMBER: builtins.int
     VALUE_FIELD_NUMBER: builtins.int
     path: builtins.str
-    """Where the step stands in the document: a JSON Pointer (RFC 6901), for example `/steps/0`."""
+    """The place of the step in the document: a JSON Pointer (RFC 6901), for example `/steps/0`."""
     secret_name: builtins.str
-    """The name in `secret_name`."""
+    """The name of the secret, from `secret_name`."""
     @property
     def value(self) -> strongroom.v1.secret_pb2.SecretValue:
-        """The secret's value, `text` or `binary` as it was given."""
+        """The value of the secret, `text` or `binary` as it was stored."""
 
     def __init__(
         self,
@@ -128,14 +131,16 @@ class Reference(google.protobuf.message.Message):
     EXISTS_FIELD_NUMBER: builtins.int
     READABLE_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The secret's name."""
+    """The name of the secret."""
     exists: builtins.bool
-    """Whether there is such a secret. False where the caller may not know."""
+    """Whether the secret exists. Always false when the caller may not know this."""
     readable: builtins.bool
-    """Whether the caller may read its value, and there is one to read: its current version is enabled."""
+    """Whether the caller can read the value: it has the right `read`, the secret exists, and the current version is
+    enabled.
+    """
     @property
     def paths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The places that name it, as JSON Pointers (RFC 6901), for example `/steps/0/expression`."""
+        """The places that name the secret: JSON Pointers (RFC 6901), for example `/steps/0/expression`."""
 
     def __init__(
         self,

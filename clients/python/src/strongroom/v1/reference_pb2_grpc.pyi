@@ -18,10 +18,11 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class ReferenceServiceStub:
-    """Resolves the references to secrets that a document makes: task definitions, configurations, environments.
+    """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -29,54 +30,62 @@ class ReferenceServiceStub:
         strongroom.v1.reference_pb2.ResolveReferencesRequest,
         strongroom.v1.reference_pb2.ResolveReferencesResponse,
     ]
-    """Returns the document with every reference replaced by what it refers to. Needs the right `read`; with
-    `validate_only`, the right `list` is enough.
+    """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
+    the right `list` is enough.
 
-    A string that begins with `$ ` is an expression in a subset of Python; every other string stays as it is, and so do
-    keys, numbers, booleans and null. What a `secret_name` beside a `tool` names is returned under `credentials`.
-    All secrets are read at one moment; only those that the document names are read, and each has its own audit record.
-    A value is never expanded again. Either all of the document is resolved, or none of it is returned. What expressions
-    can say, and what they may cost, is in docs/references.md.
+    A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
+    string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+    `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
+    docs/references.md describes the expressions and their limits.
 
-    Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
-    `document`, for example `document/steps/0/expression`.
+    The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
+    record for each of them. The reply holds the whole resolved document, or the call fails.
 
-    Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
-    secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+    When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
+    of the expression, for example `document/steps/0/expression`.
+
+    Further reasons: SECRET_NOT_FOUND, VERSION_DISABLED and VERSION_DESTROYED (the message and `google.rpc.BadRequest`
+    give the places that name the secret), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY. With
+    `validate_only`, only the last three.
     """
 
 class ReferenceServiceAsyncStub:
-    """Resolves the references to secrets that a document makes: task definitions, configurations, environments.
+    """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     ResolveReferences: grpc.aio.UnaryUnaryMultiCallable[
         strongroom.v1.reference_pb2.ResolveReferencesRequest,
         strongroom.v1.reference_pb2.ResolveReferencesResponse,
     ]
-    """Returns the document with every reference replaced by what it refers to. Needs the right `read`; with
-    `validate_only`, the right `list` is enough.
+    """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
+    the right `list` is enough.
 
-    A string that begins with `$ ` is an expression in a subset of Python; every other string stays as it is, and so do
-    keys, numbers, booleans and null. What a `secret_name` beside a `tool` names is returned under `credentials`.
-    All secrets are read at one moment; only those that the document names are read, and each has its own audit record.
-    A value is never expanded again. Either all of the document is resolved, or none of it is returned. What expressions
-    can say, and what they may cost, is in docs/references.md.
+    A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
+    string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+    `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
+    docs/references.md describes the expressions and their limits.
 
-    Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
-    `document`, for example `document/steps/0/expression`.
+    The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
+    record for each of them. The reply holds the whole resolved document, or the call fails.
 
-    Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
-    secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+    When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
+    of the expression, for example `document/steps/0/expression`.
+
+    Further reasons: SECRET_NOT_FOUND, VERSION_DISABLED and VERSION_DESTROYED (the message and `google.rpc.BadRequest`
+    give the places that name the secret), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY. With
+    `validate_only`, only the last three.
     """
 
 class ReferenceServiceServicer(metaclass=abc.ABCMeta):
-    """Resolves the references to secrets that a document makes: task definitions, configurations, environments.
+    """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
-    Every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED, VALIDATION_FAILED,
-    MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons.
     """
 
     @abc.abstractmethod
@@ -85,20 +94,23 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.reference_pb2.ResolveReferencesRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.reference_pb2.ResolveReferencesResponse, collections.abc.Awaitable[strongroom.v1.reference_pb2.ResolveReferencesResponse]]:
-        """Returns the document with every reference replaced by what it refers to. Needs the right `read`; with
-        `validate_only`, the right `list` is enough.
+        """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
+        the right `list` is enough.
 
-        A string that begins with `$ ` is an expression in a subset of Python; every other string stays as it is, and so do
-        keys, numbers, booleans and null. What a `secret_name` beside a `tool` names is returned under `credentials`.
-        All secrets are read at one moment; only those that the document names are read, and each has its own audit record.
-        A value is never expanded again. Either all of the document is resolved, or none of it is returned. What expressions
-        can say, and what they may cost, is in docs/references.md.
+        A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
+        string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+        `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
+        docs/references.md describes the expressions and their limits.
 
-        Where an expression can not be resolved, `google.rpc.BadRequest` has the place of each as a JSON Pointer behind
-        `document`, for example `document/steps/0/expression`.
+        The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
+        record for each of them. The reply holds the whole resolved document, or the call fails.
 
-        Reasons: SECRET_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED (the message and `google.rpc.BadRequest` say where the
-        secret is named), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY.
+        When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
+        of the expression, for example `document/steps/0/expression`.
+
+        Further reasons: SECRET_NOT_FOUND, VERSION_DISABLED and VERSION_DESTROYED (the message and `google.rpc.BadRequest`
+        give the places that name the secret), INTEGRITY_FAILURE, REFERENCE_INVALID, REFERENCE_TOO_COSTLY. With
+        `validate_only`, only the last three.
         """
 
 def add_ReferenceServiceServicer_to_server(servicer: ReferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

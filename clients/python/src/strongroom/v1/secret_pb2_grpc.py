@@ -28,16 +28,25 @@ if _version_not_supported:
 class SecretServiceStub(object):
     """Keeps named secrets in namespaces.
 
-    Every call is authenticated (`authorization: Bearer srk_…`), then authorized, then validated, and only then
-    is anything looked up. Errors carry a `google.rpc.ErrorInfo` whose `reason` is one of `ErrorReason`. Beside the
-    reasons listed at each RPC, every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED,
-    ACCESS_DENIED, VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE,
-    DEADLINE_EXCEEDED, INTERNAL.
+    The server handles every request in this order: it authenticates the caller (`authorization: Bearer srk_…`), checks
+    the right of the caller, validates the fields, and only then looks for the secret.
 
-    Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
-    namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
-    home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+
+    Limits of every request:
+    A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
+    A namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`. An empty namespace means the caller's home
+    namespace.
+    A value is 0 to 65,536 bytes.
+    A description is at most 1,024 bytes of UTF-8.
+    Metadata is at most 64 pairs, with keys of 1 to 128 bytes and values of at most 512 bytes.
+    A message is at most 1 MiB.
+
+    Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
+    The stored outcome holds no value. A request id belongs to the API key that sent it.
     """
 
     def __init__(self, channel):
@@ -101,59 +110,72 @@ class SecretServiceStub(object):
 class SecretServiceServicer(object):
     """Keeps named secrets in namespaces.
 
-    Every call is authenticated (`authorization: Bearer srk_…`), then authorized, then validated, and only then
-    is anything looked up. Errors carry a `google.rpc.ErrorInfo` whose `reason` is one of `ErrorReason`. Beside the
-    reasons listed at each RPC, every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED,
-    ACCESS_DENIED, VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE,
-    DEADLINE_EXCEEDED, INTERNAL.
+    The server handles every request in this order: it authenticates the caller (`authorization: Bearer srk_…`), checks
+    the right of the caller, validates the fields, and only then looks for the secret.
 
-    Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
-    namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
-    home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+
+    Limits of every request:
+    A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
+    A namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`. An empty namespace means the caller's home
+    namespace.
+    A value is 0 to 65,536 bytes.
+    A description is at most 1,024 bytes of UTF-8.
+    Metadata is at most 64 pairs, with keys of 1 to 128 bytes and values of at most 512 bytes.
+    A message is at most 1 MiB.
+
+    Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
+    The stored outcome holds no value. A request id belongs to the API key that sent it.
     """
 
     def CreateSecret(self, request, context):
-        """Makes a secret with its version 1, in one step. Needs the right `write`.
+        """Creates a secret with version 1. Needs the right `write`.
 
-        The value is given by the caller or generated by the server; exactly one of `value` and `generate`. The reply
-        shows the value redacted, unless it was generated and `return_value` asks for it. Of many concurrent creates
-        of one name exactly one succeeds.
+        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The reply
+        redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
+        at the same time, exactly one of them succeeds.
 
-        Reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED.
+        Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSecret(self, request, context):
-        """Returns one secret by name, with its plaintext value. Needs the right `read`; with `view: VIEW_METADATA`
-        the value is redacted and the right `list` is enough, in whatever state the version is.
+        """Returns one secret with its plaintext value. Needs the right `read`.
 
-        Older versions can be read by number while they are enabled and among the 100 that are kept.
+        With `view: VIEW_METADATA` the reply redacts the value. The right `list` is then enough, and the version can be
+        disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
+        versions that the server keeps.
 
-        Reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSecrets(self, request, context):
-        """Returns a page of a namespace's secrets, values redacted. Needs the right `list`.
+        """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`.
 
-        Filters apply before paging. A namespace that holds nothing gives an empty page.
+        The server applies the filters before it divides the list into pages. A namespace without secrets gives an empty
+        page.
+
+        Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSecret(self, request, context):
-        """Changes what the request names and keeps all else. Needs the right `write`.
+        """Changes the given fields of a secret and keeps all other fields. Needs the right `write`.
 
-        A new value becomes a new version; `new_name` renames. All of it happens in one step or not at all. An update
-        that names nothing is VALIDATION_FAILED.
+        A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
+        nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
-        Reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
+        Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
         CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -161,71 +183,79 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSecret(self, request, context):
-        """Deletes a secret and all its versions. Needs the right `write`. The name is free again at once.
+        """Deletes a secret and all its versions. Needs the right `write`.
 
-        In this release the deletion is for good: `purge_at` equals `deleted_at`.
+        The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
+        `deleted_at`.
 
-        Reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateSecret(self, request, context):
-        """Gives a secret a new value as its next version, in one step. Needs the right `rotate`.
+        """Gives a secret a new value as its next version. Needs the right `rotate`.
 
-        The value is given by the caller or generated by the server; exactly one of `value` and `generate`. There is
-        no moment without a readable value: a concurrent GetSecret returns the old or the new one. The versions before stay
+        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The rotation is
+        made in one step: a concurrent GetSecret returns the old value or the new one, never no value. Older versions stay
         as they are.
 
-        Reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSecretVersions(self, request, context):
-        """Returns the versions of a secret that are kept, at most 100, without their values. Needs the right `list`.
+        """Returns the versions of a secret without their values. Needs the right `list`.
 
-        Reasons: SECRET_NOT_FOUND, INTEGRITY_FAILURE.
+        The server keeps the 100 newest versions.
+
+        Further reasons: SECRET_NOT_FOUND, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DisableVersion(self, request, context):
-        """Has the value of a version not be read until it is enabled again. Needs the right `write`.
+        """Disables a version, so that its value cannot be read. Needs the right `write`.
 
-        The current version can be disabled too: the secret then has no value to read until the version is enabled, or the
-        secret is rotated. A version that is disabled stays so, and nothing is changed.
+        EnableVersion makes the value readable again. The current version can be disabled too: the secret then has no
+        readable value until the version is enabled or the secret is rotated. When the version is already disabled, the
+        call succeeds and changes nothing.
 
-        Reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DESTROYED, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
-        INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DESTROYED, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EnableVersion(self, request, context):
-        """Has the value of a disabled version be read again. Needs the right `write`. A version that is enabled stays so, and
-        nothing is changed.
+        """Enables a disabled version, so that its value can be read again. Needs the right `write`.
 
-        Reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DESTROYED, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
-        INTEGRITY_FAILURE.
+        When the version is already enabled, the call succeeds and changes nothing.
+
+        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DESTROYED, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DestroyVersion(self, request, context):
-        """Removes the data key and the value of a version for good, in one step, and states so with a signature. Needs the right
-        `write`. The secret, its other versions and what is known of this one stay.
+        """Destroys a version and returns a signed receipt. Needs the right `write`.
 
-        The current version can be destroyed too: the secret then has no value to read until it is rotated. A version that was
-        destroyed stays so, nothing is changed, and the same receipt is returned, under the secret's present name. A version
-        whose stored value is damaged can be destroyed.
+        The server deletes the data key and the value of the version in one step. They cannot be recovered. The secret, its
+        other versions, and the number, state and times of this version stay. The current version can be destroyed too: the
+        secret then has no readable value until it is rotated. A version with a damaged value can be destroyed.
 
-        Reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        When the version is already destroyed, the call succeeds, changes nothing, and returns the receipt again, with the
+        present name of the secret.
+
+        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+        INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -295,16 +325,25 @@ def add_SecretServiceServicer_to_server(servicer, server):
 class SecretService(object):
     """Keeps named secrets in namespaces.
 
-    Every call is authenticated (`authorization: Bearer srk_…`), then authorized, then validated, and only then
-    is anything looked up. Errors carry a `google.rpc.ErrorInfo` whose `reason` is one of `ErrorReason`. Beside the
-    reasons listed at each RPC, every RPC can return: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED,
-    ACCESS_DENIED, VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE,
-    DEADLINE_EXCEEDED, INTERNAL.
+    The server handles every request in this order: it authenticates the caller (`authorization: Bearer srk_…`), checks
+    the right of the caller, validates the fields, and only then looks for the secret.
 
-    Limits, for every request: a name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive. A
-    namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`; the empty namespace is the caller's
-    home namespace. A value is 0 to 65,536 bytes. A description is at most 1,024 bytes of UTF-8. Metadata has at
-    most 64 pairs, keys of 1 to 128 bytes, values of at most 512 bytes. The message of a request is at most 1 MiB.
+    Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
+    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+
+    Limits of every request:
+    A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
+    A namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`. An empty namespace means the caller's home
+    namespace.
+    A value is 0 to 65,536 bytes.
+    A description is at most 1,024 bytes of UTF-8.
+    Metadata is at most 64 pairs, with keys of 1 to 128 bytes and values of at most 512 bytes.
+    A message is at most 1 MiB.
+
+    Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
+    The stored outcome holds no value. A request id belongs to the API key that sent it.
     """
 
     @staticmethod
