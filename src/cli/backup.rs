@@ -3,13 +3,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
 use super::file::NewFile;
 use super::output::{self, Output};
 use super::progress::Progress;
-use crate::api::v1;
 use crate::crypto::{About, BackupCheck, BackupError};
 
 /// What its long help begins with.
@@ -50,11 +50,10 @@ impl Backup {
             return Err(Failure::usage(taken));
         }
         let mut file = NewFile::create(&self.file)?;
-        let mut operator = connection.operator().await?;
-        let mut chunks = operator.create_backup(v1::CreateBackupRequest {}).await?.into_inner();
+        let mut chunks = connection.client().await?.operator().create_backup().await?;
         let mut progress = Progress::new("records", 0);
         let (mut check, mut bytes, mut last) = (BackupCheck::new(), 0, v1::CreateBackupResponse::default());
-        while let Some(reply) = chunks.message().await? {
+        while let Some(reply) = chunks.next().await? {
             check.update(&reply.chunk).map_err(not_whole)?;
             file.write(&reply.chunk)?;
             bytes += reply.chunk.len() as u64;

@@ -1,21 +1,19 @@
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
-
 use data_encoding::BASE64;
 use serde::Serialize;
+use strongroom_client::v1::secret_value::Kind;
+use strongroom_client::{Secrets, v1};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::connect::{Authenticated, Connection};
+use super::confirm;
+use super::connect::Connection;
 use super::dotenv;
 use super::failure::Failure;
 use super::file;
+use super::list;
 use super::output::{self, Target};
 use super::progress::Progress;
-use super::secret;
-use crate::api::v1;
-use crate::api::v1::secret_service_client::SecretServiceClient;
-use crate::api::v1::secret_value::Kind;
+use super::secret::no_secret;
 
 /// What its long help begins with.
 pub(super) const ABOUT: &str = "\
@@ -69,22 +67,25 @@ impl Export {
                 return Err(Failure::usage("-o before 'export' has no meaning: write '-o FILE' behind it"));
             }
         };
-        if !self.yes && !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "this writes values in the clear: say --yes where nobody can be asked",
-            ));
+        const UNASKED: &str = "this writes values in the clear: say --yes where nobody can be asked";
+        if !self.yes {
+            confirm::can_be_asked(UNASKED)?;
         }
         let env = path
             .as_ref()
             .is_some_and(|path| super::document::Format::of(path) == super::document::Format::Env);
         let format = self.format.unwrap_or(if env { Format::Env } else { Format::Json });
 
-        let (listed, missing) = secret::all(connection, &self.prefix).await?;
-        if !self.yes && !agreed(listed.len(), path.as_ref())? {
-            return Err(Failure::local("nothing was read, and nothing was written"));
+        let secrets = connection.client().await?.secrets();
+        let (listed, missing) = list::all(&secrets, &self.prefix).await?;
+        if !self.yes {
+            let place = path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+            let what = if listed.len() == 1 { "1 value" } else { &format!("{} values", listed.len()) };
+            let question = format!("Write {what} to {place}, in the clear?");
+            confirm::agreed(UNASKED, &question, "nothing was read, and nothing was written")?;
         }
         let names = listed.into_iter().map(|secret| secret.name).collect();
-        let secrets = read_all(connection, names).await?;
+        let secrets = read_all(&secrets, names).await?;
         let text = match format {
             Format::Env => env_text(&secrets)?,
             Format::Json => json_text(&secrets)?,
@@ -98,23 +99,8 @@ impl Export {
     }
 }
 
-/// Asks whether that many values may be written there.
-fn agreed(values: usize, path: Option<&PathBuf>) -> Result<bool, Failure> {
-    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
-    let place = path.map_or("standard output".to_owned(), |path| path.display().to_string());
-    let what = if values == 1 { "1 value" } else { &format!("{values} values") };
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "Write {what} to {place}, in the clear? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
 /// The secrets of these names with their values, in order of their names.
-async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
-    let client = connection.secrets().await?;
+async fn read_all(client: &Secrets, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
     let mut progress = Progress::new("read", names.len());
     let mut waiting = names.into_iter();
     let mut under_way = JoinSet::new();
@@ -122,7 +108,7 @@ async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1:
     loop {
         while under_way.len() < AT_ONCE {
             let Some(name) = waiting.next() else { break };
-            under_way.spawn(read(client.clone(), connection.namespace(), name));
+            under_way.spawn(read(client.clone(), name));
         }
         let Some(ended) = under_way.join_next().await else { break };
         progress.advance();
@@ -132,14 +118,8 @@ async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1:
     Ok(secrets)
 }
 
-async fn read(
-    mut client: SecretServiceClient<Authenticated>,
-    namespace: String,
-    name: String,
-) -> Result<v1::Secret, Failure> {
-    let message = v1::GetSecretRequest { namespace, name, ..v1::GetSecretRequest::default() };
-    let reply = client.get_secret(message).await?.into_inner();
-    reply.secret.ok_or_else(|| Failure::local("the service sent no secret"))
+async fn read(client: Secrets, name: String) -> Result<v1::Secret, Failure> {
+    client.get(&*name).await?.secret.ok_or_else(no_secret)
 }
 
 fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {

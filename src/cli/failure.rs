@@ -2,8 +2,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use strongroom_client::{Code, Error, ErrorReason};
 
 /// Why a command failed, and the exit code that says so.
 pub(super) struct Failure {
@@ -89,52 +88,44 @@ impl Failure {
     }
 }
 
-/// A refusal of the service.
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        // Every error of the service says its reason; what has none comes from the way there.
-        if std::error::Error::source(&status).is_some() && status.get_details_error_info().is_none() {
-            return Self::unreachable(format!(
-                "the connection failed ({}): where the service speaks TLS, its address begins with https://",
-                status.message()
-            ));
+/// A refusal of the service, or a connection that failed.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if error.is_of_the_connection() {
+            let hint = match error.code() {
+                Code::DeadlineExceeded => "",
+                _ => ": where the service speaks TLS, its address begins with https://",
+            };
+            return Self::unreachable(format!("{error}{hint}"));
         }
-        let code = match status.code() {
+        let code = match error.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => UNAVAILABLE,
             Code::Unauthenticated | Code::PermissionDenied => DENIED,
             _ => REFUSED,
         };
-        let details = status.get_error_details();
-        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-        let fields: Vec<_> = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
-        let reason = details.error_info().map(|info| info.reason.as_str());
-        let message = match (reason, fields.is_empty()) {
-            (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
+        let fields: Vec<_> =
+            error.violations().iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+        let message = match (error.reason(), fields.is_empty()) {
+            (Some(ErrorReason::NotServed), false) => "the service does not serve these fields".to_owned(),
             (
                 Some(
-                    "REFERENCE_INVALID"
-                    | "REFERENCE_TOO_COSTLY"
-                    | "SECRET_NOT_FOUND"
-                    | "VERSION_DISABLED"
-                    | "VERSION_DESTROYED",
+                    ErrorReason::ReferenceInvalid
+                    | ErrorReason::ReferenceTooCostly
+                    | ErrorReason::SecretNotFound
+                    | ErrorReason::VersionDisabled
+                    | ErrorReason::VersionDestroyed,
                 ),
                 false,
             ) => "these references can not be resolved".to_owned(),
-            (Some(_), false) => "the service refused these fields".to_owned(),
-            (Some("CREDENTIAL_MISSING"), true) => format!(
-                "{} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
-                 --api-key-file names.",
-                status.message()
+            (_, false) => "the service refused these fields".to_owned(),
+            (Some(ErrorReason::CredentialMissing), true) => format!(
+                "{error} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
+                 --api-key-file names."
             ),
-            _ => status.message().to_owned(),
+            _ => error.to_string(),
         };
         Self { code, message, fields }
     }
-}
-
-/// The service's reason for a refusal, to branch on.
-pub(super) fn reason(status: &Status) -> Option<String> {
-    status.get_error_details().error_info().map(|info| info.reason.clone())
 }
 
 /// Says on standard error what the caller should know though nothing failed.

@@ -1,16 +1,15 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use strongroom_client::{Error, ErrorReason, Secrets};
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
 
-use super::connect::{Authenticated, Connection};
-use super::failure::{self, Failure};
+use super::connect::Connection;
+use super::failure::Failure;
 use super::file;
-use super::new_secret::{self, Format, NewSecret};
 use super::output::Output;
 use super::progress::Progress;
-use crate::api::v1::secret_service_client::SecretServiceClient;
+use super::secrets_file::{self, Format, NewSecret};
 
 /// What its long help begins with.
 pub(super) const ABOUT: &str = "\
@@ -71,15 +70,14 @@ impl Import {
             ))
         };
         let format = self.format.or_else(|| Format::of(&self.file)).ok_or_else(unknown)?;
-        let secrets = new_secret::read(&file::read_text(&self.file)?, format, &file::name(&self.file))?;
+        let secrets = secrets_file::read(&file::read_text(&self.file)?, format, &file::name(&self.file))?;
         let existing = match (self.update, self.skip_existing) {
             (true, _) => Existing::Update,
             (_, true) => Existing::Skip,
             _ => Existing::Fail,
         };
-        let client = connection.secrets().await?;
-        let outcomes = put_all(&client, &connection.namespace(), secrets, existing).await;
-        outcomes.report(output)
+        let client = connection.client().await?.secrets();
+        put_all(&client, secrets, existing).await.report(output)
     }
 }
 
@@ -92,12 +90,7 @@ struct Outcomes {
     not_tried: Vec<String>,
 }
 
-async fn put_all(
-    client: &SecretServiceClient<Authenticated>,
-    namespace: &str,
-    secrets: Vec<NewSecret>,
-    existing: Existing,
-) -> Outcomes {
+async fn put_all(client: &Secrets, secrets: Vec<NewSecret>, existing: Existing) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut progress = Progress::new("imported", secrets.len());
     let mut waiting = secrets.into_iter();
@@ -108,10 +101,10 @@ async fn put_all(
         let at_once = if outcomes.is_empty() { 1 } else { AT_ONCE };
         while under_way.len() < at_once && !hopeless {
             let Some(secret) = waiting.next() else { break };
-            let (client, namespace) = (client.clone(), namespace.to_owned());
+            let client = client.clone();
             under_way.spawn(async move {
                 let name = secret.name.clone();
-                (name, put(client, namespace, secret, existing).await)
+                (name, put(&client, secret, existing).await)
             });
         }
         let Some(ended) = under_way.join_next().await else { break };
@@ -125,8 +118,8 @@ async fn put_all(
             Ok(Done::Created) => outcomes.created.push(name),
             Ok(Done::Updated) => outcomes.updated.push(name),
             Ok(Done::Skipped) => outcomes.skipped.push(name),
-            Err(status) => {
-                let failure = Failure::from(status);
+            Err(error) => {
+                let failure = Failure::from(error);
                 // What is refused to this key, or not reachable, will not go better for the next.
                 hopeless = hopeless || failure.is_of_the_connection();
                 outcomes.failed.push((name, failure));
@@ -139,38 +132,17 @@ async fn put_all(
 }
 
 /// Creates one secret, or does with the one that is there what was asked for.
-async fn put(
-    mut client: SecretServiceClient<Authenticated>,
-    namespace: String,
-    secret: NewSecret,
-    existing: Existing,
-) -> Result<Done, Status> {
-    let create = secret.create(&namespace);
-    let created = match client.create_secret(create.clone()).await {
-        // Its request id makes a second try safe, whatever became of the first.
-        Err(status) if may_pass(&status) => client.create_secret(create).await,
-        answered => answered,
-    };
-    let status = match created {
+async fn put(client: &Secrets, secret: NewSecret, existing: Existing) -> Result<Done, Error> {
+    let error = match client.create(secret.create()).await {
         Ok(_) => return Ok(Done::Created),
-        Err(status) if failure::reason(&status).as_deref() == Some("SECRET_ALREADY_EXISTS") => status,
-        Err(status) => return Err(status),
+        Err(error) if error.reason() == Some(ErrorReason::SecretAlreadyExists) => error,
+        Err(error) => return Err(error),
     };
     match existing {
-        Existing::Fail => return Err(status),
-        Existing::Skip => return Ok(Done::Skipped),
-        Existing::Update => {}
+        Existing::Fail => Err(error),
+        Existing::Skip => Ok(Done::Skipped),
+        Existing::Update => client.update(secret.update()).await.map(|_| Done::Updated),
     }
-    let update = secret.update(&namespace);
-    match client.update_secret(update.clone()).await {
-        Err(status) if may_pass(&status) => client.update_secret(update).await,
-        answered => answered,
-    }
-    .map(|_| Done::Updated)
-}
-
-fn may_pass(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
 }
 
 impl Outcomes {

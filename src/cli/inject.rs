@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde_json::{Value as Json, json};
+use strongroom_client::v1;
 use zeroize::Zeroizing;
 
 use super::connect::Connection;
@@ -10,7 +11,6 @@ use super::document::{Document, Format};
 use super::failure::Failure;
 use super::file;
 use super::output::{self, Output, Target};
-use crate::api::v1;
 
 /// What its long help begins with.
 pub(super) const ABOUT: &str = "\
@@ -79,13 +79,13 @@ impl Inject {
         let source = Source::read(&self.document, format)?;
 
         let message = v1::ResolveReferencesRequest {
-            namespace: connection.namespace(),
             document: Some(source.document.skeleton()),
             inputs: Some(inputs),
             validate_only: self.validate_only,
+            ..v1::ResolveReferencesRequest::default()
         };
-        let reply = connection.references().await?.resolve_references(message).await;
-        let reply = reply.map_err(|status| source.located(status.into()))?.into_inner();
+        let reply = connection.client().await?.resolve(message).await;
+        let reply = reply.map_err(|error| source.located(error.into()))?;
         match to {
             Destination::List(output) => source.print_references(output, &reply),
             Destination::Stdout => output::write(source.render(reply)?.as_bytes()),

@@ -1,32 +1,47 @@
 //! The command line: `serve`, and clients of the service.
 
 mod backup;
+mod completions;
+mod confirm;
 mod connect;
+mod create;
+mod delete;
+mod destroy;
+mod disable;
 mod document;
 mod dotenv;
+mod enable;
 mod export;
 mod failure;
 mod file;
+mod get;
 mod import;
 mod inject;
-mod input;
 mod key;
+mod list;
 mod master_key;
+mod metadata;
 mod namespace_key;
-mod new_secret;
+mod new_value;
 mod output;
 mod progress;
 mod receipt;
+mod rename;
 mod restore;
+mod rotate;
 mod run;
 mod secret;
+mod secrets_file;
 mod serve;
 mod status;
+mod update;
 mod version;
+mod versions;
+mod whoami;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::connect::Connection;
 use self::failure::Failure;
@@ -59,28 +74,28 @@ enum Command {
     /// Run the service
     Serve(Box<serve::Serve>),
     /// Create a secret
-    Create(secret::Create),
+    Create(create::Create),
     /// Show a secret with its value
-    Get(secret::Get),
+    Get(get::Get),
     /// List secrets, without their values
-    List(secret::List),
+    List(list::List),
     /// Change a secret: what is not named stays
-    Update(secret::Update),
+    Update(update::Update),
     /// Give a secret another name
-    Rename(secret::Rename),
+    Rename(rename::Rename),
     /// Delete a secret and all its versions, for good
-    Delete(secret::Delete),
+    Delete(delete::Delete),
     /// Give a secret a new value, in one step
-    Rotate(secret::Rotate),
+    Rotate(rotate::Rotate),
     /// List the versions of a secret
-    Versions(version::Versions),
+    Versions(versions::Versions),
     /// Have a version's value not be read until it is enabled again
-    Disable(version::Disable),
+    Disable(disable::Disable),
     /// Have a disabled version's value be read again
-    Enable(version::Enable),
+    Enable(enable::Enable),
     /// Destroy a version of a secret, for good
-    #[command(long_about = version::ABOUT_DESTROY)]
-    Destroy(version::Destroy),
+    #[command(long_about = destroy::ABOUT)]
+    Destroy(destroy::Destroy),
     /// Check what the service has signed
     #[command(subcommand)]
     Receipt(receipt::Receipt),
@@ -116,10 +131,7 @@ enum Command {
     /// Show how the service is doing
     Status,
     /// Print the completions of a shell, to be loaded by it
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    Completions(completions::Completions),
 }
 
 /// Runs the command that the process's arguments name.
@@ -164,13 +176,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => on_runtime(command.run(&connection, output)),
         Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
-        Command::Whoami => on_runtime(status::whoami(&connection, output)),
-        Command::Status => on_runtime(status::status(&connection, output)),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "strongroom", &mut script);
-            output::write(&script)
-        }
+        Command::Whoami => on_runtime(whoami::run(&connection, output)),
+        Command::Status => on_runtime(status::run(&connection, output)),
+        Command::Completions(command) => command.run(),
     }
 }
 
@@ -183,6 +191,7 @@ fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -3,12 +3,9 @@ use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use comfy_table::{Table, presets};
-use data_encoding::BASE64;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::failure::Failure;
-use crate::api::v1;
-use crate::api::v1::secret_value::Kind;
 
 /// The form of what is printed.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -114,68 +111,6 @@ pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
 /// A time to the second, for the columns of a table.
 pub(super) fn time_in_brief(at: Option<&prost_types::Timestamp>) -> String {
     time(at.map(|at| prost_types::Timestamp { seconds: at.seconds, nanos: 0 }).as_ref())
-}
-
-/// Pairs as K=V, in key order.
-pub(super) fn pairs(secret: &v1::Secret) -> String {
-    let pairs: Vec<_> = secret.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.join(" ")
-}
-
-/// A value for people.
-fn value_text(value: Option<&v1::SecretValue>) -> String {
-    match value.and_then(|value| value.kind.as_ref()) {
-        Some(Kind::Text(text)) => text.clone(),
-        Some(Kind::Binary(bytes)) => format!("(base64) {}", BASE64.encode(bytes)),
-        Some(Kind::Redacted(_)) | None => "ENCRYPTED".to_owned(),
-    }
-}
-
-/// A value for programs: a string, or an object with the base64 of its bytes.
-fn value_json(value: Option<&v1::SecretValue>) -> Json {
-    match value.and_then(|value| value.kind.as_ref()) {
-        Some(Kind::Text(text)) => json!(text),
-        Some(Kind::Binary(bytes)) => json!({ "binary": BASE64.encode(bytes) }),
-        Some(Kind::Redacted(_)) | None => json!("ENCRYPTED"),
-    }
-}
-
-/// A secret's fields, for people.
-pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
-    vec![
-        ("name", secret.name.clone()),
-        ("namespace", secret.namespace.clone()),
-        ("value", value_text(secret.value.as_ref())),
-        ("description", secret.description.clone()),
-        ("metadata", pairs(secret)),
-        ("version", secret.version.to_string()),
-        ("created", time(secret.created_at.as_ref())),
-        ("updated", time(secret.updated_at.as_ref())),
-        ("rotated", time(secret.rotated_at.as_ref())),
-        ("id", secret.id.clone()),
-        ("etag", secret.etag.clone()),
-    ]
-}
-
-/// A secret for programs, under the names of the wire.
-pub(super) fn secret_json(secret: &v1::Secret) -> Json {
-    let mut json = json!({
-        "namespace": secret.namespace,
-        "name": secret.name,
-        "id": secret.id,
-        "value": value_json(secret.value.as_ref()),
-        "description": secret.description,
-        "metadata": secret.metadata,
-        "version": secret.version,
-        "created_at": time(secret.created_at.as_ref()),
-        "updated_at": time(secret.updated_at.as_ref()),
-        "etag": secret.etag,
-        "revision": secret.revision,
-    });
-    if let (Some(at), Some(object)) = (&secret.rotated_at, json.as_object_mut()) {
-        object.insert("rotated_at".to_owned(), json!(at.to_string()));
-    }
-    json
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use clap::Subcommand;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use strongroom_client::v1;
 
 use super::failure::{Failure, note};
 use super::output::{self, Output};
-use crate::api::v1;
 use crate::crypto::PublicKey;
 use crate::domain::{Destruction, Namespace, SecretId, SecretName, Timestamp};
 

@@ -1,17 +1,18 @@
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use strongroom_client::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::backup::{check, made_at};
+use super::confirm;
 use super::connect::Connection;
 use super::failure::{Failure, note};
 use super::output::{self, Output};
 use super::progress::Progress;
-use crate::api::v1;
 
 /// What its long help begins with.
 pub(super) const ABOUT: &str = "\
@@ -56,9 +57,16 @@ const CHUNK: usize = 256 * 1024;
 impl Restore {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let (about, bytes) = check(&self.file)?;
-        if !self.verify_only && !self.yes && !agreed(&self.file, &made_at(about), connection)? {
-            return Err(Failure::local("nothing was replaced"));
+        if !self.verify_only && !self.yes {
+            let settings = connection.settings()?;
+            let (server, file, made) = (settings.address(), self.file.display(), made_at(about));
+            confirm::agreed(
+                "this replaces everything in the service: say --yes where nobody can be asked, or --verify-only",
+                &format!("Replace everything in {server} by {file}, made {made}?"),
+                "nothing was replaced",
+            )?;
         }
+        let operator = connection.client().await?.operator();
         let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
         let (sender, chunks) = mpsc::channel(2);
         let sending = tokio::task::spawn_blocking({
@@ -71,10 +79,9 @@ impl Restore {
             };
             move || send(&file, &message, &sender)
         });
-        let mut operator = connection.operator().await?;
-        let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?.into_inner();
+        let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?;
         let mut last = v1::RestoreBackupResponse::default();
-        while let Some(reply) = replies.message().await? {
+        while let Some(reply) = replies.next().await? {
             let what = match reply.phase() {
                 v1::RestorePhase::Verifying => "records opened",
                 v1::RestorePhase::Replacing => "records restored",
@@ -122,24 +129,6 @@ fn send(
             return Ok(());
         }
     }
-}
-
-/// Asks whether everything may be replaced.
-fn agreed(path: &Path, made: &str, connection: &Connection) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "this replaces everything in the service: say --yes where nobody can be asked, or --verify-only",
-        ));
-    }
-    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
-    let mut stderr = std::io::stderr().lock();
-    let (server, file) = (connection.server(), path.display());
-    write!(stderr, "Replace everything in {server} by {file}, made {made}? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failure> {

@@ -6,13 +6,12 @@ use std::process::Command;
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use tonic::Status;
+use strongroom_client::{Client, Error, ErrorReason, v1};
 use zeroize::Zeroizing;
 
 use super::connect::Connection;
 use super::failure::{self, Failure};
-use super::secret;
-use crate::api::v1;
+use super::list;
 use crate::domain::SecretName;
 
 /// What its long help begins with.
@@ -89,10 +88,11 @@ impl Run {
         if self.env.is_empty() && !self.all && self.prefix.is_none() {
             return Err(Failure::usage("nothing to give: say which secrets with --env, --prefix or --all"));
         }
+        let client = connection.client().await?;
         let mut secrets = BTreeMap::new();
         if self.all || self.prefix.is_some() {
             let prefix = self.prefix.as_deref().unwrap_or_default();
-            let (listed, missing) = secret::all(connection, prefix).await?;
+            let (listed, missing) = list::all(&client.secrets(), prefix).await?;
             if let Some(missing) = missing {
                 // A command that lacks a variable may do something else than it should.
                 return Err(Failure::local(format!("{missing}, or name the secrets with --env")));
@@ -109,7 +109,7 @@ impl Run {
         }
         // What is named one by one goes before what is not.
         secrets.extend(self.env.iter().cloned());
-        resolve(connection, secrets).await
+        resolve(&client, secrets).await
     }
 
     /// Becomes the command. Returns only where that fails.
@@ -170,8 +170,7 @@ pub(super) struct Variables(Vec<(String, Zeroizing<String>)>);
 
 /// Reads the values of secrets, by variable. One request, and so one moment, where the answer can carry them all; else
 /// halves, and their halves.
-async fn resolve(connection: &Connection, secrets: BTreeMap<String, String>) -> Result<Variables, Failure> {
-    let mut client = connection.references().await?;
+async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<Variables, Failure> {
     let mut values = Vec::with_capacity(secrets.len());
     let mut waiting: Vec<Vec<(String, String)>> = vec![secrets.into_iter().collect()];
     let mut answers = 0;
@@ -180,30 +179,29 @@ async fn resolve(connection: &Connection, secrets: BTreeMap<String, String>) -> 
             |(variable, secret): &(String, String)| (variable.clone(), text(format!("$ secrets.{secret}")));
         let document = Struct { fields: part.iter().map(reference).collect() };
         let message = v1::ResolveReferencesRequest {
-            namespace: connection.namespace(),
             document: Some(document),
             ..v1::ResolveReferencesRequest::default()
         };
-        match client.resolve_references(message).await {
+        match client.resolve(message).await {
             Ok(reply) => {
                 answers += 1;
-                let mut resolved = reply.into_inner().document.unwrap_or_default().fields;
+                let mut resolved = reply.document.unwrap_or_default().fields;
                 for (variable, secret) in part {
                     let value = resolved.remove(&variable).and_then(|value| value.kind);
                     values.push((variable, usable(&secret, value)?));
                 }
             }
-            Err(status) if part.len() > 1 && too_large(&status) => {
+            Err(error) if part.len() > 1 && too_large(&error) => {
                 let half = part.split_off(part.len() / 2);
                 waiting.extend([half, part]);
             }
-            Err(status) => {
+            Err(error) => {
                 let asked = |field: &str| {
                     let named = field.strip_prefix("document/")?;
                     let (variable, secret) = part.iter().find(|(variable, _)| variable == named)?;
                     Some(format!("{variable}={secret}"))
                 };
-                return Err(Failure::from(status).with_fields(asked));
+                return Err(Failure::from(error).with_fields(asked));
             }
         }
     }
@@ -229,8 +227,8 @@ fn usable(secret: &str, value: Option<Kind>) -> Result<Zeroizing<String>, Failur
     Ok(value)
 }
 
-fn too_large(status: &Status) -> bool {
-    matches!(failure::reason(status).as_deref(), Some("REFERENCE_TOO_COSTLY" | "MESSAGE_TOO_LARGE"))
+fn too_large(error: &Error) -> bool {
+    matches!(error.reason(), Some(ErrorReason::ReferenceTooCostly | ErrorReason::MessageTooLarge))
 }
 
 fn text(text: String) -> Value {

@@ -2,11 +2,10 @@ use std::fs;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
+use strongroom_client::v1::{self, generator};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use crate::api::v1;
-use crate::api::v1::{generator, secret_value};
 
 /// Where a new value comes from.
 #[derive(clap::Args)]
@@ -46,11 +45,10 @@ pub(super) fn from_file(file: &PathBuf) -> Result<v1::SecretValue, Failure> {
     } else {
         fs::File::open(file).and_then(|open| open.take(ENOUGH).read_to_end(&mut bytes)).map_err(failed)?;
     }
-    let kind = match std::str::from_utf8(&bytes) {
-        Ok(text) => secret_value::Kind::Text(text.to_owned()),
-        Err(_) => secret_value::Kind::Binary(bytes.to_vec()),
-    };
-    Ok(v1::SecretValue { kind: Some(kind) })
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => text.into(),
+        Err(_) => bytes.to_vec().into(),
+    })
 }
 
 fn prompt() -> Result<v1::SecretValue, Failure> {
@@ -65,7 +63,7 @@ fn prompt() -> Result<v1::SecretValue, Failure> {
     if *value != *ask("The same again: ").map_err(failed)? {
         return Err(Failure::usage("the two values differ: nothing was sent"));
     }
-    Ok(v1::SecretValue { kind: Some(secret_value::Kind::Text(std::mem::take(&mut *value))) })
+    Ok(std::mem::take(&mut *value).into())
 }
 
 /// A generator in its short form, such as `password:40`.
@@ -95,10 +93,4 @@ fn generator_spec(spec: &str) -> Result<v1::Generator, String> {
         }
     };
     Ok(v1::Generator { kind: Some(kind) })
-}
-
-/// A pair of metadata, KEY=VALUE.
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }

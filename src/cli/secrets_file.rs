@@ -5,14 +5,13 @@ use std::path::Path;
 
 use data_encoding::BASE64;
 use serde_json::value::RawValue;
-use uuid::Uuid;
+use strongroom_client::v1;
+use strongroom_client::v1::secret_value::Kind;
 
 use super::document::{self, pairs, position};
 use super::dotenv;
 use super::failure::Failure;
 use super::output::printable;
-use crate::api::v1;
-use crate::api::v1::secret_value::Kind;
 use crate::domain::{Description, Metadata, SecretName, Value};
 
 /// What a file of secrets is written in.
@@ -46,31 +45,27 @@ pub(super) struct NewSecret {
 }
 
 impl NewSecret {
-    /// The request that creates it; it can be sent again.
-    pub(super) fn create(&self, namespace: &str) -> v1::CreateSecretRequest {
+    /// The request that creates it.
+    pub(super) fn create(&self) -> v1::CreateSecretRequest {
         v1::CreateSecretRequest {
-            namespace: namespace.to_owned(),
             name: self.name.clone(),
             value: Some(self.value.clone()),
             description: self.description.clone().unwrap_or_default(),
             metadata: self.metadata.clone().unwrap_or_default(),
-            request_id: Uuid::new_v4().to_string(),
             ..v1::CreateSecretRequest::default()
         }
     }
 
     /// The request that makes the secret of this name like it: what the file does not say stays.
-    pub(super) fn update(self, namespace: &str) -> v1::UpdateSecretRequest {
+    pub(super) fn update(self) -> v1::UpdateSecretRequest {
         // Metadata that is there and empty has to be named to be cleared.
         let paths = self.metadata.iter().map(|_| "metadata".to_owned()).collect();
         v1::UpdateSecretRequest {
             update_mask: Some(prost_types::FieldMask { paths }),
-            namespace: namespace.to_owned(),
             name: self.name,
             value: Some(self.value),
             description: self.description,
             metadata: self.metadata.unwrap_or_default(),
-            request_id: Uuid::new_v4().to_string(),
             ..v1::UpdateSecretRequest::default()
         }
     }
