@@ -9,6 +9,8 @@ mod access;
 mod anchor_tests;
 mod backup;
 mod commit;
+#[cfg(test)]
+mod commit_tests;
 mod deadline;
 mod error;
 #[cfg(test)]

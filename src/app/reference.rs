@@ -1,7 +1,7 @@
 //! Documents with references to secrets: parse, inspect and resolve them.
 //!
-//! Only the secrets that a document names are read, all at one moment, each after a check of its own that the caller may read
-//! it. The language itself is in `crate::reference`.
+//! Only the secrets that a document names are read, all at one moment. Whether the caller may read a secret is checked for each
+//! of them. The language of the references is in `crate::reference`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::reference::{
     Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
 };
 
-/// How much of the stack is wiped after a computation: more than one uses. Functions of the standard library leave pieces of
-/// the texts that they work on there.
+/// How many bytes of the stack are wiped after a computation: more than a computation uses. Functions of the standard library
+/// leave pieces of their texts on the stack.
 const STACK: usize = 256 * 1024;
 /// How many bytes the values of all secrets of a document have together, at most.
 const MAX_VALUE_BYTES: usize = 8 << 20;

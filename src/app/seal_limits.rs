@@ -10,7 +10,7 @@ use crate::store::Unavailable;
 pub struct SealLimits {
     /// After how many seals the service replaces a key by itself.
     pub rekey_at: u64,
-    /// After how many seals a key seals nothing more until it was replaced.
+    /// After how many seals a key seals nothing more until it is replaced.
     pub refuse_at: u64,
 }
 
@@ -21,12 +21,12 @@ impl Default for SealLimits {
 }
 
 impl Core {
-    /// Whether a key is to be replaced. `since` is the number of seals that the store had seen when the key was made.
+    /// Whether the service is to replace a key. `since` is how many seals the store had seen when the key was made.
     pub(super) fn is_due_for_rekey(&self, since: u64) -> bool {
         self.seals_since(since) >= self.seal_limits.rekey_at
     }
 
-    /// Fails where such a key must not seal any more.
+    /// Fails where a key must not seal any more.
     pub(super) fn refuse_spent(&self, since: u64) -> Result<(), Error> {
         if self.seals_since(since) < self.seal_limits.refuse_at {
             return Ok(());
@@ -35,7 +35,7 @@ impl Core {
             .into())
     }
 
-    /// How many seals such a key has made, at most: all seals of the store count for each of its keys.
+    /// How many seals a key has made, at most: every seal in the store since then counts, whichever key made it.
     pub(super) fn seals_since(&self, since: u64) -> u64 {
         self.catalog.digest().seals.saturating_sub(since)
     }

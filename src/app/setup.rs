@@ -30,8 +30,8 @@ pub enum SetupError {
     /// The store's digest does not vouch for its records.
     #[error(
         "the store is not what it was when it was last changed: records were removed, added, or put back from an older \
-         copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder; or, where you know what \
-         was done to it, start once with --accept-altered-store to serve what is there"
+         copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder. If you know what was \
+         done to the store, you can start once with --accept-altered-store, which serves the store as it is"
     )]
     Altered,
     /// The store is not the one that its anchor vouches for, or the anchor cannot be read.

@@ -106,7 +106,7 @@ struct BackupKeys {
     all_namespaces: bool,
 }
 
-/// The keys as the last records have them, and the revision and the number of records that the end of the backup says.
+/// The keys of a backup, as the last record of each says, and the revision and number of records that its end says.
 fn read_keys<R: Read + Seek>(
     master: &MasterKeys,
     from: R,

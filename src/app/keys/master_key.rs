@@ -1,8 +1,8 @@
 //! Rekey of the master key and of the keyring.
 //!
-//! Several replicas can do this at once, and a person can change the master key's source at any time. So a replica that has
-//! an older master key leaves the rekey to the others, and before the old master key is removed, the source is read again:
-//! the key that alone opens the keyring from then on must stand there.
+//! Several replicas can do this at once, and a person can change the source of the master key at any time. So a replica that
+//! has an older master key leaves the rekey to the others. Before the older master key is removed, the source is read again: it
+//! must still have the key that alone opens the keyring from then on.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Rekeying: new keys in place of old ones, while the service goes on.
 //!
 //! A rekey adds a generation to a key, seals again with it everything that an earlier generation has sealed, and then removes
-//! the earlier generations. Its progress stands in the records themselves, so a rekey that was cut short can be ended by any
-//! process, from where it is. Nothing can be sealed by a generation that was removed meanwhile: every commit requires the
+//! the earlier generations. The records themselves show its progress, so any process can end a
+//! rekey that was cut short. Nothing can be sealed by a generation that was removed meanwhile: every commit requires the
 //! keys that it was planned with.
 //!
 //! The wire and the command line call this the rotation of the master key and of namespace keys.
@@ -27,7 +27,7 @@ use crate::auth::{Operate, ServiceGrant};
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
 
-/// The keys of the service, and the only way to replace them.
+/// The keys of the service: their status, and their rekeys.
 pub struct Rekeying {
     core: Arc<Core>,
     /// Held by the one rekey that runs in this process.
@@ -58,7 +58,7 @@ pub struct RekeyProgress {
     pub total: u64,
 }
 
-/// The one who is told how far a rekey is.
+/// A function that is told how far a rekey is.
 type Listener<'a> = &'a (dyn Fn(RekeyProgress) + Send + Sync);
 
 /// The outcome of a rekey.

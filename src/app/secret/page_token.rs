@@ -1,5 +1,5 @@
-//! Page tokens: the place where a page ended. A token is sealed, so that nobody can read it or make one up, and it is bound
-//! to its query: another query refuses it.
+//! Page tokens: the place where a page ended. A token is sealed, so that nobody can read it or make one up. It is bound to its
+//! query, and refused for every other query.
 
 use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
@@ -10,7 +10,7 @@ use crate::crypto::Mac;
 use crate::domain::{Cursor, Filter, Invalid, Order, OrderBy, SecretId, SecretName, Timestamp};
 
 impl SecretOperations {
-    /// The token of the page behind the cursor.
+    /// The token of the page that begins behind the cursor.
     pub(super) fn seal_page_token(
         &self,
         cursor: &Cursor,

@@ -1,13 +1,13 @@
 //! A store that was tampered with: it is refused as a whole, or serves what it held, or says of each record that was tampered
 //! with that it is damaged. It never serves something else, and nothing is missing without an error.
 
-mod subject;
+mod sample_store;
 mod tampering;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::subject::{Contents, Observation, Observations, Subject};
+use self::sample_store::{Contents, Observation, Observations, SampleStore};
 use self::tampering::{Dice, Tampering, flips, lengths, places, replays};
 use super::{App, Error, SetupError};
 use crate::store::{self, Store, Transaction};
@@ -18,10 +18,10 @@ const FLIPS: usize = 64;
 
 /// How many tamperings had which outcome, by kind of record and kind of tampering.
 #[derive(Default)]
-struct Tally(BTreeMap<(char, &'static str), Counts>);
+struct Tally(BTreeMap<(char, &'static str), OutcomeCounts>);
 
 #[derive(Default)]
-struct Counts {
+struct OutcomeCounts {
     /// The store was refused.
     refused: usize,
     /// Some requests were refused because a record is damaged.
@@ -31,14 +31,14 @@ struct Counts {
 }
 
 impl Tally {
-    fn of(&mut self, tampering: &Tampering) -> &mut Counts {
+    fn of(&mut self, tampering: &Tampering) -> &mut OutcomeCounts {
         self.0.entry((tampering.kind, tampering.what)).or_default()
     }
 
     #[allow(clippy::print_stdout)] // for people to quote
     fn print(&self, title: &str) {
         let mut all = 0;
-        for ((kind, what), Counts { refused, noticed, harmless }) in &self.0 {
+        for ((kind, what), OutcomeCounts { refused, noticed, harmless }) in &self.0 {
             all += refused + noticed + harmless;
             println!("{title}: {kind} {what}: {refused} refused, {noticed} noticed, {harmless} harmless");
         }
@@ -76,37 +76,37 @@ fn judge(before: &Observations, after: &Observations, damaged: usize) -> Result<
 }
 
 /// Judges a store that was tampered with while nobody served it.
-async fn at_rest(
-    subject: &Subject,
+async fn judge_at_rest(
+    sample: &SampleStore,
     before: &Observations,
     store: Arc<dyn Store>,
-    tally: &mut Counts,
+    counts: &mut OutcomeCounts,
 ) -> Result<(), String> {
-    let app = match subject.open(store.clone()).await {
+    let app = match sample.open(store.clone()).await {
         Ok(app) => app,
         Err(SetupError::Altered | SetupError::WrongMasterKey | SetupError::KeyringMissing) => {
-            tally.refused += 1;
+            counts.refused += 1;
             return Ok(());
         }
         Err(other) => return Err(format!("the store is refused with: {other}")),
     };
-    if judged(subject, before, &app).await? {
-        tally.harmless += 1;
+    if judged(sample, before, &app).await? {
+        counts.harmless += 1;
     } else {
-        tally.noticed += 1;
+        counts.noticed += 1;
     }
-    goes_on(subject, before, app, store).await
+    judge_afterwards(sample, before, app, store).await
 }
 
 /// Judges a store that is tampered with while it is served.
-async fn in_use(
-    subject: &Subject,
+async fn judge_in_use(
+    sample: &SampleStore,
     before: &Observations,
     store: Arc<dyn Store>,
     tampering: &Tampering,
-    tally: &mut Counts,
+    counts: &mut OutcomeCounts,
 ) -> Result<(), String> {
-    let app = subject.open(store.clone()).await.unwrap();
+    let app = sample.open(store.clone()).await.unwrap();
     let mut transaction = Transaction::default();
     for (key, entry) in &tampering.changes {
         match entry {
@@ -116,22 +116,22 @@ async fn in_use(
     }
     let revision = store.commit(transaction).await.unwrap();
     app.core.catalog.at_least(revision).await.unwrap();
-    if judged(subject, before, &app).await? {
-        tally.harmless += 1;
+    if judged(sample, before, &app).await? {
+        counts.harmless += 1;
     } else {
-        tally.noticed += 1;
+        counts.noticed += 1;
     }
-    goes_on(subject, before, app, store).await
+    judge_afterwards(sample, before, app, store).await
 }
 
-async fn judged(subject: &Subject, before: &Observations, app: &App) -> Result<bool, String> {
-    judge(before, &subject.observe(app).await, app.core.catalog.counts().damaged)
+async fn judged(sample: &SampleStore, before: &Observations, app: &App) -> Result<bool, String> {
+    judge(before, &sample.observe(app).await, app.core.catalog.counts().damaged)
 }
 
 /// Judges the store once more after the service has worked on it: its own work and changes for callers must not hide the
 /// tampering, and a change that is acknowledged must be readable.
-async fn goes_on(
-    subject: &Subject,
+async fn judge_afterwards(
+    sample: &SampleStore,
     before: &Observations,
     app: Arc<App>,
     store: Arc<dyn Store>,
@@ -142,17 +142,15 @@ async fn goes_on(
     {
         return Err(format!("expired idempotency records are not removed: {error:?}"));
     }
-    match subject.change(&app).await {
-        Ok(()) => subject.is_changed(&app).await?,
+    match sample.change(&app).await {
+        Ok(()) => sample.confirm_change(&app).await?,
         Err(Error::Integrity) => {}
         Err(error) => return Err(format!("a change is refused with {error:?}")),
     }
-    judged(subject, before, &app).await.map_err(|why| format!("after a change: {why}"))?;
+    judged(sample, before, &app).await.map_err(|why| format!("after a change: {why}"))?;
     drop(app);
-    match subject.open(store).await {
-        Ok(app) => {
-            judged(subject, before, &app).await.map(drop).map_err(|why| format!("opened again: {why}"))
-        }
+    match sample.open(store).await {
+        Ok(app) => judged(sample, before, &app).await.map(drop).map_err(|why| format!("opened again: {why}")),
         Err(SetupError::Altered | SetupError::WrongMasterKey | SetupError::KeyringMissing) => Ok(()),
         Err(other) => Err(format!("the store is refused with: {other}")),
     }
@@ -163,9 +161,9 @@ fn all_are_wanted() -> bool {
 }
 
 /// All tamperings with one record, and all replays: one in `one_in` of them, unless all are wanted.
-fn tamperings(subject: &Subject, one_in: usize) -> Vec<Tampering> {
-    let (contents, mut dice) = (subject.now(), Dice::new());
-    let mut tamperings = replays(subject);
+fn tamperings(sample: &SampleStore, one_in: usize) -> Vec<Tampering> {
+    let (contents, mut dice) = (sample.now(), Dice::new());
+    let mut tamperings = replays(sample);
     for (key, entry) in contents {
         tamperings.extend(flips(key, entry, if all_are_wanted() { usize::MAX } else { FLIPS }, &mut dice));
         tamperings.extend(lengths(key, entry));
@@ -180,21 +178,21 @@ fn tamperings(subject: &Subject, one_in: usize) -> Vec<Tampering> {
 /// Does each tampering to a store of its own, which `open` makes of its contents, and judges it. `served`: while it is served.
 async fn try_all(
     title: &str,
-    (subject, tamperings): (&Subject, Vec<Tampering>),
+    (sample, tamperings): (&SampleStore, Vec<Tampering>),
     served: bool,
     open: impl Fn(&Contents) -> Arc<dyn Store>,
 ) {
-    let store = open(subject.now());
-    let before = subject.observe(&subject.open(store.clone()).await.unwrap()).await;
+    let store = open(sample.now());
+    let before = sample.observe(&sample.open(store.clone()).await.unwrap()).await;
     store.close().await;
     drop(store); // only one sled at a time can open its folder
     let (mut tally, mut failures) = (Tally::default(), BTreeMap::<_, Vec<_>>::new());
     for tampering in tamperings {
-        let done = tampering.done_to(subject.now());
-        let store = open(if served { subject.now() } else { &done });
+        let done = tampering.done_to(sample.now());
+        let store = open(if served { sample.now() } else { &done });
         let tried = match served {
-            true => in_use(subject, &before, store.clone(), &tampering, tally.of(&tampering)).await,
-            false => at_rest(subject, &before, store.clone(), tally.of(&tampering)).await,
+            true => judge_in_use(sample, &before, store.clone(), &tampering, tally.of(&tampering)).await,
+            false => judge_at_rest(sample, &before, store.clone(), tally.of(&tampering)).await,
         };
         store.close().await;
         if let Err(why) = tried {
@@ -202,46 +200,46 @@ async fn try_all(
         }
     }
     tally.print(title);
-    let told = failures
+    let failures = failures
         .iter()
         .map(|((kind, what), all)| format!("{kind} {what}: {} times, such as: {}", all.len(), all[0]));
-    let told: Vec<_> = told.collect();
-    assert!(told.is_empty(), "{}", told.join("\n"));
+    let failures: Vec<_> = failures.collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[tokio::test]
 async fn tampering_with_a_store_at_rest_is_noticed() {
-    let subject = Subject::prepare().await;
-    let tamperings = tamperings(&subject, 16);
-    let open = |contents: &Contents| store::open_memory_of(contents.clone(), subject.revision);
-    try_all("at rest, memory", (&subject, tamperings), false, open).await;
+    let sample = SampleStore::prepare().await;
+    let tamperings = tamperings(&sample, 16);
+    let open = |contents: &Contents| store::open_memory_of(contents.clone(), sample.revision);
+    try_all("at rest, memory", (&sample, tamperings), false, open).await;
 }
 
 #[tokio::test]
 async fn tampering_with_a_store_in_use_is_noticed() {
-    let subject = Subject::prepare().await;
-    let tamperings = tamperings(&subject, 16);
-    let open = |contents: &Contents| store::open_memory_of(contents.clone(), subject.revision);
-    try_all("in use, memory", (&subject, tamperings), true, open).await;
+    let sample = SampleStore::prepare().await;
+    let tamperings = tamperings(&sample, 16);
+    let open = |contents: &Contents| store::open_memory_of(contents.clone(), sample.revision);
+    try_all("in use, memory", (&sample, tamperings), true, open).await;
 }
 
 #[tokio::test]
 async fn tampering_with_a_store_in_sled_is_noticed() {
-    let subject = Subject::prepare().await;
+    let sample = SampleStore::prepare().await;
     let folder = tempfile::tempdir().unwrap();
-    let open = |contents: &Contents| store::open_sled_of(folder.path(), contents, subject.revision);
+    let open = |contents: &Contents| store::open_sled_of(folder.path(), contents, sample.revision);
     for (title, served) in [("at rest, sled", false), ("in use, sled", true)] {
-        let tamperings = tamperings(&subject, 100); // each opens sled twice
-        try_all(title, (&subject, tamperings), served, open).await;
+        let tamperings = tamperings(&sample, 100); // each one opens sled twice
+        try_all(title, (&sample, tamperings), served, open).await;
     }
 }
 
 /// The store alone does not tell that all of it is older than it was.
 #[tokio::test]
 async fn a_store_that_is_older_as_a_whole_is_that_store() {
-    let subject = Subject::prepare().await;
-    let older = subject.snapshots.iter().rev().nth(1).unwrap();
-    let store = store::open_memory_of(older.clone(), subject.revision);
-    let observed = subject.observe(&subject.open(store).await.unwrap()).await;
+    let sample = SampleStore::prepare().await;
+    let older = sample.snapshots.iter().rev().nth(1).unwrap();
+    let store = store::open_memory_of(older.clone(), sample.revision);
+    let observed = sample.observe(&sample.open(store).await.unwrap()).await;
     assert!(!observed.values().any(|answer| *answer == Observation::Integrity));
 }

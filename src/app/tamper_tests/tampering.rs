@@ -1,6 +1,6 @@
 //! What a person can do to a store who has its bytes and not its keys.
 
-use super::subject::{Contents, Subject};
+use super::sample_store::{Contents, SampleStore};
 use crate::schema::Kind;
 use crate::store::{Entry, Key};
 
@@ -134,8 +134,8 @@ fn free_keys(key: &Key) -> Vec<Key> {
 
 /// Records that are put back as they were at an earlier time, or deleted where there were none: each alone, each with the
 /// digest, and in all groups in which records belong together.
-pub(super) fn replays(subject: &Subject) -> Vec<Tampering> {
-    let (older, now) = subject.snapshots.split_at(subject.snapshots.len() - 1);
+pub(super) fn replays(sample: &SampleStore) -> Vec<Tampering> {
+    let (older, now) = sample.snapshots.split_at(sample.snapshots.len() - 1);
     let now = &now[0];
     let mut tamperings = Vec::new();
     for then in older {

@@ -1,4 +1,4 @@
-//! Makes new vectors, for people to keep.
+//! Makes new vectors. A person adds them to `tests/golden/vectors.json`.
 
 use data_encoding::HEXLOWER;
 use prost::Message;
@@ -16,10 +16,10 @@ use crate::integrity::{Inventory, StoreDigest};
 use crate::schema::{IdempotencyRecord, Kind, NamespaceId, encode_secret};
 use crate::store::{Changed, Key};
 
-/// Prints new vectors of the forms above: `cargo test --lib -- --ignored --nocapture new_vectors_of_the_store`.
+/// Prints new vectors of all forms: `cargo test --lib -- --ignored --nocapture new_vectors_of_the_store`.
 #[test]
 #[ignore = "makes vectors for people to keep"]
-#[allow(clippy::print_stdout)] // that is what it is for
+#[allow(clippy::print_stdout)] // a person reads the output
 fn new_vectors_of_the_store() {
     println!("{}", serde_json::to_string_pretty(&make()).unwrap());
 }
@@ -58,7 +58,7 @@ fn make() -> Vec<Value> {
         ),
     ];
 
-    // What the records hold.
+    // What the records hold in the clear.
     let secret_id = SecretId::from_bytes([0x66; 16]);
     let value = crate::domain::Value::text("välue".to_owned()).unwrap().encode();
     let sealed_values = [
@@ -92,7 +92,7 @@ fn make() -> Vec<Value> {
     let (key_id, request_id) = (ApiKeyId([0x77; 10]), [0x88; 16]);
     let request = keyring.request_mac(&[b"id", &key_id.0, &request_id]);
     let body = b"RotateSecret\0request";
-    let receipt = IdempotencyRecord {
+    let record = IdempotencyRecord {
         body: keyring.request_mac(&[b"body", body]).to_vec(),
         at: 1_700_000_000_000_010,
         secret_id: secret_id.as_bytes().to_vec(),
@@ -114,13 +114,13 @@ fn make() -> Vec<Value> {
     let query_mac = keyring.query_mac(&query);
     let token = PageToken { name: "db_password".into(), ..PageToken::default() }.encode_to_vec();
 
-    // What keeps them.
+    // The sealed records.
     let mut records = Vec::new();
     let first_clear = [&id[..], &[0x44; 32], &1_u32.to_be_bytes(), &[0x51; 32], b"team/a"].concat();
     for (purpose, place, clear, store_key) in [
         (Purpose::ApiKey, key_id.0.as_slice(), api_key.as_slice(), Key::api_key(&key_id.0)),
         (Purpose::Namespace, &namespace_mac, &both, Key::namespace(&namespace_mac)),
-        (Purpose::IdempotencyRecord, &request, &receipt.encode_to_vec(), Key::idempotency_record(&request)),
+        (Purpose::IdempotencyRecord, &request, &record.encode_to_vec(), Key::idempotency_record(&request)),
     ] {
         let more = |format: u8, sealed: &[u8], clear: &[u8]| json!({ "form": "sealed record", "format": format, "purpose": purpose as u8, "id": h(place), "sealed": h(sealed), "clear": h(clear) });
         let sealed = keyring.seal(purpose, place, clear).unwrap();
@@ -168,7 +168,7 @@ fn make() -> Vec<Value> {
     let rewrapped = keys.rewrap_value(secret_id.as_bytes(), 1, &sealed_values[0]).unwrap();
     for (format, version, sealed, what) in [
         (2, 1, &sealed_values[0], "by the first generation"),
-        (2, 1, &rewrapped, "the same, wrapped anew by the second generation"),
+        (2, 1, &rewrapped, "the same, wrapped again by the second generation"),
         (2, 2, &sealed_values[1], "by the second generation"),
         (
             1,
@@ -181,7 +181,7 @@ fn make() -> Vec<Value> {
     }
     let masters = MasterKeys::of(&[MASTER]);
     records.push((Key::keyring(), masters.seal_keyring(&keyring_clear, &[]).unwrap()));
-    // All of them come with one commit, which also takes away what was not there.
+    // The digest of one commit that puts all of them, and also removes a key at which nothing stood.
     let gone = Key::api_key(&[0x99; 10]);
     let mut changed: Vec<_> =
         records.iter().map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();
@@ -233,7 +233,7 @@ fn make() -> Vec<Value> {
         .map(|version| json!([version.number, version.seal.map(|seal| h(&seal))]))
         .collect();
     vectors.push(json!({ "form": "message", "format": 2, "of": "secret", "clear": h(&encode_secret(&secret)), "fields": { "name": "db_password", "version": 2, "description": "what for", "versions": versions } }));
-    vectors.push(json!({ "form": "message", "format": 2, "of": "receipt", "clear": h(&receipt.encode_to_vec()), "fields": { "at": receipt.at, "request": h(&receipt.body), "deleted_at": null } }));
+    vectors.push(json!({ "form": "message", "format": 2, "of": "receipt", "clear": h(&record.encode_to_vec()), "fields": { "at": record.at, "request": h(&record.body), "deleted_at": null } }));
     vectors.push(json!({ "form": "message", "format": 2, "of": "page token", "clear": h(&token), "fields": { "name": "db_password" } }));
     let destruction = Destruction {
         namespace: team(),

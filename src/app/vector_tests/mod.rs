@@ -14,8 +14,11 @@ use crate::integrity::{Inventory, StoreDigest};
 use crate::schema::{IdempotencyRecord, decode_secret, encode_secret};
 use crate::store::{Changed, Key};
 
+/// All vectors, those of `crypto` too.
 const VECTORS: &str = include_str!("../../../tests/golden/vectors.json");
+/// The master key of the vectors, as a line of its source.
 const MASTER: &str = "srmk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+/// The forms of vectors that are verified here.
 const FORMS: [&str; 9] = [
     "keyring in the clear",
     "namespace in the clear",
@@ -120,11 +123,12 @@ fn fingerprints(keyring: &Keyring, vector: &Value) -> Option<StoreDigest> {
     let records: Vec<_> = keyed("records").map(|(key, one)| (key, bytes(one, "record"))).collect();
     let commit: Vec<_> = keyed("commit").map(|(key, _)| key).collect();
     let after =
-        |key: &Key| records.iter().find(|(there, _)| there == key).map(|(_, record)| record.as_slice());
+        |key: &Key| records.iter().find(|(stored, _)| stored == key).map(|(_, record)| record.as_slice());
     let changed: Vec<_> = commit.iter().map(|key| Changed { key, before: None, after: after(key) }).collect();
     Some(StoreDigest::estimate(number(vector, "follows_commits")).after(keyring, &changed))
 }
 
+/// The HMAC of a vector's parts.
 fn mac(vector: &Value) -> Vec<u8> {
     let parts: Vec<_> = listed(vector, "parts").iter().map(|part| hex(part.as_str().unwrap())).collect();
     let parts: Vec<_> = parts.iter().map(Vec::as_slice).collect();
@@ -140,9 +144,10 @@ fn mac(vector: &Value) -> Vec<u8> {
     mac.to_vec()
 }
 
+/// Decodes the message of a vector, and compares its fields.
 fn message(vector: &Value) {
     let (clear, fields) = (bytes(vector, "clear"), &vector["fields"]);
-    let told = match text(vector, "of") {
+    let decoded = match text(vector, "of") {
         "secret" => {
             let id = SecretId::from_bytes([7; 16]);
             let secret = decode_secret(&Namespace::default_namespace(), id, &clear, Revision(99)).unwrap();
@@ -154,8 +159,8 @@ fn message(vector: &Value) {
             json!({ "name": secret.name.as_str(), "version": secret.version, "description": secret.description.as_str(), "versions": versions.collect::<Vec<_>>() })
         }
         "receipt" => {
-            let receipt = IdempotencyRecord::decode(clear.as_slice()).unwrap();
-            json!({ "at": receipt.at, "request": HEXLOWER.encode(&receipt.body), "deleted_at": receipt.deleted_at })
+            let record = IdempotencyRecord::decode(clear.as_slice()).unwrap();
+            json!({ "at": record.at, "request": HEXLOWER.encode(&record.body), "deleted_at": record.deleted_at })
         }
         "page token" => {
             let token = PageToken::decode(clear.as_slice()).unwrap();
@@ -163,7 +168,7 @@ fn message(vector: &Value) {
         }
         other => panic!("there is no message of a {other}"),
     };
-    assert_eq!(told, *fields);
+    assert_eq!(decoded, *fields);
 }
 
 /// The keyring whose clear form a vector has.

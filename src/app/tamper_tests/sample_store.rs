@@ -21,7 +21,7 @@ use crate::store::{Entry, Key, Store};
 pub(super) type Contents = BTreeMap<Key, Entry>;
 
 /// A store that was in use for a while, with the service over it.
-pub(super) struct Subject {
+pub(super) struct SampleStore {
     /// Its contents at one time after another, the present ones last. All of them differ.
     pub(super) snapshots: Vec<Contents>,
     pub(super) revision: Revision,
@@ -31,7 +31,7 @@ pub(super) struct Subject {
     requests: Vec<MadeRequest>,
 }
 
-/// A change that was made under a request id.
+/// A change that was made under a request id: of which namespace, secret and version.
 enum MadeRequest {
     Create(&'static str, SecretName),
     Rotate(&'static str, SecretName),
@@ -61,58 +61,60 @@ const NAMESPACES: [&str; 2] = ["default", "team/eu"];
 const NAMES: [&str; 8] =
     ["plain", "versions", "original", "renamed", "deleted", "off", "changed", "never_was"];
 
-impl Subject {
+impl SampleStore {
+    /// A new store, after some use.
     pub(super) async fn prepare() -> Self {
-        let mut subject = Self {
+        let mut sample = Self {
             snapshots: Vec::new(),
             revision: Revision::default(),
             fixture: Fixture::open().await,
             credentials: Vec::new(),
             requests: Vec::new(),
         };
-        subject.credentials.push(subject.fixture.root_key.clone());
+        sample.credentials.push(sample.fixture.root_key.clone());
         for home in ["team/eu", "default", "elsewhere"] {
-            let manage = subject.fixture.root.authorize_service::<ManageAccess>().unwrap();
+            let manage = sample.fixture.root.authorize_service::<ManageAccess>().unwrap();
             let (name, home) = (KeyName::parse(home).unwrap(), Namespace::parse(home).unwrap());
             let new = NewApiKey { name, home, expiry: Expiry::Never };
-            let (_, credential, _) = subject.fixture.app.access.create_api_key(&manage, new).await.unwrap();
-            subject.credentials.push(credential.expose().to_owned());
+            let (_, credential, _) = sample.fixture.app.access.create_api_key(&manage, new).await.unwrap();
+            sample.credentials.push(credential.expose().to_owned());
         }
         for namespace in NAMESPACES {
             for name in ["plain", "versions", "original", "deleted", "off", "changed"] {
-                subject.make(MadeRequest::Create(namespace, named(name))).await;
+                sample.make(MadeRequest::Create(namespace, named(name))).await;
             }
-            subject.make(MadeRequest::Rotate(namespace, named("versions"))).await;
+            sample.make(MadeRequest::Rotate(namespace, named("versions"))).await;
         }
-        subject.take_snapshot().await;
+        sample.take_snapshot().await;
         for namespace in NAMESPACES {
-            subject.make(MadeRequest::Rotate(namespace, named("versions"))).await;
-            subject.make(MadeRequest::Rotate(namespace, named("versions"))).await;
-            subject.make(MadeRequest::Disable(namespace, named("off"), 1)).await;
-            subject.make(MadeRequest::Delete(namespace, named("deleted"))).await;
-            subject.rename(namespace, "original", "renamed").await;
+            sample.make(MadeRequest::Rotate(namespace, named("versions"))).await;
+            sample.make(MadeRequest::Rotate(namespace, named("versions"))).await;
+            sample.make(MadeRequest::Disable(namespace, named("off"), 1)).await;
+            sample.make(MadeRequest::Delete(namespace, named("deleted"))).await;
+            sample.rename(namespace, "original", "renamed").await;
         }
-        subject.take_snapshot().await;
-        subject.revoke(3).await;
+        sample.take_snapshot().await;
+        sample.revoke(3).await;
         for namespace in NAMESPACES {
-            subject.make(MadeRequest::Destroy(namespace, named("versions"), 2)).await;
-            subject.make(MadeRequest::Disable(namespace, named("versions"), 3)).await;
-            subject.make(MadeRequest::Describe(namespace, named("changed"))).await;
+            sample.make(MadeRequest::Destroy(namespace, named("versions"), 2)).await;
+            sample.make(MadeRequest::Disable(namespace, named("versions"), 3)).await;
+            sample.make(MadeRequest::Describe(namespace, named("changed"))).await;
         }
-        subject.take_snapshot().await;
+        sample.take_snapshot().await;
         // The key of one namespace is in its second generation, and the first generation is removed.
-        let permit = subject.fixture.rekey();
+        let permit = sample.fixture.rekey();
         let home = Namespace::default_namespace();
         assert_eq!(permit.rekey_namespace(&home, |_| {}).await.unwrap().damaged, 0);
         drop(permit);
-        subject.take_snapshot().await;
-        subject.make(MadeRequest::Rotate("default", named("changed"))).await;
-        subject.make(MadeRequest::Rotate("team/eu", named("changed"))).await;
-        subject.revoke(2).await;
-        subject.take_snapshot().await;
-        subject
+        sample.take_snapshot().await;
+        sample.make(MadeRequest::Rotate("default", named("changed"))).await;
+        sample.make(MadeRequest::Rotate("team/eu", named("changed"))).await;
+        sample.revoke(2).await;
+        sample.take_snapshot().await;
+        sample
     }
 
+    /// The present contents.
     pub(super) fn now(&self) -> &Contents {
         self.snapshots.last().unwrap()
     }
@@ -124,20 +126,20 @@ impl Subject {
 
     /// Asks the service for everything, and repeats every request.
     pub(super) async fn observe(&self, app: &App) -> Observations {
-        let mut served = Observations::new();
+        let mut observed = Observations::new();
         for namespace in NAMESPACES {
             for name in NAMES {
                 let (grant, name) = (self.grant::<List>(namespace), named(name));
                 let found = app.secrets.describe(&grant, &name, None, Revision::default()).await;
                 let found = observation(found, |(secret, _)| format!("{secret:?}"));
-                served.insert(format!("describe {namespace} {name}"), found);
+                observed.insert(format!("describe {namespace} {name}"), found);
                 for version in [None, Some(1), Some(2), Some(3), Some(5)] {
                     let grant = self.grant::<Read>(namespace);
                     let found = app.secrets.get(&grant, &name, version, Revision::default()).await;
                     let found = observation(found, |found| {
                         format!("{} {:?} {:?}", found.version, text(&found.value), found.secret)
                     });
-                    served.insert(format!("get {namespace} {name} {version:?}"), found);
+                    observed.insert(format!("get {namespace} {name} {version:?}"), found);
                 }
             }
             let listed =
@@ -148,24 +150,24 @@ impl Subject {
                 }
                 Err(error) => refused(&error),
             };
-            served.insert(format!("list {namespace}"), listed);
+            observed.insert(format!("list {namespace}"), listed);
         }
         for (at, credential) in self.credentials.iter().enumerate() {
             let authenticated = match app.access.authenticate(credential) {
                 Ok(principal) => Observation::Served(format!("{:?}", principal.home())),
                 Err(refused) => Observation::Refused(format!("{:?}", refused.problem)),
             };
-            served.insert(format!("authenticate {at}"), authenticated);
+            observed.insert(format!("authenticate {at}"), authenticated);
         }
         let manage = self.fixture.root.authorize_service::<ManageAccess>().unwrap();
         let keys = app.access.list_api_keys(&manage).0;
         let told = |key: &ApiKey| (key.id, format!("{:?}", key.name), key.home.to_string(), key.revoked_at);
         let keys = keys.iter().map(|key| format!("{:?}", told(key))).collect();
-        served.insert("keys".to_owned(), Observation::Listed(keys));
+        observed.insert("keys".to_owned(), Observation::Listed(keys));
         for at in 0..self.requests.len() {
-            served.insert(format!("repeat {at}"), self.request(app, at).await);
+            observed.insert(format!("repeat {at}"), self.request(app, at).await);
         }
-        served
+        observed
     }
 
     /// Asks the service to change something that nobody has tampered with.
@@ -175,7 +177,7 @@ impl Subject {
     }
 
     /// Fails unless the change that was acknowledged can be seen.
-    pub(super) async fn is_changed(&self, app: &App) -> Result<(), String> {
+    pub(super) async fn confirm_change(&self, app: &App) -> Result<(), String> {
         let found =
             app.secrets.get(&self.grant::<Read>("quiet"), &named("change"), None, Revision::default()).await;
         found.map(drop).map_err(|error| format!("a change was acknowledged, and cannot be read: {error:?}"))
