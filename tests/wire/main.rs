@@ -47,6 +47,7 @@ mod process;
 mod references;
 mod remnants;
 mod rename;
+mod reserve;
 mod restart;
 mod rotate;
 mod rotation;
