@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates Go from ../../proto into gen/. Needs Go 1.26 or newer, and npm for buf, which compiles the protos.
+# Generates the Go stubs in gen/ from ../../proto. Needs Go 1.26 or newer, and npm for buf, which reads the protos.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

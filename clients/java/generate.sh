@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates Java from ../../proto into target/generated-sources/. Needs Java 17 and Maven 3.8 or newer; everything else,
-# protoc included, comes from Maven Central.
+# Generates the Java stubs in target/generated-sources/ from ../../proto. Needs Java 17 or newer and Maven 3.8 or newer.
+# Everything else, including protoc, comes from Maven Central.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

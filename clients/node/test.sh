@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates, compiles and runs the smoke program against $STRONGROOM_SERVER with $STRONGROOM_API_KEY.
+# Generates the stubs, then compiles the smoke program and runs it against $STRONGROOM_SERVER with $STRONGROOM_API_KEY.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -1,4 +1,5 @@
-// Shows that the generated stubs work against a live server: create, get, list, and a NOT_FOUND read by its reason.
+// Shows that the generated stubs work against a live server: it creates, reads and lists a secret, and reads the
+// reason of a NOT_FOUND.
 package main
 
 import (
@@ -27,7 +28,7 @@ const (
 func main() {
 	connection, err := grpc.NewClient(
 		fromEnvironment("STRONGROOM_SERVER"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // the test server is on loopback
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // plaintext: the test server is on this machine
 	)
 	if err != nil {
 		fail("connect", err)
@@ -44,7 +45,7 @@ func main() {
 		namespace: "smoke-go-" + strings.ToLower(rand.Text()),
 	}
 	check("create: version 1, the value redacted", smoke.create)
-	check("get: the value as it was given", smoke.get)
+	check("get: the exact value", smoke.get)
 	check("list: one secret, the value redacted", smoke.list)
 	check("not found: the reason is SECRET_NOT_FOUND", smoke.notFound)
 }
@@ -139,7 +140,7 @@ func fail(what string, err error) {
 func fromEnvironment(variable string) string {
 	value := os.Getenv(variable)
 	if value == "" {
-		fmt.Fprintf(os.Stderr, "%s is not set: run this through tests/with-server.sh, or set it to a running server's.\n", variable)
+		fmt.Fprintf(os.Stderr, "%s is not set: run this program as clients/README.md says.\n", variable)
 		os.Exit(2)
 	}
 	return value

@@ -1,4 +1,5 @@
-// Shows that the generated stubs work against a live server: create, get, list, and a NOT_FOUND read by its reason.
+// Shows that the generated stubs work against a live server: it creates, reads and lists a secret, and reads the
+// reason of a NOT_FOUND.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
@@ -37,7 +38,7 @@ await check("create: version 1, the value redacted", async () => {
   assert.deepEqual(secret.value?.kind, { case: "redacted", value: Redaction.ENCRYPTED });
 });
 
-await check("get: the value as it was given", async () => {
+await check("get: the exact value", async () => {
   const { secret } = await secrets.getSecret({ namespace, name });
   assert.deepEqual(secret?.value?.kind, { case: "text", value });
   assert.deepEqual(secret.metadata, { team: "smoke" });
@@ -56,7 +57,7 @@ await check("not found: the reason is SECRET_NOT_FOUND", async () => {
     (thrown: unknown) => ConnectError.from(thrown),
   );
   assert.equal(Code[error.code], "NotFound");
-  // ConnectError has read them from the trailer `grpc-status-details-bin`.
+  // ConnectError read the details from the trailer `grpc-status-details-bin`.
   const [info] = error.findDetails(ErrorInfoSchema);
   assert.equal(info?.domain, "strongroom");
   assert.equal(info.reason, ErrorReason[ErrorReason.SECRET_NOT_FOUND]);
@@ -75,7 +76,7 @@ async function check(what: string, run: () => Promise<void>): Promise<void> {
 function fromEnvironment(variable: string): string {
   const value = process.env[variable];
   if (!value) {
-    console.error(`${variable} is not set: run this through tests/with-server.sh, or set it to a running server's.`);
+    console.error(`${variable} is not set: run this program as clients/README.md says.`);
     process.exit(2);
   }
   return value;

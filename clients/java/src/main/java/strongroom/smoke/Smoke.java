@@ -24,7 +24,10 @@ import strongroom.v1.SecretValue;
 import strongroom.v1.SecretServiceGrpc;
 import strongroom.v1.SecretServiceGrpc.SecretServiceBlockingStub;
 
-/** Shows that the generated stubs work against a live server: create, get, list, a NOT_FOUND read by its reason. */
+/**
+ * Shows that the generated stubs work against a live server: it creates, reads and lists a secret, and reads the
+ * reason of a NOT_FOUND.
+ */
 public final class Smoke {
     private static final String NAME = "OPENAI_API_KEY";
     private static final String VALUE = "sk-ünïcode\n{braces}";
@@ -36,7 +39,7 @@ public final class Smoke {
         this.secrets = secrets;
     }
 
-    /** Runs all checks; exits with 1 at the first that fails, with 2 where the environment is incomplete. */
+    /** Runs all checks. Exits with 1 when a check fails, and with 2 when an environment variable is missing. */
     public static void main(String[] arguments) {
         String server = fromEnvironment("STRONGROOM_SERVER");
         Metadata credential = new Metadata();
@@ -49,7 +52,7 @@ public final class Smoke {
                 .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(credential))
                 .withDeadlineAfter(30, TimeUnit.SECONDS));
         check("create: version 1, the value redacted", smoke::create);
-        check("get: the value as it was given", smoke::get);
+        check("get: the exact value", smoke::get);
         check("list: one secret, the value redacted", smoke::list);
         check("not found: the reason is SECRET_NOT_FOUND", smoke::notFound);
         channel.shutdownNow();
@@ -135,8 +138,7 @@ public final class Smoke {
     private static String fromEnvironment(String variable) {
         String value = System.getenv(variable);
         if (value == null || value.isEmpty()) {
-            System.err.println(
-                    variable + " is not set: run this through tests/with-server.sh, or set it to a running server's.");
+            System.err.println(variable + " is not set: run this program as clients/README.md says.");
             System.exit(2);
         }
         return value;
