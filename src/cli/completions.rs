@@ -1,12 +1,16 @@
+//! `strongroom completions` prints the completion script for a shell.
+
 use clap::CommandFactory;
 
 use super::failure::Failure;
 use super::{Cli, output};
 
-/// `strongroom completions`
+/// The arguments of `strongroom completions`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom completions bash > ~/.local/share/bash-completion/completions/strongroom")]
 pub(super) struct Completions {
-    /// The shell
+    /// The shell that loads the script
     shell: clap_complete::Shell,
 }
 

@@ -1,44 +1,49 @@
+//! How a command reaches the service: the flags of the connection, and the environment where a flag is absent.
+//!
+//! Every command that is a client calls [`Connection::client`] once.
+
 use std::path::PathBuf;
 
 use strongroom_client::{Client, ConnectError, Settings};
 
 use super::failure::Failure;
 
-/// How the service is reached.
+/// The flags of the connection.
 #[derive(clap::Args)]
 pub(super) struct Connection {
-    /// The service: HOST:PORT, http://HOST:PORT (plaintext) or https://HOST:PORT (TLS) [env: STRONGROOM_SERVER] [default:
-    /// 127.0.0.1:50051]
+    /// The address of the service: HOST:PORT, http://HOST:PORT (plaintext) or https://HOST:PORT (TLS) [env:
+    /// STRONGROOM_SERVER] [default: 127.0.0.1:50051]
     ///
-    /// Without a scheme, plaintext is used only for this machine itself, and only where no --ca-cert is given.
+    /// An address without a scheme means plaintext if the host is this machine and no --ca-cert is given, and TLS
+    /// otherwise. An address without a port means port 50051.
     #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Connection")]
     server: Option<String>,
 
-    /// Use http:// to another machine, where others on the network can read keys and values
+    /// Allow http:// to another machine, although others on the network can read API keys and values
     #[arg(long, global = true, help_heading = "Connection")]
     insecure_plaintext: bool,
 
-    /// The file of the API key; the key itself can stand in STRONGROOM_API_KEY
+    /// The file that holds the API key [env: STRONGROOM_API_KEY_FILE, or the key itself in STRONGROOM_API_KEY]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     api_key_file: Option<PathBuf>,
 
-    /// The namespace [env: STRONGROOM_NAMESPACE] [default: the API key's home namespace]
+    /// The namespace of the secrets [env: STRONGROOM_NAMESPACE] [default: the API key's home namespace]
     #[arg(short, long, global = true, value_name = "NAMESPACE", help_heading = "Connection")]
     namespace: Option<String>,
 
-    /// The certificate (PEM) that the service's certificate is signed by [env: STRONGROOM_CA_CERT] [default: those of the
-    /// system]
+    /// The certificate (PEM) of the authority that signed the service's certificate [env: STRONGROOM_CA_CERT] [default:
+    /// the system's authorities]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     ca_cert: Option<PathBuf>,
 }
 
 impl Connection {
-    /// A connection to the service.
+    /// Connects to the service.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         Ok(self.settings()?.connect().await?)
     }
 
-    /// What is known before the service is asked: its address, and the namespace.
+    /// The checked settings, such as the address and the namespace. Nothing is sent.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
         let mut builder = Client::builder()
             .or_environment()
@@ -60,7 +65,7 @@ impl Connection {
     }
 }
 
-/// What the client says of its methods, said of the flags.
+/// The client names its own methods; these messages name the flags instead.
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
@@ -69,9 +74,9 @@ impl From<ConnectError> for Failure {
                 "{address} is plaintext, and others on the network could read API keys and values: use https://, or \
                  accept the risk with --insecure-plaintext"
             )),
-            ConnectError::PlaintextWithCaCert => {
-                Self::usage("http:// is plaintext: drop --ca-cert, or use https://")
-            }
+            ConnectError::PlaintextWithCaCert => Self::usage(
+                "http:// is plaintext: leave --ca-cert and STRONGROOM_CA_CERT out, or use https://",
+            ),
             other => Self::usage(other.to_string()),
         }
     }

@@ -1,3 +1,5 @@
+//! `strongroom create` creates a secret with its first version.
+
 use strongroom_client::v1;
 
 use super::connect::Connection;
@@ -7,14 +9,14 @@ use super::new_value::ValueArgs;
 use super::output::Output;
 use super::secret::print_secret;
 
-/// `strongroom create`
+/// The arguments of `strongroom create`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom create stripe_api_key --description 'Stripe, payments' --metadata env=production
   strongroom create db_password --generate password:40
   printf %s \"$TOKEN\" | strongroom create github_token --value-file -")]
 pub(super) struct Create {
-    /// The name: letters, digits and underscores, not beginning with a digit
+    /// The secret's name: letters, digits and underscores, beginning with a letter or an underscore
     name: String,
 
     #[command(flatten)]
@@ -24,7 +26,7 @@ pub(super) struct Create {
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
 
-    /// A pair to attach; may be given many times
+    /// A pair of metadata to attach; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
     metadata: Vec<(String, String)>,
 }

@@ -1,3 +1,5 @@
+//! `strongroom delete` deletes a secret.
+
 use serde_json::json;
 use strongroom_client::v1;
 
@@ -5,13 +7,15 @@ use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
 
-/// `strongroom delete`
+/// The arguments of `strongroom delete`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom delete stripe_api_key")]
 pub(super) struct Delete {
     /// The secret's name
     name: String,
 
-    /// Delete it only if this is still its etag
+    /// Delete the secret only if it still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
 }

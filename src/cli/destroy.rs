@@ -1,3 +1,5 @@
+//! `strongroom destroy` destroys a version and prints the receipt.
+
 use serde_json::json;
 use strongroom_client::v1;
 
@@ -9,15 +11,15 @@ use super::receipt::{receipt_fields, receipt_json};
 use super::secret::secret_json;
 use super::version::{VersionArgs, version_json};
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Destroy a version of a secret, for good\n\n\
-The version's value and the key that it was sealed with are removed; the secret, its other versions and what is known of \
-this one stay. What is printed is the service's signed receipt of it: keep it (-o json) where someone has to be shown that \
-the version is gone, and see 'strongroom receipt verify'. Backups, and copies of the data from before, still have the \
-version.";
+Destroy a version of a secret permanently\n\n\
+The service removes the value of the version and the key that sealed it. The secret, its other versions and the version's \
+number, state and times stay. Backups and other older copies of the data still have the value.\n\n\
+The service answers with a signed receipt. Keep it (-o json) as a proof of the destruction; 'strongroom receipt verify' \
+checks it.";
 
-/// `strongroom destroy`
+/// The arguments of `strongroom destroy`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom destroy db_password 3
@@ -26,7 +28,7 @@ pub(super) struct Destroy {
     #[command(flatten)]
     version: VersionArgs,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
@@ -38,9 +40,9 @@ impl Destroy {
             let settings = connection.settings()?;
             let (shown, server) = (output::printable(&name), settings.address());
             confirm::agreed(
-                "this destroys a version for good: say --yes where nobody can be asked",
-                &format!("Destroy version {version} of '{shown}' in {server}, for good?"),
-                "nothing was destroyed",
+                "this destroys a version permanently: give --yes, or use a terminal, which asks first",
+                &format!("Destroy version {version} of '{shown}' in {server} permanently?"),
+                "the version was not destroyed",
             )?;
         }
         let message = v1::DestroyVersionRequest { name, version, etag, ..Default::default() };

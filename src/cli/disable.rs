@@ -1,3 +1,5 @@
+//! `strongroom disable` disables a version.
+
 use strongroom_client::v1;
 
 use super::connect::Connection;
@@ -5,8 +7,10 @@ use super::failure::Failure;
 use super::output::Output;
 use super::version::{VersionArgs, print_changed};
 
-/// `strongroom disable`
+/// The arguments of `strongroom disable`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom disable db_password 3")]
 pub(super) struct Disable {
     #[command(flatten)]
     version: VersionArgs,

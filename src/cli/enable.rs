@@ -1,3 +1,5 @@
+//! `strongroom enable` enables a disabled version.
+
 use strongroom_client::v1;
 
 use super::connect::Connection;
@@ -5,8 +7,10 @@ use super::failure::Failure;
 use super::output::Output;
 use super::version::{VersionArgs, print_changed};
 
-/// `strongroom enable`
+/// The arguments of `strongroom enable`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom enable db_password 3")]
 pub(super) struct Enable {
     #[command(flatten)]
     version: VersionArgs,

@@ -1,3 +1,5 @@
+//! `strongroom get` shows one version of a secret, with its value.
+
 use std::io::IsTerminal;
 
 use serde_json::json;
@@ -9,17 +11,20 @@ use super::failure::Failure;
 use super::output::{self, Output};
 use super::secret::{no_secret, secret_fields, secret_json};
 
-/// `strongroom get`
+/// The arguments of `strongroom get`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom get stripe_api_key
+  strongroom get db_password --version 3 --value-only")]
 pub(super) struct Get {
     /// The secret's name
     name: String,
 
-    /// The number of the version to show [default: the current one]
+    /// The number of the version to show [default: the current version]
     #[arg(long, value_name = "N")]
     version: Option<u32>,
 
-    /// Print the value alone, byte for byte
+    /// Print only the value, byte for byte
     #[arg(long)]
     value_only: bool,
 }
@@ -35,7 +40,7 @@ impl Get {
         if !self.value_only {
             let secret = reply.secret.ok_or_else(no_secret)?;
             let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
-            // Beside the current version's number stands that of the value shown.
+            // `version` is the current version; the value shown may be of another one.
             if reply.version != secret.version {
                 fields.insert(2, ("value of", format!("version {}", reply.version)));
             }
@@ -49,7 +54,7 @@ impl Get {
             Some(Kind::Binary(bytes)) => bytes,
             Some(Kind::Redacted(_)) | None => return Err(Failure::local("the service sent no value")),
         };
-        // On a terminal the prompt should not stick to it; elsewhere not a byte is added.
+        // A terminal's prompt belongs on a new line; elsewhere no byte is added.
         if std::io::stdout().is_terminal() {
             value.push(b'\n');
         }

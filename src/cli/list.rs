@@ -1,3 +1,5 @@
+//! `strongroom list` lists secrets without their values, one page or all.
+
 use std::io::Write;
 
 use serde_json::json;
@@ -9,37 +11,40 @@ use super::metadata;
 use super::output::{self, Output};
 use super::secret::secret_json;
 
-/// `strongroom list`
+/// The arguments of `strongroom list`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom list --metadata env=production --prefix billing_
+  strongroom list --order-by 'updated_at desc' --limit 10")]
 pub(super) struct List {
-    /// Show at most so many, up to 1,000 [default: all]
+    /// Show at most N secrets, from 1 to 1,000 [default: all secrets]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<i32>,
 
-    /// Skip so many from the start
+    /// Skip the first N secrets
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     offset: Option<i32>,
 
-    /// Begin where the page before ended: its next_page_token
+    /// Begin after an earlier page: give its next_page_token
     #[arg(long, value_name = "TOKEN", conflicts_with = "offset")]
     page_token: Option<String>,
 
-    /// Show only secrets with this pair of metadata; given many times, with all of them
+    /// Show only secrets with this pair of metadata; if given several times, secrets with all of the pairs
     #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
     metadata: Vec<(String, String)>,
 
-    /// Show only secrets whose names begin so
+    /// Show only secrets whose names begin with PREFIX
     #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
     prefix: String,
 
-    /// The order: name, created_at or updated_at, with ' desc' behind it for the reverse
+    /// The order: name, created_at or updated_at, followed by ' desc' for the reverse order
     #[arg(long, default_value = "name", value_name = "ORDER")]
     order_by: String,
 }
 
 impl List {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        // A page is asked for by its size or by its token; else all pages are, as large as they can be.
+        // A limit or a token asks for one page. Without them all pages are read, each as large as the service allows.
         let one_page = self.limit.is_some() || self.page_token.is_some();
         let request = v1::ListSecretsRequest {
             limit: self.limit.or((!one_page).then_some(1000)),
@@ -75,18 +80,18 @@ async fn all_pages(
     Ok((items, last))
 }
 
-/// What is to be said of a list that some secrets are not in.
+/// The warning about a list that lacks damaged secrets; `None` if it lacks none.
 fn missing(damaged: i32) -> Option<String> {
     let (are, their) = match damaged {
         ..=0 => return None,
         1 => ("1 secret of this namespace is", "its record was"),
         _ => (&*format!("{damaged} secrets of this namespace are"), "their records were"),
     };
-    Some(format!("{are} not listed, since {their} altered or damaged: restore a backup"))
+    Some(format!("{are} not listed, because {their} altered or damaged: restore a backup"))
 }
 
-/// All secrets whose names begin so, without their values, ordered by name; and what is to be said where that is not known
-/// to be all of them.
+/// All secrets whose names begin with the prefix, without their values, in the order of their names; and a warning if some
+/// may be missing. For `run` and `export`.
 pub(super) async fn all(
     secrets: &Secrets,
     prefix: &str,

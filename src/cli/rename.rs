@@ -1,3 +1,5 @@
+//! `strongroom rename` gives a secret another name.
+
 use strongroom_client::v1;
 
 use super::connect::Connection;
@@ -5,8 +7,10 @@ use super::failure::Failure;
 use super::output::Output;
 use super::secret::print_secret;
 
-/// `strongroom rename`
+/// The arguments of `strongroom rename`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom rename stripe_api_key stripe_key")]
 pub(super) struct Rename {
     /// The secret's present name
     name: String,

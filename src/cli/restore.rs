@@ -1,3 +1,5 @@
+//! `strongroom restore` replaces everything by a backup, or has the service check one.
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,16 +16,15 @@ use super::failure::{Failure, note};
 use super::output::{self, Output};
 use super::progress::Progress;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Replace everything in the service by a backup\n\n\
-The service opens every record of the backup first; only then everything that it holds, API keys included, is replaced in \
-one step. Where anything is wrong, what was there stays. Changes made since the backup are lost, and so are those made \
-while it is restored.\n\n\
-The service needs the master key that the backup was made with: start it with --master-key-file. Afterwards the API keys \
-are those of the backup, its root key among them.";
+The service first opens every record of the backup. Then it replaces everything that it holds, including API keys, in one \
+step. If anything is wrong, it replaces nothing. Changes made after the backup, or while it is restored, are lost.\n\n\
+The service needs the master key that the backup was made with: start it with --master-key-file. Afterwards only the API keys \
+in the backup work, including its root key.";
 
-/// `strongroom restore`
+/// The arguments of `strongroom restore`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom restore --verify-only strongroom-2026-11-24.backup
@@ -32,26 +33,25 @@ pub(super) struct Restore {
     /// The backup
     file: PathBuf,
 
-    /// Only have the service look whether it can open every record, and whether none is missing; fails where it would not
-    /// restore the backup
+    /// Only let the service check that it can open every record and that none is missing; fails if the backup could not be
+    /// restored
     #[arg(long)]
     verify_only: bool,
 
-    /// Restore records too that can not be opened: they will answer as damaged
+    /// Also restore records that cannot be opened; requests for them fail as damaged
     #[arg(long)]
     accept_damaged: bool,
 
-    /// Restore although the store that the backup was made of had been altered: records are missing, or older than they
-    /// should be
+    /// Restore a backup of a store that had been altered, so that records are missing or older than they should be
     #[arg(long)]
     accept_altered: bool,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
 
-/// How much is sent at a time, in bytes.
+/// The size of a chunk in bytes.
 const CHUNK: usize = 256 * 1024;
 
 impl Restore {
@@ -61,8 +61,8 @@ impl Restore {
             let settings = connection.settings()?;
             let (server, file, made) = (settings.address(), self.file.display(), made_at(about));
             confirm::agreed(
-                "this replaces everything in the service: say --yes where nobody can be asked, or --verify-only",
-                &format!("Replace everything in {server} by {file}, made {made}?"),
+                "this replaces everything in the service: give --yes or --verify-only, or use a terminal, which asks first",
+                &format!("Replace everything in {server} by {file}, which was made at {made}?"),
                 "nothing was replaced",
             )?;
         }
@@ -82,30 +82,32 @@ impl Restore {
         let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?;
         let mut last = v1::RestoreBackupResponse::default();
         while let Some(reply) = replies.next().await? {
-            let what = match reply.phase() {
+            let unit = match reply.phase() {
                 v1::RestorePhase::Verifying => "records opened",
                 v1::RestorePhase::Replacing => "records restored",
                 v1::RestorePhase::Done | v1::RestorePhase::Unspecified => "records",
             };
-            progress.set(what, reply.records, reply.total_records);
+            progress.set(unit, reply.records, reply.total_records);
             last = reply;
         }
         drop(progress);
-        sending.await.map_err(|_| Failure::local("the file could not be read to its end"))??;
+        sending.await.map_err(|_| Failure::local("the file could not be read completely"))??;
         if last.phase() != v1::RestorePhase::Done {
-            return Err(Failure::unreachable("the service did not say whether it restored the backup"));
+            return Err(Failure::unreachable(
+                "the connection ended before the service said whether it restored the backup",
+            ));
         }
         report(&last, output)?;
-        self.judge(&last)
+        self.verdict(&last)
     }
 
-    /// Whoever has a backup looked at wants to know by the exit status whether it would be restored.
-    fn judge(&self, looked: &v1::RestoreBackupResponse) -> Result<(), Failure> {
-        let refused = |why: String| Err(Failure::local(format!("it would not be restored: {why}")));
-        if self.verify_only && looked.damaged_records > 0 && !self.accept_damaged {
-            return refused(format!("{} of its records can not be opened", looked.damaged_records));
+    /// Fails if the backup was only checked, and could not be restored with these arguments.
+    fn verdict(&self, checked: &v1::RestoreBackupResponse) -> Result<(), Failure> {
+        let refused = |why: String| Err(Failure::local(format!("the backup would not be restored: {why}")));
+        if self.verify_only && checked.damaged_records > 0 && !self.accept_damaged {
+            return refused(format!("{} of its records cannot be opened", checked.damaged_records));
         }
-        if self.verify_only && looked.altered && !self.accept_altered {
+        if self.verify_only && checked.altered && !self.accept_altered {
             return refused("records are missing, or older than they should be".to_owned());
         }
         Ok(())
@@ -118,13 +120,13 @@ fn send(
     chunks: &mpsc::Sender<v1::RestoreBackupRequest>,
 ) -> Result<(), Failure> {
     let failed =
-        |error: std::io::Error| Failure::local(format!("{} can not be read: {error}", path.display()));
+        |error: std::io::Error| Failure::local(format!("{} cannot be read: {error}", path.display()));
     let mut from = File::open(path).map_err(failed)?;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         Read::by_ref(&mut from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;
         let message = v1::RestoreBackupRequest { chunk, ..options.clone() };
-        // Where the service takes no more, its answer says why.
+        // If the service takes no more chunks, its reply says why.
         if message.chunk.is_empty() || chunks.blocking_send(message).is_err() {
             return Ok(());
         }
@@ -136,7 +138,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
     let number = |number: u64| if replaced { number.to_string() } else { String::new() };
     let made = output::time(reply.created_at.as_ref());
     let fields = [
-        ("restored", if replaced { "yes" } else { "no, only looked at" }.to_owned()),
+        ("restored", if replaced { "yes" } else { "no, only checked" }.to_owned()),
         ("made", made.clone()),
         ("of revision", reply.backup_revision.to_string()),
         ("damaged", reply.damaged_records.to_string()),
@@ -157,7 +159,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
     });
     output.print(&fields, &json)?;
     if replaced {
-        note("the API keys are now those of the backup, its root key among them");
+        note("from now on only the API keys in the backup work, including its root key");
     }
     Ok(())
 }

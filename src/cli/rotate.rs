@@ -1,3 +1,5 @@
+//! `strongroom rotate` gives a secret a new value.
+
 use strongroom_client::v1;
 
 use super::connect::Connection;
@@ -6,7 +8,7 @@ use super::new_value::ValueArgs;
 use super::output::Output;
 use super::secret::print_secret;
 
-/// `strongroom rotate`
+/// The arguments of `strongroom rotate`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom rotate db_password --generate password:40
@@ -18,7 +20,7 @@ pub(super) struct Rotate {
     #[command(flatten)]
     value: ValueArgs,
 
-    /// Rotate it only if this is still its etag
+    /// Rotate the secret only if it still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
 }

@@ -1,3 +1,5 @@
+//! A secret in the output: lines for people, JSON for programs. Used by every command whose reply has a secret.
+
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
 use strongroom_client::v1;
@@ -17,7 +19,7 @@ pub(super) fn no_secret() -> Failure {
     Failure::local("the service sent no secret")
 }
 
-/// A value for people.
+/// The value as a line shows it; `ENCRYPTED` if the service left it out.
 fn value_text(value: Option<&v1::SecretValue>) -> String {
     match value.and_then(|value| value.kind.as_ref()) {
         Some(Kind::Text(text)) => text.clone(),
@@ -26,7 +28,7 @@ fn value_text(value: Option<&v1::SecretValue>) -> String {
     }
 }
 
-/// A value for programs: a string, or an object with the base64 of its bytes.
+/// The value in JSON: a string, or an object with the bytes in base64; `ENCRYPTED` if the service left it out.
 fn value_json(value: Option<&v1::SecretValue>) -> Json {
     match value.and_then(|value| value.kind.as_ref()) {
         Some(Kind::Text(text)) => json!(text),
@@ -35,7 +37,7 @@ fn value_json(value: Option<&v1::SecretValue>) -> Json {
     }
 }
 
-/// A secret's fields, for people.
+/// The lines of a secret.
 pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
     vec![
         ("name", secret.name.clone()),
@@ -52,7 +54,7 @@ pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> 
     ]
 }
 
-/// A secret for programs, under the names of the wire.
+/// A secret in JSON, with the field names of the wire.
 pub(super) fn secret_json(secret: &v1::Secret) -> Json {
     let mut json = json!({
         "namespace": secret.namespace,

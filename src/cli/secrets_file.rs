@@ -1,4 +1,5 @@
-//! Secrets in files, as `import` reads them.
+//! Files of secrets, which `import` reads. A file is checked as a whole before anything of it is sent, and no error shows a
+//! value.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -14,19 +15,19 @@ use super::failure::Failure;
 use super::output::printable;
 use crate::domain::{Description, Metadata, SecretName, Value};
 
-/// What a file of secrets is written in.
+/// The format of a file of secrets.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// NAME=VALUE lines
+    /// Lines of NAME=VALUE
     Env,
-    /// An object of names and values, or a list of secrets
+    /// An object of names and values, or a list of secrets as 'export' writes it
     Json,
-    /// What 'vault kv get -format=json' prints
+    /// The output of 'vault kv get -format=json'
     Vault,
 }
 
 impl Format {
-    /// The format that a file's name tells.
+    /// The format that the file's name means; `None` if it means none.
     pub(super) fn of(path: &Path) -> Option<Self> {
         match document::Format::of(path) {
             document::Format::Json => Some(Self::Json),
@@ -36,7 +37,7 @@ impl Format {
     }
 }
 
-/// A secret to be made.
+/// A secret to create or update; its fields are allowed.
 pub(super) struct NewSecret {
     pub(super) name: String,
     value: v1::SecretValue,
@@ -45,7 +46,7 @@ pub(super) struct NewSecret {
 }
 
 impl NewSecret {
-    /// The request that creates it.
+    /// The request that creates the secret.
     pub(super) fn create(&self) -> v1::CreateSecretRequest {
         v1::CreateSecretRequest {
             name: self.name.clone(),
@@ -56,9 +57,9 @@ impl NewSecret {
         }
     }
 
-    /// The request that makes the secret of this name like it: what the file does not say stays.
+    /// The request that updates the existing secret; fields that the file does not have stay as they are.
     pub(super) fn update(self) -> v1::UpdateSecretRequest {
-        // Metadata that is there and empty has to be named to be cleared.
+        // The update mask makes empty metadata clear the present one.
         let paths = self.metadata.iter().map(|_| "metadata".to_owned()).collect();
         v1::UpdateSecretRequest {
             update_mask: Some(prost_types::FieldMask { paths }),
@@ -71,20 +72,19 @@ impl NewSecret {
     }
 }
 
-/// The secrets of a file that is named so in messages. Everything that is wrong with it is said at once, without a value.
+/// Reads the secrets of a file. `name` is the file's name in messages. A failure lists everything that is wrong.
 pub(super) fn read(text: &str, format: Format, name: &str) -> Result<Vec<NewSecret>, Failure> {
     let drafts = match format {
         Format::Env => from_env(text),
         Format::Json => from_json(text),
         Format::Vault => from_vault(text),
     };
-    let drafts =
-        drafts.map_err(|reason| Failure::usage(format!("{name} can not be understood: {reason}")))?;
+    let drafts = drafts.map_err(|reason| Failure::usage(format!("{name} cannot be read: {reason}")))?;
     let mut names = HashSet::new();
     let mut secrets = Vec::new();
     let mut wrong = Vec::new();
     for (name, draft) in drafts {
-        let twice = if names.insert(name.clone()) { None } else { Some("is there twice".to_owned()) };
+        let twice = if names.insert(name.clone()) { None } else { Some("appears twice".to_owned()) };
         let shown: String = printable(&name).chars().take(160).collect();
         match checked(name, draft) {
             Ok(secret) if twice.is_none() => secrets.push(secret),
@@ -97,16 +97,17 @@ pub(super) fn read(text: &str, format: Format, name: &str) -> Result<Vec<NewSecr
     if wrong.is_empty() {
         return Ok(secrets);
     }
-    Err(Failure::usage(format!("{name} holds what can not be imported: nothing was written")).with_all(wrong))
+    Err(Failure::usage(format!("{name} has secrets that are not allowed, and nothing was written"))
+        .with_all(wrong))
 }
 
-/// A secret as the file has it.
+/// A secret as the file has it, unchecked.
 #[derive(Default)]
 struct Draft {
     value: Option<Kind>,
     description: Option<String>,
     metadata: Option<BTreeMap<String, String>>,
-    /// What is wrong with it already.
+    /// Everything that is known to be wrong with it.
     wrong: Vec<String>,
 }
 
@@ -149,7 +150,7 @@ fn from_env(text: &str) -> Drafts {
     Ok(entries.into_iter().map(draft).collect())
 }
 
-/// An object of names and values, or a list of secrets.
+/// Reads an object of names and values, or a list of secrets.
 fn from_json(text: &str) -> Drafts {
     if let Some(members) = pairs(text) {
         return Ok(members.into_iter().map(|(name, raw)| (name, with_value(raw))).collect());
@@ -161,7 +162,7 @@ fn from_json(text: &str) -> Drafts {
     items.into_iter().enumerate().map(|(at, raw)| listed(at, raw)).collect()
 }
 
-/// One secret of a list.
+/// Reads one secret of a list.
 fn listed(at: usize, raw: &RawValue) -> Result<(String, Draft), String> {
     let members = pairs(raw.get()).ok_or_else(|| format!("item {at} is not an object"))?;
     let mut name = None;
@@ -182,16 +183,17 @@ fn listed(at: usize, raw: &RawValue) -> Result<(String, Draft), String> {
                 Ok(pairs) => draft.metadata = Some(pairs),
                 Err(_) => draft.wrong.push("the metadata must be an object of strings".to_owned()),
             },
-            other => draft.wrong.push(format!("the member '{}' is not known", printable(other))),
+            other => draft.wrong.push(format!("the member '{}' is unknown", printable(other))),
         }
     }
     Ok((name.ok_or_else(|| format!("item {at} has no name"))?, draft))
 }
 
-/// The data of a version (KV version 2), or of a secret (version 1).
+/// Reads the data of a version (Vault's KV version 2), or of a secret (KV version 1).
 fn from_vault(text: &str) -> Drafts {
-    let reply = pairs(text).ok_or("a JSON object is expected, as 'vault kv get -format=json' prints it")?;
-    let data = member(&reply, "data").and_then(|raw| pairs(raw.get())).ok_or("it has no object 'data'")?;
+    let reply = pairs(text).ok_or("the output of 'vault kv get -format=json', a JSON object, is expected")?;
+    let data =
+        member(&reply, "data").and_then(|raw| pairs(raw.get())).ok_or("the object 'data' is missing")?;
     let inner = member(&data, "data").and_then(|raw| pairs(raw.get()));
     let data = match inner {
         Some(inner) if member(&data, "metadata").is_some() => inner,
@@ -204,7 +206,7 @@ fn member<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a RawV
     members.iter().find(|(there, _)| there == name).map(|(_, raw)| *raw)
 }
 
-/// A value: a string, or an object with the base64 of its bytes.
+/// Reads a value: a string, or an object with the bytes in base64.
 fn with_value(raw: &RawValue) -> Draft {
     if let Some(text) = string(raw) {
         return Draft { value: Some(Kind::Text(text)), ..Draft::default() };
@@ -215,7 +217,7 @@ fn with_value(raw: &RawValue) -> Draft {
     };
     match bytes.map(|text| BASE64.decode(text.as_bytes())) {
         Some(Ok(bytes)) => Draft { value: Some(Kind::Binary(bytes)), ..Draft::default() },
-        Some(Err(_)) => wrong("the value's 'binary' must be base64, padded"),
+        Some(Err(_)) => wrong("the value's 'binary' must be base64 with padding"),
         None => wrong("the value must be a string (numbers in quotes), or {\"binary\": \"<base64>\"}"),
     }
 }
@@ -256,14 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn says_all_that_is_wrong_and_no_value() {
+    fn a_failure_lists_everything_that_is_wrong_and_no_value() {
         let text = r#"{"a-b": "hidden", "1": "hidden", "c": 4711, "d": "hidden", "d": "hidden", "e": {"binary": "hidden!"}}"#;
         let said = names(text, Format::Json).unwrap_err();
         for expected in [
             "a-b: the name must",
             "1: the name must",
             "c: the value must",
-            "d: is there twice",
+            "d: appears twice",
             "e: the value's",
         ] {
             assert!(said.contains(expected), "{said}");
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn never_shows_what_it_can_not_read() {
+    fn a_failure_never_shows_the_text() {
         for text in ["\"hidden\"", "[\"hidden\"]", "[{\"value\": \"hidden\"}]", "{\"a\": \"hidden", "hidden"]
         {
             for format in [Format::Env, Format::Json, Format::Vault] {

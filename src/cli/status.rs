@@ -1,3 +1,5 @@
+//! `strongroom status` shows the state of the service.
+
 use data_encoding::BASE64;
 use serde_json::json;
 use strongroom_client::Code;
@@ -6,7 +8,15 @@ use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
 
-/// `strongroom status`: what anyone may see, and the rest where the key allows it.
+/// The end of the help.
+pub(super) const EXAMPLES: &str = "\
+Example:
+  strongroom status
+
+Without an API key that has the right 'operate', only whether the service serves requests is shown.
+The exit code is 69 if it does not.";
+
+/// Runs `strongroom status`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let client = connection.client().await?;
     let serving = client.is_serving().await?;
@@ -38,7 +48,7 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
                 "signing_public_key": BASE64.encode(&reply.signing_public_key),
             });
         }
-        // Without the right to see more, whether it serves is the answer.
+        // Everybody may know whether the service serves; the rest needs a right.
         Err(refused) if matches!(refused.code(), Code::Unauthenticated | Code::PermissionDenied) => {}
         Err(refused) => return Err(refused.into()),
     }
@@ -46,6 +56,6 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
     if serving {
         Ok(())
     } else {
-        Err(Failure::unreachable("the service does not serve now: its log says why"))
+        Err(Failure::unreachable("the service does not serve requests now: its log says why"))
     }
 }

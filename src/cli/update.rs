@@ -1,3 +1,5 @@
+//! `strongroom update` changes a secret's fields.
+
 use std::path::PathBuf;
 
 use strongroom_client::v1;
@@ -9,7 +11,7 @@ use super::new_value;
 use super::output::Output;
 use super::secret::print_secret;
 
-/// `strongroom update`
+/// The arguments of `strongroom update`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom update stripe_api_key --description 'Stripe, all payments'
@@ -19,7 +21,7 @@ pub(super) struct Update {
     /// The secret's name
     name: String,
 
-    /// Another name for it
+    /// The secret's new name
     #[arg(long, value_name = "NAME")]
     new_name: Option<String>,
 
@@ -27,11 +29,11 @@ pub(super) struct Update {
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
 
-    /// Another description; empty clears it
+    /// The new description; an empty one clears it
     #[arg(long)]
     description: Option<String>,
 
-    /// A pair of the new metadata, which replaces all that is there; may be given many times
+    /// A pair of the new metadata, which replaces all present pairs; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
     metadata: Vec<(String, String)>,
 
@@ -39,7 +41,7 @@ pub(super) struct Update {
     #[arg(long, conflicts_with = "metadata")]
     clear_metadata: bool,
 
-    /// Change it only if this is still its etag
+    /// Change the secret only if it still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
 }

@@ -1,3 +1,5 @@
+//! A version of a secret: how `disable`, `enable` and `destroy` name one, and how the output shows one.
+
 use serde_json::{Value as Json, json};
 use strongroom_client::v1;
 
@@ -5,22 +7,22 @@ use super::failure::Failure;
 use super::output::{self, Output};
 use super::secret::secret_json;
 
-/// Which version of which secret.
+/// The arguments that name a version.
 #[derive(clap::Args)]
 pub(super) struct VersionArgs {
     /// The secret's name
     pub(super) name: String,
 
-    /// The number of the version
+    /// The version's number
     #[arg(value_name = "N")]
     pub(super) version: u32,
 
-    /// Change it only if this is still the secret's etag
+    /// Change the version only if the secret still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) etag: String,
 }
 
-/// Prints the version of a reply, and the secret that it is of.
+/// Prints a changed version with its secret.
 pub(super) fn print_changed(
     output: Output,
     version: Option<v1::SecretVersion>,
@@ -47,7 +49,7 @@ pub(super) fn print_changed(
     output.print(&fields, &json)
 }
 
-/// A version for programs, under the names of the wire.
+/// A version in JSON, with the field names of the wire.
 pub(super) fn version_json(version: &v1::SecretVersion) -> Json {
     let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(ToString::to_string);
     json!({

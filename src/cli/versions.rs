@@ -1,3 +1,5 @@
+//! `strongroom versions` lists the versions of a secret.
+
 use serde_json::json;
 use strongroom_client::v1;
 
@@ -6,8 +8,10 @@ use super::failure::Failure;
 use super::output::{self, Output};
 use super::version::{state_name, version_json};
 
-/// `strongroom versions`
+/// The arguments of `strongroom versions`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom versions db_password")]
 pub(super) struct Versions {
     /// The secret's name
     name: String,

@@ -1,3 +1,5 @@
+//! `strongroom whoami` shows the identity and the rights of the API key.
+
 use serde_json::json;
 use strongroom_client::v1;
 
@@ -6,7 +8,12 @@ use super::failure::Failure;
 use super::key::{key_fields, key_json};
 use super::output::Output;
 
-/// `strongroom whoami`
+/// The end of the help.
+pub(super) const EXAMPLES: &str = "\
+Example:
+  STRONGROOM_API_KEY_FILE=./billing.key strongroom whoami";
+
+/// Runs `strongroom whoami`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let reply = connection.client().await?.access().who_am_i().await?;
     let rights: Vec<_> = reply.rights().map(|right| right_name(right).to_owned()).collect();

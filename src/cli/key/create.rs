@@ -1,3 +1,5 @@
+//! `strongroom key create` creates an API key.
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,21 +10,23 @@ use crate::cli::connect::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Output};
 
-/// `strongroom key create`
+/// The arguments of `strongroom key create`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom key create billing --home billing --ttl 90d --key-only > billing.key")]
 pub(in crate::cli) struct Create {
-    /// What to call it
+    /// A name for the key, for people
     name: String,
 
-    /// The namespace that it opens [default: that of --namespace, else your own]
+    /// The namespace whose secrets the key opens [default: that of --namespace, or else your own]
     #[arg(long, value_name = "NAMESPACE")]
     home: Option<String>,
 
-    /// After which time it stops working, such as 90d or 12h [default: never]
+    /// The time after which the key stops working, such as 90d or 12h [default: never]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     ttl: Option<Duration>,
 
-    /// Print the key alone
+    /// Print only the key
     #[arg(long)]
     key_only: bool,
 }
@@ -30,7 +34,7 @@ pub(in crate::cli) struct Create {
 impl Create {
     pub(in crate::cli) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let ttl = self.ttl.map(prost_types::Duration::try_from).transpose();
-        let ttl = ttl.map_err(|_| Failure::usage("--ttl is longer than a time can be"))?;
+        let ttl = ttl.map_err(|_| Failure::usage("--ttl is too long"))?;
         let client = connection.client().await?;
         let message = v1::CreateApiKeyRequest {
             name: self.name,
@@ -51,7 +55,7 @@ impl Create {
         }
         output.print(&fields, &json)?;
         if output == Output::Table {
-            output::write(b"\nThe key is shown this once. Hand it over by a safe way.\n")?;
+            output::write(b"\nThe key is shown only now. Pass it on by a secure channel.\n")?;
         }
         Ok(())
     }

@@ -1,3 +1,5 @@
+//! `strongroom key list` lists all API keys.
+
 use serde_json::json;
 use strongroom_client::v1;
 
@@ -6,7 +8,12 @@ use crate::cli::connect::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 
-/// `strongroom key list`
+/// The end of the help.
+pub(super) const EXAMPLES: &str = "\
+Example:
+  strongroom key list -o table";
+
+/// Runs `strongroom key list`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let keys = connection.client().await?.access().list_api_keys().await?.items;
     let json = json!({ "items": keys.iter().map(key_json).collect::<Vec<_>>() });

@@ -1,3 +1,5 @@
+//! `strongroom key` creates, lists and revokes API keys.
+
 mod create;
 mod list;
 mod revoke;
@@ -10,14 +12,15 @@ use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
 
-/// `strongroom key`
+/// The commands below `strongroom key`.
 #[derive(Subcommand)]
 pub(super) enum Key {
-    /// Make an API key; it is shown once and never again
+    /// Create an API key, which is shown only once
     Create(create::Create),
-    /// List all API keys, revoked and expired ones too
+    /// List all API keys, including revoked and expired ones
+    #[command(after_help = list::EXAMPLES)]
     List,
-    /// Revoke an API key, at once and for good
+    /// Revoke an API key immediately and permanently
     Revoke(revoke::Revoke),
 }
 
@@ -31,7 +34,7 @@ impl Key {
     }
 }
 
-/// An API key's fields, for people.
+/// The lines of an API key.
 pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
     let state = match (&key.revoked_at, key.root) {
         (Some(_), _) => "revoked",
@@ -48,7 +51,7 @@ pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// An API key for programs, under the names of the wire.
+/// An API key in JSON, with the field names of the wire.
 pub(super) fn key_json(key: &v1::ApiKey) -> Json {
     let mut json = json!({
         "id": key.id,

@@ -1,12 +1,16 @@
+//! `strongroom key revoke` revokes an API key.
+
 use super::{key_fields, key_json};
 use crate::cli::connect::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 
-/// `strongroom key revoke`
+/// The arguments of `strongroom key revoke`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom key revoke abcdefghijklmnop")]
 pub(in crate::cli) struct Revoke {
-    /// The key's id: the 16 characters behind srk_
+    /// The key's id: the 16 characters after srk_
     id: String,
 }
 

@@ -1,3 +1,5 @@
+//! `strongroom master-key generate` generates a master key on this machine.
+
 use std::io;
 use std::path::PathBuf;
 
@@ -5,14 +7,14 @@ use crate::cli::failure::{Failure, note};
 use crate::cli::output;
 use crate::crypto::{MasterKey, MasterKeyError};
 
-/// `strongroom master-key generate`
+/// The arguments of `strongroom master-key generate`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom master-key generate --out /etc/strongroom/master.key
   strongroom master-key generate | age -r RECIPIENT > master.key.age
   strongroom serve --master-key-command 'age -d -i identity.txt master.key.age'")]
 pub(in crate::cli) struct Generate {
-    /// Write it to FILE, for you alone; what is there is never overwritten [default: print it]
+    /// Write the key to FILE, which only you can read; an existing file is never overwritten [default: print the key]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -27,13 +29,16 @@ impl Generate {
         key.write_new(&path).map_err(|error| match error {
             MasterKeyError::File(_, why) if why.kind() == io::ErrorKind::AlreadyExists => {
                 Failure::usage(format!(
-                    "{} is there, and stays as it is: data may need it. Name another file with --out",
+                    "{} exists and was not changed, because data may need its key: name another file with --out",
                     path.display()
                 ))
             }
             other => failed(other),
         })?;
-        note(&format!("{} opens what is sealed with it: keep a copy elsewhere", path.display()));
+        note(&format!(
+            "data that is sealed with {} cannot be opened without it: keep a copy elsewhere",
+            path.display()
+        ));
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! `strongroom master-key` generates, rotates and inspects master keys.
+
 mod generate;
 mod rotate;
 mod status;
@@ -8,21 +10,21 @@ use super::connect::Connection;
 use super::failure::Failure;
 use super::output::Output;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Make, rotate and look at master keys\n\n\
-The master key opens the store and its backups. The first start of a service makes one in its data folder; 'generate' is for \
-a key that is to come from elsewhere.";
+Generate, rotate and inspect master keys\n\n\
+The master key opens the store and its backups. A service generates one in its data folder when it starts for the first \
+time. Use 'generate' if you keep the key elsewhere.";
 
-/// `strongroom master-key`
+/// The commands below `strongroom master-key`.
 #[derive(Subcommand)]
 pub(super) enum MasterKey {
-    /// Make a new master key on this machine; no service is asked
+    /// Generate a master key on this machine, without the service
     Generate(generate::Generate),
-    /// Put a new master key into use, while the service goes on
+    /// Replace the master key by a new one while the service runs
     #[command(long_about = rotate::ABOUT)]
     Rotate,
-    /// Show which master key is in use, and how far its rotation is
+    /// Show the master key in use and the progress of its rotation
     Status,
 }
 

@@ -1,3 +1,5 @@
+//! `strongroom master-key rotate` replaces the master key by a new one.
+
 use serde_json::json;
 use strongroom_client::v1::{self, RotationPhase};
 
@@ -7,30 +9,31 @@ use crate::cli::namespace_key::KEPT;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Put a new master key into use, while the service goes on\n\n\
-Where the service can write to the file of its master key, it puts a new key on the first line, in front of those that are \
-there. Where it can not (a command, a passphrase, a systemd credential, a read-only file), it says so: put the new key there \
-first, on the first line, keep the old one on the line behind it, and rotate again.\n\n\
-The service then seals anew what the old key opened: API keys, receipts, and the keys of namespaces. No value is touched. It \
-goes on in the service when this command is interrupted, and is taken up after a crash.\n\n\
-Afterwards the old key opens nothing but the backups that were made with it. Keep a copy of the new file elsewhere, and give \
-it to every other replica.";
+Replace the master key by a new one while the service runs\n\n\
+If the service can write to the file of its master key, it generates the new key and writes it to the first line. The earlier \
+keys follow on the next lines. If it cannot (the key comes from a command, a passphrase, a systemd credential or a read-only \
+file), the command fails and says so: put the new key on the first line yourself, keep the old key on the second line, and \
+run the command again.\n\n\
+The service then seals everything that the old key sealed with the new key: API keys, idempotency records and the keys of \
+namespaces. It does not open values. The work continues in the service if this command is interrupted, and after a crash.\n\n\
+Afterwards the old key only opens the backups that were made with it. Keep a copy of the new file elsewhere, and give it to \
+every other replica.";
 
-/// `strongroom master-key rotate`
+/// Runs `strongroom master-key rotate`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let mut replies = connection.client().await?.operator().rotate_master_key().await?;
-    let mut progress = Progress::new("records sealed anew", 0);
+    let mut progress = Progress::new("records sealed again", 0);
     let mut last = v1::RotateMasterKeyResponse::default();
     while let Some(reply) = replies.next().await? {
-        progress.set("records sealed anew", reply.seen_records, reply.total_records);
+        progress.set("records sealed again", reply.seen_records, reply.total_records);
         last = reply;
     }
     drop(progress);
     if last.phase() != RotationPhase::Done {
         return Err(Failure::unreachable(
-            "the service did not say that the master key was rotated: `strongroom master-key status` shows how far it is",
+            "the connection ended before the rotation did: `strongroom master-key status` shows its progress",
         ));
     }
     let fields = [
@@ -52,8 +55,8 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
         note(KEPT);
     } else {
         note(&format!(
-            "{} has a new first line: keep a copy of it elsewhere, and give it to every other replica. The old key behind \
-             it opens the backups that were made with it: keep it as long as you keep those",
+            "{} has a new first line: keep a copy of it elsewhere, and give it to every other replica. The old key on the \
+             next line opens the backups that were made with it: keep it as long as you keep those backups",
             last.source
         ));
     }

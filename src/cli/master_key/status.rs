@@ -1,10 +1,12 @@
+//! `strongroom master-key status` shows the master key in use and the progress of its rotation.
+
 use serde_json::json;
 
 use crate::cli::connect::Connection;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 
-/// `strongroom master-key status`
+/// Runs `strongroom master-key status`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let keys = connection.client().await?.operator().master_key_status().await?;
     let generations: Vec<_> = keys.generations.iter().map(u32::to_string).collect();

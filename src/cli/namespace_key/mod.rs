@@ -1,3 +1,5 @@
+//! `strongroom namespace-key` rotates the keys of namespaces.
+
 mod rotate;
 
 use clap::Subcommand;
@@ -6,17 +8,17 @@ use super::connect::Connection;
 use super::failure::Failure;
 use super::output::Output;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Rotate the keys of namespaces\n\n\
-Each namespace has a key of its own, which the service keeps under the master key. It seals names, descriptions and metadata, \
-and the key of each value. Rotate it where somebody may have had it, or as often as your rules ask for it; the service does so \
-by itself after 2^30 seals.";
+Each namespace has its own key, which the master key seals. The namespace's key seals names, descriptions, metadata, and the \
+key of each value. Rotate it if somebody may have learned it, or as often as your rules demand. The service rotates it by \
+itself after 2^30 seals.";
 
-/// `strongroom namespace-key`
+/// The commands below `strongroom namespace-key`.
 #[derive(Subcommand)]
 pub(super) enum NamespaceKey {
-    /// Put a new key of a namespace into use, while the service goes on
+    /// Replace the key of a namespace by a new one while the service runs
     #[command(long_about = rotate::ABOUT)]
     Rotate(rotate::Rotate),
 }
@@ -28,6 +30,6 @@ impl NamespaceKey {
     }
 }
 
-/// What damaged records mean for a rotation.
-pub(super) const KEPT: &str = "records that can not be opened could not be sealed anew, so the earlier key stays in use for \
-                               them: restore them from a backup and rotate again, or delete their secrets";
+/// The note after a rotation that met damaged records.
+pub(super) const KEPT: &str = "damaged records could not be sealed with the new key, so the earlier key is kept for them: restore \
+                               them from a backup and rotate again, or delete their secrets";

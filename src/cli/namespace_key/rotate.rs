@@ -1,3 +1,5 @@
+//! `strongroom namespace-key rotate` replaces the keys of namespaces by new ones.
+
 use serde_json::{Value as Json, json};
 use strongroom_client::v1::{self, RotationPhase};
 
@@ -7,14 +9,14 @@ use crate::cli::failure::{Failure, note};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Put a new key of a namespace into use, while the service goes on\n\n\
-Everything that the old key sealed is sealed anew, and the old key is let go. Values stay sealed as they are, each by a key of \
-its own, which is what is sealed anew; nobody sees another etag or revision.\n\n\
-It goes on in the service when this command is interrupted, and is taken up after a crash.";
+Replace the key of a namespace by a new one while the service runs\n\n\
+The service seals everything that the old key sealed with the new key, and then forgets the old key. Each value stays as it \
+is: a key of its own seals it, and only that key is sealed again. Etags and revisions do not change.\n\n\
+The work continues in the service if this command is interrupted, and after a crash.";
 
-/// `strongroom namespace-key rotate`
+/// The arguments of `strongroom namespace-key rotate`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom namespace-key rotate team-a
@@ -24,7 +26,7 @@ pub(in crate::cli) struct Rotate {
     #[arg(value_name = "NAMESPACE", conflicts_with = "all")]
     of: Option<String>,
 
-    /// Every namespace, one after the other
+    /// Rotate the keys of all namespaces, one after the other
     #[arg(long)]
     all: bool,
 }
@@ -38,14 +40,14 @@ impl Rotate {
             None => connection.settings()?.namespace().to_owned(),
         };
         if namespace.is_empty() && !all {
-            return Err(Failure::usage("name the namespace whose key is to be rotated, or say --all"));
+            return Err(Failure::usage("name the namespace whose key to rotate, or give --all"));
         }
         let request = v1::RotateNamespaceKeysRequest { namespace, all_namespaces: all };
         let mut replies = connection.client().await?.operator().rotate_namespace_keys(request).await?;
-        let mut progress = Progress::new("records sealed anew", 0);
+        let mut progress = Progress::new("records sealed again", 0);
         let mut rotated = Vec::new();
         while let Some(reply) = replies.next().await? {
-            progress.set("records sealed anew", reply.seen_records, reply.total_records);
+            progress.set("records sealed again", reply.seen_records, reply.total_records);
             if reply.phase() == RotationPhase::Done {
                 rotated.push(reply);
             }
