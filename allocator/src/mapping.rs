@@ -1,8 +1,8 @@
 //! Blocks that are memory mappings of their own: anonymous and private.
 //!
-//! A page of theirs gets memory, zeroed by the kernel, when it is first written. Adjacent mappings are one to the kernel's
-//! bookkeeping, so it has fewer than there are blocks. A lock on all memory (`mlockall`) with `MCL_ONFAULT` changes nothing
-//! of that; without it, the kernel would give every page its memory at once.
+//! The kernel gives a page its memory, zeroed, at the first write to it. The server locks all its memory, now and later
+//! (`mlockall`), with `MCL_ONFAULT`, which keeps that so. The kernel counts neighbouring mappings as one, so there are
+//! rarely more of them than blocks.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,19 +14,19 @@ use libc::{
 
 use crate::wipe::wipe;
 
-/// How many blocks are mapped at most: a quarter of the mappings that the kernel allows a process by default.
+/// The most blocks that are mapped at a time: a quarter of the mappings that the kernel allows a process by default.
 pub const MOST_MAPPED: usize = 16_384;
 
-/// How many blocks are mapped. It orders nothing, so that no ordering is asked of it.
+/// How many blocks are mapped. Nothing else depends on when it changes.
 static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// A mapping of at least so many bytes, all zero. Null where there are too many, or the kernel refuses.
+/// A mapping of this many bytes, all zero. Null where there are too many mappings, or the kernel refuses.
 pub(crate) fn new(size: usize) -> *mut u8 {
     if MAPPED.fetch_add(1, Relaxed) >= MOST_MAPPED {
         MAPPED.fetch_sub(1, Relaxed);
         return ptr::null_mut();
     }
-    // SAFETY: the kernel chooses the place, so no memory of anyone else's is touched.
+    // SAFETY: the kernel chooses a place that is free.
     let start = unsafe {
         libc::mmap(ptr::null_mut(), size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     };
@@ -34,8 +34,8 @@ pub(crate) fn new(size: usize) -> *mut u8 {
         MAPPED.fetch_sub(1, Relaxed);
         return ptr::null_mut();
     }
-    // A huge page would give 2 MiB of memory to the first byte that is written. A kernel without them refuses, which is well.
-    // SAFETY: this is the mapping from above, and the advice changes no byte of it.
+    // With huge pages, the first byte that is written would cost 2 MiB. A kernel without them refuses, which does no harm.
+    // SAFETY: this is the mapping from above; the advice changes none of its bytes.
     unsafe { libc::madvise(start, size, MADV_NOHUGEPAGE) };
     start.cast()
 }
@@ -43,26 +43,26 @@ pub(crate) fn new(size: usize) -> *mut u8 {
 /// Overwrites what was written, and unmaps the block.
 ///
 /// # Safety
-/// The block is a mapping of this size, and nobody uses it any more.
+/// The block is a mapping of this size, and is not used again.
 pub(crate) unsafe fn free(block: *mut u8, size: usize) {
     // SAFETY: as the caller says.
     let unmapped = unsafe {
         wipe_written(block, size);
         libc::munmap(block.cast(), size)
     };
-    // Where the kernel cannot unmap it, the block stays: empty, and counted.
+    // A block that the kernel cannot unmap stays mapped, wiped and counted.
     if unmapped == 0 {
         MAPPED.fetch_sub(1, Relaxed);
     }
 }
 
-/// Makes a block larger or smaller. Its pages move with it if it must move, so that nothing stays behind. Null where the
-/// kernel refuses: then the block is where it was, with what it keeps.
+/// Makes a block larger or smaller. If the block must move, the kernel moves its pages, so that none stays behind. Null
+/// where the kernel refuses: the block then stays where it was, and keeps the bytes up to the new size.
 ///
 /// # Safety
 /// The block is a mapping of the old size. Neither size is 0.
 pub(crate) unsafe fn resize(block: *mut u8, old_size: usize, new_size: usize) -> *mut u8 {
-    // SAFETY: as the caller says. What is cut off belongs to the block until then.
+    // SAFETY: as the caller says. The part that is cut off belongs to the block until `mremap`.
     unsafe {
         if new_size < old_size {
             wipe_written(block.add(new_size), old_size - new_size);
@@ -72,25 +72,25 @@ pub(crate) unsafe fn resize(block: *mut u8, old_size: usize, new_size: usize) ->
     }
 }
 
-/// Overwrites the part of a mapping that has memory behind it. A page that has none was never written, or is on a swap
-/// device, where it cannot be overwritten.
+/// Overwrites the pages that have memory behind them. A page without memory was never written, or is on a swap device: the
+/// unmapping that follows frees it there. The page in which the range begins may stay, so it is overwritten in any case.
 ///
 /// # Safety
 /// These bytes belong to one block, which is a mapping.
 unsafe fn wipe_written(start: *mut u8, length: usize) {
-    // SAFETY: it takes no pointer. Every system has a page size.
+    // SAFETY: the call takes no pointer.
     let page = unsafe { libc::sysconf(_SC_PAGESIZE) } as usize;
     let end = start.addr() + length;
-    let mut resident = [0_u8; 256]; // of each page, whether it has memory, in the lowest bit
+    let mut resident = [0_u8; 256]; // the lowest bit says whether a page has memory
     let mut from = start.addr() - start.addr() % page;
     while from < end {
         let span = (end - from).min(resident.len() * page);
         // SAFETY: the pages are mapped, and there is a byte for each of them.
         let known = unsafe { libc::mincore(start.with_addr(from).cast(), span, resident.as_mut_ptr()) } == 0;
         for (at, state) in (from..from + span).step_by(page).zip(resident) {
-            if !known || state & 1 == 1 {
+            if !known || state & 1 == 1 || at < start.addr() {
                 let first = at.max(start.addr());
-                // SAFETY: from the first byte to the last, within this page, the bytes are the caller's.
+                // SAFETY: these bytes are within the page and within the caller's range.
                 unsafe { wipe(start.with_addr(first), (at + page).min(end) - first) };
             }
         }
@@ -124,7 +124,7 @@ mod tests {
             let expected = if (100..SIZE - 100).contains(&at) { 0 } else { 0xff };
             assert_eq!(*byte, expected, "at {at}");
         }
-        // SAFETY: as above; the bytes are used no more.
+        // SAFETY: as above; the bytes are not used again.
         unsafe { free(block, SIZE) };
     }
 

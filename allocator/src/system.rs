@@ -8,29 +8,29 @@ use crate::wipe::wipe;
 
 /// As [`GlobalAlloc::alloc`].
 pub(crate) unsafe fn alloc(layout: Layout) -> *mut u8 {
-    // SAFETY: the layout's size is not 0, says the caller.
+    // SAFETY: the caller says that the layout's size is not 0.
     unsafe { System.alloc(layout) }
 }
 
 /// As [`GlobalAlloc::alloc_zeroed`].
 pub(crate) unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
-    // SAFETY: the layout's size is not 0, says the caller.
+    // SAFETY: the caller says that the layout's size is not 0.
     unsafe { System.alloc_zeroed(layout) }
 }
 
 /// As [`GlobalAlloc::dealloc`].
 pub(crate) unsafe fn free(block: *mut u8, layout: Layout) {
-    // SAFETY: the block came from `alloc` or `alloc_zeroed` with this layout, says the caller.
+    // SAFETY: the caller says that the block came from `alloc` or `alloc_zeroed` with this layout.
     unsafe {
         wipe(block, layout.size());
         System.dealloc(block, layout);
     }
 }
 
-/// A block that does not begin at a page, for a layout that is aligned to less than a page: the rest of a block that does.
+/// A block that does not begin at a page: the rest of a larger block that does. The layout is aligned to less than a page.
 pub(crate) unsafe fn off_page(layout: Layout, from_system: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
     let Some((whole, offset)) = around(layout) else { return ptr::null_mut() };
-    // SAFETY: the whole is larger than the block.
+    // SAFETY: the whole is larger than the block by the offset.
     unsafe {
         let start = from_system(whole);
         if start.is_null() { start } else { start.add(offset) }
@@ -40,7 +40,7 @@ pub(crate) unsafe fn off_page(layout: Layout, from_system: unsafe fn(Layout) -> 
 /// Frees a block that [`off_page`] gave for this layout.
 pub(crate) unsafe fn free_off_page(block: *mut u8, layout: Layout) {
     if let Some((whole, offset)) = around(layout) {
-        // SAFETY: the whole began so much before the block.
+        // SAFETY: the whole begins that offset before the block.
         unsafe { free(block.sub(offset), whole) }
     }
 }

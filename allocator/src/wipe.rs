@@ -2,13 +2,12 @@
 
 use std::arch::asm;
 
-/// Writes zeros. A compiler that sees that nobody reads them again must write them nevertheless.
+/// Writes zeros. The compiler cannot leave them out, although the program never reads them.
 ///
 /// # Safety
 /// The bytes from `start` on can be written.
 pub(crate) unsafe fn wipe(start: *mut u8, length: usize) {
-    // SAFETY: the caller vouches for the bytes. The assembly is empty: for the compiler it may read all that the pointer
-    // leads to, so the zeros must be there by then.
+    // SAFETY: the caller vouches for the bytes. The assembly is empty, but the compiler must assume that it reads them.
     unsafe {
         start.write_bytes(0, length);
         #[cfg(not(miri))]
