@@ -1,6 +1,7 @@
 //! Strongroom: a gRPC service that keeps secrets for other services.
 //!
-//! The floors, from the top; each imports only from those below it (`tests/floors.rs` sees to that).
+//! The modules are floors, listed here from the top to the bottom. Each imports only from floors below it, which
+//! `tests/floors.rs` checks.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))] // a test that fails should stop
 
@@ -21,7 +22,9 @@ pub mod catalog;
 pub mod audit;
 pub mod auth;
 pub mod crypto;
+pub mod integrity;
 pub mod reference;
+pub mod schema;
 pub mod store;
 
 pub mod config;

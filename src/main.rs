@@ -1,13 +1,12 @@
 //! The `strongroom` command: arguments in, exit code out.
 
-use std::alloc::System;
 use std::process::ExitCode;
 
-use zeroizing_alloc::ZeroAlloc;
+use strongroom_allocator::WipingAllocator;
 
-/// Wipes all memory as it is given back: what libraries copy of a value, too.
+/// Wipes all memory as it is freed: the copies that libraries make of a value, too.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+static ALLOCATOR: WipingAllocator = WipingAllocator;
 
 fn main() -> ExitCode {
     strongroom::cli::main()

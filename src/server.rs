@@ -18,16 +18,20 @@ use tonic_health::server::HealthReporter;
 use zeroize::Zeroizing;
 
 use crate::api::{self, Gate, InFlight};
-use crate::app::{self, AnchorError, App, SetupError};
+use crate::app::{self, App, SetupError};
 use crate::audit::LogAuditor;
-use crate::config::{Config, MasterKeySource, StoreKind, Tls};
+use crate::config::{Config, ConnectionAge, MasterKeySource, StoreKind, Tls};
 use crate::connections::{acceptor, incoming};
-use crate::crypto::{Custody, MasterKeyError, MasterKeys};
+use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::integrity::AnchorError;
 use crate::store::{self, Store, Unavailable};
 
 /// How long requests in flight may take to end once the server is to stop.
 const DRAIN: Duration = Duration::from_secs(25);
+/// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
+/// reserved as soon as its length is announced.
+const MAX_OPEN_MESSAGE: usize = 4096;
 /// How long connections may take to close once no request is in flight. One that stays silent never does.
 const CLOSE: Duration = Duration::from_secs(1);
 /// How often the store is asked whether it can serve.
@@ -134,7 +138,7 @@ pub async fn run(
     let Started { app, listener, acceptor, ready, data: _data } = started;
     tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
     announce(&ready);
-    serve(app, listener, acceptor, shutdown).await
+    serve(app, listener, acceptor, config.connection_age, shutdown).await
 }
 
 /// A server that is ready to serve.
@@ -160,8 +164,8 @@ async fn start(config: &Config) -> Result<Started, ServeError> {
         anchor_file: config.anchor_file.clone(),
         ..app::Options::default()
     };
-    let custody = Custody::new(config.master_key.clone(), masters);
-    let app = app::open(store, custody, options, |credential| {
+    let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
+    let app = app::open(store, provider, options, |credential| {
         let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
         data.write_root_key(&line, config.store == StoreKind::Memory)
     });
@@ -193,6 +197,7 @@ async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
+    age: ConnectionAge,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -200,19 +205,19 @@ async fn serve(
     let (stopping, mut stop) = watch::channel(false);
     let in_flight = InFlight::default();
 
-    let router = transport()
+    let router = transport(age)
         .layer(Gate::new(app.clone(), Arc::new(LogAuditor), in_flight.clone()))
         .add_routes(api::services(&app))
-        .add_service(health_service)
-        .add_service(reflection()?.build_v1()?)
-        .add_service(reflection()?.build_v1alpha()?);
+        .add_service(health_service.max_decoding_message_size(MAX_OPEN_MESSAGE))
+        .add_service(reflection()?.build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE))
+        .add_service(reflection()?.build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE));
 
     let mut background = JoinSet::new();
     background.spawn(watch_health(app.clone(), health.clone()));
-    background.spawn(sweep_receipts(app.clone()));
+    background.spawn(sweep_idempotency_records(app.clone()));
     background.spawn(tend_keys(app.clone()));
     background.spawn(keep_anchor(app.clone()));
-    let incoming = incoming(listener, acceptor);
+    let incoming = incoming(listener, acceptor, age.max + age.grace);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -269,11 +274,11 @@ async fn watch_health(app: Arc<App>, health: HealthReporter) {
 }
 
 /// Removes the receipts whose time has passed, until it is aborted.
-async fn sweep_receipts(app: Arc<App>) {
+async fn sweep_idempotency_records(app: Arc<App>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;
-        match app.remove_passed_receipts().await {
+        match app.idempotency.remove_expired().await {
             Ok(removed) => tracing::debug!(removed, "receipts whose time had passed were removed"),
             Err(error) => tracing::warn!(?error, "receipts whose time had passed could not be removed"),
         }
@@ -286,9 +291,9 @@ async fn tend_keys(app: Arc<App>) {
     loop {
         tokio::select! {
             _ = tend.tick() => {}
-            () = app.keys_due() => {}
+            () = app.keys.wait_for_restore() => {}
         }
-        if let Err(error) = app.tend_keys().await {
+        if let Err(error) = app.keys.tend().await {
             tracing::warn!(?error, "keys could not be rotated; trying again");
         }
     }
@@ -299,7 +304,7 @@ async fn keep_anchor(app: Arc<App>) {
     let mut keep = tokio::time::interval(ANCHOR);
     loop {
         keep.tick().await;
-        app.anchor().await;
+        app.write_anchor().await;
     }
 }
 
@@ -363,9 +368,11 @@ async fn master_keys(
     Ok((masters, made))
 }
 
-/// HTTP/2 with its bounds.
-fn transport() -> Server {
+/// HTTP/2 with its bounds. At its age, a client is told to open another connection (GOAWAY). The grace is not given to
+/// tonic, which then sends no GOAWAY (as of 0.14.9): the connection ends by itself when the grace has passed.
+fn transport(age: ConnectionAge) -> Server {
     Server::builder()
+        .max_connection_age(age.max)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .http2_max_header_list_size(16 * 1024)

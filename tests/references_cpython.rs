@@ -14,7 +14,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use strongroom::domain::SecretName;
-use strongroom::reference::{Data, ProblemKind, Secrets, Template};
+use strongroom::reference::{Data, ProblemKind, SecretLookup, Template};
 
 /// The other side: reads a JSON list of expressions, and prints one of what each gives, null where it fails. Numbers are
 /// texts with their type, as JSON does not tell 1 from 1.0, and floats their bits. What our results can not hold counts as failure.
@@ -66,7 +66,7 @@ js.dump(results, sys.stdout)
 
 struct Known(Value);
 
-impl Secrets for Known {
+impl SecretLookup for Known {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         let found = self.0.get(name.as_str()).map(|text| Data::text(text.as_str().unwrap()));
         found.ok_or_else(|| ProblemKind::MissingSecret(name.clone()))

@@ -1,6 +1,6 @@
-//! The command line as a user sees it: the transcripts in `tests/cli`, run against a live server.
+//! Runs the transcripts in `tests/cli`, which show the command line as a user sees it, against a live server.
 //!
-//! `TRYCMD=overwrite cargo test --test transcripts` writes them anew; read the difference before you commit it.
+//! `TRYCMD=overwrite cargo test --locked --test transcripts` updates them; read the difference before you commit it.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)] // a test that fails should stop
 
@@ -42,7 +42,7 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("strongroom is ready on http://").unwrap().to_owned();
-        // What else it prints is read, so that it never blocks.
+        // The rest of its output is read, so that it never blocks.
         std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
         Self { process, address }
     }

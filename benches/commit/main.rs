@@ -7,13 +7,13 @@
 //! - `engine, a sync each`: sled alone; each writer applies its batch and syncs by itself.
 //! - `engine, grouped`: sled alone; one thread takes all waiting batches, applies them as one and syncs once.
 //! - `store`: [`Store::commit`], which also checks what the transaction requires, and keeps the change for watchers.
-//! - `service`: [`App::create`] and [`App::rotate`], which also seal the records, and wait until the catalog shows them.
+//! - `service`: [`SecretOperations::create`] and [`SecretOperations::rotate`], which also seal the records, and wait until the catalog shows them.
 //!
 //! All four write records of the same sizes, into folders of their own on the same disk, which must be a real one:
 //! `STRONGROOM_BENCH_DIR` says where, and without it that is cargo's target folder. Nothing fails for being slow.
 //!
-//! [`App::create`]: strongroom::app::App::create
-//! [`App::rotate`]: strongroom::app::App::rotate
+//! [`SecretOperations::create`]: strongroom::app::SecretOperations::create
+//! [`SecretOperations::rotate`]: strongroom::app::SecretOperations::rotate
 
 // A measurement that can not be made should stop, and what it says is its output.
 #![allow(

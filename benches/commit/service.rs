@@ -1,9 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom::app::{self, App, NewSecret, Options, Rotation, Source};
+use strongroom::app::{self, App, NewSecret, Options, SecretRotation, ValueSource};
 use strongroom::auth::{Grant, Rotate, Write};
-use strongroom::crypto::{Custody, MasterKeySource, MasterKeys};
+use strongroom::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
 use strongroom::store::{Store, open_sled};
 
@@ -55,15 +55,15 @@ impl OverApp {
 
     pub async fn writers_over(store: Arc<dyn Store>, folder: &Path, count: usize) -> Vec<Self> {
         let keys = MasterKeys::generate().expect("a master key");
-        let custody = Custody::new(MasterKeySource::DataDir(folder.join("master.key")), keys);
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir(folder.join("master.key")), keys);
         let options = Options { data_dir: folder.to_owned(), ..Options::default() };
         let mut root_key = String::new();
-        let app = app::open(store.clone(), custody, options, |credential| {
+        let app = app::open(store.clone(), provider, options, |credential| {
             credential.expose().clone_into(&mut root_key);
             Ok(())
         });
         let app = Arc::new(app.await.expect("a service"));
-        let root = app.authenticate(&root_key).expect("the root key");
+        let root = app.access.authenticate(&root_key).expect("the root key");
         let home = Namespace::default_namespace();
         let mut writers = Vec::with_capacity(count);
         for n in 0..count {
@@ -91,7 +91,7 @@ impl OverApp {
             description: Description::default(),
             metadata: Metadata::default(),
         };
-        self.app.create(&self.write, new, None).await.expect("a new secret");
+        self.app.secrets.create(&self.write, new, None).await.expect("a new secret");
     }
 }
 
@@ -104,14 +104,14 @@ impl Writer for OverApp {
             }
             Kind::Rotate => {
                 let name = SecretName::parse(&self.name).expect("a name");
-                let rotation = Rotation { source: value(), etag: None };
-                self.app.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
+                let rotation = SecretRotation { source: value(), etag: None };
+                self.app.secrets.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
             }
         }
         self.store.durable().0
     }
 }
 
-fn value() -> Source {
-    Source::Value(Value::text("v".repeat(256)).expect("a value"))
+fn value() -> ValueSource {
+    ValueSource::Value(Value::text("v".repeat(256)).expect("a value"))
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use strongroom::crypto::random;
 use strongroom::domain::{MAX_KEPT_VERSIONS, Revision, SecretId};
-use strongroom::store::key::{Kind as KeyKind, NamespaceId};
+use strongroom::schema::{Kind as KeyKind, NamespaceId};
 use strongroom::store::{Expect, Key, Transaction, open_memory};
 
 use super::Writer;

@@ -6,12 +6,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use strongroom::domain::SecretName;
-use strongroom::reference::{Data, ProblemKind, Secrets, Template};
+use strongroom::reference::{Data, ProblemKind, SecretLookup, Template};
 use zeroize::Zeroizing;
 
 struct Known;
 
-impl Secrets for Known {
+impl SecretLookup for Known {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match name.as_str() {
             "a" => Ok(Data::text("c4n4ry {x} 'é")),
@@ -30,7 +30,8 @@ fuzz_target!(|bytes: &[u8]| {
     for (at, part) in text.split('\0').take(8).enumerate() {
         let key = if at == 1 { "secret_name" } else { part.get(..8).unwrap_or("tool") };
         if !fields.iter().any(|(there, _)| there == key) {
-            fields.push((key.to_owned(), Data::List(vec![Data::text(part), Data::text(format!("$ {part}"))])));
+            fields
+                .push((key.to_owned(), Data::List(vec![Data::text(part), Data::text(format!("$ {part}"))])));
         }
     }
     check(Data::Map(fields));

@@ -63,7 +63,7 @@ async fn create(
     let parsed = (|| Some(NewApiKey { name: name?, home: home?, expiry: expiry? }))();
     let new = fields.finish(parsed)?;
 
-    let (key, credential, revision) = app.create_api_key(&grant, new).await?;
+    let (key, credential, revision) = app.access.create_api_key(&grant, new).await?;
     call.note(|target| target.subject = Some(key.id.to_string()));
     Ok(v1::CreateApiKeyResponse {
         api_key: Some(api_key(&key)),
@@ -89,7 +89,7 @@ fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Expi
 
 fn list(app: &App, call: &Call) -> Result<v1::ListApiKeysResponse, Error> {
     let grant = call.service_grant()?;
-    let (keys, revision) = app.list_api_keys(&grant);
+    let (keys, revision) = app.access.list_api_keys(&grant);
     Ok(v1::ListApiKeysResponse { items: keys.iter().map(|key| api_key(key)).collect(), revision: revision.0 })
 }
 
@@ -104,7 +104,7 @@ async fn revoke(
     let id = fields.finish(id)?;
     call.note(|target| target.subject = Some(id.to_string()));
 
-    let (key, revision) = app.revoke_api_key(&grant, id).await?;
+    let (key, revision) = app.access.revoke_api_key(&grant, id).await?;
     Ok(v1::RevokeApiKeyResponse { api_key: Some(api_key(&key)), revision: revision.0 })
 }
 

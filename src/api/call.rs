@@ -64,7 +64,7 @@ impl Call {
             // Only a service that is not behind the gate gets here.
             return Err(status(&Error::Unauthenticated(CredentialProblem::Missing), ""));
         };
-        match app.confirm(&call.principal) {
+        match app.access.confirm(&call.principal) {
             Ok(()) => Ok((call, message)),
             Err(error) => Err(status(&error, &call.request_id)),
         }
@@ -203,7 +203,7 @@ mod tests {
     use crate::app::{self, Expiry, NewApiKey};
     use crate::audit::LogAuditor;
     use crate::auth::{Credential, KeyName};
-    use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
     use crate::store;
 
     /// A request of a caller that has passed the gate.
@@ -220,23 +220,23 @@ mod tests {
     async fn a_key_revoked_while_its_request_arrives_is_refused() {
         let mut root = String::new();
         let keys = MasterKeys::generate().unwrap();
-        let custody = Custody::new(MasterKeySource::DataDir("nowhere".into()), keys);
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir("nowhere".into()), keys);
         let hand_out = |credential: &Credential| {
             root = credential.expose().to_owned();
             Ok(())
         };
-        let app = app::open(store::open_memory().unwrap(), custody, app::Options::default(), hand_out)
+        let app = app::open(store::open_memory().unwrap(), provider, app::Options::default(), hand_out)
             .await
             .unwrap();
-        let grant = app.authenticate(&root).unwrap().authorize_service().unwrap();
+        let grant = app.access.authenticate(&root).unwrap().authorize_service().unwrap();
         let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
         let new = NewApiKey { name, home, expiry: Expiry::Never };
-        let (key, credential, _) = app.create_api_key(&grant, new).await.unwrap();
-        let caller = app.authenticate(credential.expose()).unwrap();
+        let (key, credential, _) = app.access.create_api_key(&grant, new).await.unwrap();
+        let caller = app.access.authenticate(credential.expose()).unwrap();
         assert!(Call::open(&app, request(&caller)).is_ok());
 
         let (arrived_before, arrived_after) = (request(&caller), request(&caller));
-        app.revoke_api_key(&grant, key.id).await.unwrap();
+        app.access.revoke_api_key(&grant, key.id).await.unwrap();
         for request in [arrived_before, arrived_after] {
             let refused = Call::open(&app, request).err().unwrap();
             assert_eq!(refused.code(), Code::Unauthenticated);

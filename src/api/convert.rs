@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::call::Fields;
 use super::v1;
 use super::v1::{generator, secret_value};
-use crate::app::{Idempotency, Source};
+use crate::app::{Idempotency, ValueSource};
 use crate::domain::{BytesEncoding, Generator, Invalid, Metadata, RequestId, Secret, Timestamp, Value};
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -31,14 +31,14 @@ pub(super) fn source(
     generate: Option<v1::Generator>,
     return_value: bool,
     fields: &mut Fields,
-) -> Option<Source> {
+) -> Option<ValueSource> {
     const RETURN: &str = "must not be set without generate: a value that you send is not returned";
     fields.require(generate.is_some() || !return_value, "return_value", RETURN);
     match (given, generate) {
-        (Some(given), None) => fields.check("value", value(given)).map(Source::Value),
+        (Some(given), None) => fields.check("value", value(given)).map(ValueSource::Value),
         (None, Some(generate)) => {
             let generator = fields.check("generate", generator(generate))?;
-            Some(Source::Generate { generator, reveal: return_value })
+            Some(ValueSource::Generate { generator, reveal: return_value })
         }
         (Some(given), Some(_)) => {
             drop(value(given)); // wiped

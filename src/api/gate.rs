@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +18,6 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::call::{Call, Subject};
-use super::cloakroom::{Cloaked, Peer};
 use super::in_flight::{Entered, InFlight};
 use super::rpc::{self, Rpc};
 use super::status::{code_name, complete, reason_of, status};
@@ -37,6 +37,10 @@ const OPEN: [&str; 3] = [
 ];
 /// How the audit names an RPC that there is not: the caller's own text could be anything.
 const UNKNOWN_RPC: &str = "unknown";
+
+/// The address at the other end of the connection that a request came by, among the request's extensions.
+#[derive(Clone, Copy)]
+pub struct Peer(pub SocketAddr);
 
 /// The layer that every request passes. Those to health and reflection are let through as they are.
 #[derive(Clone)]
@@ -99,7 +103,6 @@ where
         // Here and not in the task, so that callers are looked at in the order in which their requests came.
         let caller = self.gate.authenticate(request.headers());
         let until = arrived + patience.unwrap_or(TIME).min(TIME);
-        let cloakroom = request.extensions().get::<Peer>().map(|peer| peer.cloakroom.clone());
         let answer = self.gate.clone().answer(request, caller, inner, request_id.clone(), until, entered);
         let task = tokio::spawn(answer.instrument(span));
         Box::pin(async move {
@@ -108,10 +111,7 @@ where
                 None => Some(task.await),
             };
             Ok(match answered {
-                Some(Ok(response)) => match cloakroom {
-                    Some(cloakroom) => response.map(|body| Body::new(Cloaked::new(body, cloakroom))),
-                    None => response,
-                },
+                Some(Ok(response)) => response,
                 // The task goes on to its end, and to its audit record.
                 None => complete(&Status::deadline_exceeded(""), &request_id).into_http(),
                 // A request that panics is answered by the task itself; this is the last resort.
@@ -137,8 +137,7 @@ impl Gate {
         S::Future: Send,
     {
         let rpc = rpc::of_path(request.uri().path());
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.and_then(|peer| peer.address).map(|address| address.to_string());
+        let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.to_string());
         let subject = Subject::default();
 
         let principal = caller.as_ref().ok().map(Principal::to_string);
@@ -180,7 +179,7 @@ impl Gate {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
         self.app.serves().map_err(|error| Refused { error, key: None })?;
         let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
-        Ok(self.app.authenticate(credential)?)
+        Ok(self.app.access.authenticate(credential)?)
     }
 }
 
@@ -294,7 +293,7 @@ fn timeout(text: &[u8]) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::audit;
-    use crate::crypto::{Custody, MasterKeySource, MasterKeys};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
     use crate::store;
 
     struct Recorded;
@@ -309,10 +308,12 @@ mod tests {
     #[tokio::test]
     async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_refused() {
         let mut root = String::new();
-        let custody =
-            Custody::new(MasterKeySource::DataDir("nowhere".into()), MasterKeys::generate().unwrap());
+        let provider = MasterKeyProvider::new(
+            MasterKeySource::DataDir("nowhere".into()),
+            MasterKeys::generate().unwrap(),
+        );
         let store = store::open_memory().unwrap();
-        let app = app::open(store.clone(), custody, app::Options::default(), |credential| {
+        let app = app::open(store.clone(), provider, app::Options::default(), |credential| {
             root = credential.expose().to_owned();
             Ok(())
         });
@@ -331,7 +332,7 @@ mod tests {
         }
         let all = store.scan(&store::Key::all(), None, 10).await.unwrap();
         let kept = all.into_iter().filter(|(key, _)| *key != store::Key::digest());
-        let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::Record::Put(key, entry.value))).collect();
+        let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::ReplaceRecord::Put(key, entry.value))).collect();
         store.replace(Box::new(kept.into_iter()), Default::default()).await.unwrap();
         while app.serves().is_ok() {
             tokio::task::yield_now().await;

@@ -5,7 +5,6 @@
 
 mod access;
 mod call;
-mod cloakroom;
 mod convert;
 mod gate;
 mod in_flight;
@@ -21,8 +20,7 @@ use std::sync::Arc;
 
 use tonic::service::Routes;
 
-pub use self::cloakroom::{Cloakroom, Peer};
-pub use self::gate::Gate;
+pub use self::gate::{Gate, Peer};
 pub use self::in_flight::InFlight;
 use crate::app::App;
 

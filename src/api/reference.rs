@@ -45,11 +45,12 @@ async fn resolve(
     let mut fields = Fields::default();
     let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template = app.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
+    let template =
+        app.references.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
     let used = |named: &[NamedSecret]| call.subject.used(named.iter().map(|named| target(named, &grant)));
-    let resolution = app.resolve(&grant, template, inputs, used).await?;
+    let resolution = app.references.resolve(&grant, template, inputs, used).await?;
     Ok(v1::ResolveReferencesResponse {
         document: Some(document(resolution.resolved.document)),
         credentials: resolution.resolved.credentials.into_iter().map(credential).collect(),
@@ -66,10 +67,11 @@ async fn inspect(
     let mut fields = Fields::default();
     let grant = call.grant::<List>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template = app.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
+    let template =
+        app.references.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
     let readable = call.principal.authorize::<Read>(grant.namespace()).is_ok();
 
-    let (named, revision) = app.inspect(&grant, &template).await?;
+    let (named, revision) = app.references.inspect(&grant, &template).await?;
     Ok(v1::ResolveReferencesResponse {
         document: None,
         credentials: Vec::new(),

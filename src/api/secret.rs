@@ -8,7 +8,7 @@ use super::call::{Call, Fields};
 use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
 use super::v1::secret_service_server::SecretService;
 use super::{v1, version};
-use crate::app::{App, Error, ListQuery, NewSecret, Rotation, Update};
+use crate::app::{App, Error, ListQuery, NewSecret, SecretRotation, SecretUpdate};
 use crate::auth::{List, Read};
 use crate::domain::{
     DEFAULT_LIMIT, Description, Filter, Invalid, MAX_LIMIT, Metadata, Order, Revision, SecretName, Start,
@@ -126,7 +126,7 @@ async fn create(
     })();
     let (grant, request, new) = fields.finish(parsed)?;
 
-    let changed = app.create(&grant, new, request.as_ref()).await?;
+    let changed = app.secrets.create(&grant, new, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
     Ok(v1::CreateSecretResponse { secret: Some(revealed(&changed.secret, changed.generated)), revision })
@@ -142,7 +142,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
         Some(v1::View::Metadata) => {
             let grant = call.grant::<List>(&message.namespace, &mut fields)?;
             let (grant, name) = fields.finish(grant.zip(name))?;
-            let (secret, revision) = app.describe(&grant, &name, message.version, at_least).await?;
+            let (secret, revision) = app.secrets.describe(&grant, &name, message.version, at_least).await?;
             let version = message.version.unwrap_or(secret.version);
             call.note(|target| target.version = Some(version));
             Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0, version })
@@ -151,7 +151,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
         Some(v1::View::Unspecified | v1::View::Full) | None => {
             let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
             let (grant, name) = fields.finish(grant.zip(name))?;
-            let found = app.get(&grant, &name, message.version, at_least).await?;
+            let found = app.secrets.get(&grant, &name, message.version, at_least).await?;
             call.note(|target| target.version = Some(found.version));
             let secret = Some(revealed(&found.secret, Some(found.value)));
             let (revision, version) = (found.revision.0, found.version);
@@ -185,7 +185,7 @@ async fn list(
         fields.require(message.offset.is_none(), "offset", BOTH);
         filter.as_ref().zip(order).and_then(|(filter, order)| {
             fields
-                .check("page_token", app.open_page_token(&message.page_token, filter, order))
+                .check("page_token", app.secrets.open_page_token(&message.page_token, filter, order))
                 .map(Start::After)
         })
     };
@@ -194,7 +194,7 @@ async fn list(
         (|| Some((grant?, ListQuery { filter: filter?, order: order?, start: start?, limit: limit? })))();
     let (grant, query) = fields.finish(parsed)?;
 
-    let page = app.list(&grant, query, Revision(message.min_revision)).await?;
+    let page = app.secrets.list(&grant, query, Revision(message.min_revision)).await?;
     Ok(v1::ListSecretsResponse {
         items: page.items.iter().map(|secret| redacted(secret)).collect(),
         next_page_token: page.next.unwrap_or_default(),
@@ -231,7 +231,7 @@ async fn update(
     let parsed = (|| Some((grant?, request?, name?, changes?)))();
     let (grant, request, name, changes) = fields.finish(parsed)?;
 
-    let changed = app.update(&grant, &name, changes, request.as_ref()).await?;
+    let changed = app.secrets.update(&grant, &name, changes, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
     Ok(v1::UpdateSecretResponse { secret: Some(redacted(&changed.secret)), revision })
@@ -239,7 +239,7 @@ async fn update(
 
 /// What an update changes: the fields that are given, and those that the mask names, which are cleared where they are
 /// not given.
-fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -> Option<Update> {
+fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -> Option<SecretUpdate> {
     let named_later = message.expires_at.is_some() || message.rotation_policy.is_some();
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
@@ -282,7 +282,7 @@ fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -
         "update_mask",
         "must name a field to clear, or another field must be given: this update changes nothing",
     );
-    Some(Update {
+    Some(SecretUpdate {
         new_name: given(new_name)?,
         value: given(value)?,
         description: given(description)?,
@@ -312,7 +312,7 @@ async fn delete(
     let (grant, request, name) = fields.finish(parsed)?;
 
     let etag = etag(&message.etag);
-    let deleted = app.delete(&grant, &name, etag.as_deref(), request.as_ref()).await?;
+    let deleted = app.secrets.delete(&grant, &name, etag.as_deref(), request.as_ref()).await?;
     Ok(v1::DeleteSecretResponse {
         id: deleted.id.to_string(),
         deleted_at: Some(timestamp(deleted.deleted_at)),
@@ -333,11 +333,11 @@ async fn rotate(
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     fields.not_served(message.grace_period.is_some(), "grace_period");
     fields.not_served(message.stage, "stage");
-    let rotation = source.map(|source| Rotation { source, etag: etag(&message.etag) });
+    let rotation = source.map(|source| SecretRotation { source, etag: etag(&message.etag) });
     let parsed = (|| Some((grant?, request?, name?, rotation?)))();
     let (grant, request, name, rotation) = fields.finish(parsed)?;
 
-    let changed = app.rotate(&grant, &name, rotation, request.as_ref()).await?;
+    let changed = app.secrets.rotate(&grant, &name, rotation, request.as_ref()).await?;
     let (version, revision) = (changed.secret.version, changed.secret.revision.0);
     call.note(|target| target.version = Some(version));
     let secret = Some(revealed(&changed.secret, changed.generated));

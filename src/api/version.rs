@@ -19,7 +19,7 @@ pub(super) async fn list(
     let grant = call.grant::<List>(&message.namespace, &mut fields)?;
     let (grant, name) = fields.finish(grant.zip(name))?;
 
-    let (secret, revision) = app.versions(&grant, &name, Revision(message.min_revision)).await?;
+    let (secret, revision) = app.secrets.versions(&grant, &name, Revision(message.min_revision)).await?;
     let versions = secret.versions.iter().rev().map(|version| described(version, &secret)).collect();
     Ok(v1::ListSecretVersionsResponse { versions, revision: revision.0 })
 }
@@ -34,7 +34,7 @@ pub(super) async fn disable(
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 
-    let changed = app.disable_version(&grant, &change, request.as_ref()).await?;
+    let changed = app.secrets.disable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
     Ok(v1::DisableVersionResponse { version, secret, revision })
 }
@@ -49,7 +49,7 @@ pub(super) async fn enable(
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 
-    let changed = app.enable_version(&grant, &change, request.as_ref()).await?;
+    let changed = app.secrets.enable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
     Ok(v1::EnableVersionResponse { version, secret, revision })
 }
@@ -64,7 +64,7 @@ pub(super) async fn destroy(
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 
-    let (changed, receipt) = app.destroy_version(&grant, &change, request.as_ref()).await?;
+    let (changed, receipt) = app.secrets.destroy_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
     Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })
 }

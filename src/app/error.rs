@@ -1,60 +1,62 @@
+//! The one error of the app. `api` maps each variant to a code, a reason and a sentence.
+
 use crate::audit::Unwritable;
-use crate::auth::{ApiKeyId, Denied, Refused};
+use crate::auth::{ApiKeyError, ApiKeyId, Denied};
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::reference::Problem;
 use crate::store::Unavailable;
 
-/// Why an operation was refused or failed. None of them holds a value, or any text that was not validated.
+/// Why an operation was refused or failed. No variant holds a value, or text of a request that was not validated.
 #[derive(Debug)]
 pub enum Error {
-    /// Fields are not acceptable: all of them.
+    /// Some fields are not acceptable: all of those.
     Invalid(Vec<Violation>),
-    /// Fields are set that this release does not serve: all of them.
+    /// Some fields are set that this release does not serve: all of those.
     NotServed(Vec<Violation>),
     /// The caller is not known.
     Unauthenticated(CredentialProblem),
     /// The caller lacks a right.
     Denied(Denied),
-    /// No secret of that name.
+    /// There is no secret of this name.
     SecretNotFound(Namespace, SecretName),
-    /// No version of that number.
+    /// The secret has no version of this number.
     VersionNotFound(Namespace, SecretName, u32),
-    /// The version of that number is disabled.
+    /// The version of this number is disabled.
     VersionDisabled(Namespace, SecretName, u32),
-    /// The version of that number was destroyed.
+    /// The version of this number was destroyed.
     VersionDestroyed(Namespace, SecretName, u32),
-    /// The name is taken.
+    /// A secret already has this name.
     SecretAlreadyExists(Namespace, SecretName),
-    /// References in a document can not be resolved: where, and why.
+    /// References in a document cannot be resolved: where, and why.
     Unresolved(Namespace, Vec<Problem>),
-    /// No namespace of that name.
+    /// There is no namespace of this name.
     NamespaceNotFound(Namespace),
-    /// The master key's source gives no other key: why, and what to do.
+    /// The source of the master key gives no other key: why, and what to do.
     MasterKeyNotRenewed(String),
-    /// No API key of that id.
+    /// There is no API key of this id.
     ApiKeyNotFound(ApiKeyId),
-    /// Nobody would be left to manage access.
+    /// The change would leave nobody who can manage access.
     LastAdministrator,
-    /// The secret is not in the state that the caller has seen.
+    /// The secret has changed since the caller read its etag.
     EtagMismatch,
     /// The request id belongs to another request.
     RequestIdReused,
-    /// Other writers kept winning.
+    /// Other writers were faster in every attempt.
     Contended,
     /// The caller's deadline passed before the change was begun.
     TooLate,
-    /// What is stored was altered, moved or damaged.
+    /// A stored record was altered, moved or damaged.
     Integrity,
-    /// What should be restored is no backup that this service can read.
+    /// The bytes to restore are not a backup that this service can read.
     BackupInvalid(BackupError),
-    /// So many of so many records in a backup can not be opened.
+    /// Some records of a backup cannot be opened: how many, and how many there are in all.
     BackupDamaged(u64, u64),
-    /// As many requests of this kind as may be are being answered: what is going on.
+    /// Another request of this kind is running. The text says what is going on.
     Busy(&'static str),
-    /// The store can not serve.
+    /// The store cannot serve.
     Unavailable(Unavailable),
-    /// The request could not be recorded.
+    /// The audit record of the request could not be written.
     AuditUnavailable,
     /// A defect of the server. The text is for the log.
     Internal(&'static str),
@@ -63,21 +65,21 @@ pub enum Error {
 /// What is wrong with a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialProblem {
-    /// There is none.
+    /// The request has no credential.
     Missing,
-    /// It is malformed, unknown or revoked.
+    /// The credential is malformed, unknown or revoked.
     Invalid,
-    /// Its time has passed.
+    /// The credential has expired.
     Expired,
 }
 
 impl Error {
-    /// One field that is not acceptable.
+    /// The error for one field that is not acceptable.
     pub fn invalid(field: &'static str, reason: &'static str) -> Self {
         Self::Invalid(vec![Violation { field, reason: Invalid::new(reason) }])
     }
 
-    /// One field that is not served.
+    /// The error for one field that is not served.
     pub fn not_served(field: &'static str, reason: &'static str) -> Self {
         Self::NotServed(vec![Violation { field, reason: Invalid::new(reason) }])
     }
@@ -95,11 +97,11 @@ impl From<Denied> for Error {
     }
 }
 
-impl From<Refused> for CredentialProblem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Invalid => Self::Invalid,
-            Refused::Expired => Self::Expired,
+impl From<ApiKeyError> for CredentialProblem {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::Invalid => Self::Invalid,
+            ApiKeyError::Expired => Self::Expired,
         }
     }
 }

@@ -1,28 +1,28 @@
-//! Entries for `crate::fuzzing`.
+//! Entries for `crate::fuzzing`: bytes that nobody vouches for are read without a panic.
 
 use prost::Message;
 
 use super::backup;
-use super::page_token::Token;
-use super::receipt::Receipt;
+use super::secret::PageToken;
 use crate::crypto::{Keyring, MasterKeys};
 use crate::domain::{Namespace, OrderBy, Revision};
+use crate::schema::IdempotencyRecord;
 
 const MAC: [u8; 32] = [9; 32];
 
-/// Bytes as a sealed receipt.
-pub fn sealed_receipt(keyring: &Keyring, bytes: &[u8]) {
-    assert!(Receipt::open(keyring, &MAC, bytes).is_err());
+/// Bytes as a sealed idempotency record.
+pub fn sealed_idempotency_record(keyring: &Keyring, bytes: &[u8]) {
+    assert!(IdempotencyRecord::open(keyring, &MAC, bytes).is_err());
 }
 
-/// Bytes as a receipt and as a page token, in the clear.
+/// Bytes as an idempotency record and as a page token, in the clear.
 pub fn clear(keyring: &Keyring, bytes: &[u8]) {
-    let sealed = keyring.seal(crate::crypto::Purpose::Receipt, &MAC, bytes).unwrap_or_default();
-    if let Ok(receipt) = Receipt::open(keyring, &MAC, &sealed) {
-        let _ = receipt.outcome(&Namespace::default_namespace(), receipt.revision(Revision(9)));
+    let sealed = keyring.seal(crate::crypto::Purpose::IdempotencyRecord, &MAC, bytes).unwrap_or_default();
+    if let Ok(record) = IdempotencyRecord::open(keyring, &MAC, &sealed) {
+        let _ = record.outcome(&Namespace::default_namespace(), record.revision(Revision(9)));
     }
     for by in [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt] {
-        let _ = Token::decode(bytes).ok().and_then(|token| token.cursor(by));
+        let _ = PageToken::decode(bytes).ok().and_then(|token| token.cursor(by));
     }
 }
 

@@ -1,20 +1,42 @@
-use std::collections::BTreeMap;
+//! Documents with references to secrets: parse, inspect and resolve them.
+//!
+//! Only the secrets that a document names are read, all at one moment. Whether the caller may read a secret is checked for each
+//! of them. The language of the references is in `crate::reference`.
 
-use super::secret::Found;
-use super::{App, Error};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::Error;
+use super::commit::Core;
+use super::secret::{CurrentValue, SecretReader};
 use crate::auth::{Grant, List, Read};
 use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
 use crate::process::wiping_stack;
-use crate::reference::{Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, Secrets, Template};
+use crate::reference::{
+    Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
+};
 
-/// More than a computation uses of the stack, where the library's functions on texts leave pieces of them.
+/// How many bytes of the stack are wiped after a computation: more than a computation uses. Functions of the standard library
+/// leave pieces of their texts on the stack.
 const STACK: usize = 256 * 1024;
+/// How many bytes the values of all secrets of a document have together, at most.
+const MAX_VALUE_BYTES: usize = 8 << 20;
+
+/// Resolves references in documents.
+pub struct ReferenceResolver {
+    core: Arc<Core>,
+    reader: SecretReader,
+    /// How many documents may be computed at once.
+    computing: Semaphore,
+}
 
 /// A document with its references resolved.
 pub struct Resolution {
     /// The document and its credentials.
     pub resolved: Resolved,
-    /// The secrets that it names.
+    /// The secrets that the document names.
     pub named: Vec<NamedSecret>,
     /// The store's revision that they were read at.
     pub revision: Revision,
@@ -26,22 +48,25 @@ pub struct NamedSecret {
     pub reference: Reference,
     /// Its current version; `None` where there is no such secret.
     pub version: Option<u32>,
-    /// Whether there is a value to read: its current version is enabled.
+    /// Whether its current version is enabled, so that there is a value to read.
     pub has_value: bool,
 }
 
-/// How large the values of all secrets of a document may be together, in bytes.
-const MOST_BYTES: usize = 8 << 20;
+impl ReferenceResolver {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let reader = SecretReader::new(core.clone());
+        Self { core, reader, computing: Semaphore::new(processors) }
+    }
 
-impl App {
-    /// A document with its expressions parsed.
+    /// The document with its expressions parsed.
     pub async fn parse_template(&self, namespace: &Namespace, document: Data) -> Result<Template, Error> {
         let parsed = self.compute(|| Template::parse(document)).await?;
         parsed.map_err(|problems| Error::Unresolved(namespace.clone(), problems))
     }
 
-    /// The document with its references resolved. All secrets are read at one moment, and only those that the document
-    /// names; `read` is told which these are, whatever comes of the document.
+    /// The document with its references resolved. `read` is told which secrets were read, whether or not the document can be
+    /// resolved.
     pub async fn resolve(
         &self,
         grant: &Grant<Read>,
@@ -55,22 +80,22 @@ impl App {
         for name in &names {
             grant.principal().authorize_secret::<Read>(grant.namespace(), name)?;
         }
-        let Some((found, revision)) = self.read_at_once(grant, &names, MOST_BYTES).await? else {
+        let Some((found, revision)) = self.reader.read_current(grant, &names, MAX_VALUE_BYTES).await? else {
             let kind = ProblemKind::TooCostly(Bound::Built);
             return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
         };
-        let (mut values, mut named) = (Values::default(), Vec::with_capacity(references.len()));
-        for (reference, found) in references.into_iter().zip(found) {
+        let (mut values, mut named) = (SecretValues::default(), Vec::with_capacity(references.len()));
+        for (reference, current) in references.into_iter().zip(found) {
             let name = reference.name.clone();
-            let (version, value) = match found {
-                Found::Value(secret, value) => (Some(secret.version), Ok(data(value))),
-                Found::Disabled(secret) => {
+            let (version, value) = match current {
+                CurrentValue::Value(secret, value) => (Some(secret.version), Ok(data(value))),
+                CurrentValue::Disabled(secret) => {
                     (Some(secret.version), Err(ProblemKind::VersionDisabled(name.clone(), secret.version)))
                 }
-                Found::Destroyed(secret) => {
+                CurrentValue::Destroyed(secret) => {
                     (Some(secret.version), Err(ProblemKind::VersionDestroyed(name.clone(), secret.version)))
                 }
-                Found::Nothing => (None, Err(ProblemKind::MissingSecret(name.clone()))),
+                CurrentValue::Missing => (None, Err(ProblemKind::MissingSecret(name.clone()))),
             };
             named.push(NamedSecret { reference, version, has_value: value.is_ok() });
             values.0.insert(name, value);
@@ -81,7 +106,7 @@ impl App {
         Ok(Resolution { resolved, named, revision })
     }
 
-    /// The secrets that a document names. Reads no value.
+    /// The secrets that a document names. No value is read.
     pub async fn inspect(
         &self,
         grant: &Grant<List>,
@@ -89,18 +114,18 @@ impl App {
     ) -> Result<(Vec<NamedSecret>, Revision), Error> {
         let references = template.references();
         let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
-        let before = self.catalog.revision();
-        let there = self.catalog.namespace(grant.namespace());
-        let (secrets, revision) = match &there {
-            Some(there) => there.secrets(&names, before),
-            None => (Vec::new(), before),
+        let shown = self.core.catalog.revision();
+        let namespace = self.core.catalog.namespace(grant.namespace());
+        let (secrets, revision) = match &namespace {
+            Some(namespace) => namespace.secrets(&names, shown),
+            None => (Vec::new(), shown),
         };
         let mut found = secrets.into_iter();
         let mut named = Vec::with_capacity(names.len());
         for reference in references {
             let secret = found.next().flatten();
             if secret.is_none() {
-                self.refuse_damage(grant.namespace(), &reference.name).await?;
+                self.reader.refuse_damaged(grant.namespace(), &reference.name).await?;
             }
             let current = secret.as_ref().and_then(|secret| secret.versions.find(secret.version));
             let has_value = current.is_some_and(|current| current.state == VersionState::Enabled);
@@ -110,23 +135,23 @@ impl App {
         Ok((named, revision))
     }
 
-    /// Computes away from the threads that answer requests, and for few requests at a time: a document can take a good
-    /// part of a second.
+    /// Computes away from the threads that answer requests, and as many documents at once as there are processors: one can
+    /// take a good part of a second.
     async fn compute<T: Send + 'static>(
         &self,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         const FAILED: Error = Error::Internal("a document could not be computed");
-        let _turn = self.computing.acquire().await.map_err(|_| FAILED)?;
+        let _permit = self.computing.acquire().await.map_err(|_| FAILED)?;
         tokio::task::spawn_blocking(|| wiping_stack::<STACK, _>(compute)).await.map_err(|_| FAILED)
     }
 }
 
-/// The values that expressions see, or why they see none.
+/// The values that expressions see, or why there is none.
 #[derive(Default)]
-struct Values(BTreeMap<SecretName, Result<Data, ProblemKind>>);
+struct SecretValues(BTreeMap<SecretName, Result<Data, ProblemKind>>);
 
-impl Secrets for Values {
+impl SecretLookup for SecretValues {
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind> {
         match self.0.get(name) {
             Some(Ok(data)) => Ok(data.copy()),
@@ -136,7 +161,7 @@ impl Secrets for Values {
     }
 }
 
-/// A value as expressions see it. Moved, not copied.
+/// A value as expressions see it: moved, not copied.
 fn data(value: Value) -> Data {
     match value {
         Value::Text(text) => Data::Text(text),

@@ -1,15 +1,18 @@
+//! Open the service over a store. A new store is set up first, with a keyring and the root key.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::anchor::AnchorFile;
-use super::{AnchorError, App, Limits};
+use super::commit::Core;
+use super::{App, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
-use crate::catalog::{Catalog, LoadError, Vouching, vouch};
-use crate::crypto::{self, Custody, Keyring, MasterKeys, StoreDigest};
+use crate::catalog::Catalog;
+use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
+use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
-/// Why the service can not be set up over a store.
+/// Why the service cannot be opened over a store.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The store was made with another master key.
@@ -18,29 +21,29 @@ pub enum SetupError {
          changed. Give the right key with --master-key-file"
     )]
     WrongMasterKey,
-    /// The store holds data but not the keys to it.
+    /// The store holds data, but not the keyring that opens it.
     #[error(
         "the store holds data, but its keyring is gone, so nothing in it can be opened: nothing was changed. Restore the \
          data folder from a copy"
     )]
     KeyringMissing,
-    /// The store's records are not those that it was left with.
+    /// The store's digest does not vouch for its records.
     #[error(
         "the store is not what it was when it was last changed: records were removed, added, or put back from an older \
-         copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder; or, where you know what \
-         was done to it, start once with --accept-altered-store to serve what is there"
+         copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder. If you know what was \
+         done to the store, you can start once with --accept-altered-store, which serves the store as it is"
     )]
     Altered,
-    /// The store is not what its anchor says, or that can not be known.
+    /// The store is not the one that its anchor vouches for, or the anchor cannot be read.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
     /// The operating system gave no random numbers.
     #[error(transparent)]
     Crypto(crypto::Error),
-    /// The store can not serve.
+    /// The store cannot serve.
     #[error(transparent)]
     Store(#[from] Unavailable),
-    /// The first API key could not be handed out.
+    /// The root key could not be handed out.
     #[error("the root key could not be written: {0}")]
     RootKey(std::io::Error),
     /// Two servers set up the same store at once.
@@ -66,31 +69,31 @@ impl From<crypto::Error> for SetupError {
     }
 }
 
-/// How the service is set up.
+/// How the service is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the bytes of a restore are kept until all of them have come.
+    /// Where the bytes of a restore are kept until all of them have arrived.
     pub data_dir: PathBuf,
-    /// Whether to serve what the store holds, whatever was done to it.
+    /// Whether to serve an altered store as it is.
     pub accept_altered_store: bool,
-    /// Where it is kept how far the store is, so that an older copy of it is noticed; `None`: nowhere.
+    /// The anchor file, which tells an older copy of the store from the store; `None` where there is none.
     pub anchor_file: Option<PathBuf>,
     /// How much a key may seal.
-    pub limits: Limits,
+    pub seal_limits: SealLimits,
 }
 
-/// The service over a store, which is set up first where it is new. The root key is handed out before the store is set
-/// up with it: should that be cut short, the next start hands out another.
+/// Opens the service over a store. Where the store is new, it is set up first. The root key is handed out before it is put
+/// into the store: if the start is cut short between the two, the next start hands out another root key.
 pub async fn open(
     store: Arc<dyn Store>,
-    custody: Custody,
+    provider: MasterKeyProvider,
     options: Options,
     hand_out_root_key: impl FnOnce(&Credential) -> std::io::Result<()>,
 ) -> Result<App, SetupError> {
-    let custody = Arc::new(custody);
-    let master = custody.keys();
+    let provider = Arc::new(provider);
+    let master = provider.keys();
     let anchor = options.anchor_file.clone().map(|file| Arc::new(AnchorFile::new(file)));
-    // The keyring is in the very first commit.
+    // The very first commit has the keyring, so a store without a commit is a new one.
     if store.is_new().await? {
         if let Some(anchor) = anchor.as_ref().filter(|_| !options.accept_altered_store) {
             anchor.refuse_new()?;
@@ -99,34 +102,36 @@ pub async fn open(
         hand_out_root_key(&root).map_err(SetupError::RootKey)?;
         set_up(&*store, &master, &root).await?;
     }
-    // A store that has an anchor was served by a release that kept digests.
+    // Where there is an anchor, a release that keeps digests has served the store: then it must have a digest.
     let may_begin = !anchor.as_ref().map(|anchor| anchor.is_there()).transpose()?.unwrap_or(false);
-    match vouch(&*store, &master, may_begin, options.accept_altered_store).await? {
-        Vouching::Kept => {}
-        Vouching::Begun => tracing::warn!(
-            "the store was written by an earlier release, and is vouched for as it was found: rotate the master key now, with \
-             `strongroom master-key rotate`, so that an altered copy from before can not be passed off as it any more"
+    match verify(&*store, &master, may_begin, options.accept_altered_store).await? {
+        Verification::Kept => {}
+        Verification::Begun => tracing::warn!(
+            "the store was written by an earlier release, and from now on a digest vouches for it as it was found: rotate the \
+             master key now, with `strongroom master-key rotate`, so that nobody can put an altered copy of the old store in \
+             its place"
         ),
-        Vouching::Renewed => {
-            tracing::warn!("the store was altered, and is served as it is since that was asked for")
+        Verification::Renewed => {
+            tracing::warn!("the store was altered, and is served as it is because of --accept-altered-store")
         }
     }
-    let catalog = Catalog::load(store.clone(), custody.clone()).await?;
+    let catalog = Catalog::load(store.clone(), provider.clone()).await?;
     if let Some(anchor) = &anchor {
-        anchor.check(&catalog, options.accept_altered_store)?;
+        anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
-    Ok(App::new(store, custody, catalog, anchor, options))
+    let core = Core { store, catalog, master_key: provider, seal_limits: options.seal_limits };
+    Ok(App::new(core, options.data_dir, anchor))
 }
 
-/// Puts the keyring and the root key into the store, together.
+/// Puts the keyring and the root key into the store, in one commit.
 async fn set_up(store: &dyn Store, master: &MasterKeys, root: &Credential) -> Result<(), SetupError> {
     let (keyring, record) = Keyring::create(master)?;
     let home = Namespace::default_namespace();
-    let key = ApiKey::new(&keyring, root, KeyName::root(), home, true, now(), None);
+    let root_key = ApiKey::new(&keyring, root, KeyName::root(), home, true, now(), None);
     let mut transaction = Transaction::default();
     transaction.require.push((Key::keyring(), Expect::Absent));
     transaction.put.push((Key::keyring(), record));
-    transaction.put.push((Key::api_key(&key.id.0), key.seal(&keyring)?));
+    transaction.put.push((Key::api_key(&root_key.id.0), root_key.seal(&keyring)?));
     let put = transaction.put.iter();
     let changed: Vec<_> =
         put.map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();

@@ -1,3 +1,9 @@
+//! API keys: the credential that a caller presents, and the record that the service keeps of it.
+//!
+//! A credential is shown once, when it is made. The record has only an HMAC of it, so that the store, a backup and this
+//! process's memory hold nothing that opens the service. The app creates and revokes keys; the api has callers
+//! authenticated with them.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,39 +14,41 @@ use zeroize::Zeroizing;
 use super::grant::Principal;
 use crate::crypto::{Error, Keyring, Mac, Purpose, random};
 use crate::domain::{Invalid, Namespace, Revision, Timestamp};
+use crate::schema::ApiKeyRecord;
 
-/// What is kept of an API key: everything but the key.
+/// An API key, without its credential.
 pub struct ApiKey {
-    /// The public half of the key.
+    /// The public part of the credential.
     pub id: ApiKeyId,
-    /// What it is called.
+    /// The name that its creator gave it.
     pub name: KeyName,
-    /// The namespace that it opens.
+    /// The namespace on which an ordinary key has rights, and which an empty namespace in a request means.
     pub home: Namespace,
-    /// Whether it may do everything everywhere.
+    /// Whether the key has every right on every namespace and on the service.
     pub root: bool,
-    /// When it was made.
+    /// When the key was created.
     pub created_at: Timestamp,
-    /// When it stops working.
+    /// From when on the key is refused; `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
-    /// When it was revoked.
+    /// When the key was revoked; `None`: it was not.
     pub revoked_at: Option<Timestamp>,
-    /// The store's revision of its last change.
+    /// The store's revision of the last change to the record.
     pub revision: Revision,
+    /// The HMAC of the whole credential.
     mac: Mac,
 }
 
-/// Why a key does not open anything.
+/// Why an API key does not authenticate a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// The credential is not this key's, or the key was revoked.
+pub enum ApiKeyError {
+    /// The credential does not belong to this key, or the key was revoked.
     Invalid,
-    /// The key's time has passed.
+    /// The key has expired.
     Expired,
 }
 
 impl ApiKey {
-    /// What is to be kept of a new credential.
+    /// The key of a new credential. It is not in the store yet.
     pub fn new(
         keyring: &Keyring,
         credential: &Credential,
@@ -55,44 +63,44 @@ impl ApiKey {
         Self { id, name, home, root, created_at, expires_at, revoked_at: None, revision, mac }
     }
 
-    /// Whether the credential is this key's, in a time that tells nothing of either.
+    /// Whether the credential belongs to this key. Takes the same time for every credential, whether or not it does.
     pub fn is_of(&self, keyring: &Keyring, credential: &Credential) -> bool {
         keyring.is_credential(credential.0.as_bytes(), &self.mac)
     }
 
-    /// The caller, when the credential is this key's and the key is in force.
+    /// The caller, if the credential belongs to this key and the key is in force at `now`.
     pub fn authenticate(
         self: &Arc<Self>,
         keyring: &Keyring,
         credential: &Credential,
         now: Timestamp,
-    ) -> Result<Principal, Refused> {
+    ) -> Result<Principal, ApiKeyError> {
         if !self.is_of(keyring, credential) {
-            return Err(Refused::Invalid);
+            return Err(ApiKeyError::Invalid);
         }
         self.in_force(now)?;
         Ok(Principal::new(self.clone()))
     }
 
-    /// Whether the key is neither revoked nor expired.
-    pub fn in_force(&self, now: Timestamp) -> Result<(), Refused> {
+    /// An error where the key is revoked, or expired at `now`.
+    pub fn in_force(&self, now: Timestamp) -> Result<(), ApiKeyError> {
         if self.revoked_at.is_some() {
-            return Err(Refused::Invalid);
+            return Err(ApiKeyError::Invalid);
         }
         match self.expires_at {
-            Some(expires_at) if expires_at <= now => Err(Refused::Expired),
+            Some(expires_at) if expires_at <= now => Err(ApiKeyError::Expired),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// The key as it is once revoked.
+    /// The same key, revoked at `now`.
     pub fn revoked(&self, now: Timestamp) -> Self {
         Self { id: self.id, name: self.name.clone(), home: self.home.clone(), revoked_at: Some(now), ..*self }
     }
 
-    /// The sealed record of it.
+    /// The sealed record of the key, as the store keeps it.
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
-        let record = Record {
+        let record = ApiKeyRecord {
             name: self.name.0.to_string(),
             home: self.home.to_string(),
             root: self.root,
@@ -104,10 +112,11 @@ impl ApiKey {
         keyring.seal(Purpose::ApiKey, &self.id.0, &record.encode_to_vec())
     }
 
-    /// The key in a sealed record, which a commit of that revision put at the key's id.
+    /// Opens the sealed record that the commit with this revision put at the key's id. Fails with
+    /// [`Error::Integrity`] where the keyring did not seal the record for this id.
     pub fn open(keyring: &Keyring, id: ApiKeyId, sealed: &[u8], revision: Revision) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::ApiKey, &id.0, sealed)?;
-        let record = Record::decode(clear.as_slice()).map_err(|_| Error::Integrity)?;
+        let record = ApiKeyRecord::decode(clear.as_slice()).map_err(|_| Error::Integrity)?;
         Ok(Self {
             id,
             name: KeyName(record.name.into()),
@@ -122,40 +131,22 @@ impl ApiKey {
     }
 }
 
-/// An API key's record, in the clear. Times are microseconds since 1970.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Record {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    home: String,
-    #[prost(bool, tag = "3")]
-    root: bool,
-    #[prost(bytes = "vec", tag = "4")]
-    mac: Vec<u8>,
-    #[prost(int64, tag = "5")]
-    created_at: i64,
-    #[prost(int64, optional, tag = "6")]
-    expires_at: Option<i64>,
-    #[prost(int64, optional, tag = "7")]
-    revoked_at: Option<i64>,
-}
-
-/// The public half of a key: 10 random bytes, as text 16 lower-case letters and digits.
+/// The public part of a credential: 10 random bytes. As text: 16 lower-case letters and digits (base32, RFC 4648 section
+/// 6, without padding).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(pub [u8; 10]);
 
 impl ApiKeyId {
     const TEXT: usize = 16;
 
-    /// The id, when it is one.
+    /// Parses the text form. Upper-case letters are refused.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        const REFUSED: Invalid = Invalid::new("must be the 16 characters of an API key's id");
+        const INVALID: Invalid = Invalid::new("must be the 16 characters of an API key's id");
         if text.len() != Self::TEXT || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(REFUSED);
+            return Err(INVALID);
         }
-        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| REFUSED)?;
-        bytes.try_into().map(Self).map_err(|_| REFUSED)
+        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| INVALID)?;
+        bytes.try_into().map(Self).map_err(|_| INVALID)
     }
 }
 
@@ -165,15 +156,15 @@ impl fmt::Display for ApiKeyId {
     }
 }
 
-/// What a caller presents: `srk_`, the key's id, `_`, and 43 characters of base64url (256 random bits). Wiped when
-/// dropped.
+/// The secret text that a caller presents: `srk_`, the key's id, `_`, and 43 characters of base64url (256 random bits).
+/// Wiped from memory when dropped.
 pub struct Credential(Zeroizing<String>);
 
 impl Credential {
     const PREFIX: &str = "srk_";
     const SECRET: usize = 32;
 
-    /// A new one.
+    /// A new, random credential. Fails where the system has no randomness.
     pub fn generate() -> Result<Self, Error> {
         let id = ApiKeyId(random()?);
         let secret = Zeroizing::new(random::<{ Self::SECRET }>()?);
@@ -181,7 +172,7 @@ impl Credential {
         Ok(Self(Zeroizing::new(format!("{}{id}_{}", Self::PREFIX, *secret))))
     }
 
-    /// The credential in a text, when it has the form of one.
+    /// Parses a credential; `None` where the text does not have its form. Says nothing about whether a key exists for it.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(Self::PREFIX)?.split_at_checked(ApiKeyId::TEXT)?;
         ApiKeyId::parse(id).ok()?;
@@ -189,24 +180,24 @@ impl Credential {
         (secret.len() == Self::SECRET).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// Which key it claims to be.
+    /// The id of the key that the credential says it belongs to.
     pub fn id(&self) -> ApiKeyId {
         let id = self.0.strip_prefix(Self::PREFIX).and_then(|rest| rest.get(..ApiKeyId::TEXT));
         id.and_then(|id| ApiKeyId::parse(id).ok()).unwrap_or(ApiKeyId([0; 10]))
     }
 
-    /// The text, to be handed to its owner.
+    /// The whole text, for its owner only.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// What an API key is called: 1 to 128 characters, none of them a control character.
+/// The name of an API key: 1 to 128 characters without control characters. Names need not be unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyName(Box<str>);
 
 impl KeyName {
-    /// The name, when it is one.
+    /// Parses a name.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let length = text.chars().count();
         if !(1..=128).contains(&length) || text.chars().any(char::is_control) {
@@ -215,7 +206,7 @@ impl KeyName {
         Ok(Self(text.into()))
     }
 
-    /// The name of the first key.
+    /// The name of the root key that is created with a store.
     pub fn root() -> Self {
         Self("root".into())
     }
@@ -257,10 +248,10 @@ mod tests {
             Arc::new(ApiKey::open(&keyring, key.id, &key.seal(&keyring).unwrap(), Revision(3)).unwrap());
 
         assert!(key.authenticate(&keyring, &credential, at(9)).is_ok());
-        assert_eq!(key.authenticate(&keyring, &credential, at(10)).err(), Some(Refused::Expired));
+        assert_eq!(key.authenticate(&keyring, &credential, at(10)).err(), Some(ApiKeyError::Expired));
         let other = Credential::generate().unwrap();
-        assert_eq!(key.authenticate(&keyring, &other, at(9)).err(), Some(Refused::Invalid));
+        assert_eq!(key.authenticate(&keyring, &other, at(9)).err(), Some(ApiKeyError::Invalid));
         let revoked = Arc::new(key.revoked(at(5)));
-        assert_eq!(revoked.authenticate(&keyring, &credential, at(9)).err(), Some(Refused::Invalid));
+        assert_eq!(revoked.authenticate(&keyring, &credential, at(9)).err(), Some(ApiKeyError::Invalid));
     }
 }

@@ -1,3 +1,8 @@
+//! Principals, and the grants that prove their rights.
+//!
+//! A grant names its right as a type and its namespace as a value. It proves that the right existed when the grant was
+//! made; a request confirms, before it answers, that its key is still in force.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -6,29 +11,29 @@ use super::api_key::ApiKey;
 use super::right::{Right, RightType};
 use crate::domain::{Namespace, SecretName};
 
-/// An authenticated caller.
+/// An authenticated caller. Cheap to clone.
 #[derive(Clone)]
 pub struct Principal {
     key: Arc<ApiKey>,
 }
 
 impl Principal {
-    /// The caller that presented this key, which must have been verified.
+    /// The caller whose credential was found to belong to this key.
     pub(super) fn new(key: Arc<ApiKey>) -> Self {
         Self { key }
     }
 
-    /// The key that it presented.
+    /// The key that the caller presented.
     pub fn api_key(&self) -> &Arc<ApiKey> {
         &self.key
     }
 
-    /// What an empty namespace in its requests means.
+    /// The namespace that an empty namespace in the caller's requests means.
     pub fn home(&self) -> &Namespace {
         &self.key.home
     }
 
-    /// Its rights on a namespace.
+    /// The caller's rights on a namespace: the root key has all, an ordinary key has its rights at home only.
     pub fn rights(&self, namespace: &Namespace) -> &'static [Right] {
         const ROOT: &[Right] = &[
             Right::List,
@@ -49,7 +54,7 @@ impl Principal {
         }
     }
 
-    /// Proof that it has a right on a namespace.
+    /// Proof that the caller has a right on a namespace.
     pub fn authorize<R: RightType>(&self, namespace: &Namespace) -> Result<Grant<R>, Denied> {
         if !self.rights(namespace).contains(&R::RIGHT) {
             return Err(Denied { right: R::RIGHT, namespace: Some(namespace.clone()) });
@@ -57,8 +62,8 @@ impl Principal {
         Ok(Grant { principal: self.clone(), namespace: namespace.clone(), right: PhantomData })
     }
 
-    /// Proof that it has a right on one secret of a namespace: asked for each secret that a document names. A key's rights
-    /// are the same for all secrets of a namespace.
+    /// Proof that the caller has a right on one secret of a namespace. Asked for each secret that a document names. An API
+    /// key has the same rights on all secrets of a namespace.
     pub fn authorize_secret<R: RightType>(
         &self,
         namespace: &Namespace,
@@ -67,7 +72,7 @@ impl Principal {
         self.authorize(namespace)
     }
 
-    /// Proof that it has a right on the service as a whole, which only the root key has.
+    /// Proof that the caller has a right on the service as a whole. Only the root key has such rights.
     pub fn authorize_service<R: RightType>(&self) -> Result<ServiceGrant<R>, Denied> {
         if !self.key.root {
             return Err(Denied { right: R::RIGHT, namespace: None });
@@ -76,7 +81,7 @@ impl Principal {
     }
 }
 
-/// As logs name it: `key:` and the key's id.
+/// The caller as logs name it: `key:` and the key's id.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key:{}", self.key.id)
@@ -91,12 +96,12 @@ pub struct Grant<R> {
 }
 
 impl<R> Grant<R> {
-    /// Who has the right.
+    /// The caller who has the right.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// Where.
+    /// The namespace on which the caller has the right.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
@@ -107,12 +112,12 @@ pub struct ServiceGrant<R> {
     right: PhantomData<R>,
 }
 
-/// A right is missing.
+/// The caller lacks a right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
-    /// The right that is missing.
+    /// The right that the caller lacks.
     pub right: Right,
-    /// Where; `None` for the service as a whole.
+    /// The namespace on which the caller lacks it; `None`: on the service as a whole.
     pub namespace: Option<Namespace>,
 }
 

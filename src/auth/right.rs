@@ -1,11 +1,13 @@
-/// What may be done.
+//! Rights: as values, for lists and messages, and as types, for grants.
+
+/// A right on a namespace, or on the service as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// See which secrets there are.
+    /// List secrets, and see their names and metadata.
     List,
-    /// Read values.
+    /// Read the values of secrets.
     Read,
-    /// Create, update, rename and delete.
+    /// Create, update, rename and delete secrets.
     Write,
     /// Give a secret a new value.
     Rotate,
@@ -13,12 +15,12 @@ pub enum Right {
     ManageAccess,
     /// Read the audit log.
     Audit,
-    /// See and steer the service.
+    /// Operate the service: its status, keys and backups.
     Operate,
 }
 
 impl Right {
-    /// The right's name, as people write it.
+    /// The right's name in messages and replies.
     pub fn name(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -32,9 +34,9 @@ impl Right {
     }
 }
 
-/// A right as a type, so that a grant of one can not pass for a grant of another.
+/// A right as a type, so that the compiler tells grants of different rights apart.
 pub trait RightType {
-    /// The right.
+    /// The right that this type stands for.
     const RIGHT: Right;
 }
 

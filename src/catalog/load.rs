@@ -1,49 +1,58 @@
+//! Builds the catalog's state from the whole store, and keeps it current with the store's changes.
+//!
+//! [`scan`] reads every record and checks the result against the store's digest. [`follow`] then applies change after
+//! change, each checked against the digest too. A change that does not carry the digest forward was not made by this
+//! service: its records are marked as damaged, and none of them is served.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::anew::begin_anew;
+use super::reload::reload;
 use super::state::State;
-use super::stored::StoredKeyring;
 use super::{Catalog, LoadError};
-use crate::crypto::{Census, MasterKeys, StoreDigest};
+use crate::crypto::MasterKeys;
 use crate::domain::Revision;
-use crate::store::{Change, Key, Store, Unavailable, Watch, WatchEnd};
+use crate::integrity::StoredKeyring;
+use crate::integrity::{Inventory, StoreDigest};
+use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
-/// How many records are read from the store at a time.
-pub(super) const SCAN: usize = 1000;
+/// How many records a scan reads from the store at a time.
+const SCAN_PAGE: usize = 1000;
 
-/// Takes in every change, in order, until the catalog is dropped or its store is closed.
+/// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
+/// a change cannot be applied, the whole store is loaded again.
 pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
     loop {
-        let taken = match watch.next().await {
+        let applied = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let taken = take(&catalog.state(), catalog.custody.keys(), &change).await;
-                if taken {
+                let applied = apply(&catalog.state(), catalog.provider.keys(), &change).await;
+                if applied {
                     catalog.reached.send_replace(change.revision);
                 }
-                taken
+                applied
             }
-            // Too far behind, or the store was replaced.
+            // The catalog fell too far behind, or the store was replaced.
             Err(WatchEnd::Compacted) => false,
             Err(WatchEnd::Closed) => return,
         };
-        if !taken {
-            match begin_anew(&catalog).await {
-                Some(from_there) => watch = from_there,
+        if !applied {
+            match reload(&catalog).await {
+                Some(continued) => watch = continued,
                 None => return,
             }
         }
     }
 }
 
-/// Takes in a change. `false` where that is not possible, since the keyring can not be opened.
-async fn take(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
-    // Every commit carries the digest on, by one; nobody without the keyring can, and nobody does from an older one.
+/// Applies a change to the state. `false`: the keyring in the change does not open, and the change is not applied.
+async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
+    // Every commit of this service replaces the digest by the one that follows it. Only the keyring makes such a digest,
+    // and no replica continues from an older one.
     let (before, keyring) = (state.digest(), state.keyring());
     let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
     let Some(digest) = next else {
-        state.distrust(change);
+        state.mark_damaged(change);
         return true;
     };
     if let Some(record) = put_in(change, &Key::keyring()) {
@@ -57,17 +66,20 @@ async fn take(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
     true
 }
 
+/// The digest that a change puts, where the state's keyring opens it.
 fn digest_in(state: &State, change: &Change) -> Option<StoreDigest> {
     StoreDigest::open(&state.keyring(), put_in(change, &Key::digest())?).ok()
 }
 
+/// The record that a change puts at a key.
 fn put_in<'a>(change: &'a Change, key: &Key) -> Option<&'a [u8]> {
     change.put.iter().find(|(put, _)| put == key).map(|(_, record)| record.as_slice())
 }
 
-/// Reads the whole store. A scan is not of one moment, and can show what is not durable yet; so the changes made
-/// meanwhile are taken in on top, up to the newest that the scan can have shown, and only then is the state served, if the
-/// digest vouches for it.
+/// The state of the whole store, its revision, and a watch of the changes after that.
+///
+/// A scan does not show one moment, and it can show changes that are not durable yet. So the changes made meanwhile are
+/// applied on top, up to the newest one that the scan can have shown. The result is returned only if the digest matches it.
 pub(super) async fn scan(
     store: &dyn Store,
     master: Arc<MasterKeys>,
@@ -77,12 +89,12 @@ pub(super) async fn scan(
             return Ok(scanned);
         }
         tracing::info!(
-            "the store was replaced, or changed faster than it was read: it is read from its beginning"
+            "the store was replaced, or it changed faster than it could be read: the scan starts again"
         );
     }
 }
 
-/// The same, or `None` where it has to begin anew.
+/// One scan; `None` where another one has to start.
 async fn scan_once(
     store: &dyn Store,
     master: Arc<MasterKeys>,
@@ -93,71 +105,74 @@ async fn scan_once(
     let keyring = StoredKeyring::open(master, &record.value, record.revision).await?;
     let stored = store.get(&Key::digest()).await?.ok_or(LoadError::Altered)?;
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
-    let mut census = Census::default();
-    census.put(&Key::keyring(), &record.value);
+    let mut inventory = Inventory::default();
+    inventory.put(&Key::keyring(), &record.value);
     let (state, digest_at) = (State::new(keyring, digest), stored.revision);
-    let mut scan = Scan { state, census, watch, reached, digest_at, beyond: HashMap::new() };
-    for prefix in [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::receipts()] {
-        let mut after = None;
-        loop {
-            let found = store.scan(&prefix, after.as_ref(), SCAN).await?;
+    let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
+    for prefix in
+        [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
+    {
+        let mut pages = Pages::new(store, prefix, SCAN_PAGE);
+        while let Some(found) = pages.next().await? {
             for (key, entry) in &found {
                 scan.state.put(key, &entry.value, entry.revision);
-                scan.census.put(key, &entry.value);
+                scan.inventory.put(key, &entry.value);
                 if entry.revision > scan.reached {
                     scan.beyond.insert(key.clone(), entry.revision);
                 }
             }
-            // Taken in as they come, so that they do not leave the store's bounded log before.
-            if !scan.take_in(store.durable()).await? {
+            // Applied early, before the store's bounded log drops them.
+            if !scan.catch_up(store.durable()).await? {
                 return Ok(None);
             }
-            let Some((last, _)) = found.last() else { break };
-            after = Some(last.clone());
             tokio::task::yield_now().await;
         }
     }
-    if !scan.take_in(store.revision().await?).await? {
+    if !scan.catch_up(store.revision().await?).await? {
         return Ok(None);
     }
-    let Scan { state, census, watch, reached, digest_at, mut beyond } = scan;
-    // Revisions are not sealed. But none is later than the store's, which no store counts up to that.
+    let Scan { state, inventory, watch, reached, digest_at, mut beyond } = scan;
+    // Revisions are not sealed, so that a false one must be noticed: none is later than the store's own revision, and no
+    // store gets as far as `NEVER_REACHED`.
     if digest_at > reached || reached >= NEVER_REACHED {
         return Err(LoadError::Altered);
     }
     beyond.retain(|_, revision| *revision > reached);
     if !beyond.is_empty() {
         let put = beyond.into_keys().map(|key| (key, Vec::new())).collect();
-        state.distrust(&Change { revision: reached, put, delete: Vec::new() });
+        state.mark_damaged(&Change { revision: reached, put, delete: Vec::new() });
     }
-    if !state.digest().vouches_for(&state.keyring(), &census) {
+    if !state.digest().verifies(&state.keyring(), &inventory) {
         return Err(LoadError::Altered);
     }
     Ok(Some((state, reached, watch)))
 }
 
-/// A store that is being read.
+/// A scan of the store in progress.
 struct Scan {
     state: State,
-    census: Census,
+    /// The marks of all records read so far, to be compared with the digest.
+    inventory: Inventory,
     watch: Watch,
+    /// The revision of the last change that was applied.
     reached: Revision,
     /// The revision of the digest.
     digest_at: Revision,
-    /// The records that were later than `reached` when they were read.
+    /// The records that were newer than `reached` when they were read, and their revisions. The watch has yet to bring
+    /// the changes that put them.
     beyond: HashMap<Key, Revision>,
 }
 
-/// A revision that no store comes to, even where each of them is a restore.
+/// A revision that no store reaches, even if each of its revisions were a restore.
 const NEVER_REACHED: Revision = Revision(1 << 62);
 
 impl Scan {
-    /// Takes in the changes up to a revision, and says whether all of them could be. Another keyring may not open what was
-    /// read before.
-    async fn take_in(&mut self, newest: Revision) -> Result<bool, LoadError> {
+    /// Applies the changes up to a revision. `false` where the scan has to start again: the watch ended, or a change put
+    /// another keyring, which may not open what was read before.
+    async fn catch_up(&mut self, newest: Revision) -> Result<bool, LoadError> {
         while self.reached < newest {
             match self.watch.next().await {
-                Ok(change) if put_in(&change, &Key::keyring()).is_none() => self.take(&change),
+                Ok(change) if put_in(&change, &Key::keyring()).is_none() => self.apply(&change),
                 Ok(_) | Err(WatchEnd::Compacted) => return Ok(false),
                 Err(WatchEnd::Closed) => return Err(Unavailable("it is closed".into()).into()),
             }
@@ -165,19 +180,19 @@ impl Scan {
         Ok(true)
     }
 
-    /// Whoever made the change: the census tells in the end.
-    fn take(&mut self, change: &Arc<Change>) {
-        // The one that was read at the beginning may be later than this one.
+    /// Applies a change without checking who made it: the inventory is compared with the digest at the end of the scan.
+    fn apply(&mut self, change: &Arc<Change>) {
+        // The digest that was read at the beginning may be newer than the one in this change.
         let newer = |digest: &StoreDigest| digest.commits > self.state.digest().commits;
         if let Some(digest) = digest_in(&self.state, change).filter(newer) {
             self.state.set_digest(digest);
             self.digest_at = self.digest_at.max(change.revision);
         }
         self.state.apply(change);
-        change.put.iter().for_each(|(key, record)| self.census.put(key, record));
-        change.delete.iter().for_each(|key| self.census.delete(key));
+        change.put.iter().for_each(|(key, record)| self.inventory.put(key, record));
+        change.delete.iter().for_each(|key| self.inventory.delete(key));
         for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
-            // A later one that was read may be on its way here.
+            // A record that is newer than this change stays: the change that put it has yet to come.
             if self.beyond.get(key).is_some_and(|revision| *revision <= change.revision) {
                 self.beyond.remove(key);
             }

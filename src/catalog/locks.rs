@@ -1,7 +1,10 @@
+//! Locks of the catalog, which a panic does not make unusable.
+//!
+//! The catalog is a copy, and the store holds the truth: it is better to continue with a structure that a panic may have
+//! left half changed than to refuse every request from then on.
+
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-// A panic while a lock was held can not have left these structures half-changed in a way that matters more than
-// serving on: the catalog is a copy, and the store stays the truth.
 pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,119 +1,93 @@
 //! What is in the store, decrypted and in memory, without any value: names, metadata, current versions, API keys.
 //!
-//! It is built from a scan and kept current by the store's watch, so it only ever shows what is durable. Reads find
-//! their secret here, lists are answered from here, and a writer waits until its change has arrived here, so that
-//! whoever is told of a change can also see it.
+//! The catalog is built from a scan of the store and kept current by the store's watch, so that it shows only durable
+//! changes. The app finds secrets and answers lists here. After a commit the app waits until the change has arrived here,
+//! so that a caller whose change was confirmed can also see it.
 
-mod anew;
+mod apply;
 mod index;
 mod load;
 mod locks;
 mod namespace;
-mod orders;
-mod ranked;
-mod record;
-mod standing;
+mod reload;
 mod state;
-mod stored;
-mod vouch;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::anew::Frozen;
 pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
 pub use self::namespace::NamespaceCatalog;
-pub use self::record::{decode_secret, encode_secret, open_secret, reseal_secret, seal_secret};
+use self::reload::Staleness;
 pub use self::state::Counts;
 use self::state::State;
-pub use self::stored::{StoredKeyring, StoredNamespaceKeys};
-pub use self::vouch::{Vouching, vouch};
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{self, Custody, Mac, StoreDigest};
+use crate::crypto::{Mac, MasterKeyProvider};
 use crate::domain::{Namespace, Revision};
+pub use crate::integrity::LoadError;
+use crate::integrity::{StoreDigest, StoredKeyring};
 use crate::store::{Store, Unavailable};
 
-/// The catalog of a store.
+/// The catalog of a store. Shared by all requests; a background task keeps it current until it is dropped.
 pub struct Catalog {
     store: Arc<dyn Store>,
-    custody: Arc<Custody>,
+    provider: Arc<MasterKeyProvider>,
+    /// Replaced as a whole when the store is loaded again.
     state: RwLock<Arc<State>>,
-    /// The newest revision that every read sees. A read can see the change after it, a moment before this says so.
+    /// The newest revision that every read sees. A read can see the next change a moment before this says so.
     reached: watch::Sender<Revision>,
-    frozen: Frozen,
+    staleness: Staleness,
 }
 
-/// How long a caller waits for the catalog to reach a revision, at most.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why a store can not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// It has no keyring.
-    #[error("the store has no keyring")]
-    KeyringMissing,
-    /// The master key does not open its keyring.
-    #[error("the master key does not open the store's keyring")]
-    WrongMasterKey,
-    /// Its records are not those that it was left with.
-    #[error("the store's records are not those that its digest vouches for")]
-    Altered,
-    /// The cryptography of this machine failed.
-    #[error(transparent)]
-    Failed(crypto::Error),
-    /// It can not serve.
-    #[error(transparent)]
-    Store(#[from] Unavailable),
-}
-
-/// Of the keyring.
-impl From<crypto::Error> for LoadError {
-    fn from(error: crypto::Error) -> Self {
-        match error {
-            crypto::Error::Integrity => Self::WrongMasterKey,
-            crypto::Error::Failed => Self::Failed(error),
-        }
-    }
-}
+/// How long a caller waits until the catalog reaches a revision.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
-    /// Reads the whole store, and follows it from then on until this catalog is dropped.
-    pub async fn load(store: Arc<dyn Store>, custody: Arc<Custody>) -> Result<Arc<Self>, LoadError> {
-        let (state, reached, watch) = scan(&*store, custody.keys()).await?;
+    /// Loads the whole store, checks it against its digest, and follows its changes from then on.
+    ///
+    /// Fails where the store cannot serve, the master key does not open the keyring, or the digest does not match the
+    /// records. A single record that does not open is marked as damaged, and the rest is served.
+    pub async fn load(
+        store: Arc<dyn Store>,
+        provider: Arc<MasterKeyProvider>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let (state, reached, watch) = scan(&*store, provider.keys()).await?;
         let catalog = Arc::new(Self {
             store,
-            custody,
+            provider,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
-            frozen: Frozen::default(),
+            staleness: Staleness::default(),
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
         Ok(catalog)
     }
 
-    /// The revision that it shows.
+    /// The newest revision that every read sees.
     pub fn revision(&self) -> Revision {
         *self.reached.borrow()
     }
 
-    /// Waits until it shows that revision or a later one, within a bound.
+    /// Waits until the catalog shows this revision or a later one, for at most 10 seconds.
     pub async fn at_least(&self, revision: Revision) -> Result<(), Unavailable> {
         let mut reached = self.reached.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached >= revision)).await;
+        let waited =
+            tokio::time::timeout(REACH_TIMEOUT, reached.wait_for(|reached| *reached >= revision)).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Unavailable(format!("it has not reached revision {revision}").into())),
+            Ok(Err(_)) | Err(_) => {
+                Err(Unavailable(format!("the catalog has not reached revision {revision}").into()))
+            }
         }
     }
 
-    /// Fails where it can not follow its store any more, and what it shows may not be so any more: a key that it has may have
-    /// been revoked. A store that can not serve at the moment is no such case.
+    /// Fails where the catalog cannot follow its store any more, so that its state may be out of date: an API key that it
+    /// shows may have been revoked. A store that only cannot serve at the moment does not make it fail.
     pub fn follows(&self) -> Result<(), Unavailable> {
-        self.frozen.check()
+        self.staleness.check()
     }
 
     /// The store's keyring.
@@ -121,38 +95,38 @@ impl Catalog {
         self.state().keyring()
     }
 
-    /// A namespace; `None` where nothing was ever put there.
-    pub fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
-        self.state().namespace(namespace)
-    }
-
-    /// Whether the namespace is in the store but could not be opened.
-    pub fn is_damaged(&self, namespace: &Namespace) -> bool {
-        self.state().is_damaged(namespace)
-    }
-
-    /// All namespaces.
-    pub fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
-        self.state().namespaces()
-    }
-
-    /// Whether the receipt at this HMAC was altered by somebody else.
-    pub fn is_receipt_altered(&self, receipt: &Mac) -> bool {
-        self.state().is_receipt_altered(receipt)
-    }
-
-    /// The store's digest, as of the newest revision that was taken in.
+    /// The store's digest, as of the last change that was applied.
     pub fn digest(&self) -> StoreDigest {
         self.state().digest()
     }
 
-    /// The API key of this id, in force or not, and the keyring that it was opened with.
+    /// A namespace; `None` where it never had a secret.
+    pub fn namespace(&self, namespace: &Namespace) -> Option<Arc<NamespaceCatalog>> {
+        self.state().namespace(namespace)
+    }
+
+    /// All namespaces, in no order.
+    pub fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
+        self.state().namespaces()
+    }
+
+    /// Whether the store has a record of this namespace that could not be opened or was altered.
+    pub fn is_damaged(&self, namespace: &Namespace) -> bool {
+        self.state().is_damaged(namespace)
+    }
+
+    /// Whether something other than this service altered the idempotency record at this HMAC.
+    pub fn is_idempotency_record_altered(&self, record: &Mac) -> bool {
+        self.state().is_idempotency_record_altered(record)
+    }
+
+    /// The API key with this id, in force or not, and the keyring that opened it.
     pub fn credential(&self, id: ApiKeyId) -> Option<(Arc<ApiKey>, Arc<StoredKeyring>)> {
         let state = self.state();
         Some((state.api_key(id)?, state.keyring()))
     }
 
-    /// The API key of this id, in force or not.
+    /// The API key with this id, in force or not.
     pub fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
         self.state().api_key(id)
     }
@@ -162,12 +136,12 @@ impl Catalog {
         self.state().api_keys()
     }
 
-    /// How much there is.
+    /// How many namespaces, secrets and damaged records the catalog has.
     pub fn counts(&self) -> Counts {
         self.state().counts()
     }
 
-    /// How many records there are in the store, but for receipts. Looks at each secret.
+    /// How many records the store has, without idempotency records. Looks at every secret.
     pub fn records(&self) -> usize {
         self.state().records()
     }

@@ -1,17 +1,22 @@
+//! One namespace of the catalog: its keys, and its secrets without their values.
+//!
+//! Every read takes a lock for a moment, and sees the whole of a commit or nothing of it. The app asks it for secrets and
+//! pages; the catalog's state feeds it.
+
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
-use super::stored::StoredNamespaceKeys;
 use crate::crypto::Mac;
 use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
+use crate::integrity::StoredNamespaceKeys;
 
-/// A namespace: its keys, and its secrets without their values.
+/// A namespace and its secrets.
 pub struct NamespaceCatalog {
     keys: RwLock<Arc<StoredNamespaceKeys>>,
     pub(super) index: RwLock<Index>,
-    /// The names whose records can not be opened, or were altered by somebody else, by their HMACs.
+    /// The HMACs of the names whose records could not be opened or were altered.
     altered_names: RwLock<HashSet<Mac>>,
 }
 
@@ -20,7 +25,7 @@ impl NamespaceCatalog {
         Self { keys: RwLock::new(keys), index: RwLock::default(), altered_names: RwLock::default() }
     }
 
-    /// The namespace's keys. What is planned with them is to be committed with them.
+    /// The namespace's keys. A change that is sealed with them must require, when it commits, that they are unchanged.
     pub fn keys(&self) -> Arc<StoredNamespaceKeys> {
         read(&self.keys).clone()
     }
@@ -29,13 +34,13 @@ impl NamespaceCatalog {
         *write(&self.keys) = keys;
     }
 
-    /// Whether somebody else altered the record of a name, which is that of a secret or was.
+    /// Whether the record of this name could not be opened or was altered. The name may be that of a secret or a former one.
     pub fn is_name_altered(&self, name: &SecretName) -> bool {
         let altered = read(&self.altered_names);
         !altered.is_empty() && altered.contains(&self.keys().name_mac(name))
     }
 
-    /// Whether somebody else altered the record at the HMAC of a name.
+    /// The same as [`NamespaceCatalog::is_name_altered`], for the HMAC of a name.
     pub fn is_altered(&self, name: &Mac) -> bool {
         read(&self.altered_names).contains(name)
     }
@@ -49,45 +54,45 @@ impl NamespaceCatalog {
         }
     }
 
-    /// How many of its records can not be relied on.
+    /// How many of its records could not be opened or were altered.
     pub(super) fn damaged(&self) -> usize {
         read(&self.index).damaged() + read(&self.altered_names).len()
     }
 
-    /// The secret of this name.
+    /// The secret with this name.
     pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
         read(&self.index).find(name).cloned()
     }
 
-    /// The secret of this id.
+    /// The secret with this id.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
         read(&self.index).get(id).cloned()
     }
 
-    /// How many records its secrets have in the store.
+    /// How many records its secrets have in the store. Looks at every secret.
     pub fn records(&self) -> usize {
         read(&self.index).records()
     }
 
-    /// The secrets of these names, all of one moment, and the revision of that moment; `None` for each that there is not.
-    /// `reached` is a revision that the catalog had reached before.
+    /// The secrets with these names, in the same order, with `None` for each name that no secret has; and the revision at
+    /// which all of this was so. `reached` is a revision that the catalog had reached before the call.
     pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
         let index = read(&self.index);
         (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
     }
 
-    /// How many of its secrets could not be opened.
+    /// How many of its secrets have records that could not be opened or were altered.
     pub fn damaged_secrets(&self) -> usize {
         read(&self.index).damaged()
     }
 
-    /// Whether the secret of this id could not be opened.
+    /// Whether the record of this secret could not be opened or was altered.
     pub fn is_damaged(&self, id: SecretId) -> bool {
         read(&self.index).is_damaged(id)
     }
 
-    /// A page of its secrets, all of one moment, and the revision of that moment. `reached` is a revision that the
-    /// catalog had reached before.
+    /// A page of its secrets, and the revision at which these were the secrets of the page. `reached` is a revision that the
+    /// catalog had reached before the call. `limit` is at least 1.
     pub fn page(
         &self,
         filter: &Filter,
@@ -96,15 +101,15 @@ impl NamespaceCatalog {
         limit: usize,
         reached: Revision,
     ) -> (Page, Revision) {
-        let (needed, revision) = {
+        let (page, revision) = {
             let index = read(&self.index);
             (index.page(filter, order, start, limit), index.as_of().max(reached))
         };
-        let page = needed.unwrap_or_else(|search| {
-            // Away from the lock, which every change needs.
-            let found = search.run();
-            let page = found.page(order, start, limit);
-            write(&self.index).keep(found);
+        let page = page.unwrap_or_else(|search| {
+            // Without the lock, which every change needs.
+            let result = search.run();
+            let page = result.page(order, start, limit);
+            write(&self.index).keep(result);
             page
         });
         (page, revision)

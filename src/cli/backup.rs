@@ -1,39 +1,41 @@
+//! `strongroom backup` writes a backup, or checks one.
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
 use super::file::NewFile;
 use super::output::{self, Output};
 use super::progress::Progress;
-use crate::api::v1;
 use crate::crypto::{About, BackupCheck, BackupError};
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Make a backup of everything, while the service goes on\n\n\
-The file is everything that the store holds, API keys included, as it is at one moment. It is sealed with the service's \
-master key, which is not in it: without that key nobody can restore it, so keep a copy of the key elsewhere. The file \
-appears only once it is whole.\n\n\
-'strongroom restore FILE --verify-only' has the service open every record of it.";
+Back up everything while the service runs\n\n\
+The file has everything that the store holds at one moment, including API keys. It is sealed with the service's master key \
+and does not contain that key. Nobody can restore it without the key, so keep a copy of the key elsewhere. The file appears \
+when it is complete.\n\n\
+'strongroom restore FILE --verify-only' lets the service check every record in it.";
 
-/// `strongroom backup`
+/// The arguments of `strongroom backup`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom backup strongroom-2026-11-24.backup
   strongroom backup --check strongroom-2026-11-24.backup")]
 pub(super) struct Backup {
-    /// The file to write, which only its owner can read
+    /// The file to write, or to check; only you can read a new file
     file: PathBuf,
 
-    /// Write the file even where there is one of this name
+    /// Replace an existing file
     #[arg(long)]
     overwrite: bool,
 
-    /// Only look whether a file is a whole backup: needs neither the service nor a key
+    /// Only check that the file is a complete backup; this needs neither the service nor a key
     #[arg(long, conflicts_with = "overwrite")]
     check: bool,
 }
@@ -45,16 +47,14 @@ impl Backup {
             return report(&self.file, bytes, about, about.revision, None, output);
         }
         if !self.overwrite && fs::symlink_metadata(&self.file).is_ok() {
-            let taken =
-                format!("{} is there already: choose another name, or say --overwrite", self.file.display());
+            let taken = format!("{} exists: choose another name, or give --overwrite", self.file.display());
             return Err(Failure::usage(taken));
         }
         let mut file = NewFile::create(&self.file)?;
-        let mut operator = connection.operator().await?;
-        let mut chunks = operator.create_backup(v1::CreateBackupRequest {}).await?.into_inner();
+        let mut chunks = connection.client().await?.operator().create_backup().await?;
         let mut progress = Progress::new("records", 0);
         let (mut check, mut bytes, mut last) = (BackupCheck::new(), 0, v1::CreateBackupResponse::default());
-        while let Some(reply) = chunks.message().await? {
+        while let Some(reply) = chunks.next().await? {
             check.update(&reply.chunk).map_err(not_whole)?;
             file.write(&reply.chunk)?;
             bytes += reply.chunk.len() as u64;
@@ -68,10 +68,10 @@ impl Backup {
     }
 }
 
-/// What a file says of itself, and its length in bytes, where it is a whole backup.
+/// Checks that a file is a complete backup; returns its header and its length in bytes.
 pub(super) fn check(path: &Path) -> Result<(About, u64), Failure> {
     let failed =
-        |error: std::io::Error| Failure::usage(format!("{} can not be read: {error}", path.display()));
+        |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
     let mut from = File::open(path).map_err(failed)?;
     let (mut check, mut bytes, mut buffer) = (BackupCheck::new(), 0, vec![0; 256 * 1024]);
     loop {
@@ -86,7 +86,7 @@ pub(super) fn check(path: &Path) -> Result<(About, u64), Failure> {
     Ok((check.finish().map_err(|error| refused(path, error))?, bytes))
 }
 
-/// When a backup was made, as RFC 3339 has it.
+/// When a backup was made, in RFC 3339.
 pub(super) fn made_at(about: About) -> String {
     let seconds = about.created_at.div_euclid(1_000_000);
     output::time(Some(&prost_types::Timestamp { seconds, nanos: 0 }))
@@ -97,7 +97,7 @@ fn refused(path: &Path, error: BackupError) -> Failure {
 }
 
 fn not_whole(error: BackupError) -> Failure {
-    Failure::local(format!("what the service sent is no whole backup, and no file was written: {error}"))
+    Failure::local(format!("the service did not send a complete backup, and no file was written: {error}"))
 }
 
 fn report(

@@ -1,28 +1,28 @@
-//! dotenv files: NAME=VALUE lines, as `inject` and `import` read them and `inject` and `export` write them.
+//! dotenv files: lines of NAME=VALUE. `inject` and `import` read them; `inject` and `export` write them.
 //!
-//! There is no standard. What is read: an optional `export `, blank lines, comments (`#` at the start of a line or
-//! behind a blank); a bare value up to the end of the line, taken as it stands; `'…'`, taken as it stands; `"…"` with
-//! `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and `` \` ``. Quoted values may span lines. `$NAME` is never replaced. What is
-//! written reads the same here and in a POSIX shell.
+//! There is no standard. This reader knows an optional `export ` before a name, empty lines, and comments (`#` at the start
+//! of a line or after a blank). A value without quotes ends with its line; `'…'` is taken literally; `"…"` has the escapes
+//! `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and `` \` ``. Quoted values may span lines. `$NAME` is never replaced. This reader and a
+//! POSIX shell read the same from a written file.
 
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-/// A NAME=VALUE line.
+/// A line of NAME=VALUE.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) value: Zeroizing<String>,
-    /// The bytes that the value is written in, with its quotes.
+    /// The place of the value in the file, in bytes, with its quotes.
     pub(super) span: Range<usize>,
 }
 
-/// A file's entries, in order; or the byte at which it is none, and why.
+/// Reads the entries of a file in order. The error has the byte where reading failed, and the reason.
 pub(super) fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
     let mut entries = Vec::new();
     let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     while at < text.len() {
-        at = behind_blanks(text, at);
+        at = after_blanks(text, at);
         let line = line_at(text, at);
         if line.trim().is_empty() || line.starts_with('#') {
             at += line.len() + 1;
@@ -36,11 +36,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
         if name.is_empty() || name.contains([' ', '\t', '\'', '"']) {
             return Err((at, "a name without blanks or quotes is expected before the '='"));
         }
-        let start = behind_blanks(text, equals + 1);
+        let start = after_blanks(text, equals + 1);
         let (value, end) = value_at(text, start, start > equals + 1)?;
         let rest = line_at(text, end);
         if !rest.trim().is_empty() && !rest.trim_start().starts_with('#') {
-            return Err((end, "only a comment may stand behind a quoted value on its line"));
+            return Err((end, "only a comment may follow a quoted value on its line"));
         }
         entries.push(Entry { name: name.to_owned(), value, span: start..end });
         at = end + rest.len() + 1;
@@ -48,12 +48,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
     Ok(entries)
 }
 
-/// A value as it is written behind `NAME=`: bare where nothing in it means anything to anyone, else quoted.
+/// A value as a file has it after `NAME=`: without quotes if no reader could misread it, otherwise with quotes.
 pub(super) fn quoted(value: &str) -> Result<Zeroizing<String>, &'static str> {
     if value.contains('\0') {
-        return Err("the value holds a NUL character, which an environment can not");
+        return Err("the value has a NUL character, which a variable cannot hold");
     }
-    // Escaping can double it; reserved whole, for growing would leave copies behind.
+    // Escapes can double the length. All of it is reserved now, because growing would leave copies of the value in memory.
     let mut written = Zeroizing::new(String::with_capacity(2 * value.len() + 2));
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     if value.chars().all(plain) {
@@ -75,24 +75,24 @@ pub(super) fn quoted(value: &str) -> Result<Zeroizing<String>, &'static str> {
     Ok(written)
 }
 
-/// The value that begins here, and where it ends.
+/// The value that begins at this byte, and the byte where it ends.
 fn value_at(
     text: &str,
     start: usize,
-    behind_blank: bool,
+    after_blank: bool,
 ) -> Result<(Zeroizing<String>, usize), (usize, &'static str)> {
     let rest = text.get(start..).unwrap_or_default();
     if let Some(inside) = rest.strip_prefix('\'') {
-        let end = inside.find('\'').ok_or((start, "no ' ends the quoted value"))?;
+        let end = inside.find('\'').ok_or((start, "the closing ' is missing"))?;
         return Ok((Zeroizing::new(inside.get(..end).unwrap_or_default().to_owned()), start + end + 2));
     }
     if let Some(inside) = rest.strip_prefix('"') {
-        let (value, length) = unescaped(inside).ok_or((start, "no \" ends the quoted value"))?;
+        let (value, length) = unescaped(inside).ok_or((start, "the closing \" is missing"))?;
         return Ok((value, start + 1 + length + 1));
     }
     let line = line_at(text, start);
     let comment = |(at, _): &(usize, &str)| match line.get(..*at) {
-        Some("") => behind_blank,
+        Some("") => after_blank,
         before => before.is_some_and(|before| before.ends_with([' ', '\t'])),
     };
     let end = line.match_indices('#').find(comment).map_or(line.len(), |(at, _)| at);
@@ -100,7 +100,7 @@ fn value_at(
     Ok((Zeroizing::new(bare.to_owned()), start + bare.len()))
 }
 
-/// What stands before the closing double quote, and its length as it is written.
+/// The value before the closing double quote, and its length as written.
 fn unescaped(inside: &str) -> Option<(Zeroizing<String>, usize)> {
     let mut value = Zeroizing::new(String::with_capacity(inside.find('"').unwrap_or(0) + 64));
     let mut characters = inside.char_indices();
@@ -123,7 +123,7 @@ fn line_at(text: &str, at: usize) -> &str {
     text.get(at..).unwrap_or_default().split('\n').next().unwrap_or_default()
 }
 
-fn behind_blanks(text: &str, at: usize) -> usize {
+fn after_blanks(text: &str, at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
     at + rest.len() - rest.trim_start_matches([' ', '\t']).len()
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_such_files_hold() {
+    fn reads_the_forms_that_such_files_have() {
         let text = "# one\n\nA=1\r\nexport B = two words  # three\nC='a # b\n$c \\n'\nD=\"x\\ty\\\"\\$\\q\" # d\nE=\nF=#f\nG= # g\nH=a#b";
         let expected = [
             ("A", "1"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_it_is_no_such_file() {
+    fn an_error_has_the_place() {
         for (text, at) in
             [("A=1\nB", 4), ("A='x", 2), ("A=\"x\\\"", 2), ("A='x'y", 5), ("=x", 0), ("A B=x", 0)]
         {
@@ -164,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_environment_holds() {
+    fn refuses_a_value_that_no_variable_holds() {
         assert!(quoted("a\0b").is_err());
     }
 
     proptest! {
         #[test]
-        fn reads_what_it_writes(value in "([a-z '\"\\\\$`#=\r\n]|[^\0])*") {
+        fn reads_its_own_output(value in "([a-z '\"\\\\$`#=\r\n]|[^\0])*") {
             let written = quoted(&value).unwrap();
             prop_assert_eq!(read(&format!("A={}\nB=1\n", *written)), [("A".to_owned(), value), ("B".into(), "1".into())]);
         }
 
         #[test]
-        fn never_fails_badly(text in "([A=' \"\\\\#\n\u{feff}é])*") {
+        fn never_panics(text in "([A=' \"\\\\#\n\u{feff}é])*") {
             let _ = parse(&text);
         }
     }

@@ -1,63 +1,64 @@
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+//! `strongroom export` writes secrets with their values.
 
 use data_encoding::BASE64;
 use serde::Serialize;
+use strongroom_client::v1::secret_value::Kind;
+use strongroom_client::{Secrets, v1};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::connect::{Authenticated, Connection};
+use super::confirm;
+use super::connect::Connection;
 use super::dotenv;
 use super::failure::Failure;
 use super::file;
+use super::list;
 use super::output::{self, Target};
 use super::progress::Progress;
-use super::secret;
-use crate::api::v1;
-use crate::api::v1::secret_service_client::SecretServiceClient;
-use crate::api::v1::secret_value::Kind;
+use super::secret::no_secret;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Write secrets with their values, in the clear\n\n\
-'json' is a list of name, value, description and metadata, which 'import' makes the same secrets of; bytes are \
-{\"binary\": \"<base64>\"}. 'env' is NAME=VALUE lines, quoted as a POSIX shell reads them, without descriptions and \
-metadata.\n\n\
-The service records each value that is read, as for 'get'. What others change meanwhile can be in it or not.";
+Write secrets with their values, unencrypted\n\n\
+'json' is a list of objects with name, value, description and metadata, which 'import' reads; a binary value is \
+{\"binary\": \"<base64>\"}. 'env' has lines of NAME=VALUE, quoted as a POSIX shell reads them, without descriptions \
+and metadata.\n\n\
+The service's audit log records each value that is read, as for 'get'. Changes made during the export may be included or \
+not.";
 
-/// `strongroom export`
+/// The arguments of `strongroom export`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom export -o secrets.json
   strongroom export --prefix billing_ --format env --yes > billing.env")]
 pub(super) struct Export {
-    /// What to write [default: what the name of -o says, else json]
+    /// The format to write [default: by the file's name, or else json]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Write to FILE, which its owner alone can read, instead of standard output
+    /// Write to FILE, which only you can read, instead of standard output
     #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
     output: Option<Target>,
 
-    /// Only secrets whose names begin so
+    /// Write only secrets whose names begin with PREFIX
     #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
     prefix: String,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
 
-/// What a file of secrets is written in.
+/// The format of the output.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// NAME=VALUE lines
+    /// Lines of NAME=VALUE
     Env,
-    /// A list of secrets
+    /// A list of objects with all that a secret has
     Json,
 }
 
-/// How many requests are on their way at once.
+/// How many requests run at once.
 const AT_ONCE: usize = 16;
 
 impl Export {
@@ -66,25 +67,29 @@ impl Export {
             None => None,
             Some(Target::File(path)) => Some(path),
             Some(Target::Form(_)) => {
-                return Err(Failure::usage("-o before 'export' has no meaning: write '-o FILE' behind it"));
+                return Err(Failure::usage("-o has no meaning before 'export': write '-o FILE' after it"));
             }
         };
-        if !self.yes && !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "this writes values in the clear: say --yes where nobody can be asked",
-            ));
+        const UNASKED: &str =
+            "this writes values unencrypted: give --yes, or use a terminal, which asks first";
+        if !self.yes {
+            confirm::can_be_asked(UNASKED)?;
         }
         let env = path
             .as_ref()
             .is_some_and(|path| super::document::Format::of(path) == super::document::Format::Env);
         let format = self.format.unwrap_or(if env { Format::Env } else { Format::Json });
 
-        let (listed, missing) = secret::all(connection, &self.prefix).await?;
-        if !self.yes && !agreed(listed.len(), path.as_ref())? {
-            return Err(Failure::local("nothing was read, and nothing was written"));
+        let secrets = connection.client().await?.secrets();
+        let (listed, missing) = list::all(&secrets, &self.prefix).await?;
+        if !self.yes {
+            let place = path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+            let values = if listed.len() == 1 { "1 value" } else { &format!("{} values", listed.len()) };
+            let question = format!("Write {values} unencrypted to {place}?");
+            confirm::agreed(UNASKED, &question, "no value was read or written")?;
         }
         let names = listed.into_iter().map(|secret| secret.name).collect();
-        let secrets = read_all(connection, names).await?;
+        let secrets = read_all(&secrets, names).await?;
         let text = match format {
             Format::Env => env_text(&secrets)?,
             Format::Json => json_text(&secrets)?,
@@ -93,28 +98,13 @@ impl Export {
             None => output::write(&text)?,
             Some(path) => file::replace(&path, &text)?,
         }
-        // Whatever there is is worth having, but not to be taken for all.
+        // The file has the other secrets, but the caller must not take it for complete.
         missing.map_or(Ok(()), |missing| Err(Failure::local(missing)))
     }
 }
 
-/// Asks whether that many values may be written there.
-fn agreed(values: usize, path: Option<&PathBuf>) -> Result<bool, Failure> {
-    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
-    let place = path.map_or("standard output".to_owned(), |path| path.display().to_string());
-    let what = if values == 1 { "1 value" } else { &format!("{values} values") };
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "Write {what} to {place}, in the clear? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
-/// The secrets of these names with their values, in order of their names.
-async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
-    let client = connection.secrets().await?;
+/// Reads the secrets of these names with their values; returns them in the order of their names.
+async fn read_all(client: &Secrets, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
     let mut progress = Progress::new("read", names.len());
     let mut waiting = names.into_iter();
     let mut under_way = JoinSet::new();
@@ -122,24 +112,18 @@ async fn read_all(connection: &Connection, names: Vec<String>) -> Result<Vec<v1:
     loop {
         while under_way.len() < AT_ONCE {
             let Some(name) = waiting.next() else { break };
-            under_way.spawn(read(client.clone(), connection.namespace(), name));
+            under_way.spawn(read(client.clone(), name));
         }
         let Some(ended) = under_way.join_next().await else { break };
         progress.advance();
-        secrets.push(ended.map_err(|_| Failure::local("a request was not answered"))??);
+        secrets.push(ended.map_err(|_| Failure::local("a request ended without an outcome"))??);
     }
     secrets.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(secrets)
 }
 
-async fn read(
-    mut client: SecretServiceClient<Authenticated>,
-    namespace: String,
-    name: String,
-) -> Result<v1::Secret, Failure> {
-    let message = v1::GetSecretRequest { namespace, name, ..v1::GetSecretRequest::default() };
-    let reply = client.get_secret(message).await?.into_inner();
-    reply.secret.ok_or_else(|| Failure::local("the service sent no secret"))
+async fn read(client: Secrets, name: String) -> Result<v1::Secret, Failure> {
+    client.get(&*name).await?.secret.ok_or_else(no_secret)
 }
 
 fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -155,7 +139,7 @@ fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
         }
     }
     if !wrong.is_empty() {
-        let message = "dotenv files can not hold these secrets, and nothing was written: take --format json";
+        let message = "a dotenv file cannot hold these secrets, and nothing was written: use --format json";
         return Err(Failure::local(message).with_all(wrong));
     }
     let length = lines.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
@@ -168,7 +152,7 @@ fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(text)
 }
 
-/// A secret as `import` reads it.
+/// A secret in the form that `import` reads.
 #[derive(Serialize)]
 struct Exported<'a> {
     name: &'a str,
@@ -197,7 +181,7 @@ fn json_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {
     }
     let mut text = Zeroizing::new(Vec::new());
     serde_json::to_writer_pretty(&mut *text, &exported)
-        .map_err(|_| Failure::local("the secrets can not be written as JSON"))?;
+        .map_err(|_| Failure::local("the secrets cannot be written as JSON"))?;
     text.push(b'\n');
     Ok(text)
 }

@@ -1,15 +1,18 @@
+//! Why a command failed: a message for people, and an exit code for programs.
+//!
+//! Every command ends with a [`Failure`] or with success; `main` reports it. A failure never holds a value.
+
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use strongroom_client::{Code, Error, ErrorReason};
 
 /// Why a command failed, and the exit code that says so.
 pub(super) struct Failure {
     code: u8,
     message: String,
-    /// Fields that were refused, each with its reason.
+    /// The fields that were refused, or the items that failed, each with its reason.
     fields: Vec<(String, String)>,
 }
 
@@ -17,18 +20,18 @@ const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const DENIED: u8 = 77;
-/// As shells have it: the command that `run` was given can not be executed.
+/// The exit code that shells use for a command that cannot be executed.
 pub(super) const NOT_EXECUTABLE: u8 = 126;
-/// As shells have it: the command that `run` was given is not found.
+/// The exit code that shells use for a command that is not found.
 pub(super) const NOT_FOUND: u8 = 127;
 
 impl Failure {
-    /// Something on this machine, not at the service, was not as needed.
+    /// Something failed on this machine, or the reply was not as expected.
     pub(super) fn local(message: impl Into<String>) -> Self {
         Self { code: REFUSED, message: message.into(), fields: Vec::new() }
     }
 
-    /// The command was not used as it is meant to be.
+    /// The command was used in a wrong way.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { code: USAGE, message: message.into(), fields: Vec::new() }
     }
@@ -38,23 +41,23 @@ impl Failure {
         Self { code: UNAVAILABLE, message: message.into(), fields: Vec::new() }
     }
 
-    /// The command that should have been run was not.
+    /// The command that `run` was given did not start.
     pub(super) fn not_started(code: u8, message: String) -> Self {
         Self { code, message, fields: Vec::new() }
     }
 
-    /// The same, with all that was wrong.
+    /// The same failure, with a list of everything that is wrong.
     pub(super) fn with_all(mut self, wrong: Vec<(String, String)>) -> Self {
         self.fields = wrong;
         self
     }
 
-    /// The same, in other words.
+    /// A failure with this message and list, and the same exit code.
     pub(super) fn with_message(self, message: &str, fields: Vec<(String, String)>) -> Self {
         Self { code: self.code, message: message.to_owned(), fields }
     }
 
-    /// The same, with the fields that were refused called what `rename` calls them, where it does.
+    /// The same failure, with other names for the fields that `rename` has names for.
     pub(super) fn with_fields(mut self, rename: impl Fn(&str) -> Option<String>) -> Self {
         for (field, _) in &mut self.fields {
             if let Some(name) = rename(field) {
@@ -64,23 +67,23 @@ impl Failure {
         self
     }
 
-    /// Whether another request over this connection, with this key, would fail too.
+    /// Whether every other request over this connection, with this key, would fail too.
     pub(super) fn is_of_the_connection(&self) -> bool {
         matches!(self.code, UNAVAILABLE | DENIED)
     }
 
-    /// All of it on one line.
+    /// The whole failure on one line.
     pub(super) fn brief(&self) -> String {
         let fields: Vec<_> = self.fields.iter().map(|(field, reason)| format!("{field}: {reason}")).collect();
         if fields.is_empty() { self.message.clone() } else { fields.join("; ") }
     }
 
-    /// Says so on standard error.
+    /// Writes the failure to standard error; returns its exit code.
     pub(super) fn report(&self) -> ExitCode {
         let mut stderr = std::io::stderr().lock();
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         let red = if colour { AnsiColor::Red.on_default().bold() } else { Style::new() };
-        // Nothing is left to be done where standard error is gone.
+        // If standard error is closed, nobody can be told.
         let _ = writeln!(stderr, "{red}error:{red:#} {}", self.message);
         for (field, reason) in &self.fields {
             let _ = writeln!(stderr, "  {field}: {reason}");
@@ -89,56 +92,47 @@ impl Failure {
     }
 }
 
-/// A refusal of the service.
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        // Every error of the service says its reason; what has none comes from the way there.
-        if std::error::Error::source(&status).is_some() && status.get_details_error_info().is_none() {
-            return Self::unreachable(format!(
-                "the connection failed ({}): where the service speaks TLS, its address begins with https://",
-                status.message()
-            ));
+/// A refusal of the service, or a connection that failed.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if error.is_of_the_connection() {
+            let hint = match error.code() {
+                Code::DeadlineExceeded => "",
+                _ => ": if the service uses TLS, its address must begin with https://",
+            };
+            return Self::unreachable(format!("{error}{hint}"));
         }
-        let code = match status.code() {
+        let code = match error.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => UNAVAILABLE,
             Code::Unauthenticated | Code::PermissionDenied => DENIED,
             _ => REFUSED,
         };
-        let details = status.get_error_details();
-        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-        let fields: Vec<_> = violations.iter().map(|v| (v.field.clone(), v.description.clone())).collect();
-        let reason = details.error_info().map(|info| info.reason.as_str());
-        let message = match (reason, fields.is_empty()) {
-            (Some("NOT_SERVED"), false) => "the service does not serve these fields".to_owned(),
+        let fields: Vec<_> =
+            error.violations().iter().map(|v| (v.field.clone(), v.description.clone())).collect();
+        let message = match (error.reason(), fields.is_empty()) {
+            (Some(ErrorReason::NotServed), false) => "the service does not serve these fields".to_owned(),
             (
                 Some(
-                    "REFERENCE_INVALID"
-                    | "REFERENCE_TOO_COSTLY"
-                    | "SECRET_NOT_FOUND"
-                    | "VERSION_DISABLED"
-                    | "VERSION_DESTROYED",
+                    ErrorReason::ReferenceInvalid
+                    | ErrorReason::ReferenceTooCostly
+                    | ErrorReason::SecretNotFound
+                    | ErrorReason::VersionDisabled
+                    | ErrorReason::VersionDestroyed,
                 ),
                 false,
-            ) => "these references can not be resolved".to_owned(),
-            (Some(_), false) => "the service refused these fields".to_owned(),
-            (Some("CREDENTIAL_MISSING"), true) => format!(
-                "{} This command sends the key in STRONGROOM_API_KEY, or in the file that STRONGROOM_API_KEY_FILE or \
-                 --api-key-file names.",
-                status.message()
+            ) => "these references cannot be resolved".to_owned(),
+            (_, false) => "the service refused these fields".to_owned(),
+            (Some(ErrorReason::CredentialMissing), true) => format!(
+                "{error} Put the key into STRONGROOM_API_KEY, or name its file with STRONGROOM_API_KEY_FILE or --api-key-file."
             ),
-            _ => status.message().to_owned(),
+            _ => error.to_string(),
         };
         Self { code, message, fields }
     }
 }
 
-/// The service's reason for a refusal, to branch on.
-pub(super) fn reason(status: &Status) -> Option<String> {
-    status.get_error_details().error_info().map(|info| info.reason.clone())
-}
-
-/// Says on standard error what the caller should know though nothing failed.
+/// Writes a note to standard error, about something that is not a failure.
 pub(super) fn note(message: &str) {
-    // Nothing is left to be done where standard error is gone.
+    // If standard error is closed, nobody can be told.
     let _ = writeln!(std::io::stderr().lock(), "note: {message}");
 }

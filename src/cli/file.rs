@@ -1,3 +1,5 @@
+//! The files that commands read and write. A written file is private to its owner, and either complete or absent.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,12 +9,12 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 
-/// More than any document, and far less than the memory.
+/// The largest file that is read, in bytes: more than any document has.
 const MAX: u64 = 64 << 20;
 
-/// The text of a file; `-` is standard input.
+/// Reads the text of a file; `-` is standard input.
 pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let failed = |error| Failure::usage(format!("{} can not be read: {error}", name(path)));
+    let failed = |error| Failure::usage(format!("{} cannot be read: {error}", name(path)));
     let mut bytes = Zeroizing::new(Vec::new());
     if path.as_os_str() == "-" {
         io::stdin().lock().take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -25,24 +27,24 @@ pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         drop(Zeroizing::new(error.into_bytes()));
-        Failure::usage(format!("{} is not text in UTF-8: see its byte {at}", name(path)))
+        Failure::usage(format!("{} is not text in UTF-8: byte {at} is not", name(path)))
     })
 }
 
-/// What to call a file in a message.
+/// The name of a file in messages.
 pub(super) fn name(path: &Path) -> String {
     if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-/// Writes a file that its owner alone can read, in place of what is there: whole, or not at all.
+/// Writes a file that only its owner can read, and replaces an existing one: completely, or not at all.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let mut file = NewFile::create(path)?;
     file.write(content)?;
     file.keep()
 }
 
-/// A file that its owner alone can read, and that takes the place of what is there once it is whole; until then it has
-/// another name, and it is gone where it is not kept.
+/// A file that is being written, which only its owner can read. It has a temporary name until [`keep`](Self::keep) gives it
+/// its own name and so replaces an existing file. If it is dropped before, it is removed.
 pub(super) struct NewFile {
     path: PathBuf,
     unfinished: PathBuf,
@@ -51,36 +53,36 @@ pub(super) struct NewFile {
 
 impl NewFile {
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        // To rename onto a link, a pipe or /dev/stdout would replace that itself.
+        // Renaming would replace a link, a pipe or /dev/stdout itself.
         if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-            return Err(Failure::usage(format!("{} is there, and is not a plain file", path.display())));
+            return Err(Failure::usage(format!("{} exists and is not a regular file", path.display())));
         }
         let Some(file_name) = path.file_name() else {
-            return Err(Failure::usage(format!("{} is not a file's name", path.display())));
+            return Err(Failure::usage(format!("{} is not the name of a file", path.display())));
         };
-        // A name that nobody can have put there, and that no other run takes.
+        // A random name, which nobody can have prepared and no other process uses.
         let name = format!(".{}.{}.unfinished", file_name.to_string_lossy(), uuid::Uuid::new_v4());
         let unfinished = folder_of(path).join(name);
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
-        let file = opened.map_err(|error| can_not_be_written(path, &error))?;
+        let file = opened.map_err(|error| unwritable(path, &error))?;
         Ok(Self { path: path.to_owned(), unfinished, file })
     }
 
     pub(super) fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(content).map_err(|error| can_not_be_written(&self.path, &error))
+        self.file.write_all(content).map_err(|error| unwritable(&self.path, &error))
     }
 
-    /// Gives it its name, durably.
+    /// Gives the file its name, durably.
     pub(super) fn keep(self) -> Result<(), Failure> {
         let kept = self.file.sync_all().and_then(|()| fs::rename(&self.unfinished, &self.path));
         kept.and_then(|()| File::open(folder_of(&self.path))?.sync_all())
-            .map_err(|error| can_not_be_written(&self.path, &error))
+            .map_err(|error| unwritable(&self.path, &error))
     }
 }
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // One that was kept has this name no more.
+        // A kept file no longer has this name.
         let _ = fs::remove_file(&self.unfinished);
     }
 }
@@ -89,11 +91,11 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn can_not_be_written(path: &Path, error: &io::Error) -> Failure {
-    Failure::local(format!("{} can not be written: {error}", path.display()))
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::local(format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Whether two names mean one file that is there.
+/// Whether two names mean the same existing file.
 pub(super) fn same(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
 }

@@ -1,27 +1,28 @@
+//! `strongroom import` creates secrets from a file.
+
 use std::path::PathBuf;
 
 use serde_json::json;
+use strongroom_client::{Error, ErrorReason, Secrets};
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
 
-use super::connect::{Authenticated, Connection};
-use super::failure::{self, Failure};
+use super::connect::Connection;
+use super::failure::Failure;
 use super::file;
-use super::new_secret::{self, Format, NewSecret};
 use super::output::Output;
 use super::progress::Progress;
-use crate::api::v1::secret_service_client::SecretServiceClient;
+use super::secrets_file::{self, Format, NewSecret};
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Create secrets from a file\n\n\
-The formats: 'env', NAME=VALUE lines ($NAME in a value is not replaced); 'json', an object of names and values, or a \
-list of objects with name, value, description and metadata, as 'export' writes it; and 'vault', what 'vault kv get \
--format=json' prints. In JSON, bytes are {\"binary\": \"<base64>\"}.\n\n\
-All of the file is checked first: where a name or a value is not allowed, nothing is written. A secret that is there \
-already is a failure, unless --update or --skip-existing says otherwise; the others are written all the same.";
+The formats are 'env', lines of NAME=VALUE, where $NAME in a value is not replaced; 'json', an object of names and \
+values, or a list of objects with name, value, description and metadata, as 'export' writes it; and 'vault', the output \
+of 'vault kv get -format=json'. In JSON, a binary value is {\"binary\": \"<base64>\"}.\n\n\
+The whole file is checked first. If a name or a value is not allowed, nothing is written. A secret that exists already \
+is an error unless you give --update or --skip-existing; the other secrets are written nevertheless.";
 
-/// `strongroom import`
+/// The arguments of `strongroom import`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom import .env
@@ -31,20 +32,20 @@ pub(super) struct Import {
     /// The file; - is standard input
     file: PathBuf,
 
-    /// What the file is written in [default: what its name says]
+    /// The format of the file [default: by the file's name]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Give secrets that are there already the new value, as a new version
+    /// Give existing secrets the new value, as a new version
     #[arg(long, conflicts_with = "skip_existing")]
     update: bool,
 
-    /// Leave secrets that are there already as they are
+    /// Leave existing secrets as they are
     #[arg(long)]
     skip_existing: bool,
 }
 
-/// What to do with a secret that is there already.
+/// The treatment of an existing secret.
 #[derive(Clone, Copy)]
 enum Existing {
     Fail,
@@ -52,34 +53,31 @@ enum Existing {
     Skip,
 }
 
-/// What was done with a secret.
+/// The outcome for a secret that did not fail.
 enum Done {
     Created,
     Updated,
     Skipped,
 }
 
-/// How many requests are on their way at once: enough for the service to make their changes durable together.
+/// How many requests run at once: enough that the service makes several changes durable together.
 const AT_ONCE: usize = 16;
 
 impl Import {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let unknown = || {
             let name = file::name(&self.file);
-            Failure::usage(format!(
-                "what {name} is written in can not be told: give --format env, json or vault"
-            ))
+            Failure::usage(format!("the format of {name} is unknown: give --format env, json or vault"))
         };
         let format = self.format.or_else(|| Format::of(&self.file)).ok_or_else(unknown)?;
-        let secrets = new_secret::read(&file::read_text(&self.file)?, format, &file::name(&self.file))?;
+        let secrets = secrets_file::read(&file::read_text(&self.file)?, format, &file::name(&self.file))?;
         let existing = match (self.update, self.skip_existing) {
             (true, _) => Existing::Update,
             (_, true) => Existing::Skip,
             _ => Existing::Fail,
         };
-        let client = connection.secrets().await?;
-        let outcomes = put_all(&client, &connection.namespace(), secrets, existing).await;
-        outcomes.report(output)
+        let client = connection.client().await?.secrets();
+        put_all(&client, secrets, existing).await.report(output)
     }
 }
 
@@ -92,43 +90,38 @@ struct Outcomes {
     not_tried: Vec<String>,
 }
 
-async fn put_all(
-    client: &SecretServiceClient<Authenticated>,
-    namespace: &str,
-    secrets: Vec<NewSecret>,
-    existing: Existing,
-) -> Outcomes {
+async fn put_all(client: &Secrets, secrets: Vec<NewSecret>, existing: Existing) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut progress = Progress::new("imported", secrets.len());
     let mut waiting = secrets.into_iter();
     let mut under_way = JoinSet::new();
-    let mut hopeless = false;
+    let mut stopped = false;
     loop {
-        // The first shows whether there is a way in at all.
+        // The first request alone shows whether the service can be reached and accepts the key.
         let at_once = if outcomes.is_empty() { 1 } else { AT_ONCE };
-        while under_way.len() < at_once && !hopeless {
+        while under_way.len() < at_once && !stopped {
             let Some(secret) = waiting.next() else { break };
-            let (client, namespace) = (client.clone(), namespace.to_owned());
+            let client = client.clone();
             under_way.spawn(async move {
                 let name = secret.name.clone();
-                (name, put(client, namespace, secret, existing).await)
+                (name, put(&client, secret, existing).await)
             });
         }
         let Some(ended) = under_way.join_next().await else { break };
         progress.advance();
         let Ok((name, done)) = ended else {
-            // A task that panicked has taken its name along.
-            outcomes.failed.push(("one of them".to_owned(), Failure::local("it ended without an outcome")));
+            // A task that panicked has lost the name of its secret.
+            outcomes.failed.push(("one secret".to_owned(), Failure::local("the outcome is unknown")));
             continue;
         };
         match done {
             Ok(Done::Created) => outcomes.created.push(name),
             Ok(Done::Updated) => outcomes.updated.push(name),
             Ok(Done::Skipped) => outcomes.skipped.push(name),
-            Err(status) => {
-                let failure = Failure::from(status);
-                // What is refused to this key, or not reachable, will not go better for the next.
-                hopeless = hopeless || failure.is_of_the_connection();
+            Err(error) => {
+                let failure = Failure::from(error);
+                // If this key is refused or the service is unavailable, the next requests would fail too.
+                stopped = stopped || failure.is_of_the_connection();
                 outcomes.failed.push((name, failure));
             }
         }
@@ -138,39 +131,18 @@ async fn put_all(
     outcomes
 }
 
-/// Creates one secret, or does with the one that is there what was asked for.
-async fn put(
-    mut client: SecretServiceClient<Authenticated>,
-    namespace: String,
-    secret: NewSecret,
-    existing: Existing,
-) -> Result<Done, Status> {
-    let create = secret.create(&namespace);
-    let created = match client.create_secret(create.clone()).await {
-        // Its request id makes a second try safe, whatever became of the first.
-        Err(status) if may_pass(&status) => client.create_secret(create).await,
-        answered => answered,
-    };
-    let status = match created {
+/// Creates one secret; treats an existing one as asked.
+async fn put(client: &Secrets, secret: NewSecret, existing: Existing) -> Result<Done, Error> {
+    let error = match client.create(secret.create()).await {
         Ok(_) => return Ok(Done::Created),
-        Err(status) if failure::reason(&status).as_deref() == Some("SECRET_ALREADY_EXISTS") => status,
-        Err(status) => return Err(status),
+        Err(error) if error.reason() == Some(ErrorReason::SecretAlreadyExists) => error,
+        Err(error) => return Err(error),
     };
     match existing {
-        Existing::Fail => return Err(status),
-        Existing::Skip => return Ok(Done::Skipped),
-        Existing::Update => {}
+        Existing::Fail => Err(error),
+        Existing::Skip => Ok(Done::Skipped),
+        Existing::Update => client.update(secret.update()).await.map(|_| Done::Updated),
     }
-    let update = secret.update(&namespace);
-    match client.update_secret(update.clone()).await {
-        Err(status) if may_pass(&status) => client.update_secret(update).await,
-        answered => answered,
-    }
-    .map(|_| Done::Updated)
-}
-
-fn may_pass(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded)
 }
 
 impl Outcomes {
@@ -213,7 +185,7 @@ impl Outcomes {
         if !self.not_tried.is_empty() {
             fields.push((format!("{} more", self.not_tried.len()), "not tried".to_owned()));
         }
-        // The exit code is that of what ended it all, where something did.
+        // The failure that stopped the import decides the exit code, if there is one.
         let worst =
             self.failed.into_iter().map(|(_, failure)| failure).max_by_key(Failure::is_of_the_connection);
         match worst {

@@ -1,8 +1,11 @@
+//! `strongroom inject` replaces the references in a document.
+
 use std::path::{Path, PathBuf};
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde_json::{Value as Json, json};
+use strongroom_client::v1;
 use zeroize::Zeroizing;
 
 use super::connect::Connection;
@@ -10,19 +13,18 @@ use super::document::{Document, Format};
 use super::failure::Failure;
 use super::file;
 use super::output::{self, Output, Target};
-use crate::api::v1;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
-Fill a document's references in with the values of secrets\n\n\
-In JSON, YAML and TOML a string that begins with '$ ' is a reference: an expression such as '$ secrets.api_key' or \
-\"$ f'https://{secrets.host}/'\". In a dotenv file a value that begins so is one. In any other text references stand \
-between '{{' and '}}'. docs/references.md says what they can be.\n\n\
-The service resolves them all at one moment. Everything else stays as it is, byte for byte, and is not sent. Where a \
-reference can not be resolved, nothing is written.\n\n\
-What a 'secret_name' beside a 'tool' names is asked for too, so that a missing one shows; it changes nothing.";
+Replace the references in a document by the values of secrets\n\n\
+In JSON, YAML and TOML, a string that begins with '$ ' is a reference: an expression such as '$ secrets.api_key' or \
+\"$ f'https://{secrets.host}/'\". In a dotenv file, a value that begins with '$ ' is a reference. In any other text, \
+references stand between '{{' and '}}'. docs/references.md describes the expressions.\n\n\
+The service resolves all references at one moment. The rest of the document stays as it is, byte for byte, and is not \
+sent. If a reference cannot be resolved, nothing is written.\n\n\
+A 'secret_name' beside a 'tool' is not replaced, but the command fails if there is no secret of that name.";
 
-/// `strongroom inject`
+/// The arguments of `strongroom inject`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom inject -i config.yaml -o /run/app/config.yaml
@@ -35,25 +37,25 @@ pub(super) struct Inject {
     #[arg(short = 'i', long = "in", value_name = "FILE", default_value = "-")]
     document: PathBuf,
 
-    /// Write to FILE, which its owner alone can read, instead of standard output
+    /// Write to FILE, which only you can read, instead of standard output
     ///
-    /// With --validate-only the form of the list, table or json, as for other commands.
+    /// With --validate-only, the form of the list: table or json.
     #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
     output: Option<Target>,
 
-    /// What the document is written in [default: what its name says, else text]
+    /// The format of the document [default: by the file's name, or else text]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// The JSON that expressions see as 'input' and '_'; - is standard input
+    /// A JSON file that expressions see as 'input' and '_'; - is standard input
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// A JSON object whose members expressions see under 'inputs'; - is standard input
+    /// A JSON file with an object that expressions see as 'inputs'; - is standard input
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
 
-    /// Read no value: list the references, and fail where a secret is missing or can not be read
+    /// Read no values: list the references, and fail if a secret is missing or cannot be read
     #[arg(long)]
     validate_only: bool,
 }
@@ -65,13 +67,13 @@ impl Inject {
             && file::same(path, &self.document)
         {
             return Err(Failure::usage(
-                "-o names the document itself, which would be lost: choose another file",
+                "-o names the document itself, which would be overwritten: choose another file",
             ));
         }
         let all = [Some(&self.document), self.input.as_ref(), self.inputs.as_ref()];
         if all.into_iter().flatten().filter(|path| path.as_os_str() == "-").count() > 1 {
             return Err(Failure::usage(
-                "standard input can be read only once: give -i, --input or --inputs a file",
+                "standard input can be read only once: give a file to -i, --input or --inputs",
             ));
         }
         let inputs = inputs(self.input.as_deref(), self.inputs.as_deref())?;
@@ -79,13 +81,13 @@ impl Inject {
         let source = Source::read(&self.document, format)?;
 
         let message = v1::ResolveReferencesRequest {
-            namespace: connection.namespace(),
             document: Some(source.document.skeleton()),
             inputs: Some(inputs),
             validate_only: self.validate_only,
+            ..v1::ResolveReferencesRequest::default()
         };
-        let reply = connection.references().await?.resolve_references(message).await;
-        let reply = reply.map_err(|status| source.located(status.into()))?.into_inner();
+        let reply = connection.client().await?.resolve(message).await;
+        let reply = reply.map_err(|error| source.located(error.into()))?;
         match to {
             Destination::List(output) => source.print_references(output, &reply),
             Destination::Stdout => output::write(source.render(reply)?.as_bytes()),
@@ -94,7 +96,7 @@ impl Inject {
     }
 }
 
-/// Where what comes of it goes.
+/// Where the result goes.
 enum Destination {
     Stdout,
     File(PathBuf),
@@ -107,20 +109,20 @@ impl Destination {
             (None, false) => Ok(Self::Stdout),
             (Some(Target::File(path)), false) => Ok(Self::File(path)),
             (Some(Target::Form(_)), false) => {
-                Err(Failure::usage("-o before 'inject' has no meaning: write '-o FILE' behind it"))
+                Err(Failure::usage("-o has no meaning before 'inject': write '-o FILE' after it"))
             }
             (None, true) => Ok(Self::List(Output::or_default(None))),
             (Some(Target::Form(form)), true) => Ok(Self::List(form)),
             (Some(Target::File(path)), true) => match path.to_str() {
                 Some("table") => Ok(Self::List(Output::Table)),
                 Some("json") => Ok(Self::List(Output::Json)),
-                _ => Err(Failure::usage("with --validate-only nothing is written: -o can be table or json")),
+                _ => Err(Failure::usage("--validate-only writes no file: -o must be table or json")),
             },
         }
     }
 }
 
-/// The document, and what to call it.
+/// The document and its name in messages.
 struct Source {
     name: String,
     document: Document,
@@ -129,19 +131,19 @@ struct Source {
 impl Source {
     fn read(path: &Path, format: Format) -> Result<Self, Failure> {
         let name = file::name(path);
-        let malformed = |reason| Failure::usage(format!("{name} can not be understood: {reason}"));
+        let malformed = |reason| Failure::usage(format!("{name} cannot be read: {reason}"));
         let document = Document::parse(file::read_text(path)?, format).map_err(malformed)?;
         Ok(Self { name, document })
     }
 
     fn render(&self, reply: v1::ResolveReferencesResponse) -> Result<Zeroizing<String>, Failure> {
         let document = reply.document.ok_or_else(|| Failure::local("the service sent no document"))?;
-        self.document
-            .render(document)
-            .map_err(|reason| Failure::local(format!("{} can not be filled in: {reason}", self.name)))
+        self.document.render(document).map_err(|reason| {
+            Failure::local(format!("the references in {} cannot be replaced: {reason}", self.name))
+        })
     }
 
-    /// A refusal, with the lines of the document in place of the service's pointers into it.
+    /// The refusal, with lines of the document instead of the service's pointers.
     fn located(&self, refusal: Failure) -> Failure {
         refusal.with_fields(|field| {
             let pointer = field.strip_prefix("document")?;
@@ -198,11 +200,14 @@ impl Source {
         if unusable.is_empty() {
             return Ok(());
         }
-        Err(Failure::local(format!("missing, or not readable with this API key: {}", unusable.join(", "))))
+        Err(Failure::local(format!(
+            "these secrets are missing, or this API key cannot read them: {}",
+            unusable.join(", ")
+        )))
     }
 }
 
-/// What the expressions see beside the secrets.
+/// The values that expressions see besides the secrets.
 fn inputs(input: Option<&Path>, inputs: Option<&Path>) -> Result<Struct, Failure> {
     let mut fields = match inputs.map(wire_json).transpose()?.and_then(|value| value.kind) {
         None => Struct::default(),
@@ -212,7 +217,7 @@ fn inputs(input: Option<&Path>, inputs: Option<&Path>) -> Result<Struct, Failure
     if let Some(path) = input
         && fields.fields.insert("input".to_owned(), wire_json(path)?).is_some()
     {
-        return Err(Failure::usage("'input' is in --inputs already: give it there, or with --input"));
+        return Err(Failure::usage("--inputs already has 'input': leave it out there, or leave --input out"));
     }
     Ok(fields)
 }
@@ -224,9 +229,9 @@ fn wire_json(path: &Path) -> Result<Value, Failure> {
     wire_value(json, "")
 }
 
-/// JSON as the wire has it. Refuses, by its JSON Pointer, a number that the wire would change.
+/// Converts JSON to the wire's form. Refuses a number that the wire would change, and names its place by a JSON Pointer.
 fn wire_value(json: Json, place: &str) -> Result<Value, Failure> {
-    // Beyond this, floating point has not every whole number.
+    // Floating-point numbers cannot hold every larger whole number.
     const EXACT: u64 = 1 << 53;
     let kind = match json {
         Json::Null => Kind::NullValue(0),
@@ -236,7 +241,7 @@ fn wire_value(json: Json, place: &str) -> Result<Value, Failure> {
             let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
             if whole.is_some_and(|whole| whole > EXACT) {
                 return Err(Failure::usage(format!(
-                    "the number at {place} has more digits than are kept: make it a string"
+                    "the number at {place} has too many digits to be sent exactly: make it a string"
                 )));
             }
             Kind::NumberValue(number.as_f64().unwrap_or_default())

@@ -1,32 +1,50 @@
-//! The command line: `serve`, and clients of the service.
+//! The command line. `serve` runs the service; every other command is a client of it.
+//!
+//! Each command has a file or a folder of its own name. The other files hold what several commands share. A value is
+//! never taken from an argument and never printed in an error.
 
 mod backup;
+mod completions;
+mod confirm;
 mod connect;
+mod create;
+mod delete;
+mod destroy;
+mod disable;
 mod document;
 mod dotenv;
+mod enable;
 mod export;
 mod failure;
 mod file;
+mod get;
 mod import;
 mod inject;
-mod input;
 mod key;
+mod list;
 mod master_key;
+mod metadata;
 mod namespace_key;
-mod new_secret;
+mod new_value;
 mod output;
 mod progress;
 mod receipt;
+mod rename;
 mod restore;
+mod rotate;
 mod run;
 mod secret;
+mod secrets_file;
 mod serve;
 mod status;
+mod update;
 mod version;
+mod versions;
+mod whoami;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::connect::Connection;
 use self::failure::Failure;
@@ -34,10 +52,10 @@ use self::output::{Output, Target};
 use crate::process;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 the service refused, 2 usage, 69 the service can not be reached, 77 denied.
+Exit codes: 0 success, 1 the service refused, 2 wrong usage, 69 the service cannot be reached, 77 denied.
 
-A value never stands in an argument, where every user of the machine could read it: it comes
-from a file, from standard input, or from a hidden prompt.";
+No command takes a value as an argument, because every user of the machine could read it there. A
+value comes from a file, from standard input, or from a hidden prompt.";
 
 /// Keeps API keys, passwords and tokens for other services.
 #[derive(Parser)]
@@ -59,72 +77,71 @@ enum Command {
     /// Run the service
     Serve(Box<serve::Serve>),
     /// Create a secret
-    Create(secret::Create),
+    Create(create::Create),
     /// Show a secret with its value
-    Get(secret::Get),
-    /// List secrets, without their values
-    List(secret::List),
-    /// Change a secret: what is not named stays
-    Update(secret::Update),
-    /// Give a secret another name
-    Rename(secret::Rename),
-    /// Delete a secret and all its versions, for good
-    Delete(secret::Delete),
-    /// Give a secret a new value, in one step
-    Rotate(secret::Rotate),
+    Get(get::Get),
+    /// List secrets without their values
+    List(list::List),
+    /// Change a secret; fields that you do not name stay as they are
+    Update(update::Update),
+    /// Rename a secret
+    Rename(rename::Rename),
+    /// Delete a secret and all its versions permanently
+    Delete(delete::Delete),
+    /// Give a secret a new value in one step
+    Rotate(rotate::Rotate),
     /// List the versions of a secret
-    Versions(version::Versions),
-    /// Have a version's value not be read until it is enabled again
-    Disable(version::Disable),
-    /// Have a disabled version's value be read again
-    Enable(version::Enable),
-    /// Destroy a version of a secret, for good
-    #[command(long_about = version::ABOUT_DESTROY)]
-    Destroy(version::Destroy),
-    /// Check what the service has signed
+    Versions(versions::Versions),
+    /// Disable a version so that its value cannot be read
+    Disable(disable::Disable),
+    /// Enable a disabled version so that its value can be read again
+    Enable(enable::Enable),
+    /// Destroy a version of a secret permanently
+    #[command(long_about = destroy::ABOUT)]
+    Destroy(destroy::Destroy),
+    /// Check the receipts of destroyed versions
     #[command(subcommand)]
     Receipt(receipt::Receipt),
     /// Run a command with secrets in its environment
     #[command(long_about = run::ABOUT)]
     Run(run::Run),
-    /// Fill a document's references in with the values of secrets
+    /// Replace the references in a document by the values of secrets
     #[command(long_about = inject::ABOUT)]
     Inject(inject::Inject),
     /// Create secrets from a file
     #[command(long_about = import::ABOUT)]
     Import(import::Import),
-    /// Write secrets with their values, in the clear
+    /// Write secrets with their values, unencrypted
     #[command(long_about = export::ABOUT)]
     Export(export::Export),
-    /// Make a backup of everything, while the service goes on
+    /// Back up everything while the service runs
     #[command(long_about = backup::ABOUT)]
     Backup(backup::Backup),
     /// Replace everything in the service by a backup
     #[command(long_about = restore::ABOUT)]
     Restore(restore::Restore),
-    /// Make, list and revoke API keys
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Make, rotate and look at master keys
+    /// Generate, rotate and inspect master keys
     #[command(subcommand, long_about = master_key::ABOUT)]
     MasterKey(master_key::MasterKey),
     /// Rotate the keys of namespaces
     #[command(subcommand, long_about = namespace_key::ABOUT)]
     NamespaceKey(namespace_key::NamespaceKey),
-    /// Show who the service takes you for
+    /// Show the identity and the rights of your API key
+    #[command(after_help = whoami::EXAMPLES)]
     Whoami,
-    /// Show how the service is doing
+    /// Show the state of the service
+    #[command(after_help = status::EXAMPLES)]
     Status,
-    /// Print the completions of a shell, to be loaded by it
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
+    /// Print the completion script for a shell
+    Completions(completions::Completions),
 }
 
 /// Runs the command that the process's arguments name.
 pub fn main() -> ExitCode {
-    // Clients hold values too, if only for a moment: what can be had is enough for them.
+    // Clients hold values too, for a moment. Where the system refuses a protection, they run without it.
     let _ = process::hide_memory();
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -164,25 +181,22 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => on_runtime(command.run(&connection, output)),
         Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
-        Command::Whoami => on_runtime(status::whoami(&connection, output)),
-        Command::Status => on_runtime(status::status(&connection, output)),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "strongroom", &mut script);
-            output::write(&script)
-        }
+        Command::Whoami => on_runtime(whoami::run(&connection, output)),
+        Command::Status => on_runtime(status::run(&connection, output)),
+        Command::Completions(command) => command.run(),
     }
 }
 
-/// Runs a client's command, which needs no more than this thread.
+/// Runs a command on this thread.
 fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?.block_on(command)
+    runtime.map_err(|error| Failure::local(format!("the runtime cannot start: {error}")))?.block_on(command)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -1,25 +1,26 @@
+//! Standard output: tables for people, JSON for programs.
+//!
+//! Text of others, such as a description, is shown by [`printable`], so that it cannot control the terminal.
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
 use comfy_table::{Table, presets};
-use data_encoding::BASE64;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::failure::Failure;
-use crate::api::v1;
-use crate::api::v1::secret_value::Kind;
 
-/// The form of what is printed.
+/// The form of the output.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Output {
-    /// For people
+    /// A table for people
     Table,
-    /// For programs
+    /// JSON for programs
     Json,
 }
 
-/// What `-o` names: a form for most commands, a file for those that write one.
+/// The argument of `-o`: a form for most commands, a file for commands that write a file.
 #[derive(Clone)]
 pub(super) enum Target {
     Form(Output),
@@ -27,25 +28,25 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Reads a form.
+    /// Reads a form from an argument.
     pub(super) fn form() -> impl TypedValueParser<Value = Self> {
         EnumValueParser::<Output>::new().map(Self::Form)
     }
 
-    /// Reads a file's name.
+    /// Reads a file's name from an argument.
     pub(super) fn file() -> impl TypedValueParser<Value = Self> {
         PathBufValueParser::new().map(Self::File)
     }
 }
 
 impl Output {
-    /// The form asked for, else a table on a terminal and JSON elsewhere.
+    /// The given form; without one, a table on a terminal and JSON elsewhere.
     pub(super) fn or_default(asked: Option<Self>) -> Self {
         let terminal = std::io::stdout().is_terminal();
         asked.unwrap_or(if terminal { Self::Table } else { Self::Json })
     }
 
-    /// Prints one thing: its fields below each other, or as an object.
+    /// Prints one thing: its fields as lines, without the empty ones, or the JSON object.
     pub(super) fn print(self, fields: &[(&str, String)], json: &Json) -> Result<(), Failure> {
         match self {
             Self::Json => print_json(json),
@@ -58,7 +59,7 @@ impl Output {
         }
     }
 
-    /// Prints many things: a row for each, or as an object that holds them.
+    /// Prints many things: as the rows of a table, or the JSON object.
     pub(super) fn print_all(
         self,
         header: &[&str],
@@ -81,12 +82,12 @@ impl Output {
     }
 }
 
-/// Writes bytes to standard output. A reader that has gone, such as `head`, has had what it wanted.
+/// Writes bytes to standard output. It is no failure if the reader, such as `head`, closed it.
 pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::local(format!("standard output: {error}")))
+            Err(Failure::local(format!("standard output cannot be written: {error}")))
         }
         _ => Ok(()),
     }
@@ -96,86 +97,24 @@ fn print_json(json: &Json) -> Result<(), Failure> {
     write(format!("{json:#}\n").as_bytes())
 }
 
-/// Text that can not steer a terminal, nor show itself in another order than it has: control characters, and those that
-/// turn the direction of writing (Unicode UAX 9), are shown, not sent.
+/// The text with its control characters, and the characters that change the direction of writing (Unicode UAX 9), written
+/// as escapes. So it can neither control a terminal nor appear in another order.
 pub(super) fn printable(text: &str) -> String {
-    let steers = |c: char| {
+    let controls = |c: char| {
         c.is_control()
             || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().flat_map(|c| if steers(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if controls(c) { c.escape_unicode().collect() } else { vec![c] }).collect()
 }
 
-/// A time as RFC 3339 has it; empty where there is none.
+/// A time in RFC 3339; empty if there is none.
 pub(super) fn time(at: Option<&prost_types::Timestamp>) -> String {
     at.map(ToString::to_string).unwrap_or_default()
 }
 
-/// A time to the second, for the columns of a table.
+/// A time in RFC 3339 without fractions of a second, for tables; empty if there is none.
 pub(super) fn time_in_brief(at: Option<&prost_types::Timestamp>) -> String {
     time(at.map(|at| prost_types::Timestamp { seconds: at.seconds, nanos: 0 }).as_ref())
-}
-
-/// Pairs as K=V, in key order.
-pub(super) fn pairs(secret: &v1::Secret) -> String {
-    let pairs: Vec<_> = secret.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.join(" ")
-}
-
-/// A value for people.
-fn value_text(value: Option<&v1::SecretValue>) -> String {
-    match value.and_then(|value| value.kind.as_ref()) {
-        Some(Kind::Text(text)) => text.clone(),
-        Some(Kind::Binary(bytes)) => format!("(base64) {}", BASE64.encode(bytes)),
-        Some(Kind::Redacted(_)) | None => "ENCRYPTED".to_owned(),
-    }
-}
-
-/// A value for programs: a string, or an object with the base64 of its bytes.
-fn value_json(value: Option<&v1::SecretValue>) -> Json {
-    match value.and_then(|value| value.kind.as_ref()) {
-        Some(Kind::Text(text)) => json!(text),
-        Some(Kind::Binary(bytes)) => json!({ "binary": BASE64.encode(bytes) }),
-        Some(Kind::Redacted(_)) | None => json!("ENCRYPTED"),
-    }
-}
-
-/// A secret's fields, for people.
-pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
-    vec![
-        ("name", secret.name.clone()),
-        ("namespace", secret.namespace.clone()),
-        ("value", value_text(secret.value.as_ref())),
-        ("description", secret.description.clone()),
-        ("metadata", pairs(secret)),
-        ("version", secret.version.to_string()),
-        ("created", time(secret.created_at.as_ref())),
-        ("updated", time(secret.updated_at.as_ref())),
-        ("rotated", time(secret.rotated_at.as_ref())),
-        ("id", secret.id.clone()),
-        ("etag", secret.etag.clone()),
-    ]
-}
-
-/// A secret for programs, under the names of the wire.
-pub(super) fn secret_json(secret: &v1::Secret) -> Json {
-    let mut json = json!({
-        "namespace": secret.namespace,
-        "name": secret.name,
-        "id": secret.id,
-        "value": value_json(secret.value.as_ref()),
-        "description": secret.description,
-        "metadata": secret.metadata,
-        "version": secret.version,
-        "created_at": time(secret.created_at.as_ref()),
-        "updated_at": time(secret.updated_at.as_ref()),
-        "etag": secret.etag,
-        "revision": secret.revision,
-    });
-    if let (Some(at), Some(object)) = (&secret.rotated_at, json.as_object_mut()) {
-        object.insert("rotated_at".to_owned(), json!(at.to_string()));
-    }
-    json
 }
 
 #[cfg(test)]
@@ -183,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_all_else_stays() {
+    fn control_characters_are_escaped_and_other_characters_stay() {
         assert_eq!(printable("a\u{1b}[2J\u{202e}b\n"), r"a\u{1b}[2J\u{202e}b\u{a}");
         assert_eq!(printable("é 🐎 שלום"), "é 🐎 שלום");
     }

@@ -1,40 +1,42 @@
+//! `strongroom receipt` checks the receipts of destroyed versions.
+
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use strongroom_client::v1;
 
 use super::failure::{Failure, note};
 use super::output::{self, Output};
-use crate::api::v1;
 use crate::crypto::PublicKey;
 use crate::domain::{Destruction, Namespace, SecretId, SecretName, Timestamp};
 
-/// `strongroom receipt`
+/// The commands below `strongroom receipt`.
 #[derive(Subcommand)]
 pub(super) enum Receipt {
-    /// Check the receipt of a version that was destroyed
+    /// Check the receipt of a destroyed version
     #[command(long_about = ABOUT)]
     Verify(Verify),
 }
 
-/// What the long help of `receipt verify` begins with.
+/// The beginning of the long help of `receipt verify`.
 const ABOUT: &str = "\
-Check the receipt of a version that was destroyed\n\n\
-No service is asked. The receipt is the JSON that 'strongroom destroy' prints, or the receipt in it. It is good where what \
-it says is what was signed, and the signature is that of the service's key. Which key that is, 'strongroom status' shows: \
-give it with --public-key, for without it a receipt that someone made up, with a key of their own, is good too.";
+Check the receipt of a destroyed version\n\n\
+The check needs no service. The receipt is the JSON that 'strongroom destroy' prints, or the 'receipt' in it. It is valid if \
+its fields are the signed statement and the signature is by the service's key. 'strongroom status' shows that key: give it \
+with --public-key. Without it, a forged receipt that is signed by any other key is valid too.";
 
-/// `strongroom receipt verify`
+/// The arguments of `strongroom receipt verify`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   strongroom receipt verify --public-key \"$KEY\" db_password-3.receipt.json")]
 pub(super) struct Verify {
-    /// The receipt; - is standard input
+    /// The file of the receipt; - is standard input
     file: PathBuf,
 
-    /// The service's key: what 'strongroom status' shows as its signing key
+    /// The service's signing key, as 'strongroom status' shows it
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     public_key: Option<PublicKey>,
 }
@@ -52,7 +54,9 @@ impl Verify {
         let receipt = Written::read(&self.file)?;
         let (destruction, key) = receipt.check(self.public_key.as_ref())?;
         if self.public_key.is_none() {
-            note("whose key signed this is the receipt's own word: compare it, with --public-key");
+            note(
+                "only the receipt itself says whose key signed it: give the service's key with --public-key",
+            );
         }
         let data_key = destruction.data_key.map(|digest| HEXLOWER.encode(&digest)).unwrap_or_default();
         let key_known = self.public_key.is_some();
@@ -82,7 +86,7 @@ impl Verify {
     }
 }
 
-/// A receipt for programs, under the names of the wire.
+/// A receipt in JSON, with the field names of the wire.
 pub(super) fn receipt_json(receipt: &v1::DestructionReceipt) -> Json {
     json!({
         "namespace": receipt.namespace,
@@ -98,9 +102,9 @@ pub(super) fn receipt_json(receipt: &v1::DestructionReceipt) -> Json {
     })
 }
 
-/// A receipt for people.
+/// The lines of a receipt.
 pub(super) fn receipt_fields(receipt: &v1::DestructionReceipt) -> Vec<(&'static str, String)> {
-    let unknown = || "unknown: what was stored was not it".to_owned();
+    let unknown = || "unknown: the stored key was damaged".to_owned();
     let data_key = Some(receipt.data_key_sha256.clone()).filter(|digest| !digest.is_empty());
     vec![
         ("destroyed", format!("version {} of {}", receipt.version, receipt.name)),
@@ -118,7 +122,7 @@ fn public_key(text: &str) -> Result<PublicKey, &'static str> {
     bytes.and_then(|bytes| bytes.try_into().ok()).map(PublicKey).ok_or("must be 32 bytes in base64")
 }
 
-/// A receipt as a file has it, under the names of the wire or those of protobuf's JSON, such as grpcurl writes.
+/// A receipt in a file, with the field names of the wire or of protobuf's JSON, which grpcurl writes.
 #[derive(Deserialize)]
 struct Written {
     namespace: String,
@@ -141,22 +145,22 @@ struct Written {
 impl Written {
     fn read(path: &Path) -> Result<Self, Failure> {
         let failed =
-            |error: std::io::Error| Failure::usage(format!("{} can not be read: {error}", path.display()));
+            |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
         let text = if path == Path::new("-") {
             std::io::read_to_string(std::io::stdin().lock()).map_err(failed)?
         } else {
             std::fs::read_to_string(path).map_err(failed)?
         };
-        let none = || Failure::local(format!("{} holds no receipt in JSON", path.display()));
+        let none = || Failure::local(format!("{} has no receipt in JSON", path.display()));
         let mut json: Json = serde_json::from_str(&text).map_err(|_| none())?;
         let inner = json.get_mut("receipt").map(Json::take);
         serde_json::from_value(inner.unwrap_or(json)).map_err(|_| none())
     }
 
-    /// What the receipt states, and the key that signed it, when all of it agrees.
+    /// Checks the receipt; returns its statement and the key that signed it.
     fn check(&self, known: Option<&PublicKey>) -> Result<(Destruction, PublicKey), Failure> {
-        let wrong = |what: &str| Failure::local(format!("the receipt is not good: {what}"));
-        let key = public_key(&self.public_key).map_err(|_| wrong("its public key is no key"))?;
+        let wrong = |what: &str| Failure::local(format!("the receipt is not valid: {what}"));
+        let key = public_key(&self.public_key).map_err(|_| wrong("its public key is not a key"))?;
         if known.is_some_and(|known| *known != key) {
             return Err(wrong("it is signed by another key than the one given"));
         }
@@ -168,16 +172,16 @@ impl Written {
         let signature = BASE64.decode(self.signature.as_bytes());
         let signature = signature.map_err(|_| wrong("its signature is not in base64"))?;
         if !key.verify(&statement, &signature) {
-            return Err(wrong("the signature is not of its statement and its public key"));
+            return Err(wrong("the signature is not by its public key, or not of its statement"));
         }
         let destruction = self.destruction().ok_or_else(|| wrong("its fields are not those of a receipt"))?;
         if destruction.to_string().as_bytes() != statement.as_slice() {
-            return Err(wrong("its fields do not say what was signed"));
+            return Err(wrong("its fields are not the signed statement"));
         }
         Ok((destruction, key))
     }
 
-    /// What the fields say.
+    /// The statement that the fields make; `None` if a field is not as a receipt has it.
     fn destruction(&self) -> Option<Destruction> {
         let at: prost_types::Timestamp = self.destroyed_at.parse().ok()?;
         let micros = at.seconds.checked_mul(1_000_000)?.checked_add(i64::from(at.nanos / 1000))?;
@@ -199,7 +203,7 @@ mod tests {
     use super::*;
     use crate::crypto::{Keyring, MasterKeys};
 
-    /// A good receipt, and the key that signed it.
+    /// A valid receipt, and the key that signed it.
     fn receipt() -> (Json, PublicKey) {
         let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let destruction = Destruction {
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_receipt_is_good_with_and_without_the_key() {
+    fn a_valid_receipt_is_valid_with_and_without_the_key() {
         let (json, key) = receipt();
         assert_eq!(check(&json, None).unwrap().version, 3);
         assert_eq!(check(&json, Some(&key)), check(&json, None));
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_as_protobuf_writes_it_is_read_too() {
+    fn a_receipt_in_the_form_of_protobuf_is_read_too() {
         let (json, _) = receipt();
         let text = json.to_string();
         let renamed = ["secret_id", "destroyed_at", "data_key_sha256", "public_key", "key_id"]
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_of_which_anything_was_altered_is_refused() {
+    fn a_receipt_with_an_altered_field_is_refused() {
         let (json, _) = receipt();
         let (other, _) = receipt();
         let altered = [

@@ -1,28 +1,30 @@
+//! `strongroom restore` replaces everything by a backup, or has the service check one.
+
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use strongroom_client::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::backup::{check, made_at};
+use super::confirm;
 use super::connect::Connection;
 use super::failure::{Failure, note};
 use super::output::{self, Output};
 use super::progress::Progress;
-use crate::api::v1;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Replace everything in the service by a backup\n\n\
-The service opens every record of the backup first; only then everything that it holds, API keys included, is replaced in \
-one step. Where anything is wrong, what was there stays. Changes made since the backup are lost, and so are those made \
-while it is restored.\n\n\
-The service needs the master key that the backup was made with: start it with --master-key-file. Afterwards the API keys \
-are those of the backup, its root key among them.";
+The service first opens every record of the backup. Then it replaces everything that it holds, including API keys, in one \
+step. If anything is wrong, it replaces nothing. Changes made after the backup, or while it is restored, are lost.\n\n\
+The service needs the master key that the backup was made with: start it with --master-key-file. Afterwards only the API keys \
+in the backup work, including its root key.";
 
-/// `strongroom restore`
+/// The arguments of `strongroom restore`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom restore --verify-only strongroom-2026-11-24.backup
@@ -31,34 +33,40 @@ pub(super) struct Restore {
     /// The backup
     file: PathBuf,
 
-    /// Only have the service look whether it can open every record, and whether none is missing; fails where it would not
-    /// restore the backup
+    /// Only let the service check that it can open every record and that none is missing; fails if the backup could not be
+    /// restored
     #[arg(long)]
     verify_only: bool,
 
-    /// Restore records too that can not be opened: they will answer as damaged
+    /// Also restore records that cannot be opened; requests for them fail as damaged
     #[arg(long)]
     accept_damaged: bool,
 
-    /// Restore although the store that the backup was made of had been altered: records are missing, or older than they
-    /// should be
+    /// Restore a backup of a store that had been altered, so that records are missing or older than they should be
     #[arg(long)]
     accept_altered: bool,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
 
-/// How much is sent at a time, in bytes.
+/// The size of a chunk in bytes.
 const CHUNK: usize = 256 * 1024;
 
 impl Restore {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let (about, bytes) = check(&self.file)?;
-        if !self.verify_only && !self.yes && !agreed(&self.file, &made_at(about), connection)? {
-            return Err(Failure::local("nothing was replaced"));
+        if !self.verify_only && !self.yes {
+            let settings = connection.settings()?;
+            let (server, file, made) = (settings.address(), self.file.display(), made_at(about));
+            confirm::agreed(
+                "this replaces everything in the service: give --yes or --verify-only, or use a terminal, which asks first",
+                &format!("Replace everything in {server} by {file}, which was made at {made}?"),
+                "nothing was replaced",
+            )?;
         }
+        let operator = connection.client().await?.operator();
         let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
         let (sender, chunks) = mpsc::channel(2);
         let sending = tokio::task::spawn_blocking({
@@ -71,34 +79,35 @@ impl Restore {
             };
             move || send(&file, &message, &sender)
         });
-        let mut operator = connection.operator().await?;
-        let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?.into_inner();
+        let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?;
         let mut last = v1::RestoreBackupResponse::default();
-        while let Some(reply) = replies.message().await? {
-            let what = match reply.phase() {
+        while let Some(reply) = replies.next().await? {
+            let unit = match reply.phase() {
                 v1::RestorePhase::Verifying => "records opened",
                 v1::RestorePhase::Replacing => "records restored",
                 v1::RestorePhase::Done | v1::RestorePhase::Unspecified => "records",
             };
-            progress.set(what, reply.records, reply.total_records);
+            progress.set(unit, reply.records, reply.total_records);
             last = reply;
         }
         drop(progress);
-        sending.await.map_err(|_| Failure::local("the file could not be read to its end"))??;
+        sending.await.map_err(|_| Failure::local("the file could not be read completely"))??;
         if last.phase() != v1::RestorePhase::Done {
-            return Err(Failure::unreachable("the service did not say whether it restored the backup"));
+            return Err(Failure::unreachable(
+                "the connection ended before the service said whether it restored the backup",
+            ));
         }
         report(&last, output)?;
-        self.judge(&last)
+        self.verdict(&last)
     }
 
-    /// Whoever has a backup looked at wants to know by the exit status whether it would be restored.
-    fn judge(&self, looked: &v1::RestoreBackupResponse) -> Result<(), Failure> {
-        let refused = |why: String| Err(Failure::local(format!("it would not be restored: {why}")));
-        if self.verify_only && looked.damaged_records > 0 && !self.accept_damaged {
-            return refused(format!("{} of its records can not be opened", looked.damaged_records));
+    /// Fails if the backup was only checked, and could not be restored with these arguments.
+    fn verdict(&self, checked: &v1::RestoreBackupResponse) -> Result<(), Failure> {
+        let refused = |why: String| Err(Failure::local(format!("the backup would not be restored: {why}")));
+        if self.verify_only && checked.damaged_records > 0 && !self.accept_damaged {
+            return refused(format!("{} of its records cannot be opened", checked.damaged_records));
         }
-        if self.verify_only && looked.altered && !self.accept_altered {
+        if self.verify_only && checked.altered && !self.accept_altered {
             return refused("records are missing, or older than they should be".to_owned());
         }
         Ok(())
@@ -111,35 +120,17 @@ fn send(
     chunks: &mpsc::Sender<v1::RestoreBackupRequest>,
 ) -> Result<(), Failure> {
     let failed =
-        |error: std::io::Error| Failure::local(format!("{} can not be read: {error}", path.display()));
+        |error: std::io::Error| Failure::local(format!("{} cannot be read: {error}", path.display()));
     let mut from = File::open(path).map_err(failed)?;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         Read::by_ref(&mut from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;
         let message = v1::RestoreBackupRequest { chunk, ..options.clone() };
-        // Where the service takes no more, its answer says why.
+        // If the service takes no more chunks, its reply says why.
         if message.chunk.is_empty() || chunks.blocking_send(message).is_err() {
             return Ok(());
         }
     }
-}
-
-/// Asks whether everything may be replaced.
-fn agreed(path: &Path, made: &str, connection: &Connection) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "this replaces everything in the service: say --yes where nobody can be asked, or --verify-only",
-        ));
-    }
-    let failed = |error| Failure::local(format!("you can not be asked: {error}"));
-    let mut stderr = std::io::stderr().lock();
-    let (server, file) = (connection.server(), path.display());
-    write!(stderr, "Replace everything in {server} by {file}, made {made}? [y/N] ")
-        .and_then(|()| stderr.flush())
-        .map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failure> {
@@ -147,7 +138,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
     let number = |number: u64| if replaced { number.to_string() } else { String::new() };
     let made = output::time(reply.created_at.as_ref());
     let fields = [
-        ("restored", if replaced { "yes" } else { "no, only looked at" }.to_owned()),
+        ("restored", if replaced { "yes" } else { "no, only checked" }.to_owned()),
         ("made", made.clone()),
         ("of revision", reply.backup_revision.to_string()),
         ("damaged", reply.damaged_records.to_string()),
@@ -168,7 +159,7 @@ fn report(reply: &v1::RestoreBackupResponse, output: Output) -> Result<(), Failu
     });
     output.print(&fields, &json)?;
     if replaced {
-        note("the API keys are now those of the backup, its root key among them");
+        note("from now on only the API keys in the backup work, including its root key");
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! `strongroom run` starts a command with secrets in its environment.
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -6,25 +8,24 @@ use std::process::Command;
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
-use tonic::Status;
+use strongroom_client::{Client, Error, ErrorReason, v1};
 use zeroize::Zeroizing;
 
 use super::connect::Connection;
 use super::failure::{self, Failure};
-use super::secret;
-use crate::api::v1;
+use super::list;
 use crate::domain::SecretName;
 
-/// What its long help begins with.
+/// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Run a command with secrets in its environment\n\n\
-The command takes this process's place: signals reach it, and its exit status is what the caller sees. It does not see \
-STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE.\n\n\
-All values are read, at one moment, before it starts; where one is missing, nothing starts. Only where they are more \
-than one answer can carry (1 MiB) are they read in several, and a note says so.\n\n\
-Exit codes of its own: 126 the command can not be executed, 127 it is not found.";
+The command replaces this process, so that it receives signals and the caller receives its exit code. \
+STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE are removed from its environment.\n\n\
+All values are read at one moment, before the command starts. If one is missing, the command does not start. Values \
+of more than 1 MiB in all are read in several requests, at several moments, and a note says so.\n\n\
+Further exit codes: 126 the command cannot be executed, 127 the command is not found.";
 
-/// `strongroom run`
+/// The arguments of `strongroom run`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom run --env DB_PASSWORD=db_password -- psql
@@ -32,38 +33,38 @@ Exit codes of its own: 126 the command can not be executed, 127 it is not found.
   strongroom run --prefix billing_ --strip-prefix --upper -- ./billing
   strongroom run --env TOKEN=github_token -- sh -c 'curl -H \"Authorization: Bearer $TOKEN\" …'")]
 pub(super) struct Run {
-    /// Give the variable VAR the value of a secret; may be given many times
+    /// Set the variable VAR to the value of a secret; may be given several times
     #[arg(long, value_name = "VAR=SECRET", value_parser = variable)]
     env: Vec<(String, String)>,
 
-    /// Give every secret of the namespace, each under its own name
+    /// Set a variable for every secret of the namespace, with the secret's name
     #[arg(long, conflicts_with = "prefix")]
     all: bool,
 
-    /// Give every secret whose name begins so, each under its own name
+    /// Set a variable for every secret whose name begins with PREFIX, with the secret's name
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
 
-    /// Leave the prefix out of the variables' names
+    /// Remove the prefix from the variables' names
     #[arg(long, requires = "prefix")]
     strip_prefix: bool,
 
-    /// Give the secrets of --all and --prefix in upper-case variables
+    /// Write the variables of --all and --prefix in upper case
     #[arg(long)]
     upper: bool,
 
-    /// Leave the API key in the command's environment
+    /// Keep the API key in the command's environment
     #[arg(long)]
     keep_credentials: bool,
 
-    /// The command, and its arguments
+    /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
-/// What the dynamic loader, a shell or an interpreter obeys: whoever may write a secret must not by that choose what
-/// is run. `--env` can still name them.
-const OBEYED: [&str; 15] = [
+/// Variables that control the dynamic loader, a shell or an interpreter. A principal that may only write secrets must not
+/// choose which code runs, so `--all` and `--prefix` refuse these names. `--env` can set them.
+const CONTROLLING: [&str; 15] = [
     "BASH_ENV",
     "BASHOPTS",
     "ENV",
@@ -80,39 +81,41 @@ const OBEYED: [&str; 15] = [
     "RUBYOPT",
     "SHELLOPTS",
 ];
-/// With STRONGROOM_SERVER in other hands, a key that --keep-credentials leaves would go there.
-const OBEYED_BEGINNINGS: [&str; 4] = ["BASH_FUNC_", "DYLD_", "LD_", "STRONGROOM_"];
+/// The same, by the beginning of the name. A secret named STRONGROOM_SERVER could send the API key that
+/// `--keep-credentials` keeps to another server.
+const CONTROLLING_PREFIXES: [&str; 4] = ["BASH_FUNC_", "DYLD_", "LD_", "STRONGROOM_"];
 
 impl Run {
-    /// The variables' values. Needs the runtime, which must be gone before the command takes the process.
+    /// Reads the values of the variables. The caller ends the runtime before [`execute`](Self::execute).
     pub(super) async fn variables(&self, connection: &Connection) -> Result<Variables, Failure> {
         if self.env.is_empty() && !self.all && self.prefix.is_none() {
-            return Err(Failure::usage("nothing to give: say which secrets with --env, --prefix or --all"));
+            return Err(Failure::usage("there is no secret to set: give --env, --prefix or --all"));
         }
+        let client = connection.client().await?;
         let mut secrets = BTreeMap::new();
         if self.all || self.prefix.is_some() {
             let prefix = self.prefix.as_deref().unwrap_or_default();
-            let (listed, missing) = secret::all(connection, prefix).await?;
+            let (listed, missing) = list::all(&client.secrets(), prefix).await?;
             if let Some(missing) = missing {
-                // A command that lacks a variable may do something else than it should.
-                return Err(Failure::local(format!("{missing}, or name the secrets with --env")));
+                // A command without one of its variables may do the wrong thing.
+                return Err(Failure::local(format!("{missing}, or use --env for each secret")));
             }
             for secret in listed {
                 let variable = self.variable_of(&secret.name)?;
                 if let Some(other) = secrets.insert(variable.clone(), secret.name.clone()) {
                     return Err(Failure::local(format!(
-                        "the secrets '{other}' and '{}' would both be {variable}: name them with --env",
+                        "the secrets '{other}' and '{}' would both set {variable}: use --env for them",
                         secret.name
                     )));
                 }
             }
         }
-        // What is named one by one goes before what is not.
+        // The variables of --env win.
         secrets.extend(self.env.iter().cloned());
-        resolve(connection, secrets).await
+        resolve(&client, secrets).await
     }
 
-    /// Becomes the command. Returns only where that fails.
+    /// Replaces this process by the command. Returns only if that fails.
     pub(super) fn execute(self, variables: &Variables) -> Failure {
         let mut words = self.command.into_iter();
         let program = words.next().unwrap_or_default();
@@ -131,17 +134,17 @@ impl Run {
             ErrorKind::ArgumentListTooLong => Failure::not_started(
                 failure::NOT_EXECUTABLE,
                 format!(
-                    "'{program}' can not be started: the values and arguments are more than the system passes on"
+                    "'{program}' cannot be started: the values and arguments are larger than the system allows"
                 ),
             ),
             _ => Failure::not_started(
                 failure::NOT_EXECUTABLE,
-                format!("'{program}' can not be executed: {error}"),
+                format!("'{program}' cannot be executed: {error}"),
             ),
         }
     }
 
-    /// The variable of a secret that was not named by itself.
+    /// The variable of a secret that --all or --prefix selects.
     fn variable_of(&self, secret: &str) -> Result<String, Failure> {
         let prefix = self.prefix.as_deref().filter(|_| self.strip_prefix).unwrap_or_default();
         let mut variable = secret.strip_prefix(prefix).unwrap_or(secret).to_owned();
@@ -150,28 +153,27 @@ impl Run {
         }
         if SecretName::parse(&variable).is_err() {
             return Err(Failure::local(format!(
-                "without '{prefix}' the name of the secret '{secret}' is no variable's: name it with --env"
+                "the name of the secret '{secret}' without '{prefix}' is not a variable's name: use --env for this secret"
             )));
         }
-        let obeyed = OBEYED.contains(&variable.as_str())
-            || OBEYED_BEGINNINGS.iter().any(|beginning| variable.starts_with(beginning));
-        if obeyed {
+        let controlling = CONTROLLING.contains(&variable.as_str())
+            || CONTROLLING_PREFIXES.iter().any(|beginning| variable.starts_with(beginning));
+        if controlling {
             return Err(Failure::local(format!(
-                "the secret '{secret}' would set {variable}, which changes how programs run: if that is meant, \
-                 say --env {variable}={secret}"
+                "the secret '{secret}' would set {variable}, which changes how programs run: to set it \
+                 nevertheless, give --env {variable}={secret}"
             )));
         }
         Ok(variable)
     }
 }
 
-/// Variables with their values.
+/// Variables and their values.
 pub(super) struct Variables(Vec<(String, Zeroizing<String>)>);
 
-/// Reads the values of secrets, by variable. One request, and so one moment, where the answer can carry them all; else
-/// halves, and their halves.
-async fn resolve(connection: &Connection, secrets: BTreeMap<String, String>) -> Result<Variables, Failure> {
-    let mut client = connection.references().await?;
+/// Reads the values of secrets, by variable: in one request if a reply can carry them all, so that they are of one moment,
+/// and otherwise in halves.
+async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<Variables, Failure> {
     let mut values = Vec::with_capacity(secrets.len());
     let mut waiting: Vec<Vec<(String, String)>> = vec![secrets.into_iter().collect()];
     let mut answers = 0;
@@ -180,42 +182,41 @@ async fn resolve(connection: &Connection, secrets: BTreeMap<String, String>) -> 
             |(variable, secret): &(String, String)| (variable.clone(), text(format!("$ secrets.{secret}")));
         let document = Struct { fields: part.iter().map(reference).collect() };
         let message = v1::ResolveReferencesRequest {
-            namespace: connection.namespace(),
             document: Some(document),
             ..v1::ResolveReferencesRequest::default()
         };
-        match client.resolve_references(message).await {
+        match client.resolve(message).await {
             Ok(reply) => {
                 answers += 1;
-                let mut resolved = reply.into_inner().document.unwrap_or_default().fields;
+                let mut resolved = reply.document.unwrap_or_default().fields;
                 for (variable, secret) in part {
                     let value = resolved.remove(&variable).and_then(|value| value.kind);
                     values.push((variable, usable(&secret, value)?));
                 }
             }
-            Err(status) if part.len() > 1 && too_large(&status) => {
+            Err(error) if part.len() > 1 && too_large(&error) => {
                 let half = part.split_off(part.len() / 2);
                 waiting.extend([half, part]);
             }
-            Err(status) => {
+            Err(error) => {
                 let asked = |field: &str| {
                     let named = field.strip_prefix("document/")?;
                     let (variable, secret) = part.iter().find(|(variable, _)| variable == named)?;
                     Some(format!("{variable}={secret}"))
                 };
-                return Err(Failure::from(status).with_fields(asked));
+                return Err(Failure::from(error).with_fields(asked));
             }
         }
     }
     if answers > 1 {
         failure::note(&format!(
-            "the values were read in {answers} requests, not at one moment: together they are too large"
+            "the values were read in {answers} requests at different moments, because they are too large for one"
         ));
     }
     Ok(Variables(values))
 }
 
-/// A value that a variable can have.
+/// The value, if a variable can hold it.
 fn usable(secret: &str, value: Option<Kind>) -> Result<Zeroizing<String>, Failure> {
     let Some(Kind::StringValue(value)) = value else {
         return Err(Failure::local(format!("the service sent no value of the secret '{secret}'")));
@@ -223,21 +224,21 @@ fn usable(secret: &str, value: Option<Kind>) -> Result<Zeroizing<String>, Failur
     let value = Zeroizing::new(value);
     if value.contains('\0') {
         return Err(Failure::local(format!(
-            "the value of the secret '{secret}' holds a NUL character, which an environment can not"
+            "the value of the secret '{secret}' has a NUL character, which a variable cannot hold"
         )));
     }
     Ok(value)
 }
 
-fn too_large(status: &Status) -> bool {
-    matches!(failure::reason(status).as_deref(), Some("REFERENCE_TOO_COSTLY" | "MESSAGE_TOO_LARGE"))
+fn too_large(error: &Error) -> bool {
+    matches!(error.reason(), Some(ErrorReason::ReferenceTooCostly | ErrorReason::MessageTooLarge))
 }
 
 fn text(text: String) -> Value {
     Value { kind: Some(Kind::StringValue(text)) }
 }
 
-/// A variable and the secret that it has the value of.
+/// Reads VAR=SECRET from an argument.
 fn variable(text: &str) -> Result<(String, String), String> {
     let (variable, secret) = text.split_once('=').ok_or("expected VAR=SECRET")?;
     let named = |name: &str, what: &str| {

@@ -1,117 +1,135 @@
+//! `strongroom serve` runs the service.
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind, parse_duration};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
-/// `strongroom serve`
+/// The arguments of `strongroom serve`.
 #[derive(clap::Args)]
-#[command(after_help = "The configuration file is TOML with the names of the flags, such as:
+#[command(after_help = "Example:
+  strongroom serve --data-dir /var/lib/strongroom --listen 127.0.0.1:50051
+
+The configuration file is TOML with the names of the flags, such as:
   data_dir = \"/var/lib/strongroom\"
   listen = \"127.0.0.1:50051\"
 Flags win over the file.
 
-The first start makes two files in the data folder, readable by you alone: master.key, without
-which the data can not be opened, and root.key, the first API key, which may do everything.
+The first start creates two files in the data folder, which only you can read: master.key, without
+which the data cannot be opened, and root.key, the first API key, which has every right.
 
-The master key comes from one place: a flag, or else STRONGROOM_MASTER_KEY_FILE, or else the
-configuration file, or else the systemd credential, or else master.key in the data folder. Its
-first line is the key in use; further lines are earlier keys, which open what they sealed.
-strongroom master-key generate makes a key.")]
+The master key comes from the first of these places that is set: a flag, STRONGROOM_MASTER_KEY_FILE,
+the configuration file, the systemd credential, master.key in the data folder. The first line is the
+key in use. Further lines are earlier keys, which open the data that they sealed.
+'strongroom master-key generate' generates a key.")]
 pub(super) struct Serve {
     /// Read settings from FILE
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The folder of the store and the keys [default: ./strongroom-data]
+    /// The folder for the store and the keys [default: ./strongroom-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:50051]
+    /// The address to listen on; port 0 means any free port [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
-    /// The engine that keeps the data [default: sled]
+    /// The engine that stores the data [default: sled]
     #[arg(long, value_enum)]
     store: Option<StoreKind>,
 
-    /// Where etcd's members answer, separated by commas: HOST:PORT or http://HOST:PORT (plaintext), or
-    /// https://HOST:PORT
+    /// The addresses of etcd's members, separated by commas: HOST:PORT or http://HOST:PORT (plaintext), or
+    /// https://HOST:PORT (TLS)
     #[arg(long, value_name = "URLS")]
     etcd_endpoints: Option<String>,
 
-    /// What the keys of this store begin with in etcd [default: strongroom/]
+    /// The prefix of this store's keys in etcd [default: strongroom/]
     #[arg(long, value_name = "PREFIX")]
     etcd_prefix: Option<String>,
 
-    /// The certificate (PEM) that those of etcd's members are signed by [default: those of the system]
+    /// The certificate (PEM) of the authority that signed the certificates of etcd's members [default: the system's
+    /// authorities]
     #[arg(long, value_name = "FILE")]
     etcd_ca: Option<PathBuf>,
 
-    /// The certificate (PEM) to show to etcd
+    /// The client certificate (PEM) to present to etcd
     #[arg(long, value_name = "FILE")]
     etcd_cert: Option<PathBuf>,
 
-    /// The private key (PEM) of that certificate
+    /// The private key (PEM) of the client certificate
     #[arg(long, value_name = "FILE")]
     etcd_key: Option<PathBuf>,
 
-    /// The user to log in to etcd as
+    /// The user of etcd to log in as
     #[arg(long, value_name = "USER")]
     etcd_user: Option<String>,
 
-    /// The file of that user's password; the password itself can stand in STRONGROOM_ETCD_PASSWORD
+    /// The file that holds the password of etcd's user; or put the password into STRONGROOM_ETCD_PASSWORD
     #[arg(long, value_name = "FILE")]
     etcd_password_file: Option<PathBuf>,
 
-    /// The file of the master key [default: master.key in the data folder] [env: STRONGROOM_MASTER_KEY_FILE]
+    /// The file that holds the master key [env: STRONGROOM_MASTER_KEY_FILE] [default: master.key in the data folder]
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
 
-    /// A command that prints the master key, run by sh: it asks nobody, and ends within 30 seconds
+    /// A command for sh that prints the master key; it must ask nothing and end within 30 seconds
     #[arg(long, value_name = "COMMAND")]
     master_key_command: Option<String>,
 
-    /// The file of a passphrase that the master key is made from
+    /// The file that holds a passphrase from which the master key is derived
     #[arg(long, value_name = "FILE")]
     master_key_passphrase_file: Option<PathBuf>,
 
-    /// The systemd credential that is the master key [default: strongroom-master-key, where systemd hands it over]
+    /// The systemd credential that holds the master key [default: strongroom-master-key, if systemd passes it]
     #[arg(long, value_name = "NAME")]
     master_key_credential: Option<String>,
 
-    /// The server's certificate chain (PEM); with it, the service speaks TLS
+    /// The service's certificate chain (PEM), which turns TLS on
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
 
-    /// The private key (PEM) of the certificate
+    /// The private key (PEM) of the service's certificate
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
 
-    /// Listen without TLS where others can listen in
+    /// Listen without TLS on an address that others on the network can reach
     #[arg(long)]
     insecure_plaintext: bool,
 
-    /// Keep in FILE how far the store is, and refuse an older copy of the store at the next start: best on another disk, out
-    /// of reach of whoever can write to the store
+    /// The age at which a client is told to open a new connection, such as 1h or 30m [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_connection_age: Option<Duration>,
+
+    /// The time that the requests in flight on the old connection have then, before it is closed [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    max_connection_age_grace: Option<Duration>,
+
+    /// Record the store's latest state in FILE and refuse to start from an older copy
+    ///
+    /// Put FILE on another disk, where the people who can write to the store cannot write.
     #[arg(long, value_name = "FILE")]
     anchor_file: Option<PathBuf>,
 
-    /// Serve a store that was altered by something else, as it is now: for once, where you know what was done to it
+    /// Serve a store that something other than the service altered
+    ///
+    /// This counts for one start. Use it if you know why the store was altered.
     #[arg(long)]
     accept_altered_store: bool,
 
-    /// The form of the log, which goes to standard error [default: text on a terminal, JSON elsewhere]
+    /// The form of the log on standard error [default: text on a terminal, JSON elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
 
-    /// How much is logged; audit records always are [default: info]
+    /// The lowest level that is logged; audit records are always logged [default: info]
     #[arg(long, value_enum)]
     log_level: Option<LogLevel>,
 }
@@ -123,20 +141,22 @@ impl Serve {
         let settings = self.settings().or(Settings::from_environment()).or(file.unwrap_or_default());
         let config = Config::try_from(settings).map_err(usage)?;
         telemetry::start(config.log_format, config.log_level)
-            .map_err(|error| Failure::local(format!("no log: {error}")))?;
-        // Before there is a key in memory.
+            .map_err(|error| Failure::local(format!("the log cannot start: {error}")))?;
+        // This must happen before a key is in memory.
         process::guard_memory();
 
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::local(format!("no runtime: {error}")))?;
+        let runtime =
+            runtime.map_err(|error| Failure::local(format!("the runtime cannot start: {error}")))?;
         let data_dir = config.data_dir.clone();
         let ended = runtime.block_on(async {
-            let shutdown = signals().map_err(|error| Failure::local(format!("no signals: {error}")))?;
+            let shutdown =
+                signals().map_err(|error| Failure::local(format!("signals cannot be received: {error}")))?;
             let ended = server::run(config, shutdown, |ready| announce(ready, &data_dir)).await;
             telemetry::flush().await;
             ended.map_err(|error| Failure::local(error.to_string()))
         });
-        // A backup that is looked at, or made into a store, is given up: nothing was replaced by it.
+        // A restore that still checks its backup is given up; it has replaced nothing.
         runtime.shutdown_background();
         ended
     }
@@ -162,6 +182,8 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            max_connection_age: self.max_connection_age,
+            max_connection_age_grace: self.max_connection_age_grace,
             anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,
@@ -170,7 +192,7 @@ impl Serve {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT; from then on a second one ends the process at once.
+/// Ends with the first SIGTERM or SIGINT. A second one then ends the process immediately.
 fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -189,29 +211,35 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-/// Says on standard output that the service is there, and what to do next.
+/// Writes to standard output that the service is ready, and what to do next.
 fn announce(ready: &Ready, data_dir: &Path) {
     let scheme = if ready.tls { "https" } else { "http" };
     let address = ready.address;
-    let there = ready.root_key.exists(); // where another replica made it, it is elsewhere
+    let there = ready.root_key.exists(); // another replica may have created it in its own data folder
     let root_key = if there { ready.root_key.display().to_string() } else { "FILE_OF_AN_API_KEY".to_owned() };
-    // As it was called, which works again in the same folder.
+    // The name that this process was called by, which works again in the same folder.
     let program = std::env::args().next().unwrap_or_else(|| "strongroom".to_owned());
     let mut text = format!("strongroom is ready on {scheme}://{address}\n");
     let mut line = |line: String| {
-        let _ = writeln!(text, "{line}"); // to a String: can not fail
+        let _ = writeln!(text, "{line}"); // writing to a String cannot fail
     };
     if ready.first_start {
-        line(format!("\nThis is the first start. Made in {}, readable by you alone:", data_dir.display()));
+        line(format!(
+            "\nThis is the first start. It created these files in {}, which only you can read:",
+            data_dir.display()
+        ));
         if let MasterKeySource::DataDir(file) = &ready.master_key {
             line(format!(
-                "  {}  opens the store. Keep a copy elsewhere: without it the data is lost.",
+                "  {}  opens the store. Keep a copy elsewhere: without this key the data is lost.",
                 file.display()
             ));
         }
-        line(format!("  {root_key}  is the first API key, which may do everything."));
+        line(format!("  {root_key}  is the first API key, which has every right."));
         if !matches!(ready.master_key, MasterKeySource::DataDir(_)) {
-            line(format!("The store is opened by {}: without it the data is lost.", ready.master_key));
+            line(format!(
+                "The key from {} opens the store: without this key the data is lost.",
+                ready.master_key
+            ));
         }
     }
     line("\nNext, in another terminal:".to_owned());
@@ -222,6 +250,6 @@ fn announce(ready: &Ready, data_dir: &Path) {
         line(format!("  grpcurl -plaintext {address} list"));
     }
     line("\nStop with Ctrl-C.".to_owned());
-    // The service does not depend on somebody reading this.
+    // The service runs on if nobody reads this.
     let _ = output::write(text.as_bytes());
 }

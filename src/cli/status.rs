@@ -1,38 +1,30 @@
+//! `strongroom status` shows the state of the service.
+
 use data_encoding::BASE64;
 use serde_json::json;
-use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
+use strongroom_client::Code;
 
 use super::connect::Connection;
 use super::failure::Failure;
-use super::key::{key_fields, key_json};
 use super::output::{self, Output};
-use crate::api::v1;
 
-/// `strongroom whoami`
-pub(super) async fn whoami(connection: &Connection, output: Output) -> Result<(), Failure> {
-    let reply = connection.access().await?.who_am_i(v1::WhoAmIRequest {}).await?.into_inner();
-    let rights: Vec<_> = reply.rights().map(|right| right_name(right).to_owned()).collect();
-    let key = reply.api_key.clone().unwrap_or_default();
-    let mut fields = vec![("principal", reply.principal.clone()), ("rights", rights.join(" "))];
-    fields.extend(key_fields(&key));
-    let json = json!({ "principal": reply.principal, "rights": rights, "api_key": key_json(&key) });
-    output.print(&fields, &json)
-}
+/// The end of the help.
+pub(super) const EXAMPLES: &str = "\
+Example:
+  strongroom status
 
-/// `strongroom status`: what anyone may see, and the rest where the key allows it.
-pub(super) async fn status(connection: &Connection, output: Output) -> Result<(), Failure> {
-    let mut health = HealthClient::new(connection.channel().await?);
-    let health = health.check(HealthCheckRequest::default()).await?.into_inner();
-    let serving = health.status() == ServingStatus::Serving;
+Without an API key that has the right 'operate', only whether the service serves requests is shown.
+The exit code is 69 if it does not.";
+
+/// Runs `strongroom status`.
+pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
+    let client = connection.client().await?;
+    let serving = client.is_serving().await?;
     let mut fields = vec![("serving", if serving { "yes" } else { "no" }.to_owned())];
     let mut json = json!({ "serving": serving });
 
-    match connection.operator().await?.get_status(v1::GetStatusRequest {}).await {
+    match client.operator().status().await {
         Ok(reply) => {
-            let reply = reply.into_inner();
             let started = output::time(reply.started_at.as_ref());
             fields.extend([
                 ("version", reply.server_version.clone()),
@@ -56,7 +48,7 @@ pub(super) async fn status(connection: &Connection, output: Output) -> Result<()
                 "signing_public_key": BASE64.encode(&reply.signing_public_key),
             });
         }
-        // Without the right to see more, whether it serves is the answer.
+        // Everybody may know whether the service serves; the rest needs a right.
         Err(refused) if matches!(refused.code(), Code::Unauthenticated | Code::PermissionDenied) => {}
         Err(refused) => return Err(refused.into()),
     }
@@ -64,11 +56,6 @@ pub(super) async fn status(connection: &Connection, output: Output) -> Result<()
     if serving {
         Ok(())
     } else {
-        Err(Failure::unreachable("the service does not serve now: its log says why"))
+        Err(Failure::unreachable("the service does not serve requests now: its log says why"))
     }
-}
-
-fn right_name(right: v1::Right) -> String {
-    let name = right.as_str_name();
-    name.strip_prefix("RIGHT_").unwrap_or(name).to_ascii_lowercase()
 }

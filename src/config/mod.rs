@@ -2,12 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
+mod connection_age;
 mod etcd;
 mod master_key;
 
+pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 
@@ -55,6 +58,12 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Whether to listen without TLS where others can listen in.
     pub insecure_plaintext: Option<bool>,
+    /// How long a connection lives, such as `1h`.
+    #[serde(default, deserialize_with = "connection_age::duration")]
+    pub max_connection_age: Option<Duration>,
+    /// How much longer its requests may take then, such as `5m`.
+    #[serde(default, deserialize_with = "connection_age::duration")]
+    pub max_connection_age_grace: Option<Duration>,
     /// The file that says how far the store is.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store whatever was done to it: a flag only, since it is for once.
@@ -117,6 +126,8 @@ pub struct Config {
     pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
+    /// How long a connection lives.
+    pub connection_age: ConnectionAge,
     /// The file that says how far the store is; `None`: none does.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store whatever was done to it.
@@ -154,6 +165,14 @@ pub enum ConfigError {
          and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
     )]
     Plaintext(SocketAddr),
+    /// A connection would be closed at once, or kept for too long.
+    #[error("{flag} must be between 1s and 30days, and is {}", humantime::format_duration(*given))]
+    ConnectionAge {
+        /// The flag of the setting.
+        flag: &'static str,
+        /// Its value.
+        given: Duration,
+    },
     /// One master key opens the data.
     #[error(
         "{0} and {1} both say where the master key comes from: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \
@@ -253,6 +272,8 @@ impl Settings {
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
+            max_connection_age: self.max_connection_age.or(others.max_connection_age),
+            max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
             anchor_file: self.anchor_file.or(others.anchor_file),
             accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
             log_format: self.log_format.or(others.log_format),
@@ -287,6 +308,7 @@ impl TryFrom<Settings> for Config {
         }
         let data_dir = settings.data_dir.clone().unwrap_or_else(|| "strongroom-data".into());
         let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
+        let connection_age = ConnectionAge::from_settings(&settings)?;
         Ok(Self {
             data_dir,
             listen,
@@ -294,6 +316,7 @@ impl TryFrom<Settings> for Config {
             etcd,
             master_key,
             tls,
+            connection_age,
             anchor_file: settings.anchor_file,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),

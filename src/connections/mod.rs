@@ -1,16 +1,13 @@
-//! Accepts connections, so that no peer can use them up by saying nothing: they are bounded in number, and one that is
-//! silent for too long is closed. Nothing of a value stays in a connection's buffers.
+//! Accepts connections: at most so many at once, none that is silent for too long, and none beyond its age. The bytes
+//! go unchanged between the socket, TLS and the HTTP/2 library.
 
-mod frame;
-mod http2;
-mod incoming;
-mod outgoing;
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,95 +15,95 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
 
-pub(crate) use self::http2::Http2;
 pub(crate) use self::tls::acceptor;
-use crate::api::{Cloakroom, Peer};
+use crate::api::Peer;
 
-/// How many connections there are at most, where the process may have so many files.
+/// The most connections at once, where the process may have so many files.
 const MOST: usize = 8192;
-/// How many files are left for the store and everything else.
+/// The number of files that are left for the store and everything else.
 const OTHER_FILES: usize = 64;
-/// How long a new connection may take for the first bytes that HTTP/2 begins with.
+/// The time within which a new connection must send the preface of HTTP/2.
 const BEGIN: Duration = Duration::from_secs(10);
-/// How many bytes these are.
+/// The length of that preface, in bytes (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
-/// How long a connection may then be silent. The server's pings, every 30 s, have a live one answer.
+/// The longest silence of a connection after that. The server sends a ping every 30 s, which a live client answers.
 const SILENCE: Duration = Duration::from_secs(90);
-/// How long a TLS handshake may take.
+/// The time within which a TLS handshake must end.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long to wait after a connection could not be accepted, for want of files or memory.
+/// The pause after a connection could not be accepted, for want of files or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection, with TLS or without.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-/// A connection that is served.
-pub(crate) type Served = Http2<Box<dyn Duplex>>;
-
-/// The connections of a listener, until the stream is dropped; over TLS where there is something to shake hands with.
+/// The connections of a listener, over TLS where there is an acceptor. A connection is closed when it has lived for
+/// `lifetime`. Accepting ends when the stream is dropped.
 pub(crate) fn incoming(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
-) -> ReceiverStream<io::Result<Served>> {
+    lifetime: Duration,
+) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(accept(listener, acceptor, Arc::new(Semaphore::new(most_connections())), sender));
+    let free = Arc::new(Semaphore::new(most_connections()));
+    tokio::spawn(Accepting { acceptor, lifetime, free, to: sender }.run(listener));
     ReceiverStream::new(receiver)
 }
 
-async fn accept(
-    listener: TcpListener,
+/// The task that accepts connections.
+struct Accepting {
     acceptor: Option<TlsAcceptor>,
+    lifetime: Duration,
+    /// One permit for each connection that there may still be.
     free: Arc<Semaphore>,
-    to: Sender<io::Result<Served>>,
-) {
-    loop {
-        let accepted = async {
-            let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
-            let (stream, address) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let peer = Peer { address: Some(address), cloakroom: Cloakroom::default() };
-            Ok((Connection::new(stream, permit, acceptor.is_some()), peer))
-        };
-        let accepted: io::Result<(Connection, Peer)> = tokio::select! {
-            accepted = accepted => accepted,
-            () = to.closed() => return,
-        };
-        match (accepted, &acceptor) {
-            (Ok((connection, peer)), None) => {
-                if to.send(Ok(Http2::new(Box::new(connection), peer))).await.is_err() {
-                    return;
+    to: Sender<io::Result<Connection>>,
+}
+
+impl Accepting {
+    async fn run(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept(&listener) => accepted,
+                () = self.to.closed() => return,
+            };
+            match (accepted, &self.acceptor) {
+                (Ok((stream, peer, permit)), None) => {
+                    let connection = Connection::new(Box::new(stream), peer, self.lifetime, permit);
+                    if self.to.send(Ok(connection)).await.is_err() {
+                        return;
+                    }
                 }
-            }
-            (Ok((connection, peer)), Some(acceptor)) => {
-                tokio::spawn(shake_hands(acceptor.clone(), connection, peer, to.clone()));
-            }
-            (Err(error), _) => {
-                tracing::warn!(cause = %error, "a connection could not be accepted");
-                sleep(PAUSE).await;
+                (Ok((stream, peer, permit)), Some(acceptor)) => {
+                    let (lifetime, to) = (self.lifetime, self.to.clone());
+                    let handshake = acceptor.accept(stream);
+                    tokio::spawn(async move {
+                        match timeout(HANDSHAKE, handshake).await {
+                            Ok(Ok(stream)) => {
+                                let connection = Connection::new(Box::new(stream), peer, lifetime, permit);
+                                let _ = to.send(Ok(connection)).await; // fails when the server stops
+                            }
+                            Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
+                            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+                        }
+                    });
+                }
+                (Err(error), _) => {
+                    tracing::warn!(cause = %error, "a connection could not be accepted");
+                    sleep(PAUSE).await;
+                }
             }
         }
     }
-}
 
-/// Hands a connection on once it is TLS, within a bound.
-async fn shake_hands(
-    acceptor: TlsAcceptor,
-    connection: Connection,
-    peer: Peer,
-    to: Sender<io::Result<Served>>,
-) {
-    match timeout(HANDSHAKE, acceptor.accept(connection)).await {
-        Ok(Ok(stream)) => {
-            let _ = to.send(Ok(Http2::new(Box::new(stream), peer))).await; // unless the server stops
-        }
-        Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
-        Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let permit = self.free.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, peer) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer, permit))
     }
 }
 
@@ -119,33 +116,64 @@ fn most_connections() -> usize {
     files.saturating_sub(OTHER_FILES).clamp(16, MOST)
 }
 
-/// A connection that ends when its peer is silent for too long.
+/// A byte stream of a peer: TCP, or TLS over it.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// A connection that fails with `TimedOut`, and so is closed, when its peer is silent for too long or when it has lived
+/// for too long. It passes all bytes on as they are.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    heard: usize,
-    /// When the peer was last known to be there.
-    since: Instant,
-    silent: Pin<Box<Sleep>>,
-    /// Whether the buffers that it is read into hold what was deciphered in them, and are to be wiped.
-    wipes: bool,
+    stream: Box<dyn Duplex>,
+    peer: SocketAddr,
+    /// How many bytes the peer has sent.
+    received: usize,
+    /// The last time when the peer is known to have been there.
+    heard: Instant,
+    /// The end of its life.
+    end: Instant,
+    /// Wakes the task at the next limit.
+    limit: Pin<Box<Sleep>>,
+    /// Its place among all connections.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, wipes: bool) -> Self {
-        let silent = Box::pin(sleep(BEGIN));
-        Self { stream, heard: 0, since: Instant::now(), silent, wipes, _permit: permit }
+    fn new(
+        stream: Box<dyn Duplex>,
+        peer: SocketAddr,
+        lifetime: Duration,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let now = Instant::now();
+        let end = now + lifetime;
+        let limit = Box::pin(sleep_until(end.min(now + BEGIN)));
+        Self { stream, peer, received: 0, heard: now, end, limit, _permit: permit }
     }
 
-    /// Notes that the peer said something. The timer is set anew once in a while only, since that is not free.
+    /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
     fn hear(&mut self, bytes: usize) {
-        let begun = self.heard >= PREFACE;
-        self.heard = self.heard.saturating_add(bytes);
+        let begun = self.received >= PREFACE;
+        self.received = self.received.saturating_add(bytes);
         let now = Instant::now();
-        if self.heard >= PREFACE && (!begun || now.duration_since(self.since) > SILENCE / 9) {
-            self.since = now;
-            self.silent.as_mut().reset(now + SILENCE);
+        if self.received >= PREFACE && (!begun || now.duration_since(self.heard) > SILENCE / 9) {
+            self.heard = now;
+            self.limit.as_mut().reset(self.end.min(now + SILENCE));
         }
+    }
+
+    /// Ready with an error once a limit is reached.
+    fn poll_limit<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.limit.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        Peer(self.peer)
     }
 }
 
@@ -158,38 +186,25 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
-                let bytes = buffer.filled().len().saturating_sub(before);
-                self.hear(bytes);
+                self.hear(buffer.filled().len().saturating_sub(before));
                 Poll::Ready(read)
             }
-            Poll::Pending => match self.silent.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                Poll::Pending => {
-                    if self.wipes {
-                        buffer.initialize_unfilled().fill(0);
-                    }
-                    Poll::Pending
-                }
-            },
+            Poll::Pending => self.poll_limit(context),
         }
     }
 }
 
+/// The HTTP/2 library does not read while it cannot write, so a write that waits is limited too.
 impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+            Poll::Pending => self.poll_limit(context),
+            written => written,
+        }
     }
 
     fn poll_write_vectored(
@@ -197,11 +212,28 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        match Pin::new(&mut self.stream).poll_write_vectored(context, parts) {
+            Poll::Pending => self.poll_limit(context),
+            written => written,
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Pending => self.poll_limit(context),
+            flushed => flushed,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.poll_limit(context),
+            shut_down => shut_down,
+        }
     }
 }
 
@@ -212,11 +244,14 @@ mod tests {
 
     use super::*;
 
+    const LIFETIME: Duration = Duration::from_secs(3600);
+
     async fn pair(free: &Arc<Semaphore>) -> (TcpStream, Connection) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        (peer, Connection::new(stream, free.clone().try_acquire_owned().unwrap(), false))
+        let (stream, address) = listener.accept().await.unwrap();
+        let permit = free.clone().try_acquire_owned().unwrap();
+        (peer, Connection::new(Box::new(stream), address, LIFETIME, permit))
     }
 
     #[tokio::test(start_paused = true)]
@@ -234,8 +269,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_goes_on_is_kept_until_it_is_silent() {
-        let free = Arc::new(Semaphore::new(1));
-        let (mut peer, mut connection) = pair(&free).await;
+        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
         let mut buffer = [0; PREFACE];
         for _ in 0..20 {
             peer.write_all(&buffer).await.unwrap();
@@ -246,13 +280,42 @@ mod tests {
         assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_goes_on_is_closed_at_the_end_of_its_life() {
+        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
+        let (begun, mut buffer) = (Instant::now(), [0; PREFACE]);
+        let ended = loop {
+            peer.write_all(&buffer).await.unwrap();
+            connection.read_exact(&mut buffer).await.unwrap();
+            // Not the whole way to the limit of silence.
+            match timeout(SILENCE / 2, connection.read(&mut buffer)).await {
+                Ok(ended) => break ended.unwrap_err(),
+                Err(_elapsed) => assert!(begun.elapsed() < LIFETIME),
+            }
+        };
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!((LIFETIME..LIFETIME + SILENCE).contains(&begun.elapsed()));
+    }
+
+    /// The HTTP/2 library then waits for the write alone.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_peer_takes_nothing_is_closed() {
+        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
+        peer.write_all(&[0; PREFACE]).await.unwrap();
+        connection.read_exact(&mut [0; PREFACE]).await.unwrap();
+        let begun = Instant::now();
+        let ended = connection.write_all(&vec![0; 64 << 20]).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!((SILENCE / 2..SILENCE * 2).contains(&begun.elapsed()));
+    }
+
     #[tokio::test]
     async fn no_more_connections_are_accepted_than_are_free() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, receiver) = mpsc::channel(1);
+        let (to, receiver) = mpsc::channel(1);
         let free = Arc::new(Semaphore::new(1));
-        tokio::spawn(accept(listener, None, free.clone(), sender));
+        tokio::spawn(Accepting { acceptor: None, lifetime: LIFETIME, free: free.clone(), to }.run(listener));
         let mut accepted = ReceiverStream::new(receiver);
         let _peers = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let first = accepted.next().await.unwrap().unwrap();

@@ -1,3 +1,5 @@
+//! The server's side of TLS.
+
 use std::error::Error;
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The primitives, and the only user of ring: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, SHA-256, Ed25519, the system's random
-//! numbers.
+//! The cryptographic primitives: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, SHA-256, Ed25519 and the system's random
+//! numbers. The only user of ring.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, Ed25519KeyPair, KeyPair};
@@ -8,28 +8,28 @@ use zeroize::Zeroizing;
 
 use crate::process::wiping_stack;
 
-/// More than any function of ring uses of the stack. It leaves the last bytes of what it works on there, which of a short
-/// value are all.
+/// More bytes than any function of ring uses of the stack. ring leaves the last bytes of its input there, which are
+/// all bytes of a short value.
 const STACK: usize = 8 * 1024;
 
-/// What can go wrong with a seal. Deliberately says no more.
+/// Why a seal failed. Deliberately says no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The ciphertext was altered, belongs to another place, or was sealed with another key.
     #[error("the ciphertext was altered, moved, or sealed with another key")]
     Integrity,
-    /// The operating system gave no random numbers, or a length is beyond what the algorithm takes.
+    /// The operating system gave no random numbers, or a length is beyond the limit of the algorithm.
     #[error("the cryptography of this machine failed")]
     Failed,
 }
 
-/// What was sealed, in the clear. Wiped when dropped.
+/// A record or value in the clear. Wiped when dropped.
 pub type Opened = Zeroizing<Vec<u8>>;
 
 /// An HMAC-SHA256 tag.
 pub type Mac = [u8; 32];
 
-/// 256 random bits that keys are made of. Wiped when dropped.
+/// 256 random bits from which keys are derived. Wiped when dropped.
 pub struct KeyBytes(Zeroizing<[u8; 32]>);
 
 impl KeyBytes {
@@ -38,7 +38,7 @@ impl KeyBytes {
         Ok(Self(Zeroizing::new(random()?)))
     }
 
-    /// These bytes, when there are 32.
+    /// The key of these bytes; `None` unless there are 32.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         let mut key = Zeroizing::new([0; 32]);
         if bytes.len() != key.len() {
@@ -53,12 +53,12 @@ impl KeyBytes {
         &self.0
     }
 
-    /// A key for one purpose, by HKDF-SHA256 (RFC 5869) without salt: the input is already uniform.
+    /// Derives a key for one purpose, by HKDF-SHA256 (RFC 5869) without salt: the input is already uniform.
     pub fn derive(&self, purpose: &'static str) -> Result<Self, Error> {
         self.expand(&[purpose.as_bytes()])
     }
 
-    /// A key for one purpose and one salt: the info is the purpose, then the salt.
+    /// Derives a key for one purpose and one salt: the info is the purpose, then the salt.
     pub fn derive_for(&self, purpose: &'static str, salt: &[u8; 16]) -> Result<Self, Error> {
         self.expand(&[purpose.as_bytes(), salt])
     }
@@ -74,18 +74,18 @@ impl KeyBytes {
     }
 }
 
-/// That many random bytes from the operating system.
+/// Random bytes from the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Failed)?;
     Ok(bytes)
 }
 
-/// An AES-256-GCM key (NIST SP 800-38D) with random 96-bit nonces, of which the ciphertext's first 12 bytes are one.
+/// An AES-256-GCM key (NIST SP 800-38D). Its nonces are random, 96 bits, and stand before each ciphertext.
 pub(super) struct AeadKey(Box<aead::LessSafeKey>);
 
 impl AeadKey {
-    /// The nonce before a ciphertext and the tag behind it, in bytes.
+    /// The length of the nonce before a ciphertext and the tag after it, in bytes.
     pub(super) const OVERHEAD: usize = aead::NONCE_LEN + 16;
 
     pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
@@ -108,7 +108,7 @@ impl AeadKey {
         Ok(())
     }
 
-    /// What was sealed, from nonce, ciphertext and tag.
+    /// Opens nonce, ciphertext and tag.
     pub(super) fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Opened, Error> {
         let (nonce, sealed) = sealed.split_first_chunk::<{ aead::NONCE_LEN }>().ok_or(Error::Integrity)?;
         let mut opened = Zeroizing::new(sealed.to_vec());
@@ -121,7 +121,7 @@ impl AeadKey {
     }
 }
 
-/// A SHA-256 digest (FIPS 180-4) of what it is given. It proves nothing of who made it.
+/// A SHA-256 digest (FIPS 180-4) in progress. It does not prove who made it.
 #[derive(Clone)]
 pub(super) struct Digest(digest::Context);
 
@@ -129,17 +129,17 @@ impl Digest {
     /// Its length in bytes.
     pub(super) const LENGTH: usize = 32;
 
-    /// Of nothing yet.
+    /// The digest of no bytes.
     pub(super) fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    /// Takes more bytes in.
+    /// Adds bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of what was taken in so far.
+    /// The digest of the bytes so far.
     pub(super) fn finish(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         for (to, from) in bytes.iter_mut().zip(self.0.clone().finish().as_ref()) {
@@ -158,7 +158,8 @@ impl MacKey {
         Self(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.expose())))
     }
 
-    /// The tag over some parts, each with its length before it, so that no two lists of parts look the same.
+    /// The tag over several parts, each with its length before it, so that different lists of parts have different
+    /// tags.
     pub fn tag(&self, parts: &[&[u8]]) -> Mac {
         wiping_stack::<STACK, _>(|| {
             let mut context = hmac::Context::with_key(&self.0);
@@ -174,7 +175,7 @@ impl MacKey {
         })
     }
 
-    /// Whether a tag is that of these parts, in a time that tells nothing of it.
+    /// Whether a tag belongs to these parts. Compares in constant time.
     pub fn verify(&self, parts: &[&[u8]], tag: &Mac) -> bool {
         // Compared through another HMAC over both, which ring compares in constant time.
         let computed = self.tag(parts);
@@ -192,7 +193,7 @@ pub(super) struct SigningKey {
 }
 
 impl SigningKey {
-    /// The key of which these bytes are the private key.
+    /// The signing key with this private key.
     pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
         let pair =
             Ed25519KeyPair::from_seed_unchecked(key.expose()).map(Box::new).map_err(|_| Error::Failed)?;
@@ -205,7 +206,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs a message. The same message has always the same signature.
+    /// Signs a message. The signature of a message is always the same.
     pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
         self.pair.sign(message).as_ref().try_into().map_err(|_| Error::Failed)
     }
@@ -216,7 +217,7 @@ impl SigningKey {
 pub struct PublicKey(pub [u8; 32]);
 
 impl PublicKey {
-    /// Whether the key's holder signed this message.
+    /// Whether the holder of the key signed this message.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         signature::UnparsedPublicKey::new(&signature::ED25519, &self.0).verify(message, signature).is_ok()
     }

@@ -1,8 +1,8 @@
 //! The sealed form of a backup, which docs/format.md describes byte by byte.
 //!
-//! Every backup has a data key of its own, wrapped by the master key in use; its parts are sealed with it, each bound to its
-//! number and to whether it is the last, so that none can be left out, repeated or moved. A digest at the end lets anyone
-//! see, without a key, that a file is whole.
+//! Every backup has a data key of its own, wrapped by the master key in use. Its parts are sealed with that key.
+//! Each part is bound to its number and to whether it is the last, so that none can be left out, repeated or moved.
+//! A digest at the end shows anyone, without a key, that a file is whole.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
 use super::envelope::{Place, Purpose, SealingKey};
@@ -13,27 +13,27 @@ const MAGIC: &[u8; 16] = b"STRONGROOMBACKUP";
 const FORMAT: u32 = 2;
 /// Magic, format, time and revision.
 const ABOUT: usize = 16 + 4 + 8 + 8;
-/// The backup's key in format 1, which is sealed as a record. Since then it is a wrap.
+/// The backup's key in format 1, sealed as a record. Later formats have a wrap instead.
 const KEY_OF_FORMAT_1: usize = SealingKey::sealed_len(32);
 /// The length of a part, and whether it is the last.
 const PART_HEADER: usize = 5;
-/// A part in the clear is at most that long, in bytes.
+/// The largest size of a part in the clear, in bytes.
 pub const MAX_PART: usize = 512 * 1024;
 const MAX_SEALED_PART: usize = MAX_PART + AeadKey::OVERHEAD;
 
-/// What a backup says of itself in the clear.
+/// The facts that a backup states in the clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
-    /// When it was begun: microseconds since 1970.
+    /// When the backup began: microseconds since 1970.
     pub created_at: i64,
-    /// The store's revision when it was begun. What it holds is of that revision or a later one.
+    /// The store's revision when the backup began. Its content has this revision or a later one.
     pub revision: u64,
 }
 
-/// Why a backup can not be read. Holds nothing of its content.
+/// Why a backup cannot be read. Holds nothing of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
-    /// It begins like none.
+    /// Its first bytes are not those of a backup.
     #[error("it is not a backup of Strongroom")]
     NotABackup,
     /// It was written by a later release.
@@ -41,25 +41,25 @@ pub enum BackupError {
         "it is of format {0}, and this release knows those up to {FORMAT}: take the release that wrote it, or a later one"
     )]
     UnknownFormat(u32),
-    /// It ends too early.
+    /// It ends before its last part.
     #[error("it ends before its end: it was cut short")]
     CutShort,
-    /// It goes on after its end.
+    /// Bytes follow after its end.
     #[error("it goes on after its end")]
     TooLong,
-    /// Some byte of it was changed.
+    /// A byte of it was changed.
     #[error("it was altered or damaged")]
     Damaged,
-    /// It was sealed with another master key, or the part of it that shows which was altered.
+    /// Another master key sealed it, or its header was altered.
     #[error("it was made with another master key, or it was altered")]
     OtherMasterKey,
-    /// Its parts are whole, but its records are not those that their store was left with.
+    /// Its parts are whole, but its records do not match its digest.
     #[error(
         "the store that it was made of had been altered: records of it are missing, or older than they should be. To restore \
          it all the same, accept that with accept_altered"
     )]
     Unvouched,
-    /// The file that it is in could not be read.
+    /// Its file could not be read.
     #[error("it could not be read: {0}")]
     Unreadable(std::io::ErrorKind),
     /// The cryptography of this machine failed.
@@ -75,7 +75,7 @@ pub struct BackupSealer {
 }
 
 impl BackupSealer {
-    /// A new backup, and the bytes that it begins with.
+    /// A new backup, and its first bytes.
     pub fn begin(masters: &MasterKeys, about: About) -> Result<(Self, Vec<u8>), Error> {
         let data_key = KeyBytes::generate()?;
         let mut header = Vec::with_capacity(ABOUT + Wrap::MAX);
@@ -90,7 +90,7 @@ impl BackupSealer {
         Ok((Self { key: AeadKey::new(&data_key)?, digest, parts: 0 }, header))
     }
 
-    /// The next part, sealed; behind the last one comes the digest.
+    /// The next part, sealed. The digest follows the last part.
     pub fn seal(&mut self, part: &[u8], last: bool) -> Result<Vec<u8>, Error> {
         let length = u32::try_from(part.len() + AeadKey::OVERHEAD).map_err(|_| Error::Failed)?;
         if part.len() > MAX_PART {
@@ -109,11 +109,11 @@ impl BackupSealer {
     }
 }
 
-/// Follows the bytes of a backup without any key, and says whether they are whole.
+/// Checks the bytes of a backup without any key: whether the file is whole.
 pub struct BackupCheck {
     about: Option<About>,
     digest: Digest,
-    /// What has come and is not yet understood: less than a part and what is around it.
+    /// The bytes received but not yet handled: less than a part with its header.
     pending: Vec<u8>,
     ended: bool,
     finished: bool,
@@ -139,7 +139,8 @@ impl BackupCheck {
         Ok(())
     }
 
-    /// How many of these bytes are understood as the next thing that a backup has; `None` where there are too few.
+    /// The length of the next element of a backup at the start of these bytes; `None` where there are too few
+    /// bytes.
     fn take(&mut self, bytes: &[u8]) -> Result<Option<usize>, BackupError> {
         if self.finished {
             return if bytes.is_empty() { Ok(None) } else { Err(BackupError::TooLong) };
@@ -166,12 +167,12 @@ impl BackupCheck {
         Ok(Some(part.len()))
     }
 
-    /// What it says of itself, once that has come.
+    /// The facts that the backup states, once they have arrived.
     pub fn about(&self) -> Option<About> {
         self.about
     }
 
-    /// Whether it came to its end.
+    /// Fails unless the backup came to its end.
     pub fn finish(self) -> Result<About, BackupError> {
         self.about.filter(|_| self.finished).ok_or(BackupError::CutShort)
     }
@@ -183,8 +184,8 @@ impl Default for BackupCheck {
     }
 }
 
-/// Opens the parts of a backup in order. That its bytes are whole is for [`BackupCheck`] to say; that they are the ones
-/// that were sealed is known from each part.
+/// Opens the parts of a backup in order. [`BackupCheck`] says whether its bytes are whole; opening a part proves
+/// that the part is as it was sealed.
 pub struct BackupOpener<R> {
     from: R,
     key: AeadKey,
@@ -193,9 +194,9 @@ pub struct BackupOpener<R> {
 }
 
 impl<R: std::io::Read> BackupOpener<R> {
-    /// Reads what a backup begins with.
+    /// Reads the header of a backup.
     pub fn begin(masters: &MasterKeys, mut from: R) -> Result<Self, BackupError> {
-        // As far as it is known how long it is.
+        // As far as its length is known.
         let mut header = vec![0; ABOUT + 1];
         read(&mut from, &mut header)?;
         let length = header_len(&header)?.ok_or(BackupError::Damaged)?;
@@ -211,7 +212,7 @@ impl<R: std::io::Read> BackupOpener<R> {
         Ok(Self { from, key, parts: 0, ended: false })
     }
 
-    /// The next part in the clear; `None` behind the last.
+    /// The next part in the clear; `None` after the last.
     pub fn next_part(&mut self) -> Result<Option<Opened>, BackupError> {
         if self.ended {
             return Ok(None);
@@ -235,9 +236,9 @@ fn read(from: &mut impl std::io::Read, into: &mut [u8]) -> Result<(), BackupErro
     })
 }
 
-/// How long the header is that these bytes begin with; `None` where there are too few bytes to say.
+/// The length of the header at the start of these bytes; `None` where there are too few bytes to tell.
 fn header_len(bytes: &[u8]) -> Result<Option<usize>, BackupError> {
-    // Something else is known for that by its first bytes.
+    // Another kind of file is recognized by its first bytes.
     let known = bytes.len().min(MAGIC.len());
     if bytes.get(..known) != MAGIC.get(..known) {
         return Err(BackupError::NotABackup);
@@ -252,7 +253,7 @@ fn header_len(bytes: &[u8]) -> Result<Option<usize>, BackupError> {
     }
 }
 
-/// The format, if it is one that this release knows.
+/// The format, if this release knows it.
 fn format(header: &[u8]) -> Result<u32, BackupError> {
     let rest = header.strip_prefix(MAGIC).ok_or(BackupError::NotABackup)?;
     let format = u32::from_be_bytes(*rest.first_chunk().ok_or(BackupError::CutShort)?);
@@ -306,7 +307,7 @@ fn key_place(about: &[u8]) -> Place<'_> {
     Place { purpose: Purpose::BackupKey, namespace: None, id: about, version: 0 }
 }
 
-/// What the seal of a part is bound to, beside its key: its number, and whether it is the last.
+/// The associated data of a part: its number, and whether it is the last.
 fn associated_data(number: u64, last: bool) -> [u8; 10] {
     let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
     [Purpose::BackupPart as u8, a, b, c, d, e, f, g, h, u8::from(last)]
@@ -316,7 +317,7 @@ fn associated_data(number: u64, last: bool) -> [u8; 10] {
 mod tests {
     use super::*;
 
-    /// Of a backup whose master key is a key.
+    /// The header of a backup in format 1.
     const HEADER: usize = ABOUT + 1 + 8 + 32 + AeadKey::OVERHEAD;
     const ABOUT_IT: About = About { created_at: 7, revision: 9 };
 
@@ -386,7 +387,8 @@ mod tests {
             let moved: Vec<u8> = order.iter().flat_map(|at| parts[*at]).copied().collect();
             assert_eq!(open(&master, &[header, &moved].concat()).unwrap_err(), BackupError::Damaged);
         }
-        // A last part of another backup ends this one as little as one of its own that was not sealed as the last.
+        // A last part of another backup does not end this one, nor does an own part that was not sealed as the
+        // last.
         let other = backup(&master, &[b"one", b"two", b"end"]);
         let mixed = [&bytes[..HEADER + 2 * part], &other[HEADER + 2 * part..]].concat();
         assert_eq!(open(&master, &mixed).unwrap_err(), BackupError::Damaged);

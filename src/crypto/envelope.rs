@@ -1,12 +1,13 @@
-//! The sealed forms, and the places that they are bound to.
+//! The sealed forms, and the places to which they are bound.
 //!
-//! A sealed record: format (1 byte, 2), key generation (4 bytes, big-endian), nonce (12), ciphertext, tag (16).
-//! A sealed value: format (2), key generation (4), wrapped data key (12 + 32 + 16), nonce (12), ciphertext, tag (16).
-//! The associated data of each is format, key generation, and the place; that of a value itself has 0 for the generation,
-//! so that its data key can be wrapped anew without touching it. In format 1, which is still opened, it had not.
+//! A sealed record: format (1 byte, 2), key generation (4 bytes, big-endian), nonce (12), ciphertext, tag (16). A
+//! sealed value: format (2), key generation (4), wrapped data key (12 + 32 + 16), nonce (12), ciphertext, tag (16).
+//! The associated data of each is format, key generation and place. A value has 0 for the generation, so that its
+//! data key can be wrapped again while the value stays as it is. Format 1, which is still opened, bound the value
+//! to the generation too.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
-use crate::store::key::NamespaceId;
+use crate::schema::NamespaceId;
 
 const FORMAT: u8 = 2;
 const FIRST_FORMAT: u8 = 1;
@@ -14,7 +15,7 @@ const FIRST_FORMAT: u8 = 1;
 const HEADER: usize = 5;
 const WRAPPED: usize = 32 + AeadKey::OVERHEAD;
 
-/// What a seal is for. The number stands in the associated data, so it never changes its meaning.
+/// The purpose of a seal. Its number is part of the associated data, so it never changes its meaning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
     /// The keyring, under the master key.
@@ -31,8 +32,8 @@ pub enum Purpose {
     DataKey = 6,
     /// The value of a version.
     Value = 7,
-    /// The receipt of an idempotent request.
-    Receipt = 8,
+    /// The idempotency record of a request.
+    IdempotencyRecord = 8,
     /// A page token, which leaves the server sealed.
     PageToken = 9,
     /// The data key of a backup, under the master key.
@@ -43,16 +44,16 @@ pub enum Purpose {
     Digest = 12,
 }
 
-/// Where a ciphertext belongs: it opens nowhere else.
+/// The place of a ciphertext. It opens nowhere else.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// What it is for.
+    /// The purpose of the seal.
     pub purpose: Purpose,
-    /// Whose namespace; `None` for what belongs to no namespace.
+    /// The namespace; `None` for records of the store as a whole.
     pub namespace: Option<NamespaceId>,
-    /// Which record: its id, or the HMAC that its key holds.
+    /// The record: its id, or the HMAC in its key.
     pub id: &'a [u8],
-    /// Which version of a secret; 0 for what has none.
+    /// The version of a secret; 0 for other records.
     pub version: u32,
 }
 
@@ -87,12 +88,12 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
-    /// How long the sealed form of a record of that length is, in bytes.
+    /// The length of the sealed form of a record, in bytes.
     pub const fn sealed_len(record: usize) -> usize {
         HEADER + record + AeadKey::OVERHEAD
     }
 
-    /// The keys that are derived from these bytes, which are this generation of them.
+    /// The keys derived from these bytes, as this generation.
     pub fn new(generation: u32, key: &KeyBytes) -> Result<Self, Error> {
         Ok(Self {
             generation,
@@ -106,13 +107,13 @@ impl SealingKey {
         self.seal_in(FORMAT, place, record)
     }
 
-    /// As the first release did.
+    /// Seals a record as the first release did.
     #[cfg(test)]
     pub(crate) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
         self.seal_in(FIRST_FORMAT, place, record)
     }
 
-    /// As the first release did: the value is bound to the generation that wraps its data key.
+    /// Seals a value as the first release did: bound to the generation that wraps its data key.
     #[cfg(test)]
     pub(crate) fn seal_value_in_first_format(
         &self,
@@ -158,14 +159,14 @@ impl SealingKey {
     }
 }
 
-/// All generations of a key that are in use. The newest one seals; each opens what it has sealed.
+/// All generations of a key in use. The newest one seals; each opens what it has sealed.
 pub(super) struct SealingKeys {
     newest: SealingKey,
     earlier: Vec<SealingKey>,
 }
 
 impl SealingKeys {
-    /// The newest generation, and those before it.
+    /// The newest generation and the earlier ones.
     pub(super) fn new(newest: SealingKey, earlier: Vec<SealingKey>) -> Self {
         Self { newest, earlier }
     }
@@ -181,7 +182,7 @@ impl SealingKeys {
         self.of(header.generation)?.open(place, sealed)
     }
 
-    /// Seals a version's value with a data key of its own, and that key beside it.
+    /// Seals the value of a version with a data key of its own, which is wrapped beside it.
     pub(super) fn seal_value(&self, place: Place<'_>, value: &[u8]) -> Result<Vec<u8>, Error> {
         let data_key = KeyBytes::generate()?;
         let mut sealed = self.newest.wrap(place, &data_key)?;
@@ -190,7 +191,7 @@ impl SealingKeys {
         Ok(sealed)
     }
 
-    /// Opens a version's value of this place.
+    /// Opens the value of a version of this place.
     pub(super) fn open_value(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
         let (parsed, rest) = Header::split(sealed)?;
         let (wrapped, rest) = rest.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
@@ -199,8 +200,8 @@ impl SealingKeys {
         AeadKey::new(&data_key)?.open(&place.associated_data(&bound_to), rest)
     }
 
-    /// The version with its data key wrapped by the newest generation. Its value stays as it is, unless it is of format 1,
-    /// which binds it to the generation: then it is sealed anew.
+    /// A version with its data key wrapped by the newest generation. Its value stays as it is. Only a value of
+    /// format 1, which is bound to its generation, is sealed again.
     pub(super) fn rewrap_value(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         let (parsed, rest) = Header::split(sealed)?;
         if parsed.format == FIRST_FORMAT {
@@ -228,7 +229,7 @@ impl SealingKeys {
     }
 
     fn of(&self, generation: u32) -> Result<&SealingKey, Error> {
-        // A generation that is not here was retired, or never was.
+        // An unknown generation was removed, or never existed.
         [&self.newest]
             .into_iter()
             .chain(&self.earlier)
@@ -237,17 +238,17 @@ impl SealingKeys {
     }
 }
 
-/// What tells a sealed form from every other one: its nonce. Of a sealed record.
+/// The seal of a record, which no other record has: its nonce.
 pub fn record_seal(sealed: &[u8]) -> Option<[u8; 12]> {
     sealed.get(HEADER..)?.first_chunk().copied()
 }
 
-/// Whether a record was sealed by a release that knew no other format.
+/// Whether a record has format 1, the only one that the first release knew.
 pub fn is_of_first_format(sealed: &[u8]) -> bool {
     format_of(sealed) == Some(FIRST_FORMAT)
 }
 
-/// The format of a sealed form. Authenticated once it has opened.
+/// The format of a sealed form. It is authentic once the form has been opened.
 pub(super) fn format_of(sealed: &[u8]) -> Option<u8> {
     sealed.first().copied()
 }
@@ -259,7 +260,7 @@ struct Header {
 }
 
 impl Header {
-    /// Header and rest of a sealed form, when it is of a known format.
+    /// The header and the rest of a sealed form of a known format.
     fn split(sealed: &[u8]) -> Result<(Self, &[u8]), Error> {
         let (bytes, rest) = sealed.split_first_chunk::<HEADER>().ok_or(Error::Integrity)?;
         let [format, generation @ ..] = *bytes;
@@ -275,14 +276,14 @@ fn header(format: u8, generation: u32) -> [u8; HEADER] {
     [format, a, b, c, d]
 }
 
-/// The nonce of a sealed value's own ciphertext. No other value of its place has it, and wrapping the data key anew leaves
-/// it. `None` where the bytes are too few to be a sealed value.
+/// The seal of a value: the nonce of its own ciphertext. No other value of its place has it, and it stays the same
+/// when the data key is wrapped again. `None` where the bytes are too few to be a sealed value.
 pub fn value_seal(sealed: &[u8]) -> Option<[u8; 12]> {
     sealed.get(HEADER + WRAPPED..)?.first_chunk().copied()
 }
 
-/// The SHA-256 digest of a sealed value's wrapped data key: which key it is, told without telling the key. `None` where the
-/// bytes are too few to be a sealed value.
+/// The SHA-256 digest of a sealed value's wrapped data key. It identifies the key without revealing it. `None`
+/// where the bytes are too few to be a sealed value.
 pub fn data_key_digest(sealed: &[u8]) -> Option<[u8; 32]> {
     let mut digest = Digest::new();
     digest.update(sealed.get(HEADER..HEADER + WRAPPED)?);
@@ -362,7 +363,7 @@ mod tests {
         let key = keys(1, 1);
         let here = place(Purpose::Value, b"id", 1);
         let (a, b) = (key.seal_value(here, b"value").unwrap(), key.seal_value(here, b"value").unwrap());
-        // The wrapped key of one beside the ciphertext of the other opens nothing.
+        // The wrapped key of one value beside the ciphertext of the other opens nothing.
         let mixed = [&a[..HEADER + WRAPPED], &b[HEADER + WRAPPED..]].concat();
         assert_eq!(key.open_value(here, &mixed).unwrap_err(), Error::Integrity);
     }

@@ -3,11 +3,12 @@ use zeroize::Zeroizing;
 use super::aead::{Error, KeyBytes};
 use super::envelope::{SealingKey, SealingKeys};
 
-/// One generation of a key: a rotation makes the next, has it seal everything that the earlier ones did, and then lets go
-/// of them.
+/// One generation of a key. A rekey makes the next generation, seals everything again with it, and then removes the
+/// earlier ones.
 pub(super) struct Generation {
     pub(super) number: u32,
-    /// How many seals the store had seen when it was made: what has been added since bounds how many are its own.
+    /// How many seals the store had seen when the generation was made. The seals since then bound how many are its
+    /// own.
     pub(super) since: u64,
     pub(super) key: KeyBytes,
 }
@@ -16,7 +17,7 @@ pub(super) struct Generation {
 pub(super) struct Generations(Vec<Generation>);
 
 impl Generations {
-    /// How long the encoded form of one is, in bytes.
+    /// The length of one generation in encoded form, in bytes.
     pub(super) const ENCODED: usize = 4 + 8 + 32;
 
     /// A new key.
@@ -24,20 +25,20 @@ impl Generations {
         Ok(Self(vec![Generation { number: 1, since, key: KeyBytes::generate()? }]))
     }
 
-    /// These generations, where there is at least one and they are in order.
+    /// These generations; `None` where there are none, or they are not in order.
     pub(super) fn of(generations: Vec<Generation>) -> Result<Self, Error> {
         let ordered = generations.is_sorted_by(|a, b| a.number < b.number);
         if generations.is_empty() || !ordered { Err(Error::Integrity) } else { Ok(Self(generations)) }
     }
 
-    /// The encoded form of these and of one more, which seals from then on.
+    /// The encoded form of these generations and one more, which seals from then on.
     pub(super) fn encode_with_next(&self, since: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
         let number = self.newest()?.number.checked_add(1).ok_or(Error::Failed)?;
         let next = Generation { number, since, key: KeyBytes::generate()? };
         Ok(encode(&self.0.iter().chain([&next]).collect::<Vec<_>>()))
     }
 
-    /// The encoded form of the newest one alone.
+    /// The encoded form of the newest generation alone.
     pub(super) fn encode_newest(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         Ok(encode(&[self.newest()?]))
     }
@@ -47,7 +48,7 @@ impl Generations {
         encode(&self.0.iter().collect::<Vec<_>>())
     }
 
-    /// What was encoded.
+    /// Decodes generations.
     pub(super) fn decode(encoded: &[u8]) -> Result<Self, Error> {
         let chunks = encoded.chunks_exact(Self::ENCODED);
         if !chunks.remainder().is_empty() {
@@ -72,7 +73,7 @@ impl Generations {
         self.0.iter().map(|generation| generation.number).collect()
     }
 
-    /// The sealing keys that are derived from them for a purpose; `None`: from their keys themselves.
+    /// The sealing keys derived from the generations for a purpose; `None`: from their keys themselves.
     pub(super) fn sealing(&self, purpose: Option<&'static str>) -> Result<SealingKeys, Error> {
         let derived = |generation: &Generation| match purpose {
             Some(purpose) => SealingKey::new(generation.number, &generation.key.derive(purpose)?),
@@ -85,7 +86,7 @@ impl Generations {
 }
 
 fn encode(generations: &[&Generation]) -> Zeroizing<Vec<u8>> {
-    // Reserved whole: growing would leave copies behind.
+    // Reserved whole: growing would leave copies of keys behind.
     let mut encoded = Zeroizing::new(Vec::with_capacity(generations.len() * Generations::ENCODED));
     for generation in generations {
         encoded.extend_from_slice(&generation.number.to_be_bytes());

@@ -8,39 +8,40 @@ use super::parts::Parts;
 use super::wrap::OpenedKeyring;
 use crate::domain::Namespace;
 
-/// The keys of the store as a whole. Kept in the store, sealed by the master key.
+/// The keys of the store as a whole. The store holds them, sealed by the master key.
 ///
-/// In the clear it is: index key (32 bytes), then for each generation of its sealing key, oldest first, number (4,
-/// big-endian), the count of seals that it was made at (8), key (32). In format 1 it is index key, number and key of one
-/// generation.
+/// In the clear: index key (32 bytes); for each generation of the sealing key, oldest first: number (4,
+/// big-endian), the count of seals at which it was made (8), key (32). In format 1: index key, number and key of
+/// one generation.
 pub struct Keyring {
     index: KeyBytes,
     generations: Generations,
-    /// The master keys that open its record.
+    /// The ids of the master keys that open its record.
     masters: Vec<KeyId>,
     namespaces: MacKey,
     credentials: MacKey,
-    receipts: MacKey,
+    requests: MacKey,
     queries: MacKey,
     anchors: MacKey,
-    pub(super) elements: MacKey,
+    elements: MacKey,
     signing: SigningKey,
     sealing: SealingKeys,
-    /// Receipts and digests are made at the callers' pace, so they do not use up the key of the records.
-    receipt_sealing: SealingKeys,
+    /// Seals idempotency records and digests. Callers determine their number, so they do not use up the key of the
+    /// other records.
+    idempotency_sealing: SealingKeys,
     digest_sealing: SealingKeys,
     tokens: KeyBytes,
 }
 
 impl Keyring {
-    /// New keys, and the record that keeps them.
+    /// A new keyring, and its record.
     pub fn create(masters: &MasterKeys) -> Result<(Self, Vec<u8>), Error> {
         let keyring = Self::of(KeyBytes::generate()?, Generations::first(0)?, vec![masters.current_id()?])?;
         let record = keyring.seal_with(masters, &keyring.generations.encode(), &[])?;
         Ok((keyring, record))
     }
 
-    /// The keys in a record that one of these master keys opens.
+    /// Opens a record with one of these master keys.
     pub fn open(masters: &MasterKeys, record: &[u8]) -> Result<Self, Error> {
         let OpenedKeyring { clear, wraps, .. } = masters.open_keyring(record)?;
         let mut parts = Parts(&clear);
@@ -54,28 +55,28 @@ impl Keyring {
         Self::of(index, generations?, wraps)
     }
 
-    /// The record of these keys with one more generation, which seals from then on. The master key in use opens it, and those
-    /// that opened it before.
+    /// The record of this keyring with one more generation, which seals from then on. The master key in use opens
+    /// it, and every master key that opened it before.
     pub fn begin_rotation(&self, masters: &MasterKeys, since: u64) -> Result<Vec<u8>, Error> {
         self.seal_with(masters, &self.generations.encode_with_next(since)?, &self.masters)
     }
 
-    /// The record of these keys with the newest generation alone. Only the master key in use opens it.
+    /// The record of this keyring with the newest generation alone. Only the master key in use opens it.
     pub fn end_rotation(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
         self.seal_with(masters, &self.generations.encode_newest()?, &[])
     }
 
-    /// The record of these keys as they are, in the newest format.
+    /// The record of this keyring unchanged, in the newest format.
     pub fn reseal(&self, masters: &MasterKeys) -> Result<Vec<u8>, Error> {
         self.seal_with(masters, &self.generations.encode(), &self.masters)
     }
 
-    /// The master keys that open its record.
+    /// The ids of the master keys that open its record.
     pub fn masters(&self) -> &[KeyId] {
         &self.masters
     }
 
-    /// The generations of the sealing key that are in use, oldest first.
+    /// The generations of the sealing key in use, oldest first.
     pub fn generations(&self) -> Vec<u32> {
         self.generations.numbers()
     }
@@ -85,50 +86,58 @@ impl Keyring {
         self.generations.newest().map_or(0, |newest| newest.since)
     }
 
-    /// The HMAC of a namespace's name, which its key in the store holds.
+    /// The HMAC of a namespace's name, which is part of the namespace's key in the store.
     pub fn namespace_mac(&self, namespace: &Namespace) -> Mac {
         self.namespaces.tag(&[namespace.as_str().as_bytes()])
     }
 
-    /// The HMAC of a credential: all that is kept of it.
+    /// The HMAC of a credential. The store holds nothing else of it.
     pub fn credential_mac(&self, secret: &[u8]) -> Mac {
         self.credentials.tag(&[secret])
     }
 
-    /// Whether this is the credential of that HMAC, in a time that tells nothing of either.
+    /// Whether this is the HMAC of that credential. Compares in constant time.
     pub fn is_credential(&self, secret: &[u8], mac: &Mac) -> bool {
         self.credentials.verify(&[secret], mac)
     }
 
-    /// The HMAC over an idempotent request's principal and id, which its receipt's key holds, or over its body.
+    /// The HMAC over the principal and id of a request, which is part of its idempotency record's key, or over its
+    /// body.
     pub fn request_mac(&self, parts: &[&[u8]]) -> Mac {
-        self.receipts.tag(parts)
+        self.requests.tag(parts)
     }
 
-    /// The HMAC over a query, to which page tokens are bound.
+    /// The HMAC over a query, to which its page tokens are bound.
     pub fn query_mac(&self, parts: &[&[u8]]) -> Mac {
         self.queries.tag(parts)
     }
 
-    /// Whether this is the HMAC of these parts, in a time that tells nothing of either.
+    /// Whether this is the HMAC of these parts. Compares in constant time.
     pub fn is_request_mac(&self, parts: &[&[u8]], mac: &[u8]) -> bool {
-        mac.try_into().is_ok_and(|mac: &Mac| self.receipts.verify(parts, mac))
+        mac.try_into().is_ok_and(|mac: &Mac| self.requests.verify(parts, mac))
     }
 
-    pub(super) fn is_anchor_mac(&self, parts: &[&[u8]], mac: &Mac) -> bool {
+    /// The element of the store's digest for a record: the HMAC of its key and its mark.
+    pub fn element_mac(&self, parts: &[&[u8]]) -> Mac {
+        self.elements.tag(parts)
+    }
+
+    /// Whether this is the HMAC over the parts of an anchor. Compares in constant time.
+    pub fn is_anchor_mac(&self, parts: &[&[u8]], mac: &Mac) -> bool {
         self.anchors.verify(parts, mac)
     }
 
-    pub(super) fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
+    /// The HMAC over the parts of an anchor, or of a fingerprint of the digest.
+    pub fn anchor_mac(&self, parts: &[&[u8]]) -> Mac {
         self.anchors.tag(parts)
     }
 
-    /// Signs what the service states.
+    /// Signs a statement of the service.
     pub fn sign(&self, statement: &[u8]) -> Result<Signature, Error> {
         self.signing.sign(statement)
     }
 
-    /// The key that verifies what the service has signed. It stays the same for the store's life.
+    /// The key that verifies the service's signatures. It never changes during the life of a store.
     pub fn public_key(&self) -> &PublicKey {
         self.signing.public()
     }
@@ -148,7 +157,7 @@ impl Keyring {
         self.sealing_keys(purpose).is_newest(sealed)
     }
 
-    /// Seals a page token, with a key of its own: tokens leave the service without a commit that would count them. It is
+    /// Seals a page token with a key of its own: no commit counts the tokens that leave the service. A token is
     /// salt (16 bytes), then a sealed record of generation 0.
     pub fn seal_token(&self, query: &Mac, token: &[u8]) -> Result<Vec<u8>, Error> {
         let salt: [u8; 16] = super::random()?;
@@ -168,7 +177,7 @@ impl Keyring {
 
     fn sealing_keys(&self, purpose: Purpose) -> &SealingKeys {
         match purpose {
-            Purpose::Receipt => &self.receipt_sealing,
+            Purpose::IdempotencyRecord => &self.idempotency_sealing,
             Purpose::Digest => &self.digest_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
@@ -195,15 +204,15 @@ impl Keyring {
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
             credentials: mac("strongroom v1 credentials")?,
-            receipts: mac("strongroom v1 receipts")?,
+            requests: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             anchors: mac("strongroom v1 anchors")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,
-            receipt_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
+            idempotency_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
-            tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rotation
+            tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rekey
             index,
             generations,
             masters,
@@ -211,7 +220,7 @@ impl Keyring {
     }
 }
 
-/// Where the keyring stands in format 1.
+/// The place of the keyring in format 1.
 pub(super) const KEYRING: Place<'_> =
     Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
 

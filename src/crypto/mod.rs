@@ -1,13 +1,11 @@
-//! How everything is sealed, and with which keys.
+//! The sealed forms, and the keys that seal them.
 //!
-//! The master key seals the keyring; the keyring's keys seal API keys, receipts and namespaces; a namespace's keys seal
-//! its secrets and wrap the data keys of their versions; a version's own data key seals its value. Every seal is bound
-//! to its [`Place`], so that no ciphertext opens anywhere else.
+//! The master key seals the keyring. The keyring's keys seal API keys, idempotency records and namespaces. A
+//! namespace's keys seal its secrets and wrap the data keys of their versions. A version's own data key seals its
+//! value. Every seal is bound to its [`Place`], so that a ciphertext opens nowhere else.
 
 mod aead;
-mod anchor;
 mod backup;
-mod digest;
 mod envelope;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -17,20 +15,21 @@ mod master_key;
 mod namespace_keys;
 mod parts;
 mod private_file;
+mod secret;
 #[cfg(test)]
 mod vectors;
 mod wrap;
 
 pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
-pub use self::anchor::{Anchor, Astray};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
-pub use self::digest::{Carrier, Census, StoreDigest};
 pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
 };
 pub use self::keyring::Keyring;
-pub use self::master_key::{CommandError, Custody, KeyId, MasterKey, MasterKeyError, MasterKeys};
+pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeyProvider, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
+pub use self::parts::Parts;
 pub use self::private_file::{unfinished, write_private};
+pub use self::secret::{open_secret, reseal_secret, seal_secret};
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

@@ -6,13 +6,13 @@ use super::generation::{Generation, Generations};
 use super::keyring::Keyring;
 use super::parts::Parts;
 use crate::domain::{Namespace, SecretName};
-use crate::store::key::NamespaceId;
+use crate::schema::NamespaceId;
 
-/// The keys of one namespace. Kept in the store with its name, sealed by the keyring.
+/// The keys of one namespace. The store holds them together with the namespace's name, sealed by the keyring.
 ///
-/// In the clear it is: id (16 bytes), index key (32), how many generations there are of the sealing key (1), for each,
-/// oldest first, number (4, big-endian), the count of seals that it was made at (8), key (32), and then the namespace's
-/// name. In format 1 it is id, index key, number and key of one generation, and the name.
+/// In the clear: id (16 bytes), index key (32), the number of generations of the sealing key (1); for each
+/// generation, oldest first: number (4, big-endian), the count of seals at which it was made (8), key (32); then
+/// the name of the namespace. In format 1: id, index key, number and key of one generation, and the name.
 pub struct NamespaceKeys {
     namespace: Namespace,
     id: NamespaceId,
@@ -23,7 +23,7 @@ pub struct NamespaceKeys {
 }
 
 impl NamespaceKeys {
-    /// New keys for a namespace, and the record that keeps them.
+    /// New keys for a namespace, and their record.
     pub fn create(keyring: &Keyring, namespace: &Namespace, since: u64) -> Result<(Self, Vec<u8>), Error> {
         let id = NamespaceId(super::random()?);
         let keys = Self::of(namespace.clone(), id, KeyBytes::generate()?, Generations::first(since)?)?;
@@ -31,7 +31,7 @@ impl NamespaceKeys {
         Ok((keys, record))
     }
 
-    /// The namespace's keys, in the record that stands at the HMAC of its name.
+    /// Opens the record at the HMAC of a namespace's name.
     pub fn open(keyring: &Keyring, mac: &Mac, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Namespace, mac, record)?;
         let mut parts = Parts(&clear);
@@ -61,22 +61,22 @@ impl NamespaceKeys {
         self.seal_with(keyring, &self.generations.encode_newest()?)
     }
 
-    /// The record of these keys as they are, sealed by the keyring's newest generation.
+    /// The record of these keys unchanged, sealed by the keyring's newest generation.
     pub fn reseal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
         self.seal_with(keyring, &self.generations.encode())
     }
 
-    /// Whose keys they are.
+    /// The id of the namespace.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Which namespace these are the keys of.
+    /// The namespace.
     pub fn id(&self) -> NamespaceId {
         self.id
     }
 
-    /// The generations of the sealing key that are in use, oldest first.
+    /// The generations of the sealing key in use, oldest first.
     pub fn generations(&self) -> Vec<u32> {
         self.generations.numbers()
     }
@@ -86,7 +86,7 @@ impl NamespaceKeys {
         self.generations.newest().map_or(0, |newest| newest.since)
     }
 
-    /// The HMAC of a secret's name, which its key in the store holds.
+    /// The HMAC of a secret's name, which is part of the name's key in the store.
     pub fn name_mac(&self, name: &SecretName) -> Mac {
         self.names.tag(&[name.as_str().as_bytes()])
     }
@@ -111,12 +111,12 @@ impl NamespaceKeys {
         self.sealing.open_value(self.place(Purpose::Value, secret, version), sealed)
     }
 
-    /// Whether a secret's version has a data key that these keys unwrap. Its value is not looked at.
+    /// Whether these keys unwrap the data key of a secret's version. Its value is not opened.
     pub fn wraps_value(&self, secret: &[u8; 16], version: u32, sealed: &[u8]) -> bool {
         self.sealing.wraps_value(self.place(Purpose::Value, secret, version), sealed)
     }
 
-    /// A secret's version with its data key wrapped by the newest generation.
+    /// A version with its data key wrapped by the newest generation.
     pub fn rewrap_value(&self, secret: &[u8; 16], version: u32, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         self.sealing.rewrap_value(self.place(Purpose::Value, secret, version), sealed)
     }

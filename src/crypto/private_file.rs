@@ -3,11 +3,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Writes a file that only its owner can read, durably, and whole or not at all. With `new`, a file that is there already
-/// is an error and stays; without, it is replaced.
+/// Writes a file for its owner alone, durably, and whole or not at all. With `new`, a file that exists already is
+/// an error and stays; without, it is replaced.
 pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
     let unfinished = unfinished(path);
-    // What is there is of an earlier attempt, or was put there by somebody else: its owner and its links are not ours.
+    // A file at this path comes from an earlier attempt, or from somebody else: its owner and its links may be
+    // wrong.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -29,7 +30,7 @@ pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
     }
 }
 
-/// Where a file is written before it takes its name: `.unfinished` behind it.
+/// The path of a file before it gets its name: with `.unfinished` after it.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".unfinished");
@@ -44,7 +45,7 @@ mod tests {
     fn files_that_differ_in_their_extension_alone_do_not_meet_on_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("anchor.a"), folder.path().join("anchor.b"));
-        // What another one is writing at this moment stays.
+        // A file that another writer is writing at this moment stays.
         fs::write(unfinished(&b), "b").unwrap();
         write_private(&a, b"a", false).unwrap();
         assert_eq!(fs::read(unfinished(&b)).unwrap(), b"b");

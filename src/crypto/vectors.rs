@@ -1,7 +1,8 @@
-//! The vectors of `tests/golden/vectors.json`: what every release has to open, and what another implementation can be
-//! tried with. A vector that is there is never changed; new ones are put behind them.
+//! The vectors of `tests/golden/vectors.json`: every release must open them, and another implementation can be
+//! tested with them. A vector is never changed; new ones are appended.
 //!
-//! Each has a form and a format, the keys, `sealed` and `clear` in hex, and what else the form needs.
+//! Each vector has a form, a format, the keys, `sealed` and `clear` in hex, and further fields that depend on the
+//! form.
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ fn keyring(vector: &Value) {
     let wraps: Vec<_> = vector["key_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(opened.wraps.iter().map(ToString::to_string).collect::<Vec<_>>(), wraps);
     assert_eq!(sealed[0], u8::try_from(vector["format"].as_u64().unwrap()).unwrap());
-    // Each of several keys opens it, as an earlier one too, and no other.
+    // Each of several keys opens it, also as an earlier key, and no other key does.
     let (other, passphrase) = (MasterKey::generate().unwrap().line().unwrap(), "another passphrase");
     for line in vector["master_keys"].as_array().unwrap() {
         let earlier = MasterKeys::of(&[&other, passphrase, line.as_str().unwrap()]);
@@ -87,7 +88,8 @@ fn bytes(vector: &Value, field: &str) -> Vec<u8> {
     HEXLOWER.decode(text(vector, field).as_bytes()).unwrap()
 }
 
-/// Prints new vectors of the forms above, once for each format: `cargo test --lib -- --ignored --nocapture new_vectors`.
+/// Prints new vectors of the forms above, one for each format: `cargo test --lib -- --ignored --nocapture
+/// new_vectors`.
 #[test]
 #[ignore = "makes vectors for people to keep"]
 #[allow(clippy::print_stdout)] // that is what it is for

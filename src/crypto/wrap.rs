@@ -1,36 +1,37 @@
-//! What the master keys seal. Each of them wraps a random key, and that key seals: so that several master keys can open
-//! one record.
+//! Records that master keys seal. Each master key wraps a random key, and that key seals the record, so that
+//! several master keys can open one record.
 //!
-//! A wrap: how the master key is come by (1 byte: 0, a key; 1, a passphrase, followed by memory, passes and lanes of
-//! Argon2id, 4 bytes each, and 16 of salt), the master key's id (8), nonce (12), wrapped key (32), tag (16).
-//! The associated data is format (2), purpose, what the wrap stands in, and the wrap up to its nonce.
+//! A wrap: kind of master key (1 byte: 0, a key; 1, a passphrase, followed by memory, passes and lanes of Argon2id,
+//! 4 bytes each, and 16 of salt), the master key's id (8), nonce (12), wrapped key (32), tag (16). The associated
+//! data is format (2), purpose, the context of the wrap, and the wrap up to its nonce.
 
 use super::aead::{AeadKey, Error, KeyBytes, Opened};
 use super::envelope::Purpose;
 use super::keyring::KEYRING;
 use super::master_key::{How, KeyId, MasterKey, MasterKeys, Root, Stretch};
 
-/// The format of what is sealed under wraps.
+/// The format of records sealed under wraps.
 pub(super) const FORMAT: u8 = 2;
-/// How many master keys can open one record.
+/// The largest number of master keys that can open one record.
 const MAX_WRAPS: usize = 16;
-/// How many ways of stretching a passphrase one record can have: whoever opens it may have to try each of them.
+/// The largest number of different passphrase parameters in one record: opening it may have to try each of them.
 const MAX_STRETCHES: usize = 4;
 const WRAPPED: usize = 32 + AeadKey::OVERHEAD;
 
-/// The keyring in the clear, and who could open it.
+/// An opened keyring, and the master keys that open its record.
 pub struct OpenedKeyring {
-    /// In the clear.
+    /// The keyring in the clear.
     pub clear: Opened,
-    /// Which master key opened it: the one in use if that could.
+    /// The master key that opened it: the one in use, if it could.
     pub opened_with: KeyId,
-    /// Which master keys can.
+    /// All master keys that open it.
     pub wraps: Vec<KeyId>,
 }
 
 impl MasterKeys {
-    /// Seals the keyring for the key in use, and for those of the earlier keys that `also` names. An id that none of these
-    /// keys has, or that a passphrase has not opened anything with, is left out: nothing can be sealed for it.
+    /// Seals the keyring for the master key in use, and for those earlier keys that `also` names. An id is left out
+    /// if it belongs to none of these keys, or to a passphrase that has not opened anything with it: nothing can be
+    /// sealed for it.
     ///
     /// A new passphrase is stretched, which takes a tenth of a second and 64 MiB.
     pub fn seal_keyring(&self, clear: &[u8], also: &[KeyId]) -> Result<Vec<u8>, Error> {
@@ -38,7 +39,7 @@ impl MasterKeys {
         let mut roots = vec![self.current().root()?];
         for master in self.all().skip(1) {
             if let Some((how, root)) = master.used_root(also)
-                && roots.iter().all(|(_, there)| there.id() != root.id())
+                && roots.iter().all(|(_, other)| other.id() != root.id())
                 && roots.len() < MAX_WRAPS
                 && (how == How::Key || stretches(roots.iter().map(|(how, _)| *how)) < MAX_STRETCHES)
             {
@@ -57,7 +58,7 @@ impl MasterKeys {
         Ok(record)
     }
 
-    /// Opens the keyring, of this format or of format 1, with whichever of these keys can. Each passphrase is stretched once
+    /// Opens the keyring, of this format or of format 1, with any of these keys. Each passphrase is stretched once
     /// for each salt.
     pub fn open_keyring(&self, record: &[u8]) -> Result<OpenedKeyring, Error> {
         match record.split_first_chunk() {
@@ -98,7 +99,8 @@ impl MasterKeys {
         Err(Error::Integrity)
     }
 
-    /// The key that one of these wraps holds, and whose wrap it was. The key in use is tried before earlier ones.
+    /// The key in one of these wraps, and the id of the master key that opened it. The key in use is tried before
+    /// earlier ones.
     pub(super) fn unwrap(
         &self,
         wraps: &[Wrap<'_>],
@@ -141,10 +143,10 @@ pub(super) struct Wrap<'a> {
 }
 
 impl<'a> Wrap<'a> {
-    /// How long the longest is, in bytes.
+    /// The length of the longest wrap, in bytes.
     pub(super) const MAX: usize = 1 + Stretch::LENGTH + 8 + WRAPPED;
 
-    /// How long the wrap is that begins with this byte; `None` where none does.
+    /// The length of a wrap that begins with this byte; `None` where none does.
     pub(super) fn len(first: u8) -> Option<usize> {
         match first {
             0 => Some(1 + 8 + WRAPPED),
@@ -153,7 +155,7 @@ impl<'a> Wrap<'a> {
         }
     }
 
-    /// The wrap that these bytes begin with, and what is behind it; `None` where they begin with none.
+    /// The wrap at the start of these bytes, and the rest; `None` where there is none.
     pub(super) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (wrap, behind) = bytes.split_at_checked(Self::len(*bytes.first()?)?)?;
         let (header, sealed) = wrap.split_at_checked(wrap.len() - WRAPPED)?;
@@ -166,7 +168,7 @@ impl<'a> Wrap<'a> {
         Some((Self { how, id: KeyId(*id), header, sealed }, behind))
     }
 
-    /// The key in it; `None` where it is not this master key's, or was altered.
+    /// Opens the wrapped key; `None` where another master key wrapped it, or it was altered.
     fn open(&self, master: &MasterKey, purpose: Purpose, context: &[u8]) -> Result<Option<KeyBytes>, Error> {
         let Some(root) = master.root_of(self.how, self.id)? else { return Ok(None) };
         let aad = associated_data(purpose, context, self.header);
@@ -205,7 +207,7 @@ fn associated_data(purpose: Purpose, context: &[u8], header: &[u8]) -> Vec<u8> {
     [&[FORMAT, purpose as u8], context, header].concat()
 }
 
-/// How many different ways of stretching a passphrase there are among these.
+/// The number of different passphrase parameters among these wraps.
 fn stretches(hows: impl Iterator<Item = How>) -> usize {
     let mut found = Vec::new();
     for how in hows {
@@ -216,7 +218,7 @@ fn stretches(hows: impl Iterator<Item = How>) -> usize {
     found.len()
 }
 
-/// What the seal of a keyring is bound to: format, purpose, how many wraps there are, and all of them.
+/// The associated data of a sealed keyring: format, purpose, the number of wraps, and all wraps.
 fn payload_data(before: &[u8]) -> Vec<u8> {
     let wraps = before.get(1..).unwrap_or_default();
     [&[FORMAT, Purpose::Keyring as u8], wraps].concat()
@@ -290,7 +292,7 @@ mod tests {
             assert!(both.open_keyring(&record[..at]).is_err(), "cut at {at}");
         }
         assert!(both.open_keyring(&[&record[..], b"x"].concat()).is_err());
-        // A wrap can not be taken away or swapped with the other either.
+        // A wrap cannot be removed or swapped with the other either.
         let (one, two) = (&record[2..71], &record[71..140]);
         let (count, rest) = (record[1], &record[140..]);
         assert_eq!(count, 2);
@@ -321,7 +323,7 @@ mod tests {
             master.keep(how);
             also.push(root.id());
         }
-        // No more are written than are read.
+        // No more wraps are written than are read.
         let record = masters.seal_keyring(b"clear", &also).unwrap();
         assert_eq!(masters.open_keyring(&record).unwrap().wraps, also[..MAX_STRETCHES]);
 

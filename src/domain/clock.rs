@@ -1,3 +1,5 @@
+//! Points in time, and the only place where the service reads the clock.
+
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,19 +18,20 @@ impl Timestamp {
         self.0
     }
 
-    /// This time, or the first one after `earlier` where the clock has not moved on or went back.
+    /// This time if it is later than `earlier`, or else the microsecond after `earlier`. So the times of one secret always
+    /// advance, even where the clock stands still or goes back.
     pub fn after(self, earlier: Self) -> Self {
         Self(self.0.max(earlier.0.saturating_add(1)))
     }
 
-    /// This time and a duration; the last time there is where that would overflow.
+    /// This time plus a duration; the last representable time where that overflows.
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros))
     }
 }
 
-/// The time as RFC 3339 has it, in UTC and always with six decimals.
+/// The time in the form of RFC 3339: in UTC, always with six decimals.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DAY: i64 = 24 * 60 * 60;
@@ -40,11 +43,11 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of the day that many days after 1970-01-01, in the Gregorian calendar. Counted in years that begin
-/// with March, so that the day which some years have more is their last one (Hinnant, "chrono-compatible low-level date
-/// algorithms").
+/// Year, month and day of a day, given as the number of days since 1970-01-01, in the Gregorian calendar. The algorithm
+/// counts in years that begin with March, so that a leap day is the last day of its year (`civil_from_days` in Howard
+/// Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn date(day: i64) -> (i64, i64, i64) {
-    // From 0000-03-01 on, in spans of 400 years, which all have as many days.
+    // Days since 0000-03-01, split into eras of 400 years, all of which have the same number of days.
     let day = day + 719_468;
     let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -55,7 +58,7 @@ fn date(day: i64) -> (i64, i64, i64) {
     (era * 400 + year + next_year, month, day)
 }
 
-/// The present time. The only place where the service reads a clock.
+/// The current time. Nothing else in the service reads the system clock.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(0).plus(since)

@@ -1,26 +1,29 @@
+//! The statement that a version was destroyed. The app signs its text as the receipt of the destruction, and the command
+//! line verifies the signature over the same text.
+
 use std::fmt;
 
 use super::{Namespace, SecretId, SecretName, Timestamp};
 
-/// That a version of a secret was destroyed, as the service states it.
+/// What the service states about a destroyed version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destruction {
-    /// Where the secret lives.
+    /// The secret's namespace.
     pub namespace: Namespace,
-    /// Its name.
+    /// The secret's name.
     pub name: SecretName,
-    /// Which secret it is, whatever its name.
+    /// The secret's id, which stays the same when the secret is renamed.
     pub secret_id: SecretId,
     /// The number of the version.
     pub version: u32,
-    /// When it was destroyed.
+    /// When the version was destroyed.
     pub destroyed_at: Timestamp,
-    /// The SHA-256 digest of the wrapped data key that was removed; `None` where what stood in its place was not it.
+    /// The SHA-256 digest of the wrapped data key that was removed; `None` where the stored record was damaged, so that its
+    /// data key is unknown.
     pub data_key: Option<[u8; 32]>,
 }
 
-/// The statement, which is what is signed. The same destruction has the same statement, and no other has it: none of its
-/// fields can hold the end of a line.
+/// The text that is signed. Two different destructions never have the same text: no field can contain a line break.
 impl fmt::Display for Destruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "strongroom v1 destruction of a version")?;

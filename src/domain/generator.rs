@@ -1,30 +1,32 @@
+//! Parameters for values that the server generates, checked against their limits.
+
 use super::Invalid;
 
-/// How the server makes a value. The random bits come from elsewhere; this says what to do with them.
+/// How the server generates a value. The app draws the random bits and follows these parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Generator {
-    /// Characters, each chosen evenly from an alphabet.
+    /// A text of characters, each chosen with equal probability from an alphabet.
     Password {
-        /// How many characters.
+        /// The number of characters: 8 to 4,096.
         length: usize,
-        /// What to choose from: 2 or more different printable ASCII characters.
+        /// 2 or more different printable ASCII characters, without space.
         alphabet: Box<[u8]>,
     },
     /// Random bytes in an encoding.
     Bytes {
-        /// How many random bytes.
+        /// The number of random bytes, before they are encoded: 16 to 4,096.
         length: usize,
-        /// How they become a value.
+        /// How the bytes become a value.
         encoding: BytesEncoding,
     },
-    /// A UUID, version 4.
+    /// A random UUID (version 4, RFC 9562), as text.
     Uuid,
 }
 
 /// How random bytes become a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BytesEncoding {
-    /// Text: base64 with the URL-safe alphabet, unpadded.
+    /// Text: base64 with the URL-safe alphabet, without padding (RFC 4648 section 5).
     Base64Url,
     /// Text: lower-case hexadecimal.
     Hex,
@@ -36,7 +38,7 @@ impl Generator {
     const DEFAULT_LENGTH: u32 = 32;
     const LETTERS_AND_DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-    /// A password of `length` characters (absent: 32) of `alphabet` (empty: letters and digits).
+    /// A password of `length` characters (`None`: 32) from `alphabet` (empty: letters and digits).
     pub fn password(length: Option<u32>, alphabet: &str) -> Result<Self, Invalid> {
         let alphabet = if alphabet.is_empty() { Self::LETTERS_AND_DIGITS } else { alphabet };
         let mut different = alphabet.as_bytes().to_vec();
@@ -54,7 +56,7 @@ impl Generator {
         Ok(Self::Password { length, alphabet: alphabet.as_bytes().into() })
     }
 
-    /// `length` random bytes (absent: 32) in `encoding`.
+    /// `length` random bytes (`None`: 32) in `encoding`.
     pub fn bytes(length: Option<u32>, encoding: BytesEncoding) -> Result<Self, Invalid> {
         let length = Self::length(length, 16, Invalid::new("must have a length of 16 to 4,096 bytes"))?;
         Ok(Self::Bytes { length, encoding })

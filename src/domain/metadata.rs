@@ -1,10 +1,12 @@
+//! The metadata of a secret: pairs of a key and a value, by which lists can be filtered.
+
 use std::collections::BTreeMap;
 
 use super::Invalid;
 
-/// The pairs attached to a secret, in key order: at most 64, keys of 1 to 128 bytes, values of at most 512 bytes.
+/// A secret's metadata: at most 64 pairs, in key order, each key once. Keys have 1 to 128 bytes, values at most 512 bytes.
 ///
-/// A sorted slice: a map would take several times the memory for the few pairs that secrets have.
+/// Kept as a sorted slice: a map would take several times the memory for the few pairs that a secret has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Metadata(Box<[(Box<str>, Box<str>)]>);
 
@@ -13,7 +15,7 @@ impl Metadata {
     const MAX_KEY: usize = 128;
     const MAX_VALUE: usize = 512;
 
-    /// The pairs, when they are within the limits.
+    /// Checks the pairs against the limits.
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, Invalid> {
         if pairs.len() > Self::MAX_PAIRS {
             return Err(Invalid::new("must have at most 64 pairs"));
@@ -32,14 +34,14 @@ impl Metadata {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// Whether this very pair is there.
+    /// Whether the metadata has this key with this value.
     pub fn has(&self, key: &str, value: &str) -> bool {
-        let found = self.0.binary_search_by(|(there, _)| (**there).cmp(key));
-        found.ok().and_then(|at| self.0.get(at)).is_some_and(|(_, there)| &**there == value)
+        let found = self.0.binary_search_by(|(present, _)| (**present).cmp(key));
+        found.ok().and_then(|at| self.0.get(at)).is_some_and(|(_, present)| &**present == value)
     }
 }
 
-/// From a map: its keys are in order and unique.
+/// Does not check the limits. Of several values for the same key, the last one stays.
 impl FromIterator<(String, String)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         let ordered: BTreeMap<String, String> = pairs.into_iter().collect();

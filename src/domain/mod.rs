@@ -1,6 +1,7 @@
-//! The words of the service: names, values, metadata, versions, pages. No I/O, no async.
+//! The service's own types: names, values, metadata, versions, pages. No I/O, no async.
 //!
-//! Every type here is parsed once, at the edge, and is valid from then on.
+//! Untrusted input is parsed once, by the api or the command line, and the types here are valid from then on. An input
+//! that does not parse is [`Invalid`], with a sentence that says what to do. Every floor of the service uses these types.
 
 mod clock;
 mod destruction;

@@ -1,28 +1,31 @@
+//! The name of a secret.
+
 use std::fmt;
 
 use super::Invalid;
 
-/// A secret's name: 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
+/// A secret's name: 1 to 128 characters that match `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(Box<str>);
 
 impl SecretName {
     const MAX: usize = 128;
 
-    /// The name, when it is one.
+    /// Parses a name.
     pub fn parse(name: &str) -> Result<Self, Invalid> {
-        const REFUSED: Invalid = Invalid::new(
+        const INVALID: Invalid = Invalid::new(
             "must be 1 to 128 characters long, begin with a letter or an underscore, and hold only \
              letters, digits and underscores (A-Z, a-z, 0-9, _)",
         );
         let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !begins || name.len() > Self::MAX || !Self::may_continue(name) {
-            return Err(REFUSED);
+            return Err(INVALID);
         }
         Ok(Self(name.into()))
     }
 
-    /// A prefix that names may begin with: empty, or what could be the start of a name.
+    /// Parses a prefix of names: empty, or a text that some name may begin with. A digit at the start is accepted, and then
+    /// no name matches.
     pub fn parse_prefix(prefix: &str) -> Result<Box<str>, Invalid> {
         if prefix.len() > Self::MAX || !Self::may_continue(prefix) {
             return Err(Invalid::new(

@@ -1,3 +1,5 @@
+//! The name of a namespace.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ impl Namespace {
     const MAX_SEGMENTS: usize = 8;
     const MAX_SEGMENT: usize = 63;
 
-    /// The namespace, when it is one.
+    /// Parses a namespace.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.split('/').count() > Self::MAX_SEGMENTS || !text.split('/').all(Self::is_segment) {
             return Err(Invalid::new(
@@ -22,7 +24,7 @@ impl Namespace {
         Ok(Self(text.into()))
     }
 
-    /// The namespace `default`.
+    /// The namespace `default`, which the first API key has as its home.
     pub fn default_namespace() -> Self {
         Self("default".into())
     }

@@ -1,31 +1,33 @@
+//! How lists are filtered, ordered and divided into pages.
+
 use super::{Invalid, Metadata, Namespace, Secret, SecretId, SecretName, Timestamp};
 
-/// How many secrets a page holds where the caller does not say.
+/// How many secrets a page holds at most if the caller sets no limit.
 pub const DEFAULT_LIMIT: usize = 100;
-/// How many secrets a page can hold.
+/// The largest limit that a caller can set.
 pub const MAX_LIMIT: usize = 1000;
 
-/// Which secrets of a namespace a list is of.
+/// Which secrets a list shows. All conditions must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Whose secrets.
+    /// The namespace of the secrets.
     pub namespace: Namespace,
-    /// What the name must begin with; may be empty.
+    /// What the name must begin with; empty for all names.
     pub prefix: Box<str>,
-    /// Pairs that the metadata must all have.
+    /// Pairs that the metadata must have; empty for all secrets.
     pub metadata: Metadata,
 }
 
-/// What a list is ordered by, and which way.
+/// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
-    /// What the list is ordered by.
+    /// The property that the list is ordered by.
     pub by: OrderBy,
-    /// Whether the largest comes first.
+    /// Whether the greatest name or the latest time comes first.
     pub descending: bool,
 }
 
-/// What a list is ordered by. Secrets of equal time are ordered by id.
+/// The property that a list is ordered by. Secrets with equal times are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderBy {
     /// The name's bytes.
@@ -37,7 +39,8 @@ pub enum OrderBy {
 }
 
 impl Order {
-    /// The order that `name`, `created_at` or `updated_at` names, with ` desc` behind it reversed; empty is `name`.
+    /// Parses `name`, `created_at` or `updated_at`, with ` desc` after it for the reverse order (the form of AIP-132). Empty
+    /// means `name`.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let (by, descending) = match text.strip_suffix(" desc") {
             Some(by) => (by, true),
@@ -50,7 +53,7 @@ impl Order {
             "updated_at" => OrderBy::UpdatedAt,
             _ => {
                 return Err(Invalid::new(
-                    "must be name, created_at or updated_at, with ' desc' behind it for the reverse",
+                    "must be name, created_at or updated_at, with ' desc' after it for the reverse order",
                 ));
             }
         };
@@ -61,23 +64,23 @@ impl Order {
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Behind that many secrets.
+    /// After this many secrets.
     Offset(usize),
-    /// Behind the secret at the cursor, whether or not it is still there.
+    /// After the place of the cursor, whether or not its secret still exists.
     After(Cursor),
 }
 
 /// The place of a secret in an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
-    /// Its place by name.
+    /// The place in the order of names.
     Name(SecretName),
-    /// Its place by a time.
+    /// The place in an order by time: the time, then the id.
     Time(Timestamp, SecretId),
 }
 
 impl Cursor {
-    /// The place of this secret in that order.
+    /// The place of a secret in an order.
     pub fn of(secret: &Secret, by: OrderBy) -> Self {
         match by {
             OrderBy::Name => Self::Name(secret.name.clone()),

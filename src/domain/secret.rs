@@ -1,40 +1,43 @@
+//! A secret without its values, and the types of its fields that have no file of their own.
+
 use std::fmt;
 
 use uuid::Uuid;
 
 use super::{Invalid, Metadata, Namespace, SecretName, Timestamp, Versions};
 
-/// What is known of a secret without its value.
+/// A secret without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// Where it lives.
+    /// The namespace that the secret belongs to.
     pub namespace: Namespace,
-    /// Its name there.
+    /// The name, unique in the namespace.
     pub name: SecretName,
-    /// Which secret it is, whatever its name.
+    /// The id, which stays the same when the secret is renamed.
     pub id: SecretId,
-    /// What it is for; may be empty.
+    /// What the secret is for; may be empty.
     pub description: Description,
-    /// The pairs attached to it.
+    /// The metadata.
     pub metadata: Metadata,
     /// The number of the current version, from 1.
     pub version: u32,
-    /// The versions that are kept, the current one last.
+    /// The kept versions, the current one last.
     pub versions: Versions,
-    /// When it was created.
+    /// When the secret was created.
     pub created_at: Timestamp,
-    /// When anything of it last changed.
+    /// When the secret last changed in any way.
     pub updated_at: Timestamp,
-    /// When its value last changed; `None` while version 1 is current.
+    /// When the secret was last rotated; `None` while version 1 is current.
     pub rotated_at: Option<Timestamp>,
-    /// The store's revision of its last change.
+    /// The store's revision of the last change.
     pub revision: Revision,
-    /// The revision that put its record there: later than its last change where its keys were rotated since.
+    /// The store's revision that put the present record. Later than `revision` where the record was sealed again since, with
+    /// new keys.
     pub stored_at: Revision,
 }
 
 impl Secret {
-    /// An opaque tag of this state: another after every change.
+    /// An opaque tag of the secret's state, different after every change (AIP-154).
     pub fn etag(&self) -> String {
         format!("{:016x}", self.revision.0)
     }
@@ -45,7 +48,7 @@ impl Secret {
     }
 }
 
-/// A secret's identity: a UUIDv7.
+/// A secret's id: a UUID, version 7 (RFC 9562).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(Uuid);
 
@@ -55,12 +58,12 @@ impl SecretId {
         Self(Uuid::now_v7())
     }
 
-    /// The id of these 16 bytes.
+    /// The id with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// The id in this text, when it is written as an id is shown.
+    /// Parses the text form in which ids are shown; other forms of the same UUID are refused.
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self).filter(|id| id.to_string() == text)
     }
@@ -82,7 +85,7 @@ impl fmt::Display for SecretId {
 pub struct Description(Box<str>);
 
 impl Description {
-    /// The description, when it is within the limit.
+    /// Checks the description against the limit.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > 1024 {
             return Err(Invalid::new("must be at most 1,024 bytes"));
@@ -96,12 +99,13 @@ impl Description {
     }
 }
 
-/// A caller's id of a request, a UUID, under which a repeat finds the first outcome.
+/// A caller's id of a request, a UUID (AIP-155). A request that is repeated with the same id is answered with the outcome of
+/// the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(Uuid);
 
 impl RequestId {
-    /// The id, when it is a UUID; `None` where the text is empty.
+    /// Parses a UUID; `None` where the text is empty.
     pub fn parse(text: &str) -> Result<Option<Self>, Invalid> {
         if text.is_empty() {
             return Ok(None);
@@ -118,12 +122,12 @@ impl RequestId {
     }
 }
 
-/// A state of the store: it counts up with every commit, or once with those that were made together.
+/// The number of a state of the store. Increases with every commit; commits that are made together share one revision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
 impl Revision {
-    /// The revision of the commit after this one.
+    /// The revision after this one.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

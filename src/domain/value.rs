@@ -1,14 +1,16 @@
+//! The value of a secret, in the clear.
+
 use zeroize::Zeroizing;
 
 use super::Invalid;
 
-/// A secret's value in the clear: 0 to 65,536 bytes, given as text or as bytes. Wiped when dropped.
+/// A secret's value in the clear: 0 to 65,536 bytes, as text or as bytes. Wiped from memory when dropped.
 ///
-/// Deliberately without `Debug`, `Clone`, `PartialEq` and serialization.
+/// Has no `Debug`, `Clone`, `PartialEq` or serialization on purpose: a value must not be printed or copied by accident.
 pub enum Value {
-    /// UTF-8, returned as text again.
+    /// UTF-8 text, which readers receive as text.
     Text(Zeroizing<String>),
-    /// Any bytes, returned as bytes again.
+    /// Any bytes, which readers receive as bytes.
     Binary(Zeroizing<Vec<u8>>),
 }
 
@@ -16,19 +18,19 @@ impl Value {
     const MAX: usize = 64 * 1024;
     const TOO_LARGE: Invalid = Invalid::new("must be at most 65,536 bytes");
 
-    /// A value from text, when it is within the limit.
+    /// A text value, checked against the limit.
     pub fn text(text: String) -> Result<Self, Invalid> {
         let text = Zeroizing::new(text);
         if text.len() > Self::MAX { Err(Self::TOO_LARGE) } else { Ok(Self::Text(text)) }
     }
 
-    /// A value from bytes, when it is within the limit.
+    /// A binary value, checked against the limit.
     pub fn binary(bytes: Vec<u8>) -> Result<Self, Invalid> {
         let bytes = Zeroizing::new(bytes);
         if bytes.len() > Self::MAX { Err(Self::TOO_LARGE) } else { Ok(Self::Binary(bytes)) }
     }
 
-    /// How many bytes it has.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -36,25 +38,25 @@ impl Value {
         }
     }
 
-    /// Whether it has no bytes.
+    /// Whether the value has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The form in which a value is sealed: a byte for its kind (1 text, 2 binary), then the value.
+    /// The form in which a value is sealed: one byte for the kind (1 text, 2 binary), then the bytes of the value.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let (kind, bytes) = match self {
             Self::Text(text) => (1, text.as_bytes()),
             Self::Binary(bytes) => (2, bytes.as_slice()),
         };
-        // Reserved whole: growing would leave copies behind.
+        // The capacity is reserved at once: a vector that grows leaves copies behind.
         let mut encoded = Zeroizing::new(Vec::with_capacity(1 + bytes.len()));
         encoded.push(kind);
         encoded.extend_from_slice(bytes);
         encoded
     }
 
-    /// The value from its sealed form; `None` where that is not one.
+    /// Reads the form that [`Value::encode`] makes; `None` where the bytes do not have this form.
     pub fn decode(encoded: &[u8]) -> Option<Self> {
         let (kind, bytes) = encoded.split_first()?;
         match kind {
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_what_it_encodes() {
+    fn an_encoded_value_decodes_to_itself() {
         let values = [Value::text(String::new()), Value::text("{é}\n\0".into()), Value::binary(vec![0, 255])];
         for value in values.into_iter().flatten() {
             assert!(Value::decode(&value.encode()).is_some_and(|decoded| same(&decoded, &value)));

@@ -1,41 +1,42 @@
+//! The versions of a secret, without their values.
+
 use super::Timestamp;
 
-/// How many versions of a secret are kept; with one more the oldest is removed.
+/// How many versions of a secret are kept. When one more is added, the oldest is removed.
 pub const MAX_KEPT_VERSIONS: u32 = 100;
 
-/// A version of a secret: what is known of it without its value. A catalog holds at least one for each secret, so it is
-/// kept small.
+/// A version of a secret, without its value. The catalog holds at least one for each secret, so the type is kept small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Its number, from 1.
+    /// The version's number, from 1.
     pub number: u32,
-    /// What may be done with it.
+    /// Whether the value can be read.
     pub state: VersionState,
-    /// When it was made; `None` where a release made it that did not note that.
+    /// When the version was created; `None` where an old release created it, which did not record the time.
     pub created_at: Option<Timestamp>,
-    /// When its state last changed; `None` where it never did.
+    /// When the state last changed; `None` where it never did.
     pub changed_at: Option<Timestamp>,
-    /// The nonce that its value was sealed with, which no other value of the same place has; `None` where a release made it
-    /// that did not note that.
+    /// The nonce with which the value was sealed, different for every value; it shows that the stored value is the right
+    /// one. `None` where an old release created the version, which did not record the nonce.
     pub seal: Option<[u8; 12]>,
-    /// The SHA-256 digest of the wrapped data key that was destroyed; `None` where none was, or where what stood in its
-    /// place was not it.
+    /// The SHA-256 digest of the wrapped data key that was destroyed; `None` where the version is not destroyed, or where
+    /// the stored record was damaged, so that its data key is unknown.
     pub destroyed_key: Option<Box<[u8; 32]>>,
 }
 
 /// The state of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionState {
-    /// Its value can be read.
+    /// The value can be read.
     Enabled,
-    /// Its value can not be read until it is enabled again.
+    /// The value cannot be read until the version is enabled again.
     Disabled,
-    /// Its value and data key are gone, for good.
+    /// The value and its data key are gone for good.
     Destroyed,
 }
 
 impl Version {
-    /// A version whose value was sealed with this nonce.
+    /// A new, enabled version. `seal` is the nonce with which its value was sealed.
     pub fn new(number: u32, created_at: Timestamp, seal: Option<[u8; 12]>) -> Self {
         Self {
             number,
@@ -47,7 +48,7 @@ impl Version {
         }
     }
 
-    /// Whether the store holds its value.
+    /// Whether the store holds the value.
     pub fn is_stored(&self) -> bool {
         match self.state {
             VersionState::Enabled | VersionState::Disabled => true,
@@ -56,20 +57,21 @@ impl Version {
     }
 }
 
-/// The versions of a secret that are kept: at least the current one, at most [`MAX_KEPT_VERSIONS`], oldest first, their
-/// numbers without a gap.
+/// The kept versions of a secret: at least the current one, at most [`MAX_KEPT_VERSIONS`]. Oldest first, numbered without a
+/// gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions(Box<[Version]>);
 
 const MOST: usize = MAX_KEPT_VERSIONS as usize;
 
 impl Versions {
-    /// Those of a new secret.
+    /// The versions of a new secret.
     pub fn first(version: Version) -> Self {
         Self(Box::new([version]))
     }
 
-    /// These, when they can be a secret's.
+    /// These versions, oldest first; `None` where no secret can have them: too few, too many, or not numbered without a gap
+    /// from 1 or more.
     pub fn from_oldest(versions: Vec<Version>) -> Option<Self> {
         let follows = |pair: &[Version]| match pair {
             [before, after] => before.number.checked_add(1) == Some(after.number),
@@ -81,17 +83,17 @@ impl Versions {
         whole.then(|| Self(versions.into()))
     }
 
-    /// All of them, oldest first.
+    /// All versions, oldest first.
     pub fn iter(&self) -> std::slice::Iter<'_, Version> {
         self.0.iter()
     }
 
-    /// The version of that number.
+    /// The version with this number.
     pub fn find(&self, number: u32) -> Option<&Version> {
         self.0.get(self.position(number)?)
     }
 
-    /// The same with one more, and the oldest where that is now one too many.
+    /// These versions and one more, and the oldest version where it had to be removed for that.
     #[must_use]
     pub fn with_next(&self, next: Version) -> (Self, Option<Version>) {
         let mut versions = Vec::with_capacity(self.0.len() + 1);
@@ -101,12 +103,12 @@ impl Versions {
         (Self(versions.into()), oldest)
     }
 
-    /// The same with another state of one of them.
+    /// These versions, with `changed` in place of the version that has the same number.
     #[must_use]
     pub fn with_changed(&self, changed: Version) -> Self {
         let mut versions = self.clone();
-        if let Some(there) = self.position(changed.number).and_then(|at| versions.0.get_mut(at)) {
-            *there = changed;
+        if let Some(version) = self.position(changed.number).and_then(|at| versions.0.get_mut(at)) {
+            *version = changed;
         }
         versions
     }
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_a_secrets_versions_is_refused() {
+    fn versions_that_no_secret_can_have_are_refused() {
         let of = |numbers: &[u32]| Versions::from_oldest(numbers.iter().copied().map(version).collect());
         assert!(of(&[5, 6]).is_some());
         for wrong in [&[][..], &[0, 1], &[1, 3], &[2, 1], &[1, 1]] {

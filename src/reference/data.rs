@@ -1,10 +1,14 @@
+//! The data of documents, inputs and results.
+
 use zeroize::Zeroizing;
 
-/// A document as the wire has it (JSON), and what expressions evaluate to. Texts may hold secret values.
+/// A document (JSON), a part of one, or the value of an expression. Texts and bytes may be values of secrets, and are wiped
+/// from memory when dropped.
 ///
-/// Deliberately without `Debug`, `Clone`, `PartialEq` and serialization; where a copy is needed, [`Data::copy`] says so.
+/// Has no `Debug`, `Clone`, `PartialEq` or serialization on purpose: a value must not be printed or copied by accident.
+/// [`Data::copy`] makes a copy where one is needed.
 pub enum Data {
-    /// JSON's null, Python's None.
+    /// Null in JSON, None in Python.
     Null,
     /// True or false.
     Bool(bool),
@@ -14,31 +18,32 @@ pub enum Data {
     Float(f64),
     /// Text.
     Text(Zeroizing<String>),
-    /// The value of a binary secret; it never stands in a document.
+    /// The value of a binary secret. Never part of a document.
     Bytes(Zeroizing<Vec<u8>>),
     /// A list.
     List(Vec<Data>),
-    /// A map, in its order; each key once.
+    /// A map, in its order, each key once.
     Map(Vec<(String, Data)>),
 }
 
-/// The greatest whole number up to which a double has all of them: 2^53.
+/// 2^53: up to here a double can hold every whole number.
 pub(super) const MAX_EXACT: u64 = 1 << 53;
 
 impl Data {
-    /// A text.
+    /// A text value.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(Zeroizing::new(text.into()))
     }
 
-    /// A number of the wire, where all are doubles: a whole one within ±2^53 is an `Int`, any other a `Float`.
+    /// A number of a JSON document, in which all numbers are doubles: an `Int` where it is whole and within ±2^53, or else a
+    /// `Float`.
     pub fn number(number: f64) -> Self {
         let whole = number.fract() == 0.0 && number.abs() <= MAX_EXACT as f64;
-        let negative_zero = number == 0.0 && number.is_sign_negative(); // which an `Int` can not hold
+        let negative_zero = number == 0.0 && number.is_sign_negative(); // which an `Int` cannot hold
         if whole && !negative_zero { Self::Int(number as i64) } else { Self::Float(number) }
     }
 
-    /// A copy, values and all.
+    /// A copy, with all values in it.
     pub fn copy(&self) -> Self {
         match self {
             Self::Null => Self::Null,
@@ -54,15 +59,15 @@ impl Data {
         }
     }
 
-    /// The field of a map; `None` where there is none, and for all that is no map.
+    /// A field of a map; `None` where the map has no such field, or this is not a map.
     pub fn field(&self, name: &str) -> Option<&Self> {
         let Self::Map(fields) = self else { return None };
         fields.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// About how much memory it takes, in bytes.
+    /// About how much memory the data takes, in bytes.
     pub(super) fn size(&self) -> usize {
-        let within = match self {
+        let content = match self {
             Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) => 0,
             Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),
@@ -71,25 +76,27 @@ impl Data {
                 fields.iter().map(|(key, value)| size_of::<String>() + key.len() + value.size()).sum()
             }
         };
-        size_of::<Self>() + within
+        size_of::<Self>() + content
     }
 
-    /// Whether lists and maps in it are nested at most so deep; texts and numbers have the depth 0.
-    pub(super) fn within(&self, depth: usize) -> bool {
+    /// Whether lists and maps are nested at most `depth` levels deep. Anything else has the depth 0.
+    pub(super) fn is_within_depth(&self, depth: usize) -> bool {
         match self {
-            Self::List(items) => depth > 0 && items.iter().all(|item| item.within(depth - 1)),
-            Self::Map(fields) => depth > 0 && fields.iter().all(|(_, value)| value.within(depth - 1)),
+            Self::List(items) => depth > 0 && items.iter().all(|item| item.is_within_depth(depth - 1)),
+            Self::Map(fields) => {
+                depth > 0 && fields.iter().all(|(_, value)| value.is_within_depth(depth - 1))
+            }
             _ => true,
         }
     }
 
-    /// Frees it without recursion, so that no depth can overflow the stack.
-    pub(super) fn dismantle(self) {
-        let mut left = vec![self];
-        while let Some(data) = left.pop() {
+    /// Drops the data without recursion, so that no depth can overflow the stack.
+    pub(super) fn drop_without_recursion(self) {
+        let mut remaining = vec![self];
+        while let Some(data) = remaining.pop() {
             match data {
-                Self::List(items) => left.extend(items),
-                Self::Map(fields) => left.extend(fields.into_iter().map(|(_, value)| value)),
+                Self::List(items) => remaining.extend(items),
+                Self::Map(fields) => remaining.extend(fields.into_iter().map(|(_, value)| value)),
                 _ => {}
             }
         }

@@ -1,62 +1,76 @@
+//! Computes the value of an expression.
+//!
+//! An expression is evaluated in the order in which Python evaluates it, and only as far as its value needs: a secret that
+//! the evaluation does not reach is not looked up. Every step and every byte built is charged to the [`Budget`] before it
+//! is spent. The resolver calls [`Evaluator::evaluate`] for each expression of a document. `subscript.rs` has the fields,
+//! items and slices.
+
 use super::budget::{Budget, Writer};
 use super::format::write_formatted;
 use super::function;
 use super::grammar::{Arithmetic, Comparison, Conversion, Expr, Piece};
 use super::operate::{arithmetic, contains, equal, minus, order, plus, truth};
 use super::percent::{Values, write_percent};
-use super::slice::slice;
 use super::text::{write_repr, write_str};
 use super::{Data, ProblemKind};
 use crate::domain::SecretName;
 
-/// Where expressions look secrets up.
-pub trait Secrets {
-    /// The secret's value, a text or bytes; or that there is no such secret, or that its value can not be read now. Asked
-    /// only while evaluating, and only for what the evaluation reaches.
+/// Where expressions look up secrets.
+pub trait SecretLookup {
+    /// The secret's value: [`Data::Text`] or [`Data::Bytes`]. Otherwise [`ProblemKind::MissingSecret`], or
+    /// [`ProblemKind::VersionDisabled`] or [`ProblemKind::VersionDestroyed`] where the current version has no value to read.
+    /// Called only for secrets that the evaluation reaches.
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind>;
 }
 
-/// What an expression sees, and what it may cost.
+/// The names that an expression can use, and the budget for its evaluation.
 pub(super) struct Evaluator<'a> {
-    /// `input` and `_`.
+    /// The value of `input` and `_`; `None` where the request has none.
     pub(super) input: Option<&'a Data>,
-    /// `inputs`.
+    /// The value of `inputs`.
     pub(super) inputs: &'a Data,
-    pub(super) secrets: &'a dyn Secrets,
+    pub(super) secrets: &'a dyn SecretLookup,
     pub(super) budget: &'a mut Budget,
 }
 
-/// A value while it is computed: the inputs and the constants are not copied to be looked at.
-enum Val<'a> {
-    Ref(&'a Data),
-    Own(Data),
+/// A value during the evaluation. Inputs and constants are borrowed, so that looking at them needs no copy.
+pub(super) enum Operand<'a> {
+    Borrowed(&'a Data),
+    Owned(Data),
 }
 
-impl Val<'_> {
-    fn get(&self) -> &Data {
+impl Operand<'_> {
+    pub(super) fn get(&self) -> &Data {
         match self {
-            Self::Ref(data) => data,
-            Self::Own(data) => data,
+            Self::Borrowed(data) => data,
+            Self::Owned(data) => data,
         }
     }
 }
 
-type Evaluated<'a> = Result<Val<'a>, ProblemKind>;
+/// The result of evaluating a part of an expression.
+pub(super) type Evaluated<'a> = Result<Operand<'a>, ProblemKind>;
 
 impl<'a> Evaluator<'a> {
     /// The value of an expression.
     pub(super) fn evaluate(&mut self, expr: &'a Expr) -> Result<Data, ProblemKind> {
-        let value = self.eval(expr)?;
-        self.own(value)
+        match self.eval(expr)? {
+            Operand::Owned(data) => Ok(data),
+            Operand::Borrowed(data) => {
+                self.budget.charge_build(data.size())?;
+                Ok(data.copy())
+            }
+        }
     }
 
-    // Each arm is a call: what this function had on the stack would be there for every level of an expression.
-    fn eval(&mut self, expr: &'a Expr) -> Evaluated<'a> {
-        self.budget.read(0)?;
+    /// Each arm only calls another function: this function is on the stack once for every level of nesting, so that it must
+    /// have few local variables.
+    pub(super) fn eval(&mut self, expr: &'a Expr) -> Evaluated<'a> {
+        self.budget.charge_read(0)?;
         match expr {
-            Expr::Constant(data) => Ok(Val::Ref(data)),
-            Expr::Input => self.input.map(Val::Ref).ok_or(ProblemKind::NoInput),
-            Expr::Inputs => Ok(Val::Ref(self.inputs)),
+            Expr::Constant(data) => Ok(Operand::Borrowed(data)),
+            Expr::Input => self.input.map(Operand::Borrowed).ok_or(ProblemKind::NoInput),
+            Expr::Inputs => Ok(Operand::Borrowed(self.inputs)),
             Expr::Secret(name) => self.secret(name),
             Expr::SecretOr(name, default) => self.secret_or(name, default),
             Expr::Field(map, name) => self.field(map, name),
@@ -78,21 +92,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The value itself, copied where it stands elsewhere.
-    fn own(&mut self, value: Val<'a>) -> Result<Data, ProblemKind> {
-        match value {
-            Val::Own(data) => Ok(data),
-            Val::Ref(data) => {
-                self.budget.build(data.size())?;
-                Ok(data.copy())
-            }
-        }
+    fn all(&mut self, exprs: &'a [Expr]) -> Result<Vec<Operand<'a>>, ProblemKind> {
+        exprs.iter().map(|expr| self.eval(expr)).collect()
     }
 
     fn secret(&mut self, name: &SecretName) -> Evaluated<'a> {
         let data = self.secrets.value(name)?;
-        self.budget.build(data.size())?;
-        Ok(Val::Own(data))
+        self.budget.charge_build(data.size())?;
+        Ok(Operand::Owned(data))
     }
 
     fn secret_or(&mut self, name: &SecretName, default: &'a Expr) -> Evaluated<'a> {
@@ -102,106 +109,14 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn field(&mut self, map: &'a Expr, name: &str) -> Evaluated<'a> {
-        let value = self.eval(map)?;
-        match value.get() {
-            Data::Map(_) => self.look_up(value, name),
-            Data::Bytes(_) => Err(ProblemKind::Binary),
-            _ => Err(ProblemKind::refused_identifier(
-                "a field of a value that is not a map:",
-                name,
-                "Only maps have fields; a method has to be called.",
-            )),
-        }
-    }
-
-    fn look_up(&mut self, map: Val<'a>, name: &str) -> Evaluated<'a> {
-        const NONE: ProblemKind = ProblemKind::Value(
-            "The map has no such field: correct its name, or ask with `in` whether it is there.",
-        );
-        match map {
-            Val::Ref(map) => {
-                if let Data::Map(fields) = map {
-                    self.budget.scan(fields.len())?;
-                }
-                map.field(name).map(Val::Ref).ok_or(NONE)
-            }
-            Val::Own(Data::Map(fields)) => {
-                let found = fields.into_iter().find(|(key, _)| key == name);
-                found.map(|(_, value)| Val::Own(value)).ok_or(NONE)
-            }
-            Val::Own(_) => Err(NONE),
-        }
-    }
-
-    fn item(&mut self, container: &'a Expr, index: &'a Expr) -> Evaluated<'a> {
-        let container = self.eval(container)?;
-        let index = self.eval(index)?;
-        let at = match (container.get(), index.get()) {
-            (Data::Bytes(_), _) | (_, Data::Bytes(_)) => return Err(ProblemKind::Binary),
-            (Data::Map(_), Data::Text(name)) => return self.look_up(container, name),
-            (Data::Map(_), _) => return Err(ProblemKind::Type("The fields of a map are named by texts.")),
-            (Data::List(_) | Data::Text(_), Data::Int(at)) => *at,
-            (Data::List(_) | Data::Text(_), Data::Bool(at)) => i64::from(*at),
-            (Data::List(_) | Data::Text(_), _) => {
-                return Err(ProblemKind::Type("The index of a list or a text is a whole number."));
-            }
-            _ => return Err(ProblemKind::Type("Only maps, lists and texts can be indexed.")),
-        };
-        self.nth(container, at)
-    }
-
-    fn nth(&mut self, container: Val<'a>, at: i64) -> Evaluated<'a> {
-        const NONE: ProblemKind = ProblemKind::Value("The index is outside of the list or text.");
-        if let Data::Text(text) = container.get() {
-            self.budget.read(text.len())?;
-            let from_start = usize::try_from(at).ok();
-            let from_end = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
-            let found = match from_start {
-                Some(at) => text.chars().nth(at),
-                None => text.chars().nth_back(from_end - 1),
-            };
-            let found = found.ok_or(NONE)?;
-            self.budget.build(found.len_utf8())?;
-            return Ok(Val::Own(Data::text(found)));
-        }
-        let position = |length: usize| {
-            let length = i64::try_from(length).unwrap_or(i64::MAX);
-            usize::try_from(if at < 0 { at + length } else { at }).map_err(|_| NONE)
-        };
-        match container {
-            Val::Ref(Data::List(items)) => items.get(position(items.len())?).map(Val::Ref).ok_or(NONE),
-            Val::Own(Data::List(items)) => {
-                let at = position(items.len())?;
-                items.into_iter().nth(at).map(Val::Own).ok_or(NONE)
-            }
-            _ => Err(NONE),
-        }
-    }
-
-    fn slice(&mut self, value: &'a Expr, bounds: &'a [Option<Expr>; 3]) -> Evaluated<'a> {
-        let value = self.eval(value)?;
-        let mut numbers = [None; 3];
-        for (number, bound) in numbers.iter_mut().zip(bounds) {
-            let Some(bound) = bound else { continue };
-            *number = match self.eval(bound)?.get() {
-                Data::Null => None,
-                Data::Int(int) => Some(*int),
-                Data::Bool(bool) => Some(i64::from(*bool)),
-                _ => return Err(ProblemKind::Type("The bounds of a slice are whole numbers.")),
-            };
-        }
-        slice(value.get(), numbers, self.budget).map(Val::Own)
-    }
-
     fn not(&mut self, value: &'a Expr) -> Evaluated<'a> {
         let value = self.eval(value)?;
-        Ok(Val::Own(Data::Bool(!truth(value.get())?)))
+        Ok(Operand::Owned(Data::Bool(!truth(value.get())?)))
     }
 
     fn sign(&mut self, value: &'a Expr, sign: fn(&Data) -> Result<Data, ProblemKind>) -> Evaluated<'a> {
         let value = self.eval(value)?;
-        sign(value.get()).map(Val::Own)
+        sign(value.get()).map(Operand::Owned)
     }
 
     fn arithmetic(&mut self, operator: Arithmetic, left: &'a Expr, right: &'a Expr) -> Evaluated<'a> {
@@ -211,9 +126,9 @@ impl<'a> Evaluator<'a> {
             Data::Text(text) if operator == Arithmetic::Modulo => {
                 let mut to = Writer::default();
                 write_percent(text, &Values::One(right.get()), &mut to, self.budget)?;
-                Ok(Val::Own(Data::Text(to.finish())))
+                Ok(Operand::Owned(Data::Text(to.finish())))
             }
-            left => arithmetic(operator, left, right.get(), self.budget).map(Val::Own),
+            left => arithmetic(operator, left, right.get(), self.budget).map(Operand::Owned),
         }
     }
 
@@ -221,21 +136,19 @@ impl<'a> Evaluator<'a> {
         let text = self.eval(text)?;
         let values = self.all(values)?;
         let Data::Text(text) = text.get() else {
-            return Err(ProblemKind::Type("The operator `%` needs a text before values in parentheses."));
+            return Err(ProblemKind::Type(
+                "The operator `%` needs a text on its left where values in parentheses are on its right.",
+            ));
         };
-        let values: Vec<_> = values.iter().map(Val::get).collect();
+        let values: Vec<_> = values.iter().map(Operand::get).collect();
         let mut to = Writer::default();
         write_percent(text, &Values::Tuple(&values), &mut to, self.budget)?;
-        Ok(Val::Own(Data::Text(to.finish())))
+        Ok(Operand::Owned(Data::Text(to.finish())))
     }
 
-    fn all(&mut self, exprs: &'a [Expr]) -> Result<Vec<Val<'a>>, ProblemKind> {
-        exprs.iter().map(|expr| self.eval(expr)).collect()
-    }
-
-    /// `and` and `or`: the first value that is so true, or the last.
+    /// `and` and `or`: the first value whose truth is `wanted`, or else the last value.
     fn first(&mut self, values: &'a [Expr], wanted: bool) -> Evaluated<'a> {
-        let mut last = Val::Own(Data::Null);
+        let mut last = Operand::Owned(Data::Null);
         for (at, expr) in values.iter().enumerate() {
             last = self.eval(expr)?;
             if at + 1 < values.len() && truth(last.get())? == wanted {
@@ -250,11 +163,11 @@ impl<'a> Evaluator<'a> {
         for (comparison, right) in further {
             let right = self.eval(right)?;
             if !self.holds(*comparison, left.get(), right.get())? {
-                return Ok(Val::Own(Data::Bool(false)));
+                return Ok(Operand::Owned(Data::Bool(false)));
             }
             left = right;
         }
-        Ok(Val::Own(Data::Bool(true)))
+        Ok(Operand::Owned(Data::Bool(true)))
     }
 
     fn holds(&mut self, comparison: Comparison, left: &Data, right: &Data) -> Result<bool, ProblemKind> {
@@ -279,12 +192,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn list(&mut self, exprs: &'a [Expr]) -> Evaluated<'a> {
-        self.budget.build(exprs.len() * size_of::<Data>())?;
+        self.budget.charge_build(exprs.len() * size_of::<Data>())?;
         let mut items = Vec::with_capacity(exprs.len());
         for expr in exprs {
             items.push(self.member(expr)?);
         }
-        Ok(Val::Own(Data::List(items)))
+        Ok(Operand::Owned(Data::List(items)))
     }
 
     fn map(&mut self, exprs: &'a [(Expr, Expr)]) -> Evaluated<'a> {
@@ -292,21 +205,25 @@ impl<'a> Evaluator<'a> {
         for (key, value) in exprs {
             let key = match self.member(key)? {
                 Data::Text(key) => key.as_str().to_owned(),
-                _ => return Err(ProblemKind::Type("The keys of a map are texts.")),
+                _ => {
+                    return Err(ProblemKind::Type(
+                        "The keys of a map must be texts: convert other values with str(...).",
+                    ));
+                }
             };
             let value = self.member(value)?;
-            self.budget.build(size_of::<(String, Data)>() + key.len())?;
-            self.budget.scan(fields.len())?;
-            // As in Python, a key that comes again changes the value and not the order.
-            match fields.iter_mut().find(|(there, _)| *there == key) {
-                Some((_, there)) => *there = value,
+            self.budget.charge_build(size_of::<(String, Data)>() + key.len())?;
+            self.budget.charge_items(fields.len())?;
+            // As in Python, a repeated key replaces the value and keeps its place in the order.
+            match fields.iter_mut().find(|(present, _)| *present == key) {
+                Some((_, present)) => *present = value,
                 None => fields.push((key, value)),
             }
         }
-        Ok(Val::Own(Data::Map(fields)))
+        Ok(Operand::Owned(Data::Map(fields)))
     }
 
-    /// A value that becomes part of another, which bytes can not: no document can hold them.
+    /// The value of an item or a field. Bytes are refused: no document can hold them.
     fn member(&mut self, expr: &'a Expr) -> Result<Data, ProblemKind> {
         match self.evaluate(expr)? {
             Data::Bytes(_) => Err(ProblemKind::Binary),
@@ -319,7 +236,7 @@ impl<'a> Evaluator<'a> {
         for piece in pieces {
             self.piece(piece, &mut to)?;
         }
-        Ok(Val::Own(Data::Text(to.finish())))
+        Ok(Operand::Owned(Data::Text(to.finish())))
     }
 
     fn piece(&mut self, piece: &'a Piece, to: &mut Writer) -> Result<(), ProblemKind> {
@@ -337,19 +254,19 @@ impl<'a> Evaluator<'a> {
                     Conversion::Repr => write_repr(value.get(), false, &mut converted, self.budget)?,
                     Conversion::Ascii => write_repr(value.get(), true, &mut converted, self.budget)?,
                 }
-                Val::Own(Data::Text(converted.finish()))
+                Operand::Owned(Data::Text(converted.finish()))
             }
         };
-        let mut built = Writer::default();
+        let mut spec_text = Writer::default();
         for piece in spec {
-            self.piece(piece, &mut built)?;
+            self.piece(piece, &mut spec_text)?;
         }
-        write_formatted(value.get(), &built.finish(), to, self.budget)
+        write_formatted(value.get(), &spec_text.finish(), to, self.budget)
     }
 
     fn call(&mut self, function: super::grammar::Function, arguments: &'a [Expr]) -> Evaluated<'a> {
         let arguments = self.all(arguments)?;
-        let arguments: Vec<_> = arguments.iter().map(Val::get).collect();
-        function::call(function, &arguments, self.budget).map(Val::Own)
+        let arguments: Vec<_> = arguments.iter().map(Operand::get).collect();
+        function::call(function, &arguments, self.budget).map(Operand::Owned)
     }
 }

@@ -1,11 +1,13 @@
-//! Python's format specifications, as far as they are supported: `f"{value:>10.2f}"`, and below them the same of `%`.
+//! Formats of values, as in `f"{value:>10.2f}"`: the supported part of Python's format specifications.
+//!
+//! `percent.rs` writes its conversions with the same [`Spec`].
 
 use super::budget::{Budget, Writer};
 use super::operate::Number;
 use super::text::{float_repr, python_exponent, write_str};
 use super::{Data, ProblemKind};
 
-/// How a value is to be formatted: `[[fill]align][sign][#][0][width][grouping][.precision][type]`.
+/// A parsed format: `[[fill]align][sign][#][0][width][grouping][.precision][type]`.
 #[derive(Default)]
 pub(super) struct Spec {
     pub(super) fill: Option<char>,
@@ -28,13 +30,13 @@ pub(super) enum Align {
     Inner,
 }
 
-/// How many digits a float's precision has at most. Rust's formatting has a bound, and nobody needs more.
+/// The greatest precision of a float. Rust's formatting has a bound of its own, and no use needs more.
 const MAX_PRECISION: usize = 1_000;
 
 const INVALID: ProblemKind =
-    ProblemKind::Value("The format behind a colon is not one that references can use for this value.");
+    ProblemKind::Value("The format after the colon is not supported for this value: see docs/references.md.");
 
-/// `format(value, spec)`.
+/// Adds a value in a format, as `format(value, spec)` writes it.
 pub(super) fn write_formatted(
     data: &Data,
     spec: &str,
@@ -44,14 +46,14 @@ pub(super) fn write_formatted(
     if spec.is_empty() {
         return write_str(data, to, budget);
     }
-    budget.read(spec.len())?;
+    budget.charge_read(spec.len())?;
     let spec = Spec::parse(spec)?;
     match (data, Number::of(data)) {
         (Data::Bytes(_), _) => Err(ProblemKind::Binary),
         (Data::Text(text), _) => spec.write_text(text, to, budget),
         (_, Some(number)) => spec.write_number(number, to, budget),
         _ => Err(ProblemKind::Type(
-            "None, lists and maps have no format: make them a text first, with !s, str(...) or json(...).",
+            "None, lists and maps have no format: convert them to text first, with !s, str(...) or json(...).",
         )),
     }
 }
@@ -80,10 +82,10 @@ impl Spec {
         (spec.width, rest) = digits(rest)?.map_or((0, rest), |(width, rest)| (width, rest));
         (grouping, rest) = take(rest, |c| matches!(c, ',' | '_'));
         spec.grouping = grouping;
-        if let Some(behind) = rest.strip_prefix('.') {
-            let (precision, behind) = digits(behind)?.ok_or(INVALID)?;
+        if let Some(after) = rest.strip_prefix('.') {
+            let (precision, after) = digits(after)?.ok_or(INVALID)?;
             spec.precision = Some(precision);
-            rest = behind;
+            rest = after;
         }
         let kind;
         (kind, rest) = take(rest, |c| c.is_ascii_alphabetic() || c == '%');
@@ -91,7 +93,7 @@ impl Spec {
         if rest.is_empty() { Ok(spec) } else { Err(INVALID) }
     }
 
-    /// Adds a text, cut to the precision, and padded.
+    /// Adds a text, cut to the precision and padded to the width.
     pub(super) fn write_text(
         &self,
         text: &str,
@@ -103,13 +105,13 @@ impl Spec {
         if for_numbers || inner || self.kind.is_some_and(|kind| kind != 's') {
             return Err(INVALID);
         }
-        budget.read(text.len())?;
+        budget.charge_read(text.len())?;
         let end = self.precision.and_then(|precision| text.char_indices().nth(precision));
         let cut = end.and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         self.pad("", cut, Align::Left, to, budget)
     }
 
-    /// Adds a number.
+    /// Adds a number, padded to the width.
     pub(super) fn write_number(
         &self,
         number: Number,
@@ -133,6 +135,7 @@ impl Spec {
         self.pad(&format!("{sign}{prefix}"), &digits, Align::Right, to, budget)
     }
 
+    /// Whether the number is negative, the prefix of its base, and its digits.
     fn int(&self, int: i64) -> Result<(bool, &'static str, String), ProblemKind> {
         if self.precision.is_some() {
             return Err(INVALID);
@@ -148,12 +151,13 @@ impl Spec {
         Ok((int < 0, if self.alternate { prefix } else { "" }, digits))
     }
 
+    /// Whether the number is negative, no prefix, and its digits.
     fn float(&self, float: f64, budget: &mut Budget) -> Result<(bool, &'static str, String), ProblemKind> {
         let precision = self.precision.unwrap_or(6);
         if precision > MAX_PRECISION || self.alternate || !float.is_finite() {
             return Err(INVALID);
         }
-        budget.build(precision)?;
+        budget.charge_build(precision)?;
         let magnitude = float.abs();
         let digits = match (self.kind, self.precision) {
             (Some('e' | 'E'), _) => python_exponent(&format!("{magnitude:.precision$e}")),
@@ -173,7 +177,7 @@ impl Spec {
         Ok((float.is_sign_negative(), "", if upper { digits.to_uppercase() } else { digits }))
     }
 
-    /// The digits before the point in groups.
+    /// The digits, with those before the point in groups.
     fn grouped(&self, digits: String) -> Result<String, ProblemKind> {
         let Some(separator) = self.grouping else { return Ok(digits) };
         let size = match self.kind {
@@ -181,7 +185,7 @@ impl Spec {
             Some('b' | 'o' | 'x' | 'X') => return Err(INVALID),
             _ => 3,
         };
-        // Python groups the padding too then; that is not supported.
+        // Python would group the padding too, which is not supported.
         if self.zero || self.align == Some(Align::Inner) && self.fill == Some('0') {
             return Err(INVALID);
         }
@@ -197,7 +201,7 @@ impl Spec {
         Ok(grouped)
     }
 
-    /// Adds the two parts, filled up to the width.
+    /// Adds the sign and the text, filled up to the width.
     fn pad(
         &self,
         sign: &str,
@@ -213,7 +217,7 @@ impl Spec {
             None => default,
         };
         let missing = self.width.saturating_sub(sign.chars().count() + text.chars().count());
-        let (before, between, behind) = match align {
+        let (before, between, after) = match align {
             Align::Left => (0, 0, missing),
             Align::Right => (missing, 0, 0),
             Align::Center => (missing / 2, 0, missing - missing / 2),
@@ -223,7 +227,7 @@ impl Spec {
         to.push(sign, budget)?;
         to.fill(fill, between, budget)?;
         to.push(text, budget)?;
-        to.fill(fill, behind, budget)
+        to.fill(fill, after, budget)
     }
 }
 
@@ -243,7 +247,7 @@ fn align_char(c: char) -> bool {
     Align::of(c).is_some()
 }
 
-/// The first character where it is such a one, and the rest.
+/// The first character where it is wanted, and the rest.
 pub(super) fn take(text: &str, wanted: impl Fn(char) -> bool) -> (Option<char>, &str) {
     let mut chars = text.chars();
     match chars.next() {
@@ -252,7 +256,7 @@ pub(super) fn take(text: &str, wanted: impl Fn(char) -> bool) -> (Option<char>, 
     }
 }
 
-/// The number that the text begins with, and the rest.
+/// The number that the text begins with, and the rest; `None` where the text does not begin with a digit.
 pub(super) fn digits(text: &str) -> Result<Option<(usize, &str)>, ProblemKind> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
@@ -263,8 +267,8 @@ pub(super) fn digits(text: &str) -> Result<Option<(usize, &str)>, ProblemKind> {
     Ok(Some((number, rest)))
 }
 
-/// A float with so many significant digits, without zeros at the end; in the form with an exponent where that is
-/// shorter. `with_point`: as where no type is given, with at least one digit behind the point.
+/// A float with `precision` significant digits, without zeros at the end, and with an exponent where Python's type `g`
+/// writes one. With `with_point` the form of a format without a type: at least one digit after the point.
 fn general(magnitude: f64, precision: usize, with_point: bool) -> String {
     let rounded = format!("{magnitude:.*e}", precision - 1);
     let exponent: i64 = rounded.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
@@ -279,6 +283,7 @@ fn general(magnitude: f64, precision: usize, with_point: bool) -> String {
     if with_point && !fixed.contains('.') { format!("{fixed}.0") } else { fixed.to_owned() }
 }
 
+/// A number without the zeros at the end of its fraction.
 fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }

@@ -1,4 +1,7 @@
-//! The functions.
+//! The functions of the language. Methods of texts are functions whose first argument is the text.
+//!
+//! Each gives the same as its namesake in Python, which docs/references.md names; `tests/references_cpython.rs` compares
+//! them with CPython.
 
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
@@ -14,7 +17,7 @@ pub(super) fn call(
     arguments: &[&Data],
     budget: &mut Budget,
 ) -> Result<Data, ProblemKind> {
-    const MISSING: ProblemKind = ProblemKind::Type("The function lacks an argument.");
+    const MISSING: ProblemKind = ProblemKind::Type("The function needs another argument.");
     let first = *arguments.first().ok_or(MISSING)?;
     let argument = |at: usize| arguments.get(at).copied();
     match function {
@@ -43,11 +46,11 @@ fn text(data: &Data) -> Result<&str, ProblemKind> {
     match data {
         Data::Text(text) => Ok(text),
         Data::Bytes(_) => Err(ProblemKind::Binary),
-        _ => Err(ProblemKind::Type("The function needs a text here: make other values one with str(...).")),
+        _ => Err(ProblemKind::Type("The function needs a text here: convert other values with str(...).")),
     }
 }
 
-/// How often, at most; a negative number is no limit.
+/// The greatest number of replacements or splits. A negative number means no limit.
 fn limit(data: Option<&Data>) -> Result<usize, ProblemKind> {
     match data {
         None => Ok(usize::MAX),
@@ -57,7 +60,7 @@ fn limit(data: Option<&Data>) -> Result<usize, ProblemKind> {
     }
 }
 
-/// A text that is built of bytes that were charged.
+/// A text whose bytes were charged already.
 fn built(text: String) -> Data {
     Data::Text(Zeroizing::new(text))
 }
@@ -71,7 +74,7 @@ fn str(data: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
 fn len(data: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
     let length = match data {
         Data::Text(text) => {
-            budget.read(text.len())?;
+            budget.charge_read(text.len())?;
             text.chars().count()
         }
         Data::Bytes(bytes) => bytes.len(),
@@ -88,13 +91,13 @@ fn base64(data: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
         data => text(data)?.as_bytes(),
     };
     let length = BASE64.encode_len(bytes.len());
-    budget.build(length)?;
+    budget.charge_build(length)?;
     let mut encoded = String::with_capacity(length);
     BASE64.encode_append(bytes, &mut encoded);
     Ok(built(encoded))
 }
 
-/// A text as `urllib.parse.quote(text, safe="")` has it; a map as `urllib.parse.urlencode(map)` has it.
+/// A text as `urllib.parse.quote(text, safe="")` writes it, or a map as `urllib.parse.urlencode(map)` writes it.
 fn urlencode(data: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
     let mut to = Writer::default();
     let Data::Map(fields) = data else {
@@ -103,7 +106,9 @@ fn urlencode(data: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
     };
     for (at, (key, value)) in fields.iter().enumerate() {
         if matches!(value, Data::List(_) | Data::Map(_)) {
-            return Err(ProblemKind::Type("urlencode needs texts and numbers as the values of its map."));
+            return Err(ProblemKind::Type(
+                "urlencode needs texts and numbers as the values of its map: convert lists and maps with json(...).",
+            ));
         }
         to.push(if at == 0 { "" } else { "&" }, budget)?;
         percent_encode(key, "+", &mut to, budget)?;
@@ -137,39 +142,39 @@ fn percent_encode(text: &str, space: &str, to: &mut Writer, budget: &mut Budget)
 }
 
 fn cased(text: &str, change: impl Fn(&str) -> String, budget: &mut Budget) -> Result<Data, ProblemKind> {
-    // No character's other case is longer than three times its own bytes.
-    budget.build(3 * text.len())?;
+    // In another case a character has at most three times as many bytes.
+    budget.charge_build(3 * text.len())?;
     Ok(built(change(text)))
 }
 
 fn strip(text: &str, chars: Option<&Data>, budget: &mut Budget) -> Result<Data, ProblemKind> {
     let stripped = match chars {
         None | Some(Data::Null) => {
-            budget.read(text.len())?;
+            budget.charge_read(text.len())?;
             text.trim_matches(is_space)
         }
         Some(chars) => {
             let chars = self::text(chars)?;
-            // Each character of the one may be compared with each of the other.
-            budget.read(text.len().saturating_mul(chars.len().max(1)))?;
+            // Each character of one text may be compared with each character of the other.
+            budget.charge_read(text.len().saturating_mul(chars.len().max(1)))?;
             text.trim_matches(|c| chars.contains(c))
         }
     };
-    budget.build(stripped.len())?;
+    budget.charge_build(stripped.len())?;
     Ok(built(stripped.to_owned()))
 }
 
-/// White space as Python has it: Unicode's, and the four separators of ASCII.
+/// White space as Python defines it: that of Unicode, and the four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
 fn replace(text: &str, old: &str, new: &str, limit: usize, budget: &mut Budget) -> Result<Data, ProblemKind> {
-    budget.read(text.len())?;
+    budget.charge_read(text.len())?;
     let mut to = Writer::default();
     let mut done = 0;
     for (at, found) in text.match_indices(old).take(limit) {
-        budget.read(0)?;
+        budget.charge_read(0)?;
         to.push(text.get(done..at).unwrap_or_default(), budget)?;
         to.push(new, budget)?;
         done = at + found.len();
@@ -180,12 +185,12 @@ fn replace(text: &str, old: &str, new: &str, limit: usize, budget: &mut Budget) 
 
 fn join(separator: &str, items: &Data, budget: &mut Budget) -> Result<Data, ProblemKind> {
     const ITEMS: ProblemKind =
-        ProblemKind::Type("join needs a list of texts: make other items texts with str(...).");
+        ProblemKind::Type("join needs a list of texts: convert other items with str(...).");
     let mut to = Writer::default();
     match items {
         Data::List(items) => {
             for (at, item) in items.iter().enumerate() {
-                budget.read(0)?;
+                budget.charge_read(0)?;
                 to.push(if at == 0 { "" } else { separator }, budget)?;
                 match item {
                     Data::Text(item) => to.push(item, budget)?,
@@ -204,11 +209,11 @@ fn split(
     limit: usize,
     budget: &mut Budget,
 ) -> Result<Data, ProblemKind> {
-    budget.read(text.len())?;
+    budget.charge_read(text.len())?;
     let mut items = Vec::new();
     let mut add = |item: &str, budget: &mut Budget| {
-        // Twice its size: the list grows by doubling.
-        budget.build(2 * size_of::<Data>() + item.len())?;
+        // Twice the size of an item, since the list grows by doubling.
+        budget.charge_build(2 * size_of::<Data>() + item.len())?;
         items.push(Data::text(item));
         Ok(())
     };
@@ -228,10 +233,10 @@ fn split(
             let mut splits = 0;
             while !rest.is_empty() {
                 let end = if splits < limit { rest.find(is_space) } else { None };
-                let (item, behind) = rest.split_at(end.unwrap_or(rest.len()));
+                let (item, after) = rest.split_at(end.unwrap_or(rest.len()));
                 add(item, budget)?;
                 splits += 1;
-                rest = behind.trim_start_matches(is_space);
+                rest = after.trim_start_matches(is_space);
             }
         }
     }

@@ -1,7 +1,11 @@
+//! The tree of an expression: everything that the language can say, and nothing else of Python.
+//!
+//! `parse` makes it, and `evaluate` computes its value. What is not here cannot be evaluated.
+
 use super::Data;
 use crate::domain::SecretName;
 
-/// An expression of the language of references: all that it can say, and nothing else of Python.
+/// An expression, or a part of one.
 pub(super) enum Expr {
     /// A text, a number, True, False or None.
     Constant(Data),
@@ -11,7 +15,7 @@ pub(super) enum Expr {
     Inputs,
     /// `secrets.NAME`.
     Secret(SecretName),
-    /// `secrets.get("NAME", default)`; without a default it is None.
+    /// `secrets.get("NAME", default)`; the default is None where there is none.
     SecretOr(SecretName, Box<Expr>),
     /// `value.name`, which looks up the field of a map.
     Field(Box<Expr>, Box<str>),
@@ -25,23 +29,23 @@ pub(super) enum Expr {
     Minus(Box<Expr>),
     /// `+value`.
     Plus(Box<Expr>),
-    /// `left + right` and its kin.
+    /// `left + right`, and the other arithmetic operators.
     Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
     /// `text % (value, ...)`.
     Percent(Box<Expr>, Vec<Expr>),
-    /// `a and b`: the first that is false, or the last.
+    /// `a and b`: the first value that is false, or else the last.
     And(Vec<Expr>),
-    /// `a or b`: the first that is true, or the last.
+    /// `a or b`: the first value that is true, or else the last.
     Or(Vec<Expr>),
-    /// `a < b <= c`: the first, and each further one with its comparison.
+    /// `a < b <= c`: the first value, and each further value with its comparison.
     Compare(Box<Expr>, Vec<(Comparison, Expr)>),
     /// `then if test else other`.
     If {
-        /// What decides.
+        /// The condition.
         test: Box<Expr>,
-        /// The value where it is true.
+        /// The value where the condition is true.
         then: Box<Expr>,
-        /// The value where it is false.
+        /// The value where the condition is false.
         other: Box<Expr>,
     },
     /// `[a, b]`.
@@ -50,19 +54,19 @@ pub(super) enum Expr {
     Map(Vec<(Expr, Expr)>),
     /// An f-string.
     Format(Vec<Piece>),
-    /// A function with its arguments; a method has its text as the first.
+    /// A function with its arguments. The text of a method is the first argument.
     Call(Function, Vec<Expr>),
 }
 
 /// A piece of an f-string.
 pub(super) enum Piece {
-    /// Text as it stands.
+    /// Literal text.
     Text(Box<str>),
     /// `{value!conversion:spec}`.
     Value { value: Expr, conversion: Option<Conversion>, spec: Vec<Piece> },
 }
 
-/// What `!s`, `!r` and `!a` do to a value before it is formatted.
+/// The conversion of a value before it is formatted: `!s`, `!r` or `!a`.
 #[derive(Clone, Copy)]
 pub(super) enum Conversion {
     Str,
@@ -70,7 +74,7 @@ pub(super) enum Conversion {
     Ascii,
 }
 
-/// An operator between two values.
+/// An arithmetic operator.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     Add,
@@ -92,13 +96,13 @@ pub(super) enum Comparison {
     GreaterEqual,
     In,
     NotIn,
-    /// `is`, which only None can follow.
+    /// `is None`.
     Is,
-    /// `is not`, which only None can follow.
+    /// `is not None`.
     IsNot,
 }
 
-/// A function. `str`'s methods are functions whose first argument is the text.
+/// A function, or a method of texts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     Str,
@@ -115,7 +119,7 @@ pub(super) enum Function {
 }
 
 impl Function {
-    /// The function that is called so.
+    /// The function with this name. Methods can be called as functions too.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "str" => Self::Str,
@@ -127,7 +131,7 @@ impl Function {
         })
     }
 
-    /// The method of texts that is called so.
+    /// The method of texts with this name.
     pub(super) fn method(name: &str) -> Option<Self> {
         Some(match name {
             "upper" => Self::Upper,
@@ -140,7 +144,7 @@ impl Function {
         })
     }
 
-    /// How many arguments it takes, the text of a method included.
+    /// How many arguments the function takes. The text of a method is one of them.
     pub(super) fn arity(self) -> std::ops::RangeInclusive<usize> {
         match self {
             Self::Str | Self::Len | Self::Upper | Self::Lower => 1..=1,

@@ -1,4 +1,6 @@
-//! What the operators do to values, as Python does it.
+//! The operators, with the same results as in Python.
+//!
+//! Whole numbers have 64 bits, and floats must stay finite: what exceeds that is refused.
 
 use std::cmp::Ordering;
 
@@ -9,8 +11,9 @@ use super::data::MAX_EXACT;
 use super::grammar::Arithmetic;
 use super::{Data, ProblemKind};
 
-const TOO_LARGE: ProblemKind = ProblemKind::Value("A whole number in the expression exceeds 64 bits.");
-const BY_ZERO: ProblemKind = ProblemKind::Value("The expression divides by zero.");
+const TOO_LARGE: ProblemKind =
+    ProblemKind::Value("A whole number in the expression exceeds 64 bits: use smaller numbers.");
+const BY_ZERO: ProblemKind = ProblemKind::Value("The expression divides by zero: check the divisor.");
 
 /// Whether a value counts as true.
 pub(super) fn truth(data: &Data) -> Result<bool, ProblemKind> {
@@ -26,7 +29,7 @@ pub(super) fn truth(data: &Data) -> Result<bool, ProblemKind> {
     })
 }
 
-/// A number; True and False are 1 and 0.
+/// A number. True and False are the numbers 1 and 0.
 #[derive(Clone, Copy)]
 pub(super) enum Number {
     Int(i64),
@@ -60,7 +63,7 @@ impl Number {
     }
 }
 
-/// Compares exactly: a double has not all whole numbers of 64 bits.
+/// Compares exactly, without rounding: a double cannot hold every whole number of 64 bits.
 fn compare_mixed(int: i64, float: f64) -> Option<Ordering> {
     const BEYOND: f64 = 9_223_372_036_854_775_808.0; // 2^63
     if float.is_nan() {
@@ -81,7 +84,7 @@ pub(super) fn minus(data: &Data) -> Result<Data, ProblemKind> {
     match Number::of(data) {
         Some(Number::Int(int)) => int.checked_neg().map(Data::Int).ok_or(TOO_LARGE),
         Some(Number::Float(float)) => Ok(Data::Float(-float)),
-        None => Err(ProblemKind::Type("The sign `-` needs a number.")),
+        None => Err(ProblemKind::Type("The sign `-` needs a number after it.")),
     }
 }
 
@@ -90,11 +93,11 @@ pub(super) fn plus(data: &Data) -> Result<Data, ProblemKind> {
     match Number::of(data) {
         Some(Number::Int(int)) => Ok(Data::Int(int)),
         Some(Number::Float(float)) => Ok(Data::Float(float)),
-        None => Err(ProblemKind::Type("The sign `+` needs a number.")),
+        None => Err(ProblemKind::Type("The sign `+` needs a number after it.")),
     }
 }
 
-/// `left operator right`; `%` on a text is not here.
+/// `left operator right`. The operator `%` on a text is in `percent.rs`.
 pub(super) fn arithmetic(
     operator: Arithmetic,
     left: &Data,
@@ -107,7 +110,7 @@ pub(super) fn arithmetic(
         _ if operator == Arithmetic::Add => concatenate(left, right, budget),
         _ if matches!((left, right), (Data::Bytes(_), _) | (_, Data::Bytes(_))) => Err(ProblemKind::Binary),
         _ if operator == Arithmetic::Modulo => {
-            Err(ProblemKind::Type("The operator `%` needs two numbers, or a text and its values."))
+            Err(ProblemKind::Type("The operator `%` needs two numbers, or a text and the values for it."))
         }
         _ => Err(ProblemKind::Type("The operators `-`, `*`, `/` and `//` need two numbers.")),
     }
@@ -117,21 +120,21 @@ fn concatenate(left: &Data, right: &Data, budget: &mut Budget) -> Result<Data, P
     match (left, right) {
         (Data::Text(left), Data::Text(right)) => {
             let length = left.len() + right.len();
-            budget.build(length)?;
+            budget.charge_build(length)?;
             let mut text = Zeroizing::new(String::with_capacity(length));
             text.push_str(left);
             text.push_str(right);
             Ok(Data::Text(text))
         }
         (Data::List(first), Data::List(second)) => {
-            budget.scan(first.len() + second.len())?;
-            budget.build(left.size() + right.size())?;
+            budget.charge_items(first.len() + second.len())?;
+            budget.charge_build(left.size() + right.size())?;
             Ok(Data::List(first.iter().chain(second).map(Data::copy).collect()))
         }
         (Data::Bytes(_), _) | (_, Data::Bytes(_)) => Err(ProblemKind::Binary),
         _ => Err(ProblemKind::Type(
-            "The operator `+` needs two texts, two numbers or two lists: make other values a text with str(...), \
-             or use an f-string.",
+            "The operator `+` needs two texts, two numbers or two lists: convert other values with str(...), or use \
+             an f-string.",
         )),
     }
 }
@@ -143,7 +146,7 @@ fn int_arithmetic(operator: Arithmetic, a: i64, b: i64) -> Result<Data, ProblemK
         Arithmetic::Multiply => a.checked_mul(b),
         Arithmetic::Divide => return divide(a, b),
         Arithmetic::FloorDivide | Arithmetic::Modulo if b == 0 => return Err(BY_ZERO),
-        // Rounded down, where Rust rounds towards zero.
+        // Python rounds down, Rust rounds towards zero.
         Arithmetic::FloorDivide => a.checked_div(b).map(|quotient| quotient - i64::from(floor_differs(a, b))),
         Arithmetic::Modulo => {
             let rest = a.wrapping_rem(b);
@@ -153,6 +156,7 @@ fn int_arithmetic(operator: Arithmetic, a: i64, b: i64) -> Result<Data, ProblemK
     result.map(Data::Int).ok_or(TOO_LARGE)
 }
 
+/// Whether the quotient rounded down differs from the quotient rounded towards zero.
 fn floor_differs(a: i64, b: i64) -> bool {
     a.wrapping_rem(b) != 0 && (a < 0) != (b < 0)
 }
@@ -160,7 +164,7 @@ fn floor_differs(a: i64, b: i64) -> bool {
 fn divide(a: i64, b: i64) -> Result<Data, ProblemKind> {
     if a.unsigned_abs() > MAX_EXACT || b.unsigned_abs() > MAX_EXACT {
         return Err(ProblemKind::Value(
-            "The operator `/` needs whole numbers within 2**53; `//` takes larger ones.",
+            "The operator `/` takes whole numbers up to 2**53: use `//` for larger ones.",
         ));
     }
     float_arithmetic(Arithmetic::Divide, a as f64, b as f64)
@@ -180,12 +184,15 @@ fn float_arithmetic(operator: Arithmetic, a: f64, b: f64) -> Result<Data, Proble
         Arithmetic::Modulo => floor_divide(a, b).1,
     };
     if !result.is_finite() {
-        return Err(ProblemKind::Value("A number in the expression exceeds what a double can hold."));
+        return Err(ProblemKind::Value(
+            "A number in the expression is larger than a double can hold: use smaller numbers.",
+        ));
     }
     Ok(Data::Float(result))
 }
 
-/// CPython's `float_divmod`, step by step: quotient and remainder agree with each other also where rounding interferes.
+/// The quotient rounded down, and the remainder. The same steps as CPython's `float_divmod`, so that rounding has the same
+/// effect.
 fn floor_divide(a: f64, b: f64) -> (f64, f64) {
     let mut rest = a % b;
     let mut quotient = (a - rest) / b;
@@ -204,7 +211,7 @@ fn floor_divide(a: f64, b: f64) -> (f64, f64) {
 
 /// `left == right`.
 pub(super) fn equal(left: &Data, right: &Data, budget: &mut Budget) -> Result<bool, ProblemKind> {
-    budget.read(0)?;
+    budget.charge_read(0)?;
     if let (Some(a), Some(b)) = (Number::of(left), Number::of(right)) {
         return Ok(a.compare(b) == Some(Ordering::Equal));
     }
@@ -212,7 +219,7 @@ pub(super) fn equal(left: &Data, right: &Data, budget: &mut Budget) -> Result<bo
         (Data::Bytes(_), _) | (_, Data::Bytes(_)) => Err(ProblemKind::Binary),
         (Data::Null, Data::Null) => Ok(true),
         (Data::Text(a), Data::Text(b)) => {
-            budget.read(a.len().min(b.len()))?;
+            budget.charge_read(a.len().min(b.len()))?;
             Ok(**a == **b)
         }
         (Data::List(a), Data::List(b)) => {
@@ -231,7 +238,7 @@ pub(super) fn equal(left: &Data, right: &Data, budget: &mut Budget) -> Result<bo
                 return Ok(false);
             }
             for (key, value) in a {
-                budget.scan(b.len())?;
+                budget.charge_items(b.len())?;
                 match right.field(key) {
                     Some(other) if equal(value, other, budget)? => {}
                     _ => return Ok(false),
@@ -243,17 +250,17 @@ pub(super) fn equal(left: &Data, right: &Data, budget: &mut Budget) -> Result<bo
     }
 }
 
-/// How two values are ordered; `None` where they are numbers that are not.
+/// The order of two values; `None` where one of them is NaN.
 pub(super) fn order(left: &Data, right: &Data, budget: &mut Budget) -> Result<Option<Ordering>, ProblemKind> {
-    budget.read(0)?;
+    budget.charge_read(0)?;
     if let (Some(a), Some(b)) = (Number::of(left), Number::of(right)) {
         return Ok(a.compare(b));
     }
     match (left, right) {
         (Data::Bytes(_), _) | (_, Data::Bytes(_)) => Err(ProblemKind::Binary),
-        // UTF-8 has the order of its code points.
+        // The bytes of UTF-8 have the same order as the code points.
         (Data::Text(a), Data::Text(b)) => {
-            budget.read(a.len().min(b.len()))?;
+            budget.charge_read(a.len().min(b.len()))?;
             Ok(Some(a.as_str().cmp(b.as_str())))
         }
         (Data::List(a), Data::List(b)) => {
@@ -275,26 +282,28 @@ pub(super) fn contains(container: &Data, item: &Data, budget: &mut Budget) -> Re
     match (container, item) {
         (Data::Bytes(_), _) | (_, Data::Bytes(_)) => Err(ProblemKind::Binary),
         (Data::Text(text), Data::Text(part)) => {
-            budget.read(text.len())?;
+            budget.charge_read(text.len())?;
             Ok(text.contains(part.as_str()))
         }
-        (Data::Text(_), _) => Err(ProblemKind::Type("Only a text can be in a text.")),
+        (Data::Text(_), _) => Err(ProblemKind::Type(
+            "The operator `in` needs a text on its left where a text is on its right: convert other values with str(...).",
+        )),
         (Data::List(items), _) => {
-            for there in items {
-                if equal(there, item, budget)? {
+            for member in items {
+                if equal(member, item, budget)? {
                     return Ok(true);
                 }
             }
             Ok(false)
         }
         (Data::Map(fields), Data::Text(key)) => {
-            budget.scan(fields.len())?;
+            budget.charge_items(fields.len())?;
             Ok(container.field(key).is_some())
         }
         (Data::Map(_), Data::List(_) | Data::Map(_)) => {
-            Err(ProblemKind::Type("A list or a map can not be the key of a map."))
+            Err(ProblemKind::Type("A list or a map cannot be a key of a map."))
         }
         (Data::Map(_), _) => Ok(false),
-        _ => Err(ProblemKind::Type("The operator `in` needs a text, a list or a map behind it.")),
+        _ => Err(ProblemKind::Type("The operator `in` needs a text, a list or a map on its right.")),
     }
 }

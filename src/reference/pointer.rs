@@ -1,7 +1,10 @@
+//! Places in a document, as JSON Pointers.
+
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in a document: a JSON Pointer (RFC 6901), for example `/steps/0/expression`. The empty one is the document.
+/// A place in a document: a JSON Pointer (RFC 6901), for example `/steps/0/expression`. The empty pointer is the whole
+/// document. At most 512 bytes long. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pointer(Arc<str>);
 
@@ -23,25 +26,26 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// The way from the document down to the place at hand.
+/// The path from the document's root to the current place of a walk.
 ///
-/// It is kept short: a pointer is repeated for each problem and reference, and keys can be as long as documents.
+/// Its text is bounded: a pointer is repeated for each problem and reference, and a key can be as long as a document. A walk
+/// can go on beyond the bound, and come back.
 #[derive(Default)]
 pub(super) struct Path {
     text: String,
-    /// Where the text ended before each step that it has.
+    /// For each step in the text, its length before the step.
     marks: Vec<usize>,
-    /// How many further steps the text does not have.
+    /// How many further steps are not in the text.
     beyond: usize,
 }
 
 impl Path {
-    /// How many bytes a pointer has at most.
+    /// The greatest length of a pointer, in bytes.
     pub(super) const MAX: usize = 512;
 
     /// Steps into a map's field.
     pub(super) fn enter_field(&mut self, key: &str) {
-        // Escaping can only make it longer.
+        // Escaping can only make the key longer.
         if key.len() >= Self::MAX {
             self.beyond += 1;
         } else {
@@ -64,7 +68,7 @@ impl Path {
         self.text.push_str(segment);
     }
 
-    /// Steps back out.
+    /// Steps back to the list or map around the current place.
     pub(super) fn leave(&mut self) {
         if self.beyond > 0 {
             self.beyond -= 1;
@@ -73,17 +77,17 @@ impl Path {
         }
     }
 
-    /// How deep the place is.
+    /// The number of lists and maps around the current place.
     pub(super) fn depth(&self) -> usize {
         self.marks.len() + self.beyond
     }
 
-    /// Whether the place is too far down to be pointed at.
+    /// Whether the pointer to the current place would be too long.
     pub(super) fn is_too_long(&self) -> bool {
         self.beyond > 0
     }
 
-    /// The place, or where it can not be pointed at, the nearest place above it that can.
+    /// The current place; where its pointer would be too long, the nearest place above it whose pointer is not.
     pub(super) fn pointer(&self) -> Pointer {
         Pointer(self.text.as_str().into())
     }
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_at_the_last_place_that_can_be_pointed_at() {
+    fn stays_at_the_last_place_whose_pointer_is_not_too_long() {
         let mut path = Path::default();
         path.enter_field("a");
         path.enter_field(&"~".repeat(400));

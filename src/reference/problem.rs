@@ -1,3 +1,8 @@
+//! Problems with a document, and the sentences that tell users about them.
+//!
+//! A sentence says what is wrong and what to do. It never contains a value, nor text of the document except for names of
+//! secrets, functions, methods and fields. The api puts the place before it.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -6,12 +11,12 @@ use super::budget::Bound;
 use super::pointer::Path;
 use crate::domain::SecretName;
 
-/// What is wrong at a place of a document. Says what to do, and never holds a value or text that could be one.
+/// A problem at a place of a document. As text it does not name the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The place.
+    /// The string that has the problem, or the nearest place above it whose pointer is not too long.
     pub place: Pointer,
-    /// What is wrong there.
+    /// What is wrong.
     pub kind: ProblemKind,
 }
 
@@ -23,56 +28,56 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// What can be wrong. As text each is one whole sentence, or a few.
+/// What is wrong with an expression, a credential or a document. As text: one or more whole sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// Not a Python expression.
+    /// The text is not a Python expression.
     Syntax {
-        /// The character at which that shows, counted from 1 in the whole string; `None` where it is unclear.
+        /// The character where the parser stopped, counted from 1 in the whole string; `None` where there is no such place.
         at: Option<usize>,
     },
-    /// Python, but not part of the language of references.
+    /// The expression uses a construct of Python that the language lacks.
     NotSupported(Construct),
-    /// A name that is none of those that expressions can use.
+    /// The expression uses a name that is not defined.
     UnknownName,
-    /// `input` or `_`, where no input was given.
+    /// The expression uses `input` or `_`, and the request has no input.
     NoInput,
-    /// A secret is named by what can not be a secret's name.
+    /// A text or value that cannot be the name of a secret is used as one.
     NotASecretName,
-    /// The values do not fit the operation.
+    /// An operation does not take values of these types. The sentence for the user.
     Type(&'static str),
-    /// The kinds of the values fit, but not these values.
+    /// An operation takes values of these types, but not these values. The sentence for the user.
     Value(&'static str),
-    /// A binary secret where text is needed.
+    /// A binary secret is used where a text is needed.
     Binary,
     /// There is no such secret.
     MissingSecret(SecretName),
-    /// The secret's current version, of that number, is disabled.
+    /// The current version of the secret, with this number, is disabled.
     VersionDisabled(SecretName, u32),
-    /// The secret's current version, of that number, was destroyed.
+    /// The current version of the secret, with this number, was destroyed.
     VersionDestroyed(SecretName, u32),
-    /// A bound on the cost of a document is exceeded.
+    /// The document exceeds a bound on its cost.
     TooCostly(Bound),
 }
 
-/// A construct of Python that is refused, and what to write in its place.
+/// A construct of Python that the language lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Construct {
-    /// What it is called, with its article where it has one.
+    /// Its name, with an article where it has one, such as "a lambda".
     pub name: Cow<'static, str>,
-    /// A sentence that says what to do, or nothing.
+    /// A sentence that says what to write in its place; empty where there is nothing.
     pub remedy: &'static str,
 }
 
 impl ProblemKind {
-    /// A construct that is refused.
-    pub(super) fn refused(name: &'static str, remedy: &'static str) -> Self {
+    /// The problem of a construct that the language lacks.
+    pub(super) fn unsupported(name: &'static str, remedy: &'static str) -> Self {
         Self::NotSupported(Construct { name: Cow::Borrowed(name), remedy })
     }
 
-    /// A construct that is refused, named with its identifier: `before`, the identifier in backquotes.
-    pub(super) fn refused_identifier(before: &'static str, identifier: &str, remedy: &'static str) -> Self {
-        // What is long or foreign is no identifier that anyone would look for.
+    /// The same, for a construct whose name ends with an identifier: `before`, then the identifier in backquotes.
+    pub(super) fn unsupported_named(before: &'static str, identifier: &str, remedy: &'static str) -> Self {
+        // A long or unusual identifier is left out: it could be a value in the wrong place.
         let plain =
             identifier.len() <= 40 && identifier.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let name = if plain { Cow::Owned(format!("{before} `{identifier}`")) } else { Cow::Borrowed(before) };
@@ -86,29 +91,31 @@ impl fmt::Display for ProblemKind {
             Self::Syntax { at } => {
                 f.write_str("This is not a Python expression: ")?;
                 match at {
-                    Some(at) => write!(f, "look at character {at}. ")?,
-                    None => f.write_str("look at its quotes and brackets. ")?,
+                    Some(at) => write!(f, "check it near character {at}. ")?,
+                    None => f.write_str("check its quotes and brackets. ")?,
                 }
-                f.write_str("Text that is meant as it stands must not begin with a dollar sign and a space.")
+                f.write_str("If it is plain text, it must not begin with a dollar sign and a space.")
             }
             Self::NotSupported(Construct { name, remedy: "" }) => {
-                write!(f, "References can not use {name}. docs/references.md lists what they can.")
+                write!(f, "Expressions cannot use {name}. See docs/references.md for the constructs that they can use.")
             }
             Self::NotSupported(Construct { name, remedy }) => {
-                write!(f, "References can not use {name}. {remedy}")
+                write!(f, "Expressions cannot use {name}. {remedy}")
             }
             Self::UnknownName => f.write_str(
-                "The expression uses a name that there is not: `secrets`, `input`, `_` and `inputs` are the \
-                 names, and functions have to be called. Text is written in quotes.",
+                "The expression uses an unknown name: the names are `secrets`, `input`, `_` and `inputs`. Call a \
+                 function with parentheses, and write text in quotes.",
             ),
-            Self::NoInput => f.write_str("There is no input: give it as `input` in `inputs`."),
+            Self::NoInput => f.write_str(
+                "The expression uses the input, and there is none: pass it as `input` in the `inputs` of the request.",
+            ),
             Self::NotASecretName => f.write_str(
                 "A secret's name must be 1 to 128 characters long, begin with a letter or an underscore, and \
                  hold only letters, digits and underscores (A-Z, a-z, 0-9, _).",
             ),
             Self::Type(sentence) | Self::Value(sentence) => f.write_str(sentence),
             Self::Binary => {
-                f.write_str("The secret is binary: use base64(...) to make it text, or len(...) of it.")
+                f.write_str("The secret is binary: convert it to text with base64(...), or use its length with len(...).")
             }
             Self::MissingSecret(name) => write!(
                 f,
@@ -128,21 +135,22 @@ impl fmt::Display for ProblemKind {
     }
 }
 
-/// How many problems are told at once.
+/// How many problems of a document are reported at most.
 const MAX_PROBLEMS: usize = 32;
 
-/// The problems found so far.
+/// The problems of a document found so far.
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
+    /// Adds a problem at the current place of a walk.
     pub(super) fn add(&mut self, path: &Path, kind: ProblemKind) {
         if self.0.len() < MAX_PROBLEMS {
             self.0.push(Problem { place: path.pointer(), kind });
         }
     }
 
-    /// Whether there is no point in looking further: enough has been found, or all that could be spent is.
+    /// Whether to stop looking for problems: there are enough, or the budget of the whole document is spent.
     pub(super) fn are_enough(&self) -> bool {
         let spent = |problem: &Problem| {
             matches!(
@@ -155,7 +163,8 @@ impl Problems {
         self.0.len() >= MAX_PROBLEMS || self.0.last().is_some_and(spent)
     }
 
-    pub(super) fn none(&mut self) -> Result<(), Vec<Problem>> {
-        if self.0.is_empty() { Ok(()) } else { Err(std::mem::take(&mut self.0)) }
+    /// An error with all problems where there are any.
+    pub(super) fn into_result(self) -> Result<(), Vec<Problem>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
 }

@@ -1,29 +1,38 @@
+//! Resolves a parsed document: collects its credentials, and puts the value of each expression in its place.
+//!
+//! The result is the whole document or nothing of it. Where a credential is missing, no expression is evaluated.
+
 use super::budget::{Bound, Budget};
+use super::document::Node;
 use super::evaluate::Evaluator;
 use super::grammar::Expr;
 use super::pointer::Path;
 use super::problem::Problems;
-use super::read::Node;
 use super::template::{Credential, Resolved};
-use super::{Data, Pointer, Problem, ProblemKind, Secrets, data::MAX_EXACT};
+use super::{Data, Pointer, Problem, ProblemKind, SecretLookup, data::MAX_EXACT};
 use crate::domain::SecretName;
 
-/// Resolves a document that was read: first its credentials, then its expressions.
+/// Resolves a document. `inputs` is a map: its `input` is what expressions see as `input` and `_`, and the rest is what they
+/// see as `inputs`. `uses_inputs` says whether any expression uses that rest.
 pub(super) fn resolve(
     root: &Node,
     uses_inputs: bool,
     inputs: &Data,
-    secrets: &dyn Secrets,
+    secrets: &dyn SecretLookup,
 ) -> Result<Resolved, Vec<Problem>> {
-    if !inputs.within(Bound::Depth.limit()) {
+    if !inputs.is_within_depth(Bound::Depth.limit()) {
         let kind = ProblemKind::TooCostly(Bound::Depth);
         return Err(vec![Problem { place: Pointer::root(), kind }]);
     }
     let mut budget = Budget::new();
-    let mut collector =
-        Collector { path: Path::default(), secrets, credentials: Vec::new(), problems: Problems::default() };
+    let mut collector = CredentialCollector {
+        path: Path::default(),
+        secrets,
+        credentials: Vec::new(),
+        problems: Problems::default(),
+    };
     collector.node(root, &mut budget);
-    collector.problems.none()?;
+    collector.problems.into_result()?;
     let others = match inputs {
         Data::Map(fields) if uses_inputs => {
             let others = fields.iter().filter(|(key, _)| key != "input");
@@ -40,19 +49,19 @@ pub(super) fn resolve(
         problems: Problems::default(),
     };
     let document = resolver.node(root, None);
-    resolver.problems.none()?;
+    resolver.problems.into_result()?;
     Ok(Resolved { document, credentials: collector.credentials })
 }
 
-/// Gathers the credentials.
-struct Collector<'a> {
+/// Collects the credentials of a document, with their values.
+struct CredentialCollector<'a> {
     path: Path,
-    secrets: &'a dyn Secrets,
+    secrets: &'a dyn SecretLookup,
     credentials: Vec<Credential>,
     problems: Problems,
 }
 
-impl Collector<'_> {
+impl CredentialCollector<'_> {
     fn node(&mut self, node: &Node, budget: &mut Budget) {
         match node {
             Node::Plain(_) | Node::Expression(_) => {}
@@ -80,7 +89,7 @@ impl Collector<'_> {
         if self.problems.are_enough() {
             return;
         }
-        match self.secrets.value(name).and_then(|value| budget.output(value.size()).map(|()| value)) {
+        match self.secrets.value(name).and_then(|value| budget.charge_output(value.size()).map(|()| value)) {
             Ok(value) => {
                 self.credentials.push(Credential { place: self.path.pointer(), name: name.clone(), value });
             }
@@ -93,23 +102,23 @@ impl Collector<'_> {
     }
 }
 
-/// Evaluates the expressions and builds the resolved document.
+/// Evaluates the expressions, and builds the resolved document.
 struct Resolver<'a> {
     path: Path,
     input: Option<&'a Data>,
     inputs: &'a Data,
-    secrets: &'a dyn Secrets,
+    secrets: &'a dyn SecretLookup,
     budget: Budget,
     problems: Problems,
 }
 
 impl<'a> Resolver<'a> {
-    /// `beside` is the `input` that stands in the same map.
-    fn node(&mut self, node: &'a Node, beside: Option<&'a Data>) -> Data {
+    /// `sibling` is the `input` in the same map: the input of the expression where the request has none.
+    fn node(&mut self, node: &'a Node, sibling: Option<&'a Data>) -> Data {
         match node {
             _ if self.problems.are_enough() => Data::Null,
             Node::Plain(data) => data.copy(),
-            Node::Expression(expr) => self.expression(expr, beside).unwrap_or_else(|kind| {
+            Node::Expression(expr) => self.expression(expr, sibling).unwrap_or_else(|kind| {
                 self.problems.add(&self.path, kind);
                 Data::Null
             }),
@@ -123,14 +132,14 @@ impl<'a> Resolver<'a> {
                 Data::List(resolved)
             }
             Node::Map { fields, .. } => {
-                let beside = fields.iter().find_map(|(key, node)| match node {
+                let sibling = fields.iter().find_map(|(key, node)| match node {
                     Node::Plain(data) if key == "input" => Some(data),
                     _ => None,
                 });
                 let mut resolved = Vec::with_capacity(fields.len());
                 for (key, value) in fields {
                     self.path.enter_field(key);
-                    resolved.push((key.clone(), self.node(value, beside)));
+                    resolved.push((key.clone(), self.node(value, sibling)));
                     self.path.leave();
                 }
                 Data::Map(resolved)
@@ -138,36 +147,36 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn expression(&mut self, expr: &'a Expr, beside: Option<&'a Data>) -> Result<Data, ProblemKind> {
+    fn expression(&mut self, expr: &'a Expr, sibling: Option<&'a Data>) -> Result<Data, ProblemKind> {
         let mut evaluator = Evaluator {
-            input: self.input.or(beside),
+            input: self.input.or(sibling),
             inputs: self.inputs,
             secrets: self.secrets,
             budget: &mut self.budget,
         };
         let data = evaluator.evaluate(expr)?;
-        if !data.within(Bound::Depth.limit().saturating_sub(self.path.depth())) {
+        if !data.is_within_depth(Bound::Depth.limit().saturating_sub(self.path.depth())) {
             return Err(ProblemKind::TooCostly(Bound::Depth));
         }
-        returnable(&data)?;
-        self.budget.output(data.size())?;
+        check_returnable(&data)?;
+        self.budget.charge_output(data.size())?;
         Ok(data)
     }
 }
 
-/// Refuses what the reply can not hold, or not exactly: it is JSON, whose numbers are doubles.
-fn returnable(data: &Data) -> Result<(), ProblemKind> {
+/// Refuses a value that the reply cannot hold exactly: the reply is JSON, and its numbers are doubles.
+fn check_returnable(data: &Data) -> Result<(), ProblemKind> {
     match data {
         Data::Bytes(_) => Err(ProblemKind::Binary),
         Data::Int(int) if int.unsigned_abs() > MAX_EXACT => Err(ProblemKind::Value(
-            "The result is a whole number beyond 2**53, which JSON's numbers do not hold exactly: return it as a text \
-             with str(...).",
+            "The result is a whole number beyond 2**53, which a JSON number cannot hold exactly: return it as a text with \
+             str(...).",
         )),
-        Data::Float(float) if !float.is_finite() => {
-            Err(ProblemKind::Value("The result is not a finite number, and JSON has no other."))
-        }
+        Data::Float(float) if !float.is_finite() => Err(ProblemKind::Value(
+            "The result is not a finite number, and JSON has only finite ones: check the inputs.",
+        )),
         Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::Text(_) => Ok(()),
-        Data::List(items) => items.iter().try_for_each(returnable),
-        Data::Map(fields) => fields.iter().try_for_each(|(_, value)| returnable(value)),
+        Data::List(items) => items.iter().try_for_each(check_returnable),
+        Data::Map(fields) => fields.iter().try_for_each(|(_, value)| check_returnable(value)),
     }
 }

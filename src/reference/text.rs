@@ -1,9 +1,9 @@
-//! Values as text: as Python's `str` and `repr` write them, and as its `json.dumps` does.
+//! Values as text: as `str`, `repr` and `json.dumps` of Python write them.
 
 use super::budget::{Budget, Writer};
 use super::{Data, ProblemKind};
 
-/// As `str` writes it: texts as they are, everything else as `repr` does.
+/// Adds a value as `str` writes it: a text as it is, everything else as `repr` writes it.
 pub(super) fn write_str(data: &Data, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
     match data {
         Data::Text(text) => to.push(text, budget),
@@ -11,14 +11,14 @@ pub(super) fn write_str(data: &Data, to: &mut Writer, budget: &mut Budget) -> Re
     }
 }
 
-/// As `repr` writes it, or with `ascii`, as `ascii` does.
+/// Adds a value as `repr` writes it; with `ascii`, as `ascii` writes it.
 pub(super) fn write_repr(
     data: &Data,
     ascii: bool,
     to: &mut Writer,
     budget: &mut Budget,
 ) -> Result<(), ProblemKind> {
-    budget.read(0)?;
+    budget.charge_read(0)?;
     match data {
         Data::Null => to.push("None", budget),
         Data::Bool(true) => to.push("True", budget),
@@ -48,16 +48,16 @@ pub(super) fn write_repr(
     }
 }
 
-/// As `json.dumps` writes it when it is given nothing but the value.
+/// Adds a value as `json.dumps(value)` writes it.
 pub(super) fn write_json(data: &Data, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
-    budget.read(0)?;
+    budget.charge_read(0)?;
     match data {
         Data::Null => to.push("null", budget),
         Data::Bool(true) => to.push("true", budget),
         Data::Bool(false) => to.push("false", budget),
         Data::Int(int) => to.push(&int.to_string(), budget),
         Data::Float(float) if float.is_finite() => to.push(&float_repr(*float), budget),
-        Data::Float(_) => Err(ProblemKind::Value("JSON has no infinity and no NaN: give a finite number.")),
+        Data::Float(_) => Err(ProblemKind::Value("JSON has only finite numbers: check the inputs.")),
         Data::Text(text) => quote_json(text, to, budget),
         Data::Bytes(_) => Err(ProblemKind::Binary),
         Data::List(items) => {
@@ -81,7 +81,8 @@ pub(super) fn write_json(data: &Data, to: &mut Writer, budget: &mut Budget) -> R
     }
 }
 
-/// A float as Python's `repr` writes it: the fewest digits that mean it, with an exponent below 1e-4 and from 1e16.
+/// A float as Python's `repr` writes it: with the fewest digits that identify it, and with an exponent below 1e-4 and from
+/// 1e16.
 pub(super) fn float_repr(float: f64) -> String {
     if float.is_nan() {
         return "nan".to_owned();
@@ -94,7 +95,7 @@ pub(super) fn float_repr(float: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or_default();
     let digits = mantissa.replace('.', "");
     let sign = if float.is_sign_negative() { "-" } else { "" };
-    let point = usize::try_from(exponent + 1).unwrap_or_default(); // how many digits stand before it
+    let point = usize::try_from(exponent + 1).unwrap_or_default(); // the number of digits before it
     match exponent {
         16.. | ..-4 => sign.to_owned() + &python_exponent(&scientific),
         ..0 => format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-exponent - 1).unwrap_or_default())),
@@ -106,8 +107,8 @@ pub(super) fn float_repr(float: f64) -> String {
     }
 }
 
-/// The fewest digits that mean the float, as `1.5e-7`. Where two such numbers are equally near to it, Python takes the
-/// even one and Rust the greater: rounding to that many digits takes the even one.
+/// The float with the fewest digits that identify it, in the form `1.5e-7`. Where two such numbers are equally near, Python
+/// takes the one with the even last digit and Rust the greater one; rounding to that number of digits takes the even one.
 fn shortest(magnitude: f64) -> String {
     let shortest = format!("{magnitude:e}");
     let digits = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
@@ -122,8 +123,9 @@ pub(super) fn python_exponent(number: &str) -> String {
     format!("{mantissa}e{sign}{digits:0>2}")
 }
 
+/// Adds a text in quotes, as `repr` writes it.
 fn quote(text: &str, ascii: bool, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
-    budget.read(text.len())?;
+    budget.charge_read(text.len())?;
     let mark = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let plain = |c: char| match c {
         '\\' => false,
@@ -146,8 +148,9 @@ fn quote(text: &str, ascii: bool, to: &mut Writer, budget: &mut Budget) -> Resul
     to.fill(mark, 1, budget)
 }
 
+/// Adds a text in quotes, as `json.dumps` writes it.
 fn quote_json(text: &str, to: &mut Writer, budget: &mut Budget) -> Result<(), ProblemKind> {
-    budget.read(text.len())?;
+    budget.charge_read(text.len())?;
     let plain = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
     to.push("\"", budget)?;
     escape(text, plain, to, budget, |c| match c {
@@ -162,7 +165,7 @@ fn quote_json(text: &str, to: &mut Writer, budget: &mut Budget) -> Result<(), Pr
     to.push("\"", budget)
 }
 
-/// Adds the text, in runs of what is plain, with what is not replaced.
+/// Adds a text, with each character that is not plain replaced by its escape.
 fn escape(
     text: &str,
     plain: impl Fn(char) -> bool,
@@ -183,13 +186,13 @@ fn escape(
     to.push(rest, budget)
 }
 
-/// Whether `repr` shows a character as it is. Rust and Python escape the same categories, and Rust tells by its debug
-/// form; but it also escapes a combining mark where that stands first.
+/// Whether `repr` writes a character as it is. Rust's debug form escapes the same categories as Python. But it also escapes
+/// a combining mark at the start of a text, so that the character is tested after a letter.
 fn is_printable(c: char) -> bool {
     if c.is_ascii() || c.is_alphanumeric() {
         return !c.is_ascii_control();
     }
-    let mut behind_a_letter = String::from("a");
-    behind_a_letter.push(c);
-    !behind_a_letter.escape_debug().any(|escaped| escaped == '\\')
+    let mut after_a_letter = String::from("a");
+    after_a_letter.push(c);
+    !after_a_letter.escape_debug().any(|escaped| escaped == '\\')
 }

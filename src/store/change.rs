@@ -6,19 +6,19 @@ use tokio::sync::watch;
 use super::Key;
 use crate::domain::Revision;
 
-/// What one commit did, or several that were made together. Durable when it is seen.
+/// The change of one commit, or of several that were made together. It is durable when a watcher sees it.
 #[derive(Debug)]
 pub struct Change {
-    /// The commit's.
+    /// The revision of the commit.
     pub revision: Revision,
-    /// What it stored.
+    /// The entries that were stored.
     pub put: Vec<(Key, Vec<u8>)>,
-    /// What it removed.
+    /// The keys that were removed.
     pub delete: Vec<Key>,
 }
 
 impl Change {
-    /// Its size in memory, roughly, in bytes.
+    /// Its approximate size in memory, in bytes.
     fn size(&self) -> usize {
         let put: usize = self.put.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
         let deleted: usize = self.delete.iter().map(|key| key.as_bytes().len()).sum();
@@ -26,18 +26,18 @@ impl Change {
     }
 }
 
-/// Why there is no next change.
+/// Why a watch has no next change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WatchEnd {
-    /// The changes asked for are no longer retained: scan the store, and watch from there.
+    /// The log no longer holds these changes: scan the store, and watch from there.
     #[error("the changes after this revision are no longer retained")]
     Compacted,
-    /// The store is gone.
+    /// The store was closed.
     #[error("the store is closed")]
     Closed,
 }
 
-/// The latest changes, kept for watchers up to a bound. A watcher that falls behind it is told so; none ever holds up
+/// The latest changes, kept for watchers up to a bound. A watcher that falls behind is told so, and never holds up
 /// a writer.
 pub(super) struct ChangeLog {
     retained: Arc<Mutex<Retained>>,
@@ -47,9 +47,9 @@ pub(super) struct ChangeLog {
 struct Retained {
     changes: VecDeque<Arc<Change>>,
     bytes: usize,
-    /// The newest revision that was let go.
+    /// The newest revision that the log has dropped.
     compacted: Revision,
-    /// How often the log has begun anew.
+    /// How often the log was reset.
     resets: u64,
 }
 
@@ -57,7 +57,7 @@ impl ChangeLog {
     const MAX_CHANGES: usize = 16 * 1024;
     const MAX_BYTES: usize = 32 << 20;
 
-    /// A log that begins behind a durable revision.
+    /// An empty log that starts at a durable revision.
     pub(super) fn new(durable: Revision) -> Arc<Self> {
         let retained = Arc::new(Mutex::new(Retained::behind(durable)));
         Arc::new(Self { retained, durable: watch::Sender::new(durable) })
@@ -68,7 +68,8 @@ impl ChangeLog {
         *self.durable.borrow()
     }
 
-    /// Waits until the durable revision is this one or a later one.
+    /// Waits until the durable revision is at least this one.
+    #[cfg(feature = "etcd")]
     pub(super) async fn reached(&self, revision: Revision) {
         // The sender lives as long as `self`.
         let _ = self.durable.subscribe().wait_for(|durable| *durable >= revision).await;
@@ -92,12 +93,12 @@ impl ChangeLog {
         self.durable.send_replace(newest);
     }
 
-    /// Begins anew behind a durable revision that the retained changes do not lead to: every watch ends as one that fell
-    /// behind does.
+    /// Starts again at a durable revision to which the retained changes do not lead. Every watch ends as if it had
+    /// fallen behind.
     pub(super) fn reset(&self, durable: Revision) {
         {
             let mut retained = lock(&self.retained);
-            // Whoever has seen `durable` already has not seen how it came to be.
+            // A watcher that has reached `durable` did not see the changes that led to it.
             *retained = Retained { resets: retained.resets + 1, ..Retained::behind(durable) };
         }
         self.durable.send_replace(durable);
@@ -134,13 +135,13 @@ pub struct Watch {
     retained: Arc<Mutex<Retained>>,
     durable: watch::Receiver<Revision>,
     after: Revision,
-    /// How often the log had begun anew when this watch began.
+    /// How often the log had been reset when this watch began.
     resets: u64,
     ready: VecDeque<Arc<Change>>,
 }
 
 impl Watch {
-    /// The next change; waits for it. Can be cancelled and called again.
+    /// Waits for the next change. Can be cancelled and called again.
     pub async fn next(&mut self) -> Result<Arc<Change>, WatchEnd> {
         loop {
             if let Some(change) = self.ready.pop_front() {
@@ -148,7 +149,7 @@ impl Watch {
                 return Ok(change);
             }
             let (after, began) = (self.after, self.resets);
-            // Both are looked at on every change of the durable revision, which a reset also makes.
+            // A reset changes the durable revision too, so it wakes this wait.
             let retained = &self.retained;
             let moved = |durable: &Revision| *durable > after || lock(retained).resets != began;
             if self.durable.wait_for(moved).await.is_err() {

@@ -2,28 +2,28 @@ use std::fmt;
 
 use super::Key;
 
-/// Keeps one record, the digest, in step with the others: it stands at [`Key::digest`], and is rewritten by every commit, or once by
-/// those that are made together. Then it is asked of one of their digesters: what any of those that carry a digest on makes of
-/// it, the others carry on too, where what the transactions require holds.
+/// Keeps one record, the digest, in step with all others. It stands at [`Key::digest`], and every commit rewrites
+/// it. Transactions that are committed together rewrite it once, by the digester of one of them; the others accept
+/// that digest.
 pub trait Digester: Send + Sync {
-    /// Whether the digest depends on what stands at a key. What stood there before is looked up only then.
+    /// Whether the digest depends on the record at a key. Only then is the former record looked up.
     fn covers(&self, key: &Key) -> bool;
 
-    /// Whether it carries on what the digest is now. Where it does not, its commit is refused.
+    /// Whether this digester accepts the present digest as its starting point. If not, the commit is refused.
     fn carries_on(&self, digest: &[u8]) -> bool;
 
-    /// The digest after a commit, from what it is before and from all that the commit changes. `None` where that can not
-    /// be said: the commit is then refused.
+    /// The digest after a commit, from the present digest and all records that the commit changes. `None` where it
+    /// cannot be computed: the commit is then refused.
     fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>>;
 }
 
-/// What a commit does at a key.
+/// The change of a commit at one key.
 pub struct Changed<'a> {
     /// The key.
     pub key: &'a Key,
-    /// What stands there before it, where the digest covers the key.
+    /// The record before the commit, where the digest covers the key.
     pub before: Option<&'a [u8]>,
-    /// What stands there after it.
+    /// The record after the commit.
     pub after: Option<&'a [u8]>,
 }
 

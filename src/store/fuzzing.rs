@@ -1,11 +1,12 @@
 //! Entries for `crate::fuzzing`.
 
-use super::sled::entry as sled_entry;
-use super::{Key, etcd};
+use super::embedded;
+#[cfg(feature = "etcd")]
+use super::etcd;
 
-/// Bytes as a key of a store, and as what stands in the engines.
+/// Bytes as a record of the engines.
 pub fn stored(bytes: &[u8]) {
-    let _ = Key::from_bytes(bytes).kind();
-    let _ = sled_entry(bytes);
+    embedded::fuzzing(bytes);
+    #[cfg(feature = "etcd")]
     etcd::fuzzing(bytes);
 }

@@ -1,21 +1,7 @@
-//! The keys of the store, by kind. They hold kinds, random ids and HMACs: nothing that a person wrote.
-//!
-//! | first byte | then | value, always sealed |
-//! | --- | --- | --- |
-//! | `k` | | the keyring, sealed by the master key |
-//! | `a` | API key id (10 bytes) | an API key, without the key |
-//! | `n` | HMAC of the namespace's name (32) | a namespace and its keys |
-//! | `i` | namespace id (16), HMAC of the secret's name (32) | the secret's id: makes names unique |
-//! | `s` | namespace id (16), secret id (16) | a secret without its value |
-//! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
-//! | `r` | HMAC of principal and request id (32) | the first outcome of an idempotent request |
-//! | `d` | | the digest: which records there are |
-//!
-//! The first byte 0 belongs to the engines.
+//! A key as the store sees it: bytes. What the bytes mean is the schema's to say, but for two keys: the first byte 0
+//! belongs to the engines, and the digest stands at a key that the store itself rewrites with each commit.
 
-use crate::domain::SecretId;
-
-/// A key as the store sees it.
+/// A key of the store: bytes, in whose order entries are scanned.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key(Vec<u8>);
 
@@ -30,152 +16,13 @@ impl Key {
         &self.0
     }
 
-    /// The keyring.
-    pub fn keyring() -> Self {
-        Self(vec![b'k'])
-    }
-
-    /// The digest of the others.
-    pub fn digest() -> Self {
-        Self(vec![b'd'])
-    }
-
-    /// An API key.
-    pub fn api_key(id: &[u8; 10]) -> Self {
-        Self::of(b'a', &[id])
-    }
-
-    /// A namespace, by the HMAC of its name.
-    pub fn namespace(name: &[u8; 32]) -> Self {
-        Self::of(b'n', &[name])
-    }
-
-    /// A secret's name, by its HMAC.
-    pub fn name(namespace: NamespaceId, name: &[u8; 32]) -> Self {
-        Self::of(b'i', &[&namespace.0, name])
-    }
-
-    /// A secret.
-    pub fn secret(namespace: NamespaceId, id: SecretId) -> Self {
-        Self::of(b's', &[&namespace.0, id.as_bytes()])
-    }
-
-    /// A version of a secret.
-    pub fn version(namespace: NamespaceId, id: SecretId, version: u32) -> Self {
-        Self::of(b'v', &[&namespace.0, id.as_bytes(), &version.to_be_bytes()])
-    }
-
-    /// The receipt of an idempotent request.
-    pub fn receipt(mac: &[u8; 32]) -> Self {
-        Self::of(b'r', &[mac])
-    }
-
-    /// What all keys begin with.
+    /// The empty prefix, with which every key begins.
     pub fn all() -> Self {
         Self(Vec::new())
     }
 
-    /// What the keys of all namespaces begin with.
-    pub fn namespaces() -> Self {
-        Self(vec![b'n'])
-    }
-
-    /// What the keys of all secrets begin with.
-    pub fn secrets() -> Self {
-        Self(vec![b's'])
-    }
-
-    /// What the keys of all API keys begin with.
-    pub fn api_keys() -> Self {
-        Self(vec![b'a'])
-    }
-
-    /// What the keys of all secrets' names begin with.
-    pub fn names() -> Self {
-        Self(vec![b'i'])
-    }
-
-    /// What the keys of a namespace's secrets begin with.
-    pub fn secrets_of(namespace: NamespaceId) -> Self {
-        Self::of(b's', &[&namespace.0])
-    }
-
-    /// What the keys of a namespace's names begin with.
-    pub fn names_of(namespace: NamespaceId) -> Self {
-        Self::of(b'i', &[&namespace.0])
-    }
-
-    /// What the keys of a namespace's versions begin with.
-    pub fn versions_of(namespace: NamespaceId) -> Self {
-        Self::of(b'v', &[&namespace.0])
-    }
-
-    /// What the keys of all receipts begin with.
-    pub fn receipts() -> Self {
-        Self(vec![b'r'])
-    }
-
-    /// What the key is of.
-    pub fn kind(&self) -> Kind {
-        self.parse().unwrap_or(Kind::Other)
-    }
-
-    fn parse(&self) -> Option<Kind> {
-        let (kind, rest) = self.0.split_first()?;
-        Some(match kind {
-            b'k' if rest.is_empty() => Kind::Keyring,
-            b'd' if rest.is_empty() => Kind::Digest,
-            b'a' => Kind::ApiKey(rest.try_into().ok()?),
-            b'n' => Kind::Namespace(rest.try_into().ok()?),
-            b'r' => Kind::Receipt(rest.try_into().ok()?),
-            b'i' => {
-                let (namespace, name) = rest.split_first_chunk()?;
-                Kind::Name(NamespaceId(*namespace), name.try_into().ok()?)
-            }
-            b's' => {
-                let (namespace, id) = rest.split_first_chunk()?;
-                Kind::Secret(NamespaceId(*namespace), SecretId::from_bytes(id.try_into().ok()?))
-            }
-            b'v' => {
-                let (namespace, rest) = rest.split_first_chunk()?;
-                let (id, version) = rest.split_first_chunk()?;
-                let version = u32::from_be_bytes(version.try_into().ok()?);
-                Kind::Version(NamespaceId(*namespace), SecretId::from_bytes(*id), version)
-            }
-            _ => return None,
-        })
-    }
-
-    fn of(kind: u8, parts: &[&[u8]]) -> Self {
-        let mut key = vec![kind];
-        parts.iter().for_each(|part| key.extend_from_slice(part));
-        Self(key)
+    /// Where the digest stands: see [`Digester`](super::Digester).
+    pub fn digest() -> Self {
+        Self(vec![b'd'])
     }
 }
-
-/// What a key is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// The keyring.
-    Keyring,
-    /// An API key.
-    ApiKey([u8; 10]),
-    /// A namespace, by the HMAC of its name.
-    Namespace([u8; 32]),
-    /// A secret.
-    Secret(NamespaceId, SecretId),
-    /// A secret's name, by its HMAC.
-    Name(NamespaceId, [u8; 32]),
-    /// A version of a secret.
-    Version(NamespaceId, SecretId, u32),
-    /// The receipt of an idempotent request.
-    Receipt([u8; 32]),
-    /// The digest of the others.
-    Digest,
-    /// No key of this release.
-    Other,
-}
-
-/// A namespace's identity: 16 random bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct NamespaceId(pub [u8; 16]);

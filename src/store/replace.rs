@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use super::{Key, MAX_RECORD, Unavailable};
 
-/// One step of what a store is replaced by.
+/// One step of a replacement: a restore is a sequence of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// This value stands at the key.
+pub enum ReplaceRecord {
+    /// Stores this value at the key.
     Put(Key, Vec<u8>),
-    /// Nothing stands at the key.
+    /// Removes the key.
     Delete(Key),
 }
 
-impl Record {
+impl ReplaceRecord {
     /// Its key.
     pub fn key(&self) -> &Key {
         match self {
@@ -27,31 +27,31 @@ impl Record {
         }
     }
 
-    /// Whether a store takes it.
+    /// Whether it is within the limits of a store.
     pub(super) fn fits(&self) -> bool {
         matches!(self, Self::Delete(_)) || self.size() <= MAX_RECORD
     }
 }
 
-/// What a store is replaced by, in order. To ask for the next one can take as long as reading a file does. An error ends
-/// it, and nothing is replaced.
-pub type Records = Box<dyn Iterator<Item = Result<Record, Unreadable>> + Send>;
+/// The steps of a replacement, in order. The next step may take as long as a read from a file. An error ends the
+/// sequence, and nothing is replaced.
+pub type ReplaceRecords = Box<dyn Iterator<Item = Result<ReplaceRecord, Unreadable>> + Send>;
 
-/// A record that should have replaced another could not be read. Says why, without any key or value.
+/// A record of a replacement could not be read. The text says why, without any key or value.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(pub Arc<str>);
 
-/// Why a store was not replaced. It has what it had before, unless the outcome is not known.
+/// Why a store was not replaced. It keeps its former content, unless the outcome is not known.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReplaceError {
-    /// The records could not be read to their end.
+    /// The sequence of records ended early.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// A record is larger than [`MAX_RECORD`].
     #[error("a record is larger than the store takes")]
     TooLarge,
-    /// The store can not serve; whether it was replaced is not known until it can again.
+    /// The store cannot serve. Whether it was replaced is not known until it serves again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

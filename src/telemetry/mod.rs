@@ -1,7 +1,8 @@
-//! The process's log: text on a terminal, a JSON object a line elsewhere, always on standard error.
+//! The process's log, on standard error: text on a terminal, one JSON object for each line elsewhere.
 //!
-//! Only Strongroom's own events can be made more detailed. Those of libraries stay at warnings: what they say about a
-//! request's bytes at finer levels must never be in a log.
+//! The log level applies to Strongroom's own events. Events of libraries are logged at the level warn or above, whatever
+//! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
+//! the log, and the audit waits here until its records are written.
 
 mod writer;
 
@@ -16,13 +17,14 @@ use tracing_subscriber::prelude::*;
 use self::writer::LogWriter;
 use crate::config::{LogFormat, LogLevel};
 
-/// The log target of audit records. Whatever the level, they are written.
+/// The log target of audit records, which are written at every log level.
 pub const AUDIT: &str = "strongroom::audit";
 
-/// What writes this process's log, once it was started.
+/// The writer of this process's log; empty until the log is started.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// Starts the log, and has panics go there. Only the first call of a process has an effect.
+/// Starts the log, and sends panics there. Only the first call in a process has an effect. Fails where the system cannot
+/// start a thread.
 pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
     let writer = LogWriter::start(std::io::stderr())?;
     if WRITER.set(writer.clone()).is_err() {
@@ -47,27 +49,27 @@ pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
     };
     let layer = fmt::layer().with_writer(writer).with_ansi(terminal);
     let registry = tracing_subscriber::registry();
-    // Where something else in the process has started a log already, that one stays.
+    // If something else in the process started a log before, that one stays.
     let _ = if json {
         registry.with(layer.json().with_span_list(false).with_filter(shown)).try_init()
     } else {
         registry.with(layer.with_filter(shown)).try_init()
     };
-    std::panic::set_hook(Box::new(|panicked| {
-        // Not its message: that can quote what the service works on.
-        let place = panicked.location().map(ToString::to_string).unwrap_or_default();
+    std::panic::set_hook(Box::new(|panic| {
+        // Without the panic's message, which can quote data of a request.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked at {place}");
     }));
     Ok(())
 }
 
-/// Waits until all events so far are in the log, within a bound. For the end of the process.
+/// Waits until all events so far are written, for at most 5 seconds. For the end of the process.
 pub async fn flush() {
-    let _ = written(|| ()).await; // there is nowhere left to say that it failed
+    let _ = written(|| ()).await; // there is nowhere left to report a failure
 }
 
-/// Does what writes an event, and waits until it is in the log. False: it is not. Without a log of this process there is
-/// nothing to wait for.
+/// Calls `event`, which logs something, and waits until that is written, for at most 5 seconds. `false`: it may not have
+/// been written. Where this process has no log, there is nothing to wait for, and the result is `true`.
 pub async fn written(event: impl FnOnce()) -> bool {
     match WRITER.get() {
         Some(writer) => writer.written(event).await,

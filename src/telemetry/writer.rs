@@ -1,3 +1,8 @@
+//! Writes the log's lines in a thread of its own, so that a reader of the log that stalls never stalls the service.
+//!
+//! The queue to the thread is bounded. A line that finds no room is lost, and counted: the caller who needs to know that
+//! its line was written asks with [`LogWriter::written`].
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,54 +13,56 @@ use tokio::sync::oneshot;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How many lines may wait to be written.
-const WAITING: usize = 8192;
-/// How long an audit record may take to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+const QUEUE_LINES: usize = 8192;
+/// How long a caller waits until its lines are written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Writes the log's lines in a thread of its own, so that a reader of the log that stalls never stalls the service.
-///
-/// A line that finds no room is lost, and the loss is known: whoever needs a line to be written asks for that.
+/// The sending side of the queue. The thread ends when the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct LogWriter {
     queue: SyncSender<Queued>,
-    missing: Arc<AtomicU64>,
+    /// How many lines were lost so far.
+    lost: Arc<AtomicU64>,
 }
 
-/// What waits for the thread, in order.
+/// An entry of the queue.
 enum Queued {
     Line(Vec<u8>),
-    /// Everything queued before is to be written, or known to be missing, before this is answered.
+    /// Answered once every line before it is written or counted as lost.
     Barrier(oneshot::Sender<()>),
 }
 
 impl LogWriter {
-    /// Starts the thread, which ends with the last writer.
+    /// Starts the thread.
     pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
-        let (queue, waiting) = sync_channel(WAITING);
-        let missing = Arc::<AtomicU64>::default();
+        let (queue, queued) = sync_channel(QUEUE_LINES);
+        let lost = Arc::<AtomicU64>::default();
         let thread = std::thread::Builder::new().name("log".into());
-        let counted = missing.clone();
-        thread.spawn(move || write_all(&waiting, to, &counted))?;
-        Ok(Self { queue, missing })
+        let counter = lost.clone();
+        thread.spawn(move || write_all(&queued, to, &counter))?;
+        Ok(Self { queue, lost })
     }
 
-    /// Does what writes lines, and waits until they are written. False: they were not, or not within a bound.
+    /// Calls `write`, which logs lines, and waits until they are written, for at most 5 seconds. `false`: some of them may
+    /// not have been written.
     pub(super) async fn written(&self, write: impl FnOnce()) -> bool {
-        // Any line that goes missing from here on could be ours. Another's makes us say no where we could say yes.
-        let before = self.missing.load(Ordering::SeqCst);
+        // Any line that is lost from here on could be one of ours. If it is not, the answer is `false` without need, which
+        // is safe.
+        let before = self.lost.load(Ordering::SeqCst);
         write();
         let (answer, answered) = oneshot::channel();
         if self.queue.try_send(Queued::Barrier(answer)).is_err() {
             return false;
         }
-        let answered = tokio::time::timeout(PATIENCE, answered).await;
-        matches!(answered, Ok(Ok(()))) && before == self.missing.load(Ordering::SeqCst)
+        let answered = tokio::time::timeout(WRITE_TIMEOUT, answered).await;
+        matches!(answered, Ok(Ok(()))) && before == self.lost.load(Ordering::SeqCst)
     }
 }
 
-fn write_all(waiting: &Receiver<Queued>, mut to: impl Write, missing: &AtomicU64) {
-    while let Ok(first) = waiting.recv() {
-        // All that waits goes out as one.
+/// The thread: writes what is queued, until the queue has no more senders.
+fn write_all(queue: &Receiver<Queued>, mut to: impl Write, lost: &AtomicU64) {
+    while let Ok(first) = queue.recv() {
+        // Lines that wait are written together, up to about 64 KiB.
         let (mut batch, mut lines, mut barriers) = (Vec::new(), 0, Vec::new());
         let mut next = Some(first);
         while let Some(queued) = next {
@@ -66,13 +73,13 @@ fn write_all(waiting: &Receiver<Queued>, mut to: impl Write, missing: &AtomicU64
                 }
                 Queued::Barrier(answer) => barriers.push(answer),
             }
-            next = (batch.len() < 64 * 1024).then(|| waiting.try_recv().ok()).flatten();
+            next = (batch.len() < 64 * 1024).then(|| queue.try_recv().ok()).flatten();
         }
         if to.write_all(&batch).and_then(|()| to.flush()).is_err() {
-            missing.fetch_add(lines, Ordering::SeqCst);
+            lost.fetch_add(lines, Ordering::SeqCst);
         }
         for answer in barriers {
-            let _ = answer.send(()); // who asked may have lost patience
+            let _ = answer.send(()); // the caller may have stopped waiting
         }
     }
 }
@@ -85,7 +92,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-/// A line that is handed over when it is dropped.
+/// A line of the log, put into the queue when it is dropped.
 pub(super) struct Line<'a> {
     writer: &'a LogWriter,
     text: Vec<u8>,
@@ -105,7 +112,7 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         if self.writer.queue.try_send(Queued::Line(std::mem::take(&mut self.text))).is_err() {
-            self.writer.missing.fetch_add(1, Ordering::SeqCst);
+            self.writer.lost.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -130,7 +137,7 @@ mod tests {
         }
     }
 
-    /// Says that it was asked to write, and writes nothing until it is told to.
+    /// Reports that it was asked to write, and blocks until it is told to go on.
     struct Stalled {
         asked: std::sync::mpsc::Sender<()>,
         go_on: std::sync::mpsc::Receiver<()>,
@@ -149,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_written_is_known_to_be() {
+    async fn a_written_line_is_reported_as_written() {
         let writer = LogWriter::start(io::sink()).unwrap();
         for _ in 0..100 {
             assert!(writer.written(|| line(&writer, "a\n")).await);
@@ -157,13 +164,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_can_not_be_written_is_known_to_be_missing() {
+    async fn a_line_that_cannot_be_written_is_reported() {
         let writer = LogWriter::start(Broken).unwrap();
         assert!(!writer.written(|| line(&writer, "a\n")).await);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_many_at_once_none_takes_anothers_line_for_its_own() {
+    async fn no_caller_takes_the_line_of_another_for_its_own() {
         let writer = LogWriter::start(Broken).unwrap();
         let tries = (0..64).map(|_| {
             let writer = writer.clone();
@@ -179,20 +186,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stalled_reader_holds_up_nobody_for_longer_than_the_bound() {
+    async fn a_stalled_reader_delays_no_caller_beyond_the_timeout() {
         let (go_on, told) = std::sync::mpsc::channel();
         let (asked, stalled) = std::sync::mpsc::channel();
         let writer = LogWriter::start(Stalled { asked, go_on: told }).unwrap();
         assert!(!writer.written(|| line(&writer, "a\n")).await);
         stalled.recv().unwrap(); // from here on the thread takes nothing from the queue
-        for _ in 0..2 * WAITING {
-            line(&writer, "b\n"); // more than there is room for: none of them waits
+        for _ in 0..2 * QUEUE_LINES {
+            line(&writer, "b\n"); // more than the queue has room for: no call waits
         }
-        assert!(writer.missing.load(Ordering::SeqCst) > 0);
+        assert!(writer.lost.load(Ordering::SeqCst) > 0);
         drop(go_on);
         tokio::time::resume();
         // Once the thread has made room, lines are written again.
         let recovered = async { while !writer.written(|| ()).await {} };
-        tokio::time::timeout(PATIENCE, recovered).await.unwrap();
+        tokio::time::timeout(WRITE_TIMEOUT, recovered).await.unwrap();
     }
 }

@@ -161,10 +161,14 @@ impl Drop for Running {
     }
 }
 
-/// The path of etcd, from the script that fetches it where it is missing.
+/// The path of etcd, from the script that fetches it where it is missing. `None` where the build has no store over etcd.
 fn binary() -> Option<&'static str> {
     static BINARY: OnceLock<Option<String>> = OnceLock::new();
     let find = || {
+        if !cfg!(feature = "etcd") {
+            skip("this build is without the feature `etcd`");
+            return None;
+        }
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/etcd.sh");
         let found = Command::new("bash").arg(script).output().expect("bash runs");
         if found.status.success() {
@@ -172,12 +176,16 @@ fn binary() -> Option<&'static str> {
         }
         let why = String::from_utf8_lossy(&found.stderr).into_owned();
         assert!(std::env::var_os("CI").is_none(), "etcd can not be had:\n{why}");
-        // Past the capture of the tests' own output, which would swallow it.
-        let said = format!("\nSKIPPED: the tests over etcd, since there is none: {why}\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
+        skip(&why);
         None
     };
     BINARY.get_or_init(find).as_deref()
+}
+
+/// Says why the tests over etcd do not run. It writes past the capture of the tests' output, which would swallow it.
+fn skip(why: &str) {
+    let said = format!("\nSKIPPED: the tests over etcd, since there is none: {why}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
 }
 
 /// Whether every thread of a process has stopped, as proc(5) shows it behind the name in brackets.

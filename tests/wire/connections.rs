@@ -1,14 +1,17 @@
 //! Connections that do not speak gRPC, stop in the middle, or just stay: others are served meanwhile and afterwards.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use strongroom::api::v1::GetSecretResponse;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::caller::{Caller, Room};
-use crate::harness::{PATIENCE, Server};
+use crate::harness::{Launch, PATIENCE, Server};
 use crate::raw::{Wire, frame, framed};
 use crate::refusal::reason_of;
 use crate::requests::{Value, create, get, rotate};
@@ -95,7 +98,7 @@ async fn requests_given_up_in_the_middle_change_nothing() {
         let rotation = "/strongroom.v1.SecretService/RotateSecret";
         let rotation = wire.begin(rotation, half(rotate("A", "w").encode_to_vec())).await;
         if round % 2 == 0 {
-            creation.send_reset(h2::Reason::CANCEL);
+            creation.body.send_reset(h2::Reason::CANCEL);
         }
         drop((creation, rotation, wire));
     }
@@ -208,4 +211,93 @@ async fn a_reply_comes_through_the_narrowest_window() {
         let secret = GetSecretResponse::decode(reply.get_ref().as_slice()).unwrap().secret.unwrap();
         assert_eq!(secret.encode_to_vec(), whole, "a window of {window}");
     }
+}
+
+/// A server whose connections live for 1 second, and for a grace.
+fn ageing(grace: &str) -> Server {
+    let launch = Launch::in_memory().argument("--max-connection-age").argument("1s");
+    launch.argument("--max-connection-age-grace").argument(grace).start()
+}
+
+/// tonic's client reconnects by itself. What it had not sent when it was told it gives up (hyper issue 3673): the caller
+/// can call again. No call fails in another way.
+#[tokio::test]
+async fn clients_go_on_over_a_new_connection_when_theirs_reaches_its_age() {
+    let mut server = ageing("60s");
+    let room = Room::on(&server).await;
+    room.create("A", "v").await;
+    let mut callers = JoinSet::new();
+    let began = Instant::now();
+    for _ in 0..8 {
+        let mut secrets = room.secrets();
+        callers.spawn(async move {
+            while began.elapsed() < Duration::from_secs(4) {
+                let reply = match secrets.get_secret(get("A")).await {
+                    Err(unsent) if format!("{unsent:?}").contains("hyper::Error(Canceled") => {
+                        secrets.get_secret(get("A")).await
+                    }
+                    reply => reply,
+                };
+                let secret = reply.unwrap().into_inner().secret.unwrap();
+                assert_eq!(Value::of(&secret), Value::text("v"));
+            }
+        });
+    }
+    callers.join_all().await;
+    let peers = peers(&server);
+    assert!((3..=5).contains(&peers.len()), "a connection a second, and not {peers:?}");
+    still_serves(&mut server).await;
+    ends_without_panic(server).await;
+}
+
+/// The other ends of the connections that requests came by, as the audit has them.
+fn peers(server: &Server) -> BTreeSet<String> {
+    let logged = server.logged();
+    let peers = logged.lines().filter_map(|line| Some(line.split_once("\"peer\":\"")?.1.split_once('"')?.0));
+    peers.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_when_its_connection_reaches_its_age_is_answered() {
+    let server = ageing("60s");
+    let wire = Wire::as_root(&server).await;
+    let whole = framed(&create("A", "v").encode_to_vec());
+    let (first, rest) = whole.split_at(7);
+    let begun = wire.begin(CREATE, first.to_vec()).await;
+    wire.told_to_go_away().await;
+    begun.end(rest.to_vec()).await.unwrap();
+    wire.closed_by_server().await;
+    assert_eq!(Caller::root(&server).await.value("A").await, Value::text("v"));
+    ends_without_panic(server).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_with_its_grace_whatever_is_under_way_on_it() {
+    let server = ageing("1s");
+    let began = Instant::now();
+    let wire = Wire::as_root(&server).await;
+    let begun = wire.begin(CREATE, framed(&create("A", "v").encode_to_vec())).await;
+    // A client that goes on as if it had not been told.
+    let mut deaf = connect(&server);
+    deaf.write_all(&[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()).unwrap();
+    let deaf = tokio::task::spawn_blocking(move || closed_by_server(&mut deaf));
+    wire.closed_by_server().await;
+    begun.end(Vec::new()).await.map(drop).unwrap_err();
+    let told = deaf.await.unwrap();
+    assert!(frames(&told).contains(&GOAWAY), "{told:?}");
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    ends_without_panic(server).await;
+}
+
+const GOAWAY: u8 = 7;
+
+/// The types of HTTP/2's frames, in their order.
+fn frames(mut bytes: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let [l1, l2, l3, kind, ..] = *bytes {
+        types.push(kind);
+        let length = u32::from_be_bytes([0, l1, l2, l3]) as usize;
+        bytes = bytes.get(9 + length..).unwrap_or_default();
+    }
+    types
 }

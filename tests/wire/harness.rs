@@ -164,6 +164,7 @@ impl Launch {
     }
 
     /// Starts it, or gives what it said as it refused to serve.
+    #[cfg(feature = "etcd")]
     pub fn start_or_refuse(self) -> Result<Server, Output> {
         let mut server = self.begin(OnPanic::EndTheTests);
         match server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned())) {

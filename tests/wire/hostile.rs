@@ -203,6 +203,41 @@ async fn a_frame_that_claims_4_gib_is_too_large_for_every_rpc() {
     site.unharmed().await;
 }
 
+/// Anyone may call these, so they take short messages only.
+#[tokio::test]
+async fn a_message_over_4_kib_to_health_or_reflection_is_too_large_and_one_of_4_kib_is_not() {
+    const LIMIT: usize = 4096;
+    let site = Site::open().await;
+    let wire = Wire::to(&site.server).await;
+    // A message of so many bytes that is one text: its tag, two bytes of length, and the text.
+    let message = |tag: u8, size: usize| {
+        let mut message = vec![tag];
+        prost::encoding::encode_varint(size as u64 - 3, &mut message);
+        message.resize(size, b'a');
+        message
+    };
+    let (health, service) = ("/grpc.health.v1.Health/Check", 0x0a);
+    refusal_code(wire.call(health, &message(service, LIMIT)).await, Code::NotFound);
+    refusal_code(wire.call(health, &message(service, LIMIT + 1)).await, Code::OutOfRange);
+    refusal_code(wire.send(health, frame(0, u32::MAX, b"abc")).await, Code::OutOfRange);
+    let list_services = 0x3a;
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let listed = wire.call(&path, &message(list_services, LIMIT)).await.unwrap().into_inner();
+        assert!(!listed.is_empty());
+        // The stream ends without an answer.
+        let listed = wire.call(&path, &message(list_services, LIMIT + 1)).await.unwrap().into_inner();
+        assert!(listed.is_empty());
+    }
+    site.unharmed().await;
+}
+
+#[track_caller]
+fn refusal_code(reply: Result<Response<Vec<u8>>, Status>, code: Code) {
+    let status = reply.map(drop).expect_err("refused");
+    assert_eq!(status.code(), code, "{status:?}");
+}
+
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
     let site = Site::open().await;

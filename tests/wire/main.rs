@@ -47,12 +47,14 @@ mod process;
 mod references;
 mod remnants;
 mod rename;
+mod reserve;
 mod restart;
 mod rotate;
 mod rotation;
 mod run;
 mod shutdown;
 mod startup;
+#[cfg(feature = "etcd")]
 mod tamper;
 mod tls;
 mod torture;

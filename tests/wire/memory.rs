@@ -3,17 +3,19 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
 
-/// How long after a reply what it held may still be there: the server's tasks end a moment after it has left.
+/// How long after the end of a connection what it held may still be there: the server's tasks end a moment later.
 pub const MOMENT: Duration = Duration::from_secs(2);
 
 /// The memory of a process that may be read.
+#[derive(Clone)]
 pub struct Memory {
     process: u32,
-    file: File,
+    file: Arc<File>,
 }
 
 /// What a search found.
@@ -30,7 +32,7 @@ impl Memory {
     pub fn of(process: u32) -> Option<Self> {
         let opened = File::open(format!("/proc/{process}/mem"));
         // That it can be opened does not say that it can be read.
-        let opened = opened.map(|file| Self { process, file }).and_then(|memory| {
+        let opened = opened.map(|file| Self { process, file: Arc::new(file) }).and_then(|memory| {
             let found = memory.search(&[b"strongroom"])?;
             if found.searched > 0 { Ok(memory) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
         });
@@ -67,20 +69,28 @@ impl Memory {
             let Ok(read) = self.file.read_at(&mut bytes, from) else { continue };
             let bytes = &bytes[..read];
             found.searched += read;
-            for at in finders.iter().flat_map(|finder| finder.find_iter(bytes)) {
-                let around = &bytes[at.saturating_sub(64)..(at + 64).min(bytes.len())];
-                let around = String::from_utf8_lossy(around).replace('\0', "·");
-                found.places.push(format!("{:x}, of {name}: {around:?}", from + at as u64));
+            for (finder, wanted) in finders.iter().zip(wanted) {
+                for at in finder.find_iter(bytes) {
+                    let around = &bytes[at.saturating_sub(64)..(at + 64).min(bytes.len())];
+                    let around = String::from_utf8_lossy(around).replace('\0', "·");
+                    let (wanted, at) = (String::from_utf8_lossy(wanted), from + at as u64);
+                    found.places.push(format!("{wanted:?} at {at:x}, of {name}: {around:?}"));
+                }
             }
         }
         Ok(found)
     }
 
     /// Asserts that none of these is there any more, a moment after what was done.
-    pub fn has_none_of(&self, wanted: &[&[u8]], done: &str) -> usize {
+    pub async fn has_none_of(&self, wanted: &[&[u8]], done: &str) -> usize {
         let since = Instant::now();
         loop {
-            let found = self.search(wanted).expect("the server runs");
+            // On a thread of its own: the client's end of a connection is closed by a task of this one.
+            let (memory, wanted) = (self.clone(), wanted.iter().map(|wanted| wanted.to_vec()));
+            let wanted: Vec<_> = wanted.collect();
+            let search = move || memory.search(&wanted.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let found = tokio::task::spawn_blocking(search).await.expect("a search");
+            let found = found.expect("the server runs");
             if found.places.is_empty() {
                 return found.searched;
             }

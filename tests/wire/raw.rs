@@ -4,7 +4,9 @@ use prost::Message;
 use prost::bytes::Bytes;
 use prost_types::FileDescriptorSet;
 use strongroom::api::v1::DESCRIPTORS;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
@@ -38,33 +40,71 @@ pub fn frame(compressed: u8, length: u32, message: &[u8]) -> Vec<u8> {
     frame
 }
 
+const LOCAL: &str = "127.0.0.1";
+
 /// An HTTP/2 connection to a server.
 #[derive(Clone)]
 pub struct Wire {
     sender: h2::client::SendRequest<Bytes>,
     authority: String,
     headers: Vec<(&'static str, Vec<u8>)>,
+    /// Its sender is gone once the connection has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Wire {
     /// A connection that presents nothing.
     pub async fn to(server: &Server) -> Self {
-        Self::built(server, &h2::client::Builder::new()).await
+        Self::over(connect(server).await, LOCAL).await
+    }
+
+    /// The same, and its socket, which stays open for as long as both or one of them are there.
+    pub async fn with_socket(server: &Server) -> (Self, std::net::TcpStream) {
+        let stream = connect(server).await.into_std().expect("a socket");
+        let socket = stream.try_clone().expect("a second handle");
+        let stream = TcpStream::from_std(stream).expect("a socket");
+        (Self::over(stream, LOCAL).await, socket)
     }
 
     /// A connection on each of whose streams the server may send so many bytes at once.
     pub async fn with_window(server: &Server, window: u32) -> Self {
-        Self::built(server, h2::client::Builder::new().initial_window_size(window)).await
+        let mut builder = h2::client::Builder::new();
+        Self::built(connect(server).await, LOCAL, builder.initial_window_size(window)).await
     }
 
-    async fn built(server: &Server, builder: &h2::client::Builder) -> Self {
-        let authority = format!("127.0.0.1:{}", server.port());
-        let stream = TcpStream::connect(&authority).await.expect("the server accepts connections");
+    /// A connection over a stream of bytes that leads to a server of this name.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, authority: &str) -> Self {
+        Self::built(stream, authority, &h2::client::Builder::new()).await
+    }
+
+    async fn built(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        authority: &str,
+        builder: &h2::client::Builder,
+    ) -> Self {
         let (sender, connection) = builder.handshake(stream).await.expect("the server speaks HTTP/2");
+        let (ends, ended) = watch::channel(());
         // It ends with an error when a test breaks it on purpose.
-        tokio::spawn(async move { drop(connection.await) });
+        tokio::spawn(async move {
+            drop(connection.await);
+            drop(ends);
+        });
         let headers = vec![("te", b"trailers".to_vec()), ("content-type", b"application/grpc".to_vec())];
-        Self { sender, authority, headers }
+        Self { sender, authority: authority.to_owned(), headers, ended }
+    }
+
+    /// Waits until the server has closed the connection.
+    pub async fn closed_by_server(&self) {
+        let mut ended = self.ended.clone();
+        timeout(PATIENCE, ended.changed()).await.expect("the server closes it").unwrap_err();
+    }
+
+    /// Waits until the server takes no new requests on the connection (GOAWAY).
+    pub async fn told_to_go_away(&self) {
+        // Each request is answered, whatever the answer, or not sent.
+        let call = async || self.exchange("/", Vec::new()).await.expect_err("no such RPC");
+        let told = async { while !call().await.message().starts_with(BROKEN) {} };
+        timeout(PATIENCE, told).await.expect("the server says so");
     }
 
     pub async fn as_root(server: &Server) -> Self {
@@ -94,13 +134,12 @@ impl Wire {
     }
 
     /// Begins a request and leaves it open.
-    pub async fn begin(&self, path: &str, part_of_body: Vec<u8>) -> h2::SendStream<Bytes> {
-        let sender = self.sender.clone().ready().await.expect("the connection is open");
-        let mut sender = sender;
-        let (_response, mut body) =
+    pub async fn begin(&self, path: &str, part_of_body: Vec<u8>) -> Begun {
+        let mut sender = self.sender.clone().ready().await.expect("the connection is open");
+        let (response, mut body) =
             sender.send_request(self.request(path), false).expect("the request is sent");
         body.send_data(part_of_body.into(), false).expect("the data is sent");
-        body
+        Begun { response, body }
     }
 
     /// Calls an RPC, takes so many bytes of the reply as the window lets through, and resets the stream.
@@ -124,28 +163,7 @@ impl Wire {
         let mut sender = self.sender.clone().ready().await.map_err(broken)?;
         let (response, mut stream) = sender.send_request(self.request(path), false).map_err(broken)?;
         stream.send_data(body.into(), true).map_err(broken)?;
-        let response = response.await.map_err(broken)?;
-        if let Some(status) = Status::from_header_map(response.headers()) {
-            return Err(status);
-        }
-        if response.status() != http::StatusCode::OK {
-            return Err(Status::unknown(format!("HTTP status {} and no gRPC status", response.status())));
-        }
-        let mut message = Vec::new();
-        let mut body = response.into_body();
-        while let Some(data) = body.data().await {
-            let data = data.map_err(broken)?;
-            body.flow_control().release_capacity(data.len()).map_err(broken)?;
-            message.extend(data);
-        }
-        let trailers = body.trailers().await.map_err(broken)?.unwrap_or_default();
-        match Status::from_header_map(&trailers) {
-            Some(status) if status.code() == Code::Ok => {
-                Ok(Response::new(message.split_off(message.len().min(5))))
-            }
-            Some(status) => Err(status),
-            None => Err(Status::unknown("a reply without a gRPC status")),
-        }
+        reply(response).await
     }
 
     fn request(&self, path: &str) -> http::Request<()> {
@@ -158,7 +176,52 @@ impl Wire {
     }
 }
 
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", server.port())).await.expect("the server accepts connections")
+}
+
+/// A request whose body has not ended.
+pub struct Begun {
+    response: h2::client::ResponseFuture,
+    pub body: h2::SendStream<Bytes>,
+}
+
+impl Begun {
+    /// Sends the rest of the body; gives the reply's message.
+    pub async fn end(mut self, rest_of_body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
+        self.body.send_data(rest_of_body.into(), true).map_err(broken)?;
+        timeout(PATIENCE, reply(self.response)).await.expect("the server answers in time")
+    }
+}
+
+async fn reply(response: h2::client::ResponseFuture) -> Result<Response<Vec<u8>>, Status> {
+    let response = response.await.map_err(broken)?;
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        return Err(status);
+    }
+    if response.status() != http::StatusCode::OK {
+        return Err(Status::unknown(format!("HTTP status {} and no gRPC status", response.status())));
+    }
+    let mut message = Vec::new();
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(broken)?;
+        body.flow_control().release_capacity(data.len()).map_err(broken)?;
+        message.extend(data);
+    }
+    let trailers = body.trailers().await.map_err(broken)?.unwrap_or_default();
+    match Status::from_header_map(&trailers) {
+        Some(status) if status.code() == Code::Ok => {
+            Ok(Response::new(message.split_off(message.len().min(5))))
+        }
+        Some(status) => Err(status),
+        None => Err(Status::unknown("a reply without a gRPC status")),
+    }
+}
+
+const BROKEN: &str = "the HTTP/2 stream failed";
+
 /// A failure below gRPC. `Unknown` is no code that the server gives, so no test takes it for an answer.
 fn broken(error: h2::Error) -> Status {
-    Status::unknown(format!("the HTTP/2 stream failed: {error}"))
+    Status::unknown(format!("{BROKEN}: {error}"))
 }

@@ -1,4 +1,5 @@
-//! No value stays in the server's memory once its reply has left.
+//! No value stays in the server's memory once the connection is closed that it went over: by the client, or by the server
+//! at the connection's age. While a connection is open, the HTTP/2 library's buffers may hold recent bytes.
 
 use prost::Message;
 use prost_types::value::Kind;
@@ -19,11 +20,19 @@ use crate::requests::{
 };
 use crate::tls::Site;
 
+const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
+const GET: &str = "/strongroom.v1.SecretService/GetSecret";
+
 /// Less than a block of the cipher; less and more than what the HTTP/2 library copies; more than one of its frames, and
 /// what ends just before or behind one; the largest.
 const SIZES: [usize; 8] = [7, 24, 200, 300, 9_000, 16_384, 33_000, MAX_VALUE];
 
+/// The values that went over a connection, and what was done with each.
+#[derive(Default)]
+struct Canaries(Vec<(Canary, String)>);
+
 /// A value that is found wherever a part of it of 16 bytes is.
+#[derive(Clone)]
 struct Canary {
     marker: String,
     text: String,
@@ -36,9 +45,21 @@ impl Canary {
         let text = marker.chars().cycle().take(size).collect();
         Self { marker, text }
     }
+}
 
-    fn is_gone_from(&self, memory: &Memory, done: &str) {
-        memory.has_none_of(&[self.marker.as_bytes()], &format!("{done} ({} bytes)", self.text.len()));
+impl Canaries {
+    /// A new value of so many bytes.
+    fn make(&mut self, size: usize, done: &str) -> Canary {
+        let made = Canary::of(size);
+        self.0.push((made.clone(), format!("{done} ({size} bytes)")));
+        made
+    }
+
+    /// Asserts that none of them is found once nothing of their connection is left.
+    async fn are_gone_from(&self, memory: &Memory, after: &str) {
+        let markers: Vec<_> = self.0.iter().map(|(canary, _)| canary.marker.as_bytes()).collect();
+        let done: Vec<_> = self.0.iter().map(|(canary, done)| format!("{}: {done}", canary.marker)).collect();
+        memory.has_none_of(&markers, &format!("{after}: {done:#?}")).await;
     }
 }
 
@@ -48,55 +69,90 @@ async fn what_the_server_has_is_found() {
     let Some(memory) = Memory::of(server.process()) else { return };
     let root = Caller::root(&server).await;
     // The catalog has names in the clear, values never.
-    let (name, value) = (Canary::of(24), Canary::of(24));
-    root.create(&format!("n{}", name.text), &value.text).await;
+    let (name, mut values) = (Canary::of(24), Canaries::default());
+    root.create(&format!("n{}", name.text), &values.make(24, "a create").text).await;
+    drop(root);
     assert!(!memory.search(&[name.marker.as_bytes()]).unwrap().places.is_empty(), "the name is not found");
-    value.is_gone_from(&memory, "a create");
+    values.are_gone_from(&memory, "the end of the connection").await;
 }
 
 #[tokio::test]
-async fn no_value_stays_in_memory() {
+async fn no_value_stays_in_memory_once_its_connection_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).argument("--log-level").argument("trace").start();
     let Some(memory) = Memory::of(server.process()) else { return };
-    let room = Room::on(&server).await;
-    let stranger = room.root.make_key("another", "elsewhere").await.1;
-    let wire = Wire::as_root(&server).await;
     for size in SIZES {
-        served(&room, size, &memory).await;
-        refusals(&room, &stranger, &wire, size, &memory).await;
+        let mut canaries = Canaries::default();
+        let room = Room::on(&server).await;
+        let stranger = room.root.make_key("another", "elsewhere").await.1;
+        let wire = Wire::as_root(&server).await;
+        served(&room, size, &mut canaries).await;
+        refusals(&room, &stranger, &wire, size, &mut canaries).await;
+        drop((room, stranger, wire));
+        canaries.are_gone_from(&memory, "the end of the connections").await;
     }
 }
 
 #[tokio::test]
-async fn no_value_stays_in_memory_over_tls() {
+async fn no_value_stays_in_memory_once_its_connection_over_tls_is_closed() {
     let site = Site::open();
     let Some(memory) = Memory::of(site.server.process()) else { return };
-    let root = site.caller(&site.authority).await.unwrap();
     // A record of TLS has at most 16,384 bytes.
     for size in [7, 300, 16_384, MAX_VALUE] {
-        served(&root, size, &memory).await;
+        let mut canaries = Canaries::default();
+        let root = site.caller(&site.authority).await.unwrap();
+        served(&root, size, &mut canaries).await;
+        drop(root);
+        canaries.are_gone_from(&memory, "the end of the connection").await;
     }
 }
 
+/// At its age, the server closes its end, though the client's socket stays open.
+#[tokio::test]
+async fn no_value_stays_in_memory_once_its_connection_has_reached_its_age() {
+    let server = AGE.into_iter().fold(Launch::in_memory(), Launch::argument).start();
+    let (wire, socket) = Wire::with_socket(&server).await;
+    until_its_age(&server, wire).await;
+    drop(socket);
+}
+
+#[tokio::test]
+async fn no_value_stays_in_memory_once_its_connection_over_tls_has_reached_its_age() {
+    let site = Site::with(&AGE);
+    until_its_age(&site.server, site.wire().await).await;
+}
+
+const AGE: [&str; 4] = ["--max-connection-age", "2s", "--max-connection-age-grace", "60s"];
+
+async fn until_its_age(server: &Server, wire: Wire) {
+    let Some(memory) = Memory::of(server.process()) else { return };
+    let wire = wire.bearer(&server.root_key);
+    let (mut canaries, mut served) = (Canaries::default(), 0);
+    for (n, size) in SIZES.into_iter().enumerate() {
+        let (name, given) = (format!("n{n}"), canaries.make(size, "a create and a get"));
+        // A slow machine may not get through all of them in time.
+        let created = wire.call(CREATE, &create(&name, &given.text).encode_to_vec()).await;
+        let got = wire.call(GET, &get(&name).encode_to_vec()).await;
+        served += usize::from(created.is_ok() && got.is_ok());
+    }
+    assert!(served > 0);
+    wire.closed_by_server().await;
+    canaries.are_gone_from(&memory, "the age of the connection").await;
+}
+
 /// Everything that takes a value or gives one.
-async fn served(caller: &Caller, size: usize, memory: &Memory) {
+async fn served(caller: &Caller, size: usize, canaries: &mut Canaries) {
     let named = |kind: &str| format!("{kind}{size}");
-    let given = Canary::of(size);
+    let given = canaries.make(size, "a create, repeated; gets; resolving references");
     let request_id = Uuid::new_v4().to_string();
     let request = CreateSecretRequest { request_id, ..create(&named("text"), &given.text) };
     caller.create_with(request.clone()).await;
-    given.is_gone_from(memory, "a create");
     caller.create_with(request.clone()).await;
-    given.is_gone_from(memory, "a create, repeated");
     let reused = CreateSecretRequest { name: named("other"), ..request };
     refused(caller.secrets().create_secret(reused).await, tonic::Code::InvalidArgument, "REQUEST_ID_REUSED");
-    given.is_gone_from(memory, "a create whose request id was used");
 
     assert_eq!(caller.value(&named("text")).await, Value::text(given.text.clone()));
-    given.is_gone_from(memory, "a get");
     caller.names().await;
-    given.is_gone_from(memory, "a get, and a list");
     let secret = format!("secrets.{}", named("text"));
     let expressions = [
         format!("$ {secret}"),
@@ -113,89 +169,81 @@ async fn served(caller: &Caller, size: usize, memory: &Memory) {
         caller.references().resolve_references(request).await.unwrap().into_inner().encode_to_vec();
     let whole = memchr::memmem::find_iter(&resolved, given.text.as_bytes()).count();
     assert!(whole >= 2, "the document is not resolved");
-    given.is_gone_from(memory, "resolving references");
 
-    let given = Canary::of(size);
+    let given = canaries.make(size, "a create and a get of bytes");
     caller
         .create_with(CreateSecretRequest {
             value: binary(given.text.as_str()),
             ..create(&named("bytes"), "")
         })
         .await;
-    given.is_gone_from(memory, "a create of bytes");
     caller.get(&named("bytes")).await;
-    given.is_gone_from(memory, "a get of bytes");
-    let given = Canary::of(size);
+    let given = canaries.make(size, "a rotate");
     caller.rotate(&named("bytes"), &given.text).await;
-    given.is_gone_from(memory, "a rotate");
-    let given = Canary::of(size);
+    let given = canaries.make(size, "an update");
     caller.update(UpdateSecretRequest { value: text(given.text.as_str()), ..update(&named("bytes")) }).await;
-    given.is_gone_from(memory, "an update");
 }
 
 /// Requests with a value that are not served.
-async fn refusals(room: &Room, stranger: &Caller, wire: &Wire, size: usize, memory: &Memory) {
-    let given = Canary::of(size);
+async fn refusals(room: &Room, stranger: &Caller, wire: &Wire, size: usize, canaries: &mut Canaries) {
+    let given = canaries.make(size, "an invalid create");
     invalid(room.secrets().create_secret(create("not a name", &given.text)).await, &["name"]);
-    given.is_gone_from(memory, "an invalid create");
+    let given = canaries.make(size, "a create that was denied");
     let request = CreateSecretRequest { namespace: room.namespace.clone(), ..create("a", &given.text) };
     crate::refusal::denied(stranger.secrets().create_secret(request.clone()).await);
-    given.is_gone_from(memory, "a create that was denied");
+    let given = canaries.make(size, "a create of nobody");
+    let request = CreateSecretRequest { value: text(given.text.as_str()), ..request };
     let nobody = room.with(Credential::default());
     refused(
         nobody.secrets().create_secret(request).await,
         tonic::Code::Unauthenticated,
         "CREDENTIAL_MISSING",
     );
-    given.is_gone_from(memory, "a create of nobody");
+    let given = canaries.make(size, "a rotate of nothing");
     crate::refusal::not_found(room.secrets().rotate_secret(rotate("absent", &given.text)).await, "absent");
-    given.is_gone_from(memory, "a rotate of nothing");
+    let given = canaries.make(size, "a rotate with another etag");
     let request = RotateSecretRequest { etag: "0".into(), ..rotate(&format!("text{size}"), &given.text) };
     refused(room.secrets().rotate_secret(request).await, tonic::Code::Aborted, "ETAG_MISMATCH");
-    given.is_gone_from(memory, "a rotate with another etag");
 
-    let path = "/strongroom.v1.SecretService/CreateSecret";
+    let given = canaries.make(size, "a message that cannot be decoded");
     let broken = [create("a", &given.text).encode_to_vec(), vec![0xff; 16]].concat();
-    wire.call(path, &broken).await.map(drop).unwrap_err();
-    given.is_gone_from(memory, "a message that can not be decoded");
+    wire.call(CREATE, &broken).await.map(drop).unwrap_err();
+    let given = canaries.make(size, "a value that is too large");
     let large = given.text.repeat(MAX_VALUE / size + 1);
     invalid(room.secrets().create_secret(create("a", &large)).await, &["value"]);
-    given.is_gone_from(memory, "a value that is too large");
-    // The caller goes away amid its request.
+    let given = canaries.make(size, "a request that was given up in the middle");
     let mut whole = framed(&create("a", &given.text).encode_to_vec());
     whole.pop();
-    let mut body = wire.begin(path, whole).await;
-    body.send_reset(h2::Reason::CANCEL);
-    drop(body);
-    wire.call(path, &create("a!", "").encode_to_vec()).await.map(drop).unwrap_err();
-    given.is_gone_from(memory, "a request that was given up");
+    let mut begun = wire.begin(CREATE, whole).await;
+    begun.body.send_reset(h2::Reason::CANCEL);
+    drop(begun);
+    wire.call(CREATE, &create("a!", "").encode_to_vec()).await.map(drop).unwrap_err();
 }
 
 #[tokio::test]
-async fn no_reply_stays_that_is_given_up_amid_it() {
+async fn no_reply_stays_in_memory_that_was_given_up_in_the_middle() {
     let server = Server::alone();
     let Some(memory) = Memory::of(server.process()) else { return };
-    let root = Caller::root(&server).await;
-    let given = Canary::of(MAX_VALUE);
-    root.create("big", &given.text).await;
-    let path = "/strongroom.v1.SecretService/GetSecret";
     for window in [2, 100] {
+        let root = Caller::root(&server).await;
+        let mut canaries = Canaries::default();
+        let name = format!("big{window}");
+        root.create(&name, &canaries.make(MAX_VALUE, "20 gets").text).await;
         let wire = Wire::with_window(&server, window).await.bearer(&server.root_key);
         for _ in 0..20 {
-            wire.abandon(path, &get("big").encode_to_vec(), window as usize).await;
+            wire.abandon(GET, &get(&name).encode_to_vec(), window as usize).await;
         }
-        // The connection is still there. The last of them stays until it is used, or the server's next ping.
-        let refusal = wire.call(path, &get("absent").encode_to_vec()).await.map(drop).unwrap_err();
-        assert_eq!(refusal.code(), tonic::Code::NotFound);
-        given.is_gone_from(&memory, "20 replies that were given up amid them");
+        // The last one is given up by the end of the connection itself.
+        let begun = wire.begin(GET, framed(&get(&name).encode_to_vec())).await;
+        drop((begun, wire, root));
+        canaries.are_gone_from(&memory, "the end of the connections").await;
     }
 }
 
 #[tokio::test]
-async fn no_generated_value_stays_in_memory() {
+async fn no_generated_value_stays_in_memory_once_its_connection_is_closed() {
     let server = Server::alone();
     let Some(memory) = Memory::of(server.process()) else { return };
-    let room = Room::on(&server).await;
     for (n, generate) in [
         password(None, ""),
         random_bytes(Some(48), BytesEncoding::Raw),
@@ -208,13 +256,13 @@ async fn no_generated_value_stays_in_memory() {
     {
         let request =
             CreateSecretRequest { generate, value: None, return_value: true, ..create(&format!("n{n}"), "") };
-        let value = match Value::of(&room.create_with(request).await) {
+        let value = match Value::of(&Caller::root(&server).await.create_with(request).await) {
             Value::Text(text) => text.into_bytes(),
             Value::Binary(bytes) => bytes,
             Value::Redacted => panic!("the value is returned"),
         };
         let ends = [&value[..8], &value[value.len() - 8..]];
-        memory.has_none_of(&ends, &format!("generating value {n}"));
+        memory.has_none_of(&ends, &format!("the end of the connection, generating value {n}")).await;
     }
 }
 
@@ -223,7 +271,8 @@ async fn no_value_stays_in_memory_after_many_at_once() {
     let server = Server::alone();
     let Some(memory) = Memory::of(server.process()) else { return };
     let room = Room::on(&server).await;
-    let given = Canary::of(8);
+    let mut canaries = Canaries::default();
+    let given = canaries.make(8, "200 creates and gets over one connection");
     let mut made = JoinSet::new();
     for n in 0..200_usize {
         let (caller, value) = (room.caller.clone(), given.marker.repeat(1 + n * 37 % 400));
@@ -239,7 +288,6 @@ async fn no_value_stays_in_memory_after_many_at_once() {
         });
     }
     made.join_all().await;
-    given.is_gone_from(&memory, "200 creates and gets over one connection");
     drop(room);
-    given.is_gone_from(&memory, "the end of the connection");
+    canaries.are_gone_from(&memory, "the end of the connection").await;
 }

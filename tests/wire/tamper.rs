@@ -130,7 +130,8 @@ async fn lists_and_backups_that_are_not_complete_say_so() {
         let [told, warned] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         (output.status.code(), told, warned)
     };
-    const MISSING: &str = "1 secret of this namespace is not listed, since its record was altered or damaged";
+    const MISSING: &str =
+        "1 secret of this namespace is not listed, because its record was altered or damaged";
     let (code, told, warned) = strongroom(&["list", "-o", "json"]);
     assert!(
         code == Some(0) && told.contains("\"damaged_size\": 1") && warned.contains(MISSING),
@@ -149,7 +150,7 @@ async fn lists_and_backups_that_are_not_complete_say_so() {
     assert_eq!(strongroom(&["backup", &backup]).0, Some(0));
     let (code, told, warned) = strongroom(&["restore", "--verify-only", "-o", "json", &backup]);
     assert!(code == Some(1) && told.contains("\"damaged_records\": 1"), "{told}{warned}");
-    assert!(warned.contains("would not be restored: 1 of its records can not be opened"), "{warned}");
+    assert!(warned.contains("would not be restored: 1 of its records cannot be opened"), "{warned}");
     let accepting = ["restore", "--verify-only", "--accept-damaged", "--accept-altered", &backup];
     assert_eq!(strongroom(&accepting).0, Some(0));
     server.stop().await;

@@ -3,12 +3,18 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{self, RootCertStore};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
 use crate::caller::{Caller, Credential, endpoint};
 use crate::harness::{Launch, Output, Server};
+use crate::raw::Wire;
 use crate::requests::{Value, create, get};
 
 #[tokio::test]
@@ -128,12 +134,35 @@ pub struct Site {
 
 impl Site {
     pub fn open() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key, authority) = certificate_files(folder.path());
         let launch = Launch::in_memory().argument("--tls-cert").argument(cert);
-        let server = launch.argument("--tls-key").argument(key).start();
+        let launch = arguments
+            .iter()
+            .fold(launch.argument("--tls-key").argument(key), |launch, argument| launch.argument(*argument));
+        let server = launch.start();
         assert!(server.url.starts_with("https://"), "{}", server.url);
         Self { server, authority, _folder: folder }
+    }
+
+    /// A connection that presents nothing, from a client that trusts the authority.
+    pub async fn wire(&self) -> Wire {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols.push(b"h2".to_vec());
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.server.port())).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        Wire::over(stream, "localhost").await
     }
 
     /// A caller with the root key that trusts this authority.

@@ -10,7 +10,7 @@ use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::api::status::{complete, status};
 use crate::api::v1;
-use crate::app::{App, Chunk, Error, Progress, RestoreOptions, Restored};
+use crate::app::{App, BackupChunk, Error, RestoreOptions, RestoreProgress, Restored};
 use crate::auth::{Operate, ServiceGrant};
 
 /// How long an upload may bring nothing.
@@ -18,7 +18,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn create_backup(
     call: Call,
-    mut chunks: mpsc::Receiver<Result<Chunk, Error>>,
+    mut chunks: mpsc::Receiver<Result<BackupChunk, Error>>,
 ) -> Replies<v1::CreateBackupResponse> {
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
@@ -51,7 +51,7 @@ pub(super) fn create_backup(
     ReceiverStream::new(stream)
 }
 
-fn backup_reply(Chunk { bytes, records, expected, ended_at }: Chunk) -> v1::CreateBackupResponse {
+fn backup_reply(BackupChunk { bytes, records, expected, ended_at }: BackupChunk) -> v1::CreateBackupResponse {
     let revision = ended_at.unwrap_or_default().0;
     v1::CreateBackupResponse { chunk: bytes, records, expected_records: expected, revision }
 }
@@ -97,7 +97,7 @@ async fn take_in(
     chunks: &mut Streaming<v1::RestoreBackupRequest>,
     replies: &mpsc::Sender<Result<v1::RestoreBackupResponse, Status>>,
 ) -> Result<Restored, Stopped> {
-    let restore = app.restore(grant).map_err(Stopped::Failed)?;
+    let restore = app.backup.restore(grant).map_err(Stopped::Failed)?;
     let mut options = None;
     loop {
         // Only the caller's end of the stream is the end of the backup; where the connection breaks, nothing is replaced.
@@ -114,8 +114,8 @@ async fn take_in(
     let replies = replies.clone();
     let tell = move |progress| {
         let (phase, records, total_records) = match progress {
-            Progress::Verifying(records, of) => (v1::RestorePhase::Verifying, records, of),
-            Progress::Replacing(records, of) => (v1::RestorePhase::Replacing, records, of),
+            RestoreProgress::Verifying(records, of) => (v1::RestorePhase::Verifying, records, of),
+            RestoreProgress::Replacing(records, of) => (v1::RestorePhase::Replacing, records, of),
         };
         let reply =
             v1::RestoreBackupResponse { phase: phase.into(), records, total_records, ..Default::default() };
@@ -123,7 +123,7 @@ async fn take_in(
         let _ = replies.try_send(Ok(reply));
     };
     // An upload takes its time, in which the caller's key may have been revoked or have expired.
-    app.confirm(&call.principal).map_err(Stopped::Failed)?;
+    app.access.confirm(&call.principal).map_err(Stopped::Failed)?;
     restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
 }
 

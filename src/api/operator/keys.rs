@@ -7,7 +7,7 @@ use tonic::Status;
 use super::{AHEAD, Replies, begun, count};
 use crate::api::call::{Call, Fields};
 use crate::api::v1::{self, RotationPhase};
-use crate::app::{App, Error, KeyRotation, Rewrapped, Rotated};
+use crate::app::{App, Error, RekeyPermit, RekeyProgress, Rekeyed};
 use crate::auth::Operate;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
@@ -18,7 +18,7 @@ pub(super) fn rotate_master_key(
     call: &Call,
 ) -> Result<Replies<v1::RotateMasterKeyResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
-    let rotation = app.rotation(&grant)?;
+    let rotation = app.keys.begin(&grant)?;
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     let (app, call) = (app.clone(), call.clone());
@@ -27,21 +27,21 @@ pub(super) fn rotate_master_key(
             return;
         }
         let told = replies.clone();
-        let tell = move |Rewrapped { seen, total }| {
+        let tell = move |RekeyProgress { seen, total }| {
             let (phase, seen_records, total_records) = (RotationPhase::Rewrapping.into(), seen, total);
             let reply =
                 v1::RotateMasterKeyResponse { phase, seen_records, total_records, ..Default::default() };
             // Whoever is slow to read misses some, and whoever has gone all.
             let _ = told.try_send(Ok(reply));
         };
-        let rotated = rotation.rotate_master_key(tell).await;
-        let rotated = rotated.and_then(|rotated| Ok((rotated, app.key_status(&grant)?)));
+        let rotated = rotation.rekey_master_key(tell).await;
+        let rotated = rotated.and_then(|rotated| Ok((rotated, app.keys.status(&grant)?)));
         // Whoever reads that it is done can begin another.
         drop(rotation);
         let (outcome, reply) = match rotated {
             Ok((rotated, keys)) => {
                 let outcome = format!("{}, master key {}", came_to(&rotated), keys.master);
-                let Rotated { generation, seen, damaged } = rotated;
+                let Rekeyed { generation, seen, damaged } = rotated;
                 let reply = v1::RotateMasterKeyResponse {
                     phase: RotationPhase::Done.into(),
                     seen_records: seen,
@@ -69,7 +69,7 @@ pub(super) fn rotate_namespace_keys(
 ) -> Result<Replies<v1::RotateNamespaceKeysResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
     let named = named(call, message)?;
-    let rotation = app.rotation(&grant)?;
+    let rotation = app.keys.begin(&grant)?;
     let namespaces = named.map_or_else(|| rotation.namespaces(), |namespace| vec![namespace]);
     call.note(|target| target.subject = Some("begun".to_owned()));
     // There is room for the last message of each: a caller that is slow to read holds no rotation up.
@@ -97,7 +97,7 @@ pub(super) fn rotate_namespace_keys(
 /// Rotates the keys of each of these. Gives what it came to, and the last message of the last of them, which is to be sent
 /// once that is recorded.
 async fn rotate_each(
-    rotation: &KeyRotation,
+    rotation: &RekeyPermit,
     namespaces: &[Namespace],
     replies: &mpsc::Sender<Result<v1::RotateNamespaceKeysResponse, Status>>,
 ) -> Result<(String, Option<v1::RotateNamespaceKeysResponse>), Error> {
@@ -107,7 +107,7 @@ async fn rotate_each(
             let _ = replies.try_send(Ok(done));
         }
         let (told, name, reserved) = (replies.clone(), namespace.to_string(), namespaces.len());
-        let tell = move |Rewrapped { seen, total }| {
+        let tell = move |RekeyProgress { seen, total }| {
             if told.capacity() > reserved {
                 let _ = told.try_send(Ok(v1::RotateNamespaceKeysResponse {
                     phase: RotationPhase::Rewrapping.into(),
@@ -118,7 +118,7 @@ async fn rotate_each(
                 }));
             }
         };
-        let rotated = rotation.rotate_namespace_key(namespace, tell).await?;
+        let rotated = rotation.rekey_namespace(namespace, tell).await?;
         if namespaces.len() == 1 {
             outcome = came_to(&rotated);
         }
@@ -143,8 +143,8 @@ fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option
     fields.finish(Some(namespace))
 }
 
-fn done(namespace: &Namespace, rotated: &Rotated) -> v1::RotateNamespaceKeysResponse {
-    let &Rotated { generation, seen, damaged } = rotated;
+fn done(namespace: &Namespace, rotated: &Rekeyed) -> v1::RotateNamespaceKeysResponse {
+    let &Rekeyed { generation, seen, damaged } = rotated;
     v1::RotateNamespaceKeysResponse {
         phase: RotationPhase::Done.into(),
         namespace: namespace.to_string(),
@@ -155,7 +155,7 @@ fn done(namespace: &Namespace, rotated: &Rotated) -> v1::RotateNamespaceKeysResp
     }
 }
 
-fn came_to(Rotated { generation, damaged, .. }: &Rotated) -> String {
+fn came_to(Rekeyed { generation, damaged, .. }: &Rekeyed) -> String {
     match damaged {
         0 => format!("whole, generation {generation}"),
         damaged => format!("but for {damaged} damaged records, generation {generation}"),
@@ -164,7 +164,7 @@ fn came_to(Rotated { generation, damaged, .. }: &Rotated) -> String {
 
 /// The state of the keys.
 pub(super) fn key_status(app: &App, call: &Call) -> Result<v1::GetMasterKeyStatusResponse, Error> {
-    let keys = app.key_status(&call.service_grant()?)?;
+    let keys = app.keys.status(&call.service_grant()?)?;
     Ok(v1::GetMasterKeyStatusResponse {
         source: keys.source,
         master_key_id: keys.master.to_string(),
@@ -173,6 +173,6 @@ pub(super) fn key_status(app: &App, call: &Call) -> Result<v1::GetMasterKeyStatu
         seals: keys.seals,
         seals_limit: keys.limit,
         namespaces: count(keys.namespaces),
-        rotating_namespaces: keys.rotating.iter().map(Namespace::to_string).collect(),
+        rotating_namespaces: keys.rekeying.iter().map(Namespace::to_string).collect(),
     })
 }

@@ -39,7 +39,7 @@ impl OperatorService for Operator {
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
         let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
         let granted = call.service_grant::<Operate>();
-        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup(&grant))))
+        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup.create(&grant))))
     }
 
     type RestoreBackupStream = Replies<v1::RestoreBackupResponse>;

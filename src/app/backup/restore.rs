@@ -1,113 +1,121 @@
+//! Restore a backup: receive it, verify it, and replace the store by it.
+
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
-use super::Reader;
-use super::verify::{Content, Ignored, verify};
-use crate::app::{App, Error};
+use super::Backups;
+use super::format::BackupReader;
+use super::verify::{BackupContents, ForeignKeys, verify};
+use crate::app::Error;
+use crate::app::commit::Core;
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
-use crate::store::{Record, ReplaceError, Unavailable, Unreadable};
+use crate::store::{ReplaceError, ReplaceRecord, Unavailable, Unreadable};
 
-/// A backup on its way into the store. Its bytes are kept in a file without a name in the data folder until all of them
-/// have come; it is gone when this is dropped, or when the process ends.
-pub struct Restore {
-    app: Arc<App>,
-    /// There is one at a time.
-    _turn: OwnedSemaphorePermit,
+/// A backup on its way into the store. Its bytes are kept in a file without a name in the data folder until all of them have
+/// arrived. The file is gone when this is dropped, or when the process ends.
+pub struct IncomingBackup {
+    core: Arc<Core>,
+    restored: Arc<Notify>,
+    /// One restore runs at a time.
+    _permit: OwnedSemaphorePermit,
     sender: mpsc::Sender<Vec<u8>>,
     receiver: JoinHandle<Result<(File, Timestamp), Error>>,
 }
 
-/// How far a restore has come.
+/// How far a restore is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// So many records of so many have been opened.
+pub enum RestoreProgress {
+    /// That many of that many records have been opened.
     Verifying(u64, u64),
-    /// So many records of so many have been put beside the store.
+    /// That many of that many records have been written beside the store.
     Replacing(u64, u64),
 }
 
-/// What a restore came to.
+/// The outcome of a restore.
 #[derive(Debug, Clone, Copy)]
 pub struct Restored {
     /// When the backup was made.
     pub created_at: Timestamp,
     /// The revision that the backup is of.
     pub of: Revision,
-    /// How many records it has that can not be opened.
+    /// How many records of the backup cannot be opened.
     pub damaged: u64,
-    /// Whether its digest does not vouch for its records.
+    /// Whether the backup's digest does not vouch for its records.
     pub altered: bool,
-    /// What there is now, and since which revision; `None` where it was only looked at.
+    /// How much the store has now, and at which revision; `None` where the backup was only verified.
     pub now: Option<(Counts, Revision)>,
 }
 
-/// What to do with a backup that has come.
+/// What to do with a backup that has arrived.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RestoreOptions {
-    /// Look at it, and replace nothing.
+    /// Verify it, and replace nothing.
     pub verify_only: bool,
-    /// Take records too that can not be opened.
+    /// Restore it although some of its records cannot be opened.
     pub accept_damaged: bool,
-    /// Take them although the backup's digest does not vouch for them.
+    /// Restore it although its digest does not vouch for its records.
     pub accept_altered: bool,
 }
 
 /// How many chunks wait for the disk.
-const AHEAD: usize = 4;
-/// How much room is left to others on the disk, the store among them, in bytes.
-const ROOM: u64 = 64 << 20;
+const CHUNKS_AHEAD: usize = 4;
+/// How many bytes of the disk are left free for others, such as the store.
+const FREE_BYTES: u64 = 64 << 20;
 /// How often the catalog is waited for, 10 s each time: it reads the whole store.
-const LOADS: usize = 60;
+const CATALOG_WAITS: usize = 60;
 
-impl App {
-    /// Begins to take a backup in, unless another one is on its way.
-    pub fn restore(self: &Arc<Self>, _grant: &ServiceGrant<Operate>) -> Result<Restore, Error> {
+impl Backups {
+    /// Begins to receive a backup, unless another restore is running.
+    pub fn restore(&self, _grant: &ServiceGrant<Operate>) -> Result<IncomingBackup, Error> {
         let busy = |_| Error::Busy("Another backup is being restored");
-        let turn = self.restoring.clone().try_acquire_owned().map_err(busy)?;
-        let (sender, chunks) = mpsc::channel(AHEAD);
-        let app = self.clone();
-        let receiver = tokio::task::spawn_blocking(move || receive(&app, chunks));
-        Ok(Restore { app: self.clone(), _turn: turn, sender, receiver })
+        let permit = self.restoring.clone().try_acquire_owned().map_err(busy)?;
+        let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
+        let data_dir = self.data_dir.clone();
+        let receiver = tokio::task::spawn_blocking(move || receive(&data_dir, chunks));
+        let (core, restored) = (self.core.clone(), self.restored.clone());
+        Ok(IncomingBackup { core, restored, _permit: permit, sender, receiver })
     }
 }
 
-impl Restore {
-    /// Takes the next bytes of it, and says whether it takes more: where it does not, `finish` says why.
+impl IncomingBackup {
+    /// Takes the next bytes of the backup. Returns whether it takes more; where it does not, `finish` says why.
     pub async fn take(&self, bytes: Vec<u8>) -> bool {
         self.sender.send(bytes).await.is_ok()
     }
 
-    /// Once all has come: verifies it whole, and only then replaces what there is by it.
+    /// After all bytes have arrived: verifies the whole backup, and only then replaces the store by it.
     pub async fn finish(
         self,
         options: RestoreOptions,
-        progress: impl Fn(Progress) + Clone + Send + 'static,
+        progress: impl Fn(RestoreProgress) + Clone + Send + 'static,
     ) -> Result<Restored, Error> {
-        let Self { app, _turn, sender, receiver } = self;
+        // The permit is held until the end.
+        let Self { core, restored: notify_restored, _permit, sender, receiver } = self;
         drop(sender);
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
 
-        let (master, from, told) = (app.custody.keys(), file.clone(), progress.clone());
-        let present = app.catalog.digest();
+        let (master, from, told) = (core.master_key.keys(), file.clone(), progress.clone());
+        let present = core.catalog.digest();
         let verified = tokio::task::spawn_blocking(move || {
-            verify(&master, &present, BufReader::new(&*from), |seen, of| told(Progress::Verifying(seen, of)))
-                .map_err(Error::from)
+            verify(&master, &present, BufReader::new(&*from), |seen, of| {
+                told(RestoreProgress::Verifying(seen, of))
+            })
+            .map_err(Error::from)
         });
-        let Content { revision: of, records, damaged, ignored, vouched, vouchers } = joined(verified).await?;
-        if ignored.count() > 0 {
-            let ignored = ignored.count();
-            tracing::warn!(
-                ignored,
-                "the backup has records that are none of this service's: they are left out"
-            );
+        let contents = joined(verified).await?;
+        let BackupContents { revision: of, records, damaged, foreign, vouched, vouchers } = contents;
+        if foreign.count() > 0 {
+            let foreign = foreign.count();
+            tracing::warn!(foreign, "the backup has records that are not of this service: they are left out");
         }
         let mut restored = Restored { created_at, of, damaged, altered: !vouched, now: None };
         if options.verify_only {
@@ -119,37 +127,38 @@ impl Restore {
         if !vouched && !options.accept_altered {
             return Err(Error::BackupInvalid(BackupError::Unvouched));
         }
-        let records = open_records(app.custody.keys(), &file, (records, ignored), progress)?;
-        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(Record::Put(key, record)));
+        let records = open_records(core.master_key.keys(), &file, (records, foreign), progress)?;
+        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
         let records = Box::new(records.chain(vouchers));
-        let revision = app.store.replace(records, of).await?;
-        // It is done, however long it takes until it is seen here.
-        for _ in 0..LOADS {
-            if app.catalog.at_least(revision).await.is_ok() {
+        let revision = core.store.replace(records, of).await?;
+        // The store is replaced now, however long the catalog takes to show it.
+        for _ in 0..CATALOG_WAITS {
+            if core.catalog.at_least(revision).await.is_ok() {
                 break;
             }
         }
-        // What was restored may be sealed for an earlier master key.
-        app.keys_due.notify_one();
-        restored.now = Some((app.catalog.counts(), revision));
+        // The backup may be sealed for an earlier master key.
+        notify_restored.notify_one();
+        restored.now = Some((core.catalog.counts(), revision));
         Ok(restored)
     }
 }
 
 async fn joined<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    work.await.unwrap_or(Err(Error::Internal("a backup could not be looked at")))
+    work.await.unwrap_or(Err(Error::Internal("a backup could not be read")))
 }
 
-/// Keeps what comes in a file, as long as it can be a backup.
-fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Timestamp), Error> {
-    let full =
-        |error: std::io::Error| Unavailable(format!("a backup can not be kept meanwhile: {error}").into());
-    let mut file = tempfile::tempfile_in(&app.data_dir).map_err(full)?;
+/// Writes the chunks into a file, as long as they can be a backup. Returns the file, and when the backup was made.
+fn receive(data_dir: &Path, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Timestamp), Error> {
+    let full = |error: std::io::Error| {
+        Unavailable(format!("the bytes of a backup cannot be kept until all have arrived: {error}").into())
+    };
+    let mut file = tempfile::tempfile_in(data_dir).map_err(full)?;
     let mut check = BackupCheck::new();
     while let Some(chunk) = chunks.blocking_recv() {
         check.update(&chunk)?;
         let disk = rustix::fs::fstatvfs(&file).map_err(|error| full(error.into()))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM {
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES {
             return Err(full(std::io::ErrorKind::StorageFull.into()).into());
         }
         file.write_all(&chunk).map_err(full)?;
@@ -159,29 +168,30 @@ fn receive(app: &App, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<(File, Time
     Ok((file, Timestamp::from_micros(about.created_at)))
 }
 
-/// The records of a backup that was verified, as the store takes them.
+/// The records of a verified backup, as the store takes them. `all` is how many it has, foreign ones included.
 fn open_records(
     master: Arc<MasterKeys>,
     file: &File,
-    (all, ignored): (u64, Ignored),
-    progress: impl Fn(Progress) + Send + 'static,
-) -> Result<crate::store::Records, Error> {
+    (all, foreign): (u64, ForeignKeys),
+    progress: impl Fn(RestoreProgress) + Send + 'static,
+) -> Result<crate::store::ReplaceRecords, Error> {
     let failed =
-        |error: std::io::Error| Unavailable(format!("a backup can not be read again: {error}").into());
-    let mut reader = Reader::open(&master, BufReader::new(file.try_clone().map_err(failed)?))?;
+        |error: std::io::Error| Unavailable(format!("a backup cannot be read again: {error}").into());
+    let mut reader = BackupReader::open(&master, BufReader::new(file.try_clone().map_err(failed)?))?;
     let mut seen = 0;
     let records = std::iter::from_fn(move || {
         let record = reader.next_record().map_err(|error| Unreadable(error.to_string().into())).transpose();
         if record.is_some() {
             seen += 1;
             if seen % 1000 == 0 || seen == all {
-                progress(Progress::Replacing(seen, all));
+                progress(RestoreProgress::Replacing(seen, all));
             }
         }
         record
     });
-    let is_ours =
-        move |record: &Result<Record, _>| !record.as_ref().is_ok_and(|record| ignored.has(record.key()));
+    let is_ours = move |record: &Result<ReplaceRecord, _>| {
+        !record.as_ref().is_ok_and(|record| foreign.contains(record.key()))
+    };
     Ok(Box::new(records.filter(is_ours)))
 }
 
@@ -190,7 +200,7 @@ impl From<BackupError> for Error {
         match error {
             BackupError::Failed(error) => error.into(),
             BackupError::Unreadable(_) => {
-                Unavailable(format!("a backup on its way into it: {error}").into()).into()
+                Unavailable(format!("a backup that is being restored: {error}").into()).into()
             }
             other => Self::BackupInvalid(other),
         }
@@ -200,7 +210,7 @@ impl From<BackupError> for Error {
 impl From<ReplaceError> for Error {
     fn from(error: ReplaceError) -> Self {
         match error {
-            // It was read whole a moment ago.
+            // The backup was read whole a moment ago.
             ReplaceError::Unreadable(_) => {
                 Self::Internal("a backup that was verified could not be read again")
             }

@@ -1,3 +1,5 @@
+//! Finds the references of a JSON document.
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -6,13 +8,13 @@ use serde_json::value::RawValue;
 use super::node::Node;
 use super::{MAX_DEPTH, Malformed};
 
-/// A JSON document. Each part is looked at as it is written, so numbers are never read.
+/// Parses a JSON document. Numbers stay as they are written.
 pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     let root: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, &error))?;
     node(text, root, MAX_DEPTH)
 }
 
-/// An object's members, in order, each as it is written; `None` where the text is no object.
+/// The members of an object in order, as they are written; `None` if the text is not an object.
 pub(in crate::cli) fn pairs(text: &str) -> Option<Vec<(String, &RawValue)>> {
     serde_json::from_str::<Members>(text).ok().map(|members| members.0)
 }
@@ -23,7 +25,7 @@ fn node(text: &str, raw: &RawValue, depth: usize) -> Result<Node, Malformed> {
     let too_deep = || Malformed { at: start, reason: format!("nested more than {MAX_DEPTH} deep") };
     let failed = |error| Malformed { at: start, reason: reason(&error) };
     match written.as_bytes().first() {
-        // Text with half a surrogate pair is no reference, and stays as it is written.
+        // A string with half a surrogate pair cannot be a reference.
         Some(b'"') => Ok(serde_json::from_str(written)
             .map(|value: String| Node::Text { value: value.into(), span: start..start + written.len() })
             .unwrap_or(Node::Other)),
@@ -45,7 +47,7 @@ fn node(text: &str, raw: &RawValue, depth: usize) -> Result<Node, Malformed> {
     }
 }
 
-/// An object's members, in order. A map would drop all but the last of one name without a word.
+/// The members of an object in order, with repeated names. A map would silently keep only the last of them.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -76,7 +78,7 @@ fn malformed(text: &str, error: &serde_json::Error) -> Malformed {
     Malformed { at: line_start + error.column().saturating_sub(1), reason: reason(error) }
 }
 
-/// What is wrong, without the place, which is known better here.
+/// The error's text without its place, which the caller knows better.
 fn reason(error: &serde_json::Error) -> String {
     let said = error.to_string();
     said.split(" at line ").next().unwrap_or_default().to_owned()

@@ -1,3 +1,5 @@
+//! Writes a resolved value in the syntax of a document.
+
 use prost_types::Value;
 use prost_types::value::Kind;
 use zeroize::Zeroizing;
@@ -5,14 +7,14 @@ use zeroize::Zeroizing;
 use super::Format;
 use crate::cli::dotenv;
 
-/// A resolved value as a document of this format writes it.
+/// The value in the syntax of this format.
 pub(super) fn write(format: Format, value: &Value) -> Result<Zeroizing<String>, &'static str> {
-    let kind = value.kind.as_ref().ok_or("the service sent nothing for this reference")?;
+    let kind = value.kind.as_ref().ok_or("the service sent no value for this reference")?;
     match (format, kind) {
         (Format::Text, Kind::StringValue(text)) => Ok(Zeroizing::new(text.clone())),
         (Format::Env, Kind::StringValue(text)) => dotenv::quoted(text),
         (Format::Text | Format::Env, Kind::ListValue(_) | Kind::StructValue(_) | Kind::NullValue(_)) => Err(
-            "the result is a list, a map or nothing, which has no form here: make it text, for example with json(…)",
+            "the result is a list, a map or null, which this format cannot hold: make it text, for example with json(…)",
         ),
         _ => {
             let mut written = Zeroizing::new(String::new());
@@ -25,7 +27,7 @@ pub(super) fn write(format: Format, value: &Value) -> Result<Zeroizing<String>, 
 fn append(format: Format, kind: &Kind, written: &mut String) -> Result<(), &'static str> {
     match kind {
         Kind::NullValue(_) if format == Format::Toml => {
-            return Err("the result is nothing, which TOML has no word for");
+            return Err("the result is null, which TOML cannot hold");
         }
         Kind::NullValue(_) => written.push_str("null"),
         Kind::BoolValue(value) => written.push_str(if *value { "true" } else { "false" }),
@@ -53,10 +55,10 @@ fn append(format: Format, kind: &Kind, written: &mut String) -> Result<(), &'sta
     Ok(())
 }
 
-/// A number; whole ones without a fraction.
+/// Writes a number; a whole number without a fraction.
 fn append_number(number: f64, written: &mut String) -> Result<(), &'static str> {
     if !number.is_finite() {
-        return Err("the result is no finite number");
+        return Err("the result is not a finite number");
     }
     let text = if number.fract() == 0.0 && number.abs() < 1e15 {
         format!("{number:.0}")
@@ -67,9 +69,9 @@ fn append_number(number: f64, written: &mut String) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// Text between double quotes, in the escapes that JSON, YAML and TOML share.
+/// Writes text between double quotes, with the escapes that JSON, YAML and TOML share.
 fn append_text(text: &str, written: &mut String) {
-    // Room for the usual case at once; a copy that growing leaves behind is wiped by no one.
+    // Room for the usual length is reserved now: growing would leave a copy of the value that nobody wipes.
     written.reserve(text.len() + text.len() / 4 + 2);
     written.push('"');
     for character in text.chars() {
@@ -79,7 +81,7 @@ fn append_text(text: &str, written: &mut String) {
             '\n' => written.push_str("\\n"),
             '\r' => written.push_str("\\r"),
             '\t' => written.push_str("\\t"),
-            // What YAML or TOML do not take as it is, or take for the end of a line.
+            // Characters that YAML or TOML refuse unescaped, or read as the end of a line.
             '\0'..='\x1f'
             | '\x7f'..='\u{9f}'
             | '\u{2028}'

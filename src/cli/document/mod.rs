@@ -1,8 +1,8 @@
-//! Documents with references: where they stand, what of them the service is sent, and the resolved text.
+//! Documents with references, for `inject`: finds the references, makes the request for the service, and puts the values in.
 //!
-//! The text is never written anew: each reference's own bytes are replaced by its value, and all others stay as they
-//! are. So order, comments, and types that the wire has not (TOML's times, integers beyond 2^53, YAML's keys) can not
-//! change. What is no reference is not sent either.
+//! Only the bytes of references are replaced; all other bytes stay. So order, comments, and types that the wire does not
+//! have (TOML's times, integers beyond 2^53, YAML's keys) cannot change. The service receives the references and the shape
+//! around them, and nothing else of the document. Before the result is written, it is read again and compared.
 
 mod json;
 mod literal;
@@ -22,23 +22,23 @@ use super::dotenv;
 
 pub(super) use self::json::pairs;
 
-/// What a document is written in.
+/// The format of a document.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// References are strings that begin with '$ '
+    /// A reference is a string that begins with '$ '
     Json,
-    /// References are strings that begin with '$ '
+    /// A reference is a string that begins with '$ '
     Yaml,
-    /// References are strings that begin with '$ '
+    /// A reference is a string that begins with '$ '
     Toml,
-    /// KEY=VALUE lines; references are values that begin with '$ '
+    /// Lines of NAME=VALUE; a reference is a value that begins with '$ '
     Env,
-    /// Any UTF-8 text; references stand between '{{' and '}}', and '{{{{' is a literal '{{'
+    /// Any text in UTF-8; a reference stands between '{{' and '}}', and '{{{{' is a literal '{{'
     Text,
 }
 
 impl Format {
-    /// The format that a file's name tells; text where it tells none.
+    /// The format that the file's name means; text if it means none.
     pub(super) fn of(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match name.rsplit_once('.').map(|(_, extension)| extension) {
@@ -46,35 +46,35 @@ impl Format {
             Some("yaml" | "yml") => Self::Yaml,
             Some("toml") => Self::Toml,
             Some("env") => Self::Env,
-            _ if name.starts_with(".env.") => Self::Env, // .env.production and its kin
+            _ if name.starts_with(".env.") => Self::Env, // such as .env.production
             _ => Self::Text,
         }
     }
 }
 
-/// A document, read.
+/// A parsed document.
 pub(super) struct Document {
     format: Format,
     text: Zeroizing<String>,
     root: Node,
-    /// What is replaced whatever the service answers: escapes.
+    /// Replacements that do not depend on the service: escapes.
     edits: Vec<(Range<usize>, &'static str)>,
 }
 
-/// Where in a text something is wrong (in bytes), and what.
+/// A syntax error: its place in bytes, and the reason.
 pub(super) struct Malformed {
     at: usize,
     reason: String,
 }
 
-/// The member that holds a document which is itself no map: the wire has only maps on top.
+/// The member of the request that holds a document which is not a map: the wire only has maps on top.
 const WRAPPER: &str = "document";
 
-/// Deeper than documents are, and far from the end of the stack.
+/// The deepest nesting that is read: deeper than documents are, and far from the end of the stack.
 const MAX_DEPTH: usize = 100;
 
-/// How many lists and maps a reference can stand in. Readers of protobuf take 100 messages in each other, and a map is
-/// three of them.
+/// The deepest nesting of a reference, in lists and maps. Readers of protobuf allow 100 nested messages, and a map has
+/// three.
 const MAX_REFERENCE_DEPTH: usize = 32;
 
 impl Document {
@@ -88,7 +88,7 @@ impl Document {
         }
     }
 
-    /// What the service is sent: the document's shape around its references, and nothing else of it.
+    /// The part of the document that the service receives: the references and the shape around them.
     pub(super) fn skeleton(&self) -> Struct {
         let value = self.root.skeleton();
         match (&self.root, value.and_then(|value| value.kind)) {
@@ -98,7 +98,7 @@ impl Document {
         }
     }
 
-    /// The line and column, from 1, of what a JSON Pointer of the service names.
+    /// The line and column, from 1, of the string that a JSON Pointer of the service names.
     pub(super) fn position(&self, pointer: &str) -> Option<(usize, usize)> {
         let pointer = if self.is_wrapped() { pointer.strip_prefix("/document")? } else { pointer };
         match self.root.at(pointer)? {
@@ -107,7 +107,7 @@ impl Document {
         }
     }
 
-    /// The pointer into this document that a pointer of the service is; `None` where the document has none to people.
+    /// The same place as a JSON Pointer into this document; `None` if its format has no pointers.
     pub(super) fn own_pointer<'p>(&self, pointer: &'p str) -> Option<&'p str> {
         match self.format {
             Format::Text => None,
@@ -116,7 +116,7 @@ impl Document {
         }
     }
 
-    /// The text with every reference replaced by what the service resolved it to.
+    /// The text with every reference replaced by its resolved value.
     pub(super) fn render(&self, resolved: Struct) -> Result<Zeroizing<String>, String> {
         let mut fields = resolved.fields;
         let resolved = if self.is_wrapped() {
@@ -132,19 +132,19 @@ impl Document {
                 let (line, column) = position(&self.text, span.start);
                 format!("line {line}, column {column}: {reason}")
             };
-            let value = value.ok_or_else(|| failed("the service sent nothing for this reference"))?;
+            let value = value.ok_or_else(|| failed("the service sent no value for this reference"))?;
             edits.push((span.clone(), literal::write(self.format, value).map_err(failed)?));
         }
         edits.sort_by_key(|(span, _)| span.start);
-        let rendered = splice(&self.text, &edits).ok_or("its references stand inside each other")?;
-        // A template's values may hold braces of their own; everything else must read as it was meant.
+        let rendered = splice(&self.text, &edits).ok_or("its references overlap")?;
+        // The values of a template may have braces of their own. Every other format is read again and compared.
         let good = self.format == Format::Text
             || parse(&rendered, self.format)
                 .is_ok_and(|(root, _)| self.root.resolves_to(&root, resolved.as_ref()));
         if good {
             Ok(rendered)
         } else {
-            Err("a reference stands where its value can not be put: write it as a quoted string on a line of its own"
+            Err("the value of a reference cannot be written at its place: write the reference as a quoted string on a line of its own"
                 .to_owned())
         }
     }
@@ -171,15 +171,15 @@ fn parse(text: &str, format: Format) -> Result<Parsed, Malformed> {
         Format::Text => template::parse(text)?,
     };
     if let Some(span) = root.reference_below(MAX_REFERENCE_DEPTH + 1) {
-        let reason = format!("this reference stands in more than {MAX_REFERENCE_DEPTH} lists and maps");
+        let reason = format!("this reference is nested in more than {MAX_REFERENCE_DEPTH} lists and maps");
         return Err(Malformed { at: span.start, reason });
     }
     Ok((root, edits))
 }
 
-/// The text with its spans, which are in order, replaced; `None` where two of them overlap.
+/// The text with the spans replaced, which must be in order; `None` if two of them overlap.
 fn splice(text: &str, edits: &[(Range<usize>, Zeroizing<String>)]) -> Option<Zeroizing<String>> {
-    // Reserved whole: growing would leave copies of values behind.
+    // All of the length is reserved now, because growing would leave copies of values in memory.
     let added: usize = edits.iter().map(|(_, by)| by.len()).sum();
     let mut rendered = Zeroizing::new(String::with_capacity(text.len() + added));
     let mut done = 0;

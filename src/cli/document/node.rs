@@ -1,23 +1,25 @@
+//! The tree of a parsed document: strings with their places, and the lists and maps around them.
+
 use std::ops::Range;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use zeroize::Zeroizing;
 
-/// A document's parts, as far as references go.
+/// A part of a document.
 pub(super) enum Node {
-    /// A number, a time, null, … : stays as it is, and on this machine.
+    /// A number, a time, null and so on. It stays as it is and is not sent.
     Other,
-    /// A string, and the bytes that it is written in.
+    /// A string, and its place in the text in bytes.
     Text { value: Zeroizing<String>, span: Range<usize> },
-    /// Things in order.
+    /// A list, in order.
     List(Vec<Node>),
-    /// Things by name, in the document's order. No name is there twice.
+    /// A map, in the document's order. Each name is unique.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// A map. Names that differ only in type (YAML's `1` and `"1"`), or not at all, are told apart by a number.
+    /// Makes a map. A number is added to names that are equal, or differ only in type (YAML's `1` and `"1"`).
     pub(super) fn map(entries: impl Iterator<Item = (String, Node)>) -> Self {
         let mut named: Vec<(String, Node)> = Vec::new();
         let mut taken = std::collections::HashSet::new();
@@ -33,7 +35,7 @@ impl Node {
         Self::Map(named)
     }
 
-    /// The shape around references; `None` where there are none.
+    /// The references in this part and the shape around them; `None` if it has no reference.
     pub(super) fn skeleton(&self) -> Option<Value> {
         let kind = match self {
             Self::Other => return None,
@@ -44,7 +46,7 @@ impl Node {
                 if values.iter().all(Option::is_none) {
                     return None;
                 }
-                // What is left out still counts, so that places stay what they are.
+                // A part that is not sent becomes null, so that the places of the others do not change.
                 let null = || Value { kind: Some(Kind::NullValue(0)) };
                 Kind::ListValue(ListValue {
                     values: values.into_iter().map(|value| value.unwrap_or_else(null)).collect(),
@@ -78,7 +80,7 @@ impl Node {
         Value { kind: Some(kind) }
     }
 
-    /// Every reference's bytes, with what stands at its place in the resolved document.
+    /// The place of every reference, with the value at its place in the resolved document.
     pub(super) fn references<'a>(
         &'a self,
         resolved: Option<&'a Value>,
@@ -97,7 +99,7 @@ impl Node {
         }
     }
 
-    /// Whether another document is this one with its references resolved, and nothing else.
+    /// Whether `other` is this document with its references resolved and nothing else changed.
     pub(super) fn resolves_to(&self, other: &Self, resolved: Option<&Value>) -> bool {
         match (self, other) {
             (Self::Text { value, .. }, other) if is_reference(value) => {
@@ -108,7 +110,7 @@ impl Node {
                     (Some(Kind::ListValue(_)), Self::List(_)) => true,
                     (Some(Kind::StructValue(_)), Self::Map(_)) => true,
                     (Some(Kind::NumberValue(_) | Kind::BoolValue(_) | Kind::NullValue(_)), written) => {
-                        // A dotenv file has only text.
+                        // A dotenv file reads them as text.
                         matches!(written, Self::Other | Self::Text { .. })
                     }
                     _ => false,
@@ -132,7 +134,7 @@ impl Node {
         }
     }
 
-    /// The first reference that stands in more than so many lists and maps.
+    /// The first reference that is nested in `depth` or more lists and maps.
     pub(super) fn reference_below(&self, depth: usize) -> Option<&Range<usize>> {
         let Some(depth) = depth.checked_sub(1) else {
             return self.references(None).into_iter().map(|(span, _)| span).next();
@@ -144,7 +146,7 @@ impl Node {
         }
     }
 
-    /// What a JSON Pointer names.
+    /// The part that a JSON Pointer (RFC 6901) names.
     pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
         let mut node = self;
         for step in pointer.split('/').skip(1) {
@@ -159,7 +161,7 @@ impl Node {
     }
 }
 
-/// Whether a string is an expression.
+/// Whether a string is a reference.
 pub(super) fn is_reference(text: &str) -> bool {
     text.starts_with("$ ")
 }

@@ -1,9 +1,11 @@
+//! Finds the references of a text that is a template.
+
 use std::ops::Range;
 
 use super::node::Node;
 use super::{Malformed, Parsed};
 
-/// A text with expressions between `{{` and `}}`. `{{{{` is a literal `{{`; `}}` elsewhere is itself.
+/// Parses a text with references between `{{` and `}}`. `{{{{` is a literal `{{`; a `}}` elsewhere is literal too.
 pub(super) fn parse(text: &str) -> Result<Parsed, Malformed> {
     let mut references = Vec::new();
     let mut escapes: Vec<(Range<usize>, &'static str)> = Vec::new();
@@ -14,12 +16,14 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Malformed> {
             from = at + 4;
             continue;
         }
-        let unended =
-            || Malformed { at, reason: "no '}}' ends this '{{' (a literal '{{' is written '{{{{')".into() };
+        let unended = || Malformed {
+            at,
+            reason: "the closing '}}' is missing (a literal '{{' is written '{{{{')".into(),
+        };
         let end = end_of_expression(text, at + 2).ok_or_else(unended)?;
         let expression = text.get(at + 2..end).unwrap_or_default().trim();
         if expression.is_empty() {
-            return Err(Malformed { at, reason: "nothing stands between '{{' and '}}'".into() });
+            return Err(Malformed { at, reason: "there is no expression between '{{' and '}}'".into() });
         }
         references.push((
             (references.len() + 1).to_string(),
@@ -30,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, Malformed> {
     Ok((Node::map(references.into_iter()), escapes))
 }
 
-/// Where the `}}` stands that ends an expression: not inside one of its strings, which may hold braces.
+/// The place of the `}}` that ends an expression. A string in the expression may have braces.
 fn end_of_expression(text: &str, start: usize) -> Option<usize> {
     let mut quote = None;
     let mut characters = text.get(start..)?.char_indices();

@@ -11,7 +11,7 @@ fn document(format: Format, text: &str) -> Document {
     Document::parse(Zeroizing::new(text.to_owned()), format).unwrap()
 }
 
-/// Resolves as a service that knows `text` would: every reference becomes what `answer` says.
+/// Resolves as a service would: `answer` gives the value of each reference.
 fn resolve(value: Value, answer: &dyn Fn(&str) -> Kind) -> Value {
     let kind = value.kind.map(|kind| match kind {
         Kind::StringValue(text) if text.starts_with("$ ") => answer(&text[2..]),
@@ -34,7 +34,7 @@ fn inject(format: Format, text: &str, answer: &dyn Fn(&str) -> Kind) -> Result<S
     document.render(resolved).map(|rendered| rendered.to_string())
 }
 
-/// `secrets.x` is a value with everything that needs quotes.
+/// A value with every character that needs quotes.
 const NASTY: &str = "it's \"q\" \\ $x `y`\n# {{é}}\t\u{85}\u{2028}\u{7f}😀";
 
 fn answer(expression: &str) -> Kind {
@@ -103,7 +103,7 @@ fn text_keeps_all_but_its_references() {
 }
 
 #[test]
-fn what_is_no_reference_is_not_sent() {
+fn only_references_and_the_shape_around_them_are_sent() {
     let text = "{\"password\": \"in the clear\", \"list\": [\"other\", \"$ x\"], \"deep\": {\"n\": 5, \"l\": [\"clear\"]}, \
         \"step\": {\"tool\": \"openai\", \"secret_name\": \"key\", \"more\": \"clear\"}, \"secret_name\": \"clear\"}";
     let sent = format!("{:?}", document(Format::Json, text).skeleton());
@@ -141,12 +141,12 @@ fn a_reference_can_stand_as_deep_as_the_wire_carries_it() {
     let at = |depth: usize| format!("{}\"$ x\"{}", "{\"a\":".repeat(depth), "}".repeat(depth));
     assert!(inject(Format::Json, &at(32), &answer).is_ok());
     assert!(Document::parse(Zeroizing::new(at(33)), Format::Json).is_err());
-    // What is no reference is not sent, and may be deeper.
+    // Other strings are not sent and may be deeper.
     assert!(inject(Format::Json, &at(64).replace("$ x", "x"), &answer).is_ok());
 }
 
 proptest! {
-    /// Whatever the value, each format reads it back as it was, between neighbours that stay.
+    /// Each format reads every value back unchanged, and its neighbours stay.
     #[test]
     fn any_value_can_be_placed(value in "(?s).{0,40}") {
         let exact = |_: &str| Kind::StringValue(value.clone());
@@ -162,7 +162,7 @@ proptest! {
         }
     }
 
-    /// Wherever a parser sees a reference, its value can be put, and nothing else changes.
+    /// A value can be written wherever a parser finds a reference, and nothing else changes.
     #[test]
     fn every_reference_can_be_replaced(
         text in "([-?:,] |[\\[\\]{}&*!|>'\"%@`#$ xé\n\r\t=.0-]|\n  |\n- |a: |\\$ x)*",

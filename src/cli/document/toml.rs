@@ -1,12 +1,14 @@
+//! Finds the references of a TOML document.
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::node::Node;
 use super::{MAX_DEPTH, Malformed};
 
-/// A TOML document.
+/// Parses a TOML document.
 pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
-    // The error's own text shows the line it is in, with whatever stands there.
+    // The error's own text would show the line, which may have a value.
     let malformed = |error: toml::de::Error| Malformed {
         at: error.span().map_or(0, |span| span.start),
         reason: error.message().to_owned(),

@@ -1,3 +1,5 @@
+//! Finds the references of a YAML stream. The parser gives events with places, which this file turns into bytes.
+
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
@@ -5,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 use super::node::{Node, is_reference};
 use super::{MAX_DEPTH, Malformed};
 
-/// A YAML stream: its document, or a list of them where there are many.
+/// Parses a YAML stream: its only document, or a list of its documents.
 pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
     let mut reader = Reader::new(text);
     let mut documents = Vec::new();
@@ -29,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
 struct Reader<'a> {
     text: &'a str,
     events: Parser<'a, StrInput<'a>>,
-    /// The byte at which each character begins, and the end: the parser counts characters.
+    /// The byte where each character begins, and the end of the text. The parser counts characters.
     bytes: Vec<usize>,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The node that this event begins, with all that is in it.
+    /// The part that this event begins, with everything in it.
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Malformed> {
         let at = self.byte(span.start.index());
         let deeper = || {
@@ -58,12 +60,12 @@ impl<'a> Reader<'a> {
             Event::Scalar(value, style, ..) => {
                 let span = match written(self.text, at, self.byte(span.end.index()), style) {
                     Some(span) => span,
-                    // What stays needs no end.
+                    // A string that is not a reference stays, so its end is not needed.
                     None if !is_reference(&value) => at..at,
                     None => {
                         return Err(malformed(
                             at,
-                            "it can not be seen where this string begins and ends".into(),
+                            "the beginning and the end of this string cannot be found".into(),
                         ));
                     }
                 };
@@ -86,7 +88,7 @@ impl<'a> Reader<'a> {
                     let name = match self.next()? {
                         Some((Event::MappingEnd, _)) | None => return Ok(Node::map(entries.into_iter())),
                         Some((Event::Scalar(name, ..), _)) => name.into_owned(),
-                        // A list or a map as a key: it has no name, and nothing in a key is a reference.
+                        // A list or a map as a key has no name, and a key has no references.
                         Some((event, span)) => {
                             self.node(event, span, depth)?;
                             "?".to_owned()
@@ -96,7 +98,7 @@ impl<'a> Reader<'a> {
                     entries.push((name, self.node(event, span, depth)?));
                 }
             }
-            // An alias stands for what its anchor resolves to.
+            // An alias means the resolved value of its anchor.
             _ => Ok(Node::Other),
         }
     }
@@ -114,10 +116,10 @@ fn malformed(at: usize, reason: String) -> Malformed {
     Malformed { at, reason }
 }
 
-/// The bytes that a string is written in. The parser's span may begin with its anchor and tag, may lack a block's
-/// header, and may go on over what follows.
+/// The place of a string in bytes. The parser's span may begin with the anchor and the tag, may lack a block's header, and
+/// may include text after the string.
 fn written(text: &str, start: usize, end: usize, style: ScalarStyle) -> Option<Range<usize>> {
-    let start = behind_properties(text, start)?;
+    let start = after_properties(text, start)?;
     let rest = text.get(start..)?;
     match style {
         ScalarStyle::Plain => Some(start..start + trimmed(text.get(start..end)?)),
@@ -152,13 +154,13 @@ fn written(text: &str, start: usize, end: usize, style: ScalarStyle) -> Option<R
     }
 }
 
-/// How long a text is without the blanks and line ends behind it.
+/// The length of a text without the blanks and line ends at its end.
 fn trimmed(text: &str) -> usize {
     text.trim_end_matches([' ', '\t', '\r', '\n']).len()
 }
 
-/// Behind a `&anchor` and a `!tag`, in whatever order.
-fn behind_properties(text: &str, mut start: usize) -> Option<usize> {
+/// The place after a `&anchor` and a `!tag`, in either order.
+fn after_properties(text: &str, mut start: usize) -> Option<usize> {
     while text.get(start..)?.starts_with(['&', '!']) {
         let rest = text.get(start..)?;
         let property = rest.find([' ', '\t', '\r', '\n']).unwrap_or(rest.len());
@@ -169,23 +171,23 @@ fn behind_properties(text: &str, mut start: usize) -> Option<usize> {
     Some(start)
 }
 
-/// The `|` or `>` that ends a line above a block's text: the first in it with nothing but a comment behind it.
+/// The place of the `|` or `>` that begins a block: the first one in its line that only a comment follows.
 fn header_above(text: &str, start: usize) -> Option<usize> {
     let above = text.get(..start)?.trim_end_matches([' ', '\t', '\r', '\n']);
     let line = above.rfind(['\n', '\r']).map_or(0, |at| at + 1);
     let ends_line = |(at, _): &(usize, &str)| {
         let before = above.get(line..line + at).unwrap_or_default();
-        let behind = above.get(line + at + 1..).unwrap_or_default();
-        let behind = behind.trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+        let after = above.get(line + at + 1..).unwrap_or_default();
+        let after = after.trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
         (before.is_empty() || before.ends_with([' ', '\t']))
-            && (behind.trim().is_empty()
-                || (behind.starts_with([' ', '\t']) && behind.trim_start().starts_with('#')))
+            && (after.trim().is_empty()
+                || (after.starts_with([' ', '\t']) && after.trim_start().starts_with('#')))
     };
     let found = above.get(line..)?.match_indices(['|', '>']).find(ends_line)?;
     Some(line + found.0)
 }
 
-/// Whether a plain scalar is text, and not one of the core schema's other types.
+/// Whether a plain scalar is text, and not of another type of YAML's core schema.
 fn is_text(plain: &str) -> bool {
     let word = matches!(
         plain,

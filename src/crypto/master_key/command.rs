@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use super::error::CommandError;
 
-/// How long a command may take.
+/// The time limit of a command.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a command prints, at most `limit` bytes of it. It gets no input; what it writes on standard error goes to this
-/// process's.
+/// The output of a command, at most `limit` bytes. The command gets no input. Its standard error is that of this
+/// process.
 pub(super) fn output_of(command: &str, limit: usize) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     output_within(PATIENCE, command, limit)
 }
@@ -25,19 +25,19 @@ fn output_within(
 ) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
-    // A group of its own, so that what the shell started ends with it.
+    // A process group of its own, so that everything the shell started ends with it.
     let mut shell = shell.process_group(0).spawn().map_err(CommandError::NotStarted)?;
     let group = i32::try_from(shell.id()).ok().and_then(Pid::from_raw);
     let stdout = shell.stdout.take();
     let (sender, ended) = mpsc::channel();
     std::thread::spawn(move || {
-        // Its whole size at first: one that grows leaves copies behind.
+        // Allocated whole: a buffer that grows leaves copies of the key behind.
         let mut printed = Zeroizing::new(Vec::with_capacity(limit + 1));
         let read = match stdout {
             Some(stdout) => stdout.take(limit as u64).read_to_end(&mut printed),
             None => Ok(0),
         };
-        // Whoever prints more than that can not: its pipe is closed.
+        // A command that prints more cannot go on: its pipe is closed.
         let status = shell.wait();
         let _ = sender.send(read.and(status).map(|status| (printed, status)));
     });
@@ -58,7 +58,7 @@ fn succeeded(
     status: ExitStatus,
     limit: usize,
 ) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-    // One that printed too much was ended by that.
+    // A command that printed too much was ended by the closed pipe.
     if status.success() || printed.len() >= limit { Ok(printed) } else { Err(CommandError::Failed(status)) }
 }
 
@@ -85,7 +85,7 @@ mod tests {
         let quick = Duration::from_secs(1);
         assert!(matches!(output_within(quick, &command, 100), Err(CommandError::TookTooLong(1))));
         let process: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
-        // Until whoever inherited it has taken note of its end.
+        // Until its new parent has noticed that it ended.
         let ended = |process| match std::fs::read_to_string(format!("/proc/{process}/stat")) {
             Ok(stat) => stat.contains(") Z "),
             Err(_) => true,

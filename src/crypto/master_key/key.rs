@@ -8,7 +8,7 @@ use super::passphrase::{Passphrase, Stretch};
 use crate::crypto::aead::{AeadKey, Error, KeyBytes};
 use crate::crypto::envelope::SealingKey;
 
-/// A key above all others: 256 bits, or a passphrase that they are made from. It is never in the store.
+/// The key above all other keys: 256 bits, or a passphrase from which they are derived. It is never in the store.
 pub struct MasterKey(Secret);
 
 enum Secret {
@@ -16,7 +16,7 @@ enum Secret {
     Passphrase(Passphrase),
 }
 
-/// Which master key it was. Tells nothing of the key.
+/// Identifies a master key, and reveals nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct KeyId(pub [u8; 8]);
 
@@ -26,16 +26,16 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// How the 256 bits are come by.
+/// How the 256 bits are obtained.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::crypto) enum How {
-    /// They are the key.
+    /// They are the key itself.
     Key,
-    /// They are made from a passphrase.
+    /// They are derived from a passphrase.
     Argon2id(Stretch),
 }
 
-/// The 256 bits, and which they are.
+/// The 256 bits, with their id.
 pub(in crate::crypto) struct Root {
     bytes: KeyBytes,
     id: KeyId,
@@ -49,14 +49,15 @@ impl MasterKey {
         Self::of(KeyBytes::generate()?)
     }
 
-    /// The line that holds it: `srmk_`, 43 characters of base64url, and the line's end. `None` for a passphrase.
+    /// The line of this key in a file: `srmk_`, 43 characters of base64url, and a line break. `None` for a
+    /// passphrase.
     pub fn line(&self) -> Option<Zeroizing<String>> {
         let Secret::Key(root) = &self.0 else { return None };
         let encoded = Zeroizing::new(BASE64URL_NOPAD.encode(root.bytes.expose()));
         Some(Zeroizing::new(format!("{}{}\n", Self::PREFIX, *encoded)))
     }
 
-    /// The key that a line holds; `None` where it holds something else.
+    /// Reads the key in a line; `None` where the line is none.
     pub(super) fn parse(line: &[u8]) -> Result<Option<Self>, Error> {
         let Some(encoded) = line.trim_ascii().strip_prefix(Self::PREFIX.as_bytes()) else { return Ok(None) };
         let decoded = BASE64URL_NOPAD.decode(encoded).map(Zeroizing::new);
@@ -64,7 +65,7 @@ impl MasterKey {
         bytes.map(Self::of).transpose()
     }
 
-    /// The key that is made from a passphrase.
+    /// The key derived from a passphrase.
     pub(super) fn from_passphrase(text: &[u8]) -> Self {
         Self(Secret::Passphrase(Passphrase::new(text)))
     }
@@ -73,7 +74,8 @@ impl MasterKey {
         Ok(Self(Secret::Key(Arc::new(Root::new(bytes)?))))
     }
 
-    /// What to seal with. A passphrase is stretched for it, unless that was done before: it takes a tenth of a second.
+    /// The key to seal with. A passphrase is stretched for it, unless that was done before: it takes a tenth of a
+    /// second.
     pub(in crate::crypto) fn root(&self) -> Result<(How, Arc<Root>), Error> {
         match &self.0 {
             Secret::Key(root) => Ok((How::Key, root.clone())),
@@ -84,7 +86,7 @@ impl MasterKey {
         }
     }
 
-    /// What to seal with beside the key in use: the one of these that this master key has, and has used before.
+    /// The key to seal with beside the key in use: one of these ids that this master key has and has used before.
     pub(in crate::crypto) fn used_root(&self, ids: &[KeyId]) -> Option<(How, Arc<Root>)> {
         match &self.0 {
             Secret::Key(root) => ids.contains(&root.id).then(|| (How::Key, root.clone())),
@@ -95,12 +97,12 @@ impl MasterKey {
         }
     }
 
-    /// What opens that which was sealed by the key of this id; `None` where this is another.
+    /// The key that opens seals by the key of this id; `None` where this master key has another id.
     pub(in crate::crypto) fn root_of(&self, how: How, id: KeyId) -> Result<Option<Arc<Root>>, Error> {
         Ok(self.root_by(how)?.filter(|root| root.id == id))
     }
 
-    /// The 256 bits that are come by so; `None` where these are not.
+    /// The 256 bits obtained in this way; `None` where this master key is of another kind.
     pub(in crate::crypto) fn root_by(&self, how: How) -> Result<Option<Arc<Root>>, Error> {
         match (&self.0, how) {
             (Secret::Key(root), How::Key) => Ok(Some(root.clone())),
@@ -111,7 +113,7 @@ impl MasterKey {
         }
     }
 
-    /// From now on what opened a seal is what it seals with, so that a passphrase keeps its salt.
+    /// From now on this master key seals with the bits that opened a seal, so that a passphrase keeps its salt.
     pub(in crate::crypto) fn keep(&self, how: How) {
         match (&self.0, how) {
             (Secret::Passphrase(passphrase), How::Argon2id(stretch)) => passphrase.keep(stretch),
@@ -119,7 +121,7 @@ impl MasterKey {
         }
     }
 
-    /// The key of format 1, which knows no passphrases, and which it is.
+    /// The key of format 1, which knows no passphrases, and its id.
     pub(in crate::crypto) fn format_1(&self) -> Result<Option<(SealingKey, KeyId)>, Error> {
         let Secret::Key(root) = &self.0 else { return Ok(None) };
         Ok(Some((SealingKey::new(0, &root.bytes)?, root.id)))

@@ -1,21 +1,21 @@
-//! The master keys, where they come from, and what they seal: the keyring, and the data key of each backup.
+//! The master keys, their sources, and the records that they seal: the keyring, and the data key of each backup.
 
 mod command;
-mod custody;
 mod error;
 mod key;
 mod passphrase;
+mod provider;
 mod source;
 
-pub use self::custody::Custody;
 pub use self::error::{CommandError, MasterKeyError};
 pub(super) use self::key::{How, Root};
 pub use self::key::{KeyId, MasterKey};
 pub(super) use self::passphrase::Stretch;
+pub use self::provider::MasterKeyProvider;
 use super::aead::Error;
 
-/// The master key in use, and earlier ones that still open what they sealed: old backups, or a store whose rotation was
-/// interrupted.
+/// The master key in use, and earlier ones, which still open what they sealed: old backups, or a store whose rekey
+/// was interrupted.
 pub struct MasterKeys {
     current: MasterKey,
     earlier: Vec<MasterKey>,
@@ -27,12 +27,13 @@ impl MasterKeys {
         Ok(Self { current: MasterKey::generate()?, earlier: Vec::new() })
     }
 
-    /// Which key seals. A passphrase that neither sealed nor opened anything yet is stretched for it.
+    /// The id of the key that seals. A passphrase that has neither sealed nor opened anything yet is stretched for
+    /// it.
     pub fn current_id(&self) -> Result<KeyId, Error> {
         Ok(self.current.root()?.1.id())
     }
 
-    /// How many earlier keys there are.
+    /// The number of earlier keys.
     pub fn earlier(&self) -> usize {
         self.earlier.len()
     }
@@ -41,7 +42,7 @@ impl MasterKeys {
         &self.current
     }
 
-    /// All of them, the one in use first.
+    /// All keys, the one in use first.
     pub(super) fn all(&self) -> impl Iterator<Item = &MasterKey> {
         std::iter::once(&self.current).chain(&self.earlier)
     }
@@ -49,7 +50,7 @@ impl MasterKeys {
 
 #[cfg(test)]
 impl MasterKeys {
-    /// All of them as lines of a source, passphrases left out.
+    /// All keys as lines of a source. Passphrases are left out.
     pub(crate) fn lines(&self) -> String {
         self.all().filter_map(MasterKey::line).map(|line| line.to_string()).collect()
     }

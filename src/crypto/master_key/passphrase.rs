@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::key::Root;
 use crate::crypto::aead::{Error, KeyBytes, random};
 
-/// How a passphrase is made into a key by Argon2id (RFC 9106, version 0x13).
+/// The parameters by which Argon2id (RFC 9106, version 0x13) derives a key from a passphrase.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::crypto) struct Stretch {
     /// In KiB.
@@ -36,7 +36,8 @@ impl Stretch {
         out.extend_from_slice(&self.salt);
     }
 
-    /// `None` far beyond what any release wrote: what was altered is to cost no more than 256 MiB and a few seconds.
+    /// Decodes parameters. `None` far beyond those of any release: an altered record must not cost more than 256
+    /// MiB and a few seconds.
     pub(in crate::crypto) fn decode(bytes: &[u8; Self::LENGTH]) -> Option<Self> {
         let (memory, rest) = bytes.split_first_chunk()?;
         let (passes, rest) = rest.split_first_chunk()?;
@@ -50,7 +51,7 @@ impl Stretch {
     }
 }
 
-/// A passphrase, and the keys that were made from it.
+/// A passphrase, and the keys derived from it so far.
 pub(super) struct Passphrase {
     text: Zeroizing<Vec<u8>>,
     made: Mutex<Vec<Made>>,
@@ -59,11 +60,11 @@ pub(super) struct Passphrase {
 struct Made {
     stretch: Stretch,
     root: Arc<Root>,
-    /// Whether something was sealed or opened with it.
+    /// Whether something was sealed or opened with the key.
     kept: bool,
 }
 
-/// How many keys of a passphrase are remembered.
+/// The largest number of derived keys to remember.
 const REMEMBERED: usize = 8;
 
 impl Passphrase {
@@ -71,7 +72,7 @@ impl Passphrase {
         Self { text: Zeroizing::new(text.to_vec()), made: Mutex::default() }
     }
 
-    /// The key to seal with: one that was kept, or else a new one.
+    /// The key to seal with: a remembered one, or else a new one.
     pub(super) fn root(&self) -> Result<(Stretch, Arc<Root>), Error> {
         if let Some(kept) = self.kept(|stretch, _| stretch.is_recommended()) {
             return Ok(kept);
@@ -82,14 +83,14 @@ impl Passphrase {
         Ok((stretch, root))
     }
 
-    /// The first key that was kept and is as asked for.
+    /// The first remembered key that meets a condition.
     pub(super) fn kept(&self, is: impl Fn(&Stretch, &Root) -> bool) -> Option<(Stretch, Arc<Root>)> {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = made.iter().find(|made| made.kept && is(&made.stretch, &made.root));
         kept.map(|made| (made.stretch, made.root.clone()))
     }
 
-    /// The key that is made so. One at a time: each takes its memory.
+    /// Derives a key. One at a time: each takes its memory.
     pub(super) fn stretched(&self, stretch: Stretch) -> Result<Arc<Root>, Error> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = made.iter().find(|made| made.stretch == stretch) {
@@ -160,7 +161,7 @@ mod tests {
         let recommended = Stretch { memory: 64 * 1024, passes: 3, lanes: 4, salt: [1; 16] };
         let root = passphrase.stretched(recommended).unwrap();
         assert!(Arc::ptr_eq(&root, &passphrase.stretched(recommended).unwrap()));
-        // Not proven to open anything yet: it could be anybody's salt.
+        // Not proven to open anything yet: the salt could be anybody's.
         let (new, made) = passphrase.root().unwrap();
         assert!(new != recommended && made.id() != root.id());
         assert!(passphrase.root().unwrap().0 == new);

@@ -15,12 +15,12 @@ use crate::crypto::private_file::write_private;
 
 /// More than a thousand keys.
 const MAX: usize = 64 * 1024;
-/// The shortest passphrase that is taken, in bytes.
+/// The shortest passphrase that is accepted, in bytes.
 const MIN_PASSPHRASE: usize = 12;
 
 impl MasterKeys {
-    /// The keys that a source has now: the first line is the one in use, further lines are earlier ones. Lines of keys
-    /// that are empty or begin with `#` are passed over.
+    /// Reads the keys of a source: the first line is the key in use, further lines are earlier keys. In a list of
+    /// keys, empty lines and lines that begin with `#` are skipped.
     ///
     /// Reads files and runs commands, for up to 30 seconds: not for a thread that serves others.
     pub fn read(source: &MasterKeySource) -> Result<Self, MasterKeyError> {
@@ -53,8 +53,8 @@ impl MasterKeys {
 }
 
 impl MasterKeySource {
-    /// Puts a new key into use, before those that are there, and gives all of them. Only a key file that the server can
-    /// write to can be renewed so; the error of every other source says how a person does it.
+    /// Puts a new key into use, on a line before the present ones, and returns all of them. The server can do this
+    /// only with a key file that it can write to; the error of every other source says how a person does it.
     ///
     /// The file is replaced whole and durably before this returns.
     pub fn renew(&self) -> Result<MasterKeys, MasterKeyError> {
@@ -74,7 +74,7 @@ impl MasterKeySource {
             return Err(MasterKeyError::TooLong(self.clone()));
         }
         let unwritable = |error| MasterKeyError::Unwritable { source_of: self.clone(), error };
-        // What a link names is replaced, not the link.
+        // The file that a link names is replaced, and the link stays.
         let path = fs::canonicalize(named).map_err(unwritable)?;
         write_private(&path, &new, false).map_err(unwritable)?;
         MasterKeys::parse(self, &new)
@@ -82,7 +82,7 @@ impl MasterKeySource {
 }
 
 impl MasterKey {
-    /// Writes the key to a file that is not there yet, for the owner alone, and makes it durable.
+    /// Writes the key to a new file, for the owner alone, and makes it durable.
     pub fn write_new(&self, path: &Path) -> Result<(), MasterKeyError> {
         let line = self.line().ok_or(crate::crypto::Error::Failed)?;
         write_private(path, line.as_bytes(), true)
@@ -102,7 +102,7 @@ fn content(source: &MasterKeySource) -> Result<Zeroizing<Vec<u8>>, MasterKeyErro
     if content.len() > MAX { Err(MasterKeyError::TooLong(source.clone())) } else { Ok(content) }
 }
 
-/// What is in a file that nobody else can read or change. Links are followed; what they name is looked at.
+/// Reads a file that nobody else can read or change. Links are followed, and their target is checked.
 fn private_content(source: &MasterKeySource, path: &Path) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
     let failed = |error| MasterKeyError::File(path.to_owned(), error);
     let file = open(path).map_err(|error| match error.kind() {
@@ -121,14 +121,14 @@ fn private_content(source: &MasterKeySource, path: &Path) -> Result<Zeroizing<Ve
     if !trusted(about.uid(), user) {
         return Err(MasterKeyError::Owner(path.to_owned(), about.uid(), user));
     }
-    // Its whole size at first: one that grows leaves copies behind.
+    // Allocated whole: a buffer that grows leaves copies of the key behind.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX + 2));
     file.take(MAX as u64 + 1).read_to_end(&mut content).map_err(failed)?;
     Ok(content)
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // A pipe is not waited for.
+    // A pipe is refused without waiting for it.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::{key, put};
 use crate::domain::Revision;
 use crate::store::{
-    CommitError, Expect, Key, MAX_OPERATIONS, MAX_RECORD, Record, Records, ReplaceError, Store, Transaction,
-    Unreadable, WatchEnd,
+    CommitError, Expect, Key, MAX_OPERATIONS, MAX_RECORD, ReplaceError, ReplaceRecord, ReplaceRecords, Store,
+    Transaction, Unreadable, WatchEnd,
 };
 
 pub(super) async fn a_commit_is_read_back_with_its_revision(store: Arc<dyn Store>) {
@@ -27,22 +27,22 @@ pub(super) async fn a_commit_is_read_back_with_its_revision(store: Arc<dyn Store
 }
 
 pub(super) async fn a_broken_precondition_changes_nothing(store: Arc<dyn Store>) {
-    let there = store.commit(put("a", b"1")).await.unwrap();
-    for expect in [Expect::Absent, Expect::At(Revision(there.0 + 7)), Expect::At(Revision(u64::MAX))] {
+    let present = store.commit(put("a", b"1")).await.unwrap();
+    for expect in [Expect::Absent, Expect::At(Revision(present.0 + 7)), Expect::At(Revision(u64::MAX))] {
         let mut refused = put("a", b"2");
         refused.put.push((key("other"), b"3".to_vec()));
         refused.require.push((key("a"), expect));
-        assert!(matches!(store.commit(refused).await, Err(CommitError::Conflict(at)) if at == there));
+        assert!(matches!(store.commit(refused).await, Err(CommitError::Conflict(at)) if at == present));
         let asked = Transaction { require: vec![(key("a"), expect)], ..Transaction::default() };
-        assert!(matches!(store.commit(asked).await, Err(CommitError::Conflict(at)) if at == there));
+        assert!(matches!(store.commit(asked).await, Err(CommitError::Conflict(at)) if at == present));
     }
-    // What is not there was put by no revision.
+    // No revision put an absent entry.
     let mut absent = put("other", b"3");
     absent.require.push((key("absent"), Expect::At(Revision(0))));
-    assert!(matches!(store.commit(absent).await, Err(CommitError::Conflict(at)) if at == there));
+    assert!(matches!(store.commit(absent).await, Err(CommitError::Conflict(at)) if at == present));
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
     assert!(store.get(&key("other")).await.unwrap().is_none());
-    assert_eq!(store.revision().await.unwrap(), there);
+    assert_eq!(store.revision().await.unwrap(), present);
 }
 
 pub(super) async fn one_of_many_racing_commits_wins(store: Arc<dyn Store>) {
@@ -72,7 +72,7 @@ pub(super) async fn a_scan_pages_through_a_prefix_in_order(store: Arc<dyn Store>
     let rest = store.scan(&key("b"), Some(&key("b2")), 2).await.unwrap();
     assert_eq!(rest.len(), 1);
     assert_eq!((&rest[0].0, rest[0].1.value.as_slice()), (&key("b3"), &b"b3"[..]));
-    // Behind a key that is not there, behind the last one, and behind one before all that have the prefix.
+    // After an absent key, after the last key, and after a key before all keys with the prefix.
     assert_eq!(store.scan(&key("b"), Some(&key("b22")), 9).await.unwrap(), rest);
     assert_eq!(store.scan(&key("b"), Some(&key("b3")), 9).await.unwrap(), []);
     assert_eq!(store.scan(&key("b"), Some(&key("a")), 9).await.unwrap().len(), 3);
@@ -122,7 +122,7 @@ pub(super) async fn a_watch_begins_at_any_revision_while_others_write(store: Arc
         let store = store.clone();
         tokio::spawn(async move { write(&store, 8, 25).await })
     };
-    // Follows from each revision that it sees.
+    // Watches from each revision.
     let mut watch = store.watch(before);
     let mut seen = Vec::new();
     for _ in 0..8 * 25 {
@@ -145,7 +145,7 @@ pub(super) async fn a_watch_that_is_too_far_behind_is_told_so(store: Arc<dyn Sto
     let mut slow = store.watch(before);
     let large = vec![0; MAX_RECORD - 64];
     let mut last = before;
-    // More than what is retained, 32 MiB.
+    // More than the log retains, 32 MiB.
     for _ in 0..90 {
         let put = ["a", "b", "c", "d", "e"].map(|name| (key(name), large.clone())).into();
         last = store.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
@@ -177,7 +177,7 @@ pub(super) async fn a_transaction_too_large_changes_nothing(store: Arc<dyn Store
     }
     assert_eq!(store.revision().await.unwrap(), before);
 
-    // What the bounds allow is taken.
+    // A transaction at the limits is accepted.
     let most = Transaction {
         require: many(MAX_OPERATIONS).map(|key| (key, Expect::Absent)).collect(),
         put: many(MAX_OPERATIONS).map(|key| (key, vec![0; 4000])).collect(),
@@ -210,14 +210,14 @@ pub(super) async fn a_replaced_store_has_the_records_and_nothing_else(store: Arc
     let mut idle = store.watch(store.revision().await.unwrap());
     let mut behind = store.watch(Revision::default());
 
-    let many = (0..1000).map(|number| Record::Put(key(&number.to_string()), b"old".to_vec()));
+    let many = (0..1000).map(|number| ReplaceRecord::Put(key(&number.to_string()), b"old".to_vec()));
     let later = [
-        Record::Put(key("1"), b"new".to_vec()),
-        Record::Delete(key("2")),
-        Record::Delete(key("3")),
-        Record::Put(key("3"), b"again".to_vec()),
+        ReplaceRecord::Put(key("1"), b"new".to_vec()),
+        ReplaceRecord::Delete(key("2")),
+        ReplaceRecord::Delete(key("3")),
+        ReplaceRecord::Put(key("3"), b"again".to_vec()),
     ];
-    let records: Records = Box::new(many.chain(later).map(Ok));
+    let records: ReplaceRecords = Box::new(many.chain(later).map(Ok));
     let replaced = store.replace(records, Revision(overwritten.0 + 10)).await.unwrap();
     assert!(replaced > overwritten);
     assert_eq!(idle.next().await.err(), Some(WatchEnd::Compacted));
@@ -233,34 +233,34 @@ pub(super) async fn a_replaced_store_has_the_records_and_nothing_else(store: Arc
     assert!(store.get(&key("before")).await.unwrap().is_none());
     assert!(!store.is_new().await.unwrap());
 
-    // It goes on from there. What was there before does not hold any more.
+    // Commits go on from there. Revisions from before no longer hold.
     let mut stale = put("500", b"2");
     stale.require.push((key("500"), Expect::At(overwritten)));
     assert!(matches!(store.commit(stale).await, Err(CommitError::Conflict(_))));
     let mut watch = store.watch(replaced);
     let mut next = put("500", b"2");
-    let there = store.get(&key("500")).await.unwrap().unwrap().revision;
-    next.require.push((key("500"), Expect::At(there)));
+    let present = store.get(&key("500")).await.unwrap().unwrap().revision;
+    next.require.push((key("500"), Expect::At(present)));
     let next = store.commit(next).await.unwrap();
     assert_eq!(watch.next().await.unwrap().revision, next);
 }
 
 pub(super) async fn records_that_can_not_be_read_replace_nothing(store: Arc<dyn Store>) {
-    let there = store.commit(put("a", b"1")).await.unwrap();
-    let many = || (0..500).map(|number| Ok(Record::Put(key(&number.to_string()), b"new".to_vec())));
-    let unreadable: Records = Box::new(many().chain([Err(Unreadable("it ends too soon".into()))]));
+    let present = store.commit(put("a", b"1")).await.unwrap();
+    let many = || (0..500).map(|number| Ok(ReplaceRecord::Put(key(&number.to_string()), b"new".to_vec())));
+    let unreadable: ReplaceRecords = Box::new(many().chain([Err(Unreadable("it ends too soon".into()))]));
     let refused = store.replace(unreadable, Revision::default()).await;
     assert!(matches!(refused, Err(ReplaceError::Unreadable(_))));
-    let too_large = Record::Put(key("b"), vec![0; MAX_RECORD + 1]);
-    let too_large: Records = Box::new(many().chain([Ok(too_large)]));
+    let too_large = ReplaceRecord::Put(key("b"), vec![0; MAX_RECORD + 1]);
+    let too_large: ReplaceRecords = Box::new(many().chain([Ok(too_large)]));
     assert!(matches!(store.replace(too_large, Revision::default()).await, Err(ReplaceError::TooLarge)));
 
     let all = store.scan(&Key::from_bytes(&[]), None, 9).await.unwrap();
     assert_eq!(all.len(), 1);
-    assert_eq!(all[0].1.revision, there);
-    assert_eq!(store.revision().await.unwrap(), there);
-    // It still takes commits, and watches go on.
-    let mut watch = store.watch(there);
+    assert_eq!(all[0].1.revision, present);
+    assert_eq!(store.revision().await.unwrap(), present);
+    // The store still takes commits, and watches go on.
+    let mut watch = store.watch(present);
     let next = store.commit(put("a", b"2")).await.unwrap();
     assert_eq!(watch.next().await.unwrap().revision, next);
 }
@@ -272,7 +272,7 @@ pub(super) async fn a_closed_store_refuses(store: Arc<dyn Store>) {
     assert!(matches!(store.commit(put("a", b"1")).await, Err(CommitError::Unavailable(_))));
 }
 
-/// Has many writers each make many commits of two records, and gives the revisions.
+/// Many writers each make many commits of two records. Returns the revisions.
 async fn write(store: &Arc<dyn Store>, writers: u8, commits: u8) -> Vec<Revision> {
     let writing = (0..writers).map(|writer| {
         let store = store.clone();

@@ -1,4 +1,4 @@
-//! The digest, which every store carries on from what it holds.
+//! The digest, which every store carries on with each commit.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,7 +9,8 @@ use super::key;
 use crate::domain::Revision;
 use crate::store::{Changed, CommitError, Digester, Expect, Key, MAX_OPERATIONS, Store, Transaction};
 
-/// Keeps how many changes there were, and the XOR of the hashes of all keys and values. Carries on what has counted so many at least.
+/// A test digester: the number of changes, and the XOR of the hashes of all keys and values. It carries on a digest
+/// that has counted at least so many changes.
 struct Sum(u64);
 
 impl Digester for Sum {
@@ -49,7 +50,7 @@ pub(in crate::store) fn digested(transaction: Transaction) -> Transaction {
     digested_after(0, transaction)
 }
 
-/// Whoever makes it has seen a digest that has counted so many.
+/// The caller has seen a digest that has counted so many changes.
 pub(in crate::store) fn digested_after(changes: u64, transaction: Transaction) -> Transaction {
     Transaction { digester: Some(Arc::new(Sum(changes))), ..transaction }
 }
@@ -59,13 +60,13 @@ fn put(names: impl Iterator<Item = usize>, value: &[u8]) -> Transaction {
     digested(Transaction { put, ..Transaction::default() })
 }
 
-/// Puts the digest of an empty store there.
+/// Puts the digest of an empty store.
 pub(in crate::store) async fn begin(store: &dyn Store) {
     let put = vec![(Key::digest(), encode(0, 0))];
     store.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
 }
 
-/// How many changes the digest has counted, once it fits what the store holds.
+/// The number of changes that the digest has counted, once it agrees with the store.
 pub(in crate::store) async fn counted(store: &dyn Store) -> u64 {
     let digest = store.get(&Key::digest()).await.unwrap().unwrap();
     let (changes, sum) = decode(&digest.value).unwrap();
@@ -86,7 +87,7 @@ pub(super) async fn a_digest_is_carried_on_by_commits_of_any_size(store: Arc<dyn
     assert!(matches!(store.commit(all).await, Err(CommitError::Conflict(_))));
     let delete = (0..MAX_OPERATIONS).step_by(2).map(|name| key(&name.to_string())).collect();
     store.commit(digested(Transaction { delete, ..Transaction::default() })).await.unwrap();
-    // A commit that changes nothing carries nothing on.
+    // A commit that changes nothing leaves the digest.
     store.commit(digested(Transaction::default())).await.unwrap();
     assert_eq!(counted(&*store).await, 4);
 }
@@ -99,7 +100,7 @@ pub(super) async fn a_digest_is_carried_on_by_writers_at_once(store: Arc<dyn Sto
             tokio::spawn(async move {
                 let mut made = Vec::new();
                 for step in 0..20_usize {
-                    // Keys that others write too.
+                    // Keys that other writers write too.
                     let names = [(writer + step) % 5, (writer * step) % 7].map(|name| name.to_string());
                     let [a, b] = names.each_ref().map(|name| key(name));
                     let mut transaction = Transaction::default();
@@ -121,20 +122,20 @@ pub(super) async fn a_digest_is_carried_on_by_writers_at_once(store: Arc<dyn Sto
     for writer in writers {
         made.extend(writer.await.unwrap());
     }
-    // Each change is counted once, however many commits it is of.
+    // Each change counts once, however many commits it holds.
     assert_eq!(counted(&*store).await, made.len() as u64);
 }
 
 pub(super) async fn each_of_many_at_once_is_answered_as_if_it_were_alone(store: Arc<dyn Store>) {
     begin(&*store).await;
-    let there = store.commit(put(0..1, b"1")).await.unwrap();
+    let present = store.commit(put(0..1, b"1")).await.unwrap();
     let many: Vec<_> = (1..=60_usize)
         .map(|number| {
             let mut transaction = put(number..number + 1, b"2");
             transaction.require.push(match number % 10 {
                 3 => (key("0"), Expect::Absent),
-                5 => (key("0"), Expect::At(Revision(there.0 + 1))),
-                _ => (key("0"), Expect::At(there)),
+                5 => (key("0"), Expect::At(Revision(present.0 + 1))),
+                _ => (key("0"), Expect::At(present)),
             });
             if number % 10 == 7 {
                 transaction.deadline = Some(Instant::now());
@@ -149,7 +150,9 @@ pub(super) async fn each_of_many_at_once_is_answered_as_if_it_were_alone(store: 
         let key = key(&number.to_string());
         let found = store.get(&key);
         match (number % 10, answer.await.unwrap()) {
-            (3 | 5, Err(CommitError::Conflict(at))) => assert!(at >= there && found.await.unwrap().is_none()),
+            (3 | 5, Err(CommitError::Conflict(at))) => {
+                assert!(at >= present && found.await.unwrap().is_none())
+            }
             (7, Err(CommitError::TooLate)) => assert!(found.await.unwrap().is_none()),
             (0 | 1 | 2 | 4 | 6 | 8 | 9, Ok(made)) => {
                 assert_eq!(found.await.unwrap().unwrap().revision, made);

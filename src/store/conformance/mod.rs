@@ -1,9 +1,10 @@
-//! What every store must do, run over each of them.
+//! The behaviour that every store must have, checked on each of them.
 
 mod checks;
 pub(super) mod digests;
 mod model;
 
+#[cfg(feature = "etcd")]
 use super::etcd::fixture::open_fresh;
 use super::{Key, Transaction, open_memory, open_sled};
 
@@ -27,6 +28,7 @@ macro_rules! over_every_store {
             })*
         }
 
+        #[cfg(feature = "etcd")]
         mod etcd {
             use super::*;
             $(#[tokio::test]

@@ -1,5 +1,5 @@
-//! Random transactions of several writers at once, against a model that is replayed from the watch: every success and
-//! every conflict must have been right at its revision.
+//! Random transactions of several writers at once, against a model that is replayed from the watch: every success
+//! and every conflict must have been right at its revision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::digests::{begin, counted, digested};
 use crate::domain::Revision;
+#[cfg(feature = "etcd")]
 use crate::store::etcd::fixture::open_fresh;
 use crate::store::{CommitError, Expect, Key, Store, Transaction, open_memory, open_sled};
 
@@ -26,6 +27,7 @@ fn writers_at_once_leave_sled_as_the_model_says() {
     check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Bare, 16);
 }
 
+#[cfg(feature = "etcd")]
 #[test]
 fn writers_at_once_leave_etcd_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
@@ -39,6 +41,7 @@ fn writers_at_once_that_carry_a_digest_on_leave_sled_as_the_model_says() {
     check(&runtime, &open_sled(folder.path()).unwrap(), Kind::Digested, 16);
 }
 
+#[cfg(feature = "etcd")]
 #[test]
 fn writers_at_once_that_carry_a_digest_on_leave_etcd_as_the_model_says() {
     let runtime = Runtime::new().unwrap();
@@ -46,15 +49,15 @@ fn writers_at_once_that_carry_a_digest_on_leave_etcd_as_the_model_says() {
     check(&runtime, &store, Kind::Digested, 64);
 }
 
-/// What the transactions do about the digest.
+/// Whether the transactions rewrite the digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Bare,
-    /// They carry it on, and can have one revision where they are made together.
+    /// They do, and share one revision where they are made together.
     Digested,
 }
 
-/// What a writer does, over a few keys that all writers share.
+/// A step of a writer, over a few keys that all writers share.
 #[derive(Clone, Debug)]
 struct Step {
     require: Vec<(u8, Guess)>,
@@ -62,13 +65,13 @@ struct Step {
     change: BTreeMap<u8, bool>,
 }
 
-/// What a writer requires of a key.
+/// A precondition that a writer requires of a key.
 #[derive(Clone, Copy, Debug)]
 enum Guess {
-    /// What it has just read.
+    /// The revision that it has just read.
     AsRead,
     Absent,
-    /// A revision that is not this key's.
+    /// A revision that another key has.
     Wrong,
 }
 
@@ -80,7 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     prop::collection::vec(prop::collection::vec(step, 1..8), 2..6)
 }
 
-/// What was tried and what came of it, and the revision that was durable before.
+/// An attempt, its outcome, and the revision that was durable before it.
 type Tried = (Revision, Transaction, Result<Revision, CommitError>);
 
 fn check(runtime: &Runtime, store: &Arc<dyn Store>, kind: Kind, cases: u32) {
@@ -113,7 +116,7 @@ async fn one_case(store: &Arc<dyn Store>, kind: Kind, place: u32, writers: Vec<V
         tried.extend(writer.await.unwrap());
     }
 
-    // Each success is in one change, and nothing else is.
+    // Each success is in exactly one change, and no change holds anything else.
     let changed = |(_, transaction, outcome): &&Tried| outcome.is_ok() && !transaction.changes_nothing();
     let mut made: BTreeMap<Revision, Vec<&Transaction>> = BTreeMap::new();
     for (_, transaction, outcome) in tried.iter().filter(changed) {
@@ -139,7 +142,7 @@ async fn one_case(store: &Arc<dyn Store>, kind: Kind, place: u32, writers: Vec<V
         for key in &change.delete {
             state.remove(key);
         }
-        // Of what was to be removed, nothing is left.
+        // No removed key is left.
         assert!(deleted.iter().all(|key| !state.contains_key(key)));
         history.insert(*revision, state);
     }
@@ -151,7 +154,7 @@ async fn one_case(store: &Arc<dyn Store>, kind: Kind, place: u32, writers: Vec<V
             Ok(revision) => assert!(holds(transaction, at(Revision(revision.0 - 1)))),
             Err(CommitError::Conflict(revision)) => {
                 let mut states = history.range(..=*revision).rev();
-                // Back to what was known before it was tried.
+                // Back to the revision known before the attempt.
                 let begun = *history.range(..=*durable).next_back().map_or(&before, |(begun, _)| begun);
                 let broken = states.by_ref().take_while(|(at, _)| **at >= begun);
                 let mut broken = broken.map(|(_, state)| !holds(transaction, state));

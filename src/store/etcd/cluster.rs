@@ -1,4 +1,5 @@
-//! The way to etcd: every call has a bound, goes to one member, and moves on to the next where that one fails.
+//! The connection to etcd. Every call has a time limit. It goes to one member, and to the next one where that
+//! member fails.
 
 use std::error::Error as _;
 use std::fs;
@@ -18,21 +19,22 @@ use zeroize::Zeroizing;
 use crate::config::Etcd;
 use crate::store::{MAX_RECORD, Unavailable};
 
-/// How long a call may take in all.
+/// The time limit of a call in all.
 const BOUND: Duration = Duration::from_secs(4);
-/// How long one member may take for what the next could answer as well.
+/// The time limit of one member for a call that another member could answer too.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// etcd refuses clients that ask for signs of life more often than every 5 s.
+/// The keepalive interval. etcd refuses clients that ping more often than every 5 s.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
-/// How many records are asked for at once, at most: 10 MiB of the largest, which a slow network also brings in time.
+/// The largest number of records in one answer: 10 MiB of the largest records, which a slow network also delivers
+/// in time.
 pub(super) const MAX_PAGE: usize = 128;
-/// The largest message that is taken from etcd: a page of the largest records, with their keys.
+/// The largest message accepted from etcd: a page of the largest records, with their keys.
 const MAX_MESSAGE: usize = MAX_PAGE * (MAX_RECORD + 1024);
 
 /// The members of etcd that this store knows of.
 pub(super) struct Cluster {
     members: Vec<Member>,
-    /// The member that is asked.
+    /// The index of the member in use.
     asked: watch::Sender<usize>,
     login: Option<Login>,
 }
@@ -42,7 +44,7 @@ struct Member {
     client: Client,
     kv: KvClient,
     watch: WatchClient,
-    /// How often it was logged in to. One caller does it for all.
+    /// How often this client has logged in to the member. One caller logs in for all.
     logins: AtomicU64,
     logging_in: Mutex<()>,
 }
@@ -52,17 +54,17 @@ struct Login {
     password: Zeroizing<String>,
 }
 
-/// Whether a request may be sent again when it is not known what became of it.
+/// Whether a request may be sent again when its outcome is not known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resend {
-    /// To do it twice is to do it once.
+    /// Always: sending it twice has the effect of sending it once.
     Freely,
     /// Only where it was certainly not sent.
     IfUnsent,
 }
 
 impl Cluster {
-    /// Prepares the way. Nothing is asked of etcd yet.
+    /// Prepares the connection. Nothing is sent to etcd yet.
     pub(super) async fn new(settings: &Etcd) -> Result<Self, Unavailable> {
         let login = match &settings.user {
             Some(user) => {
@@ -78,7 +80,7 @@ impl Cluster {
         Ok(Self { members, asked: watch::Sender::new(0), login })
     }
 
-    /// Sends a transaction, up to `until` where that is sooner than the bound of all calls.
+    /// Sends a transaction, within the time limit of all calls or until `until`, whichever is sooner.
     pub(super) async fn send(
         &self,
         txn: Txn,
@@ -87,7 +89,7 @@ impl Cluster {
     ) -> Result<TxnResponse, Unavailable> {
         let bound = Instant::now() + BOUND;
         let until = until.map_or(bound, |until| until.min(bound));
-        let mut left = self.members.len().max(2); // a connection that has just broken is made anew by the second attempt
+        let mut left = self.members.len().max(2); // a connection that has just broken is replaced by the second attempt
         let mut logged_in = false;
         loop {
             let (at, member) = self.asked()?;
@@ -97,10 +99,10 @@ impl Cluster {
             let mut kv = member.kv.clone();
             let failure = match timeout_at(patience, kv.txn(txn.clone())).await {
                 Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => Failure::of(error),
-                Err(_elapsed) => Failure::Silent,
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
             };
-            if matches!(failure, Failure::LoggedOut) && !logged_in {
+            if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
                 self.log_in(member, seen, until).await?;
                 continue;
@@ -110,9 +112,9 @@ impl Cluster {
                 self.leave(at);
             }
             let again = match failure {
-                Failure::Unsent(_) => true,
-                Failure::Silent | Failure::Broken(_) => resend == Resend::Freely,
-                Failure::LoggedOut | Failure::Refused(_) => false,
+                CallFailure::Unsent(_) => true,
+                CallFailure::Silent | CallFailure::Broken(_) => resend == Resend::Freely,
+                CallFailure::LoggedOut | CallFailure::Refused(_) => false,
             };
             if !again || left == 0 || Instant::now() >= until {
                 return Err(failure.of_member(&member.url));
@@ -120,28 +122,28 @@ impl Cluster {
         }
     }
 
-    /// Watches all keys with a prefix from a revision on, at the member that is asked, which is given too.
+    /// Watches all keys with a prefix from a revision on, at the member in use, which is returned too.
     pub(super) async fn watch(&self, prefix: &[u8], from: i64) -> Result<(usize, WatchStream), Unavailable> {
         let (at, member) = self.asked()?;
-        // In fragments: all that a watch has missed would come in one message otherwise, of any size.
+        // In fragments: otherwise everything that a watch has missed would come in one message of any size.
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_fragment();
         let mut watch = member.watch.clone();
         let failure = match timeout_at(Instant::now() + BOUND, watch.watch(prefix, Some(options))).await {
             Ok(Ok(stream)) => return Ok((at, stream)),
-            Ok(Err(error)) => Failure::of(error),
-            Err(_elapsed) => Failure::Silent,
+            Ok(Err(error)) => CallFailure::of(error),
+            Err(_elapsed) => CallFailure::Silent,
         };
         self.leave(at);
         Err(failure.of_member(&member.url))
     }
 
-    /// Ends once another member is asked than this one.
+    /// Returns once this member is no longer the one in use.
     pub(super) async fn left(&self, member: usize) {
         // The sender lives as long as `self`.
         let _ = self.asked.subscribe().wait_for(|asked| *asked != member).await;
     }
 
-    /// Asks the next member from now on, where this one still is asked.
+    /// Uses the next member from now on, if this one is still in use.
     pub(super) fn leave(&self, member: usize) {
         let next = (member + 1) % self.members.len().max(1);
         self.asked.send_if_modified(|asked| {
@@ -153,7 +155,7 @@ impl Cluster {
         });
     }
 
-    /// Asks another member than the present one from now on.
+    /// Uses another member than the present one from now on.
     pub(super) fn move_on(&self) {
         let asked = *self.asked.borrow();
         self.leave(asked);
@@ -168,10 +170,8 @@ impl Cluster {
     /// Logs in to a member, unless another caller has done so since `seen`.
     async fn log_in(&self, member: &Member, seen: u64, until: Instant) -> Result<(), Unavailable> {
         let Some(Login { user, password }) = &self.login else {
-            let text = format!(
-                "etcd at {} wants to know who asks: give --etcd-user and --etcd-password-file",
-                member.url
-            );
+            let text =
+                format!("etcd at {} requires a login: give --etcd-user and --etcd-password-file", member.url);
             return Err(Unavailable(text.into()));
         };
         let logged_in = async {
@@ -186,8 +186,8 @@ impl Cluster {
         };
         let failure = match timeout_at(until, logged_in).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => Failure::of(error),
-            Err(_elapsed) => Failure::Silent,
+            Ok(Err(error)) => CallFailure::of(error),
+            Err(_elapsed) => CallFailure::Silent,
         };
         Err(failure.of_member(&member.url))
     }
@@ -203,9 +203,9 @@ impl Member {
         if url.starts_with("https://") {
             options = options.with_tls(tls(settings)?);
         }
-        // Without a user: with one, this would ask the member, which need not answer now.
+        // Without a user: with one, this call would ask the member, which need not answer now.
         let client = Client::connect([url], Some(options)).await.map_err(|error| {
-            Unavailable(format!("etcd at {url} can not be used: {}", cause_of(&error)).into())
+            Unavailable(format!("etcd at {url} cannot be used: {}", cause_of(&error)).into())
         })?;
         Ok(Self {
             url: url.to_owned(),
@@ -231,24 +231,24 @@ fn tls(settings: &Etcd) -> Result<TlsOptions, Unavailable> {
 
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
     let read = fs::read(file).map(Zeroizing::new);
-    read.map_err(|error| Unavailable(format!("{} can not be read: {error}", file.display()).into()))
+    read.map_err(|error| Unavailable(format!("{} cannot be read: {error}", file.display()).into()))
 }
 
 /// Why a call did not succeed.
-enum Failure {
+enum CallFailure {
     /// The member could not be reached.
     Unsent(String),
-    /// No answer within the bound.
+    /// No answer within the time limit.
     Silent,
-    /// The connection broke, or the member can not serve for now.
+    /// The connection broke, or the member cannot serve for now.
     Broken(String),
-    /// It does not know who asks, and has done nothing.
+    /// The member has no valid login from this client, and has done nothing.
     LoggedOut,
-    /// etcd refuses, and every member would.
+    /// etcd refuses the call, and every member would.
     Refused(String),
 }
 
-impl Failure {
+impl CallFailure {
     fn of(error: Error) -> Self {
         let Error::GRpcStatus(status) = error else { return Self::Broken(cause_of(&error)) };
         let mut source = status.source();
@@ -258,7 +258,7 @@ impl Failure {
             }
             source = cause.source();
         }
-        // The same message comes with different codes from one release of etcd to the next.
+        // The same message has different codes in different releases of etcd.
         let text = status.message();
         let unknown = ["user name is empty", "invalid auth token", "revision of auth store is old"];
         if status.code() == Code::Unauthenticated || unknown.iter().any(|unknown| text.contains(unknown)) {
@@ -273,7 +273,7 @@ impl Failure {
         }
     }
 
-    /// Whether another member may do better.
+    /// Whether another member may succeed.
     fn is_the_members(&self) -> bool {
         match self {
             Self::Unsent(_) | Self::Silent | Self::Broken(_) => true,
@@ -283,7 +283,7 @@ impl Failure {
 
     fn of_member(self, url: &str) -> Unavailable {
         let text = match self {
-            Self::Unsent(why) => format!("etcd at {url} can not be reached: {why}"),
+            Self::Unsent(why) => format!("etcd at {url} cannot be reached: {why}"),
             Self::Silent => format!("etcd at {url} does not answer"),
             Self::Broken(why) => format!("etcd at {url} does not answer as it should: {why}"),
             Self::LoggedOut => format!("etcd at {url} does not keep the login"),
@@ -293,7 +293,7 @@ impl Failure {
     }
 }
 
-/// What is at the bottom of an error.
+/// The innermost cause of an error.
 fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,11 +1,12 @@
-//! Commits. One that has a digester is made in a group: see [`super::committer`]. The others are transactions of etcd of their own.
+//! Commits. A transaction with a digester is made in a group: see [`super::committer`]. Every other one is a
+//! transaction of etcd of its own.
 
 use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnResponse};
 use tokio::time::Instant;
 
 use super::cluster::Resend;
 use super::layout::{Pointer, revision};
-use super::{EtcdStore, Shared, gets};
+use super::{EtcdClient, EtcdStore, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Expect, Key, Transaction, Unavailable};
 
@@ -19,12 +20,12 @@ impl EtcdStore {
         }
         match transaction.digester.clone().filter(|_| !transaction.changes_nothing()) {
             Some(digester) => self.committer.commit(transaction, digester).await,
-            None => self.shared.make_bare(&transaction).await,
+            None => self.client.make_bare(&transaction).await,
         }
     }
 }
 
-impl Shared {
+impl EtcdClient {
     async fn make_bare(&self, transaction: &Transaction) -> Result<Revision, CommitError> {
         let pointer = self.pointer()?;
         let only_asks = transaction.changes_nothing();
@@ -46,7 +47,7 @@ impl Shared {
         if response.succeeded() { Ok(at) } else { Err(CommitError::Conflict(at)) }
     }
 
-    /// Looks at the pointer and the head.
+    /// Reads the pointer and the head.
     pub(super) fn look(&self, pointer: Pointer) -> [TxnOp; 2] {
         [TxnOp::get(self.layout.pointer(), None), TxnOp::get(self.layout.head(pointer.generation), None)]
     }
@@ -55,7 +56,7 @@ impl Shared {
         let record = self.layout.record(pointer.generation, key);
         match expect {
             Expect::Absent => Compare::create_revision(record, CompareOp::Equal, 0),
-            // No record has a revision beyond what etcd can count; and 0 is what etcd says of a key that is not there.
+            // No record has a revision beyond etcd's count, and 0 is etcd's revision of an absent key.
             Expect::At(at) => {
                 let at = i64::try_from(at.0).ok().filter(|at| *at > 0).unwrap_or(i64::MAX);
                 Compare::mod_revision(record, CompareOp::Equal, at)
@@ -63,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// What makes a change.
+    /// The operations of a change.
     pub(super) fn puts<'a>(
         &self,
         pointer: Pointer,
@@ -77,7 +78,7 @@ impl Shared {
         put.chain(delete).chain([head]).collect()
     }
 
-    /// The pointer that is in force, and the store's newest revision, which a [`Self::look`] found.
+    /// The pointer in force, and the store's newest revision, in the answer to a [`Self::look`].
     pub(super) fn found(
         &self,
         pointer: Pointer,
@@ -85,7 +86,7 @@ impl Shared {
     ) -> Result<(Pointer, Revision), Unavailable> {
         let in_force = self.adopt_found(found.next().as_ref())?;
         let head = found.next().and_then(|found| found.kvs().first().map(KeyValue::mod_revision));
-        // Where the store was replaced, the head that was looked at is of what was in force before.
+        // Where the store was replaced, that head belongs to the former generation.
         let head = head.filter(|_| in_force == pointer).unwrap_or(in_force.revision);
         Ok((in_force, revision(head)))
     }

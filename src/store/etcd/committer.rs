@@ -1,7 +1,8 @@
-//! Makes the commits that rewrite the digest. Only one can be under way at a time, in all replicas together, so each is for as
-//! many transactions as wait: they become one transaction of etcd, with one revision and one digest, or none of them is made. Where
-//! another replica was faster, the digest is computed anew and it is sent again, which is not seen outside; where what one of them
-//! requires does not hold, that one is refused and the others are sent again.
+//! Makes the commits that rewrite the digest. Over all replicas only one can be under way at a time, so each takes
+//! all waiting transactions: they become one transaction of etcd, with one revision and one digest, or none of them
+//! is made. Where another replica was faster, the digest is computed again and the group is sent again, unseen by
+//! the callers. Where a precondition of one member does not hold, that member is refused and the rest is sent
+//! again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,39 +13,40 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cluster::Resend;
 use super::commit::made_at;
-use super::group::{Group, There, Waiting};
+use super::group::{Existing, QueuedTransaction, TxnGroup};
 use super::layout::{Pointer, revision};
-use super::{Shared, gets};
+use super::{EtcdClient, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 
-/// How often a group is sent anew because other replicas were faster.
+/// How often a group is sent again because other replicas were faster.
 const ATTEMPTS: usize = 64;
 
-pub(super) struct Committer {
-    shared: Arc<Shared>,
+pub(super) struct EtcdCommitter {
+    client: Arc<EtcdClient>,
     queue: Mutex<Queue>,
-    /// Held by whoever makes a group.
-    pub(super) turn: tokio::sync::Mutex<Seen>,
+    /// Held while a group is made.
+    pub(super) turn: tokio::sync::Mutex<SeenDigest>,
 }
 
-/// Those that wait, in the order in which they came.
+/// The waiting transactions, in the order of their arrival.
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<Waiting>,
+    waiting: Vec<QueuedTransaction>,
     tickets: u64,
 }
 
-/// The digest as this replica last saw it, and the generation that it is of.
+/// The digest as this replica last saw it, with its generation.
 #[derive(Default)]
-pub(super) struct Seen(Option<(u64, Entry)>);
+pub(super) struct SeenDigest(Option<(u64, Entry)>);
 
-impl Committer {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { shared, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
+impl EtcdCommitter {
+    pub(super) fn new(client: Arc<EtcdClient>) -> Arc<Self> {
+        Arc::new(Self { client, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
-    /// Makes a transaction that fits and changes something. Where it is not answered, it may or may not be made.
+    /// Makes a transaction that is within the limits and changes something. If it is not answered, its outcome is
+    /// unknown.
     pub(super) async fn commit(
         self: &Arc<Self>,
         transaction: Transaction,
@@ -56,11 +58,11 @@ impl Committer {
             let mut queue = self.queue();
             queue.tickets += 1;
             let ticket = queue.tickets;
-            queue.waiting.push(Waiting { ticket, transaction, digester, answer });
+            queue.waiting.push(QueuedTransaction { ticket, transaction, digester, answer });
             ticket
         };
-        // In a task of its own, since it may make others' too: they are not given up where this caller goes away. Each makes
-        // at least the one that has waited longest, so nobody is left without.
+        // In a task of its own, since a group serves other callers too, and must not end when this caller goes
+        // away. Each task makes at least the transaction that has waited longest, so every transaction is made.
         tokio::spawn(self.clone().make_next());
         let answer = match deadline {
             None => answered.await,
@@ -72,17 +74,17 @@ impl Committer {
                 }
             },
         };
-        answer.map_err(|_| Unavailable("a commit was not answered: a defect".into()))?
+        answer.map_err(|_| Unavailable("a commit was not answered because of a defect".into()))?
     }
 
-    /// Takes a transaction out of the queue, and says whether it was still there.
+    /// Takes a transaction out of the queue. Returns whether it was still there.
     fn withdraw(&self, ticket: u64) -> bool {
         let mut queue = self.queue();
         let at = queue.waiting.iter().position(|waiting| waiting.ticket == ticket);
         at.map(|at| queue.waiting.remove(at)).is_some()
     }
 
-    /// Makes the group that is next, unless others have made all there was.
+    /// Makes the next group, unless other tasks have made all waiting transactions.
     async fn make_next(self: Arc<Self>) {
         let mut seen = self.turn.lock().await;
         let mut group = self.next();
@@ -97,15 +99,15 @@ impl Committer {
                 Err(refused) => return group.answer(&Err(refused)),
             }
         }
-        group.answer(&Err(Unavailable("other replicas change it all the time".into()).into()));
+        group.answer(&Err(Unavailable("other replicas change it too often".into()).into()));
     }
 
-    /// Takes those that can be made together with the one that has waited longest.
-    fn next(&self) -> Group {
-        let (mut queue, mut group) = (self.queue(), Group::default());
+    /// Takes the transactions that can be made together with the one that has waited longest.
+    fn next(&self) -> TxnGroup {
+        let (mut queue, mut group) = (self.queue(), TxnGroup::default());
         for next in std::mem::take(&mut queue.waiting) {
             if next.answer.is_closed() {
-                continue; // whoever asked has gone
+                continue; // the caller has gone
             }
             if group.takes(&next) {
                 group.add(next);
@@ -116,31 +118,35 @@ impl Committer {
         group
     }
 
-    /// Sends a group once, and says at which revision it was made. `None`: nothing was, and what is left of the group is to be
-    /// sent again. An error is the answer for all of it.
-    async fn attempt(&self, group: &mut Group, seen: &mut Seen) -> Result<Option<Revision>, CommitError> {
-        let shared = &*self.shared;
-        let pointer = shared.pointer()?;
-        let there = self.there(pointer, group, seen).await?;
-        let Some(Some(digest)) = there.get(&Key::digest()) else {
+    /// Sends a group once, and returns the revision at which it was made. `None`: nothing was made, and the rest of
+    /// the group is to be sent again. An error is the answer for the whole group.
+    async fn attempt(
+        &self,
+        group: &mut TxnGroup,
+        seen: &mut SeenDigest,
+    ) -> Result<Option<Revision>, CommitError> {
+        let client = &*self.client;
+        let pointer = client.pointer()?;
+        let existing = self.existing(pointer, group, seen).await?;
+        let Some(Some(digest)) = existing.get(&Key::digest()) else {
             return Err(CommitError::NoDigest);
         };
         group.refuse(&CommitError::NoDigest, |member| !member.digester.carries_on(&digest.value));
-        let after = group.digest_after(&digest.value, &there).ok_or(CommitError::NoDigest)?;
+        let after = group.digest_after(&digest.value, &existing).ok_or(CommitError::NoDigest)?;
 
-        let (checks, digest) = (group.checks(&there), (Key::digest(), after));
-        let when = checks.iter().map(|(key, expect)| shared.holds(pointer, key, *expect));
-        let when: Vec<_> = when.chain([shared.layout.unmoved(pointer)]).collect();
-        let make = shared.puts(pointer, group.puts().chain([&digest]), group.deletes());
+        let (checks, digest) = (group.checks(&existing), (Key::digest(), after));
+        let when = checks.iter().map(|(key, expect)| client.holds(pointer, key, *expect));
+        let when: Vec<_> = when.chain([client.layout.unmoved(pointer)]).collect();
+        let make = client.puts(pointer, group.puts().chain([&digest]), group.deletes());
         let look = checks.iter().map(|(key, _)| {
             let options = GetOptions::new().with_keys_only();
-            TxnOp::get(shared.layout.record(pointer.generation, key), Some(options))
+            TxnOp::get(client.layout.record(pointer.generation, key), Some(options))
         });
-        let look: Vec<_> = shared.look(pointer).into_iter().chain(look).collect();
+        let look: Vec<_> = client.look(pointer).into_iter().chain(look).collect();
         let txn = Txn::new().when(when).and_then(make).or_else(look);
-        // Whatever comes of it, what was seen is not what is there any more.
+        // Whatever the outcome, the digest seen before is out of date.
         seen.0 = None;
-        let response = shared.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
+        let response = client.cluster.send(txn, Resend::IfUnsent, group.until()).await?;
         if response.succeeded() {
             let revision = made_at(&response);
             seen.0 = Some((pointer.generation, Entry { value: digest.1, revision }));
@@ -148,9 +154,9 @@ impl Committer {
         }
 
         let mut found = gets(response.op_responses());
-        let (in_force, at) = shared.found(pointer, &mut found)?;
+        let (in_force, at) = client.found(pointer, &mut found)?;
         if in_force != pointer {
-            return Err(CommitError::Conflict(at)); // all that was required was of what was replaced
+            return Err(CommitError::Conflict(at)); // all preconditions were about the former generation
         }
         let stands = found.map(|found| found.kvs().first().map(KeyValue::mod_revision).map(revision));
         let stands: HashMap<_, _> = checks.into_iter().map(|(key, _)| key).zip(stands).collect();
@@ -158,24 +164,29 @@ impl Committer {
         Ok(None)
     }
 
-    /// What stands at the keys that a group looks at.
-    async fn there(&self, pointer: Pointer, group: &Group, seen: &Seen) -> Result<There, Unavailable> {
+    /// The entries at the keys that a group reads.
+    async fn existing(
+        &self,
+        pointer: Pointer,
+        group: &TxnGroup,
+        seen: &SeenDigest,
+    ) -> Result<Existing, Unavailable> {
         let keys = group.looks_at();
-        // Another replica may have carried it on since, which members may have seen.
+        // Another replica may have rewritten it since, and members may have seen that.
         let known = |(generation, digest): &&(u64, Entry)| {
             keys.len() == 1 && *generation == pointer.generation && group.carries_on(&digest.value)
         };
         if let Some((_, digest)) = seen.0.as_ref().filter(known) {
-            return Ok(There::from([(Key::digest(), Some(digest.clone()))]));
+            return Ok(Existing::from([(Key::digest(), Some(digest.clone()))]));
         }
-        let record = |key| self.shared.layout.record(pointer.generation, key);
+        let record = |key| self.client.layout.record(pointer.generation, key);
         let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();
-        let response = self.shared.cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await?;
+        let response = self.client.cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await?;
         let found = gets(response.op_responses()).map(|found| found.kvs().first().map(super::entry));
         Ok(keys.into_iter().zip(found).collect())
     }
 
-    /// How many wait.
+    /// The number of waiting transactions.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.queue().waiting.len()

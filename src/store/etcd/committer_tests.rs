@@ -1,4 +1,5 @@
-//! Commits that are made together. Whoever holds the turn has all others wait, so that it is known which group they come to.
+//! Commits that are made together. A test that holds the committer's lock makes all others wait, so that it knows
+//! which group they join.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::store::conformance::digests::{begin, counted, digested, digested_after};
 use crate::store::conformance::key;
-use crate::store::{Expect, Record};
+use crate::store::{Expect, ReplaceRecord};
 
 type Answer = JoinHandle<Result<Revision, CommitError>>;
 
@@ -25,7 +26,7 @@ fn requiring(name: &str, expect: Expect, transaction: Transaction) -> Transactio
     Transaction { require: vec![(key(name), expect)], ..transaction }
 }
 
-/// Has a transaction wait behind those that wait already.
+/// Queues a transaction after those that wait already.
 async fn wait(store: &Arc<EtcdStore>, transaction: Transaction) -> Answer {
     let (waiting, of) = (store.committer.waiting(), store.clone());
     let answer = tokio::spawn(async move { of.commit(transaction).await });
@@ -65,11 +66,11 @@ async fn all_that_wait_are_one_change() {
 async fn more_than_etcd_takes_at_once_is_made_in_turns() {
     let Some(etcd) = shared() else { return };
     let store = open(etcd).await;
-    let there = store.commit(put("there")).await.unwrap();
+    let present = store.commit(put("there")).await.unwrap();
     let turn = store.committer.turn.lock().await;
     let mut answers = Vec::new();
     for number in 0..240 {
-        let transaction = requiring("there", Expect::At(there), put(&number.to_string()));
+        let transaction = requiring("there", Expect::At(present), put(&number.to_string()));
         answers.push(wait(&store, transaction).await);
     }
     drop(turn);
@@ -81,25 +82,25 @@ async fn more_than_etcd_takes_at_once_is_made_in_turns() {
 async fn what_does_not_hold_is_refused_alone() {
     let Some(etcd) = shared() else { return };
     let store = open(etcd).await;
-    let there = store.commit(put("there")).await.unwrap();
+    let present = store.commit(put("there")).await.unwrap();
     let turn = store.committer.turn.lock().await;
     let (mut answers, mut refused) = (Vec::new(), Vec::new());
     for number in 0..20 {
         let transaction = put(&number.to_string());
         if number % 5 == 0 {
-            // Each requires something else, so that they are in one group.
-            let never = Expect::At(Revision(there.0 + 7));
+            // Each has a precondition on another key, so that they join one group.
+            let never = Expect::At(Revision(present.0 + 7));
             let transaction = requiring(&format!("never {number}"), never, transaction);
             refused.push(wait(&store, transaction).await);
         } else {
-            let transaction = requiring("there", Expect::At(there), transaction);
+            let transaction = requiring("there", Expect::At(present), transaction);
             answers.push(wait(&store, transaction).await);
         }
     }
     drop(turn);
     assert_eq!((made(answers).await.len(), counted(&*store).await), (1, 2));
     for (number, refused) in refused.into_iter().enumerate() {
-        assert!(matches!(refused.await.unwrap(), Err(CommitError::Conflict(at)) if at == there));
+        assert!(matches!(refused.await.unwrap(), Err(CommitError::Conflict(at)) if at == present));
         assert!(store.get(&key(&(5 * number).to_string())).await.unwrap().is_none());
     }
 }
@@ -129,18 +130,18 @@ async fn what_depends_on_another_is_made_after_it() {
 }
 
 #[tokio::test]
-async fn whoever_is_too_late_or_gone_holds_up_nobody() {
+async fn a_transaction_that_is_too_late_or_abandoned_delays_no_other() {
     let Some(etcd) = shared() else { return };
     let store = open(etcd).await;
     let turn = store.committer.turn.lock().await;
-    // The ones that the others would have to thank for being made.
+    // Their tasks would have made the other transactions.
     let gone = wait(&store, put("gone")).await;
     let deadline = Some(Instant::now() + Duration::from_millis(50));
     let late = wait(&store, Transaction { deadline, ..put("late") }).await;
     let others = vec![wait(&store, put("a")).await, wait(&store, put("b")).await];
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
-    // Answered when it is time, and not when it would be its turn.
+    // Answered at its deadline, and not when its turn would come.
     assert!(matches!(late.await.unwrap(), Err(CommitError::TooLate)));
     drop(turn);
     assert_eq!(made(others).await.len(), 1);
@@ -174,7 +175,7 @@ async fn replicas_that_make_groups_at_once_keep_one_digest() {
 }
 
 #[tokio::test]
-async fn a_digest_that_another_replica_carried_on_is_read_anew() {
+async fn a_digest_that_another_replica_carried_on_is_read_again() {
     let Some(etcd) = shared() else { return };
     let settings = fresh(etcd);
     let one = Arc::new(EtcdStore::open(&settings).await.unwrap());
@@ -183,7 +184,7 @@ async fn a_digest_that_another_replica_carried_on_is_read_anew() {
     let fresh = |name| requiring(name, Expect::Absent, put(name));
     one.commit(fresh("a")).await.unwrap(); // from here on the digest is known, and nothing has to be read first
     let newest = other.commit(fresh("b")).await.unwrap();
-    // Whoever has seen the other's commit carries on no digest from before it.
+    // A replica that has seen the other's commit carries on no digest from before it.
     one.commit(digested_after(2, fresh("c"))).await.unwrap();
     other.commit(fresh("d")).await.unwrap();
     let turn = one.committer.turn.lock().await;
@@ -206,16 +207,16 @@ async fn what_waits_while_the_store_is_replaced_is_refused() {
     let store = Arc::new(EtcdStore::open(&settings).await.unwrap());
     let other = EtcdStore::open(&settings).await.unwrap();
     begin(&*store).await;
-    let there = store.commit(put("there")).await.unwrap();
+    let present = store.commit(put("there")).await.unwrap();
     let digest = store.get(&Key::digest()).await.unwrap().unwrap().value;
     let turn = store.committer.turn.lock().await;
     let mut waiting = Vec::new();
     for name in ["a", "b", "c"] {
-        waiting.push(wait(&store, requiring("there", Expect::At(there), put(name))).await);
+        waiting.push(wait(&store, requiring("there", Expect::At(present), put(name))).await);
     }
     let records = [(key("there"), b"1".to_vec()), (Key::digest(), digest)];
-    let records = Box::new(records.map(|(key, value)| Ok(Record::Put(key, value))).into_iter());
-    let replaced = other.replace(records, there).await.unwrap();
+    let records = Box::new(records.map(|(key, value)| Ok(ReplaceRecord::Put(key, value))).into_iter());
+    let replaced = other.replace(records, present).await.unwrap();
     drop(turn);
     for refused in waiting {
         let refused = refused.await.unwrap();

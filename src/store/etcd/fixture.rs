@@ -12,12 +12,12 @@ mod server;
 
 pub(in crate::store) use self::server::{Etcd, shared};
 
-/// A new store in the etcd that all tests share; `None` where there is no etcd, which was said.
+/// A new store in the etcd that all tests share; `None` where there is no etcd, which is reported.
 pub(in crate::store) async fn open_fresh() -> Option<Arc<dyn Store>> {
     Some(open_etcd(&fresh(shared()?)).await.unwrap())
 }
 
-/// The settings of a store that nothing else uses.
+/// The settings of a store of its own.
 pub(in crate::store) fn fresh(etcd: &Etcd) -> config::Etcd {
     static STORES: AtomicU32 = AtomicU32::new(0);
     config::Etcd {

@@ -1,4 +1,5 @@
-//! Takes in what all replicas commit: one watch of etcd, whose events become the changes that all watchers here read.
+//! Receives the commits of all replicas: one watch of etcd, whose events become the changes that every watcher of
+//! this replica reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +7,34 @@ use std::time::Duration;
 use etcd_client::{Event, EventType};
 use tokio::time::{Instant, sleep_until};
 
-use super::layout::{Place, Pointer, revision};
-use super::{Position, Shared};
+use super::layout::{EtcdKey, Pointer, revision};
+use super::{EtcdClient, Position};
 use crate::domain::Revision;
 use crate::store::{Change, Key, Unavailable};
 
-/// How long to wait after a watch has broken: at first, and at most.
+/// The pause after a watch has broken: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long changes that are in etcd may take to arrive: less than a check of the service's health takes.
+/// How long the changes in etcd may take to arrive: less than the health check of the service takes.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long after the beginning of a revision its rest, which etcd sends at once, is taken for missing.
+/// How long after the start of a revision the rest of it, which etcd sends at once, counts as missing.
 const WHOLE: Duration = Duration::from_millis(300);
 
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    client: Arc<EtcdClient>,
     /// What is followed.
     following: Pointer,
-    /// Events of a commit whose head was not seen yet, and when the last of them came.
+    /// Events of a commit whose head has not arrived yet, and when the last of them came.
     begun: Option<Change>,
     begun_at: Instant,
-    /// Whether etcd no longer has the changes that come next.
+    /// Whether etcd no longer has the next changes.
     compacted: bool,
     broken: bool,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, following: Pointer) -> Self {
-        Self { shared, following, begun: None, begun_at: Instant::now(), compacted: false, broken: false }
+    pub(super) fn new(client: Arc<EtcdClient>, following: Pointer) -> Self {
+        Self { client, following, begun: None, begun_at: Instant::now(), compacted: false, broken: false }
     }
 
     /// Follows until it is aborted.
@@ -44,7 +45,7 @@ impl Follower {
             if self.broken {
                 wait = (wait * 2).min(BACKOFF.1);
             } else {
-                tracing::warn!(cause = %why, "the watch of etcd ended: beginning it anew");
+                tracing::warn!(cause = %why, "the watch of etcd ended and is started again");
                 self.broken = true;
                 wait = BACKOFF.0;
             }
@@ -54,10 +55,10 @@ impl Follower {
 
     /// Watches until the watch breaks.
     async fn watch(&mut self) -> Result<std::convert::Infallible, Unavailable> {
-        let position = self.shared.position().await?;
+        let position = self.client.position().await?;
         let from = self.resume(&position);
-        let (member, mut stream) = self.shared.cluster.watch(self.shared.layout.prefix(), from).await?;
-        let shared = self.shared.clone();
+        let (member, mut stream) = self.client.cluster.watch(self.client.layout.prefix(), from).await?;
+        let client = self.client.clone();
         loop {
             let (begun, whole_at) = (self.begun.is_some(), self.begun_at + WHOLE);
             let response = tokio::select! {
@@ -67,10 +68,10 @@ impl Follower {
                     self.end_begun().await;
                     continue;
                 }
-                () = shared.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
+                () = client.cluster.left(member) => return Err(Unavailable("another member is asked".into())),
             };
             let broke = |why: String| {
-                shared.cluster.leave(member);
+                client.cluster.leave(member);
                 Unavailable(why.into())
             };
             let response = response.map_err(|error| broke(error.to_string()))?;
@@ -80,33 +81,34 @@ impl Follower {
                 return Err(Unavailable(format!("etcd canceled it: {}", response.cancel_reason()).into()));
             }
             if std::mem::take(&mut self.broken) {
-                tracing::info!("the watch of etcd was begun anew");
+                tracing::info!("the watch of etcd was started again");
             }
             self.take(response.events())?;
         }
     }
 
-    /// Makes the log ready to go on, anew where its changes do not lead to where the store is, and says from which revision
-    /// of etcd on.
+    /// Prepares the log to go on, or resets it where its changes do not lead to the store's position. Returns the
+    /// revision of etcd to watch from.
     pub(super) fn resume(&mut self, position: &Position) -> i64 {
         self.begun = None;
-        let log = &self.shared.log;
-        // A head that is older than what was seen: etcd was restored from a snapshot.
-        let astray = position.pointer != self.following || position.head < log.durable();
-        if astray || self.compacted {
+        let log = &self.client.log;
+        // The head is older than one seen before: etcd was restored from a snapshot.
+        let mismatch = position.pointer != self.following || position.head < log.durable();
+        if mismatch || self.compacted {
             log.reset(position.head);
             self.following = position.pointer;
             self.compacted = false;
-            // Whoever follows the log now reads the store from its beginning, and sees what is there by then.
+            // A watcher of the log now reads the store from its beginning, and sees everything up to that position.
             return position.newest + 1;
         }
-        // From the last change on, not from where etcd is: what somebody else wrote in between has no head behind it.
+        // From the last change on, not from etcd's revision: a write by somebody else in between has no head after
+        // it.
         i64::try_from(log.durable().0).unwrap_or(i64::MAX - 1) + 1
     }
 
-    /// Takes in events, which come in the order in which they were made.
+    /// Receives events, in the order in which they were made.
     fn take(&mut self, events: &[Event]) -> Result<(), Unavailable> {
-        let shared = self.shared.clone();
+        let client = self.client.clone();
         let mut made = Vec::new();
         for event in events {
             let Some(stored) = event.kv() else { continue };
@@ -115,18 +117,18 @@ impl Follower {
                 made.extend(self.begun.take()); // not made by a replica, which would have ended it with the head
             }
             let deleted = event.event_type() == EventType::Delete;
-            match shared.layout.place_of(stored.key()) {
-                Place::Pointer if deleted => {
+            match client.layout.parse_key(stored.key()) {
+                EtcdKey::Pointer if deleted => {
                     return Err(Unavailable("its pointer in etcd was removed".into()));
                 }
-                Place::Pointer => {
+                EtcdKey::Pointer => {
                     self.following = Pointer::decode(stored)?;
-                    shared.adopt(self.following);
+                    client.adopt(self.following);
                     self.begun = None;
                     made.clear(); // of what is no longer in force
-                    shared.log.reset(at);
+                    client.log.reset(at);
                 }
-                Place::Record(generation, key) if generation == self.following.generation => {
+                EtcdKey::Record(generation, key) if generation == self.following.generation => {
                     self.begun_at = Instant::now();
                     let begun = self.begun.get_or_insert_with(|| change(at));
                     if deleted {
@@ -135,20 +137,20 @@ impl Follower {
                         begun.put.push((Key::from_bytes(key), stored.value().to_vec()));
                     }
                 }
-                Place::Head(generation) if generation == self.following.generation => {
+                EtcdKey::Head(generation) if generation == self.following.generation => {
                     made.push(self.begun.take().unwrap_or_else(|| change(at)));
                 }
-                Place::Record(..) | Place::Head(_) | Place::Other => {}
+                EtcdKey::Record(..) | EtcdKey::Head(_) | EtcdKey::Other => {}
             }
         }
         self.publish(made);
         Ok(())
     }
 
-    /// Takes in what was begun where no head is going to follow: what is newer than the head was not made by a replica.
+    /// Handles events whose head never comes: no replica made a change that is newer than the head.
     async fn end_begun(&mut self) {
         self.begun_at = Instant::now();
-        let Ok(position) = self.shared.position().await else { return }; // the watch breaks too, or it is asked again
+        let Ok(position) = self.client.position().await else { return }; // the watch breaks too, or it is asked again
         if self.begun.as_ref().is_some_and(|begun| begun.revision > position.head) {
             let begun = self.begun.take();
             self.publish(begun.into_iter().collect());
@@ -156,7 +158,7 @@ impl Follower {
     }
 
     fn publish(&self, mut made: Vec<Change>) {
-        let log = &self.shared.log;
+        let log = &self.client.log;
         made.retain(|change| change.revision > log.durable()); // the head that came with the pointer
         log.publish(made);
     }
@@ -166,8 +168,9 @@ fn change(revision: Revision) -> Change {
     Change { revision, put: Vec::new(), delete: Vec::new() }
 }
 
-impl Shared {
-    /// Waits until the changes up to a revision have arrived, within a bound; beyond it, another member is asked.
+impl EtcdClient {
+    /// Waits until the changes up to a revision have arrived, within a time limit. Beyond it, another member is
+    /// asked.
     pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {
         tokio::time::timeout(PATIENCE, self.log.reached(revision)).await.map_err(|_elapsed| {
             self.cluster.move_on();

@@ -1,5 +1,5 @@
-//! Transactions that one transaction of etcd makes together. None touches what another one touches or requires, so that each is
-//! made, or refused, as it would be alone, in whatever order.
+//! Transactions that one transaction of etcd makes together. None touches a key that another one touches or
+//! requires. So each is made, or refused, as it would be alone, in any order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,28 +13,31 @@ use crate::store::{
 };
 
 /// A transaction that waits to be made.
-pub(super) struct Waiting {
-    /// What tells it from all others.
+pub(super) struct QueuedTransaction {
+    /// The number that identifies it in the queue.
     pub(super) ticket: u64,
     pub(super) transaction: Transaction,
     pub(super) digester: Arc<dyn Digester>,
     pub(super) answer: oneshot::Sender<Result<Revision, CommitError>>,
 }
 
-/// What was found at some keys.
-pub(super) type There = HashMap<Key, Option<Entry>>;
+/// The entries found at some keys.
+pub(super) type Existing = HashMap<Key, Option<Entry>>;
 
-impl Waiting {
-    /// The keys that it changes, and what it leaves there.
+impl QueuedTransaction {
+    /// The keys that it changes, with their new values.
     fn changes(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
         let put = self.transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
         put.chain(self.transaction.delete.iter().map(|key| (key, None)))
     }
 
-    /// The keys where the digest depends on what stood there before.
+    /// The keys at which the digest depends on the former record.
     fn replaces(&self) -> impl Iterator<Item = &Key> {
         let absent = |key: &Key| {
-            self.transaction.require.iter().any(|(there, expect)| there == key && *expect == Expect::Absent)
+            self.transaction
+                .require
+                .iter()
+                .any(|(required, expect)| required == key && *expect == Expect::Absent)
         };
         let covered = self.changes().map(|(key, _)| key).filter(|key| self.digester.covers(key));
         covered.filter(move |key| !absent(key))
@@ -44,18 +47,18 @@ impl Waiting {
         self.transaction.require.iter().any(|(required, _)| required == key)
     }
 
-    /// The keys of which it requires nothing, and which must be unchanged all the same for the digest to be right.
+    /// The keys without a precondition that must be unchanged all the same, so that the digest is right.
     fn unrequired(&self) -> impl Iterator<Item = &Key> {
         self.replaces().filter(|key| !self.requires(key))
     }
 
-    /// Whether what it requires holds where keys have these revisions.
+    /// Whether its preconditions hold where the keys have these revisions.
     pub(super) fn holds(&self, at: &HashMap<Key, Option<Revision>>) -> bool {
         self.transaction.require.iter().all(|(key, expect)| {
-            let there = at.get(key).copied().flatten();
+            let found = at.get(key).copied().flatten();
             match expect {
-                Expect::Absent => there.is_none(),
-                Expect::At(revision) => there == Some(*revision),
+                Expect::Absent => found.is_none(),
+                Expect::At(revision) => found == Some(*revision),
             }
         })
     }
@@ -63,18 +66,18 @@ impl Waiting {
 
 /// Transactions that are made together.
 #[derive(Default)]
-pub(super) struct Group {
-    members: Vec<Waiting>,
+pub(super) struct TxnGroup {
+    members: Vec<QueuedTransaction>,
     required: HashMap<Key, Expect>,
     changed: HashSet<Key>,
-    /// How many keys must be as they are, at most, beside the digest.
+    /// The largest number of keys to be checked, beside the digest.
     checks: usize,
     bytes: usize,
 }
 
-impl Group {
-    /// Whether a transaction can be made together with this group. An empty one takes any.
-    pub(super) fn takes(&self, next: &Waiting) -> bool {
+impl TxnGroup {
+    /// Whether a transaction can be made together with this group. An empty group takes any.
+    pub(super) fn takes(&self, next: &QueuedTransaction) -> bool {
         let bytes = self.bytes + next.transaction.size();
         let changes = self.changed.len() + next.changes().count();
         // The digest is among the keys on both sides.
@@ -84,7 +87,7 @@ impl Group {
     }
 
     /// Adds a transaction that it takes.
-    pub(super) fn add(&mut self, next: Waiting) {
+    pub(super) fn add(&mut self, next: QueuedTransaction) {
         self.checks = self.checks_with(&next);
         self.bytes += next.transaction.size();
         self.required.extend(next.transaction.require.iter().cloned());
@@ -93,16 +96,16 @@ impl Group {
         self.members.push(next);
     }
 
-    fn checks_with(&self, next: &Waiting) -> usize {
+    fn checks_with(&self, next: &QueuedTransaction) -> usize {
         let new = next.transaction.require.iter().filter(|(key, _)| !self.required.contains_key(key));
         self.checks + new.count() + next.unrequired().count()
     }
 
-    /// Whether a transaction has nothing to do with what this one changes, and the other way round.
-    fn is_apart_from(&self, next: &Waiting) -> bool {
+    /// Whether a transaction and this group are independent of each other.
+    fn is_apart_from(&self, next: &QueuedTransaction) -> bool {
         let touched = |key: &Key| self.changed.contains(key) || self.required.contains_key(key);
         let holds_too = |(key, expect): &(Key, Expect)| {
-            !self.changed.contains(key) && self.required.get(key).is_none_or(|there| there == expect)
+            !self.changed.contains(key) && self.required.get(key).is_none_or(|required| required == expect)
         };
         !next.changes().any(|(key, _)| touched(key)) && next.transaction.require.iter().all(holds_too)
     }
@@ -111,39 +114,40 @@ impl Group {
         self.members.is_empty()
     }
 
-    /// Until when somebody waits for it; `None` where that has no end.
+    /// When the last caller stops waiting; `None`: one of them waits without a limit.
     pub(super) fn until(&self) -> Option<Instant> {
         let deadlines = self.members.iter().map(|member| member.transaction.deadline);
         deadlines.collect::<Option<Vec<_>>>()?.into_iter().max().map(Instant::from_std)
     }
 
-    /// The keys that have to be looked at before it can be made, the digest's first.
+    /// The keys to be read before the group can be made, the digest first.
     pub(super) fn looks_at(&self) -> Vec<Key> {
-        let replaced = self.members.iter().flat_map(Waiting::replaces);
+        let replaced = self.members.iter().flat_map(QueuedTransaction::replaces);
         std::iter::once(Key::digest()).chain(replaced.cloned()).collect()
     }
 
-    /// Whether all of its members carry on what the digest is.
+    /// Whether all members accept the present digest.
     pub(super) fn carries_on(&self, digest: &[u8]) -> bool {
         self.members.iter().all(|member| member.digester.carries_on(digest))
     }
 
-    /// The digest after all that it changes.
-    pub(super) fn digest_after(&self, digest: &[u8], there: &There) -> Option<Vec<u8>> {
-        let before = |key: &Key| there.get(key)?.as_ref().map(|entry| entry.value.as_slice());
-        let changes = self.members.iter().flat_map(Waiting::changes);
+    /// The digest after all changes of the group.
+    pub(super) fn digest_after(&self, digest: &[u8], existing: &Existing) -> Option<Vec<u8>> {
+        let before = |key: &Key| existing.get(key)?.as_ref().map(|entry| entry.value.as_slice());
+        let changes = self.members.iter().flat_map(QueuedTransaction::changes);
         let changed: Vec<_> =
             changes.map(|(key, after)| Changed { key, before: before(key), after }).collect();
         self.members.first()?.digester.after(digest, &changed)
     }
 
-    /// What must hold for it: all that its members require, and that what the digest was computed from is unchanged.
-    pub(super) fn checks(&self, there: &There) -> BTreeSet<(Key, Expect)> {
+    /// The checks of the group: the preconditions of its members, and that every record on which the digest depends
+    /// is unchanged.
+    pub(super) fn checks(&self, existing: &Existing) -> BTreeSet<(Key, Expect)> {
         let required = self.members.iter().flat_map(|member| &member.transaction.require);
-        let unrequired = self.members.iter().flat_map(Waiting::unrequired);
+        let unrequired = self.members.iter().flat_map(QueuedTransaction::unrequired);
         let digest = Key::digest();
         let unchanged = unrequired.chain([&digest]).map(|key| {
-            let entry = there.get(key).and_then(Option::as_ref);
+            let entry = existing.get(key).and_then(Option::as_ref);
             (key.clone(), entry.map_or(Expect::Absent, |entry| Expect::At(entry.revision)))
         });
         required.cloned().chain(unchanged).collect()
@@ -157,10 +161,10 @@ impl Group {
         self.members.iter().flat_map(|member| &member.transaction.delete)
     }
 
-    /// Answers those of its members that are to be refused, which are then no longer in it.
-    pub(super) fn refuse(&mut self, why: &CommitError, refused: impl Fn(&Waiting) -> bool) {
+    /// Removes the members to be refused from the group, and answers them.
+    pub(super) fn refuse(&mut self, why: &CommitError, refused: impl Fn(&QueuedTransaction) -> bool) {
         for member in self.members.extract_if(.., |member| refused(member)) {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = member.answer.send(Err(why.clone()));
         }
     }
@@ -198,19 +202,19 @@ mod tests {
         Key::from_bytes(name.as_bytes())
     }
 
-    fn waiting(require: &[(&str, Expect)], put: &[&str], delete: &[&str]) -> Waiting {
+    fn waiting(require: &[(&str, Expect)], put: &[&str], delete: &[&str]) -> QueuedTransaction {
         let transaction = Transaction {
             require: require.iter().map(|(name, expect)| (key(name), *expect)).collect(),
             put: put.iter().map(|name| (key(name), vec![1])).collect(),
             delete: delete.iter().map(|name| key(name)).collect(),
             ..Transaction::default()
         };
-        Waiting { ticket: 0, transaction, digester: Arc::new(All), answer: oneshot::channel().0 }
+        QueuedTransaction { ticket: 0, transaction, digester: Arc::new(All), answer: oneshot::channel().0 }
     }
 
     /// How many like this a group takes.
-    fn taken(like: impl Fn(usize) -> Waiting) -> usize {
-        let mut group = Group::default();
+    fn taken(like: impl Fn(usize) -> QueuedTransaction) -> usize {
+        let mut group = TxnGroup::default();
         let takes = |number: &usize| {
             let next = like(*number);
             let takes = group.takes(&next);
@@ -226,7 +230,7 @@ mod tests {
     fn only_what_is_apart_is_made_together() {
         use Expect::{Absent, At};
         let at = |revision| At(Revision(revision));
-        let mut group = Group::default();
+        let mut group = TxnGroup::default();
         group.add(waiting(&[("k", at(1)), ("a", Absent)], &["a", "va"], &["b"]));
         let others = [
             waiting(&[], &["a"], &[]),               // puts what another puts
@@ -235,7 +239,7 @@ mod tests {
             waiting(&[], &["k"], &[]),               // changes what another requires
             waiting(&[("va", Absent)], &["c"], &[]), // requires what another changes
             waiting(&[("b", at(1))], &["c"], &[]),   // the same, of what it deletes
-            waiting(&[("k", at(2))], &["c"], &[]),   // requires what can not be at the same time
+            waiting(&[("k", at(2))], &["c"], &[]),   // requires what cannot be at the same time
             waiting(&[("k", Absent)], &["c"], &[]),
             waiting(&[("d", at(1))], &["c"], &[]), // the digest, which all change
             waiting(&[], &["d"], &[]),
@@ -278,7 +282,7 @@ mod tests {
     #[test]
     fn a_group_is_waited_for_as_long_as_any_of_its_members() {
         let at = |seconds| std::time::Instant::now() + std::time::Duration::from_secs(seconds);
-        let mut group = Group::default();
+        let mut group = TxnGroup::default();
         for (name, deadline) in [("a", at(10)), ("b", at(20)), ("c", at(5))] {
             let mut member = waiting(&[], &[name], &[]);
             member.transaction.deadline = Some(deadline);

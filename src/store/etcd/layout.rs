@@ -1,4 +1,4 @@
-//! What stands where in etcd, all behind the prefix of the store:
+//! The keys in etcd, all with the prefix of the store:
 //!
 //! | key | value |
 //! | --- | --- |
@@ -14,7 +14,7 @@ use etcd_client::{Compare, CompareOp, KeyValue};
 use crate::domain::Revision;
 use crate::store::{Key, Unavailable};
 
-/// The format of what is stored here. Another one is left alone.
+/// The format of the store in etcd. A store of another format is left alone.
 const FORMAT: u8 = 1;
 
 /// The keys of one store.
@@ -22,15 +22,15 @@ pub(super) struct Layout {
     prefix: Vec<u8>,
 }
 
-/// The generation in force, and since which revision.
+/// The generation in force, and the revision since which it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Pointer {
     pub(super) generation: u64,
     pub(super) revision: i64,
 }
 
-/// What a key is of.
-pub(super) enum Place<'a> {
+/// What a key of etcd belongs to.
+pub(super) enum EtcdKey<'a> {
     Pointer,
     Head(u64),
     Record(u64, &'a [u8]),
@@ -42,7 +42,7 @@ impl Layout {
         Self { prefix: prefix.as_bytes().to_vec() }
     }
 
-    /// What all keys of the store begin with.
+    /// The prefix of all keys of the store.
     pub(super) fn prefix(&self) -> &[u8] {
         &self.prefix
     }
@@ -59,37 +59,37 @@ impl Layout {
         self.key(b"head/", &[&generation.to_be_bytes()])
     }
 
-    /// The record of a key; of a prefix of keys, what their records begin with.
+    /// The key of a record; for a prefix of keys, the prefix of their records.
     pub(super) fn record(&self, generation: u64, key: &Key) -> Vec<u8> {
         self.key(b"data/", &[&generation.to_be_bytes(), key.as_bytes()])
     }
 
-    /// The keys of all generations below one, as ranges: from the first up to, and without, the second.
+    /// The keys of all generations below one, as ranges: the first key is part of a range, the last is not.
     pub(super) fn below(&self, generation: u64) -> [(Vec<u8>, Vec<u8>); 2] {
         let from = |kind: &[u8], generation: u64| self.key(kind, &[&generation.to_be_bytes()]);
         [b"data/", b"head/"].map(|kind| (from(kind, 0), from(kind, generation)))
     }
 
-    pub(super) fn place_of<'a>(&self, key: &'a [u8]) -> Place<'a> {
-        let Some(rest) = key.strip_prefix(self.prefix.as_slice()) else { return Place::Other };
+    pub(super) fn parse_key<'a>(&self, key: &'a [u8]) -> EtcdKey<'a> {
+        let Some(rest) = key.strip_prefix(self.prefix.as_slice()) else { return EtcdKey::Other };
         if rest == b"current" {
-            return Place::Pointer;
+            return EtcdKey::Pointer;
         }
         if let Some(Ok(generation)) = rest.strip_prefix(b"head/").map(<[u8; 8]>::try_from) {
-            return Place::Head(u64::from_be_bytes(generation));
+            return EtcdKey::Head(u64::from_be_bytes(generation));
         }
         match rest.strip_prefix(b"data/").and_then(|rest| rest.split_first_chunk()) {
-            Some((generation, key)) => Place::Record(u64::from_be_bytes(*generation), key),
-            None => Place::Other,
+            Some((generation, key)) => EtcdKey::Record(u64::from_be_bytes(*generation), key),
+            None => EtcdKey::Other,
         }
     }
 
-    /// Holds as long as the pointer stays what it is.
+    /// Holds as long as the pointer is unchanged.
     pub(super) fn unmoved(&self, pointer: Pointer) -> Compare {
         Compare::mod_revision(self.pointer(), CompareOp::Equal, pointer.revision)
     }
 
-    /// Holds where nothing has a key of the store.
+    /// Holds where no key has the prefix of the store.
     pub(super) fn empty(&self) -> Compare {
         Compare::create_revision(self.prefix.clone(), CompareOp::Equal, 0).with_prefix()
     }
@@ -111,7 +111,7 @@ impl Pointer {
         Self::read(stored.value(), stored.mod_revision())
     }
 
-    /// The pointer in a value that this revision put there.
+    /// The pointer in a value, which this revision put there.
     pub(super) fn read(value: &[u8], revision: i64) -> Result<Self, Unavailable> {
         match value.split_first() {
             Some((&FORMAT, generation)) => {
@@ -120,7 +120,7 @@ impl Pointer {
             }
             Some((other, _)) => Err(Unavailable(
                 format!(
-                    "what stands in etcd has the format {other}, and this release knows the format {FORMAT}: nothing \
+                    "the store in etcd has the format {other}, and this release knows the format {FORMAT}: nothing \
                      was changed. Use a release that knows it"
                 )
                 .into(),
@@ -134,7 +134,7 @@ fn damaged() -> Unavailable {
     Unavailable("its pointer in etcd is damaged: nothing was changed. Restore etcd from a snapshot".into())
 }
 
-/// The first key behind all that begin with `prefix`.
+/// The first key after all keys with this prefix.
 pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -146,13 +146,13 @@ pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
     vec![0] // to etcd, the end of everything
 }
 
-/// The first key behind this one.
+/// The first key after this one.
 pub(super) fn behind(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key
 }
 
-/// etcd counts from 1 up, in signed numbers.
+/// A revision as etcd counts it: from 1 up, in signed numbers.
 pub(super) fn revision(counted: i64) -> Revision {
     Revision(counted.unsigned_abs())
 }
@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn every_key_is_known_again() {
         let layout = Layout::new("p/");
-        assert!(matches!(layout.place_of(&layout.pointer()), Place::Pointer));
-        assert!(matches!(layout.place_of(&layout.head(7)), Place::Head(7)));
+        assert!(matches!(layout.parse_key(&layout.pointer()), EtcdKey::Pointer));
+        assert!(matches!(layout.parse_key(&layout.head(7)), EtcdKey::Head(7)));
         let key = Key::from_bytes(b"\0k");
-        assert!(matches!(layout.place_of(&layout.record(7, &key)), Place::Record(7, b"\0k")));
+        assert!(matches!(layout.parse_key(&layout.record(7, &key)), EtcdKey::Record(7, b"\0k")));
         for other in [layout.claim().as_slice(), b"p/", b"p/data/1234567", b"q/current", b"p/currently"] {
-            assert!(matches!(layout.place_of(other), Place::Other));
+            assert!(matches!(layout.parse_key(other), EtcdKey::Other));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The store in etcd, which any number of replicas share. See [`layout`] for what stands where.
 //!
-//! A revision is etcd's own, and a commit is in one transaction of etcd, made or refused as a whole: nothing here is split
-//! over several, and none is sent again when its outcome is not known. Commits that carry the digest on are made several at
-//! once, and have one revision then.
+//! A revision is etcd's own. A commit is one transaction of etcd, made or refused as a whole: nothing here is split
+//! over several transactions, and none is sent again when its outcome is not known. Commits that rewrite the digest
+//! are made several at once, and then share one revision.
 
 mod cluster;
 mod commit;
@@ -25,27 +25,27 @@ use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
 use self::cluster::{Cluster, MAX_PAGE, Resend};
-use self::committer::Committer;
+use self::committer::EtcdCommitter;
 use self::follow::Follower;
-use self::layout::{Layout, Place, Pointer, behind, end_of, revision};
+use self::layout::{EtcdKey, Layout, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
-use super::{CommitError, Entry, Key, Records, ReplaceError, Store, Transaction, Unavailable, Watch};
+use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
 use crate::domain::Revision;
 
-/// Opens the store in etcd, or makes it there. The error says what to do.
+/// Opens the store in etcd, or creates it. The error says what to do.
 pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EtcdStore::open(settings).await?))
 }
 
 /// The store of one replica.
 struct EtcdStore {
-    shared: Arc<Shared>,
-    /// Takes in the changes of all replicas.
+    client: Arc<EtcdClient>,
+    /// Receives the changes of all replicas.
     following: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
-    committer: Arc<Committer>,
-    /// Removes what is no longer in force.
+    committer: Arc<EtcdCommitter>,
+    /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -55,36 +55,36 @@ impl Drop for EtcdStore {
     }
 }
 
-/// What the store and its follower both use.
-struct Shared {
+/// EtcdClient by the store and its follower.
+struct EtcdClient {
     cluster: Cluster,
     layout: Layout,
     log: Arc<ChangeLog>,
-    state: RwLock<State>,
+    state: RwLock<ClientState>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct ClientState {
     pointer: Pointer,
     closed: bool,
 }
 
-/// How far the store is, in one moment.
+/// The position of the store at one moment.
 struct Position {
     pointer: Pointer,
     /// The newest revision of the store.
     head: Revision,
-    /// Whether anything was ever committed to the generation in force.
+    /// Whether the generation in force has ever had a commit.
     is_new: bool,
     /// The newest revision of all of etcd.
     newest: i64,
 }
 
-impl Shared {
+impl EtcdClient {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
         let cluster = Cluster::new(settings).await?;
         let layout = Layout::new(&settings.prefix);
-        // Where replicas race for it, each sees the pointer of the one that won.
+        // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
         let made = Txn::new().when([layout.empty()]).and_then([first]).or_else([look]);
@@ -105,11 +105,11 @@ impl Shared {
                 )
             })?)?
         };
-        let state = RwLock::new(State { pointer, closed: false });
+        let state = RwLock::new(ClientState { pointer, closed: false });
         Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
     }
 
-    /// The generation in force, as far as is known here.
+    /// The generation in force, as far as this replica knows.
     fn pointer(&self) -> Result<Pointer, Unavailable> {
         let state = *self.state.read().unwrap_or_else(PoisonError::into_inner);
         if state.closed { Err(closed()) } else { Ok(state.pointer) }
@@ -136,11 +136,11 @@ impl Shared {
     }
 
     /// Reads a range of the generation in force, linearizably.
-    async fn read<R>(&self, range: R) -> Result<Read, Unavailable>
+    async fn read<R>(&self, range: R) -> Result<RangeRead, Unavailable>
     where
         R: Fn(Pointer) -> TxnOp,
     {
-        // A store that is replaced again and again could make it begin again and again.
+        // A store that is replaced again and again could make this start again and again.
         for _ in 0..8 {
             let pointer = self.pointer()?;
             let look = TxnOp::get(self.layout.pointer(), None);
@@ -150,7 +150,7 @@ impl Shared {
             let newest = response.header().map_or(0, |header| header.revision());
             let found = gets(response.op_responses()).next();
             match found {
-                Some(found) if response.succeeded() => return Ok(Read { pointer, found, newest }),
+                Some(found) if response.succeeded() => return Ok(RangeRead { pointer, found, newest }),
                 found => self.adopt_found(found.as_ref())?,
             };
         }
@@ -170,7 +170,7 @@ impl Shared {
 }
 
 /// What a read found.
-struct Read {
+struct RangeRead {
     pointer: Pointer,
     found: GetResponse,
     newest: i64,
@@ -189,12 +189,12 @@ fn closed() -> Unavailable {
 
 impl EtcdStore {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
-        let shared = Shared::open(settings).await?;
-        let position = shared.position().await?;
-        let shared = Arc::new(Shared { log: ChangeLog::new(position.head), ..shared });
-        let following = tokio::spawn(Follower::new(shared.clone(), position.pointer).run());
-        let committer = Committer::new(shared.clone());
-        let store = Self { shared, following, committer, clearing: Mutex::default() };
+        let client = EtcdClient::open(settings).await?;
+        let position = client.position().await?;
+        let client = Arc::new(EtcdClient { log: ChangeLog::new(position.head), ..client });
+        let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
+        let committer = EtcdCommitter::new(client.clone());
+        let store = Self { client, following, committer, clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -203,9 +203,9 @@ impl EtcdStore {
 #[async_trait]
 impl Store for EtcdStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
-        let layout = &self.shared.layout;
+        let layout = &self.client.layout;
         let read =
-            self.shared.read(|pointer| TxnOp::get(layout.record(pointer.generation, key), None)).await?;
+            self.client.read(|pointer| TxnOp::get(layout.record(pointer.generation, key), None)).await?;
         Ok(read.found.kvs().first().map(entry))
     }
 
@@ -215,7 +215,7 @@ impl Store for EtcdStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        let layout = &self.shared.layout;
+        let layout = &self.client.layout;
         let mut found: Vec<(Key, Entry)> = Vec::new();
         while found.len() < limit {
             let page = (limit - found.len()).min(MAX_PAGE);
@@ -229,9 +229,9 @@ impl Store for EtcdStore {
                 };
                 TxnOp::get(from, Some(options))
             };
-            let read = self.shared.read(range).await?;
-            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.place_of(stored.key()) {
-                Place::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
+            let read = self.client.read(range).await?;
+            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.parse_key(stored.key()) {
+                EtcdKey::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
                 _ => None,
             }));
             if !read.found.more() {
@@ -245,31 +245,31 @@ impl Store for EtcdStore {
         self.make(transaction).await
     }
 
-    async fn replace(&self, records: Records, _after: Revision) -> Result<Revision, ReplaceError> {
+    async fn replace(&self, records: ReplaceRecords, _after: Revision) -> Result<Revision, ReplaceError> {
         let pointer = self.replace_by(records).await?;
         self.clear_below(pointer);
         Ok(revision(pointer.revision))
     }
 
     async fn is_new(&self) -> Result<bool, Unavailable> {
-        Ok(self.shared.position().await?.is_new)
+        Ok(self.client.position().await?.is_new)
     }
 
     async fn revision(&self) -> Result<Revision, Unavailable> {
-        Ok(self.shared.position().await?.head)
+        Ok(self.client.position().await?.head)
     }
 
     fn watch(&self, after: Revision) -> Watch {
-        self.shared.log.watch(after)
+        self.client.log.watch(after)
     }
 
     fn durable(&self) -> Revision {
-        self.shared.log.durable()
+        self.client.log.durable()
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {
-        let position = self.shared.position().await?;
-        self.shared.followed_to(position.head).await
+        let position = self.client.position().await?;
+        self.client.followed_to(position.head).await
     }
 
     fn engine(&self) -> &'static str {
@@ -277,11 +277,11 @@ impl Store for EtcdStore {
     }
 
     async fn close(&self) {
-        self.shared.close();
+        self.client.close();
         self.following.abort();
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
-            // What it does not get to, the next open does.
+            // The next start removes what remains.
             clearing.abort();
             let _ = clearing.await;
         }
@@ -298,7 +298,7 @@ pub(super) fn fuzzing(bytes: &[u8]) {
     let layout = Layout::new("p/");
     let key = [layout.prefix(), bytes].concat();
     for key in [bytes, &key] {
-        if let Place::Record(generation, record) = layout.place_of(key) {
+        if let EtcdKey::Record(generation, record) = layout.parse_key(key) {
             assert_eq!(layout.record(generation, &Key::from_bytes(record)), key);
         }
     }

@@ -1,4 +1,4 @@
-//! What only the store in etcd does.
+//! Behaviour that only the store in etcd has.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,9 +10,9 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::config::{self, Tls};
-use crate::store::{Record, WatchEnd};
+use crate::store::{ReplaceRecord, WatchEnd};
 
-/// How long anything may take that ends by a bound of the store.
+/// How long anything may take that ends by a time limit of the store.
 const BOUND: Duration = Duration::from_secs(10);
 
 fn key(name: &str) -> Key {
@@ -34,13 +34,13 @@ async fn keys(etcd: &fixture::Etcd, prefix: &str) -> Vec<Vec<u8>> {
     found.kvs().iter().map(|found| found.key().to_vec()).collect()
 }
 
-/// A follower that last saw this revision, as one whose connection was broken since, and its log.
+/// A follower that last saw this revision, like one whose connection has been broken since, and its log.
 async fn resume_after(settings: &config::Etcd, seen: Revision) -> (Arc<ChangeLog>, JoinHandle<()>) {
-    let shared = Shared::open(settings).await.unwrap();
-    let pointer = shared.pointer().unwrap();
+    let opened = EtcdClient::open(settings).await.unwrap();
+    let pointer = opened.pointer().unwrap();
     let log = ChangeLog::new(seen);
-    let shared = Arc::new(Shared { log: log.clone(), ..shared });
-    (log, tokio::spawn(Follower::new(shared, pointer).run()))
+    let client = Arc::new(EtcdClient { log: log.clone(), ..opened });
+    (log, tokio::spawn(Follower::new(client, pointer).run()))
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn what_was_missed_arrives_whole_however_much_it_is() {
     let before = store.durable();
     let mut made = Vec::new();
     for _ in 0..20 {
-        // In etcd's fragments of 1.5 MiB, the border is in the midst of a commit.
+        // In etcd's fragments of 1.5 MiB, a commit lies across the border.
         let put = ["a", "b", "c", "d", "e", "f"].map(|name| (key(name), vec![7; 80 * 1024])).into();
         made.push(store.commit(Transaction { put, ..Transaction::default() }).await.unwrap());
     }
@@ -77,7 +77,7 @@ async fn what_was_missed_arrives_whole_however_much_it_is() {
 }
 
 #[tokio::test]
-async fn a_follower_that_is_behind_what_etcd_has_begins_anew() {
+async fn a_follower_behind_etcds_history_starts_again() {
     let Some(etcd) = fixture::Etcd::start() else { return };
     let settings = fresh(&etcd);
     let store = EtcdStore::open(&settings).await.unwrap();
@@ -96,10 +96,10 @@ async fn a_follower_that_is_behind_what_etcd_has_begins_anew() {
     assert_eq!(watch.next().await.unwrap().revision, next);
     follower.abort();
 
-    // One that has missed nothing goes on right behind its last change: what somebody else wrote since has no head.
-    let position = store.shared.position().await.unwrap();
-    let mut follower = Follower::new(store.shared.clone(), position.pointer);
-    store.shared.followed_to(next).await.unwrap();
+    // A follower that has missed nothing goes on right after its last change: a write by somebody else has no head.
+    let position = store.client.position().await.unwrap();
+    let mut follower = Follower::new(store.client.clone(), position.pointer);
+    store.client.followed_to(next).await.unwrap();
     assert_eq!((follower.resume(&position), position.head), (next.0 as i64 + 1, next));
     assert_eq!(store.durable(), next);
 }
@@ -113,13 +113,15 @@ async fn what_replaced_records_leave_behind_is_removed() {
     store.commit(put("a", b"1")).await.unwrap();
     let mut watch = other.watch(other.revision().await.unwrap());
 
-    // A replacement that was cut short before its end changes nothing, for a replica that starts then too.
-    let pointer = store.shared.pointer().unwrap();
-    let cut_short = store.shared.claim().await.unwrap();
-    let records = |value: &'static [u8]| -> Records {
-        Box::new((0..300).map(move |number| Ok(Record::Put(key(&format!("{number}")), value.to_vec()))))
+    // A replacement that was cut short changes nothing, also for a replica that starts then.
+    let pointer = store.client.pointer().unwrap();
+    let cut_short = store.client.claim().await.unwrap();
+    let records = |value: &'static [u8]| -> ReplaceRecords {
+        Box::new(
+            (0..300).map(move |number| Ok(ReplaceRecord::Put(key(&format!("{number}")), value.to_vec()))),
+        )
     };
-    store.shared.write(pointer, cut_short, records(b"cut short")).await.unwrap();
+    store.client.write(pointer, cut_short, records(b"cut short")).await.unwrap();
     let third = EtcdStore::open(&settings).await.unwrap();
     assert_eq!(third.get(&key("a")).await.unwrap().unwrap().value, b"1");
     assert_eq!(third.scan(&key(""), None, 9).await.unwrap().len(), 1);
@@ -131,8 +133,8 @@ async fn what_replaced_records_leave_behind_is_removed() {
         assert_eq!(replica.get(&key("7")).await.unwrap().unwrap().value, b"whole");
         assert_eq!(replica.revision().await.unwrap(), replaced);
     }
-    // The one that was cut short can not go on, and a commit that was planned before the replacement is refused.
-    assert!(store.shared.point_to(pointer, cut_short).await.is_err());
+    // The replacement that was cut short cannot go on, and a commit that was planned before it is refused.
+    assert!(store.client.point_to(pointer, cut_short).await.is_err());
     let clearing = store.clearing.lock().unwrap().take().unwrap();
     clearing.await.unwrap();
     assert_eq!(keys(etcd, &settings.prefix).await.len(), 303, "only what is in force is left");
@@ -143,8 +145,8 @@ async fn of_two_replacements_at_once_one_is_made() {
     let Some(etcd) = shared() else { return };
     let settings = fresh(etcd);
     let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
-    let records = |value: u8| -> Records {
-        Box::new((0..500).map(move |number| Ok(Record::Put(key(&format!("{number}")), vec![value]))))
+    let records = |value: u8| -> ReplaceRecords {
+        Box::new((0..500).map(move |number| Ok(ReplaceRecord::Put(key(&format!("{number}")), vec![value]))))
     };
     let nothing = Revision::default();
     let outcomes = tokio::join!(one.replace(records(1), nothing), other.replace(records(2), nothing));
@@ -232,8 +234,8 @@ async fn a_member_that_fails_is_left_for_the_next() {
     let made = store.commit(put("a", b"1")).await.unwrap();
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().revision, made);
 
-    // A transaction goes on to the next member where it was certainly not sent, and otherwise fails.
-    store.shared.cluster.leave(2);
+    // A transaction goes to the next member only where it was certainly not sent, and otherwise fails.
+    store.client.cluster.leave(2);
     store.commit(put("a", b"2")).await.unwrap_err();
     let made = store.commit(put("a", b"3")).await.unwrap();
     assert_eq!(store.watch(Revision(made.0 - 1)).next().await.unwrap().revision, made);

@@ -1,0 +1,137 @@
+//! The one way to change the store, and the loop around it.
+//!
+//! [`Core`] is what every part of the app works on: the store, the catalog that follows it, and the master key. A change is
+//! planned from the state that the catalog shows, and committed on the condition that this state still holds. Where it does
+//! not hold any more, the change is planned again from the newer state:
+//!
+//! ```text
+//! let mut attempts = core.attempts(REQUEST_ATTEMPTS);
+//! loop {
+//!     let attempt = attempts.next()?;
+//!     let transaction = …; // planned with attempt.keyring from what the catalog and the store show now
+//!     if let Some(revision) = attempt.commit(transaction).await? {
+//!         return Ok(revision);
+//!     }
+//! }
+//! ```
+//!
+//! A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
+
+use std::sync::Arc;
+
+use super::deadline::deadline;
+use super::{Error, SealLimits};
+use crate::catalog::Catalog;
+use crate::crypto::MasterKeyProvider;
+use crate::domain::Revision;
+use crate::integrity::StoredKeyring;
+use crate::store::{CommitError, Store, Transaction};
+
+/// How often a change that a caller asks for is planned, at most. Writers of one secret in this process wait for each other,
+/// so only writers in other replicas make it more than once.
+pub(super) const REQUEST_ATTEMPTS: usize = 16;
+/// How often a step of a rekey is tried, at most.
+pub(super) const REKEY_ATTEMPTS: usize = 100;
+
+/// The store, the catalog over it, and the master key: what all parts of the app share.
+pub(super) struct Core {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) master_key: Arc<MasterKeyProvider>,
+    pub(super) seal_limits: SealLimits,
+}
+
+/// The attempts at one change.
+pub(super) struct Attempts<'a> {
+    core: &'a Core,
+    left: usize,
+}
+
+/// One attempt at a change.
+pub(super) struct Attempt<'a> {
+    core: &'a Core,
+    /// The keyring to plan with. The commit requires that it is still the store's keyring.
+    pub(super) keyring: Arc<StoredKeyring>,
+    /// The revision that the catalog showed at the beginning. What the plan reads is at least as new.
+    pub(super) planned_at: Revision,
+}
+
+impl<'a> Attempts<'a> {
+    /// Begins the next attempt. Fails with [`Error::Contended`] where there were enough: other writers were faster in each.
+    pub(super) fn next(&mut self) -> Result<Attempt<'a>, Error> {
+        self.left = self.left.checked_sub(1).ok_or(Error::Contended)?;
+        // The revision is read first: what is planned may be newer than it, and never older.
+        let planned_at = self.core.catalog.revision();
+        Ok(Attempt { core: self.core, keyring: self.core.keyring(), planned_at })
+    }
+}
+
+impl Attempt<'_> {
+    /// Commits a transaction for which everything was read during this attempt. `Ok(None)`: something that it requires has
+    /// changed since, and the change is to be planned again.
+    ///
+    /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
+    /// records contradict each other.
+    pub(super) async fn commit(&self, transaction: Transaction) -> Result<Option<Revision>, Error> {
+        let committed = self.core.commit(&self.keyring, transaction).await?;
+        // After a refusal, the catalog shows everything up to it. If nothing is new, every plan would be refused.
+        if committed.is_none() && self.core.catalog.revision() == self.planned_at {
+            return Err(Error::Integrity);
+        }
+        Ok(committed)
+    }
+}
+
+impl Core {
+    /// The keyring. A transaction with records that it has sealed must be committed with this same keyring.
+    pub(super) fn keyring(&self) -> Arc<StoredKeyring> {
+        self.catalog.keyring()
+    }
+
+    /// The attempts at one change, `limit` at most.
+    pub(super) fn attempts(&self, limit: usize) -> Attempts<'_> {
+        Attempts { core: self, left: limit }
+    }
+
+    /// Commits a transaction, and waits until the catalog shows it. `Ok(None)`: something that it requires did not hold, and
+    /// the catalog now shows the state in which it did not hold.
+    ///
+    /// `keyring` is the keyring from before the transaction was planned, and is required to be unchanged: if a restore has
+    /// replaced the store since then, the plan would mix two states.
+    pub(super) async fn commit(
+        &self,
+        keyring: &Arc<StoredKeyring>,
+        mut transaction: Transaction,
+    ) -> Result<Option<Revision>, Error> {
+        transaction.require.push(keyring.unchanged());
+        transaction.digester = Some(keyring.digester(self.catalog.digest()));
+        transaction.deadline = deadline();
+        let (revision, committed) = match self.store.commit(transaction).await {
+            Ok(revision) => (revision, true),
+            Err(CommitError::Conflict(revision)) => (revision, false),
+            Err(CommitError::TooLarge) => {
+                return Err(Error::Internal("a record is larger than the store takes"));
+            }
+            Err(CommitError::TooLate) => return Err(Error::TooLate),
+            Err(CommitError::NoDigest) => {
+                // In etcd, this can be the digest of a store that has replaced the one of this keyring.
+                let newest = self.store.revision().await?;
+                self.catalog.at_least(newest).await?;
+                let replaced = !Arc::ptr_eq(keyring, &self.keyring());
+                return if replaced { Ok(None) } else { Err(Error::Integrity) };
+            }
+            Err(CommitError::Unavailable(why)) => return Err(why.into()),
+        };
+        self.catalog.at_least(revision).await?;
+        Ok(committed.then_some(revision))
+    }
+
+    /// Waits until the catalog shows the revision of a record that was read from the store. Fails with [`Error::Integrity`]
+    /// where the store has not reached that revision: then this service did not write the record.
+    pub(super) async fn wait_visible(&self, revision: Revision) -> Result<(), Error> {
+        if revision > self.catalog.revision() && revision > self.store.revision().await? {
+            return Err(Error::Integrity);
+        }
+        Ok(self.catalog.at_least(revision).await?)
+    }
+}

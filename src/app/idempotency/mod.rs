@@ -1,0 +1,173 @@
+//! Idempotency: a request with a request id is carried out once.
+//!
+//! A change commits the outcome of its request together with itself, as an idempotency record at the HMAC of the caller's key
+//! and the request id. The same request within 24 hours gets this outcome again, and changes nothing. A record that cannot
+//! be opened still blocks its request id, so that damage never makes a request run twice.
+
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prost::Message;
+use zeroize::Zeroizing;
+
+pub(super) use self::record::{Outcome, reseal_idempotency_record};
+use super::Error;
+use super::commit::Core;
+use crate::auth::Principal;
+use crate::crypto::{Keyring, Mac, Purpose};
+use crate::domain::{Namespace, RequestId, Revision, Timestamp, now};
+use crate::schema::IdempotencyRecord;
+use crate::store::{Expect, Key, MAX_OPERATIONS, Pages, Transaction};
+
+/// How long the outcome of a request is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The request id of a request, and the request itself.
+pub struct Idempotency {
+    /// The id that the caller gave the request.
+    pub id: RequestId,
+    /// The request, RPC included, in an encoding that is the same for the same request. It can hold a value.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// The stored outcomes of requests with a request id.
+pub struct IdempotencyRecords {
+    core: Arc<Core>,
+    /// The records that cannot be opened, and since when this process knows it.
+    damaged: Mutex<HashMap<Mac, Timestamp>>,
+}
+
+/// What the store knows of a request.
+pub(super) enum KnownRequest {
+    /// It was carried out before, with this outcome and revision.
+    Answered(Outcome, Revision),
+    /// It is new. Its change is to commit this record.
+    New(PendingRecord),
+}
+
+/// An idempotency record that the change of a request is going to commit.
+pub(super) struct PendingRecord {
+    mac: Mac,
+    body: Mac,
+    /// The revision of an expired record that it replaces.
+    replaces: Option<Revision>,
+}
+
+impl IdempotencyRecords {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core, damaged: Mutex::default() }
+    }
+
+    /// Looks a request up. Fails with [`Error::RequestIdReused`] where its id belongs to another request.
+    pub(super) async fn find(
+        &self,
+        principal: &Principal,
+        namespace: &Namespace,
+        request: &Idempotency,
+    ) -> Result<KnownRequest, Error> {
+        let keyring = self.core.keyring();
+        let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
+        let body = keyring.request_mac(&[b"body", &request.body]);
+        let Some((record, stored_at)) = self.read(&mac).await? else {
+            return Ok(KnownRequest::New(PendingRecord { mac, body, replaces: None }));
+        };
+        if is_expired(Timestamp::from_micros(record.at)) {
+            return Ok(KnownRequest::New(PendingRecord { mac, body, replaces: Some(stored_at) }));
+        }
+        if !keyring.is_request_mac(&[b"body", &request.body], &record.body) {
+            return Err(Error::RequestIdReused);
+        }
+        let revision = record.revision(stored_at);
+        let outcome = record.outcome(namespace, revision).ok_or(Error::Integrity)?;
+        Ok(KnownRequest::Answered(outcome, revision))
+    }
+
+    /// Removes the expired records, and returns how many.
+    pub async fn remove_expired(&self) -> Result<usize, Error> {
+        const PAGE: usize = MAX_OPERATIONS - 1;
+        let keyring = self.core.keyring();
+        let mut pages = Pages::new(&*self.core.store, Key::idempotency_records(), PAGE);
+        let mut removed = 0;
+        while let Some(page) = pages.next().await? {
+            let mut transaction = Transaction::default();
+            for (key, entry) in page {
+                let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
+                let made_at = match IdempotencyRecord::open(&keyring, mac, &entry.value) {
+                    Ok(record) => Timestamp::from_micros(record.at),
+                    Err(_) => self.damaged_since(*mac),
+                };
+                if is_expired(made_at) {
+                    transaction.require.push((key.clone(), Expect::At(entry.revision)));
+                    transaction.delete.push(key);
+                }
+            }
+            let expired = transaction.delete.len();
+            if expired > 0 && self.core.commit(&keyring, transaction).await?.is_some() {
+                removed += expired;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The record at an HMAC, and the revision that put it there.
+    async fn read(&self, mac: &Mac) -> Result<Option<(IdempotencyRecord, Revision)>, Error> {
+        loop {
+            let (keyring, shown) = (self.core.keyring(), self.core.catalog.revision());
+            let stored = self.core.store.get(&Key::idempotency_record(mac)).await?;
+            // Asked after the record was read: it can have been altered a moment before.
+            if self.core.catalog.is_idempotency_record_altered(mac) {
+                return Err(Error::Integrity);
+            }
+            let Some(entry) = stored else { return Ok(None) };
+            // A record newer than the catalog may not be durable, and can vanish. One that the catalog shows stays.
+            if entry.revision > shown {
+                self.core.wait_visible(entry.revision).await?;
+                continue;
+            }
+            match IdempotencyRecord::open(&keyring, mac, &entry.value) {
+                Ok(record) => return Ok(Some((record, entry.revision))),
+                // A rekey has sealed it again since it was read.
+                Err(_) if !Arc::ptr_eq(&keyring, &self.core.keyring()) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Since when a record is known to be damaged. The record is older than that, so it stays for as long as its request can
+    /// be repeated.
+    fn damaged_since(&self, record: Mac) -> Timestamp {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        *damaged.entry(record).or_insert_with(|| {
+            tracing::error!(
+                "an idempotency record was altered: its request is refused until the record expires, 24 hours from now"
+            );
+            now()
+        })
+    }
+}
+
+impl PendingRecord {
+    /// Adds the record of this outcome to a transaction, which then requires that nobody else has put one there.
+    pub(super) fn put(
+        &self,
+        transaction: &mut Transaction,
+        keyring: &Keyring,
+        outcome: &Outcome,
+    ) -> Result<(), Error> {
+        let record = IdempotencyRecord::new(self.body, outcome);
+        let sealed = keyring.seal(Purpose::IdempotencyRecord, &self.mac, &record.encode_to_vec())?;
+        let expect = self.replaces.map_or(Expect::Absent, Expect::At);
+        transaction.require.push((Key::idempotency_record(&self.mac), expect));
+        transaction.put.push((Key::idempotency_record(&self.mac), sealed));
+        Ok(())
+    }
+}
+
+fn is_expired(made_at: Timestamp) -> bool {
+    made_at.plus(KEPT) <= now()
+}

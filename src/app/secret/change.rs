@@ -1,0 +1,159 @@
+//! The way of every change of a secret: one at a time for each secret, once for each request id, and planned again where
+//! another writer was faster.
+
+use std::sync::Arc;
+
+use super::SecretOperations;
+use super::destroy::StoredVersion;
+use crate::app::commit::REQUEST_ATTEMPTS;
+use crate::app::idempotency::{KnownRequest, Outcome};
+use crate::app::{Error, Idempotency};
+use crate::auth::{Grant, Principal, RightType};
+use crate::catalog::NamespaceCatalog;
+use crate::domain::{Namespace, Revision, Secret, SecretName, Value};
+use crate::integrity::StoredKeyring;
+use crate::store::Transaction;
+
+/// A secret that was created or changed.
+pub struct ChangedSecret {
+    /// The secret as the change left it.
+    pub secret: Secret,
+    /// The value, where the server generated it and the caller wants to see it.
+    pub generated: Option<Value>,
+}
+
+/// A request to change one secret.
+#[derive(Clone, Copy)]
+pub(super) struct ChangeRequest<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) namespace: &'a Namespace,
+    pub(super) name: &'a SecretName,
+    pub(super) idempotency: Option<&'a Idempotency>,
+    /// The version of which the plan has to know the stored record.
+    version: Option<u32>,
+}
+
+impl<'a> ChangeRequest<'a> {
+    /// A request that this grant permits.
+    pub(super) fn new<R: RightType>(
+        grant: &'a Grant<R>,
+        name: &'a SecretName,
+        idempotency: Option<&'a Idempotency>,
+    ) -> Self {
+        Self { principal: grant.principal(), namespace: grant.namespace(), name, idempotency, version: None }
+    }
+
+    /// The same, for a plan that has to know the stored record of a version.
+    pub(super) fn of_version(self, number: u32) -> Self {
+        Self { version: Some(number), ..self }
+    }
+}
+
+/// The state that a change of a secret is planned from.
+pub(super) struct Present {
+    pub(super) keyring: Arc<StoredKeyring>,
+    /// The secret's namespace; `None` where nothing was ever put there.
+    pub(super) namespace: Option<Arc<NamespaceCatalog>>,
+    /// The stored record of the request's version, where it has one.
+    pub(super) stored_version: StoredVersion,
+}
+
+impl Present {
+    /// The secret that the request names, and its namespace. Fails where it has another etag than the given one.
+    pub(super) fn secret(
+        &self,
+        request: ChangeRequest<'_>,
+        etag: Option<&str>,
+    ) -> Result<(&NamespaceCatalog, Arc<Secret>), Error> {
+        let ChangeRequest { namespace, name, .. } = request;
+        let missing = || Error::SecretNotFound(namespace.clone(), name.clone());
+        let catalog = self.namespace.as_deref().ok_or_else(missing)?;
+        let secret = catalog.secret(name).ok_or_else(missing)?;
+        if etag.is_some_and(|etag| etag != secret.etag()) {
+            return Err(Error::EtagMismatch);
+        }
+        Ok((catalog, secret))
+    }
+}
+
+/// The outcome of a request to change a secret.
+pub(super) struct ChangeAnswer {
+    outcome: Outcome,
+    pub(super) revision: Revision,
+    /// Whether an earlier request with the same id was carried out, and this one was not.
+    repeated: bool,
+}
+
+impl ChangeAnswer {
+    /// The secret as the change left it. Fails where the outcome is a deletion: then the record is of another request.
+    pub(super) fn into_secret(self) -> Result<Secret, Error> {
+        match self.outcome {
+            Outcome::Secret(secret) => {
+                Ok(Secret { revision: self.revision, stored_at: self.revision, ..secret })
+            }
+            Outcome::Unchanged(secret) => Ok(secret),
+            Outcome::Deleted(..) => Err(Error::Integrity),
+        }
+    }
+
+    /// The secret as the change left it, with the value that was generated for this request. A repeated request has
+    /// generated a value that is stored nowhere, so it is not returned.
+    pub(super) fn into_changed(self, generated: Option<Value>) -> Result<ChangedSecret, Error> {
+        let generated = generated.filter(|_| !self.repeated);
+        Ok(ChangedSecret { secret: self.into_secret()?, generated })
+    }
+
+    /// The outcome and its revision.
+    pub(super) fn into_outcome(self) -> (Outcome, Revision) {
+        (self.outcome, self.revision)
+    }
+}
+
+impl SecretOperations {
+    /// Makes one change of one secret. `plan` gives the transaction and its outcome for the present state, and is asked again
+    /// where that state has changed before the commit.
+    pub(super) async fn change(
+        &self,
+        request: ChangeRequest<'_>,
+        plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
+    ) -> Result<ChangeAnswer, Error> {
+        let ChangeRequest { principal, namespace, name, idempotency, version } = request;
+        let _lock = self.locks.lock(namespace, name).await;
+        self.reader.refuse_damaged(namespace, name).await?;
+        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS);
+        loop {
+            let attempt = attempts.next()?;
+            let pending = match idempotency {
+                None => None,
+                Some(idempotency) => match self.idempotency.find(principal, namespace, idempotency).await? {
+                    KnownRequest::Answered(outcome, revision) => {
+                        return Ok(ChangeAnswer { outcome, revision, repeated: true });
+                    }
+                    KnownRequest::New(pending) => Some(pending),
+                },
+            };
+            let stored_version = match version {
+                Some(number) => self.stored_version(namespace, name, number).await?,
+                None => StoredVersion::default(),
+            };
+            let catalog = self.core.catalog.namespace(namespace);
+            self.core.refuse_spent(attempt.keyring.since())?;
+            if let Some(catalog) = &catalog {
+                self.core.refuse_spent(catalog.keys().since())?;
+            }
+            let present = Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version };
+            let (mut transaction, outcome) = plan(&present)?;
+            match (&outcome, pending) {
+                (Outcome::Unchanged(secret), None) => {
+                    let revision = attempt.planned_at.max(secret.revision);
+                    return Ok(ChangeAnswer { outcome, revision, repeated: false });
+                }
+                (_, Some(pending)) => pending.put(&mut transaction, &attempt.keyring, &outcome)?,
+                (_, None) => {}
+            }
+            if let Some(revision) = attempt.commit(transaction).await? {
+                return Ok(ChangeAnswer { outcome, revision, repeated: false });
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Delete a secret.
+
+use super::SecretOperations;
+use super::change::ChangeRequest;
+use super::plan::SecretPlan;
+use crate::app::idempotency::Outcome;
+use crate::app::{Error, Idempotency};
+use crate::auth::{Grant, Write};
+use crate::domain::{Revision, SecretId, SecretName, Timestamp};
+
+/// A secret that was deleted.
+pub struct DeletedSecret {
+    /// The id that it had.
+    pub id: SecretId,
+    /// When it was deleted.
+    pub deleted_at: Timestamp,
+    /// The store's revision of the deletion.
+    pub revision: Revision,
+}
+
+impl SecretOperations {
+    /// Deletes a secret and all its versions, for good.
+    pub async fn delete(
+        &self,
+        grant: &Grant<Write>,
+        name: &SecretName,
+        etag: Option<&str>,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<DeletedSecret, Error> {
+        let request = ChangeRequest::new(grant, name, idempotency);
+        let answer = self
+            .change(request, |present| {
+                let (namespace, current) = present.secret(request, etag)?;
+                Ok(SecretPlan::in_namespace(namespace).delete(&current))
+            })
+            .await?;
+        match answer.into_outcome() {
+            (Outcome::Deleted(id, deleted_at), revision) => Ok(DeletedSecret { id, deleted_at, revision }),
+            // The record is of another request.
+            (Outcome::Secret(_) | Outcome::Unchanged(_), _) => Err(Error::Integrity),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Secrets: what is done with them, one file for each operation.
+//!
+//! A change goes through [`SecretOperations::change`] (`change.rs`), which plans it with a [`SecretPlan`](plan::SecretPlan)
+//! and commits it together with its idempotency record. A read goes through [`SecretReader`] (`read.rs`), which finds the
+//! secret in the catalog and its value in the store.
+
+mod change;
+mod create;
+#[cfg(test)]
+mod damage_tests;
+mod delete;
+mod destroy;
+mod generate;
+mod list;
+mod locks;
+mod page_token;
+mod plan;
+mod read;
+mod rotate;
+mod update;
+mod version;
+#[cfg(test)]
+mod version_tests;
+
+use std::sync::Arc;
+
+pub use self::change::ChangedSecret;
+pub use self::create::NewSecret;
+pub use self::delete::DeletedSecret;
+pub use self::destroy::DestructionReceipt;
+pub use self::generate::ValueSource;
+pub use self::list::{ListQuery, SecretPage};
+use self::locks::SecretLocks;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::page_token::PageToken;
+pub use self::read::RevealedSecret;
+pub(super) use self::read::{CurrentValue, SecretReader};
+pub use self::rotate::SecretRotation;
+pub use self::update::SecretUpdate;
+pub use self::version::{ChangedVersion, VersionChange};
+use super::commit::Core;
+use super::idempotency::IdempotencyRecords;
+
+/// What the service does with secrets.
+pub struct SecretOperations {
+    core: Arc<Core>,
+    reader: SecretReader,
+    idempotency: Arc<IdempotencyRecords>,
+    locks: SecretLocks,
+}
+
+impl SecretOperations {
+    pub(super) fn new(core: Arc<Core>, idempotency: Arc<IdempotencyRecords>) -> Self {
+        let reader = SecretReader::new(core.clone());
+        Self { core, reader, idempotency, locks: SecretLocks::default() }
+    }
+}

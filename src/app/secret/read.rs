@@ -1,0 +1,259 @@
+//! Read secrets. The catalog says which secret and version a name stands for, and the store has the value.
+//!
+//! The two are read one after the other while others write. A value that does not fit what the catalog said is read again
+//! from the newer state; where the state is the same, the store was altered.
+
+use std::sync::Arc;
+
+use super::SecretOperations;
+use crate::app::Error;
+use crate::app::commit::Core;
+use crate::auth::{Grant, List, Read};
+use crate::catalog::NamespaceCatalog;
+use crate::crypto::{NamespaceKeys, Purpose, value_seal};
+use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Value, Version, VersionState};
+use crate::store::Key;
+
+/// A secret with a value.
+pub struct RevealedSecret {
+    /// The secret.
+    pub secret: Arc<Secret>,
+    /// The number of the version that has the value.
+    pub version: u32,
+    /// The value.
+    pub value: Value,
+    /// The store's revision that it was read at.
+    pub revision: Revision,
+}
+
+/// What a name stands for, with its current value.
+pub(in crate::app) enum CurrentValue {
+    /// A secret with its current value.
+    Value(Arc<Secret>, Value),
+    /// A secret whose current version is disabled.
+    Disabled(Arc<Secret>),
+    /// A secret whose current version was destroyed.
+    Destroyed(Arc<Secret>),
+    /// No secret.
+    Missing,
+}
+
+impl SecretOperations {
+    /// A secret with the value of the version, or of its current version where none is given.
+    pub async fn get(
+        &self,
+        grant: &Grant<Read>,
+        name: &SecretName,
+        version: Option<u32>,
+        at_least: Revision,
+    ) -> Result<RevealedSecret, Error> {
+        self.core.catalog.at_least(at_least).await?;
+        loop {
+            let shown = self.core.catalog.revision();
+            let (namespace, secret) = self.reader.find(grant.namespace(), name).await?;
+            let version = find_enabled(&secret, version.unwrap_or(secret.version))?;
+            match self.reader.read_version(&namespace, &secret, version).await? {
+                Some(value) => {
+                    let (version, revision) = (version.number, secret.revision.max(shown));
+                    return Ok(RevealedSecret { secret, version, value, revision });
+                }
+                None => self.reader.confirm_changed(&namespace, &secret).await?,
+            }
+        }
+    }
+
+    /// A secret without its value. Fails where the version that is named is not kept.
+    pub async fn describe(
+        &self,
+        grant: &Grant<List>,
+        name: &SecretName,
+        version: Option<u32>,
+        at_least: Revision,
+    ) -> Result<(Arc<Secret>, Revision), Error> {
+        self.core.catalog.at_least(at_least).await?;
+        let shown = self.core.catalog.revision();
+        let (_, secret) = self.reader.find(grant.namespace(), name).await?;
+        find_version(&secret, version.unwrap_or(secret.version))?;
+        let revision = secret.revision.max(shown);
+        Ok((secret, revision))
+    }
+}
+
+/// Finds secrets in the catalog, and opens their values from the store.
+pub(in crate::app) struct SecretReader {
+    core: Arc<Core>,
+}
+
+impl SecretReader {
+    pub(in crate::app) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Secrets with their current values, all of one moment. `None` where the values are larger than `max_bytes` in all.
+    pub(in crate::app) async fn read_current(
+        &self,
+        grant: &Grant<Read>,
+        names: &[SecretName],
+        max_bytes: usize,
+    ) -> Result<Option<(Vec<CurrentValue>, Revision)>, Error> {
+        'snapshot: loop {
+            let shown = self.core.catalog.revision();
+            let namespace = self.core.catalog.namespace(grant.namespace());
+            let (secrets, revision) = match &namespace {
+                Some(namespace) => namespace.secrets(names, shown),
+                None => (Vec::new(), shown),
+            };
+            let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
+            for (at, name) in names.iter().enumerate() {
+                let (Some(namespace), Some(Some(secret))) = (&namespace, secrets.get(at)) else {
+                    self.refuse_damaged(grant.namespace(), name).await?;
+                    found.push(CurrentValue::Missing);
+                    continue;
+                };
+                let version = find_version(secret, secret.version)?;
+                match version.state {
+                    VersionState::Enabled => {}
+                    VersionState::Disabled => {
+                        found.push(CurrentValue::Disabled(secret.clone()));
+                        continue;
+                    }
+                    VersionState::Destroyed => {
+                        found.push(CurrentValue::Destroyed(secret.clone()));
+                        continue;
+                    }
+                }
+                let Some(value) = self.read_version(namespace, secret, version).await? else {
+                    self.confirm_changed(namespace, secret).await?;
+                    continue 'snapshot;
+                };
+                bytes += value.len();
+                if bytes > max_bytes {
+                    return Ok(None);
+                }
+                found.push(CurrentValue::Value(secret.clone(), value));
+            }
+            return Ok(Some((found, revision)));
+        }
+    }
+
+    /// Fails where the name stands for a secret that cannot be opened, so that nobody takes it for a name that is free.
+    pub(in crate::app) async fn refuse_damaged(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+    ) -> Result<(), Error> {
+        let Some(catalog) = self.core.catalog.namespace(namespace) else {
+            return if self.core.catalog.is_damaged(namespace) { Err(Error::Integrity) } else { Ok(()) };
+        };
+        if catalog.is_name_altered(name) {
+            return Err(Error::Integrity);
+        }
+        if catalog.damaged_secrets() == 0 {
+            return Ok(());
+        }
+        // The catalog does not know the names of damaged secrets. The record of the name says which secret it stands for.
+        let keys = catalog.keys();
+        let mac = keys.name_mac(name);
+        let Some(entry) = self.core.store.get(&Key::name(keys.id(), &mac)).await? else { return Ok(()) };
+        let id = catalog.keys().open_record(Purpose::Name, &mac, &entry.value)?;
+        let id = SecretId::from_bytes(id.as_slice().try_into().map_err(|_| Error::Integrity)?);
+        if catalog.is_damaged(id) { Err(Error::Integrity) } else { Ok(()) }
+    }
+
+    /// The secret of a name, and its namespace.
+    async fn find(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+    ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
+        if let Some(catalog) = self.core.catalog.namespace(namespace)
+            && let Some(secret) = catalog.secret(name)
+        {
+            let altered = catalog.is_name_altered(name);
+            return if altered { Err(Error::Integrity) } else { Ok((catalog, secret)) };
+        }
+        self.refuse_damaged(namespace, name).await?;
+        Err(Error::SecretNotFound(namespace.clone(), name.clone()))
+    }
+
+    /// The value of a secret's version; `None` where the store does not hold it any more, or holds something else.
+    async fn read_version(
+        &self,
+        namespace: &NamespaceCatalog,
+        secret: &Secret,
+        version: &Version,
+    ) -> Result<Option<Value>, Error> {
+        // A rekey can wrap the data key again while the record is read, so the keys of before and after are tried.
+        let keys = namespace.keys();
+        let key = Key::version(keys.id(), secret.id, version.number);
+        let Some(entry) = self.core.store.get(&key).await? else { return Ok(None) };
+        // The record is newer than everything that the catalog shows: a restore may have replaced the store.
+        if entry.revision > self.core.catalog.revision() {
+            // A record that somebody else put there opens only if it is this version all the same.
+            self.core.wait_visible(entry.revision).await.or_else(|error| match error {
+                Error::Integrity => Ok(()),
+                other => Err(other),
+            })?;
+            let latest = self.core.catalog.namespace(&secret.namespace);
+            if latest.is_none_or(|latest| !std::ptr::eq(&*latest, namespace)) {
+                return Ok(None);
+            }
+        }
+        let opened = open_version(&keys, secret, version, &entry.value)
+            .or_else(|_| open_version(&namespace.keys(), secret, version, &entry.value));
+        match opened {
+            Err(Error::Integrity) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    /// After a version's record was not found: returns once the catalog shows that the secret was changed or deleted, or that
+    /// a restore has replaced the store. Fails where none of these has happened: then somebody else has removed the record.
+    async fn confirm_changed(&self, namespace: &Arc<NamespaceCatalog>, secret: &Secret) -> Result<(), Error> {
+        let newest = self.core.store.revision().await?;
+        self.core.catalog.at_least(newest).await?;
+        let latest = self.core.catalog.namespace(&secret.namespace);
+        let latest = latest.filter(|latest| Arc::ptr_eq(latest, namespace));
+        match latest.and_then(|latest| latest.secret(&secret.name)) {
+            Some(same) if same.stored_at == secret.stored_at => Err(Error::Integrity),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The version of that number, in whatever state.
+pub(super) fn find_version(secret: &Secret, number: u32) -> Result<&Version, Error> {
+    let missing = || Error::VersionNotFound(secret.namespace.clone(), secret.name.clone(), number);
+    secret.versions.find(number).ok_or_else(missing)
+}
+
+/// The version of that number. Fails where its value must not be read.
+fn find_enabled(secret: &Secret, number: u32) -> Result<&Version, Error> {
+    let version = find_version(secret, number)?;
+    match version.state {
+        VersionState::Enabled => Ok(version),
+        VersionState::Disabled => {
+            Err(Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number))
+        }
+        VersionState::Destroyed => Err(destroyed(secret, number)),
+    }
+}
+
+/// The refusal of a version that was destroyed.
+pub(super) fn destroyed(secret: &Secret, number: u32) -> Error {
+    Error::VersionDestroyed(secret.namespace.clone(), secret.name.clone(), number)
+}
+
+/// The value in a version's record. The record of another version that once stood in the same place does not open.
+pub(super) fn open_version(
+    keys: &NamespaceKeys,
+    secret: &Secret,
+    version: &Version,
+    sealed: &[u8],
+) -> Result<Value, Error> {
+    if version.seal.is_some() && value_seal(sealed) != version.seal {
+        return Err(Error::Integrity);
+    }
+    let opened = keys.open_value(secret.id.as_bytes(), version.number, sealed)?;
+    Value::decode(&opened).ok_or(Error::Integrity)
+}

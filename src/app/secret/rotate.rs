@@ -1,0 +1,40 @@
+//! Rotate a secret.
+
+use super::change::ChangeRequest;
+use super::plan::SecretPlan;
+use super::{ChangedSecret, SecretOperations, ValueSource};
+use crate::app::{Error, Idempotency};
+use crate::auth::{Grant, Rotate};
+use crate::domain::SecretName;
+
+/// A new value for a secret.
+pub struct SecretRotation {
+    /// Where the value comes from.
+    pub source: ValueSource,
+    /// The etag that the secret must still have.
+    pub etag: Option<Box<str>>,
+}
+
+impl SecretOperations {
+    /// Gives a secret a new value, as its next version.
+    pub async fn rotate(
+        &self,
+        grant: &Grant<Rotate>,
+        name: &SecretName,
+        rotation: SecretRotation,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<ChangedSecret, Error> {
+        let (value, reveal) = rotation.source.value()?;
+        let request = ChangeRequest::new(grant, name, idempotency);
+        let answer = self
+            .change(request, |present| {
+                let (namespace, current) = present.secret(request, rotation.etag.as_deref())?;
+                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut next = plan.successor(&current);
+                plan.put_next_version(&mut next, &value)?;
+                plan.put(next)
+            })
+            .await?;
+        answer.into_changed(reveal.then_some(value))
+    }
+}

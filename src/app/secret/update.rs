@@ -1,0 +1,66 @@
+//! Change a secret.
+
+use super::change::ChangeRequest;
+use super::plan::SecretPlan;
+use super::{ChangedSecret, SecretOperations};
+use crate::app::{Error, Idempotency};
+use crate::auth::{Grant, Write};
+use crate::domain::{Description, Metadata, SecretName, Value};
+
+/// A change of a secret. Each field that is `None` stays as it is.
+#[derive(Default)]
+pub struct SecretUpdate {
+    /// Another name.
+    pub new_name: Option<SecretName>,
+    /// A new value.
+    pub value: Option<Value>,
+    /// Another description.
+    pub description: Option<Description>,
+    /// Other metadata, which replaces all of the present metadata.
+    pub metadata: Option<Metadata>,
+    /// The etag that the secret must still have.
+    pub etag: Option<Box<str>>,
+}
+
+impl SecretOperations {
+    /// Changes the fields that the update names, in one step.
+    pub async fn update(
+        &self,
+        grant: &Grant<Write>,
+        name: &SecretName,
+        update: SecretUpdate,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<ChangedSecret, Error> {
+        let new_name = update.new_name.as_ref().filter(|new_name| *new_name != name);
+        if let Some(new_name) = new_name {
+            self.reader.refuse_damaged(grant.namespace(), new_name).await?;
+        }
+        let request = ChangeRequest::new(grant, name, idempotency);
+        let answer = self
+            .change(request, |present| {
+                let (namespace, current) = present.secret(request, update.etag.as_deref())?;
+                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut next = plan.successor(&current);
+                if let Some(new_name) = new_name {
+                    if namespace.secret(new_name).is_some() {
+                        return Err(Error::SecretAlreadyExists(grant.namespace().clone(), new_name.clone()));
+                    }
+                    plan.delete_name(name);
+                    plan.put_name(new_name, next.id)?;
+                    next.name = new_name.clone();
+                }
+                if let Some(description) = &update.description {
+                    next.description = description.clone();
+                }
+                if let Some(metadata) = &update.metadata {
+                    next.metadata = metadata.clone();
+                }
+                if let Some(value) = &update.value {
+                    plan.put_next_version(&mut next, value)?;
+                }
+                plan.put(next)
+            })
+            .await?;
+        answer.into_changed(None)
+    }
+}

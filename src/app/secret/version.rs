@@ -1,0 +1,100 @@
+//! The versions of a secret: list them, disable one, enable one.
+
+use std::sync::Arc;
+
+use super::SecretOperations;
+use super::change::{ChangeAnswer, ChangeRequest};
+use super::plan::SecretPlan;
+use super::read::{destroyed, find_version};
+use crate::app::{Error, Idempotency};
+use crate::auth::{Grant, List, Write};
+use crate::domain::{Revision, Secret, SecretName, Version, VersionState};
+
+/// The version of a secret that a request changes.
+pub struct VersionChange {
+    /// The secret's name.
+    pub name: SecretName,
+    /// The number of the version.
+    pub number: u32,
+    /// The etag that the secret must still have.
+    pub etag: Option<Box<str>>,
+}
+
+/// A version that was changed, or that already was as the request asked for.
+pub struct ChangedVersion {
+    /// The version as the change left it.
+    pub version: Version,
+    /// The secret as the change left it.
+    pub secret: Secret,
+    /// The store's revision of the change, or the one at which there was nothing to change.
+    pub revision: Revision,
+}
+
+impl ChangedVersion {
+    /// The version of this number in the outcome of a request.
+    pub(super) fn of(answer: ChangeAnswer, number: u32) -> Result<Self, Error> {
+        let revision = answer.revision;
+        let secret = answer.into_secret()?;
+        let version = find_version(&secret, number)?.clone();
+        Ok(Self { version, secret, revision })
+    }
+}
+
+impl SecretOperations {
+    /// A secret, with the versions of it that are kept.
+    pub async fn versions(
+        &self,
+        grant: &Grant<List>,
+        name: &SecretName,
+        at_least: Revision,
+    ) -> Result<(Arc<Secret>, Revision), Error> {
+        self.describe(grant, name, None, at_least).await
+    }
+
+    /// Disables a version, so that its value cannot be read. A disabled version stays as it is.
+    pub async fn disable_version(
+        &self,
+        grant: &Grant<Write>,
+        change: &VersionChange,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<ChangedVersion, Error> {
+        self.set_version_state(grant, change, VersionState::Disabled, idempotency).await
+    }
+
+    /// Enables a version, so that its value can be read again. An enabled version stays as it is.
+    pub async fn enable_version(
+        &self,
+        grant: &Grant<Write>,
+        change: &VersionChange,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<ChangedVersion, Error> {
+        self.set_version_state(grant, change, VersionState::Enabled, idempotency).await
+    }
+
+    async fn set_version_state(
+        &self,
+        grant: &Grant<Write>,
+        change: &VersionChange,
+        state: VersionState,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<ChangedVersion, Error> {
+        let request = ChangeRequest::new(grant, &change.name, idempotency);
+        let answer = self
+            .change(request, |present| {
+                let (namespace, current) = present.secret(request, change.etag.as_deref())?;
+                let version = find_version(&current, change.number)?;
+                if version.state == VersionState::Destroyed {
+                    return Err(destroyed(&current, version.number));
+                }
+                if version.state == state {
+                    return Ok(SecretPlan::unchanged(namespace, &current));
+                }
+                let mut plan = SecretPlan::in_namespace(namespace);
+                let next = plan.successor(&current);
+                let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
+                plan.put(Secret { versions: next.versions.with_changed(changed), ..next })
+            })
+            .await?;
+        ChangedVersion::of(answer, change.number)
+    }
+}

@@ -1,0 +1,117 @@
+//! Opening the service over a store that is not new.
+
+use std::sync::Arc;
+
+use super::fixture::{Fixture, everything, named, options, reopen, reopen_with};
+use super::{Options, SecretRotation, SecretUpdate, SetupError, ValueSource};
+use crate::auth::{Rotate, Write};
+use crate::crypto::MasterKeys;
+use crate::domain::{Namespace, Value};
+use crate::store::{self, Key, Transaction};
+
+#[tokio::test]
+async fn another_master_key_opens_nothing_and_changes_nothing() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "a").await.unwrap();
+    let refused = reopen(&fixture.store, &Arc::new(MasterKeys::generate().unwrap())).await;
+    assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
+    assert_eq!(fixture.value(&fixture.app, "a").await.unwrap(), "a");
+}
+
+#[tokio::test]
+async fn a_store_that_lost_its_keyring_is_refused_and_not_set_up_again() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "a").await.unwrap();
+    let without_keyring = Transaction { delete: vec![Key::keyring()], ..Transaction::default() };
+    fixture.store.commit(without_keyring).await.unwrap();
+    assert!(!fixture.store.is_new().await.unwrap(), "no new master key is made for it");
+    let refused = reopen(&fixture.store, &Arc::new(MasterKeys::generate().unwrap())).await;
+    assert!(matches!(refused.err(), Some(SetupError::KeyringMissing)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_loaded_while_others_write_shows_what_they_wrote() {
+    let fixture = Arc::new(Fixture::open().await);
+    for n in 0..300 {
+        fixture.create(&format!("old_{n}"), "v").await.unwrap();
+    }
+    let writer = tokio::spawn({
+        let fixture = fixture.clone();
+        async move {
+            for n in 0..300 {
+                // A deleted secret's name goes to a new secret; a renamed secret's name becomes free.
+                let (old, new) = (named(&format!("old_{n}")), format!("new_{n}"));
+                let grant = fixture.grant::<Write>();
+                if n % 2 == 0 {
+                    fixture.app.secrets.delete(&grant, &old, None, None).await.unwrap();
+                    fixture.create(old.as_str(), "again").await.unwrap();
+                } else {
+                    let update = SecretUpdate { new_name: Some(named(&new)), ..SecretUpdate::default() };
+                    fixture.app.secrets.update(&grant, &old, update, None).await.unwrap();
+                }
+            }
+        }
+    });
+    let mut loaded = Vec::new();
+    while !writer.is_finished() {
+        loaded.push(fixture.restart().await);
+    }
+    writer.await.unwrap();
+    assert!(!loaded.is_empty());
+    loaded.push(fixture.restart().await);
+
+    let expected = everything(&fixture.app);
+    assert_eq!(expected.len(), 300);
+    for app in loaded {
+        app.core.catalog.at_least(fixture.app.revision()).await.unwrap();
+        assert_eq!(everything(&app), expected);
+    }
+}
+
+/// A store of an earlier release has a keyring of an older format and no digest. Putting that keyring back and removing the
+/// digest does not make the store one of an earlier release again.
+#[tokio::test]
+async fn a_store_passes_for_one_of_an_earlier_release_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1.tar.gz");
+    let unpacked =
+        std::process::Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()).status();
+    assert!(unpacked.unwrap().success());
+    let data = folder.path().join("data");
+    let line = std::fs::read_to_string(data.join("master.key")).unwrap();
+    let master = Arc::new(MasterKeys::of(&[line.trim()]));
+    let store = store::open_sled(&data).unwrap();
+    let first = store.get(&Key::keyring()).await.unwrap().unwrap();
+    assert!(store.get(&Key::digest()).await.unwrap().is_none());
+    let opened = || reopen(&store, &master);
+    // That release wrote no anchor.
+    let anchor = folder.path().join("anchor");
+    std::fs::write(&anchor, "").unwrap();
+    let anchored = Options { anchor_file: Some(anchor), ..options() };
+    let refused = reopen_with(&store, &master, anchored).await;
+    assert!(matches!(refused.err(), Some(SetupError::Altered)));
+    assert!(store.get(&Key::digest()).await.unwrap().is_none());
+    drop(opened().await.unwrap());
+    drop(opened().await.unwrap());
+
+    // Something is sealed since then.
+    let put_back = Transaction {
+        put: vec![(Key::keyring(), first.value.clone())],
+        delete: vec![Key::digest()],
+        ..Transaction::default()
+    };
+    let app = opened().await.unwrap();
+    let root_key = std::fs::read_to_string(data.join("root.key")).unwrap();
+    let root = app.access.authenticate(root_key.trim()).unwrap();
+    let grant = root.authorize::<Write>(&Namespace::default_namespace()).unwrap();
+    app.secrets.delete(&grant, &named("plain"), None, None).await.unwrap();
+    let source = ValueSource::Value(Value::text("later".to_owned()).unwrap());
+    let rotate = root.authorize::<Rotate>(&Namespace::default_namespace()).unwrap();
+    app.secrets
+        .rotate(&rotate, &named("rotated"), SecretRotation { source, etag: None }, None)
+        .await
+        .unwrap();
+    drop(app);
+    store.commit(put_back).await.unwrap();
+    assert!(matches!(opened().await.err(), Some(SetupError::Altered)));
+}

@@ -1,0 +1,77 @@
+//! The state of the service as a whole: its status and health, its anchor, and its end.
+
+use std::time::Duration;
+
+use super::{App, Error};
+use crate::auth::{Operate, ServiceGrant};
+use crate::catalog::Counts;
+use crate::crypto::PublicKey;
+use crate::domain::{Revision, Timestamp};
+use crate::store::Unavailable;
+
+/// How long the store has to answer a health check.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// The state of the service.
+pub struct ServiceStatus {
+    /// The store's engine: `sled`, `etcd` or `memory`.
+    pub engine: &'static str,
+    /// The store's revision.
+    pub revision: Revision,
+    /// When the service started.
+    pub started_at: Timestamp,
+    /// How many namespaces, secrets and damaged records the store has.
+    pub counts: Counts,
+    /// The key that verifies the signatures of the service.
+    pub public_key: PublicKey,
+}
+
+impl App {
+    /// The state of the service.
+    pub fn status(&self, _grant: &ServiceGrant<Operate>) -> ServiceStatus {
+        ServiceStatus {
+            engine: self.core.store.engine(),
+            revision: self.core.catalog.revision(),
+            started_at: self.started_at,
+            counts: self.core.catalog.counts(),
+            public_key: self.core.keyring().public_key().clone(),
+        }
+    }
+
+    /// The store's revision that the service shows.
+    pub fn revision(&self) -> Revision {
+        self.core.catalog.revision()
+    }
+
+    /// Fails where the catalog can be too old to answer any request, even the question who calls.
+    pub fn serves(&self) -> Result<(), Error> {
+        Ok(self.core.catalog.follows()?)
+    }
+
+    /// Fails unless the store answers in time and the catalog follows it.
+    pub async fn check(&self) -> Result<(), Error> {
+        let answers = async {
+            self.core.store.ping().await?;
+            self.core.catalog.follows()?;
+            self.core.catalog.at_least(self.core.store.durable()).await
+        };
+        let silent = |_| Unavailable("it does not answer".into());
+        Ok(tokio::time::timeout(ANSWER_TIME, answers).await.map_err(silent)??)
+    }
+
+    /// Writes the store's latest state into the anchor file, where there is one. A failure is logged.
+    pub async fn write_anchor(&self) {
+        let Some(anchor) = self.anchor.clone() else { return };
+        let (keyring, digest) = (self.core.keyring(), self.core.catalog.digest());
+        let written = tokio::task::spawn_blocking(move || anchor.write(&keyring, &digest)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(%error, "the anchor could not be written");
+        }
+    }
+
+    /// Ends the service: changes that were accepted become durable, later ones are refused.
+    pub async fn close(&self) {
+        self.core.store.close().await;
+        self.write_anchor().await;
+    }
+}

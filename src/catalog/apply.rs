@@ -1,0 +1,225 @@
+//! Applies stored records and changes to the catalog's state.
+//!
+//! A record that does not open is marked as damaged, logged, and left out; the rest is served. The effect of one commit on
+//! the secrets of a namespace is seen as a whole or not at all. The scan and the watch (`load.rs`) call this.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::locks::{read, write};
+use super::namespace::NamespaceCatalog;
+use super::state::{Namespaces, State};
+use crate::auth::{ApiKey, ApiKeyId};
+use crate::crypto::{Mac, Purpose, open_secret};
+use crate::domain::{Revision, SecretId};
+use crate::integrity::StoredNamespaceKeys;
+use crate::schema::{Kind, NamespaceId};
+use crate::store::{Change, Key};
+
+/// What a change does to the secrets of one namespace.
+#[derive(Default)]
+struct SecretChanges<'a> {
+    put: Vec<(SecretId, &'a [u8])>,
+    delete: Vec<SecretId>,
+}
+
+impl State {
+    /// Applies a commit of this service, or several that were made together.
+    pub(super) fn apply(&self, change: &Change) {
+        let mut secrets: HashMap<NamespaceId, SecretChanges<'_>> = HashMap::new();
+        for (key, value) in &change.put {
+            match key.kind() {
+                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().put.push((id, value)),
+                other => self.put_other(&other, value, change.revision),
+            }
+        }
+        for key in &change.delete {
+            match key.kind() {
+                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().delete.push(id),
+                other => self.delete_other(&other),
+            }
+        }
+        // After the namespaces, whose keys open the secrets.
+        for (namespace, changes) in secrets {
+            self.change_secrets(namespace, &changes, change.revision);
+        }
+    }
+
+    /// Applies a record that a scan read. `revision` is that of the commit that put it.
+    pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision) {
+        match key.kind() {
+            Kind::Secret(namespace, id) => {
+                let changes = SecretChanges { put: vec![(id, value)], delete: Vec::new() };
+                self.change_secrets(namespace, &changes, revision);
+            }
+            other => self.put_other(&other, value, revision),
+        }
+    }
+
+    /// Marks every record that a change touches as damaged, and serves neither the new record nor the one it replaced. For
+    /// a change that something other than this service made: it could not carry the digest forward.
+    pub(super) fn mark_damaged(&self, change: &Change) {
+        tracing::error!(
+            revision = change.revision.0,
+            records = change.put.len() + change.delete.len(),
+            "something other than this service changed the store: the records concerned are not served"
+        );
+        for key in change.put.iter().map(|(key, _)| key).chain(&change.delete) {
+            match key.kind() {
+                Kind::Namespace(mac) => write(&self.namespaces).mark_damaged(mac, key),
+                Kind::Secret(namespace, id) => match read(&self.namespaces).by_id.get(&namespace) {
+                    Some(catalog) => write(&catalog.index).put_damaged(id),
+                    None => {
+                        tracing::error!(secret = %id, "the changed secret belongs to no namespace that can be opened");
+                    }
+                },
+                Kind::Name(namespace, mac) => {
+                    if let Some(catalog) = read(&self.namespaces).by_id.get(&namespace) {
+                        catalog.set_name_altered(mac, true);
+                    }
+                }
+                Kind::ApiKey(id) => {
+                    let mut api_keys = write(&self.api_keys);
+                    api_keys.by_id.remove(&ApiKeyId(id));
+                    api_keys.damaged.insert(ApiKeyId(id));
+                }
+                Kind::IdempotencyRecord(mac) => drop(write(&self.altered_idempotency_records).insert(mac)),
+                // The catalog's keyring and digest stay as they are, and every commit requires them unchanged in the store.
+                // A version that does not match its secret is noticed when it is read.
+                Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Other => {}
+            }
+        }
+    }
+
+    /// Applies a record of any kind but a secret.
+    fn put_other(&self, kind: &Kind, value: &[u8], revision: Revision) {
+        match kind {
+            Kind::Namespace(mac) => self.put_namespace(mac, value, revision),
+            Kind::ApiKey(id) => self.put_api_key(ApiKeyId(*id), value, revision),
+            Kind::Name(namespace, mac) => self.put_name(*namespace, *mac, value),
+            // The caller has applied the keyring and the digest already. Versions and idempotency records are read from the
+            // store when they are needed.
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::Secret(..)
+            | Kind::Version(..)
+            | Kind::IdempotencyRecord(_)
+            | Kind::Other => {}
+        }
+    }
+
+    fn put_namespace(&self, mac: &Mac, value: &[u8], revision: Revision) {
+        let mut namespaces = write(&self.namespaces);
+        match StoredNamespaceKeys::open(&self.keyring(), mac, value, revision) {
+            Ok(keys) => {
+                namespaces.damaged.remove(mac);
+                match namespaces.by_id.get(&keys.id()) {
+                    // Only the generations of a namespace's keys ever change.
+                    Some(catalog) if catalog.keys().revision() < revision => catalog.set_keys(keys),
+                    Some(_) => {}
+                    None => {
+                        let (id, name) = (keys.id(), keys.namespace().clone());
+                        let catalog = Arc::new(NamespaceCatalog::new(keys));
+                        namespaces.by_id.insert(id, catalog.clone());
+                        namespaces.by_name.insert(name, catalog);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(cause = %error, "a namespace's record cannot be opened: its secrets are not served");
+                namespaces.damaged.insert(*mac);
+            }
+        }
+    }
+
+    fn change_secrets(&self, namespace: NamespaceId, changes: &SecretChanges<'_>, revision: Revision) {
+        let catalog = read(&self.namespaces).by_id.get(&namespace).cloned();
+        let Some(catalog) = catalog else {
+            for (id, _) in &changes.put {
+                tracing::error!(secret = %id, "a secret's record belongs to no namespace that can be opened");
+                write(&self.namespaces).orphaned.insert(*id);
+            }
+            return;
+        };
+        let keys = catalog.keys();
+        // The records are opened before the lock is taken.
+        let open = |(id, value): &(SecretId, &[u8])| {
+            let opened = open_secret(&keys, *id, value, revision);
+            if let Err(error) = &opened {
+                tracing::error!(secret = %id, cause = %error, "a secret's record cannot be opened: it is not served");
+            }
+            (*id, opened)
+        };
+        let opened: Vec<_> = changes.put.iter().map(open).collect();
+        let mut no_longer_orphaned = Vec::new();
+        {
+            let mut index = write(&catalog.index);
+            for (id, opened) in opened {
+                match opened {
+                    Ok(secret) => {
+                        index.put(secret);
+                        no_longer_orphaned.push(id);
+                    }
+                    Err(_) => index.put_damaged(id),
+                }
+            }
+            changes.delete.iter().for_each(|id| index.delete(*id, revision));
+        }
+        no_longer_orphaned.retain(|id| read(&self.namespaces).orphaned.contains(id));
+        for id in no_longer_orphaned {
+            write(&self.namespaces).orphaned.remove(&id);
+        }
+    }
+
+    /// Checks the record of a secret's name. The catalog takes the name itself from the secret's own record.
+    fn put_name(&self, namespace: NamespaceId, mac: Mac, value: &[u8]) {
+        let Some(catalog) = read(&self.namespaces).by_id.get(&namespace).cloned() else { return };
+        let opened = catalog.keys().open_record(Purpose::Name, &mac, value);
+        if let Err(error) = &opened {
+            tracing::error!(cause = %error, "a name's record cannot be opened: its secret is not served");
+        }
+        catalog.set_name_altered(mac, opened.is_err());
+    }
+
+    fn put_api_key(&self, id: ApiKeyId, value: &[u8], revision: Revision) {
+        let mut api_keys = write(&self.api_keys);
+        match ApiKey::open(&self.keyring(), id, value, revision) {
+            Ok(key) => {
+                api_keys.damaged.remove(&id);
+                api_keys.by_id.insert(id, Arc::new(key));
+            }
+            Err(error) => {
+                tracing::error!(api_key = %id, cause = %error, "an API key's record cannot be opened: the key is refused");
+                api_keys.by_id.remove(&id);
+                api_keys.damaged.insert(id);
+            }
+        }
+    }
+
+    /// Removes a record of any kind but a secret.
+    fn delete_other(&self, kind: &Kind) {
+        match kind {
+            Kind::ApiKey(id) => {
+                write(&self.api_keys).by_id.remove(&ApiKeyId(*id));
+            }
+            // Namespaces are never deleted, and the other kinds are not in the catalog.
+            Kind::Namespace(_)
+            | Kind::Keyring
+            | Kind::Digest
+            | Kind::Secret(..)
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::IdempotencyRecord(_)
+            | Kind::Other => {}
+        }
+    }
+}
+
+impl Namespaces {
+    /// Marks a namespace as damaged, and stops serving its secrets. `mac` is the HMAC of its name, `key` that of its record.
+    fn mark_damaged(&mut self, mac: Mac, key: &Key) {
+        self.damaged.insert(mac);
+        self.by_name.retain(|_, catalog| catalog.keys().place() != key);
+        self.by_id.retain(|_, catalog| catalog.keys().place() != key);
+    }
+}

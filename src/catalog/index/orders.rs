@@ -1,0 +1,153 @@
+//! A set of secrets, sorted by name, by time of creation and by time of the last change, so that a page in any order, at
+//! any place, costs about the same.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Page;
+use super::ranked_set::RankedSet;
+use crate::domain::{Cursor, Order, OrderBy, Secret, SecretName, Start};
+
+/// How many bytes of names, descriptions and metadata a page holds at most: a gRPC client accepts 4 MiB by default.
+const PAGE_BYTES: usize = 3 << 20;
+
+type Sorted = RankedSet<Arc<Secret>>;
+
+/// The same secrets in every order.
+#[derive(Default)]
+pub(super) struct Orders {
+    name: Sorted,
+    created_at: Sorted,
+    updated_at: Sorted,
+}
+
+impl Orders {
+    const ALL: [OrderBy; 3] = [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt];
+
+    /// A set of these secrets, which can be given in any order.
+    pub(super) fn of(mut secrets: Vec<Arc<Secret>>) -> Self {
+        let mut orders = Self::default();
+        for by in Self::ALL {
+            secrets.sort_unstable_by(|a, b| compare(a, b, by));
+            *orders.by_mut(by) = RankedSet::from_sorted(secrets.iter().cloned());
+        }
+        orders
+    }
+
+    /// How many secrets there are.
+    pub(super) fn len(&self) -> usize {
+        self.name.len()
+    }
+
+    /// The secret with this name.
+    pub(super) fn find(&self, name: &SecretName) -> Option<&Arc<Secret>> {
+        self.name.find(|secret| secret.name.cmp(name))
+    }
+
+    /// All secrets, in the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Secret>> {
+        self.name.range(0..self.name.len())
+    }
+
+    /// A page of the secrets whose names begin with a prefix. In an order by time the prefix must be empty. The page holds
+    /// at most `limit` secrets, and fewer where their metadata is large; its `total` and `next` are right in either case.
+    pub(super) fn page(&self, prefix: &str, order: Order, start: &Start, limit: usize) -> Page {
+        let sorted = self.by(order.by);
+        ranked_page(sorted, prefix_ranks(sorted, prefix), order, start, limit)
+    }
+
+    /// Adds a secret, in place of one that has the same id and the same place in every order.
+    pub(super) fn insert(&mut self, secret: &Arc<Secret>) {
+        for by in Self::ALL {
+            self.by_mut(by).insert(secret.clone(), |member| compare(member, secret, by));
+        }
+    }
+
+    /// Removes a secret, given in the state in which it was added.
+    pub(super) fn remove(&mut self, secret: &Secret) {
+        for by in Self::ALL {
+            self.by_mut(by).remove(|member| compare(member, secret, by));
+        }
+    }
+
+    fn by(&self, by: OrderBy) -> &Sorted {
+        match by {
+            OrderBy::Name => &self.name,
+            OrderBy::CreatedAt => &self.created_at,
+            OrderBy::UpdatedAt => &self.updated_at,
+        }
+    }
+
+    fn by_mut(&mut self, by: OrderBy) -> &mut Sorted {
+        match by {
+            OrderBy::Name => &mut self.name,
+            OrderBy::CreatedAt => &mut self.created_at,
+            OrderBy::UpdatedAt => &mut self.updated_at,
+        }
+    }
+}
+
+/// Compares two secrets in an order, and by id where they have the same place in it. Names need the id too: while the
+/// catalog is built from a scan, which does not show one moment, two secrets can briefly have the same name.
+fn compare(a: &Secret, b: &Secret, by: OrderBy) -> Ordering {
+    compare_with_cursor(a, &Cursor::of(b, by), by).then_with(|| a.id.cmp(&b.id))
+}
+
+/// Compares a secret's place in an order with a cursor.
+fn compare_with_cursor(secret: &Secret, cursor: &Cursor, by: OrderBy) -> Ordering {
+    match (cursor, by) {
+        (Cursor::Name(name), _) => secret.name.cmp(name),
+        (Cursor::Time(at, id), OrderBy::UpdatedAt) => (secret.updated_at, secret.id).cmp(&(*at, *id)),
+        (Cursor::Time(at, id), _) => (secret.created_at, secret.id).cmp(&(*at, *id)),
+    }
+}
+
+/// The ranks of the secrets whose names begin with a prefix, among secrets sorted by name.
+fn prefix_ranks(sorted: &Sorted, prefix: &str) -> Range<usize> {
+    if prefix.is_empty() {
+        return 0..sorted.len();
+    }
+    let from = sorted.rank(|secret| secret.name.as_str() < prefix);
+    let to = sorted.rank(|secret| secret.name.as_str() < prefix || secret.name.as_str().starts_with(prefix));
+    from..to
+}
+
+/// A page of the secrets with these ranks, all of which match.
+fn ranked_page(sorted: &Sorted, within: Range<usize>, order: Order, start: &Start, limit: usize) -> Page {
+    let total = within.len();
+    let skipped = match start {
+        Start::Offset(offset) => (*offset).min(total),
+        Start::After(cursor) if order.descending => {
+            let rank = sorted.rank(|secret| compare_with_cursor(secret, cursor, order.by).is_lt());
+            within.end - rank.clamp(within.start, within.end)
+        }
+        Start::After(cursor) => {
+            let rank = sorted.rank(|secret| compare_with_cursor(secret, cursor, order.by).is_le());
+            rank.clamp(within.start, within.end) - within.start
+        }
+    };
+    let taken = limit.min(total - skipped);
+    let items = if order.descending {
+        let end = within.end - skipped;
+        within_page_bytes(sorted.range(end - taken..end).rev())
+    } else {
+        let begin = within.start + skipped;
+        within_page_bytes(sorted.range(begin..begin + taken))
+    };
+    let more = skipped + items.len() < total;
+    let next = items.last().filter(|_| more).map(|last| Cursor::of(last, order.by));
+    Page { items, total, next }
+}
+
+/// The first of these secrets that together take at most [`PAGE_BYTES`], and at least one.
+fn within_page_bytes<'a>(secrets: impl Iterator<Item = &'a Arc<Secret>>) -> Vec<Arc<Secret>> {
+    let mut bytes = 0;
+    let fits = |secret: &&Arc<Secret>| {
+        let pairs: usize = secret.metadata.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+        let first = bytes == 0;
+        bytes += 256 + secret.name.as_str().len() + secret.description.as_str().len() + pairs;
+        first || bytes <= PAGE_BYTES
+    };
+    secrets.take_while(fits).cloned().collect()
+}

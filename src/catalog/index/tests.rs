@@ -1,0 +1,199 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{Description, Namespace, Revision, Timestamp, Version, Versions};
+
+fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
+    let mut bytes = [0; 16];
+    bytes[15] = id;
+    Secret {
+        namespace: Namespace::default_namespace(),
+        name: SecretName::parse(name).unwrap(),
+        id: SecretId::from_bytes(bytes),
+        description: Description::default(),
+        metadata: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        version: 1,
+        versions: Versions::first(Version::new(1, Timestamp::from_micros(at.0), None)),
+        created_at: Timestamp::from_micros(at.0),
+        updated_at: Timestamp::from_micros(at.1),
+        rotated_at: None,
+        revision: Revision(revision),
+        stored_at: Revision(revision),
+    }
+}
+
+prop_compose! {
+    /// A secret with one of few names, times and pairs, so that they coincide. Its name ends with its id, so that no two
+    /// secrets have the same name at once.
+    fn any_secret()(id in 0u8..40, first in "[abA_]{1,2}", env in 0..3, tier in 0..2, at in (0i64..5, 0i64..5)) -> Secret {
+        let (env, tier) = (format!("e{env}"), format!("t{tier}"));
+        secret(id, &format!("{first}{id}"), &[("env", &env), ("tier", &tier)], at, 0)
+    }
+}
+
+fn page(index: &mut Index, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
+    index.page(filter, order, start, limit).unwrap_or_else(|search| {
+        let found = search.run();
+        let page = found.page(order, start, limit);
+        index.keep(found);
+        page
+    })
+}
+
+/// The secrets that a list must hold, found by looking at every secret.
+fn model(secrets: &[Secret], filter: &Filter, order: Order) -> Vec<SecretId> {
+    let mut found: Vec<&Secret> = secrets
+        .iter()
+        .filter(|s| s.name.as_str().starts_with(&*filter.prefix))
+        .filter(|s| filter.metadata.iter().all(|(key, value)| s.metadata.has(key, value)))
+        .collect();
+    found.sort_by(|a, b| match order.by {
+        OrderBy::Name => a.name.cmp(&b.name),
+        OrderBy::CreatedAt => (a.created_at, a.id).cmp(&(b.created_at, b.id)),
+        OrderBy::UpdatedAt => (a.updated_at, a.id).cmp(&(b.updated_at, b.id)),
+    });
+    if order.descending {
+        found.reverse();
+    }
+    found.into_iter().map(|secret| secret.id).collect()
+}
+
+proptest! {
+    #[test]
+    fn pages_are_the_same_as_those_of_a_full_search(
+        steps in proptest::collection::vec((any_secret(), any::<bool>()), 0..200),
+        prefix in "[abA_]{0,2}",
+        pairs in 0usize..3,
+        by in prop_oneof![Just(OrderBy::Name), Just(OrderBy::CreatedAt), Just(OrderBy::UpdatedAt)],
+        descending in any::<bool>(),
+        limit in 1usize..7,
+    ) {
+        let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
+        let metadata = wanted.into_iter().take(pairs).collect();
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata };
+        let order = Order { by, descending };
+        let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
+        let asked = steps.len() / 2;
+        for (revision, (mut secret, keep)) in steps.into_iter().enumerate() {
+            if revision == asked {
+                page(&mut index, &filter, order, &Start::Offset(0), limit); // cached, and kept current, from here on
+            }
+            secrets.retain(|known| known.id != secret.id);
+            if keep {
+                secret.revision = Revision(revision as u64 + 1);
+                secret.stored_at = secret.revision;
+                index.put(secret.clone());
+                secrets.push(secret);
+            } else {
+                index.remove(secret.id);
+            }
+        }
+        let expected = model(&secrets, &filter, order);
+
+        // By offset, and by cursor: the same secrets, in the same order.
+        let mut start = Start::Offset(0);
+        let mut walked = Vec::new();
+        loop {
+            let found = page(&mut index, &filter, order, &start, limit);
+            let at_offset = page(&mut index, &filter, order, &Start::Offset(walked.len()), limit);
+            prop_assert_eq!(&found.items, &at_offset.items);
+            prop_assert_eq!((found.total, at_offset.total), (expected.len(), expected.len()));
+            walked.extend(found.items.iter().map(|secret| secret.id));
+            match found.next {
+                Some(next) => start = Start::After(next),
+                None => break,
+            }
+        }
+        prop_assert_eq!(walked, expected);
+        let beyond = page(&mut index, &filter, order, &Start::Offset(usize::MAX), limit);
+        prop_assert!(beyond.items.is_empty());
+    }
+}
+
+#[test]
+fn a_page_ends_before_it_is_too_large_for_a_client() {
+    let mut index = Index::default();
+    let long = "v".repeat(512);
+    let keys: Vec<_> = (0..64).map(|n| format!("{n:0128}")).collect();
+    let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), long.as_str())).collect();
+    for id in 0..100 {
+        index.put(secret(id, &format!("n{id:03}"), &pairs, (1, 1), 1));
+    }
+    let (prefix, metadata) = ("".into(), Metadata::default());
+    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+    for descending in [false, true] {
+        let order = Order { by: OrderBy::Name, descending };
+        let first = page(&mut index, &filter, order, &Start::Offset(0), 1000);
+        assert!((50..80).contains(&first.items.len()), "{}", first.items.len());
+        let rest = page(&mut index, &filter, order, &Start::After(first.next.unwrap()), 1000);
+        assert_eq!((first.items.len() + rest.items.len(), first.total, rest.next), (100, 100, None));
+    }
+}
+
+#[test]
+fn the_least_recently_used_filters_are_dropped() {
+    let mut index = Index::default();
+    for id in 0..100 {
+        let tier = format!("t{id}");
+        index.put(secret(id, &format!("n{id}"), &[("env", "e"), ("tier", &tier)], (1, 1), 1));
+    }
+    let order = Order { by: OrderBy::Name, descending: false };
+    for id in 0..100 {
+        let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
+        let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+        assert!(index.page(&filter, order, &Start::Offset(0), 10).is_err());
+        assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
+        assert!(index.page(&filter, order, &Start::Offset(0), 10).is_ok());
+    }
+}
+
+#[test]
+fn a_search_catches_up_with_the_changes_made_meanwhile() {
+    let mut index = Index::default();
+    let both = [("env", "e"), ("tier", "t")];
+    for id in 0..100 {
+        index.put(secret(id, &format!("n{id:03}"), &both, (1, 1), 1));
+    }
+    let pairs = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
+    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+    let order = Order { by: OrderBy::Name, descending: false };
+    let search = index.page(&filter, order, &Start::Offset(0), 1000).err().unwrap();
+    index.put(secret(100, "new", &both, (1, 1), 2));
+    index.put(secret(0, "renamed", &both, (1, 2), 3));
+    index.put(secret(1, "n001", &[("env", "e")], (1, 2), 4));
+    index.delete(secret(2, "n002", &both, (1, 1), 1).id, Revision(5));
+    index.keep(search.run());
+    let page = index.page(&filter, order, &Start::Offset(0), 1000).ok().unwrap();
+    assert_eq!((page.total, index.as_of()), (99, Revision(5)));
+    let names: Vec<_> = page.items.iter().map(|secret| secret.name.as_str()).collect();
+    assert!(names.is_sorted() && names.contains(&"new") && names.contains(&"renamed"));
+    for gone in ["n000", "n001", "n002"] {
+        assert!(!names.contains(&gone), "{gone}");
+    }
+}
+
+#[test]
+fn an_older_state_changes_nothing_and_an_emptied_index_holds_nothing() {
+    let mut index = Index::default();
+    index.put(secret(1, "new", &[("k", "v")], (1, 2), 5));
+    index.put(secret(1, "old", &[("k", "w")], (1, 1), 4));
+    assert!(index.find(&SecretName::parse("new").unwrap()).is_some());
+    assert!(index.find(&SecretName::parse("old").unwrap()).is_none());
+    index.remove(secret(1, "new", &[], (0, 0), 0).id);
+    assert!(index.by_pair.is_empty());
+    assert_eq!((index.len(), index.all.len()), (0, 0));
+}
+
+#[test]
+fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
+    let name = SecretName::parse("n").unwrap();
+    let (first, second) = (secret(1, "n", &[], (1, 1), 1), secret(2, "n", &[], (2, 2), 3));
+    for both in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
+        let mut index = Index::default();
+        both.into_iter().for_each(|secret| index.put(secret));
+        index.remove(first.id);
+        assert_eq!(index.find(&name).map(|found| found.id), Some(second.id));
+    }
+}

@@ -1,0 +1,128 @@
+//! Loads the whole store again, for a catalog that cannot follow its store any more.
+//!
+//! [`follow`](super::load::follow) calls [`reload`] when the keyring in a change does not open, when the catalog fell too
+//! far behind the store, or when the store was replaced (a restore). The old state is served until the new one is
+//! complete, with exceptions: keys may have been revoked in a store that is there but does not open, so the old state is
+//! served only for a short time then; and in a store that was altered, or that is an older copy of itself, nothing is
+//! trusted, so the old state is not served at all. [`Staleness`] holds that decision, and every request asks for it.
+
+use std::sync::{PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::load::scan;
+use super::{Catalog, LoadError};
+use crate::store::{Unavailable, Watch};
+
+/// How long to wait before the first retry. The time doubles with each retry, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait between two retries.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// How long the old state is served when the store is there but does not open: another replica may be changing the master
+/// key just now.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
+#[derive(Default)]
+pub(super) struct Staleness(RwLock<Option<(Instant, &'static str)>>);
+
+impl Staleness {
+    /// An error, with the reason, where the state is too old to be served now.
+    pub(super) fn check(&self) -> Result<(), Unavailable> {
+        match *self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some((since, reason)) if since <= Instant::now() => Err(Unavailable(reason.into())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The state is too old from this time on. An earlier time that was set before stays.
+    fn set(&self, since: Instant, reason: &'static str) {
+        let mut staleness = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if staleness.is_none_or(|(before, _)| since < before) {
+            *staleness = Some((since, reason));
+        }
+    }
+
+    /// The state is current again.
+    fn clear(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Why the store could not be loaded again.
+enum ReloadError {
+    /// The store is an older copy of the one that the catalog showed before.
+    OlderCopy,
+    Load(LoadError),
+}
+
+/// Loads the whole store again, and retries until that succeeds. `None`: the catalog was dropped meanwhile. The watch
+/// continues where the new state ends.
+pub(super) async fn reload(catalog: &Weak<Catalog>) -> Option<Watch> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt(&*catalog.upgrade()?).await {
+            Ok(watch) => return Some(watch),
+            // The store said at once that it cannot serve, so that a retry is cheap.
+            Err(ReloadError::Load(LoadError::Store(_))) => pause = FIRST_PAUSE,
+            Err(ReloadError::OlderCopy | ReloadError::Load(_)) => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
+    let scanned = scan(&*catalog.store, catalog.provider.keys()).await.map_err(ReloadError::Load);
+    let watch = scanned.and_then(|(state, reached, watch)| {
+        // A restore makes a new digest that follows the last one, so even a restore passes this check.
+        if !state.digest().is_no_older_than(&catalog.digest()) {
+            return Err(ReloadError::OlderCopy);
+        }
+        catalog.set_state(state);
+        catalog.staleness.clear();
+        catalog.reached.send_replace(reached);
+        Ok(watch)
+    });
+    if let Err(error) = &watch {
+        handle(catalog, error).await;
+    }
+    watch
+}
+
+/// Logs the error, and decides for how long the old state is served.
+async fn handle(catalog: &Catalog, error: &ReloadError) {
+    let now = Instant::now();
+    match error {
+        ReloadError::OlderCopy => {
+            tracing::error!("the store is an older copy of what it was a moment ago: nothing is served");
+            catalog.staleness.set(now, "it is an older copy of what it was");
+        }
+        ReloadError::Load(error) => {
+            tracing::error!(cause = %error, "the catalog cannot load the store again; it keeps trying");
+            match error {
+                // Reads continue while a disk is full or etcd is unreachable.
+                LoadError::Store(_) => {}
+                LoadError::Altered | LoadError::KeyringMissing => {
+                    catalog.staleness.set(now, "its records do not match its digest");
+                }
+                LoadError::WrongMasterKey => {
+                    catalog.staleness.set(now + GRACE, "the master key does not open it any more");
+                    read_master_key_again(catalog).await;
+                }
+                LoadError::Failed(_) => catalog.staleness.set(now + GRACE, "its keys could not be opened"),
+            }
+        }
+    }
+}
+
+/// Reads the master key from its source again: another replica may have rotated it, and the source may hold the new one by
+/// now.
+async fn read_master_key_again(catalog: &Catalog) {
+    let provider = catalog.provider.clone();
+    let read = tokio::task::spawn_blocking(move || provider.read_again());
+    if let Ok(Err(error)) = read.await {
+        tracing::error!(cause = %error, "the master key cannot be read again");
+    }
+}

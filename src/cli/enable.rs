@@ -1,0 +1,26 @@
+//! `strongroom enable` enables a disabled version.
+
+use strongroom_client::v1;
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::output::Output;
+use super::version::{VersionArgs, print_changed};
+
+/// The arguments of `strongroom enable`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom enable db_password 3")]
+pub(super) struct Enable {
+    #[command(flatten)]
+    version: VersionArgs,
+}
+
+impl Enable {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let VersionArgs { name, version, etag } = self.version;
+        let message = v1::EnableVersionRequest { name, version, etag, ..Default::default() };
+        let reply = connection.client().await?.secrets().enable_version(message).await?;
+        print_changed(output, reply.version, reply.secret, reply.revision)
+    }
+}

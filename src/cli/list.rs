@@ -1,0 +1,135 @@
+//! `strongroom list` lists secrets without their values, one page or all.
+
+use std::io::Write;
+
+use serde_json::json;
+use strongroom_client::{Secrets, v1};
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::metadata;
+use super::output::{self, Output};
+use super::secret::secret_json;
+
+/// The arguments of `strongroom list`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom list --metadata env=production --prefix billing_
+  strongroom list --order-by 'updated_at desc' --limit 10")]
+pub(super) struct List {
+    /// Show at most N secrets, from 1 to 1,000 [default: all secrets]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    limit: Option<i32>,
+
+    /// Skip the first N secrets
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    offset: Option<i32>,
+
+    /// Begin after an earlier page: give its next_page_token
+    #[arg(long, value_name = "TOKEN", conflicts_with = "offset")]
+    page_token: Option<String>,
+
+    /// Show only secrets with this pair of metadata; if given several times, secrets with all of the pairs
+    #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
+    metadata: Vec<(String, String)>,
+
+    /// Show only secrets whose names begin with PREFIX
+    #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
+    prefix: String,
+
+    /// The order: name, created_at or updated_at, followed by ' desc' for the reverse order
+    #[arg(long, default_value = "name", value_name = "ORDER")]
+    order_by: String,
+}
+
+impl List {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        // A limit or a token asks for one page. Without them all pages are read, each as large as the service allows.
+        let one_page = self.limit.is_some() || self.page_token.is_some();
+        let request = v1::ListSecretsRequest {
+            limit: self.limit.or((!one_page).then_some(1000)),
+            offset: self.offset,
+            page_token: self.page_token.unwrap_or_default(),
+            metadata: self.metadata.into_iter().collect(),
+            name_prefix: self.prefix,
+            order_by: self.order_by,
+            ..v1::ListSecretsRequest::default()
+        };
+        let secrets = connection.client().await?.secrets();
+        let (items, last) = if one_page {
+            let mut page = secrets.list(request).await?;
+            (std::mem::take(&mut page.items), page)
+        } else {
+            all_pages(&secrets, request).await?
+        };
+        print_secrets(output, &items, &last)
+    }
+}
+
+/// The secrets of all pages, and the last page.
+async fn all_pages(
+    secrets: &Secrets,
+    request: v1::ListSecretsRequest,
+) -> Result<(Vec<v1::Secret>, v1::ListSecretsResponse), Failure> {
+    let (mut pages, mut items) = (secrets.pages(request), Vec::new());
+    let mut last = v1::ListSecretsResponse::default();
+    while let Some(mut page) = pages.next().await? {
+        items.append(&mut page.items);
+        last = page;
+    }
+    Ok((items, last))
+}
+
+/// The warning about a list that lacks damaged secrets; `None` if it lacks none.
+fn missing(damaged: i32) -> Option<String> {
+    let (are, their) = match damaged {
+        ..=0 => return None,
+        1 => ("1 secret of this namespace is", "its record was"),
+        _ => (&*format!("{damaged} secrets of this namespace are"), "their records were"),
+    };
+    Some(format!("{are} not listed, because {their} altered or damaged: restore a backup"))
+}
+
+/// All secrets whose names begin with the prefix, without their values, in the order of their names; and a warning if some
+/// may be missing. For `run` and `export`.
+pub(super) async fn all(
+    secrets: &Secrets,
+    prefix: &str,
+) -> Result<(Vec<v1::Secret>, Option<String>), Failure> {
+    let request = v1::ListSecretsRequest {
+        limit: Some(1000),
+        name_prefix: prefix.to_owned(),
+        ..v1::ListSecretsRequest::default()
+    };
+    let (items, last) = all_pages(secrets, request).await?;
+    Ok((items, missing(last.damaged_size)))
+}
+
+fn print_secrets(
+    output: Output,
+    items: &[v1::Secret],
+    last: &v1::ListSecretsResponse,
+) -> Result<(), Failure> {
+    let json = json!({
+        "items": items.iter().map(secret_json).collect::<Vec<_>>(),
+        "next_page_token": last.next_page_token,
+        "total_size": last.total_size,
+        "revision": last.revision,
+        "damaged_size": last.damaged_size,
+    });
+    let row = |secret: &v1::Secret| {
+        let updated = output::time_in_brief(secret.updated_at.as_ref());
+        let version = secret.version.to_string();
+        vec![secret.name.clone(), version, updated, secret.description.clone(), metadata::shown(secret)]
+    };
+    let rows = items.iter().map(row).collect();
+    output.print_all(&["name", "version", "updated", "description", "metadata"], rows, &json)?;
+    if output == Output::Table && !items.is_empty() {
+        let more = if last.next_page_token.is_empty() { "" } else { "; more with --page-token or --offset" };
+        output::write(format!("\n{} of {}{more}\n", items.len(), last.total_size).as_bytes())?;
+    }
+    if let Some(missing) = missing(last.damaged_size) {
+        let _ = writeln!(std::io::stderr(), "warning: {missing}");
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! `strongroom update` changes a secret's fields.
+
+use std::path::PathBuf;
+
+use strongroom_client::v1;
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::metadata;
+use super::new_value;
+use super::output::Output;
+use super::secret::print_secret;
+
+/// The arguments of `strongroom update`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom update stripe_api_key --description 'Stripe, all payments'
+  strongroom update stripe_api_key --metadata env=production --metadata owner=payments
+  strongroom update stripe_api_key --value-file new_key.txt")]
+pub(super) struct Update {
+    /// The secret's name
+    name: String,
+
+    /// The secret's new name
+    #[arg(long, value_name = "NAME")]
+    new_name: Option<String>,
+
+    /// Read a new value from FILE, byte for byte; - is standard input
+    #[arg(long, value_name = "FILE")]
+    value_file: Option<PathBuf>,
+
+    /// The new description; an empty one clears it
+    #[arg(long)]
+    description: Option<String>,
+
+    /// A pair of the new metadata, which replaces all present pairs; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
+    metadata: Vec<(String, String)>,
+
+    /// Remove all metadata
+    #[arg(long, conflicts_with = "metadata")]
+    clear_metadata: bool,
+
+    /// Change the secret only if it still has this etag
+    #[arg(long, default_value = "", hide_default_value = true)]
+    etag: String,
+}
+
+impl Update {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let cleared = self.clear_metadata.then(|| prost_types::FieldMask { paths: vec!["metadata".into()] });
+        let message = v1::UpdateSecretRequest {
+            name: self.name,
+            new_name: self.new_name,
+            value: self.value_file.as_ref().map(new_value::from_file).transpose()?,
+            description: self.description,
+            metadata: self.metadata.into_iter().collect(),
+            update_mask: cleared,
+            etag: self.etag,
+            ..v1::UpdateSecretRequest::default()
+        };
+        let reply = connection.client().await?.secrets().update(message).await?;
+        print_secret(output, reply.secret)
+    }
+}

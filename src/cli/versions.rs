@@ -1,0 +1,40 @@
+//! `strongroom versions` lists the versions of a secret.
+
+use serde_json::json;
+use strongroom_client::v1;
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::output::{self, Output};
+use super::version::{state_name, version_json};
+
+/// The arguments of `strongroom versions`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  strongroom versions db_password")]
+pub(super) struct Versions {
+    /// The secret's name
+    name: String,
+}
+
+impl Versions {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let reply = connection.client().await?.secrets().versions(&*self.name).await?;
+        let json = json!({
+            "versions": reply.versions.iter().map(version_json).collect::<Vec<_>>(),
+            "revision": reply.revision,
+        });
+        let row = |version: &v1::SecretVersion| {
+            let current = if version.current { "current" } else { "" };
+            vec![
+                version.number.to_string(),
+                state_name(version.state()),
+                output::time_in_brief(version.created_at.as_ref()),
+                output::time_in_brief(version.state_changed_at.as_ref()),
+                current.to_owned(),
+            ]
+        };
+        let rows = reply.versions.iter().map(row).collect();
+        output.print_all(&["version", "state", "created", "state changed", ""], rows, &json)
+    }
+}

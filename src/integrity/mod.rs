@@ -1,0 +1,14 @@
+//! How alterations of the store are noticed: the digest that every commit carries on, the anchor outside of the
+//! store that the digest is compared with, and the verification of a whole store against its digest.
+
+mod anchor;
+mod anchor_file;
+mod digest;
+mod stored_keys;
+mod verify;
+
+pub use self::anchor::{Anchor, AnchorMismatch};
+pub use self::anchor_file::{AnchorError, AnchorFile};
+pub use self::digest::{DigestCarrier, Inventory, StoreDigest};
+pub use self::stored_keys::{StoredKeyring, StoredNamespaceKeys};
+pub use self::verify::{LoadError, Verification, verify};

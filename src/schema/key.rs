@@ -1,0 +1,158 @@
+//! The typed keys of the store, by kind. They hold kinds, random ids and HMACs: nothing that a person wrote.
+//!
+//! | first byte | then | value, always sealed |
+//! | --- | --- | --- |
+//! | `k` | | the keyring, sealed by the master key |
+//! | `a` | API key id (10 bytes) | an API key, without the key |
+//! | `n` | HMAC of the namespace's name (32) | a namespace and its keys |
+//! | `i` | namespace id (16), HMAC of the secret's name (32) | the secret's id: makes names unique |
+//! | `s` | namespace id (16), secret id (16) | a secret without its value |
+//! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
+//! | `r` | HMAC of principal and request id (32) | an idempotency record: the first outcome of a request id |
+//! | `d` | | the digest: which records there are |
+//!
+//! The first byte 0 belongs to the engines.
+
+use crate::domain::SecretId;
+use crate::store::Key;
+
+impl Key {
+    /// The keyring.
+    pub fn keyring() -> Self {
+        Self::from_bytes(b"k")
+    }
+
+    /// An API key.
+    pub fn api_key(id: &[u8; 10]) -> Self {
+        Self::of(b'a', &[id])
+    }
+
+    /// A namespace, by the HMAC of its name.
+    pub fn namespace(name: &[u8; 32]) -> Self {
+        Self::of(b'n', &[name])
+    }
+
+    /// A secret's name, by its HMAC.
+    pub fn name(namespace: NamespaceId, name: &[u8; 32]) -> Self {
+        Self::of(b'i', &[&namespace.0, name])
+    }
+
+    /// A secret.
+    pub fn secret(namespace: NamespaceId, id: SecretId) -> Self {
+        Self::of(b's', &[&namespace.0, id.as_bytes()])
+    }
+
+    /// A version of a secret.
+    pub fn version(namespace: NamespaceId, id: SecretId, version: u32) -> Self {
+        Self::of(b'v', &[&namespace.0, id.as_bytes(), &version.to_be_bytes()])
+    }
+
+    /// The idempotency record of a request.
+    pub fn idempotency_record(mac: &[u8; 32]) -> Self {
+        Self::of(b'r', &[mac])
+    }
+
+    /// The prefix of all namespaces.
+    pub fn namespaces() -> Self {
+        Self::from_bytes(b"n")
+    }
+
+    /// The prefix of all secrets.
+    pub fn secrets() -> Self {
+        Self::from_bytes(b"s")
+    }
+
+    /// The prefix of all API keys.
+    pub fn api_keys() -> Self {
+        Self::from_bytes(b"a")
+    }
+
+    /// The prefix of all secrets' names.
+    pub fn names() -> Self {
+        Self::from_bytes(b"i")
+    }
+
+    /// The prefix of a namespace's secrets.
+    pub fn secrets_of(namespace: NamespaceId) -> Self {
+        Self::of(b's', &[&namespace.0])
+    }
+
+    /// The prefix of a namespace's names.
+    pub fn names_of(namespace: NamespaceId) -> Self {
+        Self::of(b'i', &[&namespace.0])
+    }
+
+    /// The prefix of a namespace's versions.
+    pub fn versions_of(namespace: NamespaceId) -> Self {
+        Self::of(b'v', &[&namespace.0])
+    }
+
+    /// The prefix of all idempotency records.
+    pub fn idempotency_records() -> Self {
+        Self::from_bytes(b"r")
+    }
+
+    /// The kind of record at this key.
+    pub fn kind(&self) -> Kind {
+        self.parse().unwrap_or(Kind::Other)
+    }
+
+    fn parse(&self) -> Option<Kind> {
+        let (kind, rest) = self.as_bytes().split_first()?;
+        Some(match kind {
+            b'k' if rest.is_empty() => Kind::Keyring,
+            b'd' if rest.is_empty() => Kind::Digest,
+            b'a' => Kind::ApiKey(rest.try_into().ok()?),
+            b'n' => Kind::Namespace(rest.try_into().ok()?),
+            b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
+            b'i' => {
+                let (namespace, name) = rest.split_first_chunk()?;
+                Kind::Name(NamespaceId(*namespace), name.try_into().ok()?)
+            }
+            b's' => {
+                let (namespace, id) = rest.split_first_chunk()?;
+                Kind::Secret(NamespaceId(*namespace), SecretId::from_bytes(id.try_into().ok()?))
+            }
+            b'v' => {
+                let (namespace, rest) = rest.split_first_chunk()?;
+                let (id, version) = rest.split_first_chunk()?;
+                let version = u32::from_be_bytes(version.try_into().ok()?);
+                Kind::Version(NamespaceId(*namespace), SecretId::from_bytes(*id), version)
+            }
+            _ => return None,
+        })
+    }
+
+    fn of(kind: u8, parts: &[&[u8]]) -> Self {
+        let mut key = vec![kind];
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        Self::from_bytes(&key)
+    }
+}
+
+/// The kind of record that a key belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The keyring.
+    Keyring,
+    /// An API key.
+    ApiKey([u8; 10]),
+    /// A namespace, by the HMAC of its name.
+    Namespace([u8; 32]),
+    /// A secret.
+    Secret(NamespaceId, SecretId),
+    /// A secret's name, by its HMAC.
+    Name(NamespaceId, [u8; 32]),
+    /// A version of a secret.
+    Version(NamespaceId, SecretId, u32),
+    /// The idempotency record of a request.
+    IdempotencyRecord([u8; 32]),
+    /// The digest of the others.
+    Digest,
+    /// A key that this release does not know.
+    Other,
+}
+
+/// The identity of a namespace: 16 random bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NamespaceId(pub [u8; 16]);

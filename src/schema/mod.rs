@@ -1,0 +1,12 @@
+//! The content of the store: its typed keys, and its records in the clear, as `docs/format.md` describes them. The
+//! store below knows bytes only; `crypto` above seals the records.
+
+mod api_key;
+mod idempotency;
+mod key;
+mod secret;
+
+pub use self::api_key::ApiKeyRecord;
+pub use self::idempotency::IdempotencyRecord;
+pub use self::key::{Kind, NamespaceId};
+pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};

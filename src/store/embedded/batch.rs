@@ -1,0 +1,165 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+
+use super::committer::PendingCommit;
+use crate::domain::Revision;
+use crate::store::{
+    Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable,
+};
+
+/// The largest number of transactions that one sync makes durable. Their bytes have the bound of one transaction:
+/// sled loses data where the log between two syncs comes near the size of a segment (8 MiB here).
+const MAX_BATCH: usize = 512;
+
+/// Transactions that one sync makes durable together.
+pub(super) struct Batch {
+    /// The changes of the accepted transactions.
+    pub(super) changes: Vec<Change>,
+    /// The answers to give once the batch is durable, in the order of arrival.
+    pub(super) answers: Vec<Answer>,
+    /// The keys that the batch has changed so far: `None` where it deleted.
+    touched: HashMap<Key, Option<Touched>>,
+    bytes: usize,
+    /// The newest revision, this batch included.
+    pub(super) revision: Revision,
+}
+
+/// Where the latest value of a key stands in the batch's changes.
+#[derive(Clone, Copy)]
+struct Touched {
+    revision: Revision,
+    change: usize,
+    put: usize,
+}
+
+type Answer = (oneshot::Sender<Result<Revision, CommitError>>, Result<Revision, Rejection>);
+
+/// Why a transaction is not part of its batch.
+pub(super) enum Rejection {
+    Conflict,
+    TooLarge,
+    TooLate,
+    NoDigest,
+    Unavailable(Unavailable),
+}
+
+impl Rejection {
+    /// The answer to the caller. It is given once the revision at which it was decided is durable.
+    pub(super) fn at(self, revision: Revision) -> CommitError {
+        match self {
+            Self::Conflict => CommitError::Conflict(revision),
+            Self::TooLarge => CommitError::TooLarge,
+            Self::TooLate => CommitError::TooLate,
+            Self::NoDigest => CommitError::NoDigest,
+            Self::Unavailable(why) => why.into(),
+        }
+    }
+}
+
+impl Batch {
+    /// An empty batch after a revision.
+    pub(super) fn new(revision: Revision) -> Self {
+        Self { changes: Vec::new(), answers: Vec::new(), touched: HashMap::new(), bytes: 0, revision }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.answers.len() < MAX_BATCH && self.bytes < MAX_TRANSACTION
+    }
+
+    pub(super) fn has_room_for(&self, transaction: &Transaction) -> bool {
+        self.bytes + transaction.size() <= MAX_TRANSACTION
+    }
+
+    /// Adds a transaction, or the reason why it is refused. `read` gives the entry that the engine has at a key,
+    /// without this batch.
+    pub(super) fn add(
+        &mut self,
+        waiting: PendingCommit,
+        read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
+    ) {
+        let PendingCommit { transaction, answer } = waiting;
+        let checked = self.check(&transaction, &read).and_then(|()| self.digest(&transaction, &read));
+        let outcome = checked.map(|digest| self.take(transaction, digest));
+        self.answers.push((answer, outcome));
+    }
+
+    fn check(
+        &self,
+        transaction: &Transaction,
+        read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
+    ) -> Result<(), Rejection> {
+        if !transaction.fits() {
+            return Err(Rejection::TooLarge);
+        }
+        if transaction.is_too_late() {
+            return Err(Rejection::TooLate);
+        }
+        for (key, expect) in &transaction.require {
+            let found = match self.touched.get(key) {
+                Some(touched) => touched.map(|touched| touched.revision),
+                None => read(key).map_err(Rejection::Unavailable)?.map(|entry| entry.revision),
+            };
+            let holds = match expect {
+                Expect::Absent => found.is_none(),
+                Expect::At(revision) => found == Some(*revision),
+            };
+            if !holds {
+                return Err(Rejection::Conflict);
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest after the transaction, if the transaction has a digester.
+    fn digest(
+        &self,
+        transaction: &Transaction,
+        read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
+    ) -> Result<Option<(Key, Vec<u8>)>, Rejection> {
+        let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
+            return Ok(None);
+        };
+        let present = |key: &Key| match self.touched.get(key) {
+            Some(touched) => Ok(touched.and_then(|touched| self.value(touched)).map(Cow::Borrowed)),
+            None => Ok(read(key)?.map(|entry| Cow::Owned(entry.value))),
+        };
+        let covered = |key: &Key| if digester.covers(key) { present(key) } else { Ok(None) };
+        let put = transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
+        let mut changed = Vec::with_capacity(transaction.put.len() + transaction.delete.len());
+        for (key, after) in put.chain(transaction.delete.iter().map(|key| (key, None))) {
+            changed.push((key, covered(key).map_err(Rejection::Unavailable)?, after));
+        }
+        let changed: Vec<_> = changed
+            .iter()
+            .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
+            .collect();
+        let key = Key::digest();
+        let before = present(&key).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
+        let after = digester.after(&before, &changed).ok_or(Rejection::NoDigest)?;
+        Ok(Some((key, after)))
+    }
+
+    fn value(&self, Touched { change, put, .. }: Touched) -> Option<&[u8]> {
+        Some(&self.changes.get(change)?.put.get(put)?.1)
+    }
+
+    fn take(&mut self, transaction: Transaction, digest: Option<(Key, Vec<u8>)>) -> Revision {
+        if transaction.changes_nothing() {
+            return self.revision;
+        }
+        self.revision = self.revision.next();
+        self.bytes += transaction.size();
+        let Transaction { mut put, delete, .. } = transaction;
+        put.extend(digest);
+        let (revision, change) = (self.revision, self.changes.len());
+        let touched = |(put, (key, _)): (usize, &(Key, Vec<u8>))| {
+            (key.clone(), Some(Touched { revision, change, put }))
+        };
+        self.touched.extend(put.iter().enumerate().map(touched));
+        self.touched.extend(delete.iter().map(|key| (key.clone(), None)));
+        self.changes.push(Change { revision, put, delete });
+        revision
+    }
+}

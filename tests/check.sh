@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Checks everything that needs no running server: formatting, lints, dependencies, and the protos. Ends at the first
+# failure.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bold='' plain=''
+if [[ -t 1 ]]; then
+    bold=$'\e[1m' plain=$'\e[0m'
+fi
+
+main() {
+    step "formatting" formatting
+    step "lints" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+    step "lints without etcd" cargo clippy --locked --workspace --all-targets --no-default-features -- -D warnings
+    step "dependencies" dependencies
+    step "protos" tests/proto-lint.sh
+    echo "check passed"
+}
+
+formatting() {
+    cargo fmt --all --check
+    # The fuzz targets are a workspace of their own.
+    rustfmt --check --edition 2024 fuzz/fuzz_targets/*.rs
+}
+
+# Licences, banned crates and sources, as .cargo/deny.toml says; then dependencies that no code uses, as Cargo.toml says.
+dependencies() {
+    local deny shear
+    deny=$(tests/tools/cargo.sh cargo-deny)
+    shear=$(tests/tools/cargo.sh cargo-shear)
+    "$deny" --locked --workspace check licenses bans sources
+    "$shear" --locked --deny-warnings
+}
+
+# step TITLE COMMAND...: runs one step, and says how long it took.
+step() {
+    local title=$1 started=$SECONDS
+    shift
+    printf '\n%s== %s%s\n' "$bold" "$title" "$plain"
+    "$@"
+    printf '== %s: passed in %d s\n' "$title" "$((SECONDS - started))"
+}
+
+main

@@ -1,0 +1,94 @@
+//! A message that is announced and not sent costs the server what was sent, not what was announced.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+
+use crate::harness::{PATIENCE, Server};
+use crate::raw::{Wire, frame};
+
+const STREAMS: usize = 500;
+/// How much memory the server may take for a stream, its task and its 14 bytes: 1/16 of the smallest announcement here.
+const PER_STREAM: usize = 64 << 10;
+
+#[tokio::test]
+async fn announced_secrets_cost_no_memory_until_they_are_sent() {
+    announce_and_end("/strongroom.v1.SecretService/CreateSecret").await;
+}
+
+#[tokio::test]
+async fn announced_health_checks_cost_no_memory_until_they_are_sent() {
+    announce_and_end("/grpc.health.v1.Health/Check").await;
+}
+
+/// Opens streams that each announce the largest message and send 14 bytes of it, then ends them.
+async fn announce_and_end(path: &str) {
+    let mut server = Server::alone();
+    let wire = Wire::as_root(&server).await;
+    let (announced, part) = largest(&wire, path).await;
+    let before = Memory::of(&server);
+
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(wire.begin(path, part.clone()).await);
+    }
+    // The server reserves the room for each message: without that, this test would say nothing.
+    let reserved = before.mapped + STREAMS * announced / 2;
+    Memory::until(&server, "the messages' room is reserved", |now| now.mapped > reserved).await;
+    for mut stream in streams {
+        stream.send_data(Default::default(), true).expect("the stream is open");
+    }
+    let bound = STREAMS * PER_STREAM;
+    let done = |now: &Memory| now.mapped < reserved || now.resident > before.resident + bound;
+    let after = Memory::until(&server, "the messages' room is freed", done).await;
+    assert!(after.resident < before.resident + bound, "{before:?}, then {after:?}");
+    assert!(after.peak < before.peak + bound, "{before:?}, then {after:?}");
+    server.assert_alive();
+}
+
+/// The largest message in MiB that the RPC lets a caller announce, and a part of such a one.
+async fn largest(wire: &Wire, path: &str) -> (usize, Vec<u8>) {
+    for mib in [4, 1] {
+        let part = frame(0, mib << 20, b"9 of many");
+        let refusal = wire.send(path, part.clone()).await.expect_err("a message that ends too early");
+        if !matches!(refusal.code(), Code::ResourceExhausted | Code::OutOfRange) {
+            return ((mib << 20) as usize, part);
+        }
+    }
+    panic!("{path} takes no message of 1 MiB: let this test announce less");
+}
+
+/// A server's memory, in bytes.
+#[derive(Debug)]
+struct Memory {
+    /// What is mapped, with memory behind it or without.
+    mapped: usize,
+    /// What has memory behind it.
+    resident: usize,
+    /// The most that ever had.
+    peak: usize,
+}
+
+impl Memory {
+    fn of(server: &Server) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.process())).unwrap();
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+            let kib: usize = line.trim_end_matches("kB").trim().parse().expect("a number");
+            kib * 1024
+        };
+        Self { mapped: bytes("VmSize:"), resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+    }
+
+    async fn until(server: &Server, awaited: &str, reached: impl Fn(&Self) -> bool) -> Self {
+        let since = Instant::now();
+        loop {
+            let now = Self::of(server);
+            if reached(&now) {
+                return now;
+            }
+            assert!(since.elapsed() < PATIENCE, "{awaited}, but not within {PATIENCE:?}: {now:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
