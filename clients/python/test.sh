@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Checksums of the tools and of the sources. The environment is made again only when the first changes, and the package
-# is installed again only when the second changes.
+# Checksums of the tools and of the sources. The environment is rebuilt only when `tools` changes, and the package is
+# reinstalled only when `sources` changes.
 tools=$(cat pyproject.toml test.sh | cksum)
 sources=$(find pyproject.toml README.md LICENSE src -type f ! -path '*__pycache__*' -print0 | sort -z | xargs -0 cat | cksum)
 

@@ -26,8 +26,8 @@ class RetryPolicy:
     is a random time between half of it and all of it, plus the time that the server asks for. When the pause would end
     after the call's deadline, the call is not retried.
 
-    Retries are safe because every change carries a `request_id`: the server makes the change once and returns the
-    stored outcome for every repeat. Only `access.create_key` has no `request_id`, so it is never retried.
+    Retries are safe because every change of a secret carries a `request_id`: the server makes the change once and
+    returns the stored outcome for every repeat. `access.create_key` has no `request_id`, so it is never retried.
     """
 
     attempts: int = 5

@@ -236,7 +236,7 @@ def update(
 ) -> Call[Secret]:
     """Changes the parts of a secret that are passed and keeps all others.
 
-    The whole update is made in one step, or nothing is changed.
+    The whole update is made in one step, or nothing is changed. The default `NOT_GIVEN` means that this part stays.
 
     Args:
         name: The present name of the secret.

@@ -28,8 +28,8 @@ if _version_not_supported:
 class OperatorServiceStub(object):
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -77,8 +77,8 @@ class OperatorServiceStub(object):
 class OperatorServiceServicer(object):
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -137,8 +137,8 @@ class OperatorServiceServicer(object):
         revision, and readers and writers are not held up.
 
         When the server can write the file of the master key, it puts a new key on the first line and keeps the old keys on
-        the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes
-        it. In both cases the old key must stay in place until the last message. After that, only older backups need it.
+        the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes it. In both
+        cases the old key must stay in place until the last message. After that, only older backups need it.
 
         The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
         rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
@@ -223,8 +223,8 @@ def add_OperatorServiceServicer_to_server(servicer, server):
 class OperatorService(object):
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.

@@ -20,8 +20,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
 class OperatorServiceStub:
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -84,8 +84,8 @@ class OperatorServiceStub:
     revision, and readers and writers are not held up.
 
     When the server can write the file of the master key, it puts a new key on the first line and keeps the old keys on
-    the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes
-    it. In both cases the old key must stay in place until the last message. After that, only older backups need it.
+    the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes it. In both
+    cases the old key must stay in place until the last message. After that, only older backups need it.
 
     The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
     rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
@@ -126,8 +126,8 @@ class OperatorServiceStub:
 class OperatorServiceAsyncStub:
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -189,8 +189,8 @@ class OperatorServiceAsyncStub:
     revision, and readers and writers are not held up.
 
     When the server can write the file of the master key, it puts a new key on the first line and keeps the old keys on
-    the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes
-    it. In both cases the old key must stay in place until the last message. After that, only older backups need it.
+    the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes it. In both
+    cases the old key must stay in place until the last message. After that, only older backups need it.
 
     The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
     rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
@@ -231,8 +231,8 @@ class OperatorServiceAsyncStub:
 class OperatorServiceServicer(metaclass=abc.ABCMeta):
     """Operates the service. To learn only whether the service is up, call `grpc.health.v1.Health`: it needs no credential.
 
-    A rekey puts a new key into use and seals again what the old key sealed. Some names here say rotation for a rekey.
-    These RPCs do not change the value of any secret; SecretService.RotateSecret does that.
+    A rekey puts a new key into use and seals again what the old key sealed. RotateMasterKey and RotateNamespaceKeys are
+    rekeys: they do not change the value of any secret. SecretService.RotateSecret gives a secret a new value.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -302,8 +302,8 @@ class OperatorServiceServicer(metaclass=abc.ABCMeta):
         revision, and readers and writers are not held up.
 
         When the server can write the file of the master key, it puts a new key on the first line and keeps the old keys on
-        the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes
-        it. In both cases the old key must stay in place until the last message. After that, only older backups need it.
+        the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes it. In both
+        cases the old key must stay in place until the last message. After that, only older backups need it.
 
         The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
         rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
