@@ -132,7 +132,7 @@ fn came_to(restored: &Restored) -> String {
         Some((_, revision)) => {
             format!("replaced by the state of revision {}, at revision {revision}", restored.of)
         }
-        None => "only looked at".to_owned(),
+        None => "only checked".to_owned(),
     }
 }
 
