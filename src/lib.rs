@@ -11,10 +11,6 @@ pub mod fuzzing;
 pub mod cli;
 pub mod server;
 
-mod connections;
-
-pub mod data_dir;
-
 pub mod api;
 pub mod app;
 pub mod catalog;

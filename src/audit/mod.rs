@@ -36,7 +36,7 @@ fn emit(record: &Record) {
     tracing::info!(
         target: telemetry::AUDIT,
         principal = principal.as_deref(),
-        peer = peer.as_deref(),
+        peer = peer.map(tracing::field::display),
         rpc = %rpc,
         namespace = namespace.map(tracing::field::display),
         name = name.map(tracing::field::display),

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use crate::domain::{Namespace, SecretName};
 
 /// One request that was answered. The time is that of the log event.
@@ -6,7 +8,7 @@ pub struct Record {
     /// Who asked; `None` where that was not established.
     pub principal: Option<String>,
     /// The address that the request came from.
-    pub peer: Option<String>,
+    pub peer: Option<SocketAddr>,
     /// The RPC's full name, such as `strongroom.v1.SecretService/GetSecret`.
     pub rpc: &'static str,
     /// What it was about.

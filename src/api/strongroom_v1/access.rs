@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::{Call, Fields};
 use super::convert::{duration, time, timestamp};
-use super::v1;
-use super::v1::access_service_server::AccessService;
+use super::proto as v1;
+use super::proto::access_service_server::AccessService;
+use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, Expiry, NewApiKey};
 use crate::auth::{ApiKey, ApiKeyId, KeyName, Right};
 use crate::domain::now;

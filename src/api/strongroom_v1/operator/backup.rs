@@ -6,10 +6,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::{AHEAD, Replies, begun, count};
-use crate::api::call::Call;
-use crate::api::convert::timestamp;
-use crate::api::status::{complete, status};
-use crate::api::v1;
+use crate::api::request::Call;
+use crate::api::strongroom_v1::convert::timestamp;
+use crate::api::strongroom_v1::proto as v1;
+use crate::api::strongroom_v1::status::completed;
 use crate::app::{App, BackupChunk, Error, RestoreOptions, RestoreProgress, Restored};
 use crate::auth::{Operate, ServiceGrant};
 
@@ -31,7 +31,7 @@ pub(super) fn create_backup(
                 // Whoever has the last of it has all of it, so that is recorded first.
                 Some(Ok(chunk)) if chunk.ended_at.is_some() => {
                     let whole = format!("whole, {} records", chunk.records);
-                    let recorded = call.conclude(Ok(whole)).await;
+                    let recorded = call.close_stream(Ok(whole)).await;
                     let _ = replies.send(recorded.map(|()| backup_reply(chunk))).await;
                     return;
                 }
@@ -44,7 +44,7 @@ pub(super) fn create_backup(
                 None => break Err(Error::Internal("a backup ended without its end")),
             }
         };
-        if let Err(failed) = call.conclude(outcome).await {
+        if let Err(failed) = call.close_stream(outcome).await {
             let _ = replies.send(Err(failed)).await;
         }
     });
@@ -70,16 +70,14 @@ pub(super) fn restore_backup(
         }
         let (outcome, reply) = match take_in(&call, &app, &grant, &mut chunks, &replies).await {
             Ok(restored) => (Ok(came_to(&restored)), Ok(done(&restored))),
-            Err(Stopped::Failed(error)) => {
-                let failed = status(&error, &call.request_id);
-                (Err(error), Err(failed))
-            }
+            // The reply to a failure is the error itself.
+            Err(Stopped::Failed(error)) => (Err(error), Ok(v1::RestoreBackupResponse::default())),
             Err(Stopped::ByTheCaller(why)) => {
                 let left = "not received to its end, nothing was replaced".to_owned();
-                (Ok(left), Err(complete(&why, &call.request_id)))
+                (Ok(left), Err(completed(&why, call.request_id())))
             }
         };
-        let _ = replies.send(call.conclude(outcome).await.and(reply)).await;
+        let _ = replies.send(call.close_stream(outcome).await.and(reply)).await;
     });
     ReceiverStream::new(stream)
 }

@@ -1,129 +1,33 @@
-//! Accepts connections: at most so many at once, none that is silent for too long, and none beyond its age. The bytes
-//! go unchanged between the socket, TLS and the HTTP/2 library.
-
-mod tls;
+//! A connection: TCP, or TLS over it. It fails, and so is closed, when its peer is silent for too long or when it has
+//! lived for too long. All bytes pass as they are.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::transport::server::Connected;
 
-pub(crate) use self::tls::acceptor;
 use crate::api::Peer;
 
-/// The most connections at once, where the process may have so many files.
-const MOST: usize = 8192;
-/// The number of files that are left for the store and everything else.
-const OTHER_FILES: usize = 64;
 /// The time within which a new connection must send the preface of HTTP/2.
 const BEGIN: Duration = Duration::from_secs(10);
 /// The length of that preface, in bytes (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 /// The longest silence of a connection after that. The server sends a ping every 30 s, which a live client answers.
 const SILENCE: Duration = Duration::from_secs(90);
-/// The time within which a TLS handshake must end.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The pause after a connection could not be accepted, for want of files or memory.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The connections of a listener, over TLS where there is an acceptor. A connection is closed when it has lived for
-/// `lifetime`. Accepting ends when the stream is dropped.
-pub(crate) fn incoming(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    lifetime: Duration,
-) -> ReceiverStream<io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(1);
-    let free = Arc::new(Semaphore::new(most_connections()));
-    tokio::spawn(Accepting { acceptor, lifetime, free, to: sender }.run(listener));
-    ReceiverStream::new(receiver)
-}
-
-/// The task that accepts connections.
-struct Accepting {
-    acceptor: Option<TlsAcceptor>,
-    lifetime: Duration,
-    /// One permit for each connection that there may still be.
-    free: Arc<Semaphore>,
-    to: Sender<io::Result<Connection>>,
-}
-
-impl Accepting {
-    async fn run(self, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.accept(&listener) => accepted,
-                () = self.to.closed() => return,
-            };
-            match (accepted, &self.acceptor) {
-                (Ok((stream, peer, permit)), None) => {
-                    let connection = Connection::new(Box::new(stream), peer, self.lifetime, permit);
-                    if self.to.send(Ok(connection)).await.is_err() {
-                        return;
-                    }
-                }
-                (Ok((stream, peer, permit)), Some(acceptor)) => {
-                    let (lifetime, to) = (self.lifetime, self.to.clone());
-                    let handshake = acceptor.accept(stream);
-                    tokio::spawn(async move {
-                        match timeout(HANDSHAKE, handshake).await {
-                            Ok(Ok(stream)) => {
-                                let connection = Connection::new(Box::new(stream), peer, lifetime, permit);
-                                let _ = to.send(Ok(connection)).await; // fails when the server stops
-                            }
-                            Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
-                            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
-                        }
-                    });
-                }
-                (Err(error), _) => {
-                    tracing::warn!(cause = %error, "a connection could not be accepted");
-                    sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = self.free.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, peer, permit))
-    }
-}
-
-/// As many connections as the process may have files for, whose number is raised as far as it goes.
-fn most_connections() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let files = if raised.is_ok() { limit.maximum } else { limit.current };
-    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
-    files.saturating_sub(OTHER_FILES).clamp(16, MOST)
-}
 
 /// A byte stream of a peer: TCP, or TLS over it.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
-/// A connection that fails with `TimedOut`, and so is closed, when its peer is silent for too long or when it has lived
-/// for too long. It passes all bytes on as they are.
-pub(crate) struct Connection {
+/// A connection. It fails with `TimedOut` at each of its limits.
+pub(super) struct Connection {
     stream: Box<dyn Duplex>,
     peer: SocketAddr,
     /// How many bytes the peer has sent.
@@ -139,7 +43,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(
+    /// A connection that is accepted now. It gives its permit back when it is dropped.
+    pub(super) fn new(
         stream: Box<dyn Duplex>,
         peer: SocketAddr,
         lifetime: Duration,
@@ -239,8 +144,12 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio_stream::StreamExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Semaphore;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -307,20 +216,5 @@ mod tests {
         let ended = connection.write_all(&vec![0; 64 << 20]).await.unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
         assert!((SILENCE / 2..SILENCE * 2).contains(&begun.elapsed()));
-    }
-
-    #[tokio::test]
-    async fn no_more_connections_are_accepted_than_are_free() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (to, receiver) = mpsc::channel(1);
-        let free = Arc::new(Semaphore::new(1));
-        tokio::spawn(Accepting { acceptor: None, lifetime: LIFETIME, free: free.clone(), to }.run(listener));
-        let mut accepted = ReceiverStream::new(receiver);
-        let _peers = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let first = accepted.next().await.unwrap().unwrap();
-        assert_eq!(free.available_permits(), 0);
-        drop(first);
-        assert!(accepted.next().await.unwrap().is_ok());
     }
 }

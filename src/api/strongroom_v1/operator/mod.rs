@@ -11,10 +11,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::backup::{create_backup, restore_backup};
 use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
-use super::call::Call;
 use super::convert::timestamp;
-use super::v1;
-use super::v1::operator_service_server::OperatorService;
+use super::proto as v1;
+use super::proto::operator_service_server::OperatorService;
+use crate::api::request::Call;
 use crate::app::{App, Error};
 use crate::auth::Operate;
 

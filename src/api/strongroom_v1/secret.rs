@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::call::{Call, Fields};
 use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
-use super::v1::secret_service_server::SecretService;
-use super::{v1, version};
+use super::proto::secret_service_server::SecretService;
+use super::{proto as v1, version};
+use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, ListQuery, NewSecret, SecretRotation, SecretUpdate};
 use crate::auth::{List, Read};
 use crate::domain::{

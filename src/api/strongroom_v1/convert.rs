@@ -8,9 +8,9 @@ use prost::Message;
 use prost_types::Timestamp as WireTimestamp;
 use zeroize::Zeroizing;
 
-use super::call::Fields;
-use super::v1;
-use super::v1::{generator, secret_value};
+use super::proto as v1;
+use super::proto::{generator, secret_value};
+use crate::api::request::Fields;
 use crate::app::{Idempotency, ValueSource};
 use crate::domain::{BytesEncoding, Generator, Invalid, Metadata, RequestId, Secret, Timestamp, Value};
 

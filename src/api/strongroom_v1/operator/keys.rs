@@ -5,8 +5,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::{AHEAD, Replies, begun, count};
-use crate::api::call::{Call, Fields};
-use crate::api::v1::{self, RotationPhase};
+use crate::api::request::{Call, Fields};
+use crate::api::strongroom_v1::proto::{self as v1, RotationPhase};
 use crate::app::{App, Error, RekeyPermit, RekeyProgress, Rekeyed};
 use crate::auth::Operate;
 use crate::crypto::KeyId;
@@ -55,7 +55,7 @@ pub(super) fn rotate_master_key(
             }
             Err(error) => (Err(error), v1::RotateMasterKeyResponse::default()),
         };
-        let recorded = call.conclude(outcome).await;
+        let recorded = call.close_stream(outcome).await;
         let _ = replies.send(recorded.map(|()| reply)).await;
     });
     Ok(ReceiverStream::new(stream))
@@ -86,7 +86,7 @@ pub(super) fn rotate_namespace_keys(
             Ok((came_to, last)) => (Ok(came_to), last),
             Err(error) => (Err(error), None),
         };
-        let recorded = call.conclude(outcome).await;
+        let recorded = call.close_stream(outcome).await;
         if let Some(reply) = recorded.map(|()| last).transpose() {
             let _ = replies.send(reply).await;
         }

@@ -1,15 +1,7 @@
-//! Every RPC, and the rights of which it needs one. An RPC that is not here is not served.
+//! Every RPC of the package, and the rights of which it needs one. An RPC that is not here is not served.
 
+use crate::api::request::Rpc;
 use crate::auth::Right;
-
-/// An RPC.
-#[derive(Debug)]
-pub(super) struct Rpc {
-    /// Its full name, such as `strongroom.v1.SecretService/GetSecret`.
-    pub(super) name: &'static str,
-    /// The rights that it may ask for. Empty: it needs none.
-    pub(super) rights: &'static [Right],
-}
 
 static ALL: [Rpc; 21] = [
     rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
@@ -42,7 +34,7 @@ const fn rpc(name: &'static str, rights: &'static [Right]) -> Rpc {
 }
 
 /// The RPC of an HTTP path, such as `/strongroom.v1.SecretService/GetSecret`.
-pub(super) fn of_path(path: &str) -> Option<&'static Rpc> {
+pub(in crate::api) fn of_path(path: &str) -> Option<&'static Rpc> {
     let name = path.strip_prefix('/')?;
     ALL.iter().find(|rpc| rpc.name == name)
 }
@@ -54,11 +46,11 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::api::{SERVICES, v1};
+    use crate::api::strongroom_v1::{SERVICES, proto};
 
     #[test]
     fn the_table_holds_every_rpc_of_the_proto_files_and_no_other() {
-        let files = prost_types::FileDescriptorSet::decode(v1::DESCRIPTORS).unwrap();
+        let files = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
         let mut described = BTreeSet::new();
         let mut services = BTreeSet::new();
         for file in files.file.iter().filter(|file| file.package() == "strongroom.v1") {

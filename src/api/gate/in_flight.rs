@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// How many requests are being answered. Cheap to clone; all clones count together.
 #[derive(Clone)]
-pub struct InFlight(Arc<watch::Sender<usize>>);
+pub(crate) struct InFlight(Arc<watch::Sender<usize>>);
 
 impl Default for InFlight {
     fn default() -> Self {
@@ -20,12 +20,12 @@ impl InFlight {
     }
 
     /// Whether no request is being answered.
-    pub fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         *self.0.borrow() == 0
     }
 
     /// Waits until no request is being answered.
-    pub async fn none(&self) {
+    pub(crate) async fn none(&self) {
         // The sender lives as long as self, so this only ends with the wait.
         let _ = self.0.subscribe().wait_for(|requests| *requests == 0).await;
     }

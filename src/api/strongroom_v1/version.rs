@@ -2,9 +2,9 @@
 
 use data_encoding::HEXLOWER;
 
-use super::call::{Call, Fields};
 use super::convert::{etag, idempotency, redacted, timestamp};
-use super::v1;
+use super::proto as v1;
+use crate::api::request::{Call, Fields};
 use crate::app::{App, ChangedVersion, DestructionReceipt, Error, Idempotency, VersionChange};
 use crate::auth::{Grant, List, Write};
 use crate::domain::{Revision, Secret, Version, VersionState};

@@ -9,10 +9,10 @@ use prost_types::{ListValue, Struct, Value};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::call::{Call, Fields};
-use super::v1;
-use super::v1::reference_service_server::ReferenceService;
-use super::v1::secret_value;
+use super::proto as v1;
+use super::proto::reference_service_server::ReferenceService;
+use super::proto::secret_value;
+use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, NamedSecret};
 use crate::audit::Target;
 use crate::auth::{Grant, List, Read};
@@ -49,7 +49,7 @@ async fn resolve(
         app.references.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
-    let used = |named: &[NamedSecret]| call.subject.used(named.iter().map(|named| target(named, &grant)));
+    let used = |named: &[NamedSecret]| call.used(named.iter().map(|named| target(named, &grant)));
     let resolution = app.references.resolve(&grant, template, inputs, used).await?;
     Ok(v1::ResolveReferencesResponse {
         document: Some(document(resolution.resolved.document)),

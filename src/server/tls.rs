@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 ///
 /// # Errors
 /// One of them is not what it should be, or they do not belong together.
-pub(crate) fn acceptor(chain: &[u8], key: &[u8]) -> Result<TlsAcceptor, Box<dyn Error + Send + Sync>> {
+pub(super) fn acceptor(chain: &[u8], key: &[u8]) -> Result<TlsAcceptor, Box<dyn Error + Send + Sync>> {
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::crypto::{MasterKey, MasterKeyError, unfinished, write_private};
 
 /// A data folder that this process holds, until this is dropped or the process ends.
-pub struct DataDir {
+pub(super) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
@@ -39,25 +39,25 @@ pub enum DataDirError {
 
 impl DataDir {
     /// Takes hold of a folder, which is made where it is missing.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub(super) fn open(path: &Path) -> Result<Self, DataDirError> {
         make(path).map_err(|error| DataDirError::File(path.to_owned(), error))?;
         let lock = take(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Where the first API key is written.
-    pub fn root_key(&self) -> PathBuf {
+    pub(super) fn root_key(&self) -> PathBuf {
         self.path.join(ROOT_KEY)
     }
 
     /// Writes the first API key of a new store. One that is there, of another store, is kept under another name: `root.key.1`
     /// and so on. That of a store in memory, which is gone, is replaced by the next one of its kind.
-    pub fn write_root_key(&self, line: &[u8], in_memory: bool) -> io::Result<()> {
+    pub(super) fn write_root_key(&self, line: &[u8], in_memory: bool) -> io::Result<()> {
         let (file, of_memory) = (self.root_key(), self.path.join(ROOT_KEY_OF_MEMORY));
         if file.exists() && !(in_memory && of_memory.exists()) {
             let kept = keep(&file)?;
@@ -75,7 +75,7 @@ impl DataDir {
     }
 
     /// Makes the master key's file in the folder, if it is missing, and says whether it was.
-    pub fn make_master_key(&self) -> Result<bool, MasterKeyError> {
+    pub(super) fn make_master_key(&self) -> Result<bool, MasterKeyError> {
         let file = self.master_key();
         if file.exists() {
             return Ok(false);
@@ -85,7 +85,7 @@ impl DataDir {
     }
 
     /// Removes what a start or a renewal that was cut short left of the master key: a second copy of it.
-    pub fn tidy_master_key(&self) {
+    pub(super) fn tidy_master_key(&self) {
         for left in [unfinished(&self.master_key()), self.path.join("master.unfinished")] {
             let _ = fs::remove_file(left); // the second one by an earlier release
         }

@@ -1,0 +1,165 @@
+//! Each error of the service as a [`Refusal`].
+
+use super::unresolved::unresolved;
+use super::{Code, Reason, Refusal};
+use crate::app::{CredentialProblem, Error};
+use crate::auth::Denied;
+use crate::domain::Violation;
+
+impl From<&Error> for Refusal {
+    /// The cause of an error that the caller can do nothing about goes to the log.
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Invalid(violations) => {
+                let message = list("These fields are not acceptable", violations);
+                with_fields(Self::new(Code::InvalidArgument, Reason::ValidationFailed, message), violations)
+            }
+            Error::NotServed(violations) => {
+                let message = list("This release does not serve these fields", violations);
+                with_fields(Self::new(Code::Unimplemented, Reason::NotServed, message), violations)
+            }
+            Error::Unauthenticated(problem) => credential(*problem),
+            Error::Denied(denied) => denial(denied),
+            Error::SecretNotFound(namespace, name) => {
+                let message = format!("There is no secret '{name}' in the namespace '{namespace}'.");
+                Self::new(Code::NotFound, Reason::SecretNotFound, message).of_secret(namespace, name)
+            }
+            Error::VersionNotFound(namespace, name, version) => {
+                let message =
+                    format!("The secret '{name}' in the namespace '{namespace}' has no version {version}.");
+                Self::new(Code::NotFound, Reason::VersionNotFound, message).of_secret(namespace, name)
+            }
+            Error::VersionDisabled(namespace, name, version) => {
+                let message = format!(
+                    "Version {version} of the secret '{name}' in the namespace '{namespace}' is disabled: enable it, or \
+                     rotate the secret."
+                );
+                let refusal = Self::new(Code::FailedPrecondition, Reason::VersionDisabled, message);
+                refusal.of_version(namespace, name, *version)
+            }
+            Error::VersionDestroyed(namespace, name, version) => {
+                let message = format!(
+                    "Version {version} of the secret '{name}' in the namespace '{namespace}' was destroyed, and its \
+                     value is gone for good: rotate the secret."
+                );
+                let refusal = Self::new(Code::FailedPrecondition, Reason::VersionDestroyed, message);
+                refusal.of_version(namespace, name, *version)
+            }
+            Error::SecretAlreadyExists(namespace, name) => {
+                let message = format!(
+                    "The namespace '{namespace}' already has a secret '{name}': update or rotate it, or choose another \
+                     name."
+                );
+                Self::new(Code::AlreadyExists, Reason::SecretAlreadyExists, message)
+                    .of_secret(namespace, name)
+            }
+            Error::Unresolved(namespace, problems) => unresolved(namespace, problems),
+            Error::NamespaceNotFound(namespace) => {
+                let message = format!("No namespace {namespace}: nothing was ever put there.");
+                Self::new(Code::NotFound, Reason::NamespaceNotFound, message)
+                    .of_resource("namespace", namespace.to_string())
+            }
+            Error::MasterKeyNotRenewed(why) => {
+                let message = format!("The master key was not rotated: {why}.");
+                Self::new(Code::FailedPrecondition, Reason::MasterKeyNotRenewed, message)
+            }
+            Error::ApiKeyNotFound(id) => {
+                let message = format!("There is no API key '{id}'.");
+                Self::new(Code::NotFound, Reason::ApiKeyNotFound, message)
+                    .of_resource("strongroom.v1.ApiKey", id.to_string())
+            }
+            Error::LastAdministrator => {
+                let message = "The root key cannot be revoked: nobody could manage API keys any more.";
+                Self::new(Code::FailedPrecondition, Reason::LastAdministrator, message)
+            }
+            Error::EtagMismatch => {
+                let message = "The secret has changed since this etag: read it again, and decide again.";
+                Self::new(Code::Aborted, Reason::EtagMismatch, message)
+            }
+            Error::RequestIdReused => {
+                let what = "was used for another request within 24 hours: send a new one";
+                Self::new(Code::InvalidArgument, Reason::RequestIdReused, format!("The request_id {what}."))
+                    .with_field("request_id", what)
+            }
+            Error::Contended => {
+                let message =
+                    "Other writers kept changing the same secret, and nothing was changed: try again.";
+                Self::new(Code::Aborted, Reason::Contended, message).that_passes()
+            }
+            Error::TooLate => {
+                let message = "The deadline passed before the change was begun, and nothing was changed: allow more time.";
+                Self::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
+            }
+            Error::Integrity => {
+                let message = "The stored record was altered, moved or damaged, so it is not served: restore it from a backup.";
+                Self::new(Code::DataLoss, Reason::IntegrityFailure, message)
+            }
+            Error::Busy(what) => {
+                let message = format!("{what}: try again once that is done.");
+                Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
+            }
+            Error::BackupInvalid(why) => {
+                let message = format!("The backup cannot be restored, and nothing was replaced: {why}.");
+                Self::new(Code::InvalidArgument, Reason::BackupInvalid, message)
+            }
+            Error::BackupDamaged(damaged, of) => {
+                let message = format!(
+                    "{damaged} of the backup's {of} records cannot be opened, and nothing was replaced: take another \
+                     backup, or set accept_damaged to restore this one; then those records answer as damaged."
+                );
+                Self::new(Code::InvalidArgument, Reason::BackupInvalid, message)
+            }
+            Error::Unavailable(why) => {
+                tracing::warn!(cause = %why, "a request could not be served");
+                let message = "The store cannot serve now, or has not reached that revision yet: try again.";
+                Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+            }
+            Error::AuditUnavailable => {
+                let message =
+                    "The request could not be recorded in the audit log, so it is not answered: try again.";
+                Self::new(Code::Unavailable, Reason::AuditUnavailable, message).that_passes()
+            }
+            Error::Internal(cause) => {
+                tracing::error!(cause, "a request failed for a defect of the server");
+                Self::defect()
+            }
+        }
+    }
+}
+
+fn list(what: &str, violations: &[Violation]) -> String {
+    let listed: Vec<_> = violations.iter().map(|v| format!("{}: {}", v.field, v.reason)).collect();
+    format!("{what}: {}.", listed.join("; "))
+}
+
+fn with_fields(refusal: Refusal, violations: &[Violation]) -> Refusal {
+    violations.iter().fold(refusal, |refusal, v| refusal.with_field(v.field, v.reason.to_string()))
+}
+
+fn credential(problem: CredentialProblem) -> Refusal {
+    let (reason, message) = match problem {
+        CredentialProblem::Missing => (
+            Reason::CredentialMissing,
+            "There is no API key: send the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…'.",
+        ),
+        CredentialProblem::Invalid => (
+            Reason::CredentialInvalid,
+            "The API key is malformed, unknown or revoked: check the key, or ask for a new one.",
+        ),
+        CredentialProblem::Expired => {
+            (Reason::CredentialExpired, "The API key has expired: ask for a new one.")
+        }
+    };
+    Refusal::new(Code::Unauthenticated, reason, message)
+}
+
+fn denial(Denied { right, namespace }: &Denied) -> Refusal {
+    let right = right.name();
+    let message = match namespace {
+        Some(namespace) => format!(
+            "This API key does not have the right '{right}' on the namespace '{namespace}': use another key."
+        ),
+        None => format!("This API key does not have the right '{right}': the root key has it."),
+    };
+    Refusal::new(Code::PermissionDenied, Reason::AccessDenied, message)
+}

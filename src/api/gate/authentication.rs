@@ -1,0 +1,119 @@
+//! Makes the [`Principal`] of each request from its credential, and refuses requests without one. RPCs that do not exist
+//! are refused here too, but only to callers who are known.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Response};
+use tonic::body::Body;
+use tower::Service;
+
+use super::{Admitted, Answer, Arrived};
+use crate::api::error::Refusal;
+use crate::api::request::Call;
+use crate::api::strongroom_v1::status::response;
+use crate::app::{App, CredentialProblem, Error, Unauthenticated};
+use crate::auth::{ApiKeyId, Principal};
+
+/// Admits requests with a credential that is in force.
+#[derive(Clone)]
+pub(super) struct Authentication<S> {
+    app: Arc<App>,
+    inner: S,
+}
+
+impl<S> Authentication<S> {
+    pub(super) fn new(app: Arc<App>, inner: S) -> Self {
+        Self { app, inner }
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
+        self.app.serves().map_err(|error| Refused { error, key: None })?;
+        let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
+        Ok(self.app.access.authenticate(credential)?)
+    }
+}
+
+impl<S> Service<Arrived> for Authentication<S>
+where
+    S: Service<Admitted, Response = Response<Body>, Error = Infallible>,
+    S::Future: Unpin,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Authenticated<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, arrived: Arrived) -> Self::Future {
+        let Arrived { entry, until, mut http } = arrived;
+        let principal = match self.authenticate(http.headers()) {
+            Ok(principal) => principal,
+            Err(Refused { error, key }) => {
+                // Where the key is certain, it is noted, so that the use of a revoked key can be traced.
+                entry.note(|target| target.subject = key.map(|key| key.to_string()));
+                return Authenticated::Refused(Some(response(&error, &entry.request_id)));
+            }
+        };
+        entry.note_caller(&principal);
+        let Some(rpc) = entry.rpc else {
+            return Authenticated::Refused(Some(response(Refusal::no_such_rpc(), &entry.request_id)));
+        };
+        // The handlers have no need of the credential.
+        http.headers_mut().remove("authorization");
+        http.headers_mut().remove("x-api-key");
+        let call = Call { rpc, principal, entry };
+        Authenticated::Admitted(self.inner.call(Admitted { call, until, http }))
+    }
+}
+
+/// The answer to a request that was looked at.
+pub(super) enum Authenticated<F> {
+    /// The refusal, until it is taken.
+    Refused(Option<Response<Body>>),
+    Admitted(F),
+}
+
+impl<F: Future<Output = Answer> + Unpin> Future for Authenticated<F> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        match &mut *self {
+            Self::Refused(refusal) => {
+                refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)))
+            }
+            Self::Admitted(answer) => Pin::new(answer).poll(context),
+        }
+    }
+}
+
+/// Why a caller is refused, and the caller's key where that is certain.
+struct Refused {
+    error: Error,
+    key: Option<ApiKeyId>,
+}
+
+impl From<Unauthenticated> for Refused {
+    fn from(Unauthenticated { problem, key }: Unauthenticated) -> Self {
+        Self { error: Error::Unauthenticated(problem), key }
+    }
+}
+
+/// The credential that a request presents.
+fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
+    match (headers.get("authorization"), headers.get("x-api-key")) {
+        (Some(authorization), _) => {
+            let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
+            match text.split_once(' ') {
+                Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Ok(credential.trim()),
+                Some(_) | None => Err(CredentialProblem::Invalid),
+            }
+        }
+        (None, Some(key)) => key.to_str().map(str::trim).map_err(|_| CredentialProblem::Invalid),
+        (None, None) => Err(CredentialProblem::Missing),
+    }
+}

@@ -1,0 +1,181 @@
+//! The gate: what every request passes on its way to its handler, and every answer on its way back. Each layer has one
+//! concern and one file.
+
+mod audit;
+mod authentication;
+mod deadline;
+mod handlers;
+mod in_flight;
+mod panics;
+mod task;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tower::{Layer, Service, ServiceBuilder};
+use uuid::Uuid;
+
+use self::audit::Audit;
+use self::authentication::Authentication;
+use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
+use self::handlers::Handlers;
+pub(crate) use self::in_flight::InFlight;
+use self::panics::CatchPanic;
+use self::task::{OwnTask, Spawned};
+use super::request::{Call, Entry};
+use super::strongroom_v1::rpcs;
+use crate::app::App;
+use crate::audit::Auditor;
+
+/// The services that anyone may call: health and reflection.
+const OPEN: [&str; 3] = [
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// The address of the peer that a request came from, among the request's extensions.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The layer that every request passes. Requests to health and reflection are let through as they are.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    app: Arc<App>,
+    auditor: Arc<dyn Auditor>,
+    in_flight: InFlight,
+}
+
+impl Gate {
+    /// The gate before an app. It counts the requests that are being answered.
+    pub(crate) fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
+        Self { app, auditor, in_flight }
+    }
+
+    /// The layers, in the order in which a request passes them.
+    fn layers<S>(&self, handlers: S) -> Layers<S> {
+        ServiceBuilder::new()
+            // Outside of the task, so that it can answer while the task goes on.
+            .layer_fn(Deadline::new)
+            // All that follows is done to its end though the caller hangs up.
+            .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), inner))
+            // Records what all layers below answer, refusals and panics too.
+            .layer_fn(Audit::new)
+            // Nothing below sees a request whose caller is not known.
+            .layer_fn(|inner| Authentication::new(self.app.clone(), inner))
+            .layer_fn(CatchPanic::new)
+            .layer_fn(Limit::new)
+            .layer_fn(Handlers::new)
+            .service(handlers)
+    }
+}
+
+type Layers<S> = Deadline<OwnTask<Audit<Authentication<CatchPanic<Limit<Handlers<S>>>>>>>;
+
+/// A request that has arrived.
+struct Arrived {
+    entry: Arc<Entry>,
+    /// When its time is up.
+    until: Instant,
+    http: Request<Body>,
+}
+
+/// A request whose caller is known.
+struct Admitted {
+    call: Call,
+    until: Instant,
+    http: Request<Body>,
+}
+
+/// What each layer answers.
+type Answer = Result<Response<Body>, Infallible>;
+
+impl<S: Clone> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated { auditor: self.auditor.clone(), open: inner.clone(), layers: self.layers(inner) }
+    }
+}
+
+/// Services behind the gate.
+#[derive(Clone)]
+pub(crate) struct Gated<S> {
+    auditor: Arc<dyn Auditor>,
+    open: S,
+    layers: Layers<S>,
+}
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        match self.open.poll_ready(context) {
+            Poll::Ready(Ok(())) => self.layers.poll_ready(context),
+            other => other,
+        }
+    }
+
+    fn call(&mut self, http: Request<Body>) -> Self::Future {
+        let path = http.uri().path();
+        if OPEN.iter().any(|service| path.starts_with(service)) {
+            return Answering::Open { answer: self.open.call(http) };
+        }
+        let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
+        let entry = Entry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
+        let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
+        Answering::Gated { answer: self.layers.call(arrived) }
+    }
+}
+
+pin_project! {
+    /// The answer to a request.
+    #[project = AnsweringPart]
+    pub(crate) enum Answering<O> {
+        Open {
+            #[pin]
+            answer: O,
+        },
+        Gated {
+            #[pin]
+            answer: InTime<Spawned>,
+        },
+    }
+}
+
+impl<O: Future<Output = Answer>> Future for Answering<O> {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        match self.project() {
+            AnsweringPart::Open { answer } => answer.poll(context),
+            AnsweringPart::Gated { answer } => answer.poll(context),
+        }
+    }
+}
+
+/// The caller's own id of the request where it sends one that can stand in a log, else a new one.
+fn request_id(headers: &HeaderMap) -> Box<str> {
+    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match given.filter(fits) {
+        Some(id) => id.into(),
+        None => Uuid::now_v7().to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! A task for each request, so that what was begun is ended and recorded though the caller hangs up. The requests that
+//! are being answered are counted: the server waits for them before it stops.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use tokio::task::JoinHandle;
+use tonic::body::Body;
+use tower::Service;
+use tracing::Instrument;
+
+use super::in_flight::InFlight;
+use super::{Answer, Arrived};
+use crate::api::error::Refusal;
+use crate::api::request::Entry;
+use crate::api::strongroom_v1::status::response;
+
+/// Answers each request in a task of its own.
+#[derive(Clone)]
+pub(super) struct OwnTask<S> {
+    in_flight: InFlight,
+    inner: S,
+}
+
+impl<S> OwnTask<S> {
+    pub(super) fn new(in_flight: InFlight, inner: S) -> Self {
+        Self { in_flight, inner }
+    }
+}
+
+impl<S> Service<Arrived> for OwnTask<S>
+where
+    S: Service<Arrived, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Spawned;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, arrived: Arrived) -> Spawned {
+        let entry = arrived.entry.clone();
+        let span = tracing::info_span!("request", request_id = &*entry.request_id);
+        let entered = self.in_flight.enter();
+        // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
+        let answer = self.inner.call(arrived);
+        let answering = async move {
+            let _entered = entered;
+            answer.await
+        };
+        Spawned { task: tokio::spawn(answering.instrument(span)), entry }
+    }
+}
+
+/// The answer of a task. The task goes on when this is dropped.
+pub(crate) struct Spawned {
+    task: JoinHandle<Answer>,
+    entry: Arc<Entry>,
+}
+
+impl Future for Spawned {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        Poll::Ready(match ready!(Pin::new(&mut self.task).poll(context)) {
+            Ok(answer) => answer,
+            // A handler that panics is answered within the task; this is the last resort.
+            Err(_panicked) => Ok(response(Refusal::defect(), &self.entry.request_id)),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+use tonic::Status;
+
+use super::super::error::{Code, Reason};
+use super::super::strongroom_v1::status::failure;
+use super::*;
+use crate::app;
+use crate::audit;
+use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
+use crate::store::{self, Store};
+
+/// Keeps the outcomes of all records.
+#[derive(Default)]
+struct Recorder {
+    outcomes: Mutex<Vec<&'static str>>,
+    written: Notify,
+}
+
+#[tonic::async_trait]
+impl Auditor for Recorder {
+    async fn write(&self, records: &[audit::Record]) -> Result<(), audit::Unwritable> {
+        self.outcomes.lock().unwrap().extend(records.iter().map(|record| record.outcome));
+        self.written.notify_one();
+        Ok(())
+    }
+}
+
+struct Site {
+    app: Arc<App>,
+    store: Arc<dyn Store>,
+    recorder: Arc<Recorder>,
+    in_flight: InFlight,
+    root: String,
+}
+
+impl Site {
+    async fn open() -> Self {
+        let mut root = String::new();
+        let provider = MasterKeyProvider::new(
+            MasterKeySource::DataDir("nowhere".into()),
+            MasterKeys::generate().unwrap(),
+        );
+        let store = store::open_memory().unwrap();
+        let app = app::open(store.clone(), provider, app::Options::default(), |credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        });
+        let app = Arc::new(app.await.unwrap());
+        Self { app, store, recorder: Arc::default(), in_flight: InFlight::default(), root }
+    }
+
+    fn gate(&self) -> Gate {
+        Gate::new(self.app.clone(), self.recorder.clone(), self.in_flight.clone())
+    }
+
+    fn request(&self, path: &str) -> Request<Body> {
+        Request::builder().uri(path).header("x-api-key", &self.root).body(Body::empty()).unwrap()
+    }
+
+    fn outcomes(&self) -> Vec<&'static str> {
+        self.recorder.outcomes.lock().unwrap().clone()
+    }
+}
+
+const GET: &str = "/strongroom.v1.SecretService/GetSecret";
+
+#[tokio::test]
+async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_refused() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let mut gated = site.gate().layer(inner);
+    let mut ask = async |path: &str| {
+        let answer = gated.call(site.request(path)).await.unwrap();
+        failure(&answer).and_then(|(_, reason)| reason)
+    };
+    let paths = [GET, "/strongroom.v1.OperatorService/GetStatus"];
+    for path in paths {
+        assert_eq!(ask(path).await, None);
+    }
+    let all = site.store.scan(&store::Key::all(), None, 10).await.unwrap();
+    let kept = all.into_iter().filter(|(key, _)| *key != store::Key::digest());
+    let kept: Vec<_> = kept.map(|(key, entry)| Ok(store::ReplaceRecord::Put(key, entry.value))).collect();
+    site.store.replace(Box::new(kept.into_iter()), Default::default()).await.unwrap();
+    while site.app.serves().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    for path in paths.into_iter().chain(["/strongroom.v1.SecretService/Nothing"]) {
+        assert_eq!(ask(path).await, Some(Reason::StoreUnavailable));
+    }
+    for open in OPEN {
+        assert_eq!(ask(&format!("{open}Check")).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_recorded() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |request: Request<Body>| {
+        assert!(request.headers().get("x-api-key").is_none(), "a handler sees no credential");
+        panic!("a defect");
+        #[allow(unreachable_code)]
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    });
+    let answer = site.gate().layer(inner).call(site.request(GET)).await.unwrap();
+    assert_eq!(failure(&answer), Some((Code::Internal, Some(Reason::Internal))));
+    assert_eq!(site.outcomes(), ["INTERNAL"]);
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_hangs_up_is_served_to_its_end_and_recorded() {
+    let site = Site::open().await;
+    let go_on = Arc::new(Notify::new());
+    let told = go_on.clone();
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let told = told.clone();
+        async move {
+            told.notified().await;
+            Ok::<_, Infallible>(Status::not_found("").into_http())
+        }
+    });
+    drop(site.gate().layer(inner).call(site.request(GET)));
+    assert!(!site.in_flight.is_none());
+    go_on.notify_one();
+    site.recorder.written.notified().await;
+    site.in_flight.none().await;
+    // A handler's own status without details is given some.
+    assert_eq!(site.outcomes(), ["INTERNAL"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_answered_in_its_time_and_the_work_ends_in_30_seconds() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| std::future::pending::<Answer>().await);
+    let mut gated = site.gate().layer(inner);
+    let late = Some((Code::DeadlineExceeded, Some(Reason::DeadlineExceeded)));
+    let mut impatient = site.request(GET);
+    impatient.headers_mut().insert("grpc-timeout", "10S".parse().unwrap());
+    let began = Instant::now();
+    assert_eq!(failure(&gated.call(impatient).await.unwrap()), late);
+    assert!(began.elapsed().as_millis().abs_diff(9_900) < 10);
+    assert!(site.outcomes().is_empty(), "the work goes on");
+    assert_eq!(failure(&gated.call(site.request(GET)).await.unwrap()), late);
+    assert!((MAX_TIME..MAX_TIME * 2).contains(&began.elapsed()));
+    site.in_flight.none().await;
+    assert_eq!(site.outcomes(), ["DEADLINE_EXCEEDED"; 2]);
+}
+
+#[tokio::test]
+async fn a_request_without_a_credential_is_refused_and_recorded_before_an_rpc_is_looked_for() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| panic!("nobody is admitted") as Answer);
+    let mut gated = site.gate().layer(inner);
+    let nothing = "/strongroom.v1.SecretService/Nothing";
+    let stranger = Request::builder().uri(nothing).body(Body::empty()).unwrap();
+    let refused = failure(&gated.call(stranger).await.unwrap());
+    assert_eq!(refused, Some((Code::Unauthenticated, Some(Reason::CredentialMissing))));
+    let refused = failure(&gated.call(site.request(nothing)).await.unwrap());
+    assert_eq!(refused, Some((Code::Unimplemented, Some(Reason::NotServed))));
+    assert_eq!(site.outcomes(), ["UNAUTHENTICATED", "UNIMPLEMENTED"]);
+}

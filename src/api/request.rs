@@ -1,0 +1,241 @@
+//! A request in the service's own terms, whatever the wire: the RPC, the caller, and what the audit records.
+//!
+//! The gate makes an [`Entry`] when a request arrives, and a [`Call`] once the caller is known. Handlers parse the
+//! message with [`Fields`], and ask the call for the grants that the app wants to see.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::error::{Code, Reason, Refusal};
+use crate::app::Error;
+use crate::audit::{Auditor, Record, Target, Unwritable};
+use crate::auth::Right;
+use crate::auth::{Grant, Principal, RightType, ServiceGrant};
+use crate::domain::{Invalid, Namespace, SecretName, Violations};
+
+/// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
+const UNKNOWN_RPC: &str = "unknown";
+
+/// An RPC.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    /// Its full name, such as `strongroom.v1.SecretService/GetSecret`.
+    pub(super) name: &'static str,
+    /// The rights that it may ask for. Empty: it needs none.
+    pub(super) rights: &'static [Right],
+}
+
+/// What the audit records of a request, filled in as the request is understood. It lives from the arrival of the request
+/// to its last record.
+pub(super) struct Entry {
+    /// The RPC; `None` where there is no such RPC.
+    pub(super) rpc: Option<&'static Rpc>,
+    pub(super) request_id: Box<str>,
+    peer: Option<SocketAddr>,
+    auditor: Arc<dyn Auditor>,
+    noted: Mutex<Noted>,
+    recorded: Notify,
+}
+
+#[derive(Default)]
+struct Noted {
+    /// The caller, once known.
+    principal: Option<String>,
+    /// What the request itself is about.
+    target: Target,
+    /// What else it uses. Each has a record of its own.
+    used: Vec<Target>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        rpc: Option<&'static Rpc>,
+        request_id: Box<str>,
+        peer: Option<SocketAddr>,
+        auditor: Arc<dyn Auditor>,
+    ) -> Self {
+        Self { rpc, request_id, peer, auditor, noted: Mutex::default(), recorded: Notify::new() }
+    }
+
+    /// Notes the caller.
+    pub(super) fn note_caller(&self, principal: &Principal) {
+        self.with_noted(|noted| noted.principal = Some(principal.to_string()));
+    }
+
+    /// Notes what the request is about.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
+        self.with_noted(|noted| note(&mut noted.target));
+    }
+
+    /// Writes the records of the request: one for itself, and one for each target that it used.
+    pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<(), Unwritable> {
+        let (principal, targets) = self.with_noted(|noted| {
+            let (target, used) = (std::mem::take(&mut noted.target), std::mem::take(&mut noted.used));
+            (noted.principal.clone(), std::iter::once(target).chain(used))
+        });
+        let records: Vec<_> = targets.map(|target| self.record(principal.clone(), target, failure)).collect();
+        self.auditor.write(&records).await?;
+        self.recorded.notify_one();
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        principal: Option<String>,
+        target: Target,
+        failure: Option<(Code, Option<Reason>)>,
+    ) -> Record {
+        Record {
+            principal,
+            peer: self.peer,
+            rpc: self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name),
+            target,
+            outcome: failure.map_or("ok", |(code, _)| code.name()),
+            reason: failure.and_then(|(_, reason)| reason).map(Reason::name),
+            request_id: self.request_id.to_string(),
+        }
+    }
+
+    fn with_noted<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
+        work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A request whose caller is known. Cheap to clone; all clones are the same call.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) rpc: &'static Rpc,
+    pub(super) principal: Principal,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Call {
+    /// The id of the request, which its errors and its audit records have.
+    pub(super) fn request_id(&self) -> &str {
+        &self.entry.request_id
+    }
+
+    /// The namespace that a field names, the caller's home where it is empty.
+    pub(super) fn namespace(
+        &self,
+        field: &'static str,
+        text: &str,
+        fields: &mut Fields,
+    ) -> Option<Namespace> {
+        let namespace = if text.is_empty() {
+            self.principal.home().clone()
+        } else {
+            fields.check(field, Namespace::parse(text))?
+        };
+        self.note(|target| target.namespace = Some(namespace.clone()));
+        Some(namespace)
+    }
+
+    /// Proof that the caller has a right on the namespace that the field `namespace` names. `None`: it names none.
+    pub(super) fn grant<R: RightType>(
+        &self,
+        namespace: &str,
+        fields: &mut Fields,
+    ) -> Result<Option<Grant<R>>, Error> {
+        self.declared::<R>()?;
+        let Some(namespace) = self.namespace("namespace", namespace, fields) else { return Ok(None) };
+        Ok(Some(self.principal.authorize(&namespace)?))
+    }
+
+    /// Proof that the caller has a right on the service as a whole.
+    pub(super) fn service_grant<R: RightType>(&self) -> Result<ServiceGrant<R>, Error> {
+        self.declared::<R>()?;
+        Ok(self.principal.authorize_service()?)
+    }
+
+    /// The name of a secret that the field `name` holds. To be asked for before the grant, so that the record of a
+    /// denial has it too.
+    pub(super) fn name(&self, text: &str, fields: &mut Fields) -> Option<SecretName> {
+        let name = fields.check("name", SecretName::parse(text))?;
+        self.note(|target| target.name = Some(name.clone()));
+        Some(name)
+    }
+
+    /// Notes for the audit record what the request is about.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
+        self.entry.note(note);
+    }
+
+    /// Notes what else the request uses.
+    pub(super) fn used(&self, targets: impl IntoIterator<Item = Target>) {
+        self.entry.with_noted(|noted| noted.used.extend(targets));
+    }
+
+    /// Waits until the beginning of a call that answers with a stream is recorded: nothing of the stream comes before.
+    pub(super) async fn begun(&self) {
+        self.entry.recorded.notified().await;
+    }
+
+    /// Writes the record of the end of a call that answers with a stream, with its result in words.
+    ///
+    /// # Errors
+    ///
+    /// The error that the call ended with, or else that the record could not be written.
+    pub(super) async fn conclude(&self, outcome: Result<String, Error>) -> Result<(), Refusal> {
+        let (subject, refusal) = match outcome {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(Refusal::from(&error))),
+        };
+        let failure = refusal.as_ref().map(|refusal| (refusal.code, Some(refusal.reason)));
+        let target = Target { subject, ..Target::default() };
+        let record = self.entry.record(Some(self.principal.to_string()), target, failure);
+        match (self.entry.auditor.write(&[record]).await, refusal) {
+            (_, Some(refusal)) => Err(refusal),
+            (Ok(()), None) => Ok(()),
+            (Err(unwritable), None) => Err(Refusal::from(&unwritable.into())),
+        }
+    }
+
+    /// Fails unless the table of RPCs has this right for this RPC.
+    fn declared<R: RightType>(&self) -> Result<(), Error> {
+        if self.rpc.rights.contains(&R::RIGHT) {
+            Ok(())
+        } else {
+            Err(Error::Internal("an RPC asks for a right that it does not declare"))
+        }
+    }
+}
+
+/// What is wrong with the fields of a message, all of it.
+#[derive(Default)]
+pub(super) struct Fields {
+    violations: Violations,
+    not_served: Violations,
+}
+
+impl Fields {
+    /// The parsed field, or its violation added.
+    pub(super) fn check<T>(&mut self, field: &'static str, parsed: Result<T, Invalid>) -> Option<T> {
+        self.violations.check(field, parsed)
+    }
+
+    /// Adds a violation unless `ok`.
+    pub(super) fn require(&mut self, ok: bool, field: &'static str, reason: &'static str) {
+        self.violations.require(ok, field, reason);
+    }
+
+    /// Refuses a field that this release does not serve, where it is set.
+    pub(super) fn not_served(&mut self, set: bool, field: &'static str) {
+        if set {
+            self.not_served.add(field, Invalid::new("must not be set: this release does not serve it"));
+        }
+    }
+
+    /// What was parsed, when nothing is wrong with any field.
+    pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
+        if !self.violations.is_empty() {
+            return Err(self.violations.into());
+        }
+        if !self.not_served.is_empty() {
+            return Err(Error::NotServed(self.not_served.into_vec()));
+        }
+        parsed.ok_or(Error::Internal("a field is missing, and no violation says so"))
+    }
+}

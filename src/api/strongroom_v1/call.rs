@@ -1,0 +1,88 @@
+//! How the handler of a gRPC request begins and ends.
+
+use tonic::{Request, Response, Status};
+
+use super::status::{refused, status};
+use crate::api::request::Call;
+use crate::app::{App, CredentialProblem, Error};
+
+impl Call {
+    /// The call that the gate attached to a request, and the message. The message may have taken its time, in which the
+    /// caller's key may have been revoked or may have expired: so the key is looked at once more.
+    pub(super) fn open<M>(app: &App, request: Request<M>) -> Result<(Self, M), Status> {
+        let (_, mut extensions, message) = request.into_parts();
+        let Some(call) = extensions.remove::<Self>() else {
+            // Only the request to a service that is not behind the gate.
+            return Err(status(&Error::Unauthenticated(CredentialProblem::Missing), ""));
+        };
+        match app.access.confirm(&call.principal) {
+            Ok(()) => Ok((call, message)),
+            Err(error) => Err(status(&error, call.request_id())),
+        }
+    }
+
+    /// The reply, or the error's status.
+    pub(super) fn close<R>(&self, outcome: Result<R, Error>) -> Result<Response<R>, Status> {
+        outcome.map(Response::new).map_err(|error| status(&error, self.request_id()))
+    }
+
+    /// Ends a call that answers with a stream: [`conclude`](Self::conclude), with the error's status.
+    pub(super) async fn close_stream(&self, outcome: Result<String, Error>) -> Result<(), Status> {
+        self.conclude(outcome).await.map_err(|refusal| refused(refusal, self.request_id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic::Code;
+
+    use super::super::rpcs;
+    use super::*;
+    use crate::api::request::Entry;
+    use crate::app::{self, Expiry, NewApiKey};
+    use crate::audit::LogAuditor;
+    use crate::auth::{Credential, KeyName, Principal};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
+    use crate::domain::Namespace;
+    use crate::store;
+
+    /// A request of a caller that has passed the gate.
+    fn request(principal: &Principal) -> Request<()> {
+        let rpc = rpcs::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
+        let entry = Arc::new(Entry::new(Some(rpc), "id".into(), None, Arc::new(LogAuditor)));
+        let call = Call { rpc, principal: principal.clone(), entry };
+        let mut request = Request::new(());
+        request.extensions_mut().insert(call);
+        request
+    }
+
+    #[tokio::test]
+    async fn a_key_revoked_while_its_request_arrives_is_refused() {
+        let mut root = String::new();
+        let keys = MasterKeys::generate().unwrap();
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir("nowhere".into()), keys);
+        let hand_out = |credential: &Credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        };
+        let app = app::open(store::open_memory().unwrap(), provider, app::Options::default(), hand_out)
+            .await
+            .unwrap();
+        let grant = app.access.authenticate(&root).unwrap().authorize_service().unwrap();
+        let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
+        let new = NewApiKey { name, home, expiry: Expiry::Never };
+        let (key, credential, _) = app.access.create_api_key(&grant, new).await.unwrap();
+        let caller = app.access.authenticate(credential.expose()).unwrap();
+        assert!(Call::open(&app, request(&caller)).is_ok());
+
+        let (arrived_before, arrived_after) = (request(&caller), request(&caller));
+        app.access.revoke_api_key(&grant, key.id).await.unwrap();
+        for request in [arrived_before, arrived_after] {
+            let refused = Call::open(&app, request).err().unwrap();
+            assert_eq!(refused.code(), Code::Unauthenticated);
+        }
+        assert!(Call::open(&app, Request::new(())).is_err(), "a request that has not passed the gate");
+    }
+}

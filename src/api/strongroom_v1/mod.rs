@@ -1,0 +1,44 @@
+//! The package `strongroom.v1` over gRPC: one file per service, which turns messages into calls of the app and results
+//! into messages; `convert` for what services share; `status` for errors.
+
+mod access;
+mod call;
+mod convert;
+mod operator;
+pub mod proto;
+mod reference;
+pub(super) mod rpcs;
+mod secret;
+pub(super) mod status;
+mod version;
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+
+use self::proto::access_service_server::AccessServiceServer;
+use self::proto::operator_service_server::OperatorServiceServer;
+use self::proto::reference_service_server::ReferenceServiceServer;
+use self::proto::secret_service_server::SecretServiceServer;
+use super::MAX_MESSAGE;
+use crate::app::App;
+
+/// The names of the services.
+pub const SERVICES: [&str; 4] = [
+    "strongroom.v1.SecretService",
+    "strongroom.v1.AccessService",
+    "strongroom.v1.OperatorService",
+    "strongroom.v1.ReferenceService",
+];
+
+/// The services, to be served behind a [`Gate`](super::Gate).
+pub fn services(app: &Arc<App>) -> Routes {
+    let secrets = SecretServiceServer::new(secret::Secrets(app.clone()));
+    let access = AccessServiceServer::new(access::Access(app.clone()));
+    let operator = OperatorServiceServer::new(operator::Operator(app.clone()));
+    let references = ReferenceServiceServer::new(reference::References(app.clone()));
+    Routes::new(secrets.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(access.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(operator.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(references.max_decoding_message_size(MAX_MESSAGE))
+}

@@ -1,0 +1,90 @@
+//! The work that goes on beside the requests, until the server stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::api;
+use crate::app::App;
+
+/// How often the store is asked whether it can serve.
+const HEALTH: Duration = Duration::from_secs(1);
+/// How often the anchor is brought up to date.
+const ANCHOR: Duration = Duration::from_secs(1);
+/// How often the keys are checked for a rotation that is due.
+const KEYS: Duration = Duration::from_secs(60);
+/// How often idempotency records whose time has passed are removed.
+const SWEEP: Duration = Duration::from_secs(60 * 60);
+
+/// Starts the work. It ends when the set is dropped or aborted.
+pub(super) fn start(app: &Arc<App>, health: &HealthReporter) -> JoinSet<()> {
+    let mut work = JoinSet::new();
+    work.spawn(watch_health(app.clone(), health.clone()));
+    work.spawn(sweep_idempotency_records(app.clone()));
+    work.spawn(tend_keys(app.clone()));
+    work.spawn(keep_anchor(app.clone()));
+    work
+}
+
+/// Reports all services as healthy or not, and the server as a whole (the empty name).
+pub(super) async fn report_health(health: &HealthReporter, healthy: bool) {
+    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in [""].iter().chain(&api::SERVICES) {
+        health.set_service_status(*service, status).await;
+    }
+}
+
+/// Reports the health of the store when it changes.
+async fn watch_health(app: Arc<App>, health: HealthReporter) {
+    let mut check = tokio::time::interval(HEALTH);
+    let mut healthy = true;
+    loop {
+        check.tick().await;
+        let answers = app.check().await.is_ok();
+        if answers != healthy {
+            healthy = answers;
+            tracing::warn!(healthy, "the store's health changed");
+            report_health(&health, healthy).await;
+        }
+    }
+}
+
+/// Removes the idempotency records whose time has passed.
+async fn sweep_idempotency_records(app: Arc<App>) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        sweep.tick().await;
+        match app.idempotency.remove_expired().await {
+            Ok(removed) => tracing::debug!(removed, "idempotency records whose time had passed were removed"),
+            Err(error) => {
+                tracing::warn!(?error, "idempotency records whose time had passed could not be removed")
+            }
+        }
+    }
+}
+
+/// Resumes rotations of keys that were interrupted, and begins those that are due.
+async fn tend_keys(app: Arc<App>) {
+    let mut tend = tokio::time::interval(KEYS);
+    loop {
+        tokio::select! {
+            _ = tend.tick() => {}
+            () = app.keys.wait_for_restore() => {}
+        }
+        if let Err(error) = app.keys.tend().await {
+            tracing::warn!(?error, "keys could not be rotated; this is tried again");
+        }
+    }
+}
+
+/// Keeps the anchor close behind the store.
+async fn keep_anchor(app: Arc<App>) {
+    let mut keep = tokio::time::interval(ANCHOR);
+    loop {
+        keep.tick().await;
+        app.write_anchor().await;
+    }
+}

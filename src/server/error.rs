@@ -1,0 +1,76 @@
+//! Why the server does not serve.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::data_dir::DataDirError;
+use crate::app::SetupError;
+use crate::config::MasterKeySource;
+use crate::crypto::MasterKeyError;
+use crate::store::Unavailable;
+
+/// Why the server does not serve. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A folder or file cannot be used.
+    #[error("{} cannot be used: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    /// The store cannot serve.
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+    /// The master key cannot be used.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The data folder cannot be served.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The data is there, and its key is not.
+    #[error(
+        "the store holds data, but {0}, which opens it, is not there: put the key back, or name its place with \
+         --master-key-file, --master-key-command or --master-key-passphrase-file. No new key was made, since a new key \
+         cannot open the data"
+    )]
+    MasterKeyMissing(MasterKeySource),
+    /// The settings name a key that is not there, and there is no data yet.
+    #[error(
+        "{source_of} is not there: make a key with `strongroom master-key generate --out {}`, or leave the setting out, \
+         and a key is made in the data folder", file.display()
+    )]
+    NoMasterKeyYet {
+        /// The source of the key.
+        source_of: MasterKeySource,
+        /// Its file.
+        file: PathBuf,
+    },
+    /// The data was sealed with another key.
+    #[error(
+        "{0} does not hold the master key that this store was made with, or the store's keyring was altered: nothing was \
+         changed. Give the right key with --master-key-file, --master-key-command or --master-key-passphrase-file"
+    )]
+    WrongMasterKey(MasterKeySource),
+    /// The keys of one store would be overwritten by another's.
+    #[error(
+        "{} holds a store on disk: a store elsewhere needs a folder of its own for its keys, so give another --data-dir",
+        .0.display()
+    )]
+    OtherStore(PathBuf),
+    /// The service cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The server's certificate or its key is not one.
+    #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
+    Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),
+    /// The server cannot listen on the address.
+    #[error("{0} cannot be listened on: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The transport ended by itself.
+    #[error("the transport ended because of a defect: the log says more")]
+    Ended,
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Reflection could not be made from the descriptors.
+    #[error("reflection cannot be served: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}

@@ -1,0 +1,126 @@
+//! From the configuration to the parts of a service: the data folder, the store, the master keys, the app, and the
+//! listener with its TLS.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use super::Ready;
+use super::data_dir::DataDir;
+use super::error::ServeError;
+use super::tls::acceptor;
+use crate::app::{self, App, SetupError};
+use crate::config::{Config, MasterKeySource, StoreKind, Tls};
+use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
+use crate::integrity::AnchorError;
+use crate::store::{self, Store, Unavailable};
+
+/// The parts of a service that is ready to serve.
+pub(super) struct Parts {
+    pub(super) app: Arc<App>,
+    pub(super) listener: TcpListener,
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) ready: Ready,
+    /// The hold on the data folder, which lasts until all is over.
+    pub(super) data: DataDir,
+}
+
+/// Makes the parts. The first start makes the keys too.
+pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let acceptor = config.tls.as_ref().map(identity).transpose()?;
+    let store = open_store(config).await?;
+    let first_start = store.is_new().await?;
+    let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
+    tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
+    let root_key = data.root_key();
+    let options = app::Options {
+        data_dir: data.path().to_owned(),
+        accept_altered_store: config.accept_altered_store,
+        anchor_file: config.anchor_file.clone(),
+        ..app::Options::default()
+    };
+    let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
+    let app = app::open(store, provider, options, |credential| {
+        let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
+        data.write_root_key(&line, config.store == StoreKind::Memory)
+    });
+    let app = app.await.inspect_err(|error| {
+        // The keys that this start made open nothing: there is no store, or it has the keys of another server.
+        let made = match error {
+            SetupError::Raced => [master_key_made.as_ref(), Some(&root_key)],
+            SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
+            _ => [None, None],
+        };
+        for file in made.into_iter().flatten() {
+            let _ = fs::remove_file(file);
+        }
+    });
+    let app = Arc::new(app.map_err(|error| match error {
+        SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
+        other => other.into(),
+    })?);
+
+    let failed = |error| ServeError::Listen(config.listen, error);
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let tls = config.tls.is_some();
+    let ready = Ready { address, tls, master_key: config.master_key.clone(), root_key, first_start };
+    Ok(Parts { app, listener, acceptor, ready, data })
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    match config.store {
+        StoreKind::Memory | StoreKind::Etcd if store::holds_sled(&config.data_dir) => {
+            Err(ServeError::OtherStore(config.data_dir.clone()))
+        }
+        StoreKind::Memory => Ok(store::open_memory()?),
+        StoreKind::Sled => {
+            let folder = config.data_dir.clone();
+            let opened = tokio::task::spawn_blocking(move || store::open_sled(&folder)).await;
+            Ok(opened.map_err(|_| Unavailable("it could not be opened".into()))??)
+        }
+        StoreKind::Etcd => match &config.etcd {
+            Some(settings) => Ok(store::open_etcd(settings).await?),
+            None => Err(Unavailable("nothing says where etcd is".into()).into()),
+        },
+    }
+}
+
+/// The master keys, and the file that was made for them: at the first start, unless the settings name another source.
+async fn master_keys(
+    source: &MasterKeySource,
+    data: &DataDir,
+    first_start: bool,
+) -> Result<(MasterKeys, Option<PathBuf>), ServeError> {
+    let mut made = None;
+    if let MasterKeySource::DataDir(file) = source {
+        data.tidy_master_key();
+        if first_start && data.make_master_key()? {
+            made = Some(file.clone());
+        }
+    }
+    let from = source.clone();
+    // A command can take its time.
+    let read = tokio::task::spawn_blocking(move || MasterKeys::read(&from)).await;
+    let read = read.map_err(|_| Unavailable("the master key could not be read".into()))?;
+    let masters = read.map_err(|error| match (error, source) {
+        (MasterKeyError::Missing(source), _) if !first_start => ServeError::MasterKeyMissing(source),
+        (MasterKeyError::Missing(source), MasterKeySource::File(file) | MasterKeySource::Variable(file)) => {
+            ServeError::NoMasterKeyYet { source_of: source, file: file.clone() }
+        }
+        (error, _) => error.into(),
+    })?;
+    Ok((masters, made))
+}
+
+/// The server's side of TLS, with the certificate of the settings.
+fn identity(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| ServeError::File(path.clone(), error));
+    acceptor(&read(&tls.cert)?, &read(&tls.key)?)
+        .map_err(|error| ServeError::Tls(tls.cert.clone(), tls.key.clone(), error))
+}
