@@ -1,11 +1,11 @@
-//! The floors of the house import downward only.
+//! The parts of the main crate import only from the parts below them, and each foreign crate stays in its place.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test that fails should stop
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the top to the bottom. What shares a line may not import each other.
+/// The parts from the top to the bottom. Parts on one line do not import each other.
 const FLOORS: [&[&str]; 13] = [
     &["main", "fuzzing"],
     &["cli"],
@@ -43,14 +43,14 @@ fn floors_import_downward_only() {
     assert!(upward.is_empty(), "{}", upward.join("\n"));
 }
 
-/// Only these files know these crates: types of an engine or of the wire stay behind one door.
+/// Only these files use these crates: the types of an engine, of the cryptography or of the wire stay in one place.
 #[test]
-fn crates_stay_behind_their_doors() {
-    let doors: [(&str, &[&str]); 6] = [
+fn crates_stay_in_their_place() {
+    let places: [(&str, &[&str]); 6] = [
         ("ring::", &["src/crypto/aead.rs"]),
         ("sled::", &["src/store/embedded/"]),
         ("etcd_client::", &["src/store/etcd/"]),
-        // The store in etcd sees tonic's statuses, which the crate of etcd's client hands through.
+        // The crate of etcd's client returns tonic's statuses.
         ("tonic", &["src/api/", "src/server/", "src/store/etcd/cluster.rs"]),
         ("strongroom_client::", &["src/api/strongroom_v1/proto.rs", "src/cli/"]),
         ("SystemTime::now", &["src/domain/clock.rs"]),
@@ -58,10 +58,28 @@ fn crates_stay_behind_their_doors() {
     for file in rust_files(Path::new("src")) {
         let text = fs::read_to_string(&file).unwrap();
         let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        for (krate, allowed) in doors {
+        for (krate, allowed) in places {
             let used = code.iter().any(|line| names(line, krate));
             let path = file.to_str().unwrap();
-            assert!(!used || allowed.iter().any(|door| path.starts_with(door)), "{path} uses {krate}");
+            assert!(!used || allowed.iter().any(|place| path.starts_with(place)), "{path} uses {krate}");
+        }
+    }
+}
+
+/// The schema adds constructors to the store's `Key`, which the compiler would let the store use too.
+#[test]
+fn the_store_sees_bytes_only() {
+    let schema = fs::read_to_string("src/schema/key.rs").unwrap();
+    let constructors: Vec<_> = schema
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("pub fn "))
+        .map(|rest| rest.split('(').next().unwrap())
+        .collect();
+    assert!(constructors.contains(&"keyring"), "{constructors:?}");
+    for file in rust_files(Path::new("src/store")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for constructor in &constructors {
+            assert!(!text.contains(&format!("Key::{constructor}(")), "{} uses {constructor}", file.display());
         }
     }
 }
@@ -107,5 +125,5 @@ fn level(module: &str) -> usize {
     FLOORS
         .iter()
         .position(|floor| floor.contains(&module))
-        .unwrap_or_else(|| panic!("{module} stands on no floor: give it one"))
+        .unwrap_or_else(|| panic!("{module} has no place in FLOORS: give it one"))
 }

@@ -61,7 +61,7 @@ async fn an_older_copy_of_the_whole_store_is_refused_by_its_anchor_alone() {
         Err(SetupError::Anchor(_))
     ));
 
-    // Once the older copy was accepted, the anchor vouches for it.
+    // Once the older copy was accepted, the anchor matches it.
     let accepting = Options { accept_altered_store: true, ..anchored(&file) };
     assert!(reopen_with(&old, &fixture.master, accepting).await.is_ok());
     assert!(reopen_with(&old, &fixture.master, anchored(&file)).await.is_ok());

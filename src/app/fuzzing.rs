@@ -1,4 +1,4 @@
-//! Entries for `crate::fuzzing`: bytes that nobody vouches for are read without a panic.
+//! Entries for `crate::fuzzing`: any bytes are read without a panic.
 
 use prost::Message;
 

@@ -27,14 +27,14 @@ pub enum SetupError {
          data folder from a copy"
     )]
     KeyringMissing,
-    /// The store's digest does not vouch for its records.
+    /// The store's records do not match its digest.
     #[error(
         "the store is not what it was when it was last changed: records were removed, added, or put back from an older \
          copy, or its digest was altered. Nothing was changed. Restore a backup into a new folder. If you know what was \
          done to the store, you can start once with --accept-altered-store, which serves the store as it is"
     )]
     Altered,
-    /// The store is not the one that its anchor vouches for, or the anchor cannot be read.
+    /// The store does not match its anchor, or the anchor cannot be read.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
     /// The operating system gave no random numbers.
@@ -107,7 +107,7 @@ pub async fn open(
     match verify(&*store, &master, may_begin, options.accept_altered_store).await? {
         Verification::Kept => {}
         Verification::Begun => tracing::warn!(
-            "the store was written by an earlier release, and from now on a digest vouches for it as it was found: rotate the \
+            "the store was written by an earlier release, and now has a digest of the records that were found: rotate the \
              master key now, with `strongroom master-key rotate`, so that nobody can put an altered copy of the old store in \
              its place"
         ),

@@ -48,7 +48,7 @@ pub struct Restored {
     pub of: Revision,
     /// How many records of the backup cannot be opened.
     pub damaged: u64,
-    /// Whether the backup's digest does not vouch for its records.
+    /// Whether the backup's records do not match its digest.
     pub altered: bool,
     /// How much the store has now, and at which revision; `None` where the backup was only verified.
     pub now: Option<(Counts, Revision)>,
@@ -61,7 +61,7 @@ pub struct RestoreOptions {
     pub verify_only: bool,
     /// Restore it although some of its records cannot be opened.
     pub accept_damaged: bool,
-    /// Restore it although its digest does not vouch for its records.
+    /// Restore it although its records do not match its digest.
     pub accept_altered: bool,
 }
 
@@ -112,24 +112,24 @@ impl IncomingBackup {
             .map_err(Error::from)
         });
         let contents = joined(verified).await?;
-        let BackupContents { revision: of, records, damaged, foreign, vouched, vouchers } = contents;
+        let BackupContents { revision: of, records, damaged, foreign, verified, last_records } = contents;
         if foreign.count() > 0 {
             let foreign = foreign.count();
             tracing::warn!(foreign, "the backup has records that are not of this service: they are left out");
         }
-        let mut restored = Restored { created_at, of, damaged, altered: !vouched, now: None };
+        let mut restored = Restored { created_at, of, damaged, altered: !verified, now: None };
         if options.verify_only {
             return Ok(restored);
         }
         if damaged > 0 && !options.accept_damaged {
             return Err(Error::BackupDamaged(damaged, records));
         }
-        if !vouched && !options.accept_altered {
+        if !verified && !options.accept_altered {
             return Err(Error::BackupInvalid(BackupError::Unvouched));
         }
         let records = open_records(core.master_key.keys(), &file, (records, foreign), progress)?;
-        let vouchers = vouchers.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
-        let records = Box::new(records.chain(vouchers));
+        let last_records = last_records.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
+        let records = Box::new(records.chain(last_records));
         let revision = core.store.replace(records, of).await?;
         // The store is replaced now, however long the catalog takes to show it.
         for _ in 0..CATALOG_WAITS {

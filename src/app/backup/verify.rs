@@ -21,11 +21,11 @@ pub(super) struct BackupContents {
     pub(super) damaged: u64,
     /// The keys in it that are not of this service, and are left out of a restore.
     pub(super) foreign: ForeignKeys,
-    /// Whether its digest vouches for its records, or it is of a release that kept no digest.
-    pub(super) vouched: bool,
-    /// The records to put behind those of the backup: a keyring and a digest that vouch for them in the store that they
+    /// Whether its records match its digest, or a release without digests wrote it.
+    pub(super) verified: bool,
+    /// The records to put behind those of the backup: a keyring and a digest that match them in the store that they
     /// replace.
-    pub(super) vouchers: Vec<(Key, Vec<u8>)>,
+    pub(super) last_records: Vec<(Key, Vec<u8>)>,
 }
 
 /// Keys that mean nothing to this service: those of no kind, and those of versions whose namespace does not exist. The digest
@@ -83,16 +83,16 @@ pub(super) fn verify<R: Read + Seek>(
     }
     let had_digest = digest.is_some();
     let digest = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
-    let vouched = digest.is_some_and(|digest| digest.verifies(&keys.keyring, &inventory));
+    let verified = digest.is_some_and(|digest| digest.verifies(&keys.keyring, &inventory));
     let digest = digest.unwrap_or_else(|| StoreDigest::estimate(revision.0));
-    let vouchers = keys.vouch(master, inventory, digest.in_place_of(present))?;
+    let last_records = keys.last_records(master, inventory, digest.in_place_of(present))?;
     Ok(BackupContents {
         revision,
         records,
         damaged: damaged.len() as u64,
         foreign,
-        vouched: vouched || (!had_digest && keys.first_format),
-        vouchers,
+        verified: verified || (!had_digest && keys.first_format),
+        last_records,
     })
 }
 
@@ -137,8 +137,8 @@ fn read_keys<R: Read + Seek>(
 }
 
 impl BackupKeys {
-    /// A keyring and a digest that vouch for a store with these records, whether or not they are damaged.
-    fn vouch(
+    /// A keyring and a digest for a store with these records, whether or not they are damaged.
+    fn last_records(
         &self,
         master: &MasterKeys,
         mut inventory: Inventory,
