@@ -1,6 +1,6 @@
 //! The generated types and services of `proto/strongroom/v1`.
 //!
-//! Messages that carry a value have a `Debug` of their own here, so that no log line can hold one.
+//! Messages that carry a value have a `Debug` of their own here, so that no log line can hold a value.
 
 #![allow(missing_docs, clippy::all, unreachable_pub)] // generated: its comments are those of the proto files
 

@@ -1,3 +1,6 @@
+//! The rotation of the master key and of namespaces' keys, and their state. A rotation that has begun goes on when the
+//! caller hangs up; its beginning and its end are recorded.
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,7 +15,7 @@ use crate::auth::Operate;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
 
-/// Begins a rotation of the master key. It goes on when the caller hangs up.
+/// Begins a rotation of the master key.
 pub(super) fn rotate_master_key(
     app: &Arc<App>,
     call: &Call,
@@ -31,16 +34,16 @@ pub(super) fn rotate_master_key(
             let (phase, seen_records, total_records) = (RotationPhase::Rewrapping.into(), seen, total);
             let reply =
                 v1::RotateMasterKeyResponse { phase, seen_records, total_records, ..Default::default() };
-            // Whoever is slow to read misses some, and whoever has gone all.
+            // A caller who is slow to read misses some.
             let _ = told.try_send(Ok(reply));
         };
         let rotated = rotation.rotate_master_key(tell).await;
         let rotated = rotated.and_then(|rotated| Ok((rotated, app.key_status(&grant)?)));
-        // Whoever reads that it is done can begin another.
+        // A caller who reads that it is done can begin another one.
         drop(rotation);
         let (outcome, reply) = match rotated {
             Ok((rotated, keys)) => {
-                let outcome = format!("{}, master key {}", came_to(&rotated), keys.master);
+                let outcome = format!("{}, master key {}", result(&rotated), keys.master);
                 let Rotated { generation, seen, damaged } = rotated;
                 let reply = v1::RotateMasterKeyResponse {
                     phase: RotationPhase::Done.into(),
@@ -61,7 +64,7 @@ pub(super) fn rotate_master_key(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Begins a rotation of the keys of one namespace, or of all. It goes on when the caller hangs up.
+/// Begins a rotation of the keys of one namespace, or of all.
 pub(super) fn rotate_namespace_keys(
     app: &Arc<App>,
     call: &Call,
@@ -72,7 +75,7 @@ pub(super) fn rotate_namespace_keys(
     let rotation = app.rotation(&grant)?;
     let namespaces = named.map_or_else(|| rotation.namespaces(), |namespace| vec![namespace]);
     call.note(|target| target.subject = Some("begun".to_owned()));
-    // There is room for the last message of each: a caller that is slow to read holds no rotation up.
+    // There is room for the last reply of each namespace: a caller who is slow to read does not hold up the rotation.
     let (replies, stream) = mpsc::channel(AHEAD + namespaces.len());
     let call = call.clone();
     tokio::spawn(async move {
@@ -80,10 +83,10 @@ pub(super) fn rotate_namespace_keys(
             return;
         }
         let rotated = rotate_each(&rotation, &namespaces, &replies).await;
-        // Whoever reads that it is done can begin another.
+        // A caller who reads that it is done can begin another one.
         drop(rotation);
         let (outcome, last) = match rotated {
-            Ok((came_to, last)) => (Ok(came_to), last),
+            Ok((result, last)) => (Ok(result), last),
             Err(error) => (Err(error), None),
         };
         let recorded = call.close_stream(outcome).await;
@@ -94,8 +97,8 @@ pub(super) fn rotate_namespace_keys(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Rotates the keys of each of these. Gives what it came to, and the last message of the last of them, which is to be sent
-/// once that is recorded.
+/// Rotates the keys of each of these namespaces. Gives the result in words, and the last reply of the last namespace, to be
+/// sent once the result is recorded.
 async fn rotate_each(
     rotation: &KeyRotation,
     namespaces: &[Namespace],
@@ -120,14 +123,14 @@ async fn rotate_each(
         };
         let rotated = rotation.rotate_namespace_key(namespace, tell).await?;
         if namespaces.len() == 1 {
-            outcome = came_to(&rotated);
+            outcome = result(&rotated);
         }
         last = Some(done(namespace, &rotated));
     }
     Ok((outcome, last))
 }
 
-/// The namespace that is named; `None` for all of them.
+/// The namespace that the request names; `None` for all namespaces.
 fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option<Namespace>, Error> {
     const NEITHER: &str =
         "must be set, unless all_namespaces is: an empty one does not mean the home namespace here";
@@ -143,6 +146,7 @@ fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option
     fields.finish(Some(namespace))
 }
 
+/// The last reply of a namespace.
 fn done(namespace: &Namespace, rotated: &Rotated) -> v1::RotateNamespaceKeysResponse {
     let &Rotated { generation, seen, damaged } = rotated;
     v1::RotateNamespaceKeysResponse {
@@ -155,7 +159,8 @@ fn done(namespace: &Namespace, rotated: &Rotated) -> v1::RotateNamespaceKeysResp
     }
 }
 
-fn came_to(Rotated { generation, damaged, .. }: &Rotated) -> String {
+/// The result in words, for the audit.
+fn result(Rotated { generation, damaged, .. }: &Rotated) -> String {
     match damaged {
         0 => format!("whole, generation {generation}"),
         damaged => format!("but for {damaged} damaged records, generation {generation}"),
