@@ -1,5 +1,5 @@
-//! The service for its callers: what every request passes ([`gate`]), requests and errors in the service's own terms
-//! ([`request`], [`error`]), and beside them each wire, which puts them into its own form ([`strongroom_v1`]). Generated
+//! The service for its callers. The [`gate`] stands before all handlers; [`request`] and [`error`] have requests and errors in
+//! the service's own terms; each wire puts them into its own form, in a folder of its own ([`strongroom_v1`]). Generated
 //! types stay on this floor and in the command line.
 
 mod error;

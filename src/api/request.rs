@@ -1,7 +1,7 @@
-//! A request in the service's own terms, whatever the wire: the RPC, the caller, and what the audit records.
+//! A request in the service's own terms, on every wire: the RPC, the caller, and the entry for the audit.
 //!
-//! The gate makes an [`Entry`] when a request arrives, and a [`Call`] once the caller is known. Handlers parse the
-//! message with [`Fields`], and ask the call for the grants that the app wants to see.
+//! The gate makes an [`Entry`] when a request arrives, and a [`Call`] once the caller is known. Handlers parse the message
+//! with [`Fields`], and get from the call the grants that the app asks for.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,8 @@ pub(super) struct Rpc {
     pub(super) rights: &'static [Right],
 }
 
-/// What the audit records of a request, filled in as the request is understood. It lives from the arrival of the request
-/// to its last record.
+/// The audit's entry for a request, filled in as the request is understood. It lives from the arrival of the request to its
+/// last record.
 pub(super) struct Entry {
     /// The RPC; `None` where there is no such RPC.
     pub(super) rpc: Option<&'static Rpc>,
@@ -43,9 +43,9 @@ pub(super) struct Entry {
 struct Noted {
     /// The caller, once known.
     principal: Option<String>,
-    /// What the request itself is about.
+    /// The object of the request itself.
     target: Target,
-    /// What else it uses. Each has a record of its own.
+    /// The other secrets that it uses. Each has a record of its own.
     used: Vec<Target>,
 }
 
@@ -64,7 +64,7 @@ impl Entry {
         self.with_noted(|noted| noted.principal = Some(principal.to_string()));
     }
 
-    /// Notes what the request is about.
+    /// Notes the object of the request.
     pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
         self.with_noted(|noted| note(&mut noted.target));
     }
@@ -150,20 +150,19 @@ impl Call {
         Ok(self.principal.authorize_service()?)
     }
 
-    /// The name of a secret that the field `name` holds. To be asked for before the grant, so that the record of a
-    /// denial has it too.
+    /// The name of a secret, from the field `name`. Called before `grant`, so that the record of a denial has the name too.
     pub(super) fn name(&self, text: &str, fields: &mut Fields) -> Option<SecretName> {
         let name = fields.check("name", SecretName::parse(text))?;
         self.note(|target| target.name = Some(name.clone()));
         Some(name)
     }
 
-    /// Notes for the audit record what the request is about.
+    /// Notes the object of the request, for the audit.
     pub(super) fn note(&self, note: impl FnOnce(&mut Target)) {
         self.entry.note(note);
     }
 
-    /// Notes what else the request uses.
+    /// Notes other secrets that the request uses, for the audit.
     pub(super) fn used(&self, targets: impl IntoIterator<Item = Target>) {
         self.entry.with_noted(|noted| noted.used.extend(targets));
     }
@@ -203,7 +202,7 @@ impl Call {
     }
 }
 
-/// What is wrong with the fields of a message, all of it.
+/// All problems with the fields of a message.
 #[derive(Default)]
 pub(super) struct Fields {
     violations: Violations,
@@ -228,7 +227,7 @@ impl Fields {
         }
     }
 
-    /// What was parsed, when nothing is wrong with any field.
+    /// The parsed message, where no field has a problem.
     pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
         if !self.violations.is_empty() {
             return Err(self.violations.into());

@@ -1,5 +1,5 @@
-//! What was done, by whom: one record for every request that was answered, refused ones too, and one more for each secret
-//! that a document's references had read. Never a value.
+//! The audit: one record for every request that is answered, refused ones too, and one more for each secret that the
+//! references in a document read. A record never holds a value. The gate writes records before answers leave.
 
 mod record;
 
@@ -8,14 +8,14 @@ use async_trait::async_trait;
 pub use self::record::{Record, Target};
 use crate::telemetry;
 
-/// Where records go. A request is answered only once its record is written.
+/// The destination of records. A request is answered only once its record is written.
 #[async_trait]
 pub trait Auditor: Send + Sync {
     /// Writes records, or fails within a bound.
     async fn write(&self, records: &[Record]) -> Result<(), Unwritable>;
 }
 
-/// A record could not be written, so its request must not be answered.
+/// A record could not be written, so the answer must not leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit record could not be written")]
 pub struct Unwritable;

@@ -1,4 +1,4 @@
-//! How etcd is reached, checked before anything is opened.
+//! The settings of etcd. They are checked before anything is opened.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,37 +8,37 @@ use zeroize::Zeroizing;
 
 use super::{ConfigError, Settings, StoreKind, Tls};
 
-/// The environment variable of etcd's password, where it does not stand in a file.
+/// The environment variable of the password of etcd's user, used where no file is named.
 pub const PASSWORD_VARIABLE: &str = "STRONGROOM_ETCD_PASSWORD";
 
 const DEFAULT_PREFIX: &str = "strongroom/";
 const DEFAULT_PORT: u16 = 2379;
 const MAX_PREFIX: usize = 128;
 
-/// How etcd is reached.
+/// How to reach etcd.
 #[derive(Debug, Clone)]
 pub struct Etcd {
-    /// Where its members answer clients: `http://HOST:PORT` or `https://HOST:PORT`, at least one.
+    /// The client addresses of its members: `http://HOST:PORT` or `https://HOST:PORT`, at least one.
     pub endpoints: Vec<String>,
-    /// What the keys of this store begin with there. Ends in `/`.
+    /// The prefix of this store's keys in etcd. Ends in `/`.
     pub prefix: String,
-    /// The certificates (PEM) that the members' are signed by; `None`: those of the system.
+    /// The authorities (PEM) that signed the members' certificates; `None`: those of the system.
     pub ca: Option<PathBuf>,
-    /// The certificate and key that this service shows to etcd.
+    /// The certificate and key with which this service identifies itself to etcd.
     pub identity: Option<Tls>,
-    /// Who it logs in as.
+    /// The user that the service logs in as.
     pub user: Option<String>,
-    /// The file of the user's password; `None`: it stands in [`PASSWORD_VARIABLE`].
+    /// The file of the user's password; `None`: the password is in [`PASSWORD_VARIABLE`].
     pub password_file: Option<PathBuf>,
 }
 
-/// Why the password of etcd's user can not be had. Says what to do.
+/// Why there is no password of etcd's user. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// It is not where it was said to be.
-    #[error("the file of etcd's password, {}, can not be read: {}", .0.display(), .1)]
+    /// The file cannot be read.
+    #[error("the file of etcd's password, {}, cannot be read: {}", .0.display(), .1)]
     File(PathBuf, std::io::Error),
-    /// It is nowhere.
+    /// Neither a file nor the environment has it.
     #[error("--etcd-user is given without a password: give --etcd-password-file, or set {PASSWORD_VARIABLE}")]
     Missing,
 }
@@ -92,7 +92,7 @@ impl Etcd {
         }))
     }
 
-    /// The password of the user, without the line's end that an editor leaves behind it.
+    /// The password of the user, without the line end that an editor adds.
     pub fn password(&self) -> Result<Zeroizing<String>, PasswordError> {
         let text = match &self.password_file {
             Some(file) => {
@@ -111,7 +111,7 @@ struct Endpoint {
     loopback: bool,
 }
 
-/// An endpoint as a person writes it: with a scheme or without, with a port or without.
+/// Parses an endpoint as a person writes it: with or without a scheme, with or without a port.
 fn endpoint(text: &str) -> Option<Endpoint> {
     let text = text.trim();
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -140,7 +140,7 @@ fn prefix(text: &str) -> Result<String, ConfigError> {
     if !acceptable {
         return Err(ConfigError::EtcdPrefix);
     }
-    // So that the keys of one store never begin as those of another do.
+    // The `/` keeps the keys of two stores apart whose prefixes begin alike.
     Ok(if text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
 }
 

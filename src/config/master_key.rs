@@ -1,4 +1,4 @@
-//! Where the master key comes from.
+//! The source of the master key: exactly one, from the flags, the environment or the configuration file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use super::{ConfigError, Settings};
 
 /// The environment variable that names the file of the master key.
 pub const MASTER_KEY_VARIABLE: &str = "STRONGROOM_MASTER_KEY_FILE";
-/// Where systemd puts the credentials of a service.
+/// The environment variable that names the folder of a service's credentials, set by systemd.
 pub(super) const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
-/// The credential that is taken where nothing is said.
+/// The credential that is used where the settings name no source.
 const CREDENTIAL: &str = "strongroom-master-key";
-/// In the data folder.
+/// The file in the data folder.
 const FILE: &str = "master.key";
 
-/// Where the master key comes from. Shown, it says so to people, and nothing that was given in confidence.
+/// The source of the master key. Its `Display` names the source for people, and shows no command, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MasterKeySource {
     /// The file in the data folder, which the first start makes.
@@ -23,11 +23,11 @@ pub enum MasterKeySource {
     File(PathBuf),
     /// A file that the environment names.
     Variable(PathBuf),
-    /// A credential that systemd hands to the service: its name, and the file.
+    /// A credential that systemd gives to the service: its name and its file.
     Credential(String, PathBuf),
-    /// What a command prints.
+    /// The output of a command.
     Command(String),
-    /// A file with a passphrase that the key is made from.
+    /// A file with a passphrase. The key is derived from it.
     PassphraseFile(PathBuf),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for MasterKeySource {
             Self::Credential(name, file) => {
                 write!(f, "the systemd credential {name} ({})", file.display())
             }
-            // A command can hold a password, too.
+            // The command itself may hold a password.
             Self::Command(_) => f.write_str("the output of --master-key-command"),
             Self::PassphraseFile(file) => write!(f, "the passphrase file {}", file.display()),
         }
@@ -151,7 +151,7 @@ mod tests {
         let named = |name: &str| Settings { master_key_credential: Some(name.into()), ..Settings::default() };
         let other = Settings { master_key_file: Some("f".into()), ..Settings::default() };
         assert_eq!(handed(other).unwrap(), MasterKeySource::File("f".into()));
-        // Named, it is taken whether it is there or not, so that its absence is told.
+        // A credential that is named is used whether it is there or not, so that its absence is reported.
         assert!(
             matches!(handed(named("mine")).unwrap(), MasterKeySource::Credential(name, _) if name == "mine")
         );

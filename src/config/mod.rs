@@ -1,4 +1,4 @@
-//! What the server is told: flags, which win, over the configuration file, over the defaults.
+//! The server's settings: flags win over the environment, that wins over the configuration file, and that over the defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,17 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod connection_age;
+mod error;
 mod etcd;
 mod master_key;
 
 pub use self::connection_age::{ConnectionAge, parse_duration};
+pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 
-/// What may be set, by a flag or in the configuration file (TOML, with these very names). Absent: not set there.
+/// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names). `None`: not
+/// set there.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -24,17 +27,17 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// The engine.
     pub store: Option<StoreKind>,
-    /// Where etcd's members answer, separated by commas.
+    /// The addresses of etcd's members, separated by commas.
     pub etcd_endpoints: Option<String>,
-    /// What the keys of this store begin with in etcd.
+    /// The prefix of this store's keys in etcd.
     pub etcd_prefix: Option<String>,
-    /// The certificates (PEM) that those of etcd's members are signed by.
+    /// The authorities (PEM) that signed the certificates of etcd's members.
     pub etcd_ca: Option<PathBuf>,
-    /// The certificate (PEM) that is shown to etcd.
+    /// The certificate (PEM) with which the service identifies itself to etcd.
     pub etcd_cert: Option<PathBuf>,
     /// The private key (PEM) of that certificate.
     pub etcd_key: Option<PathBuf>,
-    /// The user to log in to etcd as.
+    /// The user that the service logs in to etcd as.
     pub etcd_user: Option<String>,
     /// The file of that user's password.
     pub etcd_password_file: Option<PathBuf>,
@@ -42,21 +45,21 @@ pub struct Settings {
     pub master_key_file: Option<PathBuf>,
     /// The command that prints the master key.
     pub master_key_command: Option<String>,
-    /// The file of a passphrase that the master key is made from.
+    /// The file of a passphrase. The master key is derived from it.
     pub master_key_passphrase_file: Option<PathBuf>,
     /// The name of the systemd credential that is the master key.
     pub master_key_credential: Option<String>,
-    /// The file of the master key, as the environment names it.
+    /// The file of the master key that the environment names.
     #[serde(skip)]
     pub master_key_variable: Option<PathBuf>,
-    /// Where systemd put this service's credentials.
+    /// The folder of this service's credentials, set by systemd.
     #[serde(skip)]
     pub credentials: Option<PathBuf>,
     /// The server's certificate chain (PEM).
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
-    /// Whether to listen without TLS where others can listen in.
+    /// Whether to listen without TLS on an address that others can reach.
     pub insecure_plaintext: Option<bool>,
     /// How long a connection lives, such as `1h`.
     #[serde(default, deserialize_with = "connection_age::duration")]
@@ -64,9 +67,9 @@ pub struct Settings {
     /// How much longer its requests may take then, such as `5m`.
     #[serde(default, deserialize_with = "connection_age::duration")]
     pub max_connection_age_grace: Option<Duration>,
-    /// The file that says how far the store is.
+    /// The file of the anchor, which holds the newest known state of the store.
     pub anchor_file: Option<PathBuf>,
-    /// Whether to serve a store whatever was done to it: a flag only, since it is for once.
+    /// Whether to serve a store although something else altered it: a flag only, since it is for one start.
     #[serde(skip)]
     pub accept_altered_store: Option<bool>,
     /// The form of the log.
@@ -81,7 +84,7 @@ pub struct Settings {
 pub enum StoreKind {
     /// In the data folder, on disk.
     Sled,
-    /// In etcd, for as many replicas as there should be; give --etcd-endpoints too.
+    /// In etcd, for any number of replicas; give --etcd-endpoints too.
     Etcd,
     /// In memory: everything is gone when the server stops. For trials and tests.
     Memory,
@@ -111,7 +114,7 @@ pub enum LogLevel {
     Trace,
 }
 
-/// What the server does.
+/// The settings of a server, complete and checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The folder of the store and the keys.
@@ -120,17 +123,17 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The engine.
     pub store: StoreKind,
-    /// How etcd is reached, where it is the engine.
+    /// How to reach etcd, where it is the engine.
     pub etcd: Option<Etcd>,
-    /// Where the master key comes from.
+    /// The source of the master key.
     pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
     /// How long a connection lives.
     pub connection_age: ConnectionAge,
-    /// The file that says how far the store is; `None`: none does.
+    /// The file of the anchor, if any.
     pub anchor_file: Option<PathBuf>,
-    /// Whether to serve a store whatever was done to it.
+    /// Whether to serve a store although something else altered it.
     pub accept_altered_store: bool,
     /// The form of the log.
     pub log_format: LogFormat,
@@ -138,90 +141,13 @@ pub struct Config {
     pub log_level: LogLevel,
 }
 
-/// The files of the server's identity.
+/// The files of a certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The certificate chain (PEM).
     pub cert: PathBuf,
     /// Its private key (PEM).
     pub key: PathBuf,
-}
-
-/// Why a configuration is refused. Says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can not be read.
-    #[error("the configuration file {} can not be read: {}", .0.display(), .1)]
-    File(PathBuf, std::io::Error),
-    /// The file is not as expected.
-    #[error("the configuration file {} is not acceptable: {}", .0.display(), .1)]
-    Syntax(PathBuf, toml::de::Error),
-    /// Only half of the identity is given.
-    #[error("--tls-cert and --tls-key go together: give both, or neither")]
-    HalfTls,
-    /// Anyone on the network could read what goes over it.
-    #[error(
-        "{0} can be reached over the network, and without TLS anyone there could read keys and values: give --tls-cert \
-         and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
-    )]
-    Plaintext(SocketAddr),
-    /// A connection would be closed at once, or kept for too long.
-    #[error("{flag} must be between 1s and 30days, and is {}", humantime::format_duration(*given))]
-    ConnectionAge {
-        /// The flag of the setting.
-        flag: &'static str,
-        /// Its value.
-        given: Duration,
-    },
-    /// One master key opens the data.
-    #[error(
-        "{0} and {1} both say where the master key comes from: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \
-         that over the configuration file"
-    )]
-    TwoMasterKeys(&'static str, &'static str),
-    /// systemd handed nothing over.
-    #[error(
-        "--master-key-credential is for a service that systemd starts with LoadCredential= or LoadCredentialEncrypted=: \
-         CREDENTIALS_DIRECTORY is not set. Name the file with --master-key-file instead"
-    )]
-    NoCredentials,
-    /// It would be another file's.
-    #[error("--master-key-credential is the name of a credential: it is not empty, and has no /")]
-    CredentialName,
-    /// Nobody said where etcd is.
-    #[error(
-        "--store etcd needs --etcd-endpoints: the addresses of etcd's members, such as \
-         https://10.0.0.1:2379,https://10.0.0.2:2379"
-    )]
-    EtcdEndpointsMissing,
-    /// What was given is no list of addresses. They are not repeated, since a password may stand in them by mistake.
-    #[error(
-        "--etcd-endpoints is not a list of addresses: separate them by commas, each HOST:PORT (plaintext), \
-         http://HOST:PORT or https://HOST:PORT; a user goes into --etcd-user"
-    )]
-    EtcdEndpoints,
-    /// The prefix is not one.
-    #[error("--etcd-prefix is 1 to 128 characters of printable ASCII without spaces")]
-    EtcdPrefix,
-    /// A setting of etcd that nothing would use.
-    #[error("{0} is for --store etcd: give that too, or leave {0} out")]
-    EtcdElsewhere(&'static str),
-    /// Only half of the identity is given.
-    #[error("--etcd-cert and --etcd-key go together: give both, or neither")]
-    HalfEtcdTls,
-    /// A password of nobody.
-    #[error("--etcd-password-file is given without --etcd-user: give both, or neither")]
-    EtcdUserMissing,
-    /// Certificates where nothing is encrypted.
-    #[error(
-        "--etcd-ca and --etcd-cert are for TLS: every address in --etcd-endpoints has to begin with https://"
-    )]
-    EtcdTlsWithoutHttps,
-    /// Anyone on the way could read etcd's password.
-    #[error(
-        "etcd's password would go to {0} in the clear: use https://, or accept the risk with --insecure-plaintext"
-    )]
-    EtcdPlaintext(String),
 }
 
 impl Settings {
@@ -232,7 +158,7 @@ impl Settings {
         toml::from_str(&text).map_err(|error| ConfigError::Syntax(path.to_owned(), error))
     }
 
-    /// What the environment sets. Variables that are empty set nothing.
+    /// The settings of the environment. Empty variables set nothing.
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
@@ -242,8 +168,8 @@ impl Settings {
         }
     }
 
-    /// These settings, and the others where these say nothing. Where these say where the master key comes from, nothing
-    /// that the others say of that counts.
+    /// These settings, and the others for those that are not set here. Where these name a source of the master key, the
+    /// sources that the others name do not count.
     pub fn or(self, mut others: Self) -> Self {
         if self.names_master_key() {
             others.master_key_file = None;
@@ -356,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused_by_name() {
-        // What is for one start is a flag only.
+        // A setting for one start is a flag only.
         for (setting, line) in
             [("lisen", "lisen = '127.0.0.1:1'"), ("accept_altered_store", "accept_altered_store = true")]
         {

@@ -1,4 +1,4 @@
-//! The data folder: whose it is, and the keys in it.
+//! The data folder: which process holds it, and the keys in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -9,61 +9,62 @@ use rustix::fs::OFlags;
 
 use crate::crypto::{MasterKey, MasterKeyError, unfinished, write_private};
 
-/// A data folder that this process holds, until this is dropped or the process ends.
+/// A data folder that this process holds. The hold ends when this is dropped or the process ends.
 pub(super) struct DataDir {
     path: PathBuf,
     _lock: File,
 }
 
-/// The file that the process which serves the folder holds a lock on. It says which process that is, for people; only the
-/// lock counts, so that a file which a killed process left behind is no obstacle.
+/// The lock file. The process that serves the folder holds a lock on it, and writes its number into it for people. Only the
+/// lock counts: a file that a killed process left behind is no obstacle.
 const LOCK: &str = "strongroom.lock";
 const MASTER_KEY: &str = "master.key";
 const ROOT_KEY: &str = "root.key";
-/// Beside a root key that is of a store in memory. It is there before the key, and goes before one of another kind comes.
+/// Marks the root key beside it as that of a store in memory. It is made before such a key, and removed before a root key of
+/// another store is written.
 const ROOT_KEY_OF_MEMORY: &str = "root.key.memory";
 
-/// Why a data folder can not be served. Says what to do.
+/// Why a data folder cannot be served. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// It can not be made, read or written.
-    #[error("{} can not be used: {}", .0.display(), .1)]
+    /// It cannot be made, read or written.
+    #[error("{} cannot be used: {}", .0.display(), .1)]
     File(PathBuf, #[source] io::Error),
     /// Another process serves it.
     #[error(
-        "{} is served by {}: one folder serves one server. Stop that one, or give this one another --data-dir", .0.display(),
+        "{} is in use by {}: each server needs a folder of its own. Stop that server, or give this one another --data-dir", .0.display(),
         .1
     )]
     Held(PathBuf, String),
 }
 
 impl DataDir {
-    /// Takes hold of a folder, which is made where it is missing.
+    /// Takes hold of a folder. Makes it where it is missing.
     pub(super) fn open(path: &Path) -> Result<Self, DataDirError> {
         make(path).map_err(|error| DataDirError::File(path.to_owned(), error))?;
         let lock = take(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Its path.
+    /// The path of the folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the first API key is written.
+    /// The file of the first API key.
     pub(super) fn root_key(&self) -> PathBuf {
         self.path.join(ROOT_KEY)
     }
 
-    /// Writes the first API key of a new store. One that is there, of another store, is kept under another name: `root.key.1`
-    /// and so on. That of a store in memory, which is gone, is replaced by the next one of its kind.
+    /// Writes the first API key of a new store. The key of another store is kept under another name: `root.key.1` and so on.
+    /// The key of a store in memory, which is gone, is replaced by the key of the next store in memory.
     pub(super) fn write_root_key(&self, line: &[u8], in_memory: bool) -> io::Result<()> {
         let (file, of_memory) = (self.root_key(), self.path.join(ROOT_KEY_OF_MEMORY));
         if file.exists() && !(in_memory && of_memory.exists()) {
             let kept = keep(&file)?;
             tracing::warn!(
                 file = %file.display(), kept = %kept.display(),
-                "the store is new, and there is the root key of another one: it is kept under another name"
+                "the store is new, and the folder has the root key of another store: that key is kept under another name"
             );
         }
         if in_memory {
@@ -74,7 +75,7 @@ impl DataDir {
         write_private(&file, line, false)
     }
 
-    /// Makes the master key's file in the folder, if it is missing, and says whether it was.
+    /// Makes the master key's file in the folder where it is missing. True: it was missing.
     pub(super) fn make_master_key(&self) -> Result<bool, MasterKeyError> {
         let file = self.master_key();
         if file.exists() {
@@ -84,20 +85,20 @@ impl DataDir {
         Ok(true)
     }
 
-    /// Removes what a start or a renewal that was cut short left of the master key: a second copy of it.
+    /// Removes the second copy of the master key that an interrupted start or rotation left behind.
     pub(super) fn tidy_master_key(&self) {
         for left in [unfinished(&self.master_key()), self.path.join("master.unfinished")] {
-            let _ = fs::remove_file(left); // the second one by an earlier release
+            let _ = fs::remove_file(left); // an earlier release used the second name
         }
     }
 
-    /// Where the master key is, unless another source is given.
+    /// The file of the master key, unless the settings name another source.
     fn master_key(&self) -> PathBuf {
         self.path.join(MASTER_KEY)
     }
 }
 
-/// Gives a file a second name, which nothing has yet: its own and a number behind it.
+/// Gives a file a second name that no other file has: its own name with a number behind it.
 fn keep(file: &Path) -> io::Result<PathBuf> {
     let mut number = 1_u32;
     loop {
@@ -110,7 +111,7 @@ fn keep(file: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Makes a folder for its owner alone, with those above it that are missing, and makes their names durable.
+/// Makes a folder for its owner alone, and the folders above it where they are missing. Their names are durable then.
 fn make(folder: &Path) -> io::Result<()> {
     let absolute = std::path::absolute(folder)?;
     let missing: Vec<_> = absolute.ancestors().take_while(|above| !above.exists()).collect();
@@ -128,18 +129,19 @@ fn make(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the lock of a folder.
 fn take(folder: &Path) -> Result<File, DataDirError> {
     let failed = |error| DataDirError::File(folder.join(LOCK), error);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()); // what a link names is not ours to write to
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()); // the target of a link is not ours to write to
     let mut file = options.open(folder.join(LOCK)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             let read = file.take(64).read_to_string(&mut holder);
-            // It may be about to write its number.
+            // The other process may not have written its number yet.
             let known = read.is_ok_and(|_| holder.trim().parse::<u32>().is_ok());
             let holder =
                 if known { format!("the process {}", holder.trim()) } else { "another process".to_owned() };
@@ -164,7 +166,7 @@ mod tests {
         assert!(refused.contains(&format!("the process {}", std::process::id())), "{refused}");
         assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
         drop(held);
-        // What is left is the file, not the lock.
+        // The file is left, and the lock is not.
         assert!(data.join(LOCK).exists());
         DataDir::open(&data).unwrap();
     }
@@ -193,7 +195,7 @@ mod tests {
         };
         data.write_root_key(b"a", false).unwrap();
         assert_eq!(there(), ["a", "", "", ""]);
-        // One in memory keeps that of one that lasts, and not those of its own kind.
+        // A store in memory keeps the root key of a store on disk, and not that of another store in memory.
         data.write_root_key(b"m", true).unwrap();
         data.write_root_key(b"n", true).unwrap();
         assert_eq!(there(), ["n", "a", "", ""]);

@@ -9,10 +9,11 @@ use tokio_rustls::rustls::crypto;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What shakes hands as this server, which has a certificate chain and its private key, both PEM.
+/// An acceptor with the server's certificate chain and its private key, both PEM.
 ///
 /// # Errors
-/// One of them is not what it should be, or they do not belong together.
+///
+/// The chain or the key cannot be parsed, or they do not belong together.
 pub(super) fn acceptor(chain: &[u8], key: &[u8]) -> Result<TlsAcceptor, Box<dyn Error + Send + Sync>> {
     let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key)?;

@@ -1,4 +1,5 @@
-//! Connections that do not speak gRPC, stop in the middle, or just stay: others are served meanwhile and afterwards.
+//! Connections that do not speak gRPC, stop in the middle, stay silent, or reach their age: other callers are served
+//! meanwhile and afterwards.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -39,7 +40,7 @@ async fn a_connection_that_talks_garbage_is_closed() {
         &bad_headers,
     ] {
         let mut connection = connect(&server);
-        // The server may close before it has read all of it.
+        // The server may close before it has read all bytes.
         let _ = connection.write_all(garbage);
         closed_by_server(&mut connection);
     }
@@ -112,7 +113,7 @@ async fn requests_given_up_in_the_middle_change_nothing() {
 async fn odd_headers_are_refused_in_form() {
     let mut server = Server::alone();
     let wire = Wire::as_root(&server).await;
-    // The gRPC specification leaves open what these get, but a failure of the server is not it.
+    // The gRPC specification leaves the answer to these open, but a failure of the server is wrong.
     let timeouts = ["", "abc", "1", "1x", "-1S", "99999999999999999999H"];
     let odd_timeouts = timeouts.map(|value| wire.header("grpc-timeout", value));
     let content_types = ["application/json", "text/html", "", "application/grpc-web+proto"];
@@ -131,7 +132,7 @@ async fn odd_headers_are_refused_in_form() {
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_is_told_and_leaves_nothing_by_halves() {
+async fn a_deadline_that_passes_is_told_and_leaves_nothing_half_done() {
     let mut server = Server::alone();
     let root = Caller::root(&server).await;
     let wire = Wire::as_root(&server).await.header("grpc-timeout", "1n");
@@ -141,14 +142,14 @@ async fn a_deadline_that_passes_is_told_and_leaves_nothing_by_halves() {
             request_id: uuid::Uuid::new_v4().to_string(),
             ..create(&name, "v")
         };
-        // It may be in time all the same.
+        // The answer may be in time all the same.
         if let Err(status) = wire.call(CREATE, &request.encode_to_vec()).await {
             assert_eq!(
                 (status.code(), reason_of(&status)),
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into())
             );
         }
-        // The same request again learns which it was, and makes it so.
+        // The same request again makes the secret where it was not made, and gives the same answer where it was.
         let id = root.create_with(request).await.id;
         assert_eq!(root.get(&name).await.id, id);
     }
@@ -181,7 +182,7 @@ fn connect(server: &Server) -> TcpStream {
 fn closed_by_server(connection: &mut TcpStream) -> Vec<u8> {
     let mut reply = Vec::new();
     if let Err(error) = connection.read_to_end(&mut reply) {
-        // A reset closes too; a time-out does not.
+        // A reset closes the connection too; a time-out does not.
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server keeps the connection open");
     }
     reply
@@ -219,8 +220,8 @@ fn ageing(grace: &str) -> Server {
     launch.argument("--max-connection-age-grace").argument(grace).start()
 }
 
-/// tonic's client reconnects by itself. What it had not sent when it was told it gives up (hyper issue 3673): the caller
-/// can call again. No call fails in another way.
+/// tonic's client opens a new connection by itself. It gives up a call that waits to be sent when the old one ends (hyper
+/// issue 3673): that call has not reached the server, and can be made again. No call fails in another way.
 #[tokio::test]
 async fn clients_go_on_over_a_new_connection_when_theirs_reaches_its_age() {
     let mut server = ageing("60s");

@@ -36,7 +36,7 @@ const SERVICES: [&str; 4] = [
     "grpc.health.v1.Health",
 ];
 
-/// The two versions of reflection have the same messages under other names.
+/// The test of one version of reflection: the two versions have the same messages under other names.
 macro_rules! reflection {
     ($test:ident, $version:ident) => {
         #[tokio::test]

@@ -1,4 +1,5 @@
-//! Messages and frames that no honest client sends: refused in form, without a panic and without a trace in the store.
+//! Messages and frames that no honest client sends: each is refused in the form of all refusals, without a panic and
+//! without a trace in the store.
 
 use prost::Message;
 use strongroom::api::v1::CreateSecretRequest;
@@ -54,7 +55,7 @@ async fn requests_with_a_few_bytes_altered_are_refused_or_mean_something() {
             answered_in_form(site.wire.call(rpc, &message).await, rpc);
         }
     }
-    // Whatever was made of them is whole: each secret that is listed can be read.
+    // Secrets that were made are whole: each secret in the list can be read.
     let root = Caller::root(&site.server).await;
     let page = root.list(list()).await;
     assert_eq!(page.total_size, i32::try_from(page.items.len()).unwrap());
@@ -89,7 +90,7 @@ async fn messages_that_cannot_be_decoded_are_invalid() {
         for rpc in
             ["CreateSecret", "GetSecret", "ListSecrets", "UpdateSecret", "DeleteSecret", "RotateSecret"]
         {
-            // In ListSecrets field 2 is `limit`, a varint: some of these are something there.
+            // In ListSecrets, field 2 is `limit`, a varint: some of these are valid there.
             if rpc == "ListSecrets" && what.contains("varint") && message.len() == 2 {
                 continue;
             }
@@ -135,7 +136,7 @@ async fn frames_with_a_wrong_length_are_refused() {
         let reply = site.wire.send(CREATE, frame(0, longer, &message)).await;
         refused(reply, Code::InvalidArgument, "VALIDATION_FAILED");
     }
-    // A byte behind the message begins a second one, which a unary call does not have; the first may count.
+    // A byte behind the message begins a second message, which a unary call does not have; the first one may count.
     let _ = site.wire.send("/strongroom.v1.SecretService/GetSecret", frame(0, length - 1, &message)).await;
     site.unharmed().await;
 }
@@ -291,7 +292,7 @@ async fn a_mask_of_half_a_million_paths_gets_a_short_refusal() {
     site.unharmed().await;
 }
 
-/// A server with one secret, that must be there and unchanged at the end.
+/// A server with one secret, which must be there and unchanged at the end.
 struct Site {
     server: Server,
     wire: Wire,
@@ -309,8 +310,8 @@ impl Site {
         let root = Caller::root(&self.server).await;
         let original = root.get("original").await;
         assert_eq!((Value::of(&original), original.version), (Value::text("untouched"), 1));
-        assert_eq!(root.names().await, ["original"], "something came to be");
-        // Other callers are served as ever.
+        assert_eq!(root.names().await, ["original"], "a request made a secret");
+        // Other callers are served as before.
         let room = Room::on(&self.server).await;
         room.create("A", "v").await;
         let output = self.server.stop().await;
@@ -318,8 +319,8 @@ impl Site {
     }
 }
 
-/// Asserts that an answer, whichever it is, is no defect of the server: in the form of all refusals, and for a reason
-/// that the request can be blamed for.
+/// Asserts that an answer is a reply or a refusal, in the form of all refusals and for a reason that lies in the request: no
+/// defect of the server.
 #[track_caller]
 fn answered_in_form(reply: Result<Response<Vec<u8>>, Status>, rpc: &str) {
     if let Err(status) = reply {

@@ -1,4 +1,4 @@
-//! What a server has in its memory, looked for from outside.
+//! Searches the memory of a server from outside.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem::Finder;
 
-/// How long after the end of a connection what it held may still be there: the server's tasks end a moment later.
+/// How long the bytes of a connection may outlive it: the server's tasks end a moment after the connection.
 pub const MOMENT: Duration = Duration::from_secs(2);
 
 /// The memory of a process that may be read.
@@ -18,20 +18,20 @@ pub struct Memory {
     file: Arc<File>,
 }
 
-/// What a search found.
+/// The result of a search.
 pub struct Found {
-    /// What is mapped at each place, and what stands around it.
+    /// For each place: the bytes that were found, the mapping, and the bytes around them.
     pub places: Vec<String>,
-    /// How many bytes were searched.
+    /// The number of bytes that were searched.
     pub searched: usize,
 }
 
 impl Memory {
-    /// The memory of a process. `None` where this user may not read it, which is said: the server hides its memory from all
-    /// but root.
+    /// The memory of a process. `None` where this user may not read it, since the server hides its memory from all users but
+    /// root; a line on standard error says so.
     pub fn of(process: u32) -> Option<Self> {
         let opened = File::open(format!("/proc/{process}/mem"));
-        // That it can be opened does not say that it can be read.
+        // A file that can be opened may still not be readable.
         let opened = opened.map(|file| Self { process, file: Arc::new(file) }).and_then(|memory| {
             let found = memory.search(&[b"strongroom"])?;
             if found.searched > 0 { Ok(memory) } else { Err(std::io::ErrorKind::PermissionDenied.into()) }
@@ -39,7 +39,7 @@ impl Memory {
         match opened {
             Ok(memory) => Some(memory),
             Err(error) => {
-                // Past the capture of the tests' own output, which would swallow it.
+                // Not through the tests' own output, which is captured.
                 let said =
                     format!("\nSKIPPED: the search of the server's memory, which needs root: {error}\n");
                 let _ = std::io::stderr().write_all(said.as_bytes());
@@ -48,7 +48,7 @@ impl Memory {
         }
     }
 
-    /// Where one of these stands in it.
+    /// The places where any of these bytes are.
     pub fn search(&self, wanted: &[&[u8]]) -> std::io::Result<Found> {
         let finders: Vec<_> = wanted.iter().map(Finder::new).collect();
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.process))?;
@@ -58,14 +58,14 @@ impl Memory {
             let mut words = map.split_ascii_whitespace();
             let (from, to) = words.next().and_then(|range| range.split_once('-')).expect("a range");
             let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).expect("an address"));
-            // What can not be written is the program itself.
+            // Mappings that cannot be written hold the program itself.
             let writable = words.next().is_some_and(|rights| rights.starts_with("rw"));
             let name = words.nth(3).unwrap_or("no file");
             if !writable {
                 continue;
             }
             bytes.resize(usize::try_from(to - from).expect("a size"), 0);
-            // It can be gone by now.
+            // The mapping may be gone by now.
             let Ok(read) = self.file.read_at(&mut bytes, from) else { continue };
             let bytes = &bytes[..read];
             found.searched += read;
@@ -81,7 +81,7 @@ impl Memory {
         Ok(found)
     }
 
-    /// Asserts that none of these is there any more, a moment after what was done.
+    /// Asserts that none of these bytes is there any more, a moment after the event that `done` names.
     pub async fn has_none_of(&self, wanted: &[&[u8]], done: &str) -> usize {
         let since = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: requests that no gRPC client would send, and every RPC without knowing its messages.
+//! HTTP/2 by hand: requests that no gRPC client sends, and calls of every RPC without its message types.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -12,7 +12,7 @@ use tonic::{Code, Response, Status};
 
 use crate::harness::{PATIENCE, Server};
 
-/// Every RPC of the package, as the path that calls it.
+/// The path of every RPC of the package.
 pub fn rpcs() -> Vec<String> {
     let described = FileDescriptorSet::decode(DESCRIPTORS).expect("the descriptors are well-formed");
     let mut paths = Vec::new();
@@ -32,7 +32,7 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
     frame(0, u32::try_from(message.len()).expect("a short message"), message)
 }
 
-/// A frame that may lie about itself.
+/// A frame whose head may be false.
 pub fn frame(compressed: u8, length: u32, message: &[u8]) -> Vec<u8> {
     let mut frame = vec![compressed];
     frame.extend(length.to_be_bytes());
@@ -58,7 +58,7 @@ impl Wire {
         Self::over(connect(server).await, LOCAL).await
     }
 
-    /// The same, and its socket, which stays open for as long as both or one of them are there.
+    /// The same, with a second handle to its socket, which keeps the socket open.
     pub async fn with_socket(server: &Server) -> (Self, std::net::TcpStream) {
         let stream = connect(server).await.into_std().expect("a socket");
         let socket = stream.try_clone().expect("a second handle");
@@ -66,7 +66,7 @@ impl Wire {
         (Self::over(stream, LOCAL).await, socket)
     }
 
-    /// A connection on each of whose streams the server may send so many bytes at once.
+    /// A connection with a window of so many bytes: the server may send no more at once on each stream.
     pub async fn with_window(server: &Server, window: u32) -> Self {
         let mut builder = h2::client::Builder::new();
         Self::built(connect(server).await, LOCAL, builder.initial_window_size(window)).await
@@ -221,7 +221,7 @@ async fn reply(response: h2::client::ResponseFuture) -> Result<Response<Vec<u8>>
 
 const BROKEN: &str = "the HTTP/2 stream failed";
 
-/// A failure below gRPC. `Unknown` is no code that the server gives, so no test takes it for an answer.
+/// A failure below gRPC. The server never answers with `Unknown`, so no test takes it for an answer.
 fn broken(error: h2::Error) -> Status {
     Status::unknown(format!("{BROKEN}: {error}"))
 }

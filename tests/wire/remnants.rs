@@ -1,5 +1,5 @@
-//! No value stays in the server's memory once the connection is closed that it went over: by the client, or by the server
-//! at the connection's age. While a connection is open, the HTTP/2 library's buffers may hold recent bytes.
+//! Once a connection is closed, by the client or by the server at the connection's age, no value that went over it is left
+//! in the server's memory. While a connection is open, the buffers of the HTTP/2 library may hold recent bytes.
 
 use prost::Message;
 use prost_types::value::Kind;
@@ -23,15 +23,15 @@ use crate::tls::Site;
 const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
 const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 
-/// Less than a block of the cipher; less and more than what the HTTP/2 library copies; more than one of its frames, and
-/// what ends just before or behind one; the largest.
+/// Less than a block of the cipher; less and more than the HTTP/2 library copies at once; sizes around one frame; more than
+/// one frame; the largest.
 const SIZES: [usize; 8] = [7, 24, 200, 300, 9_000, 16_384, 33_000, MAX_VALUE];
 
-/// The values that went over a connection, and what was done with each.
+/// The values that went over a connection, and the calls that carried each.
 #[derive(Default)]
 struct Canaries(Vec<(Canary, String)>);
 
-/// A value that is found wherever a part of it of 16 bytes is.
+/// A value that repeats a short marker, so that any part of it of 16 bytes can be found.
 #[derive(Clone)]
 struct Canary {
     marker: String,
@@ -64,7 +64,7 @@ impl Canaries {
 }
 
 #[tokio::test]
-async fn what_the_server_has_is_found() {
+async fn a_name_in_memory_is_found_and_a_value_is_not() {
     let server = Server::alone();
     let Some(memory) = Memory::of(server.process()) else { return };
     let root = Caller::root(&server).await;

@@ -1,4 +1,4 @@
-//! The end of a server: told by a signal, it finishes what it has begun and leaves with 0.
+//! The end of a server: at a signal, it finishes the requests that it has begun and exits with 0.
 
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! TLS, and the refusal to speak without it to other machines.
+//! TLS, and the refusal to speak to other machines without it.
 
 use std::fs;
 use std::net::TcpStream;
@@ -65,7 +65,7 @@ async fn every_call_needs_a_credential_over_tls_too() {
 }
 
 #[tokio::test]
-async fn the_command_line_speaks_tls_and_says_when_it_should() {
+async fn the_command_line_speaks_tls_and_says_when_tls_is_missing() {
     let site = Site::open();
     let folder = tempfile::tempdir().unwrap();
     let authority = folder.path().join("ca.pem");
@@ -78,7 +78,7 @@ async fn the_command_line_speaks_tls_and_says_when_it_should() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let authority = authority.to_str().unwrap();
-    // With an authority given, TLS is meant, whether or not the address says so.
+    // An authority is given, so the client speaks TLS, whether or not the address says so.
     for server in [&site.server.url, &address] {
         assert_eq!(run(&["--server", server, "--ca-cert", authority]), (Some(0), String::new()));
     }
@@ -113,7 +113,7 @@ async fn a_certificate_and_a_key_that_do_not_belong_together_are_refused_before_
     let folder = tempfile::tempdir().unwrap();
     let (cert, key, _) = certificate_files(folder.path());
     let (cert, key) = (cert.as_str(), key.as_str());
-    // A certificate is not a key, nor the other way round; and a key of another certificate is not this one's.
+    // A certificate is no key, a key is no certificate, and the key of another certificate does not fit.
     start(&["--tls-cert", key, "--tls-key", cert]);
     let elsewhere = tempfile::tempdir().unwrap();
     let (_, other_key, _) = certificate_files(elsewhere.path());

@@ -1,5 +1,5 @@
-//! What a caller is told of an error, whatever the wire: a code, a reason, a sentence for people, and details for
-//! programs. Each wire puts a [`Refusal`] into its own form: see `strongroom_v1::status` for gRPC's.
+//! Errors as callers see them, on every wire: a code, a reason, a sentence for people, and details for programs. Each wire
+//! puts a [`Refusal`] into its own form; `strongroom_v1::status` does so for gRPC.
 
 mod explain;
 mod unresolved;
@@ -20,7 +20,7 @@ pub(super) struct Refusal {
     pub(super) details: Details,
 }
 
-/// What programs may want to know of an error besides its reason. Each part has its counterpart in `google.rpc`.
+/// The details of an error, for programs. Each part has its counterpart in `google.rpc`.
 #[derive(Default)]
 pub(super) struct Details {
     /// The fields that are refused, each with what to do (`BadRequest`).
@@ -29,7 +29,7 @@ pub(super) struct Details {
     pub(super) resource: Option<(&'static str, String)>,
     /// The version that has no value to read (`PreconditionFailure`): a violation with the reason as its type.
     pub(super) precondition: Option<(String, &'static str)>,
-    /// The limit that was exceeded: its subject, and what it is (`QuotaFailure`).
+    /// The limit that was exceeded: its subject and its description (`QuotaFailure`).
     pub(super) quota: Option<(&'static str, &'static str)>,
     /// When to try again (`RetryInfo`).
     pub(super) retry_after: Option<Duration>,

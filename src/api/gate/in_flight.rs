@@ -1,8 +1,10 @@
+//! Counts the requests that are being answered, so that the server can wait for them before it stops.
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many requests are being answered. Cheap to clone; all clones count together.
+/// The number of requests that are being answered. Cheap to clone; all clones count together.
 #[derive(Clone)]
 pub(crate) struct InFlight(Arc<watch::Sender<usize>>);
 
@@ -26,7 +28,7 @@ impl InFlight {
 
     /// Waits until no request is being answered.
     pub(crate) async fn none(&self) {
-        // The sender lives as long as self, so this only ends with the wait.
+        // The sender lives as long as self, so this ends only when the count is 0.
         let _ = self.0.subscribe().wait_for(|requests| *requests == 0).await;
     }
 }

@@ -1,5 +1,5 @@
-//! The gate: what every request passes on its way to its handler, and every answer on its way back. Each layer has one
-//! concern and one file.
+//! The gate stands before the handlers: every request passes its layers, and every answer passes them on its way back. Each
+//! layer has one concern and one file.
 
 mod audit;
 mod authentication;
@@ -64,9 +64,9 @@ impl Gate {
         ServiceBuilder::new()
             // Outside of the task, so that it can answer while the task goes on.
             .layer_fn(Deadline::new)
-            // All that follows is done to its end though the caller hangs up.
+            // From here on, a request is served to its end though the caller hangs up.
             .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), inner))
-            // Records what all layers below answer, refusals and panics too.
+            // Records the answers of all layers below, refusals and panics too.
             .layer_fn(Audit::new)
             // Nothing below sees a request whose caller is not known.
             .layer_fn(|inner| Authentication::new(self.app.clone(), inner))
@@ -94,7 +94,7 @@ struct Admitted {
     http: Request<Body>,
 }
 
-/// What each layer answers.
+/// The answer of each layer.
 type Answer = Result<Response<Body>, Infallible>;
 
 impl<S: Clone> Layer<S> for Gate {

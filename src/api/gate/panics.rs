@@ -56,7 +56,7 @@ impl<F: Future<Output = Answer> + Unpin> Future for Caught<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         let answer = &mut self.answer;
-        // What a panic leaves behind is not used again: this future is at its end then, and is dropped with its parts.
+        // The state after a panic is not used again: this future has ended then, and is dropped.
         match catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(context))) {
             Ok(polled) => polled,
             Err(_panic) => Poll::Ready(Ok(response(Refusal::defect(), &self.entry.request_id))),

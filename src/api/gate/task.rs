@@ -1,5 +1,5 @@
-//! A task for each request, so that what was begun is ended and recorded though the caller hangs up. The requests that
-//! are being answered are counted: the server waits for them before it stops.
+//! A task for each request, so that a request is served to its end and recorded though the caller hangs up. The requests
+//! that are being answered are counted: the server waits for them before it stops.
 
 use std::convert::Infallible;
 use std::pin::Pin;

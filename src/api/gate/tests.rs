@@ -1,3 +1,5 @@
+//! The layers of the gate together, over an app in memory and handlers made for each test.
+
 use std::sync::Mutex;
 
 use tokio::sync::Notify;

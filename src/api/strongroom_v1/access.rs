@@ -1,4 +1,4 @@
-//! AccessService.
+//! AccessService: API keys, and the caller's own identity.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ async fn create(
     })
 }
 
-/// When the key stops working.
+/// The time when the key expires.
 fn expiry(message: &v1::CreateApiKeyRequest, fields: &mut Fields) -> Option<Expiry> {
     const BOTH: &str = "must not be set together with expires_at: give one of the two";
     fields.require(message.expires_at.is_none() || message.ttl.is_none(), "ttl", BOTH);

@@ -1,4 +1,4 @@
-//! Between the messages of the wire and the words of the domain.
+//! Converts between messages and the domain's types, for several services.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -16,7 +16,7 @@ use crate::domain::{BytesEncoding, Generator, Invalid, Metadata, RequestId, Secr
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
 
-/// A value as the wire has it.
+/// The value of a message.
 pub(super) fn value(value: v1::SecretValue) -> Result<Value, Invalid> {
     match value.kind {
         Some(secret_value::Kind::Text(text)) => Value::text(text),
@@ -25,7 +25,7 @@ pub(super) fn value(value: v1::SecretValue) -> Result<Value, Invalid> {
     }
 }
 
-/// Where a new value comes from: exactly one of a value and a generator.
+/// The source of a new value: exactly one of a value and a generator.
 pub(super) fn source(
     given: Option<v1::SecretValue>,
     generate: Option<v1::Generator>,
@@ -41,12 +41,12 @@ pub(super) fn source(
             Some(ValueSource::Generate { generator, reveal: return_value })
         }
         (Some(given), Some(_)) => {
-            drop(value(given)); // wiped
+            drop(value(given)); // as a domain value, it is wiped
             fields.require(false, "value", "must not be set together with generate: give one of the two");
             None
         }
         (None, None) => {
-            fields.require(false, "value", "is required: give a value, or have one made with generate");
+            fields.require(false, "value", "is required: give a value, or a generator in generate");
             None
         }
     }
@@ -75,7 +75,7 @@ pub(super) fn metadata(pairs: BTreeMap<String, String>, fields: &mut Fields) -> 
     fields.check("metadata", Metadata::parse(pairs))
 }
 
-/// What makes a message idempotent, when it has a request id. To be taken before anything is moved out of the message.
+/// The request id and the body of a message that has a request id. Called before anything is moved out of the message.
 pub(super) fn idempotency(
     rpc: &str,
     request_id: &str,
@@ -84,7 +84,7 @@ pub(super) fn idempotency(
 ) -> Option<Option<Idempotency>> {
     let id = fields.check("request_id", RequestId::parse(request_id))?;
     Some(id.map(|id| {
-        // Reserved whole: growing would leave copies of the value behind.
+        // The capacity is reserved at once: growing would leave copies of the value behind.
         let mut body = Zeroizing::new(Vec::with_capacity(rpc.len() + 1 + message.encoded_len()));
         body.extend_from_slice(rpc.as_bytes());
         body.push(0);
@@ -93,12 +93,12 @@ pub(super) fn idempotency(
     }))
 }
 
-/// The etag that a request names; `None` where it names none.
+/// The etag that a request names, if any.
 pub(super) fn etag(etag: &str) -> Option<Box<str>> {
     (!etag.is_empty()).then(|| etag.into())
 }
 
-/// A secret for a reply, its value redacted.
+/// A secret in a reply, with its value redacted.
 pub(super) fn redacted(secret: &Secret) -> v1::Secret {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     v1::Secret {
@@ -124,11 +124,11 @@ pub(super) fn redacted(secret: &Secret) -> v1::Secret {
     }
 }
 
-/// A secret for a reply, with its value where there is one to show.
+/// A secret in a reply, with the value that is given.
 pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
     let mut revealed = redacted(secret);
     if let Some(value) = value {
-        // Moved, not copied.
+        // The value is moved and not copied.
         let kind = match value {
             Value::Text(mut text) => secret_value::Kind::Text(mem::take(&mut *text)),
             Value::Binary(mut bytes) => secret_value::Kind::Binary(mem::take(&mut *bytes)),
@@ -138,14 +138,14 @@ pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
     revealed
 }
 
-/// A time as the wire has it.
+/// A time in a message.
 pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
     WireTimestamp { seconds: micros.div_euclid(1_000_000), nanos }
 }
 
-/// A span of time that the wire has: more than 0, and no longer than anyone plans for.
+/// A span of time from a message: more than 0, at most 100 years.
 pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid> {
     const REFUSED: Invalid =
         Invalid::new("must be more than 0 and at most 100 years (3,155,760,000 seconds)");
@@ -156,7 +156,7 @@ pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid>
     span.filter(|span| !span.is_zero() && *span <= longest).ok_or(REFUSED)
 }
 
-/// The time that the wire has.
+/// A time from a message.
 pub(super) fn time(at: &WireTimestamp) -> Result<Timestamp, Invalid> {
     const REFUSED: Invalid = Invalid::new("must be a time between the years 1 and 9999");
     // The limits of google.protobuf.Timestamp.

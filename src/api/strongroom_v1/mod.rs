@@ -1,5 +1,5 @@
 //! The package `strongroom.v1` over gRPC: one file per service, which turns messages into calls of the app and results
-//! into messages; `convert` for what services share; `status` for errors.
+//! into messages. The services share `call`, `convert` and `status`, which has the errors.
 
 mod access;
 mod call;

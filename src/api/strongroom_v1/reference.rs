@@ -1,4 +1,4 @@
-//! ReferenceService.
+//! ReferenceService: resolves the references in a document, or lists the secrets that they name.
 
 use std::mem;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ async fn inspect(
     })
 }
 
-/// What the audit records of a secret that a document names: without a version where there is no such secret.
+/// The audit's target for a secret that a document names. It has no version where there is no such secret.
 fn target(named: &NamedSecret, grant: &Grant<Read>) -> Target {
     Target {
         namespace: Some(grant.namespace().clone()),
@@ -103,7 +103,7 @@ fn credential(credential: Credential) -> v1::Credential {
     let kind = match credential.value {
         Data::Text(mut text) => Some(secret_value::Kind::Text(mem::take(&mut *text))),
         Data::Bytes(mut bytes) => Some(secret_value::Kind::Binary(mem::take(&mut *bytes))),
-        // A secret is one of the two.
+        // A secret's value is text or bytes.
         Data::Null | Data::Bool(_) | Data::Int(_) | Data::Float(_) | Data::List(_) | Data::Map(_) => None,
     };
     v1::Credential {
@@ -113,7 +113,7 @@ fn credential(credential: Credential) -> v1::Credential {
     }
 }
 
-/// A document of the wire as expressions see it. Its depth is bounded by what can be decoded.
+/// The document of a message as expressions see it. The decoder of messages bounds its depth.
 fn map(document: Struct) -> Data {
     Data::Map(document.fields.into_iter().map(|(key, value)| (key, data(value))).collect())
 }
@@ -129,7 +129,7 @@ fn data(value: Value) -> Data {
     }
 }
 
-/// A resolved document as the wire has it; one that is no map can not come of a map.
+/// A resolved document in a message. It is a map, since it was made from a map.
 fn document(data: Data) -> Struct {
     match value(data).kind {
         Some(Kind::StructValue(fields)) => fields,
@@ -141,11 +141,11 @@ fn value(data: Data) -> Value {
     let kind = match data {
         Data::Null => Kind::NullValue(0),
         Data::Bool(bool) => Kind::BoolValue(bool),
-        // Evaluation lets none leave that a double can not hold.
+        // Evaluation refuses integers that a double cannot hold.
         Data::Int(int) => Kind::NumberValue(int as f64),
         Data::Float(float) => Kind::NumberValue(float),
         Data::Text(mut text) => Kind::StringValue(mem::take(&mut *text)),
-        // Evaluation lets none leave.
+        // Evaluation refuses bytes in a document.
         Data::Bytes(bytes) => Kind::StringValue(BASE64.encode(&bytes)),
         Data::List(items) => Kind::ListValue(ListValue { values: items.into_iter().map(value).collect() }),
         Data::Map(fields) => Kind::StructValue(Struct {

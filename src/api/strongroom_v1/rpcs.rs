@@ -5,7 +5,7 @@ use crate::auth::Right;
 
 static ALL: [Rpc; 21] = [
     rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
-    // Read with the value, list without it.
+    // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
     rpc("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
@@ -25,7 +25,7 @@ static ALL: [Rpc; 21] = [
     rpc("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
-    // Read with the values, list without them.
+    // Read for the values, list without them.
     rpc("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
 

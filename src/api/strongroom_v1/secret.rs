@@ -1,4 +1,4 @@
-//! SecretService.
+//! SecretService. The RPCs about versions are in `version`.
 
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
             call.note(|target| target.version = Some(version));
             Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0, version })
         }
-        // A view that is not known must not pass for one that needs the lesser right.
+        // An unknown view must not count as the view that needs the lesser right.
         Some(v1::View::Unspecified | v1::View::Full) | None => {
             let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
             let (grant, name) = fields.finish(grant.zip(name))?;
@@ -237,8 +237,8 @@ async fn update(
     Ok(v1::UpdateSecretResponse { secret: Some(redacted(&changed.secret)), revision })
 }
 
-/// What an update changes: the fields that are given, and those that the mask names, which are cleared where they are
-/// not given.
+/// The changes of an update: the fields that are given, and the fields that the mask names, which are cleared unless they
+/// are given.
 fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -> Option<SecretUpdate> {
     let named_later = message.expires_at.is_some() || message.rotation_policy.is_some();
     let value = message.value.map(|given| fields.check("value", value(given)));
@@ -291,7 +291,7 @@ fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -
     })
 }
 
-/// `None` where the field was given and is not acceptable, which its violation says.
+/// `None` where the field was given and is invalid, which its violation says.
 fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         None => Some(None),

@@ -1,4 +1,4 @@
-//! The versions of a secret, in SecretService.
+//! The RPCs of SecretService about a secret's versions.
 
 use data_encoding::HEXLOWER;
 
@@ -69,7 +69,7 @@ pub(super) async fn destroy(
     Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })
 }
 
-/// The fields that every change of a version has: namespace, name, version and etag.
+/// Parses the fields that every change of a version has: namespace, name, version and etag.
 fn parse(
     call: &Call,
     (namespace, name, number, tag): (&str, &str, u32, &str),

@@ -1,3 +1,5 @@
+//! CreateBackup and RestoreBackup, which answer with streams. The beginning and the end of each are recorded.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::api::strongroom_v1::status::completed;
 use crate::app::{App, BackupChunk, Error, RestoreOptions, RestoreProgress, Restored};
 use crate::auth::{Operate, ServiceGrant};
 
-/// How long an upload may bring nothing.
+/// The longest silence of an upload.
 const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn create_backup(
@@ -28,7 +30,7 @@ pub(super) fn create_backup(
         }
         let outcome = loop {
             match chunks.recv().await {
-                // Whoever has the last of it has all of it, so that is recorded first.
+                // A caller who has the last chunk has the whole backup, so the end is recorded first.
                 Some(Ok(chunk)) if chunk.ended_at.is_some() => {
                     let whole = format!("whole, {} records", chunk.records);
                     let recorded = call.close_stream(Ok(whole)).await;
@@ -69,7 +71,7 @@ pub(super) fn restore_backup(
             return;
         }
         let (outcome, reply) = match take_in(&call, &app, &grant, &mut chunks, &replies).await {
-            Ok(restored) => (Ok(came_to(&restored)), Ok(done(&restored))),
+            Ok(restored) => (Ok(result(&restored)), Ok(done(&restored))),
             // The reply to a failure is the error itself.
             Err(Stopped::Failed(error)) => (Err(error), Ok(v1::RestoreBackupResponse::default())),
             Err(Stopped::ByTheCaller(why)) => {
@@ -82,7 +84,7 @@ pub(super) fn restore_backup(
     ReceiverStream::new(stream)
 }
 
-/// Why a restore came to nothing.
+/// Why a restore ended without a result.
 enum Stopped {
     Failed(Error),
     ByTheCaller(Status),
@@ -98,7 +100,7 @@ async fn take_in(
     let restore = app.backup.restore(grant).map_err(Stopped::Failed)?;
     let mut options = None;
     loop {
-        // Only the caller's end of the stream is the end of the backup; where the connection breaks, nothing is replaced.
+        // The backup ends only where the caller ends the stream. Where the connection breaks, nothing is replaced.
         let silent = |_| Stopped::ByTheCaller(Status::deadline_exceeded(""));
         let message = tokio::time::timeout(SILENCE, chunks.message()).await.map_err(silent)?;
         let message = message.map_err(Stopped::ByTheCaller)?;
@@ -117,23 +119,25 @@ async fn take_in(
         };
         let reply =
             v1::RestoreBackupResponse { phase: phase.into(), records, total_records, ..Default::default() };
-        // Whoever is slow to read misses some.
+        // A caller who is slow to read misses some.
         let _ = replies.try_send(Ok(reply));
     };
-    // An upload takes its time, in which the caller's key may have been revoked or have expired.
+    // The caller's key may have been revoked or may have expired during the upload.
     app.access.confirm(&call.principal).map_err(Stopped::Failed)?;
     restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
 }
 
-fn came_to(restored: &Restored) -> String {
+/// The result in words, for the audit.
+fn result(restored: &Restored) -> String {
     match restored.now {
         Some((_, revision)) => {
             format!("replaced by the state of revision {}, at revision {revision}", restored.of)
         }
-        None => "only checked".to_owned(),
+        None => "only verified".to_owned(),
     }
 }
 
+/// The last reply.
 fn done(restored: &Restored) -> v1::RestoreBackupResponse {
     let Restored { created_at, of, damaged, altered, now } = *restored;
     let (counts, revision) = now.unwrap_or_default();

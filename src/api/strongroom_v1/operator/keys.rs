@@ -1,3 +1,6 @@
+//! The rekey of the master key and of namespaces' keys, and their state. A rekey that has begun goes on when the
+//! caller hangs up; its beginning and its end are recorded.
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,13 +15,13 @@ use crate::auth::Operate;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
 
-/// Begins a rotation of the master key. It goes on when the caller hangs up.
+/// Begins a rekey of the master key.
 pub(super) fn rotate_master_key(
     app: &Arc<App>,
     call: &Call,
 ) -> Result<Replies<v1::RotateMasterKeyResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
-    let rotation = app.keys.begin(&grant)?;
+    let rekey = app.keys.begin(&grant)?;
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     let (app, call) = (app.clone(), call.clone());
@@ -31,17 +34,17 @@ pub(super) fn rotate_master_key(
             let (phase, seen_records, total_records) = (RotationPhase::Rewrapping.into(), seen, total);
             let reply =
                 v1::RotateMasterKeyResponse { phase, seen_records, total_records, ..Default::default() };
-            // Whoever is slow to read misses some, and whoever has gone all.
+            // A caller who is slow to read misses some.
             let _ = told.try_send(Ok(reply));
         };
-        let rotated = rotation.rekey_master_key(tell).await;
-        let rotated = rotated.and_then(|rotated| Ok((rotated, app.keys.status(&grant)?)));
-        // Whoever reads that it is done can begin another.
-        drop(rotation);
-        let (outcome, reply) = match rotated {
-            Ok((rotated, keys)) => {
-                let outcome = format!("{}, master key {}", came_to(&rotated), keys.master);
-                let Rekeyed { generation, seen, damaged } = rotated;
+        let rekeyed = rekey.rekey_master_key(tell).await;
+        let rekeyed = rekeyed.and_then(|rekeyed| Ok((rekeyed, app.keys.status(&grant)?)));
+        // A caller who reads that it is done can begin another one.
+        drop(rekey);
+        let (outcome, reply) = match rekeyed {
+            Ok((rekeyed, keys)) => {
+                let outcome = format!("{}, master key {}", result(&rekeyed), keys.master);
+                let Rekeyed { generation, seen, damaged } = rekeyed;
                 let reply = v1::RotateMasterKeyResponse {
                     phase: RotationPhase::Done.into(),
                     seen_records: seen,
@@ -61,7 +64,7 @@ pub(super) fn rotate_master_key(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Begins a rotation of the keys of one namespace, or of all. It goes on when the caller hangs up.
+/// Begins a rekey of the keys of one namespace, or of all.
 pub(super) fn rotate_namespace_keys(
     app: &Arc<App>,
     call: &Call,
@@ -69,21 +72,21 @@ pub(super) fn rotate_namespace_keys(
 ) -> Result<Replies<v1::RotateNamespaceKeysResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
     let named = named(call, message)?;
-    let rotation = app.keys.begin(&grant)?;
-    let namespaces = named.map_or_else(|| rotation.namespaces(), |namespace| vec![namespace]);
+    let rekey = app.keys.begin(&grant)?;
+    let namespaces = named.map_or_else(|| rekey.namespaces(), |namespace| vec![namespace]);
     call.note(|target| target.subject = Some("begun".to_owned()));
-    // There is room for the last message of each: a caller that is slow to read holds no rotation up.
+    // There is room for the last reply of each namespace: a caller who is slow to read does not hold up the rekey.
     let (replies, stream) = mpsc::channel(AHEAD + namespaces.len());
     let call = call.clone();
     tokio::spawn(async move {
         if !begun(&call, &replies).await {
             return;
         }
-        let rotated = rotate_each(&rotation, &namespaces, &replies).await;
-        // Whoever reads that it is done can begin another.
-        drop(rotation);
-        let (outcome, last) = match rotated {
-            Ok((came_to, last)) => (Ok(came_to), last),
+        let rekeyed = rotate_each(&rekey, &namespaces, &replies).await;
+        // A caller who reads that it is done can begin another one.
+        drop(rekey);
+        let (outcome, last) = match rekeyed {
+            Ok((result, last)) => (Ok(result), last),
             Err(error) => (Err(error), None),
         };
         let recorded = call.close_stream(outcome).await;
@@ -94,10 +97,10 @@ pub(super) fn rotate_namespace_keys(
     Ok(ReceiverStream::new(stream))
 }
 
-/// Rotates the keys of each of these. Gives what it came to, and the last message of the last of them, which is to be sent
-/// once that is recorded.
+/// Rotates the keys of each of these namespaces. Gives the result in words, and the last reply of the last namespace, to be
+/// sent once the result is recorded.
 async fn rotate_each(
-    rotation: &RekeyPermit,
+    rekey: &RekeyPermit,
     namespaces: &[Namespace],
     replies: &mpsc::Sender<Result<v1::RotateNamespaceKeysResponse, Status>>,
 ) -> Result<(String, Option<v1::RotateNamespaceKeysResponse>), Error> {
@@ -118,16 +121,16 @@ async fn rotate_each(
                 }));
             }
         };
-        let rotated = rotation.rekey_namespace(namespace, tell).await?;
+        let rekeyed = rekey.rekey_namespace(namespace, tell).await?;
         if namespaces.len() == 1 {
-            outcome = came_to(&rotated);
+            outcome = result(&rekeyed);
         }
-        last = Some(done(namespace, &rotated));
+        last = Some(done(namespace, &rekeyed));
     }
     Ok((outcome, last))
 }
 
-/// The namespace that is named; `None` for all of them.
+/// The namespace that the request names; `None` for all namespaces.
 fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option<Namespace>, Error> {
     const NEITHER: &str =
         "must be set, unless all_namespaces is: an empty one does not mean the home namespace here";
@@ -143,8 +146,9 @@ fn named(call: &Call, message: &v1::RotateNamespaceKeysRequest) -> Result<Option
     fields.finish(Some(namespace))
 }
 
-fn done(namespace: &Namespace, rotated: &Rekeyed) -> v1::RotateNamespaceKeysResponse {
-    let &Rekeyed { generation, seen, damaged } = rotated;
+/// The last reply of a namespace.
+fn done(namespace: &Namespace, rekeyed: &Rekeyed) -> v1::RotateNamespaceKeysResponse {
+    let &Rekeyed { generation, seen, damaged } = rekeyed;
     v1::RotateNamespaceKeysResponse {
         phase: RotationPhase::Done.into(),
         namespace: namespace.to_string(),
@@ -155,7 +159,8 @@ fn done(namespace: &Namespace, rotated: &Rekeyed) -> v1::RotateNamespaceKeysResp
     }
 }
 
-fn came_to(Rekeyed { generation, damaged, .. }: &Rekeyed) -> String {
+/// The result in words, for the audit.
+fn result(Rekeyed { generation, damaged, .. }: &Rekeyed) -> String {
     match damaged {
         0 => format!("whole, generation {generation}"),
         damaged => format!("but for {damaged} damaged records, generation {generation}"),

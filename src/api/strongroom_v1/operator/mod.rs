@@ -1,4 +1,4 @@
-//! OperatorService.
+//! OperatorService: the state of the service, backups, and the rotation of keys.
 
 mod backup;
 mod keys;
@@ -82,13 +82,13 @@ impl OperatorService for Operator {
     }
 }
 
-/// Replies that a task sends as they come to be.
+/// The replies of a task, in a stream.
 type Replies<R> = ReceiverStream<Result<R, Status>>;
 
-/// How many replies wait for a caller that is slower than the service.
+/// The number of replies that wait for a caller that is slower than the service.
 const AHEAD: usize = 4;
 
-/// Waits until the call's beginning is recorded; it is not begun where nobody waits for its answer any more.
+/// Waits until the beginning of the call is recorded. False: the caller has gone before, and the work must not begin.
 async fn begun<R>(call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
     tokio::select! {
         () = call.begun() => true,

@@ -1,0 +1,84 @@
+//! Why a configuration is refused.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::MASTER_KEY_VARIABLE;
+
+/// Why a configuration is refused. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {} cannot be read: {}", .0.display(), .1)]
+    File(PathBuf, std::io::Error),
+    /// The file is not a configuration.
+    #[error("the configuration file {} is not valid: {}", .0.display(), .1)]
+    Syntax(PathBuf, toml::de::Error),
+    /// A certificate without its key, or the other way round.
+    #[error("--tls-cert and --tls-key go together: give both, or neither")]
+    HalfTls,
+    /// Others on the network could read along.
+    #[error(
+        "{0} can be reached over the network, and without TLS others there could read keys and values: give --tls-cert \
+         and --tls-key, listen on 127.0.0.1, or accept the risk with --insecure-plaintext"
+    )]
+    Plaintext(SocketAddr),
+    /// A connection would live for too short or too long a time.
+    #[error("{flag} must be between 1s and 30days, and is {}", humantime::format_duration(*given))]
+    ConnectionAge {
+        /// The flag of the setting.
+        flag: &'static str,
+        /// Its value.
+        given: Duration,
+    },
+    /// Two sources of the master key are named.
+    #[error(
+        "{0} and {1} both name a source of the master key: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \
+         {MASTER_KEY_VARIABLE} wins over the configuration file"
+    )]
+    TwoMasterKeys(&'static str, &'static str),
+    /// systemd gave the service no credentials.
+    #[error(
+        "--master-key-credential is for a service that systemd starts with LoadCredential= or LoadCredentialEncrypted=: \
+         CREDENTIALS_DIRECTORY is not set. Name the file with --master-key-file instead"
+    )]
+    NoCredentials,
+    /// The name would lead to a file elsewhere.
+    #[error("--master-key-credential must be the name of a credential: not empty, and without /")]
+    CredentialName,
+    /// The addresses of etcd are missing.
+    #[error(
+        "--store etcd needs --etcd-endpoints: the addresses of etcd's members, such as \
+         https://10.0.0.1:2379,https://10.0.0.2:2379"
+    )]
+    EtcdEndpointsMissing,
+    /// The list of addresses is not one. The message does not repeat it, since it may hold a password by mistake.
+    #[error(
+        "--etcd-endpoints is not a list of addresses: separate them by commas, each HOST:PORT (plaintext), \
+         http://HOST:PORT or https://HOST:PORT; a user goes into --etcd-user"
+    )]
+    EtcdEndpoints,
+    /// The prefix cannot be used.
+    #[error("--etcd-prefix must be 1 to 128 characters of printable ASCII without spaces")]
+    EtcdPrefix,
+    /// A setting of etcd for another store.
+    #[error("{0} is for --store etcd: give that too, or leave {0} out")]
+    EtcdElsewhere(&'static str),
+    /// The same for etcd.
+    #[error("--etcd-cert and --etcd-key go together: give both, or neither")]
+    HalfEtcdTls,
+    /// A password without a user.
+    #[error("--etcd-password-file is given without --etcd-user: give both, or neither")]
+    EtcdUserMissing,
+    /// Certificates for addresses without TLS.
+    #[error(
+        "--etcd-ca and --etcd-cert are for TLS: every address in --etcd-endpoints must begin with https://"
+    )]
+    EtcdTlsWithoutHttps,
+    /// Others on the network could read etcd's password.
+    #[error(
+        "etcd's password would go to {0} in the clear: use https://, or accept the risk with --insecure-plaintext"
+    )]
+    EtcdPlaintext(String),
+}
