@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# How long rotations take: of the master key, and of the key of a namespace with many secrets, over the durable store.
+# Measures how long it takes to rekey: the master key, and the key of a namespace with many secrets, over the durable store.
 #
 #     make bench-rotation
 #
-# STRONGROOM_BENCH_SECRETS says how many secrets (100,000), STRONGROOM_BENCH_DIR on which disk, which must be a real one (that of
-# cargo's target folder). The time is that of the command, from its start to its end. Nothing fails for being slow.
+# STRONGROOM_BENCH_SECRETS is the number of secrets (100,000 by default). STRONGROOM_BENCH_DIR chooses the disk (by default
+# that of cargo's target folder), which must be a real one. The time is that of the whole command. No result counts as a
+# failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,7 +29,7 @@ main() {
     read -r line <&3
     export STRONGROOM_SERVER=${line#strongroom is ready on } STRONGROOM_API_KEY_FILE=$folder/data/root.key
 
-    # One version each, of 64 bytes: a secret's record, its name's, and its version's.
+    # Each secret has one version of 64 bytes. So it has three records: the secret's, its name's and its version's.
     awk -v count="$secrets" 'BEGIN {
         printf "{"
         for (n = 0; n < count; n++) printf "%s\"service_%d_database_password\": \"%064d\"", n ? "," : "", n, n
@@ -42,7 +43,7 @@ main() {
     done
 }
 
-# measure WHAT COMMAND...: runs it, and says how long that took and how many records were seen.
+# measure TITLE COMMAND...: runs the command, and prints the time it took and the number of records it has seen.
 measure() {
     local what=$1 begun ended
     shift

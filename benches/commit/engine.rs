@@ -1,4 +1,4 @@
-//! sled by itself, as the store configures it (`src/store/sled`) and with the syncs that the store makes.
+//! sled alone, with the configuration and the syncs of the store (`src/store`).
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Writer;
 use super::work::{Kind, Sizes, Work};
 
-/// As the store's.
+// The same values as the store's.
 const SEGMENT: usize = 8 << 20;
 const CACHE: u64 = 256 << 20;
 const MAX_WAITING: usize = 1024;
@@ -104,7 +104,7 @@ impl Writer for Alone {
     }
 }
 
-/// A writer that hands what it writes to the thread that applies and syncs for all.
+/// A writer that hands its changes to the one thread that applies and syncs for all.
 pub struct Grouped {
     sender: mpsc::Sender<Waiting>,
     work: Work,

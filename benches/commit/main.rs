@@ -1,21 +1,21 @@
-//! What a durable commit costs: the service and its store beside the bare engine, which makes as many syncs.
+//! Measures a durable commit: the service and its store beside the bare engine, which makes as many syncs.
 //!
-//! A create and a rotation of a secret of 256 bytes, by 1, 16 and 64 writers at once, each of which begins the next as
-//! soon as the one before is durable. Four contenders take turns within one run, so that what else the computer does
-//! falls on all of them:
+//! 1, 16 and 64 writers at once create and rotate secrets of 256 bytes. Each writer begins its next change as soon as the
+//! one before is durable. Four contenders take turns within one run, so that other load on the computer falls on all:
 //!
 //! - `engine, a sync each`: sled alone; each writer applies its batch and syncs by itself.
 //! - `engine, grouped`: sled alone; one thread takes all waiting batches, applies them as one and syncs once.
-//! - `store`: [`Store::commit`], which also checks what the transaction requires, and keeps the change for watchers.
-//! - `service`: [`SecretOperations::create`] and [`SecretOperations::rotate`], which also seal the records, and wait until the catalog shows them.
+//! - `store`: [`Store::commit`], which also checks the preconditions of the transaction, and keeps the change for watchers.
+//! - `service`: [`SecretOperations::create`] and [`SecretOperations::rotate`], which also seal the records and wait until the
+//!   catalog shows them.
 //!
-//! All four write records of the same sizes, into folders of their own on the same disk, which must be a real one:
-//! `STRONGROOM_BENCH_DIR` says where, and without it that is cargo's target folder. Nothing fails for being slow.
+//! All four write records of the same sizes, into folders of their own on the same disk. It must be a real disk:
+//! `STRONGROOM_BENCH_DIR` chooses the folder; the default is cargo's target folder. No result counts as a failure.
 //!
 //! [`SecretOperations::create`]: strongroom::app::SecretOperations::create
 //! [`SecretOperations::rotate`]: strongroom::app::SecretOperations::rotate
 
-// A measurement that can not be made should stop, and what it says is its output.
+// A measurement stops at the first error, and prints its result.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -43,8 +43,8 @@ const WRITERS: [usize; 3] = [1, 16, 64];
 const ROUNDS: usize = 11;
 const ROUND: Duration = Duration::from_millis(350);
 
-/// One of many writers. Each change returns once it is durable, and says which sync made it so: the same number for all
-/// changes of the same sync.
+/// One of many writers. `change` returns once the change is durable. It returns the number of the sync that made it so,
+/// which is the same for all changes of one sync.
 trait Writer: Send + 'static {
     fn change(&mut self, kind: Kind) -> impl Future<Output = u64> + Send;
 }
@@ -52,13 +52,13 @@ trait Writer: Send + 'static {
 fn main() {
     let place = std::env::var_os("STRONGROOM_BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
     let folder = tempfile::tempdir_in(place).expect("a folder for the data");
-    // As the server's.
+    // The same runtime as the server's.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let sizes = Sizes::measured().await;
         report::begin(folder.path(), sizes, ROUNDS, ROUND);
         for kind in [Kind::Create, Kind::Rotate] {
-            // Folders of their own for each kind, so that it does not begin among what the other one left.
+            // Each kind has folders of its own, so that it does not begin among the other kind's records.
             let place = |name: &str| {
                 let place = folder.path().join(format!("{kind:?}-{name}"));
                 std::fs::create_dir(&place).expect("a folder for a contender");
@@ -78,7 +78,7 @@ fn main() {
                         run(&mut store, writers, kind).await,
                         run(&mut app, writers, kind).await,
                     ];
-                    // The first one only warms up.
+                    // The first round only warms up.
                     if at > 0 {
                         rounds.iter_mut().zip(round).for_each(|(rounds, round)| rounds.push(round));
                     }
@@ -89,7 +89,7 @@ fn main() {
     });
 }
 
-/// Has so many of the writers make one change after the other for the time of a round.
+/// Lets `count` of the writers make one change after the other for the time of a round.
 async fn run<W: Writer>(writers: &mut Vec<W>, count: usize, kind: Kind) -> Round {
     let began = Instant::now();
     let running: Vec<_> = writers

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::work::{Kind, Sizes};
 
-/// What some writers did in one round.
+/// The work of some writers in one round.
 pub struct Round {
     pub commits: usize,
     pub syncs: usize,
@@ -20,7 +20,7 @@ impl Round {
     }
 }
 
-/// What is measured, and the head of the table.
+/// Prints what is measured, and the head of the table.
 pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
     println!("Durable commits in {}, on {}.", folder.display(), file_system(folder));
     println!(
@@ -37,7 +37,7 @@ pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
     );
 }
 
-/// The rows of the four contenders with so many writers.
+/// Prints the rows of the four contenders with this number of writers.
 pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) {
     const NAMES: [&str; 4] = ["engine, a sync each", "engine, grouped", "store", "service"];
     let change = match kind {
@@ -77,11 +77,11 @@ fn file_system(folder: &Path) -> String {
         let mut fields = mount.split(' ');
         Some((fields.next()?, fields.next()?, fields.next()?))
     });
-    // The last of the deepest ones: a mount hides what was mounted at the same place before.
+    // The last of the deepest mounts counts: a mount hides an earlier one at the same place.
     let of = mounts.filter(|(_, at, _)| folder.starts_with(at)).max_by_key(|(_, at, _)| at.len());
     match of {
         Some((_, _, "tmpfs")) => "tmpfs, where a sync costs nothing: the ratios mean little".into(),
         Some((device, _, kind)) => format!("{kind} ({device})"),
-        None => "a file system that is not known here".into(),
+        None => "an unknown file system".into(),
     }
 }

@@ -10,7 +10,7 @@ use strongroom::store::{Store, open_sled};
 use super::Writer;
 use super::work::{Kind, Sizes, Work};
 
-// A group becomes durable as a whole, and its callers are answered before the next one is: the newest durable revision
+// A group becomes durable as a whole, and its callers are answered before the next group is. So the newest durable revision
 // tells the groups apart.
 
 /// A writer that commits to the store.
@@ -43,7 +43,7 @@ pub struct OverApp {
     store: Arc<dyn Store>,
     write: Grant<Write>,
     rotate: Grant<Rotate>,
-    /// The secret that it rotates; what it creates has a number behind.
+    /// The name of the secret that it rotates. The secrets that it creates have this name and a number.
     name: String,
     created: u64,
 }

@@ -8,14 +8,14 @@ use strongroom::store::{Expect, Key, Transaction, open_memory};
 use super::Writer;
 use super::service::OverApp;
 
-/// What a change does.
+/// The kind of a change.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
     Create,
     Rotate,
 }
 
-/// How large the records of a secret are, in bytes, as the service seals them.
+/// The sizes of a secret's records in bytes, as the service seals them.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Sizes {
     pub name: usize,
@@ -26,7 +26,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Those of a secret that the service has made.
+    /// The sizes of a secret that the service has made.
     pub async fn measured() -> Self {
         let store = open_memory().expect("a store");
         let mut writer = OverApp::writers_over(store.clone(), std::path::Path::new("."), 1).await.remove(0);
@@ -64,11 +64,11 @@ impl Work {
         Self { namespace: NamespaceId([7; 16]), sizes, bytes, id: SecretId::generate(), version: 0 }
     }
 
-    /// The next change. What a rotation requires of its secret is that nothing changed it since this revision.
+    /// The next change. A rotation requires that its secret has not changed since this revision.
     pub fn next(&mut self, kind: Kind, since: Revision) -> Transaction {
         match kind {
             Kind::Create => self.create(SecretId::generate(), random().expect("random bytes")),
-            // A writer's secret has to be there first.
+            // The writer's secret must exist first.
             Kind::Rotate if self.version == 0 => {
                 self.version = 1;
                 self.create(self.id, random().expect("random bytes"))

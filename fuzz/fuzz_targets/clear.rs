@@ -1,4 +1,4 @@
-//! Any bytes as what is sealed in records and backups, the first of which says in which.
+//! Decodes any bytes as the plaintext of records and backups. The first byte chooses which kind.
 //!
 //! From the repository: `cargo +nightly fuzz run clear`.
 

@@ -1,4 +1,4 @@
-//! Any bytes as keys of the store, as what its engines put around records, as backups, key files and anchors.
+//! Decodes any bytes as keys of the store, as the envelopes of its engines, as backups, as key files and as anchors.
 //!
 //! From the repository: `cargo +nightly fuzz run open`.
 

@@ -1,4 +1,5 @@
-//! Any bytes as expressions and as a document: an answer, within the bounds, and no value in a problem.
+//! Resolves any bytes as expressions and as a document. There must be an answer within the bounds, and no problem may show a
+//! value.
 //!
 //! From the repository: `cargo +nightly fuzz run references -- -dict=fuzz/fuzz_targets/references.dict`.
 
@@ -24,7 +25,7 @@ impl SecretLookup for Known {
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    // The bytes as one expression; and as a document of a few strings.
+    // The bytes as one expression, then as a document of a few strings.
     check(Data::text(format!("$ {text}")));
     let mut fields: Vec<(String, Data)> = Vec::new();
     for (at, part) in text.split('\0').take(8).enumerate() {

@@ -1,4 +1,4 @@
-//! Any bytes as sealed forms: none opens that was not sealed so.
+//! Opens any bytes as sealed forms. None may open that was not sealed by the same key for the same purpose.
 //!
 //! From the repository: `cargo +nightly fuzz run sealed`.
 

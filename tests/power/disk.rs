@@ -1,23 +1,23 @@
-//! A disk of which every write and flush is known: what it holds, and what was done to it in which order.
+//! A disk that records every write and flush: its bytes, and the log of these events in their order.
 
 use std::sync::Arc;
 
 /// How many bytes the disk has.
 pub const SIZE: u64 = 384 << 20;
-/// What a disk writes whole, as file systems and this test take it.
+/// The size of a block in bytes. File systems, and this test, assume that a disk writes a block whole or not at all.
 pub const BLOCK: usize = 4096;
 
 /// The bytes of a disk. A copy shares its blocks with the original, so that one disk makes many images.
 #[derive(Clone)]
 pub struct Content(Vec<Option<Arc<[u8; BLOCK]>>>);
 
-/// What was done to a disk.
+/// One event on a disk.
 pub enum Event {
     Write {
         offset: u64,
         bytes: Vec<u8>,
     },
-    /// What was written before it stays.
+    /// The writes before it survive a power loss.
     Flush,
 }
 
@@ -31,7 +31,7 @@ impl Event {
     }
 }
 
-/// A disk in use: its bytes, and all that was done to it since it was put in.
+/// A disk in use: its bytes, and the log of all events since it was mounted.
 pub struct Disk {
     pub content: Content,
     pub log: Vec<Event>,
@@ -67,7 +67,7 @@ impl Content {
         }
     }
 
-    /// The blocks that are not zeros alone, with where they stand.
+    /// The blocks that are not all zeros, each with its offset.
     pub fn written(&self) -> impl Iterator<Item = (u64, &[u8; BLOCK])> {
         self.0.iter().enumerate().filter_map(|(at, held)| Some(((at * BLOCK) as u64, &**held.as_ref()?)))
     }
@@ -88,7 +88,7 @@ impl Disk {
     }
 }
 
-/// The blocks under a range, each with the part of it that is meant.
+/// The blocks that a range touches, each with the part of the block that lies in the range.
 fn spans(offset: u64, length: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
     let (start, end) = (offset as usize, offset as usize + length);
     (start / BLOCK..end.div_ceil(BLOCK)).map(move |block| {

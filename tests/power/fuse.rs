@@ -1,22 +1,22 @@
-//! The disk as a file that the kernel can mount a loop device on: the few words of the FUSE protocol that a file system
-//! of one file needs. <https://docs.kernel.org/filesystems/fuse/fuse.html>; numbers from linux/fuse.h.
+//! Serves the disk as a file, on which the kernel can set up a loop device. It speaks the part of the FUSE protocol that a
+//! file system with one file needs. <https://docs.kernel.org/filesystems/fuse/fuse.html>; numbers from linux/fuse.h.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 
 use super::disk::{Disk, SIZE};
 
-/// The most that one write brings.
+/// The most bytes in one write.
 const MAX_WRITE: usize = 1 << 20;
 const REQUEST_HEADER: usize = 40;
-/// Of the header of a READ's or WRITE's own, which the bytes of a WRITE follow.
+/// The size of the second header, which READ and WRITE have. The bytes of a WRITE follow it.
 const WRITE_HEADER: usize = 40;
 
 /// How a request is answered.
 enum Answer {
     Bytes(Vec<u8>),
     Error(rustix::io::Errno),
-    /// These requests want none.
+    /// The kernel expects no answer to these requests.
     None,
 }
 
@@ -46,7 +46,7 @@ pub fn serve(mut device: File, disk: &mut Disk) -> io::Result<()> {
         reply.extend_from_slice(&body);
         match device.write(&reply) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // nobody waits for it any longer
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // the kernel no longer waits for the reply
             Err(error) => return Err(error),
         }
     }
@@ -72,14 +72,14 @@ fn answer(operation: u32, body: &[u8], disk: &mut Disk) -> Answer {
             disk.flush();
             Answer::Bytes(Vec::new())
         }
-        // A file that is closed (FLUSH, RELEASE): nothing is held back for it.
+        // FLUSH and RELEASE close a file. This server holds no data back, so it has nothing to do.
         25 | 18 => Answer::Bytes(Vec::new()),
         2 | 36 | 42 => Answer::None, // FORGET, INTERRUPT, BATCH_FORGET
         _ => Answer::Error(rustix::io::Errno::NOSYS),
     }
 }
 
-/// INIT: version 7.31, large writes, nothing that lets the kernel keep a write or an attribute to itself.
+/// INIT: version 7.31, large writes, and no option that lets the kernel cache writes or attributes.
 fn initialise(body: &[u8]) -> Answer {
     const ASYNC_READ: u32 = 1;
     const BIG_WRITES: u32 = 1 << 5;
@@ -93,10 +93,10 @@ fn initialise(body: &[u8]) -> Answer {
     Answer::Bytes(reply)
 }
 
-/// GETATTR: a regular file, whose time of modification says how long the log is. That is how the machine that uses the
-/// disk learns where in the log it stands.
+/// GETATTR: a regular file. Its modification time is the length of the log: the machine that uses the disk reads from it
+/// where in the log it is.
 fn attributes(disk: &Disk) -> Vec<u8> {
-    let mut reply = vec![0; 16]; // valid for no time at all
+    let mut reply = vec![0; 16]; // the kernel must not cache it
     for number in [1, SIZE, SIZE / 512, 0, disk.log.len() as u64, 0] {
         reply.extend_from_slice(&number.to_ne_bytes());
     }

@@ -1,11 +1,11 @@
-//! What a machine noted while its disk was recorded, and what an image of the disk must hold by it.
+//! The notes that a machine makes while its disk is recorded, and the state that an image of the disk must hold by them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// What happened to a writer's change. `at` is where in the disk's log: a submission came no earlier, an acknowledgement
-/// no later.
+/// An event in the life of a writer's change. `at` is a position in the disk's log: a submission came no earlier than it,
+/// an acknowledgement no later.
 #[derive(Clone, Copy)]
 pub struct Note {
     pub at: u64,
@@ -19,11 +19,11 @@ pub struct Note {
 pub enum What {
     Submitted,
     Acknowledged,
-    /// An opened store had this one as the writer's last. It may be shown to readers from then on.
+    /// A store was opened and had this change as the writer's last. Readers may see it from then on.
     Found,
 }
 
-/// What must be found: of each writer, a number of changes within its bounds; and at least this revision.
+/// The state that must be found: of each writer, a number of changes within its bounds; and at least this revision.
 #[derive(Clone)]
 pub struct Expected {
     pub writers: Vec<(u64, u64)>,
@@ -35,7 +35,7 @@ impl Expected {
         Self { writers: vec![(0, 0); writers], revision: 0 }
     }
 
-    /// What must be found if the log ends at `at`, given what had to be found at its beginning.
+    /// The state that must be found if the log ends at `at`. `self` is the state that had to be found at its beginning.
     pub fn after(&self, notes: &[Note], at: u64) -> Self {
         let mut expected = self.clone();
         for note in notes.iter().filter(|note| note.at <= at) {
@@ -52,7 +52,7 @@ impl Expected {
         expected
     }
 
-    /// How many changes must be there.
+    /// How many changes must be found.
     pub fn acknowledged(&self) -> u64 {
         self.writers.iter().map(|(least, _)| least).sum()
     }
@@ -86,7 +86,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// The notes of a machine, in the order of the log. A line that a kill cut short is none.
+/// The notes of a machine, in the order of the log. A line that a kill cut short does not count.
 pub fn read(lines: &[String]) -> Vec<Note> {
     let mut notes: Vec<_> = lines.iter().filter_map(|line| note(line)).collect();
     notes.sort_by_key(|note| note.at);

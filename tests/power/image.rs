@@ -1,32 +1,33 @@
-//! Images of a disk that lost power: everything up to the last flush, and of what was written after it only some.
+//! Images of a disk that lost power: all writes up to the last flush, and only some of the writes after it.
 
 use super::disk::{Content, Event};
 use super::history::{Expected, Note, What};
 use super::workload::Random;
 
-/// What was done to a disk, and what the machine that did it noted.
+/// The log of a disk, and the notes of the machine that used it.
 pub struct Recording {
     pub before: Content,
     pub log: Vec<Event>,
     pub notes: Vec<Note>,
-    /// What had to be on the disk before.
+    /// The state that the disk had to hold before.
     pub expected: Expected,
 }
 
 pub struct Image {
     pub content: Content,
     pub expected: Expected,
-    /// When the power went, and what was lost, for people.
+    /// When the power failed and which writes were lost, for people to read.
     pub how: String,
 }
 
-/// What becomes of the writes after the last flush: each unit of them stays with a chance of so many in ten.
+/// Ways to lose the writes after the last flush. Each unit of so many bytes survives with a chance of so many in ten:
+/// (chance, unit).
 const LOSSES: [(u64, usize); 7] =
     [(0, 4096), (10, 4096), (5, 4096), (5, 4096), (5, 512), (1, 4096), (9, 512)];
 
 impl Recording {
-    /// Images of crashes: around an acknowledgement, while a store is opened, and anywhere in the log, by bytes and by
-    /// events, since what is lost in a large write is rare among small ones.
+    /// Images of crashes: around an acknowledgement, while a store is opened, and anywhere in the log. The last kind is
+    /// chosen by bytes and by events, because a choice by events alone would rarely hit a large write.
     pub fn images(&self, count: usize, random: &mut Random) -> Vec<Image> {
         let marks: Vec<_> =
             self.notes.iter().filter(|note| note.what != What::Submitted).map(|note| note.at).collect();
@@ -56,7 +57,7 @@ impl Recording {
         images
     }
 
-    /// Where in the log stores were opened: from the last note of one life to the first of the next.
+    /// The parts of the log in which a store was opened: from the last note of one run to the first of the next.
     fn openings(&self) -> Vec<(u64, u64)> {
         let mut before = 0;
         let mut openings = Vec::new();
@@ -73,7 +74,7 @@ impl Recording {
         self.log.iter().map(Event::bytes).sum()
     }
 
-    /// The event that writes a byte, by how many are written before it.
+    /// The event that writes a byte. The byte is given by the number of bytes written before it.
     fn event_at(&self, mut byte: u64) -> u64 {
         let before = self.log.iter().take_while(|event| {
             let goes_on = byte >= event.bytes();
@@ -83,7 +84,7 @@ impl Recording {
         before.count() as u64
     }
 
-    /// How much of the log a crash at `end` leaves for sure.
+    /// The length of the part of the log that surely survives a crash at `end`.
     fn last_flush(&self, end: usize) -> usize {
         self.log[..end].iter().rposition(|event| matches!(event, Event::Flush)).map_or(0, |flush| flush + 1)
     }
@@ -114,7 +115,7 @@ impl Recording {
         Image { content, expected: self.expected.after(&self.notes, end), how }
     }
 
-    /// The most bytes that were written between two flushes, without the zeros with which sled clears a segment.
+    /// The most bytes that were written between two flushes. The zeros with which sled clears a segment do not count.
     pub fn most_at_once(&self) -> u64 {
         let is_zeros = |event: &Event| matches!(event, Event::Write { bytes, .. } if bytes.iter().all(|byte| *byte == 0));
         let between = self.log.split(|event| matches!(event, Event::Flush));
@@ -123,7 +124,7 @@ impl Recording {
         bytes.max().unwrap_or(0)
     }
 
-    /// The image of a crash right here that loses all it can.
+    /// The image of a crash at `end` that loses every write that was not flushed.
     pub fn worst_at(&self, end: u64) -> Content {
         let mut content = self.before.clone();
         self.writes(0, self.last_flush(end as usize))

@@ -1,4 +1,4 @@
-//! What a machine does with its disk: live on it, writing, or say whether an image of it holds what it must.
+//! The tasks of a machine: write to a store on its disk, or check whether an image of the disk holds the state it must.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -17,7 +17,7 @@ pub const SCENARIO: &str = "STRONGROOM_POWER_SCENARIO";
 pub const SEED: &str = "STRONGROOM_POWER_MACHINE_SEED";
 pub const EXPECTED: &str = "STRONGROOM_POWER_EXPECTED";
 
-/// Does what the environment says. Outside of a machine that is nothing.
+/// Runs the task that the environment names. Outside of a machine it does nothing.
 pub fn lead() {
     let Some(place) = machine::place() else { return };
     let told = |name: &str| std::env::var(name).unwrap();
@@ -49,11 +49,11 @@ struct Life {
 }
 
 impl Life {
-    /// Opens the store, and lets every writer go on from where it finds itself. A killed life ends with its first writer,
-    /// whatever the others are doing, as with kill -9: the kernel has what was written, but nothing says that the disk has.
+    /// Opens the store and lets every writer continue from the state it finds. A killed run ends as soon as its first writer
+    /// is done, in the middle of the others' work, as with kill -9: the kernel has the writes, but the disk may not.
     fn write(&self, before: &Expected, killed: bool) {
         let store = subject::open(self.scenario.control, &self.folder);
-        let notes = fs::read_to_string(&self.notes_at).unwrap(); // of the lives before this one on the same disk
+        let notes = fs::read_to_string(&self.notes_at).unwrap(); // of the earlier runs on the same disk
         let notes = history::read(&notes.lines().map(str::to_owned).collect::<Vec<_>>());
         let writers =
             self.found(&*store, &before.after(&notes, u64::MAX)).unwrap_or_else(|why| panic!("{why}"));
@@ -79,8 +79,8 @@ impl Life {
         store.close();
     }
 
-    /// Opens the store and compares it with what must be there, makes one more change, and finds all that again after
-    /// another restart.
+    /// Opens the store and compares it with the state that must be there. Then makes one more change, opens the store
+    /// again and compares again.
     fn check(&self, expected: &Expected) {
         let store = subject::open(self.scenario.control, &self.folder);
         let mut writers = self.found(&*store, expected).unwrap_or_else(|why| panic!("{why}"));
@@ -99,7 +99,7 @@ impl Life {
         store.close();
     }
 
-    /// The writers at where the store has them, or what is wrong with it.
+    /// The writers in the state that the store holds, or what is wrong with the store.
     fn found(&self, store: &dyn Subject, expected: &Expected) -> Result<Vec<(usize, Writer)>, String> {
         if fs::read_dir(self.folder.join("store/blobs")).is_ok_and(|mut files| files.next().is_some()) {
             return Err("it has files in store/blobs, which sled does not sync".to_owned());
@@ -119,7 +119,7 @@ impl Life {
             writers.push((number, self.writer_at(number, *least, *most, &own)?));
         }
         if !stored.is_empty() {
-            return Err(format!("{} keys belong to nobody", stored.len()));
+            return Err(format!("{} keys belong to no writer", stored.len()));
         }
         let changes: u64 = writers.iter().map(|(_, writer)| writer.made).sum();
         if changes != revision {
@@ -128,7 +128,8 @@ impl Life {
         Ok(writers)
     }
 
-    /// A writer at the change after which exactly this was stored: one that was at least acknowledged, at most submitted.
+    /// A writer at the change after which exactly this was stored. The change lies between the last acknowledged one and
+    /// the last submitted one.
     fn writer_at(&self, number: usize, least: u64, most: u64, stored: &Stored) -> Result<Writer, String> {
         let mut writer = Writer::new(self.scenario.shape, self.seed, number);
         (0..least).for_each(|_| writer.skip());
@@ -152,7 +153,7 @@ impl Life {
         })
     }
 
-    /// Writes a file, with a sync behind the first half only.
+    /// Writes a file in two halves, with a sync after each.
     fn probe(&self) {
         let mut file = File::create(&self.folder).unwrap();
         for what in [What::Submitted, What::Acknowledged] {
@@ -163,14 +164,14 @@ impl Life {
         }
     }
 
-    /// Notes how long that file is.
+    /// Notes the length of the file that `probe` wrote.
     fn look(&self) {
         let length = fs::metadata(&self.folder).map_or(0, |file| file.len());
         writeln!(&self.notes, "{length}").unwrap();
     }
 
     fn note(&self, what: What, writer: usize, change: u64, revision: u64) {
-        // See fuse.rs: the disk's time of modification is the length of its log.
+        // See fuse.rs: the disk's modification time is the length of its log.
         let at = fs::metadata(&self.disk).unwrap().mtime() as u64;
         let note = Note { at, writer, change, revision, what };
         (&self.notes).write_all(format!("{note}\n").as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! A machine that uses a disk and can be cut off from it: a process of its own, with mounts of its own. However either
-//! side ends, the kernel takes the mounts and the loop device down with it.
+//! A machine that uses a disk and can be cut off from it: a process of its own, with mounts of its own. When either side
+//! ends, in any way, the kernel removes the mounts and the loop device.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 use super::disk::{Content, Disk};
 use super::fuse;
 
-/// What a machine finds in its environment, beside what it is given to do.
+/// The variable that gives a machine its folder. Other variables give it its task.
 pub const PLACE: &str = "STRONGROOM_POWER_PLACE";
 
-/// Mounts the disk (its /dev/fuse is standard input), says so, and runs what is to run. `mounted` comes before anything
-/// looks at the disk, which nobody answers for until then.
+/// Mounts the disk (its /dev/fuse is standard input), prints `mounted`, and runs the task. The line comes before any access
+/// to the disk, because the disk is served only after that line.
 const SCRIPT: &str = r#"
 set -eu
 mount -i -t fuse -o fd=0,rootmode=100000,user_id=0,group_id=0 power "$STRONGROOM_POWER_PLACE/disk"
@@ -50,21 +50,21 @@ run-*)
 esac
 "#;
 
-/// What a run left behind.
+/// The result of a run.
 pub struct Run {
     pub disk: Disk,
-    /// What the machine noted down, line by line.
+    /// The lines that the machine noted.
     pub notes: Vec<String>,
-    /// What it printed, where it did not end well.
+    /// The error is what the machine printed when it failed.
     pub outcome: Result<(), String>,
 }
 
-/// What is on the disk.
+/// The file system on the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
-    /// It can be told that a folder's names are durable as soon as they are there.
+    /// A folder can be marked so that new names in it are durable at once.
     Ext4,
-    /// It can not.
+    /// A folder cannot be marked so.
     Xfs,
 }
 
@@ -77,7 +77,7 @@ impl FileSystem {
     }
 }
 
-/// Why this computer can not run machines with this file system, if it can not.
+/// The reason why this computer cannot run machines with this file system. `None` if it can.
 pub fn missing(file_system: FileSystem) -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("mounting needs root");
@@ -97,7 +97,7 @@ pub fn missing(file_system: FileSystem) -> Option<&'static str> {
         if !fs::read_to_string("/proc/filesystems").is_ok_and(|known| known.contains("\txfs\n")) {
             return Some("the kernel has no XFS");
         }
-        return mkfs_xfs().is_none().then_some("mkfs.xfs can not be had: see tests/tools/xfsprogs.sh");
+        return mkfs_xfs().is_none().then_some("mkfs.xfs is not available: see tests/tools/xfsprogs.sh");
     }
     None
 }
@@ -159,7 +159,7 @@ fn start(content: Content, arguments: &[&str], environment: &[(&str, String)]) -
         .args(["--mount", "--", "sh", "-c", SCRIPT, "sh"])
         .args(arguments)
         .env(PLACE, place.path())
-        .env("RUST_BACKTRACE", "0") // what a machine says is read by people
+        .env("RUST_BACKTRACE", "0") // people read a machine's output
         .envs(environment.iter().cloned())
         .stdin(Stdio::from(device.try_clone().unwrap()))
         .stdout(Stdio::piped())
@@ -172,7 +172,7 @@ fn start(content: Content, arguments: &[&str], environment: &[(&str, String)]) -
 
     let mut disk = Disk::new(content);
     if first == "mounted\n" {
-        // The rest of what it says must have a reader while the disk is served.
+        // A thread reads the rest of its output, so that the machine does not block while the disk is served.
         let reader = std::thread::spawn(move || said.lines().map_while(Result::ok).collect::<Vec<_>>());
         fuse::serve(device, &mut disk).unwrap();
         drop(reader.join());
@@ -183,7 +183,7 @@ fn start(content: Content, arguments: &[&str], environment: &[(&str, String)]) -
     Run { disk, notes: read("notes").lines().map(str::to_owned).collect(), outcome }
 }
 
-/// Inside a machine: where its files are, and the disk under them.
+/// Inside a machine: the folder with its files, and the disk under them.
 pub fn place() -> Option<PathBuf> {
     std::env::var_os(PLACE).map(PathBuf::from)
 }

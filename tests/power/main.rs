@@ -1,18 +1,18 @@
-//! Power loss: whatever moment the power fails at, the store opens, holds every acknowledged change, and every other one
-//! whole or not at all.
+//! Power loss: after a power failure at any moment, the store opens and holds every acknowledged change. It holds every
+//! other change whole or not at all.
 //!
-//! A machine (machine.rs: a process with mounts of its own) runs the store on ext4, or XFS, on a loop device over a disk that logs
-//! every write and flush (disk.rs, fuse.rs), and notes which changes were acknowledged where in that log (life.rs,
-//! history.rs). Then images of the disk are made as power losses could leave it (image.rs), and another machine says of
-//! each whether it holds what it must. What is written follows from a seed (workload.rs); when, from the computer.
+//! A machine (machine.rs: a process with mounts of its own) runs the store on ext4 or XFS, on a loop device over a disk that
+//! logs every write and flush (disk.rs, fuse.rs). It notes which changes were acknowledged at which position of that log
+//! (life.rs, history.rs). Then images of the disk are made as power losses could leave it (image.rs), and another machine
+//! checks each image. A seed decides what is written (workload.rs); the timing depends on the computer.
 //!
-//! | variable | what for |
+//! | variable | meaning |
 //! | --- | --- |
-//! | `STRONGROOM_POWER_IMAGES` | how many images of each scenario; 12 without it |
-//! | `STRONGROOM_POWER_SEED` | the seed; 1 without it |
-//! | `STRONGROOM_POWER_ONLY` | a scenario and the number of its only image to try: `churn:7` |
+//! | `STRONGROOM_POWER_IMAGES` | the number of images of each scenario; 12 by default |
+//! | `STRONGROOM_POWER_SEED` | the seed; 1 by default |
+//! | `STRONGROOM_POWER_ONLY` | one scenario, and the number of the one image to try: `churn:7` |
 
-// A test fails by panicking; that is what these are for.
+// A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 // Everything here is private to one test binary.
 #![allow(missing_docs, unreachable_pub)]
@@ -55,18 +55,18 @@ holds_through_power_loss!(
     churn_on_xfs,
 );
 
-/// The proof that this suite finds what it looks for: sled alone, flushed as its documentation says, does not hold.
+/// Proves that this suite finds lost changes: sled alone, flushed as its documentation says, loses some.
 #[test]
 fn control() {
     let Some(outcome) = run("control") else { return };
-    assert!(!outcome.failures.is_empty(), "{} images of sled alone, and all held", outcome.tried);
+    assert!(!outcome.failures.is_empty(), "{} images of sled alone, and none lost a change", outcome.tried);
 }
 
-/// The proof that the disk is one that loses what was not synced: nothing between the store and it makes a sync up, or
-/// leaves one out.
+/// Proves that the disk loses writes that were not synced. So nothing between the store and the disk adds a sync or leaves
+/// one out.
 #[test]
-fn what_is_synced_stays_and_only_that() {
-    if !ready("what_is_synced_stays_and_only_that", FileSystem::Ext4) {
+fn only_synced_writes_survive_a_crash() {
+    if !ready("only_synced_writes_survive_a_crash", FileSystem::Ext4) {
         return;
     }
     let environment = [
@@ -97,14 +97,14 @@ fn what_is_synced_stays_and_only_that() {
     }
 }
 
-/// Not a test: what a machine runs.
+/// Not a test: the program of a machine.
 #[test]
 #[ignore = "the tests start it themselves, in machines of their own"]
 fn machine() {
     life::lead();
 }
 
-/// Runs a scenario as the environment says; `None` where it does not run here.
+/// Runs a scenario as the environment says. `None` where this computer cannot run it, or another one was chosen.
 fn run(name: &str) -> Option<scenario::Outcome> {
     let scenario = scenario::named(name);
     if !ready(name, scenario.file_system) {
@@ -127,10 +127,10 @@ fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
 }
 
-/// Whether this computer can run machines. Where tests must not be skipped, in CI, that is an error.
+/// Whether this computer can run machines. In CI, where no test may be skipped, it is an error if it cannot.
 fn ready(name: &str, file_system: FileSystem) -> bool {
     let Some(reason) = machine::missing(file_system) else { return true };
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} can not run: {reason}");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} cannot run: {reason}");
     say(&format!("power: {name} SKIPPED: {reason}"));
     false
 }

@@ -1,4 +1,4 @@
-//! The scenarios: what is recorded, how many images are made of it, and what came of them.
+//! The scenarios: the load that is recorded, the number of images made of it, and the outcome.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,16 +15,16 @@ use super::life;
 use super::machine::{self, FileSystem};
 use super::workload::{Random, Shape};
 
-/// One kind of load, and what the machine goes through under it.
+/// One kind of load, and the runs of the machine under it.
 #[derive(Clone, Copy)]
 pub struct Scenario {
     pub name: &'static str,
     pub shape: Shape,
-    /// The lives of the machine while its disk is recorded: each `write` ends by closing the store, each `killed` does not.
+    /// The runs of the machine while its disk is recorded. Each `write` ends by closing the store, each `killed` does not.
     pub lives: &'static [&'static str],
-    /// How often a crash and a recovery come before the recording that images are made of.
+    /// The number of crashes and recoveries before the recording of which the images are made.
     pub crashes: usize,
-    /// sled as its documentation says to use it, instead of Strongroom's store.
+    /// Use sled alone, as its documentation says, instead of Strongroom's store.
     pub control: bool,
     pub file_system: FileSystem,
 }
@@ -40,7 +40,7 @@ const PLAIN: Scenario = Scenario {
     file_system: FileSystem::Ext4,
 };
 
-/// What makes sled use segments of its log again, which is when an opening clears some.
+/// Makes sled reuse segments of its log. Opening the store then clears some of them.
 const CHURN: Scenario = Scenario {
     name: "churn",
     shape: Shape { writers: 6, changes: 80, secrets: 4, touched: 2, value: (20_000, 70_000), ..SHAPE },
@@ -62,7 +62,7 @@ pub const SCENARIOS: &[Scenario] = &[
         lives: &["write", "killed", "write"],
         ..PLAIN
     },
-    // Leaves of nothing but records of the largest size are the largest things that sled writes.
+    // Leaf pages with records of the largest size only are the largest pages that sled writes.
     Scenario {
         name: "largest_records",
         shape: Shape {
@@ -81,7 +81,7 @@ pub const SCENARIOS: &[Scenario] = &[
         lives: &["killed", "write", "killed"],
         ..PLAIN
     },
-    // A few bytes of keys to delete make sled write more than a segment before the sync.
+    // A delete has few bytes, but makes sled write more than a segment before the sync.
     Scenario {
         name: "purges",
         shape: Shape {
@@ -103,7 +103,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     CHURN,
-    // With a copy of the store while it opens, and after a crash that copy put back.
+    // On XFS the store is copied while it opens, and the copy is put back after a crash.
     Scenario { name: "churn_on_xfs", crashes: 1, file_system: FileSystem::Xfs, ..CHURN },
     Scenario {
         name: "control",
@@ -118,23 +118,23 @@ pub fn named(name: &str) -> Scenario {
     *SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a scenario of this name")
 }
 
-/// How many images one recording gives.
+/// The number of images made of one recording.
 const PER_RECORDING: usize = 30;
-/// How many images of failures are kept.
+/// The number of images of failures that are kept.
 const KEPT: usize = 3;
 
-/// What came of a scenario.
+/// The outcome of a scenario.
 #[derive(Default)]
 pub struct Outcome {
     pub tried: usize,
     pub failures: Vec<String>,
     acknowledged: u64,
-    /// The most bytes that the disk was given between two flushes.
+    /// The most bytes that were written to the disk between two flushes.
     at_once: u64,
 }
 
 impl Scenario {
-    /// Records the scenario as often as it takes, and tries `count` images of crashes in it.
+    /// Records the scenario as often as needed, and checks `count` images of crashes in it.
     pub fn run(&self, seed: u64, count: usize, only: Option<usize>) -> Outcome {
         let started = Instant::now();
         let mut outcome = Outcome::default();
@@ -163,7 +163,7 @@ impl Scenario {
         outcome
     }
 
-    /// Records the disk of a machine that goes through the lives of the scenario, after a crash or more where it says so.
+    /// Records the disk of a machine through the runs of the scenario, after the crashes that the scenario asks for.
     fn record(&self, seed: u64, random: &mut Random) -> Recording {
         let nothing = Expected::nothing(self.shape.writers);
         let mut recording = self.record_on(machine::formatted(self.file_system), nothing, seed);
@@ -208,7 +208,7 @@ impl Scenario {
     }
 }
 
-/// Leaves an image where a person can look at it: `mount -o loop,ro`.
+/// Writes an image to a file that a person can mount: `mount -o loop,ro`.
 fn keep(name: &str, content: &Content) -> io::Result<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("power");
     fs::create_dir_all(&folder)?;
@@ -221,7 +221,7 @@ fn keep(name: &str, content: &Content) -> io::Result<PathBuf> {
     Ok(place)
 }
 
-/// Says something even where the test passes, which is when cargo keeps standard error to itself.
+/// Prints a line, also when the test passes: cargo captures what a passing test prints by other means.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

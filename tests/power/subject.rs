@@ -1,4 +1,4 @@
-//! The stores under test: Strongroom's own, and for the control sled as its documentation says to use it.
+//! The stores under test: Strongroom's own and, as a control, sled alone, used as its documentation says.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,16 +14,16 @@ pub trait Subject: Send + Sync {
     /// Makes a change, and returns its revision once the store calls it durable.
     fn commit(&self, step: Step) -> u64;
 
-    /// All that the writers stored, and the newest revision of it.
+    /// All that the writers stored, and the newest revision among it.
     fn all(&self) -> (BTreeMap<Vec<u8>, Vec<u8>>, u64);
 
-    /// The newest durable revision: each change has one, from 1 on without gaps.
+    /// The newest durable revision. Each change has a revision of its own: 1, 2, 3 and so on without gaps.
     fn revision(&self) -> u64;
 
     fn close(self: Box<Self>);
 }
 
-/// Opens the store in a folder, or makes it there.
+/// Opens the store in a folder, or creates it there.
 pub fn open(control: bool, folder: &Path) -> Box<dyn Subject> {
     std::fs::create_dir_all(folder).unwrap();
     if control { Box::new(BareSled::open(folder)) } else { Box::new(Strongroom::open(folder)) }
@@ -76,7 +76,7 @@ impl Subject for Strongroom {
     }
 }
 
-/// sled with its defaults, a batch and a `flush` for each change.
+/// sled with its defaults: a batch and a `flush` for each change.
 struct BareSled {
     tree: sled::Db,
     revision: Mutex<u64>,

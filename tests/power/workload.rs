@@ -1,22 +1,22 @@
-//! What the writers write. All of it follows from a seed, so that who knows how far a writer came knows what must be
-//! stored, to the byte.
+//! The changes that the writers make. All of them follow from a seed: the seed and the number of a writer's changes give
+//! the exact bytes that must be stored.
 
 use std::collections::BTreeMap;
 use strongroom::store::MAX_OPERATIONS;
 
-/// What a scenario's writers do.
+/// The load of a scenario.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// How many write at the same time, each only keys of its own.
+    /// The number of writers at the same time. Each writes only keys of its own.
     pub writers: usize,
-    /// How many changes each makes before the store is closed or killed.
+    /// The number of changes that each writer makes before the store is closed or killed.
     pub changes: u64,
-    /// How many secrets each has, and how many of them one change touches.
+    /// The number of secrets of each writer, and the number of them that one change touches.
     pub secrets: u64,
     pub touched: u64,
-    /// How long the values of versions are.
+    /// The shortest and the longest value of a version, in bytes.
     pub value: (usize, usize),
-    /// After so many changes each writer deletes all it has, or as much as one change may.
+    /// After this many changes each writer deletes all its keys, or as many as one change may.
     pub purge: u64,
 }
 
@@ -33,12 +33,12 @@ struct Keys {
     delete: Vec<Vec<u8>>,
 }
 
-/// What a writer has stored after a number of changes.
+/// A writer's keys after a number of changes.
 pub struct Writer {
     shape: Shape,
     seed: u64,
     number: usize,
-    /// How many changes it has made.
+    /// The number of changes it has made.
     pub made: u64,
     /// Its keys, each with the change that put it.
     keys: BTreeMap<Vec<u8>, u64>,
@@ -49,19 +49,19 @@ impl Writer {
         Self { shape, seed, number, made: 0, keys: BTreeMap::new() }
     }
 
-    /// What the keys of a writer begin with.
+    /// The prefix of a writer's keys.
     pub fn prefix(number: usize) -> Vec<u8> {
         format!("w{number:02}/").into_bytes()
     }
 
-    /// The next change. It counts as made: it is for the caller to find out whether it was.
+    /// The next change. It counts as made; the caller finds out whether it really was.
     pub fn step(&mut self) -> Step {
         let Keys { put, delete } = self.advance();
         let put = put.into_iter().map(|key| (key.clone(), self.value(&key, self.made))).collect();
         Step { put, delete }
     }
 
-    /// The next change is made, whatever its values.
+    /// Counts the next change as made, without computing its values.
     pub fn skip(&mut self) {
         self.advance();
     }
@@ -116,7 +116,7 @@ impl Writer {
         random.bytes(if is_version { self.shape.value } else { (50, 300) })
     }
 
-    /// Whether exactly this is stored: every key with its value, and no other.
+    /// Whether exactly these keys and values are stored, and no others.
     pub fn is(&self, stored: &BTreeMap<Vec<u8>, Vec<u8>>) -> bool {
         self.keys.len() == stored.len()
             && self

@@ -1,8 +1,9 @@
-//! A real etcd for tests: on free loopback ports, over a folder of its own, and gone with the tests however they end.
+//! A real etcd for tests, on free loopback ports and over a folder of its own. It ends with the tests, in whatever way they
+//! end.
 //!
-//! Shared by the tests of the store and those of the wire, which include it by its path.
+//! The tests of the store and those of the wire share this file. They include it by its path.
 
-// Each includes it for itself, and not for all that it can do.
+// Each test binary compiles its own copy and uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
 use std::io::{BufRead, BufReader, Read};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 /// How long a test waits for etcd to serve before it fails and says so.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What etcd writes once it serves.
+/// The text that etcd logs once it serves.
 const READY: &str = "ready to serve client requests";
 
 /// An etcd of one member. It is killed when dropped.
@@ -35,24 +36,24 @@ struct Running {
     guard: Child,
 }
 
-/// The etcd that the tests of this process share, each under a prefix of its own; `None` where there is none to be had,
-/// which fails the tests of continuous integration and is said to everybody else.
+/// The etcd that the tests of this process share, each under a prefix of its own. `None` where etcd is not available: then
+/// continuous integration fails, and elsewhere a note says that the tests are skipped.
 pub fn shared() -> Option<&'static Etcd> {
-    // A static is never dropped: the guard ends this one.
+    // A static is never dropped, so the guard process ends this etcd.
     static SHARED: OnceLock<Option<Etcd>> = OnceLock::new();
     SHARED.get_or_init(Etcd::start).as_ref()
 }
 
 impl Etcd {
-    /// One that a test has for itself.
+    /// An etcd for one test alone.
     pub fn start() -> Option<Self> {
         Self::start_with("http", &[])
     }
 
-    /// One with more arguments, whose clients come by this scheme.
+    /// An etcd with more arguments, whose clients use this URL scheme.
     pub fn start_with(scheme: &'static str, arguments: &[String]) -> Option<Self> {
         let binary = binary()?.to_owned();
-        // In memory where that can be had: nothing here is to survive the machine.
+        // In memory where possible: none of this has to survive the machine.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let etcd = Self {
@@ -63,7 +64,7 @@ impl Etcd {
             folder: folder.expect("a temporary folder"),
             ports: Mutex::default(),
         };
-        // Between the moment that a port is free and the moment that etcd takes it, another process can.
+        // Another process can take a free port before etcd does.
         for _ in 0..20 {
             *lock(&etcd.ports) = (free_port(), free_port());
             if etcd.run().is_ok() {
@@ -73,7 +74,7 @@ impl Etcd {
         panic!("etcd found no free port in many attempts");
     }
 
-    /// Where it answers.
+    /// The URL at which it answers.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, lock(&self.ports).0)
     }
@@ -84,7 +85,7 @@ impl Etcd {
         let id = running.as_ref().expect("etcd runs").child.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id]).status();
         assert!(sent.expect("sh runs").success(), "etcd had ended before the signal {name}");
-        // The signal is sent before each thread has stopped.
+        // The signal returns before all threads have stopped.
         while name == "STOP" && !has_stopped(&id) {
             thread::yield_now();
         }
@@ -102,7 +103,7 @@ impl Etcd {
         }
     }
 
-    /// Starts it and waits until it serves. The error is what it wrote where its port is taken.
+    /// Starts it and waits until it serves. The error is its output in the case that its port is taken.
     fn run(&self) -> Result<(), String> {
         let (client, peer) = *lock(&self.ports);
         let client = format!("{}://127.0.0.1:{client}", self.scheme);
@@ -136,7 +137,7 @@ impl Etcd {
                 line.clear();
             }
             let _ = sender.send(Err(all));
-            // What else it writes is read, so that it never blocks.
+            // The rest of its output is read too, so that etcd never blocks on a full pipe.
             let _ = lines.read_to_end(&mut Vec::new());
         });
         match said.recv_timeout(PATIENCE) {
@@ -153,7 +154,7 @@ impl Etcd {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The guard first, while the process id is still this child's.
+        // The guard goes first, while the process id still belongs to this child.
         for process in [&mut self.guard, &mut self.child] {
             let _ = process.kill();
             let _ = process.wait();
@@ -161,7 +162,7 @@ impl Drop for Running {
     }
 }
 
-/// The path of etcd, from the script that fetches it where it is missing. `None` where the build has no store over etcd.
+/// The path of etcd. A script finds it, and fetches it where it is missing. `None` where the build has no store over etcd.
 fn binary() -> Option<&'static str> {
     static BINARY: OnceLock<Option<String>> = OnceLock::new();
     let find = || {
@@ -175,20 +176,20 @@ fn binary() -> Option<&'static str> {
             return Some(String::from_utf8(found.stdout).expect("a path").trim().to_owned());
         }
         let why = String::from_utf8_lossy(&found.stderr).into_owned();
-        assert!(std::env::var_os("CI").is_none(), "etcd can not be had:\n{why}");
+        assert!(std::env::var_os("CI").is_none(), "etcd is not available:\n{why}");
         skip(&why);
         None
     };
     BINARY.get_or_init(find).as_deref()
 }
 
-/// Says why the tests over etcd do not run. It writes past the capture of the tests' output, which would swallow it.
+/// Says why the tests over etcd do not run, past the test harness, which would capture it.
 fn skip(why: &str) {
     let said = format!("\nSKIPPED: the tests over etcd, since there is none: {why}\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
 }
 
-/// Whether every thread of a process has stopped, as proc(5) shows it behind the name in brackets.
+/// Whether every thread of a process has stopped. proc(5) shows the state after the name in brackets.
 fn has_stopped(process: &str) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process is there");
     threads.flatten().all(|thread| {
@@ -202,8 +203,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// A process that ends etcd when the tests are gone, however they went, and removes its folder: it reads from a pipe that
-/// only the tests hold open, and finds its end.
+/// A process that kills etcd and removes its folder once the tests have ended, in whatever way. It reads from a pipe that
+/// only the tests hold open, and so sees their end.
 fn guard_of(etcd: &Child, folder: &Path) -> Child {
     Command::new("sh")
         .args(["-c", "read -r line; kill -9 \"$1\"; rm -r \"$2\"", "sh"])

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$here/etcd
 bin=$folder/usr/bin/etcd
 
-# Tests that start at once wait for the first one to fetch it.
+# Tests that start at the same time wait until the first one has fetched it.
 exec 9>"$here/.etcd.lock"
 flock 9
 if [[ ! -x $bin ]]; then

@@ -3,7 +3,7 @@
 # needs. Nothing is installed.
 set -euo pipefail
 
-# Where it is installed, it may not be on the PATH of who is not root.
+# An installed mkfs.xfs may not be on the PATH of users other than root.
 if PATH=$PATH:/usr/sbin:/sbin command -v mkfs.xfs; then
     exit
 fi
@@ -11,7 +11,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$here/xfsprogs
 bin=$folder/mkfs.xfs
 
-# Tests that start at once wait for the first one to fetch it.
+# Tests that start at the same time wait until the first one has fetched it.
 exec 9>"$here/.xfsprogs.lock"
 flock 9
 if [[ ! -x $bin ]]; then

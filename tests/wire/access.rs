@@ -1,4 +1,4 @@
-//! Rights: what an ordinary key may do, what only the root key may, and in which order a request is judged.
+//! Rights: the calls of an ordinary key, the calls of the root key alone, and the order in which a request is checked.
 
 use strongroom::api::v1::{
     CreateApiKeyRequest, CreateSecretRequest, DeleteSecretRequest, GetSecretRequest, GetStatusRequest,
@@ -53,7 +53,7 @@ async fn a_denial_does_not_tell_whether_the_secret_exists() {
 #[tokio::test]
 async fn authorization_comes_before_validation() {
     let (mine, theirs) = (Room::open().await, Room::open().await);
-    // Whether what is no namespace at all is denied or invalid, the contract leaves open.
+    // The contract does not say whether an illegal namespace is denied or invalid.
     for namespace in [theirs.namespace.as_str(), "default"] {
         for (call, reply) in attempts(&mine, namespace, "in valid").await {
             let Err(status) = reply else { panic!("{call} in {namespace} was answered") };
@@ -74,7 +74,7 @@ async fn authorization_comes_before_validation() {
 }
 
 #[tokio::test]
-async fn an_ordinary_key_may_do_all_in_its_home() {
+async fn an_ordinary_key_may_do_everything_in_its_home() {
     let room = Room::open().await;
     for namespace in ["", room.namespace.as_str()] {
         for (call, reply) in attempts(&room, namespace, "A").await {
@@ -84,7 +84,7 @@ async fn an_ordinary_key_may_do_all_in_its_home() {
 }
 
 #[tokio::test]
-async fn the_root_key_may_do_all_everywhere() {
+async fn the_root_key_may_do_everything_everywhere() {
     let room = Room::open().await;
     for namespace in [room.namespace.clone(), format!("{}/brand/new", room.namespace)] {
         for (call, reply) in attempts(&room.root, &namespace, "A").await {
@@ -104,7 +104,7 @@ async fn an_ordinary_key_manages_no_keys_and_sees_no_status() {
         denied(room.access().revoke_api_key(RevokeApiKeyRequest { id: id.into() }).await);
     }
     denied(room.operator().get_status(GetStatusRequest {}).await);
-    // It could not even revoke itself.
+    // It may not even revoke itself.
     room.create("A", "v").await;
 }
 
@@ -169,7 +169,7 @@ async fn the_status_counts_what_is_there() {
     assert_eq!(filled.started_at, empty.started_at);
 }
 
-/// Every call on secrets, in an order in which all succeed where they are allowed.
+/// Every call on secrets, in an order in which all of them succeed if they are allowed.
 async fn attempts(caller: &Caller, namespace: &str, name: &str) -> Vec<(&'static str, Result<(), Status>)> {
     let namespace = || namespace.to_owned();
     let mut secrets = caller.secrets();

@@ -1,4 +1,4 @@
-//! The life of API keys: made, listed, revoked, and never shown again.
+//! API keys: they are made, listed and revoked, and never shown again.
 
 use prost::Message;
 use prost_types::{Duration, Timestamp};
@@ -12,11 +12,11 @@ use crate::harness::{Server, shared};
 use crate::refusal::{fields_of, invalid, refused};
 use crate::requests::nanos;
 
-/// Where the secret part of a key begins: `srk_`, 16 characters of id, `_`.
+/// The offset of the secret part in a key, after `srk_`, 16 characters of id, and `_`.
 const SECRET: usize = 21;
 
 #[tokio::test]
-async fn a_made_key_has_what_was_asked_for() {
+async fn a_new_key_has_the_requested_name_home_and_expiry() {
     let room = Room::open().await;
     let expires_at = Some(Timestamp { seconds: 4_102_444_800, nanos: 0 });
     let request = CreateApiKeyRequest { expires_at, ..key("deploy of the shop", &room.namespace) };
@@ -26,7 +26,7 @@ async fn a_made_key_has_what_was_asked_for() {
     assert_eq!((api_key.root, api_key.expires_at, api_key.revoked_at), (false, expires_at, None));
     assert!(nanos(api_key.created_at) > 0);
     assert_eq!(api_key.id.len(), 16);
-    assert!(made.credential.starts_with(&format!("srk_{}_", api_key.id)), "the id does not stand in the key");
+    assert!(made.credential.starts_with(&format!("srk_{}_", api_key.id)), "the id is not in the key");
     let secret = &made.credential[SECRET..];
     assert!(secret.len() >= 43, "256 random bits take at least 43 characters");
     assert!(made.revision > 0);
@@ -35,7 +35,7 @@ async fn a_made_key_has_what_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_key_without_a_home_has_its_makers() {
+async fn a_key_without_a_home_gets_the_home_of_its_maker() {
     let root = Caller::root(shared()).await;
     let (api_key, _) = root.make_key("homeless", "").await;
     assert_eq!(api_key.home_namespace, "default");
@@ -92,7 +92,7 @@ async fn a_key_cannot_expire_before_it_is_made_or_in_two_ways() {
             refusal => drop(invalid(refusal, &["ttl"])),
         }
     }
-    assert_eq!(made, Vec::<String>::new(), "keys were made for these");
+    assert_eq!(made, Vec::<String>::new(), "keys were made for refused requests");
     let ttl = Some(Duration { seconds: 60, nanos: 0 });
     let request = CreateApiKeyRequest { expires_at: later, ttl, ..key("k", "") };
     let status =
@@ -174,7 +174,7 @@ async fn revoking_again_changes_nothing_and_succeeds() {
 #[tokio::test]
 async fn revoking_an_unknown_key_is_not_found() {
     let room = Room::open().await;
-    // The id backwards has the form of one, and is nobody's.
+    // The reversed id has the form of an id, but belongs to no key.
     let unknown: String = room.key.id.chars().rev().collect();
     let reply = room.root.access().revoke_api_key(RevokeApiKeyRequest { id: unknown }).await;
     refused(reply, Code::NotFound, "API_KEY_NOT_FOUND");

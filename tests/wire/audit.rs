@@ -1,4 +1,5 @@
-//! The audit events: one for each request, refused ones too, with who, from where, what and how it ended.
+//! Audit events: exactly one for each request, also for a refused one. It has the caller, the caller's address, the call and
+//! the outcome.
 
 use std::collections::BTreeSet;
 
@@ -61,7 +62,11 @@ async fn every_served_request_gives_exactly_one_event() {
     }
     for event in &events[2..9] {
         assert_eq!(event.text("principal"), format!("key:{}", room.key.id));
-        assert_eq!(event.text("namespace"), namespace, "an empty namespace is told as the one it meant");
+        assert_eq!(
+            event.text("namespace"),
+            namespace,
+            "an empty namespace is recorded as the home that it stands for"
+        );
     }
     for event in [&events[..2], &events[9..]].concat() {
         assert_eq!(event.text("principal"), format!("key:{root_id}"));
@@ -106,7 +111,7 @@ async fn every_refused_request_gives_exactly_one_event_with_its_reason() {
     add("CreateSecret", "?", undecodable.map(drop));
     let too_large = wire.call("/strongroom.v1.SecretService/CreateSecret", &vec![0; (1 << 20) + 1]).await;
     add("CreateSecret", "?", too_large.map(drop));
-    // Its version is unknown to the server: nothing that is served comes after it.
+    // The caller has no rights in this namespace.
     let request = DeleteSecretRequest { namespace: "default".into(), ..delete("A") };
     add("DeleteSecret", "A", secrets.delete_secret(request).await.map(drop));
 
@@ -124,7 +129,7 @@ async fn every_refused_request_gives_exactly_one_event_with_its_reason() {
             assert_eq!(event.text("principal"), key, "{event:?}");
         }
         if event.text("outcome") == "UNAUTHENTICATED" {
-            assert!(!event.text("principal").starts_with("key:"), "nobody proved to be anybody: {event:?}");
+            assert!(!event.text("principal").starts_with("key:"), "no caller was authenticated: {event:?}");
         }
         if event.text("outcome") == "PERMISSION_DENIED" {
             assert_eq!(event.text("namespace"), "default", "{event:?}");
@@ -151,7 +156,7 @@ async fn every_rpc_is_audited_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn every_request_has_an_id_of_its_own_and_repeats_are_requests() {
+async fn every_request_has_an_id_of_its_own_also_a_repeated_one() {
     let server = Server::alone();
     let room = Room::on(&server).await;
     let request = CreateSecretRequest { request_id: Uuid::new_v4().to_string(), ..create("A", "v") };
@@ -167,7 +172,7 @@ async fn every_request_has_an_id_of_its_own_and_repeats_are_requests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_requests_give_whole_events_one_each() {
+async fn each_of_many_concurrent_requests_gives_one_whole_event() {
     let server = Server::alone();
     let room = Room::on(&server).await;
     room.create("A", "v").await;
@@ -183,12 +188,12 @@ async fn concurrent_requests_give_whole_events_one_each() {
 }
 
 #[tokio::test]
-async fn a_value_leaves_only_after_its_event_is_written() {
+async fn a_value_is_sent_only_after_its_event_is_written() {
     let server = Server::alone();
     let wire = Wire::as_root(&server).await;
     wire.call("/strongroom.v1.SecretService/CreateSecret", &create("A", "v").encode_to_vec()).await.unwrap();
     wire.call("/strongroom.v1.SecretService/GetSecret", &get("A").encode_to_vec()).await.unwrap();
-    // Killed, it can write nothing more: what is there was there before the reply.
+    // A killed server writes nothing more, so the event was written before the reply.
     let log = server.kill().stderr;
     assert!(events(&log).iter().any(|event| event.rpc().ends_with("/GetSecret")), "{log}");
 }
@@ -202,7 +207,7 @@ impl Event {
         self.text("rpc")
     }
 
-    /// A field as text; what does not apply to a request may be absent, null or empty.
+    /// A field as text. A field that does not apply to a request may be absent, null or empty.
     fn text(&self, field: &str) -> String {
         match &self.0["fields"][field] {
             Json::Null => String::new(),
@@ -212,7 +217,7 @@ impl Event {
     }
 }
 
-/// Ends the server, so that no event can follow, and gives all of them in order.
+/// Ends the server, so that no event can follow, and returns all events in order.
 async fn events_of(server: Server) -> Vec<Event> {
     events(&server.stop().await.stderr)
 }
@@ -236,7 +241,7 @@ async fn root_id(room: &Room) -> String {
     room.root.access().who_am_i(WhoAmIRequest {}).await.unwrap().into_inner().api_key.unwrap().id
 }
 
-/// A gRPC code by the name that its specification gives it.
+/// The name of a gRPC code in the gRPC specification.
 fn code_name(status: &Status) -> String {
     use tonic::Code;
     let name = match status.code() {

@@ -1,4 +1,4 @@
-//! Credentials: which are accepted, and that nothing is answered without one.
+//! Credentials: which ones are accepted, and that no call is answered without one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -119,7 +119,7 @@ async fn a_key_altered_in_any_character_is_invalid() {
     let wire = Wire::to(server).await;
     let key = server.root_key.as_bytes();
     for at in 0..key.len() {
-        // The neighbour differs in one bit; at the end perhaps in one that a lax decoder drops.
+        // The other character differs in one bit. At the end of the key, a lax decoder could drop that bit.
         for other in [key[at] ^ 1, if key[at] == b'A' { b'B' } else { b'A' }] {
             let mut altered = key.to_vec();
             altered[at] = other;
@@ -165,7 +165,7 @@ async fn a_revoked_key_is_invalid_at_once_on_open_connections_too() {
         "CREDENTIAL_INVALID",
     );
     refused(who_am_i(&room).await, Code::Unauthenticated, "CREDENTIAL_INVALID");
-    // What was kept with it is still there for others.
+    // Other callers still read the secrets that were made with the key.
     let request = GetSecretRequest { namespace: room.namespace.clone(), ..get("A") };
     room.root.secrets().get_secret(request).await.unwrap();
 }
@@ -210,7 +210,7 @@ async fn a_key_that_has_not_expired_works() {
     assert!((3_590_000_000_000..=3_610_000_000_000).contains(&ttl), "expires after {ttl} ns");
 }
 
-/// A key of the room, past its expiry.
+/// A key of the room that has expired.
 async fn expired_key(room: &Room) -> String {
     let request = CreateApiKeyRequest {
         name: "short".into(),
@@ -220,7 +220,7 @@ async fn expired_key(room: &Room) -> String {
     };
     let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
     let expiry = nanos(made.api_key.unwrap().expires_at) + 5_000_000;
-    // Both processes read the same clock: this waits for that time, not for the server.
+    // Both processes read the same clock, so this waits for the expiry and not for the server.
     let left =
         expiry - i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
     tokio::time::sleep(Duration::from_nanos(u64::try_from(left).unwrap_or(0))).await;

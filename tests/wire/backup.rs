@@ -1,4 +1,4 @@
-//! Backups over the wire: whole, sealed, made while others write; and restores, whole or not at all.
+//! Backups over the wire: complete, sealed, and made while others write. A restore happens whole or not at all.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::refusal::{denied, refused};
 use crate::requests::{MAX_VALUE, Value, binary, create, describe, pairs, rename};
 
 #[tokio::test]
-async fn a_backup_brings_everything_back_and_into_another_store() {
+async fn a_backup_restores_everything_also_into_another_store() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -53,7 +53,7 @@ async fn a_backup_brings_everything_back_and_into_another_store() {
     assert!(done.revision > revision);
     assert_eq!(state(&[&root, &team]).await, before);
     root.create("later", "v").await;
-    // It is there after a kill, too.
+    // The restored state is there after a kill, too.
     let root_key = server.root_key.clone();
     server.kill();
     let server = Launch::durable(folder.path()).start();
@@ -73,7 +73,7 @@ async fn a_backup_brings_everything_back_and_into_another_store() {
 }
 
 #[tokio::test]
-async fn nothing_in_a_backup_can_be_read_and_what_is_kept_of_an_upload_is_gone() {
+async fn a_backup_shows_no_plaintext_and_an_upload_leaves_no_file() {
     const CANARY: &str = "cAnArY_x7Qp2";
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
@@ -96,7 +96,7 @@ async fn nothing_in_a_backup_can_be_read_and_what_is_kept_of_an_upload_is_gone()
 }
 
 #[tokio::test]
-async fn a_backup_made_during_writes_has_all_that_was_acknowledged_before() {
+async fn a_backup_made_during_writes_has_every_change_acknowledged_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -136,7 +136,7 @@ async fn a_backup_made_during_writes_has_all_that_was_acknowledged_before() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_backup_replaces_nothing() {
+async fn a_damaged_or_incomplete_backup_replaces_nothing() {
     let server = Server::alone();
     let root = Caller::root(&server).await;
     root.create("kept", "v").await;
@@ -157,7 +157,7 @@ async fn what_is_no_whole_backup_replaces_nothing() {
     let refusal = refused(restore_reply(&root, &foreign).await, Code::InvalidArgument, "BACKUP_INVALID");
     assert!(refusal.message().contains("master key"), "{refusal:?}");
 
-    // All of the bytes, and then the connection breaks instead of the upload's end: no restore either.
+    // All bytes arrive, but the connection breaks before the upload ends: nothing is restored either.
     let (url, credential) = (server.url.clone(), Credential::bearer(&server.root_key));
     let broken = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -169,7 +169,7 @@ async fn what_is_no_whole_backup_replaces_nothing() {
             sender.send(RestoreBackupRequest { chunk: bytes, ..Default::default() }).await.unwrap();
             (replies, sender)
         })
-        // The connection goes with the runtime, before the sender does.
+        // The runtime closes the connection as it is dropped, before the sender is.
     });
     drop(broken.join().unwrap());
     assert_eq!(root.names().await, ["kept", "kept_too"]);
@@ -177,7 +177,7 @@ async fn what_is_no_whole_backup_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn only_who_may_operate_the_service_makes_or_restores_backups() {
+async fn only_an_operator_makes_or_restores_backups() {
     let room = Room::open().await;
     let made = room.operator().create_backup(CreateBackupRequest {}).await;
     denied(made);
@@ -186,7 +186,7 @@ async fn only_who_may_operate_the_service_makes_or_restores_backups() {
 }
 
 #[tokio::test]
-async fn a_backup_and_a_restore_are_recorded_as_they_begin_and_as_they_end() {
+async fn the_audit_log_has_the_begin_and_the_end_of_backups_and_restores() {
     let server = Server::alone();
     let root = Caller::root(&server).await;
     let (bytes, _) = backup(&root).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_backup_and_a_restore_are_recorded_as_they_begin_and_as_they_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_killed_during_a_restore_has_what_there_was_or_all_of_the_backup() {
+async fn a_server_killed_during_a_restore_has_the_old_state_or_the_whole_backup() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -231,7 +231,7 @@ async fn a_server_killed_during_a_restore_has_what_there_was_or_all_of_the_backu
     root.update(describe("s7", "not in the backup")).await;
 
     let mut running = Some(server);
-    // Killed at the n-th reply: while it verifies, while it builds, and about when it is done.
+    // Each kill comes at the n-th reply: while the server verifies, while it builds, and about when it is done.
     let (mut old, mut new) = (0, 0);
     for replies_until_the_kill in 0..12 {
         let server = running.take().unwrap();
@@ -256,10 +256,10 @@ async fn a_server_killed_during_a_restore_has_what_there_was_or_all_of_the_backu
         assert_eq!((status.secrets, status.damaged_records), (200, 0));
         running = Some(server);
     }
-    assert!(old > 0 && new > 0, "{old} kills came before, {new} behind");
+    assert!(old > 0 && new > 0, "{old} kills came before the restore, {new} after it");
 }
 
-/// A backup's bytes, and the revision that it is of.
+/// The bytes of a backup, and its revision.
 pub async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
     let mut replies = caller.operator().create_backup(CreateBackupRequest {}).await?.into_inner();
     let (mut bytes, mut revision) = (Vec::new(), 0);
@@ -268,7 +268,7 @@ pub async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
         bytes.extend(reply.chunk);
         revision = reply.revision;
     }
-    assert!(revision > 0, "the last reply says of what revision the backup is");
+    assert!(revision > 0, "the last reply has the revision of the backup");
     Ok((bytes, revision))
 }
 
@@ -297,7 +297,7 @@ fn upload(bytes: &[u8], verify_only: bool) -> impl tokio_stream::Stream<Item = R
     tokio_stream::iter(chunks)
 }
 
-/// Everything that these callers see, but for revisions, which a restore gives anew.
+/// Everything that these callers see, except revisions: a restore assigns new ones.
 async fn state(callers: &[&Caller]) -> Vec<(strongroom::api::v1::Secret, Value)> {
     let mut state = Vec::new();
     for caller in callers {

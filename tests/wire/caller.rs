@@ -1,4 +1,4 @@
-//! Callers of a server: a connection, a credential, and the few calls that most tests make on the way to their point.
+//! Callers of a server: a connection, a credential, and the calls that most tests need.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::requests::{self, Value};
 
 /// A test's own namespace on a server, with an ordinary API key whose home it is.
 pub struct Room {
-    /// Calls with the ordinary key, so an empty `namespace` means this one.
+    /// Calls with the ordinary key, so an empty `namespace` means its home.
     pub caller: Caller,
     /// Calls with the server's root key.
     pub root: Caller,
@@ -44,7 +44,7 @@ impl Room {
     }
 }
 
-/// Most tests speak as the ordinary key.
+/// Most tests call with the ordinary key.
 impl std::ops::Deref for Room {
     type Target = Caller;
 
@@ -101,7 +101,7 @@ impl Caller {
         Self::new(server, Credential::bearer(&server.root_key)).await
     }
 
-    /// The same connection, another credential.
+    /// The same connection with another credential.
     pub fn with(&self, credential: Credential) -> Self {
         Self { channel: self.channel.clone(), credential }
     }
@@ -223,10 +223,10 @@ pub fn endpoint(url: &str) -> Endpoint {
     Endpoint::from_shared(url.to_owned())
         .expect("a url")
         .connect_timeout(Duration::from_secs(10))
-        .timeout(PATIENCE) // so that a server that hangs fails the test instead of hanging it
+        .timeout(PATIENCE) // a server that hangs fails the test
 }
 
-/// The secret of a reply, which is always there.
+/// The secret of a reply. Every reply of this kind has one.
 pub fn secret(reply: Option<Secret>) -> Secret {
     reply.expect("a reply has the secret")
 }

@@ -1,5 +1,5 @@
-//! Values, descriptions, metadata and names of secrets are nowhere where they should not be, whatever becomes of the requests
-//! that carry them: not in refusals, logs, the data folder, a backup, etcd, or (values) the server's memory.
+//! Values, descriptions, metadata and names of secrets do not leak into refusals, logs, the data folder, a backup, etcd or
+//! (values) the server's memory. That holds for served requests and for requests refused in every way.
 
 mod rows;
 
@@ -23,7 +23,7 @@ use crate::raw::{Wire, frame, rpcs};
 use crate::refusal::reason_of;
 use crate::requests::get;
 
-/// Refusals that name the secret which they are about: its name was found fit to be one.
+/// Refusals that name their secret. The name has passed validation.
 const NAMES_IT: [&str; 6] = [
     "SECRET_NOT_FOUND",
     "SECRET_ALREADY_EXISTS",
@@ -34,7 +34,7 @@ const NAMES_IT: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn canaries_are_nowhere_over_the_store_on_disk() {
+async fn no_canary_leaks_with_the_store_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).argument("--log-level").argument("trace").start();
     let (canaries, mut search) = exercise(&server).await;
@@ -42,14 +42,14 @@ async fn canaries_are_nowhere_over_the_store_on_disk() {
     let log = server.stop().await.all();
     assert!(!log.contains(&root_key), "the log has the root key");
     search.log(&log, &canaries);
-    // When nothing is to be written any more.
+    // The server writes nothing more now.
     search.folder("the data folder", folder.path(), &canaries.all());
     search.report();
 }
 
 #[cfg(feature = "etcd")]
 #[tokio::test]
-async fn canaries_are_nowhere_in_etcd() {
+async fn no_canary_leaks_with_the_store_in_etcd() {
     let Some(etcd) = etcd_server::shared() else { return };
     let prefix = uuid::Uuid::new_v4().to_string();
     let server = Launch::in_etcd(&etcd.url(), &prefix).argument("--log-level").argument("trace").start();
@@ -57,7 +57,7 @@ async fn canaries_are_nowhere_in_etcd() {
     let mut client = etcd_client::Client::connect([etcd.url()], None).await.unwrap();
     let all = etcd_client::GetOptions::new().with_prefix();
     let stored = client.get(prefix.as_str(), Some(all)).await.unwrap();
-    assert!(stored.kvs().len() > 10, "etcd has next to nothing");
+    assert!(stored.kvs().len() > 10, "etcd holds too few records for this search");
     for pair in stored.kvs() {
         search.none_in("etcd", &[pair.key(), pair.value()].concat(), &canaries.all());
     }
@@ -68,7 +68,8 @@ async fn canaries_are_nowhere_in_etcd() {
     search.report();
 }
 
-/// Every RPC, with canaries in its requests, served and refused in every way; and what the server says and holds then.
+/// Calls every RPC with canaries in its requests, so that it is served and refused in every way. Searches the replies, a
+/// backup and the server's memory.
 async fn exercise(server: &Server) -> (Canaries, Search) {
     let canaries = Canaries::new();
     let mut search = Search::default();
@@ -93,7 +94,7 @@ async fn exercise(server: &Server) -> (Canaries, Search) {
             let reply = wire.call(&path, &message).await.map(drop);
             search.refusal(&path, reason, reply, &canaries);
         }
-        // Refused before they are looked at, and because there is nothing to look at.
+        // These requests are refused before their message is read, or because it cannot be read.
         let denied = if row.rpc.ends_with("/WhoAmI") { "" } else { "ACCESS_DENIED" };
         search.refusal(&path, denied, strange.call(&path, &first).await.map(drop), &canaries);
         for stranger in [&nobody, &neither] {
@@ -121,13 +122,13 @@ async fn exercise(server: &Server) -> (Canaries, Search) {
 
     let (bytes, _) = backup(&root).await.unwrap();
     search.none_in("a backup", &bytes, &canaries.all());
-    // Served, and so said nothing.
+    // The request is served, so there is no refusal to search.
     restore(&root, &bytes, true).await.unwrap();
     root.access().revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
-    // There is no page of metrics: what it says would be searched here.
+    // There is no metrics page yet. Its text would be searched here.
     drop((root, wire, strange, nobody, neither)); // while a connection is open, its buffers hold recent bytes
     if let Some(memory) = Memory::of(server.process()) {
-        // All but values are in the catalog.
+        // The catalog holds everything except values.
         search.bytes += memory.has_none_of(&[canaries.value.as_bytes()], "all of that").await;
         search.places.insert("the server's memory");
     }
@@ -139,18 +140,18 @@ async fn exercise(server: &Server) -> (Canaries, Search) {
 }
 
 impl Canaries {
-    /// What must be in nothing that is not the reply to whoever may see it.
+    /// Texts that may stand only in replies to authorized callers.
     fn all(&self) -> Vec<&str> {
         [self.nameless(), vec![&self.name, &self.other_name, &self.key_name]].concat()
     }
 
-    /// All but names that were found fit to be one.
+    /// The same texts without the names that passed validation.
     fn nameless(&self) -> Vec<&str> {
         vec![&self.value, &self.description, &self.metadata_key, &self.metadata_value, &self.unfit]
     }
 }
 
-/// What was looked at, and found clean.
+/// What was searched without finding a canary.
 #[derive(Default)]
 struct Search {
     rpcs: usize,
@@ -181,7 +182,7 @@ impl Search {
         self.none_in("refusals", &said, &unwanted);
     }
 
-    /// Audit records name secrets and API keys, by names that were found fit to be one. Nothing else does.
+    /// Audit records name secrets and API keys, by names that passed validation. Other records name none.
     fn log(&mut self, log: &str, canaries: &Canaries) {
         let (audit, other): (Vec<_>, Vec<_>) =
             log.lines().partition(|line| line.contains("strongroom::audit"));
@@ -206,7 +207,7 @@ impl Search {
         }
     }
 
-    /// Asserts that none of these is there, as it is or in an encoding.
+    /// Asserts that the bytes contain none of these texts, neither as it is nor in an encoding.
     #[track_caller]
     fn none_in(&mut self, place: &'static str, bytes: &[u8], unwanted: &[&str]) {
         for canary in unwanted {
@@ -234,13 +235,13 @@ impl Search {
             self.bytes,
             self.places.iter().copied().collect::<Vec<_>>().join(", ")
         );
-        // Past the capture of the tests' own output, since a run that passes says what it met too.
+        // Written past the test harness, so that a passing run reports its figures too.
         let _ = std::io::stderr().write_all(said.as_bytes());
-        assert!(self.refusals > 100 && self.places.len() >= 5, "next to nothing was searched");
+        assert!(self.refusals > 100 && self.places.len() >= 5, "too little was searched");
     }
 }
 
-/// A canary as logs, details, files and protocols write bytes.
+/// A canary in the encodings of logs, details, files and protocols.
 fn forms(canary: &str) -> Vec<(&'static str, Vec<u8>)> {
     let bytes = canary.as_bytes();
     let listed = format!("{bytes:?}");
@@ -254,7 +255,8 @@ fn forms(canary: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("UTF-16 BE", wide(u16::to_be_bytes)),
         ("backwards", bytes.iter().rev().copied().collect()),
     ];
-    // Wherever it begins within a group of three, and without the groups that others share.
+    // In base64 a canary can begin at any byte of a group of three. The groups at its ends also hold other bytes, so they are
+    // left out.
     for skip in 0..3 {
         let whole = &bytes[skip..skip + (bytes.len() - skip) / 3 * 3];
         forms.push(("base64", data_encoding::BASE64_NOPAD.encode(whole).into()));
@@ -264,7 +266,7 @@ fn forms(canary: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn each_form_is_found() {
+fn each_encoding_of_a_canary_is_found() {
     for (form, encoded) in forms("cAnArY_xyz") {
         let planted = [b"around ", encoded.as_slice(), b" it"].concat();
         let searched =

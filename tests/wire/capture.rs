@@ -1,4 +1,4 @@
-//! What a process writes, kept as it comes.
+//! Keeps the output of a process while it runs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use crate::harness::PATIENCE;
 
-/// What a line that tells of a panic does.
+/// What happens when a line reports a panic.
 #[derive(Clone, Copy, PartialEq)]
 pub enum OnPanic {
     Record,
     EndTheTests,
 }
 
-/// What a process writes to one of its outputs, line by line, as it comes.
+/// The lines that a process has written to one of its outputs until now.
 pub struct Capture(Arc<(Mutex<Written>, Condvar)>);
 
 #[derive(Default)]
@@ -33,8 +33,8 @@ impl Capture {
             while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 let text = String::from_utf8_lossy(&line);
                 if on_panic == OnPanic::EndTheTests && text.contains("panicked at") {
-                    // Whatever the tests ask for, a panic of the server is a defect: no test passes beside one.
-                    // Past the capture of the tests' own output, which would swallow it here.
+                    // A panic of the server is always a defect, so it ends the tests. The message is written past the
+                    // test harness, which would capture it.
                     let _ = write!(std::io::stderr(), "\nthe server panicked: {text}");
                     std::process::exit(101);
                 }
@@ -52,7 +52,8 @@ impl Capture {
         lock(&self.0.0).text.clone()
     }
 
-    /// What `pick` gives for the first line that it gives something for; nothing when no such line comes.
+    /// Waits for the first line for which `pick` returns something, and returns that. `None` if the output ends first, or
+    /// time runs out.
     pub fn wait_for<T>(&self, pick: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.wait(|written| {
             let complete = written.text.rfind('\n').map_or("", |end| &written.text[..end]);

@@ -1,4 +1,4 @@
-//! CreateSecret: what it echoes, what it accepts, what it refuses. What generators make is in `generate`.
+//! CreateSecret: what it returns, accepts and refuses. Generators are tested in `generate`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use crate::requests::{
 pub const LEGAL_NAMES: [&str; 12] =
     ["A", "a", "_", "_a", "a_1", "A1", "OPENAI_API_KEY", "__class__", "items", "get", "null", "z9_Z"];
 
-/// Each is not a name, for its own reason.
+/// Illegal names, each for a reason of its own.
 pub const ILLEGAL_NAMES: [&str; 26] = [
     "",
     "invalid name",
@@ -49,7 +49,7 @@ pub const ILLEGAL_NAMES: [&str; 26] = [
 ];
 
 #[tokio::test]
-async fn create_echoes_what_was_given_and_redacts_the_value() {
+async fn create_returns_the_given_fields_and_redacts_the_value() {
     let room = Room::open().await;
     let before = now();
     let reply = room
@@ -78,7 +78,7 @@ async fn create_echoes_what_was_given_and_redacts_the_value() {
     assert!(reply.revision > 0);
     assert_eq!(secret.revision, reply.revision);
 
-    // A minute either way: the test is about the unit and the clock, not about its speed.
+    // A minute either way: this tests the unit and the clock, not the speed.
     let minute = 60_000_000_000;
     assert!(
         (before - minute..=now() + minute).contains(&nanos(secret.created_at)),
@@ -89,7 +89,7 @@ async fn create_echoes_what_was_given_and_redacts_the_value() {
 }
 
 #[tokio::test]
-async fn create_leaves_what_this_release_does_not_set_absent() {
+async fn create_leaves_fields_absent_that_this_release_does_not_set() {
     let room = Room::open().await;
     let secret = room.create("A", "v").await;
     assert_eq!((secret.rotated_at, secret.expires_at, secret.next_rotation_at), (None, None, None));
@@ -258,7 +258,7 @@ async fn create_refuses_metadata_beyond_its_limits() {
 }
 
 #[tokio::test]
-async fn create_refuses_a_request_without_a_value_to_keep() {
+async fn create_refuses_a_request_without_a_value() {
     let room = Room::open().await;
     for value in [None, Some(SecretValue { kind: None }), Value::Redacted.sent()] {
         let request = CreateSecretRequest { value, ..create("A", "") };
@@ -309,7 +309,7 @@ async fn create_names_all_wrong_fields_at_once() {
 }
 
 #[tokio::test]
-async fn create_refuses_what_this_release_does_not_serve() {
+async fn create_refuses_fields_that_this_release_does_not_serve() {
     let room = Room::open().await;
     let later = Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 });
     let hour = Some(prost_types::Duration { seconds: 3600, nanos: 0 });

@@ -1,4 +1,4 @@
-//! DeleteSecret: for good, once, and the name is free again.
+//! DeleteSecret: it deletes for good and only once, and the name is free again.
 
 use strongroom::api::v1::DeleteSecretRequest;
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use crate::refusal::{invalid, not_found};
 use crate::requests::{Value, create, delete, describe, get, list, nanos, rename, rotate};
 
 #[tokio::test]
-async fn delete_says_what_it_deleted() {
+async fn delete_returns_the_id_the_revision_and_the_time() {
     let room = Room::open().await;
     let secret = room.create("A", "v").await;
     let reply = room.secrets().delete_secret(delete("A")).await.unwrap().into_inner();
@@ -48,7 +48,7 @@ async fn a_deleted_name_is_free_for_a_new_secret_with_a_new_id() {
     let mut ids = std::collections::BTreeSet::new();
     for n in 0..5 {
         let secret = room.create("A", &format!("life {n}")).await;
-        assert!(ids.insert(secret.id.clone()), "an id came back");
+        assert!(ids.insert(secret.id.clone()), "an id was used twice");
         assert_eq!((secret.version, secret.rotated_at), (1, None));
         assert_eq!(secret.created_at, secret.updated_at);
         room.rotate("A", &format!("life {n}, second value")).await;
@@ -58,7 +58,7 @@ async fn a_deleted_name_is_free_for_a_new_secret_with_a_new_id() {
 }
 
 #[tokio::test]
-async fn delete_keeps_to_its_namespace() {
+async fn delete_affects_its_own_namespace_only() {
     let (here, there) = (Room::open().await, Room::open().await);
     here.create("A", "v").await;
     there.create("A", "v").await;
@@ -105,7 +105,7 @@ async fn delete_names_all_wrong_fields_at_once() {
     };
     invalid(room.root.secrets().delete_secret(request).await, &["name", "namespace", "request_id"]);
 
-    // A request id that can not be kept must not cost the secret.
+    // A request with an illegal request id must not delete the secret.
     let request = DeleteSecretRequest { request_id: "x".into(), ..delete("A") };
     invalid(room.secrets().delete_secret(request).await, &["request_id"]);
     assert_eq!(room.names().await, ["A"]);

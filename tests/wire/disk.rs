@@ -1,5 +1,5 @@
-//! A disk that is full, or takes no writes: changes are refused within a bound, reads go on, and once the disk takes
-//! writes again so does the service, without a restart.
+//! A disk that is full or refuses writes: changes are refused within a bound, and reads continue. Once the disk takes writes
+//! again, so does the service, without a restart.
 
 mod small;
 
@@ -22,9 +22,9 @@ use crate::harness::{Launch, PATIENCE, Server};
 use crate::refusal::{not_found, reason_of, refused};
 use crate::requests::{Value, create, describe, get, rename, rotate};
 
-/// How long an answer may take, whatever the disk does.
+/// The longest time that an answer may take, in any state of the disk.
 const BOUND: Duration = Duration::from_secs(10);
-/// What `SmallDisk` has, in MiB.
+/// The size of a `SmallDisk` in MiB.
 const SIZE: u32 = 64;
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_store_that_has_filled_its_disk_serves_again_once_the_disk_has_grown()
 }
 
 #[tokio::test]
-async fn a_kill_while_the_disk_is_full_loses_nothing_and_no_start_makes_it_worse() {
+async fn a_kill_and_failed_starts_on_a_full_disk_lose_nothing() {
     let disk = SmallDisk::new(SIZE);
     let server = disk.launch().start();
     let mut secrets = Acknowledged::furnish(&server).await;
@@ -87,11 +87,11 @@ async fn a_first_start_on_a_full_disk_is_refused_and_succeeds_once_there_is_room
     server.stop().await;
 }
 
-/// A limit on the size of files makes writes fail with another error than a full disk, and needs no file system.
+/// A limit on the size of files makes writes fail with another error than that of a full disk. It needs no small disk.
 #[tokio::test]
-async fn another_error_of_the_disk_refuses_changes_and_ends_like_a_full_one() {
+async fn another_write_error_is_handled_like_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
-    // The signal that comes with the error would end the process.
+    // The kernel sends a signal with this error, which would end the process.
     let launch = || Launch::durable(folder.path()).through(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
     let server = launch().start();
     let mut secrets = Acknowledged::furnish(&server).await;
@@ -105,16 +105,16 @@ async fn another_error_of_the_disk_refuses_changes_and_ends_like_a_full_one() {
     server.stop().await;
 }
 
-/// What a server has acknowledged, and what it has not.
+/// The secrets that a server has acknowledged, and the creates that it has refused.
 struct Acknowledged {
     made: Vec<(String, String)>,
-    /// Creations that were refused: each may have been made all the same, until it is asked for again.
+    /// Creates that were refused. Each may have been made nevertheless: sending it again tells.
     unknown: Vec<CreateSecretRequest>,
     serial: u32,
 }
 
 impl Acknowledged {
-    /// A server's first secrets.
+    /// Creates the first secrets of a server.
     async fn furnish(server: &Server) -> Self {
         let root = Caller::root(server).await;
         let mut secrets = Self { made: Vec::new(), unknown: Vec::new(), serial: 0 };
@@ -126,7 +126,7 @@ impl Acknowledged {
         secrets
     }
 
-    /// Writes until that is refused, and asserts what is owed until the disk takes writes again.
+    /// Writes until the server refuses, and asserts how the server behaves until the disk takes writes again.
     async fn refused_while_it_lasts(&mut self, server: &Server) {
         let root = Caller::root(server).await;
         let mut health = Health::watch(server).await;
@@ -145,7 +145,7 @@ impl Acknowledged {
         }
         health.becomes(ServingStatus::NotServing).await;
 
-        // Every kind of change is refused, also many at once.
+        // Every kind of change is refused, also many changes at once.
         let name = self.made[0].0.clone();
         unavailable(bounded(root.secrets().rotate_secret(rotate(&name, "w"))).await);
         unavailable(bounded(root.secrets().update_secret(describe(&name, "d"))).await);
@@ -158,8 +158,8 @@ impl Acknowledged {
         }
         many.join_all().await;
 
-        // The list is complete, and shows nothing of what was refused. Most values can be read, and none is wrong: sled
-        // can not give those that share a page with what it could not write, which can be all of a small store.
+        // The list is complete and shows no refused secret. Most values can be read, and none is wrong. sled cannot read
+        // values that share a page with a failed write; in a small store those can be all values.
         let listed = timeout(BOUND, root.names()).await.expect("a list within the bound");
         let mut served = 0;
         for (name, value) in &self.made {
@@ -174,13 +174,13 @@ impl Acknowledged {
             }
         }
         assert!(served * 2 > self.made.len(), "only {served} of {} values can be read", self.made.len());
-        assert_eq!(listed.len(), self.made.len(), "what was refused is shown");
+        assert_eq!(listed.len(), self.made.len(), "the list shows refused secrets");
         for request in &self.unknown {
             not_found(bounded(root.secrets().get_secret(get(&request.name))).await, &request.name);
         }
     }
 
-    /// Asserts that a server gets well without a restart, and has everything.
+    /// Asserts that the server recovers without a restart, and has everything.
     async fn all_there_again(&mut self, server: &Server) {
         let mut health = Health::watch(server).await;
         health.becomes(ServingStatus::Serving).await;
@@ -191,7 +191,7 @@ impl Acknowledged {
         self.all_there(&root).await;
     }
 
-    /// Asserts that what was acknowledged is there, and that what was refused is whole or absent and can be made.
+    /// Asserts that every acknowledged secret is there, and that every refused one is whole or absent and can be created.
     async fn all_there(&mut self, root: &Caller) {
         let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
         assert_eq!(status.damaged_records, 0);
@@ -217,7 +217,7 @@ impl Acknowledged {
         assert_eq!(listed, made);
     }
 
-    /// The next secret to ask for, with a value of about this size. Large ones fill the disk in some hundreds.
+    /// The next create, with a value of about this size. A few hundred large values fill the disk.
     fn next(&mut self, size: usize) -> CreateSecretRequest {
         self.serial += 1;
         let value = format!("value {} {}", self.serial, "x".repeat(size));
@@ -235,20 +235,23 @@ fn text_of(value: Option<strongroom::api::v1::SecretValue>) -> String {
     }
 }
 
-/// A reply, which comes within the bound whatever the disk does.
+/// A reply. Asserts that it comes within the bound.
 async fn bounded<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<Response<T>, Status> {
     timeout(BOUND, call).await.expect("an answer within the bound")
 }
 
-/// Asserts a refusal because the store can not serve, which says when to try again.
+/// Asserts a refusal which says that the store cannot serve, and when to try again.
 #[track_caller]
 fn unavailable<T>(reply: Result<Response<T>, Status>) {
     let status = refused(reply, Code::Unavailable, "STORE_UNAVAILABLE");
     let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    assert!(retry.is_some_and(|delay| !delay.is_zero()), "it does not say when to try again: {status:?}");
+    assert!(
+        retry.is_some_and(|delay| !delay.is_zero()),
+        "the refusal does not say when to try again: {status:?}"
+    );
 }
 
-/// The health of a server, as it changes.
+/// Watches the health of a server.
 struct Health(tonic::Streaming<tonic_health::pb::HealthCheckResponse>);
 
 impl Health {
@@ -258,7 +261,7 @@ impl Health {
         Self(HealthClient::new(channel).watch(request).await.unwrap().into_inner())
     }
 
-    /// Waits until it is this.
+    /// Waits for this status.
     async fn becomes(&mut self, wanted: ServingStatus) {
         let become_it = async {
             while self.0.next().await.expect("health goes on").expect("health is told").status() != wanted {}

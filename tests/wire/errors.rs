@@ -1,4 +1,4 @@
-//! What all refusals have in common: their form, and that they speak to people.
+//! What all refusals have in common: their form, and messages for people.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +26,13 @@ async fn messages_are_whole_sentences() {
 }
 
 #[tokio::test]
-async fn refusals_name_their_request_each_another() {
+async fn no_two_refusals_have_the_same_request_id() {
     let mut ids = std::collections::BTreeSet::new();
     for (reason, status) in one_of_each().await {
-        // Not promised of every refusal; but one that is named must be findable in the log.
+        // Not every refusal has a request id. But no id may occur twice, because it leads to one entry of the log.
         if let Some(info) = status.get_details_request_info() {
             assert!(!info.request_id.is_empty(), "{reason}");
-            assert!(ids.insert(info.request_id), "{reason}: two requests have one id");
+            assert!(ids.insert(info.request_id), "{reason}: two requests have the same id");
         }
     }
 }
@@ -48,7 +48,7 @@ async fn details_are_those_of_the_standard_error_model() {
     }
 }
 
-/// One refusal for each reason that a caller can bring about.
+/// One refusal for each reason that a caller can cause.
 async fn one_of_each() -> BTreeMap<String, Status> {
     let room = Room::open().await;
     let stale = room.create("A", "v").await.etag;

@@ -1,4 +1,4 @@
-//! Compare-and-set: a change with an `etag` happens only to the state that the caller has seen.
+//! Compare-and-set: a change with an `etag` is made only if the secret is still in the state that the caller has seen.
 
 use strongroom::api::v1::{DeleteSecretRequest, RotateSecretRequest, UpdateSecretRequest};
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ async fn a_change_with_the_current_etag_is_made() {
 }
 
 #[tokio::test]
-async fn get_list_and_changes_tell_the_same_etag() {
+async fn get_list_and_changes_return_the_same_etag() {
     let room = Room::open().await;
     let mut told = room.create("A", "v").await.etag;
     for n in 0..3 {
@@ -41,7 +41,7 @@ async fn a_change_with_a_stale_etag_is_aborted_and_changes_nothing() {
     let etag = room.create("A", "v").await.etag;
     room.update(describe("A", "somebody else was here")).await;
     assert_mismatch(&room, &etag).await;
-    // Back to how it was is still another state.
+    // The earlier content again is still a new state.
     room.update(describe("A", "")).await;
     assert_mismatch(&room, &etag).await;
 }
@@ -55,7 +55,7 @@ async fn an_etag_of_another_secret_is_aborted() {
 }
 
 #[tokio::test]
-async fn an_etag_of_an_earlier_secret_of_the_name_is_aborted() {
+async fn an_etag_of_an_earlier_secret_with_the_same_name_is_aborted() {
     let room = Room::open().await;
     let earlier = room.create("A", "v").await.etag;
     room.delete("A").await;
@@ -64,7 +64,7 @@ async fn an_etag_of_an_earlier_secret_of_the_name_is_aborted() {
 }
 
 #[tokio::test]
-async fn an_etag_that_never_was_changes_nothing() {
+async fn an_unknown_etag_changes_nothing() {
     let room = Room::open().await;
     room.create("A", "v").await;
     let before = room.get("A").await;

@@ -1,4 +1,5 @@
-//! Replicas over one etcd: what one does the others see, and no failure of either loses what was acknowledged.
+//! Replicas over one etcd: each sees the changes of the others, and no failure of a replica or of etcd loses an acknowledged
+//! change.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,10 @@ use crate::harness::{Launch, PATIENCE, Server};
 use crate::refusal::{gone, reason_of, refused, taken};
 use crate::requests::{Value, create, get, rotate};
 
-/// How soon a caller is told that etcd does not answer.
+/// The time within which a caller is told that etcd does not answer.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// Two servers over one store, and a caller of each who may do everything.
+/// Two servers over one store, and a caller of each with the root key.
 struct Replicas {
     one: Server,
     other: Server,
@@ -62,14 +63,14 @@ async fn a_write_through_one_replica_is_read_through_the_other() {
         let made = writer.rotate(&name, "two").await;
         let read = reader.secrets().get_secret(at(made.revision)).await.unwrap().into_inner();
         assert_eq!(Value::of(&read.secret.unwrap()), Value::text("two"));
-        // Without being told, from what the reader knows.
+        // This rotation names no revision, so the replica must find the newest version by itself.
         reader.rotate(&name, "three").await;
     }
-    // A key that one replica makes is good at the other.
+    // The other replica knows a key that one replica made.
     let (key, _) = replicas.callers[0].make_key("ordinary", "team-a").await;
     let listed = replicas.callers[1].access().list_api_keys(strongroom::api::v1::ListApiKeysRequest {}).await;
     assert!(listed.unwrap().into_inner().items.iter().any(|listed| listed.id == key.id));
-    // Each goes on from what the other one did meanwhile, also where it had nothing to read for it.
+    // Each replica continues from the other one's changes, also those that no read asked it for.
     for round in 0..4 {
         let [maker, other] = [0, 1].map(|one| &replicas.callers[(round / 2 + one) % 2]);
         let made = other.create(&format!("key{round}"), "one").await;
@@ -80,7 +81,7 @@ async fn a_write_through_one_replica_is_read_through_the_other() {
 }
 
 #[tokio::test]
-async fn of_many_creates_through_both_replicas_one_wins() {
+async fn of_many_creates_of_one_name_through_both_replicas_one_wins() {
     let Some(etcd) = etcd_server::shared() else { return };
     let replicas = Replicas::over(etcd).await;
     for name in ["a", "b", "c"] {
@@ -118,14 +119,14 @@ async fn a_replica_without_the_master_key_is_refused() {
 }
 
 #[tokio::test]
-async fn etcd_that_can_not_be_reached_is_named() {
+async fn a_refusal_names_the_etcd_that_cannot_be_reached() {
     let nothing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let said = Launch::in_etcd(&nothing, "p").refused().all();
     assert!(said.contains(&nothing), "{said}");
 }
 
 #[tokio::test]
-async fn an_outage_of_etcd_is_unavailable_within_a_bound_and_passes_without_a_restart() {
+async fn an_outage_of_etcd_is_reported_within_a_bound_and_needs_no_restart() {
     let Some(etcd) = Etcd::start() else { return };
     let mut replicas = Replicas::over(&etcd).await;
     replicas.callers[0].create("before", "v").await;
@@ -143,7 +144,8 @@ async fn an_outage_of_etcd_is_unavailable_within_a_bound_and_passes_without_a_re
         for caller in &replicas.callers {
             let mut secrets = [caller.secrets(), caller.secrets()];
             let [reading, writing] = &mut secrets;
-            // Its outcome is not known: an etcd that was only stopped can make it later. So each has a name of its own.
+            // The outcome of the create is unknown: an etcd that was only stopped can commit it later. So each create has a
+            // name of its own.
             let name = format!("in_vain_{}", Uuid::new_v4().simple());
             let (read, written) =
                 tokio::join!(reading.get_secret(get("before")), writing.create_secret(create(&name, "v")));
@@ -173,7 +175,7 @@ async fn an_outage_of_etcd_is_unavailable_within_a_bound_and_passes_without_a_re
             assert_eq!(caller.value("before").await, Value::text("v"));
             caller.create(&format!("{name}_{kill}"), "v").await;
         }
-        // The next round begins with a fresh look at what the health is.
+        // The next round begins with new watches of the health.
         health = [watch_health(&replicas.one).await, watch_health(&replicas.other).await];
     }
     replicas.one.assert_alive();
@@ -181,7 +183,7 @@ async fn an_outage_of_etcd_is_unavailable_within_a_bound_and_passes_without_a_re
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_killed_during_writes_loses_nothing_acknowledged() {
+async fn a_replica_killed_during_writes_loses_no_acknowledged_change() {
     let Some(etcd) = etcd_server::shared() else { return };
     let Replicas { one, other, callers: [caller, survivor], prefix } = Replicas::over(etcd).await;
     let (acknowledged, mut progress) = tokio::sync::mpsc::unbounded_channel();
@@ -218,7 +220,7 @@ async fn a_replica_killed_during_writes_loses_nothing_acknowledged() {
     }
     writers.join_all().await;
 
-    // The replica that is left has all of it, and so has a new one.
+    // The remaining replica has every acknowledged change, and so has a new one.
     let launch = Launch::in_etcd(&etcd.url(), &prefix).argument("--master-key-file");
     let new = launch.argument(key.path().display().to_string()).start();
     for caller in [&survivor, &Caller::new(&new, root).await] {
@@ -233,13 +235,13 @@ async fn a_replica_killed_during_writes_loses_nothing_acknowledged() {
 }
 
 async fn watch_health(server: &Server) -> Streaming<HealthCheckResponse> {
-    // Watched for longer than a call may take.
+    // The watch may last longer than a call.
     let channel = endpoint(&server.url).timeout(4 * PATIENCE).connect().await.unwrap();
     let request = HealthCheckRequest { service: "strongroom.v1.SecretService".into() };
     HealthClient::new(channel).watch(request).await.unwrap().into_inner()
 }
 
-/// Waits until the health is this, within a bound.
+/// Waits within a bound for this status.
 async fn becomes(health: &mut Streaming<HealthCheckResponse>, expected: ServingStatus) {
     let waited = tokio::time::timeout(BOUND, async {
         while health.next().await.unwrap().unwrap().status() != expected {}

@@ -22,7 +22,7 @@ async fn a_password_is_32_letters_and_digits_by_default() {
 }
 
 #[tokio::test]
-async fn a_password_has_the_length_and_the_alphabet_asked_for() {
+async fn a_password_has_the_requested_length_and_alphabet() {
     let room = Room::open().await;
     for (length, alphabet) in
         [(8, "ab"), (4096, "01"), (64, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"), (100, "Zz9")]
@@ -43,13 +43,14 @@ async fn a_password_uses_all_of_its_alphabet_evenly() {
             *counts.entry(c).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 62);
-        // 66 of each are expected, give or take 8; six times that happens by chance once in a hundred million runs.
+        // 66 of each are expected, with a standard deviation of 8. The bounds are six deviations away, which chance reaches
+        // once in a hundred million runs.
         assert!(counts.values().all(|count| (17..=115).contains(count)), "{counts:?}");
     }
 }
 
 #[tokio::test]
-async fn generated_bytes_come_in_the_encoding_asked_for() {
+async fn generated_bytes_come_in_the_requested_encoding() {
     let room = Room::open().await;
     for length in [None, Some(16), Some(17), Some(4096)] {
         let count = length.unwrap_or(32) as usize;
@@ -80,20 +81,20 @@ async fn a_generated_uuid_is_a_random_one() {
 }
 
 #[tokio::test]
-async fn no_generated_value_comes_twice() {
+async fn no_value_is_generated_twice() {
     let room = Room::open().await;
     let mut seen = BTreeSet::new();
     for generate in [password(None, ""), random_bytes(None, BytesEncoding::Hex), random_uuid()] {
         for _ in 0..20 {
             for value in both_ways(&room, generate.clone()).await {
-                assert!(seen.insert(value), "a value came twice");
+                assert!(seen.insert(value), "a value was generated twice");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_generated_value_is_returned_only_when_asked_for() {
+async fn a_generated_value_is_returned_only_on_request() {
     let room = Room::open().await;
     for return_value in [false, true] {
         let name = format!("returned_{return_value}");
@@ -176,7 +177,7 @@ async fn rotate_takes_a_value_or_a_generator_but_not_both_nor_neither() {
     assert_eq!(room.get("A").await, before);
 }
 
-/// What a create and a rotation make of a generator of text.
+/// The texts that a create and a rotation generate.
 async fn both_ways(room: &Caller, generate: Option<Generator>) -> [String; 2] {
     values_made(room, generate).await.map(|value| match value {
         Value::Text(text) => text,

@@ -1,4 +1,4 @@
-//! GetSecret: exact values, views, versions, and reads of one's own writes.
+//! GetSecret: exact values, views, versions, and reads of the caller's own writes.
 
 use strongroom::api::v1::{CreateSecretRequest, GetSecretRequest, ListSecretsRequest, Secret, View};
 use tonic::Code;
@@ -30,14 +30,14 @@ async fn get_returns_the_exact_value() {
     for (name, value) in &values {
         room.create_with(CreateSecretRequest { value: value.sent(), ..create(name, "") }).await;
     }
-    // After all are there, so that a value that ended up at another name is seen.
+    // All are created before the first is read, so that a value under a wrong name is noticed.
     for (name, value) in values {
         assert_eq!(room.value(name).await, value, "{name}");
     }
 }
 
 #[tokio::test]
-async fn get_returns_what_create_echoed_and_the_value() {
+async fn get_returns_the_fields_that_create_returned_and_the_value() {
     let room = Room::open().await;
     let created = room
         .create_with(CreateSecretRequest {
@@ -103,7 +103,7 @@ async fn the_metadata_view_redacts_the_value_and_nothing_else() {
 async fn get_refuses_an_unknown_view() {
     let room = Room::open().await;
     room.create("A", "v").await;
-    // To answer it as the full view would show a value to a caller that may have asked for less.
+    // If it were answered like the full view, a caller that asked for less could get a value.
     invalid(room.secrets().get_secret(GetSecretRequest { view: 99, ..get("A") }).await, &["view"]);
 }
 
@@ -131,7 +131,7 @@ async fn get_says_which_version_it_returns() {
 }
 
 #[tokio::test]
-async fn a_version_of_a_missing_secret_is_a_missing_secret() {
+async fn a_version_of_a_missing_secret_is_refused_as_a_missing_secret() {
     let room = Room::open().await;
     not_found(
         room.secrets().get_secret(GetSecretRequest { version: Some(1), ..get("absent") }).await,
@@ -153,7 +153,7 @@ async fn get_names_all_wrong_fields_at_once() {
 }
 
 #[tokio::test]
-async fn a_reply_of_a_change_names_a_revision_that_reads_can_ask_for() {
+async fn reads_can_ask_for_the_revision_that_a_change_returned() {
     let room = Room::open().await;
     room.create("A", "v").await;
     for n in 0..20 {
@@ -167,7 +167,7 @@ async fn a_reply_of_a_change_names_a_revision_that_reads_can_ask_for() {
 }
 
 #[tokio::test]
-async fn a_revision_that_never_was_is_refused_and_does_not_hang() {
+async fn a_revision_that_does_not_exist_is_refused_and_does_not_hang() {
     let room = Room::open().await;
     room.create("A", "v").await;
     let (mut one, mut other) = (room.secrets(), room.secrets());
@@ -175,7 +175,7 @@ async fn a_revision_that_never_was_is_refused_and_does_not_hang() {
         one.get_secret(GetSecretRequest { min_revision: u64::MAX, ..get("A") }),
         other.list_secrets(ListSecretsRequest { min_revision: u64::MAX, ..list() }),
     );
-    // Which refusal is not promised, but an answer from an older state would break the promise made.
+    // The contract does not say which refusal this is. But an answer from an older state would break the contract.
     reason_of(&read.expect_err("there is no such revision"));
     reason_of(&listed.expect_err("there is no such revision"));
 }

@@ -1,5 +1,5 @@
-//! Folders and backups that earlier builds wrote: they open for ever. `tests/golden` has those of each format; none of them
-//! is ever written anew.
+//! Folders and backups that earlier builds wrote must open for ever. `tests/golden` has those of each format. None of them is
+//! ever written again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +12,8 @@ use tokio_stream::StreamExt;
 
 use crate::caller::{Caller, Credential};
 use crate::harness::{Launch, Server};
+use crate::rekey::{of_all, rotate_master_key, rotate_namespaces};
 use crate::requests::{MAX_VALUE, Value, binary, create, describe, nanos, pairs, rename};
-use crate::rotation::{of_all, rotate_master_key, rotate_namespaces};
 
 #[tokio::test]
 async fn a_folder_of_format_1_opens_with_everything_in_it() {
@@ -21,7 +21,7 @@ async fn a_folder_of_format_1_opens_with_everything_in_it() {
     let server = Launch::durable(&folder.path().join("data")).start();
     let root = Caller::root(&server).await;
     holds_everything(&root, folder.path(), (12, 2)).await;
-    // It is a folder like any other from then on.
+    // From then on it is a folder like any other.
     root.create("next", "v").await;
     root.rotate("rotated", "three").await;
     root.disable("rotated", 1).await;
@@ -42,7 +42,7 @@ async fn a_folder_of_format_1_opens_with_everything_in_it() {
     server.stop().await;
 }
 
-/// Keys that were rotated, and versions in every state.
+/// This folder has keys that were rekeyed, and versions in every state.
 #[tokio::test]
 async fn a_folder_of_format_2_opens_with_everything_in_it() {
     let folder = unpacked("format-2");
@@ -74,7 +74,7 @@ async fn a_backup_of_format_2_is_restored_with_everything_in_it() {
     holds_versions(&root.1, folder.path()).await;
 }
 
-/// A server that the backup was restored into, and its root key's caller.
+/// A server with the restored backup, and a caller with its root key.
 async fn restored(folder: &Path) -> (Server, Caller) {
     let backup = std::fs::read(folder.join("backup")).unwrap();
     let master_key = folder.join("data/master.key");
@@ -91,8 +91,8 @@ async fn restored(folder: &Path) -> (Server, Caller) {
     (server, root)
 }
 
-/// Made once for each format, from the build that brings it: `STRONGROOM_GOLDEN=format-N cargo test --test wire -- --ignored
-/// golden`, and then kept.
+/// Writes the golden files of a format. Run it once, with the build that introduces the format, and keep the result:
+/// `STRONGROOM_GOLDEN=format-N cargo test --test wire -- --ignored golden`.
 #[tokio::test]
 #[ignore = "writes the folder of a new format"]
 async fn write_a_golden_folder() {
@@ -112,7 +112,7 @@ async fn write_a_golden_folder() {
     std::fs::write(folder.path().join("backup"), backup).unwrap();
     server.stop().await;
     let archive = archive(&name);
-    assert!(!archive.exists(), "{} is there, and stays as it is", archive.display());
+    assert!(!archive.exists(), "{} exists and must stay as it is", archive.display());
     run(Command::new("tar")
         .arg("--owner=0")
         .arg("--group=0")

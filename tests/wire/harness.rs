@@ -17,23 +17,23 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const READY: &str = "strongroom is ready on ";
 
-/// A server that runs. It is killed when dropped.
+/// A running server. It is killed when dropped.
 pub struct Server {
     child: Child,
     guard: Child,
     stdout: Capture,
     stderr: Capture,
-    /// Where it listens, for example `http://127.0.0.1:41234`.
+    /// The URL at which it listens, for example `http://127.0.0.1:41234`.
     pub url: String,
-    /// The root key of its data folder; empty where another replica set the store up.
+    /// The root key in its data folder. Empty for a replica that joined a store, which has none.
     pub root_key: String,
     /// Its data folder.
     pub data_dir: PathBuf,
-    /// Keeps a folder of its own until the server has ended.
+    /// Keeps the temporary folder until the server has ended.
     _folder: Option<TempDir>,
 }
 
-/// What a server that has ended wrote.
+/// The output of a server that has ended.
 pub struct Output {
     pub code: Option<i32>,
     pub stdout: String,
@@ -47,7 +47,7 @@ impl Output {
     }
 }
 
-/// A server to be started.
+/// The settings of a server to start.
 pub struct Launch {
     data_dir: PathBuf,
     listen: String,
@@ -58,15 +58,15 @@ pub struct Launch {
     folder: Option<TempDir>,
 }
 
-/// The server that the tests share. Each test keeps to a namespace of its own there.
+/// The server that the tests share. Each test uses a namespace of its own there.
 pub fn shared() -> &'static Server {
-    // A static is never dropped: the guard ends this one.
+    // A static is never dropped, so the guard process ends this server.
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| Launch::in_memory().start())
 }
 
 impl Launch {
-    /// A server that keeps its secrets in memory, in a folder of its own that holds just the keys.
+    /// A server that keeps its secrets in memory. Its temporary folder holds only the keys.
     ///
     /// `STRONGROOM_WIRE_STORE=sled` runs the whole suite over the durable store instead, and `etcd` over etcd, where each
     /// server has a prefix of its own.
@@ -79,7 +79,7 @@ impl Launch {
         Self::alone().argument("--store").argument(store)
     }
 
-    /// A server over the store that etcd has under this prefix, in a folder of its own that holds just the keys.
+    /// A server over the store that etcd has under this prefix. Its temporary folder holds only the keys.
     pub fn in_etcd(endpoints: &str, prefix: &str) -> Self {
         let arguments = ["--store", "etcd", "--etcd-endpoints", endpoints, "--etcd-prefix", prefix];
         arguments.into_iter().fold(Self::alone(), Self::argument)
@@ -122,19 +122,19 @@ impl Launch {
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable of the server.
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// Runs it by another program, which becomes it: the words come before those of the server.
+    /// Starts it through another program, which then becomes the server. The words are that program and its arguments.
     pub fn through(mut self, program: &[&str]) -> Self {
         self.program = program.iter().map(|&word| word.into()).collect();
         self
     }
 
-    /// Says where the tests find its data folder, if that is elsewhere for them.
+    /// Sets the path at which the tests see its data folder, if theirs differs.
     pub fn seen_at(mut self, data_dir: &Path) -> Self {
         self.seen_at = Some(data_dir.to_owned());
         self
@@ -142,7 +142,7 @@ impl Launch {
 
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Server {
-        // A further replica has no root key of its own.
+        // A replica that joins a store makes no root key.
         let replica = self.arguments.iter().any(|argument| argument == "etcd");
         let mut server = self.begin(OnPanic::EndTheTests);
         let Some(url) = server.stdout.wait_for(|line| Some(line.strip_prefix(READY)?.trim().to_owned()))
@@ -163,7 +163,7 @@ impl Launch {
         server
     }
 
-    /// Starts it, or gives what it said as it refused to serve.
+    /// Starts it, or returns its output if it refuses to serve.
     #[cfg(feature = "etcd")]
     pub fn start_or_refuse(self) -> Result<Server, Output> {
         let mut server = self.begin(OnPanic::EndTheTests);
@@ -176,7 +176,7 @@ impl Launch {
         }
     }
 
-    /// Starts it, expecting that it refuses to serve; gives what it said.
+    /// Starts it, asserts that it refuses to serve, and returns its output.
     pub fn refused(self) -> Output {
         let mut server = self.begin(OnPanic::Record);
         let ready = server.stdout.wait_for(|line| line.starts_with(READY).then_some(()));
@@ -190,10 +190,10 @@ impl Launch {
         output
     }
 
-    /// Starts it, and kills it after a time, ready or not.
+    /// Starts it and kills it after a time, whether it is ready or not.
     pub fn cut_short(self, after: Duration) {
         let server = self.begin(OnPanic::EndTheTests);
-        thread::sleep(after); // the moment of the kill; nothing is waited for
+        thread::sleep(after); // chooses the moment of the kill; it waits for nothing
         server.kill();
     }
 
@@ -216,7 +216,7 @@ impl Launch {
         let mut command = Command::new(words.next().expect("the binary is one"));
         command.args(words);
         for (variable, _) in std::env::vars_os() {
-            // The developer's own settings have no business here.
+            // The developer's own settings must not reach the server.
             let name = variable.to_string_lossy();
             if name.starts_with("STRONGROOM_") || name == "CREDENTIALS_DIRECTORY" {
                 command.env_remove(variable);
@@ -241,7 +241,7 @@ impl Launch {
 }
 
 impl Server {
-    /// A server in memory that a test has for itself.
+    /// A server in memory for one test alone.
     pub fn alone() -> Self {
         Launch::in_memory().start()
     }
@@ -268,21 +268,21 @@ impl Server {
         assert!(sent.success(), "the server had ended before the signal {name}");
     }
 
-    /// Asserts that the process it was started as still runs.
+    /// Asserts that its process still runs.
     pub fn assert_alive(&mut self) {
         let ended = self.child.try_wait().expect("the process can be asked");
         assert!(ended.is_none(), "the server ended with {ended:?}:\n{}", self.logged());
     }
 
-    /// Ends it with SIGTERM, and asserts that it leaves in good order.
+    /// Ends it with SIGTERM, and asserts that it exits with code 0.
     pub async fn stop(self) -> Output {
         self.signal("TERM");
         self.ended_well().await
     }
 
-    /// Waits for the end of a server that was told to end, and asserts that it leaves in good order.
+    /// Waits for the end of a server that was told to end, and asserts that it exits with code 0.
     pub async fn ended_well(mut self) -> Output {
-        // On a thread of its own: a server that drains its connections waits for the clients of this one.
+        // The wait is on another thread: the server drains its connections, and this thread runs their clients.
         let output = tokio::task::spawn_blocking(move || self.end()).await.expect("the server ends");
         assert_eq!(output.code, Some(0), "the server did not end well:\n{}", output.all());
         output
@@ -294,7 +294,7 @@ impl Server {
         self.end()
     }
 
-    /// Waits until it has ended: a process that has ended has closed its output.
+    /// Waits until it has ended. A process that has ended has closed its output.
     fn end(&mut self) -> Output {
         let ended = self.stdout.wait_for_end() && self.stderr.wait_for_end();
         if !ended {
@@ -309,7 +309,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The guard first, while the process id is still this child's. Each fails when it has ended already.
+        // The guard goes first, while the process id still belongs to this child. Each call fails if its process has already
+        // ended.
         for process in [&mut self.guard, &mut self.child] {
             let _ = process.kill();
             let _ = process.wait();
@@ -317,8 +318,8 @@ impl Drop for Server {
     }
 }
 
-/// A process that ends the server when the tests are gone, however they went, and removes its folder if it has one of
-/// its own: it reads from a pipe that only the tests hold open, and finds its end.
+/// A process that kills the server once the tests have ended, in whatever way, and removes its temporary folder if it has
+/// one. It reads from a pipe that only the tests hold open, and so sees their end.
 fn guard_of(server: &Child, folder: Option<&TempDir>) -> Child {
     Command::new("sh")
         .args(["-c", "read -r line; kill -9 \"$1\"; shift; [ $# = 0 ] || rm -r \"$@\"", "sh"])

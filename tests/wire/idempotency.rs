@@ -29,7 +29,7 @@ async fn a_repeated_create_returns_the_first_outcome() {
 }
 
 #[tokio::test]
-async fn a_repeated_create_returns_the_first_outcome_whatever_came_after() {
+async fn a_repeated_create_returns_the_first_outcome_after_later_changes() {
     let room = Room::open().await;
     let request = CreateSecretRequest { request_id: fresh(), ..create("A", "v") };
     let first = room.secrets().create_secret(request.clone()).await.unwrap().into_inner();
@@ -49,7 +49,7 @@ async fn a_repeated_create_returns_the_first_outcome_whatever_came_after() {
 #[tokio::test]
 async fn a_repeated_update_returns_the_first_outcome() {
     let room = Room::open().await;
-    // The etag is stale by the time of the repeat, and the name is gone: neither must turn it into a failure.
+    // At the time of the repeat the etag is stale and the name is gone. Neither may make the repeat fail.
     let etag = room.create("A", "v").await.etag;
     let request = UpdateSecretRequest { etag, value: text("w"), request_id: fresh(), ..rename("A", "B") };
     let first = room.secrets().update_secret(request.clone()).await.unwrap().into_inner();
@@ -118,7 +118,7 @@ async fn a_request_id_with_another_body_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_id_of_each_kind_of_change_guards_its_body() {
+async fn a_request_id_is_bound_to_the_body_for_every_kind_of_change() {
     let room = Room::open().await;
     room.create("A", "v").await;
     room.create("B", "v").await;
@@ -196,7 +196,7 @@ async fn concurrent_rotations_with_one_request_id_make_one_version() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_generating_request_comes_back_redacted() {
+async fn a_repeat_of_a_generating_request_returns_a_redacted_value() {
     let room = Room::open().await;
     let request = CreateSecretRequest {
         value: None,
@@ -230,7 +230,7 @@ async fn a_repeat_of_a_generating_request_comes_back_redacted() {
 }
 
 #[tokio::test]
-async fn another_principals_request_id_is_another() {
+async fn request_ids_of_different_principals_are_independent() {
     let room = Room::open().await;
     let (_, colleague) = room.root.make_key("a colleague", &room.namespace).await;
     let request_id = fresh();
@@ -239,7 +239,7 @@ async fn another_principals_request_id_is_another() {
     room.create_with(mine.clone()).await;
     colleague.create_with(theirs).await;
     assert_eq!(room.names().await, ["A", "B"]);
-    // The same body is not my outcome for them either: it is a create of a name that is taken by now.
+    // The same body from another principal is no repeat either: it creates a name that is taken by now.
     let (_, third) = room.root.make_key("a third", &room.namespace).await;
     crate::refusal::taken(third.secrets().create_secret(mine).await, "A");
 }
@@ -255,7 +255,7 @@ async fn a_repeat_by_a_caller_without_the_right_is_denied() {
 }
 
 #[tokio::test]
-async fn without_a_request_id_nothing_is_repeated() {
+async fn without_a_request_id_every_request_is_a_new_change() {
     let room = Room::open().await;
     room.create("A", "v").await;
     crate::refusal::taken(room.secrets().create_secret(create("A", "v")).await, "A");
@@ -272,7 +272,7 @@ fn reused<T>(reply: Result<Response<T>, Status>) {
     refused(reply, Code::InvalidArgument, "REQUEST_ID_REUSED");
 }
 
-/// What of a create's outcome a repeat must return: which secret, at which version, revision and etag.
+/// The parts of a create's outcome that a repeat must return: the secret's id, version, revisions and etag.
 #[track_caller]
 fn outcome(reply: Result<Response<CreateSecretResponse>, Status>) -> (String, u32, u64, u64, String) {
     let reply = reply.expect("a repeat succeeds like the first").into_inner();

@@ -1,4 +1,4 @@
-//! ListSecrets: order, filters, counts and limits. What pages do is in `paging`.
+//! ListSecrets: order, filters, counts and limits. Pages are tested in `paging`.
 
 use strongroom::api::v1::{CreateSecretRequest, ListSecretsRequest};
 
@@ -30,7 +30,7 @@ async fn list_shows_everything_but_values() {
 }
 
 #[tokio::test]
-async fn list_keeps_to_its_namespace() {
+async fn list_shows_its_own_namespace_only() {
     let room = Room::open().await;
     let (inner, longer) = (format!("{}/inner", room.namespace), format!("{}x", room.namespace));
     room.create("here", "v").await;
@@ -73,7 +73,7 @@ async fn list_orders_by_time() {
 }
 
 #[tokio::test]
-async fn list_refuses_an_order_it_does_not_know() {
+async fn list_refuses_an_unknown_order() {
     let room = Room::open().await;
     for order in
         ["value", "Name", "version", "desc", "name descending", "name,created_at", "name desc desc", "*"]
@@ -141,7 +141,7 @@ async fn metadata_filters_are_exact_case_sensitive_and_all_must_match() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_case_sensitive_and_joins_the_metadata_filter() {
+async fn a_prefix_is_case_sensitive_and_combines_with_the_metadata_filter() {
     let room = Room::open().await;
     for (n, name) in ["db_host", "db_name", "db", "DB_HOST", "a_db_host"].into_iter().enumerate() {
         let metadata = pairs(&[("even", if n % 2 == 0 { "yes" } else { "no" })]);

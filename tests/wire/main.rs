@@ -1,13 +1,13 @@
 //! The service as a caller sees it: the built binary, its wire, its exit codes and its files.
 //!
-//! These tests know the contract (the proto files and the design) and nothing of the code behind it. Most share
-//! one server, each in a namespace of its own; those that end, restart or read the log of a server have their own.
+//! These tests know the contract (the proto files and the design), and no code behind it. Most tests share one server, each
+//! in a namespace of its own. A test that ends or restarts a server, or reads its log, starts its own.
 
-// A test fails by panicking; that is what these are for.
+// A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 // Everything here is private to one test binary.
 #![allow(missing_docs, unreachable_pub)]
-// A refusal is a tonic `Status`, whatever its size.
+// A refusal is a tonic `Status`, which is large.
 #![allow(clippy::result_large_err)]
 
 mod caller;
@@ -45,12 +45,12 @@ mod namespaces;
 mod paging;
 mod process;
 mod references;
+mod rekey;
 mod remnants;
 mod rename;
 mod reserve;
 mod restart;
 mod rotate;
-mod rotation;
 mod run;
 mod shutdown;
 mod startup;

@@ -1,4 +1,4 @@
-//! Where the master key comes from: every source at the first start and at later ones, and what is refused.
+//! Sources of the master key: each source at the first start and at later ones, and the sources that are refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,12 +15,12 @@ use crate::etcd_server;
 use crate::harness::{Launch, Output};
 use crate::requests::Value;
 
-/// A place for keys, and a data folder.
+/// A temporary folder for key files and for a data folder.
 pub struct Site {
     folder: tempfile::TempDir,
 }
 
-/// How a server is told of its master key.
+/// The settings that tell a server the source of its master key.
 #[derive(Clone)]
 pub enum From {
     Flag(&'static str, String),
@@ -41,7 +41,7 @@ impl Site {
         self.folder.path().join("data")
     }
 
-    /// A file for its owner alone.
+    /// Writes a file that only its owner may read.
     pub fn file(&self, name: &str, content: &str) -> String {
         let path = self.path(name);
         fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
@@ -55,7 +55,7 @@ impl Site {
         from.tell(Launch::durable(&self.data()))
     }
 
-    /// A first start with a secret in it, and its end.
+    /// Starts a server for the first time, creates a secret, and ends the server.
     pub async fn furnish(&self, from: &From) -> Output {
         let server = self.launch(from).start();
         Caller::root(&server).await.create("A", "still here").await;
@@ -68,13 +68,13 @@ impl Site {
         server.stop().await;
     }
 
-    /// A start that is refused for its key, and that changes nothing: not even the port is taken.
+    /// Asserts that a start is refused because of its key and changes nothing. The server does not even take its port.
     pub async fn refused(&self, from: &From, names: &[&str]) -> String {
         let before = names_in(self.folder.path());
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let said = self.launch(from).listen(&address).refused().all();
-        assert!(!said.contains(&address), "the address was looked at before the key:\n{said}");
+        assert!(!said.contains(&address), "the address was checked before the key:\n{said}");
         for name in names {
             assert!(said.contains(name), "{name} is not named:\n{said}");
         }
@@ -167,20 +167,20 @@ async fn the_wrong_key_is_refused_and_its_source_named() {
     let wrong = site.file("wrong", "correct horse battery stable");
     site.refused(&From::passphrase(&wrong), &[&wrong, "nothing was changed"]).await;
     site.refused(&From::file(site.file("key", &generated())), &["nothing was changed"]).await;
-    // The end of the line does not belong to it.
+    // The line end is not part of the passphrase.
     site.file("words", "correct horse battery staple\r\n");
     site.opens(&right).await;
 }
 
 #[tokio::test]
-async fn earlier_keys_open_what_they_sealed() {
+async fn an_earlier_key_opens_a_store_that_it_sealed() {
     let (new, old) = (generated(), generated());
     let site = Site::new();
     let key = From::file(site.file("key", &old));
     site.furnish(&key).await;
     site.file("key", &new);
     site.refused(&key, &["nothing was changed"]).await;
-    // From then on the server has the new one open the store by itself.
+    // Both keys together open the store. From then on the new key is enough.
     site.file("key", &format!("# rotated today\n\n{new}{old}"));
     site.opens(&key).await;
 
@@ -192,7 +192,7 @@ async fn earlier_keys_open_what_they_sealed() {
 }
 
 #[tokio::test]
-async fn backups_open_with_the_key_they_were_made_with_in_use_or_earlier() {
+async fn a_backup_opens_with_its_master_key_also_if_that_is_an_earlier_one() {
     let (key, passphrase) = (generated(), "correct horse battery staple\n");
     let site = Site::new();
     for (flag, content, later) in [
@@ -213,7 +213,7 @@ async fn backups_open_with_the_key_they_were_made_with_in_use_or_earlier() {
         restore(&Caller::root(&server).await, &made, false).await.unwrap();
         let restored = Caller::new(&server, Credential::bearer(&root_key)).await;
         assert_eq!(restored.value("A").await, Value::text("in the backup"));
-        // And it is a server like any other.
+        // After that it is a server like any other.
         restored.create("B", "v").await;
         let (again, _) = backup(&restored).await.unwrap();
         restore(&restored, &again, false).await.unwrap();
@@ -223,7 +223,7 @@ async fn backups_open_with_the_key_they_were_made_with_in_use_or_earlier() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_is_never_made_in_its_place() {
+async fn a_missing_key_file_is_never_created() {
     let site = Site::new();
     let missing = site.path("missing.key");
     for from in [From::file(&missing), From::variable(&missing)] {
@@ -235,7 +235,7 @@ async fn a_file_that_is_missing_is_never_made_in_its_place() {
     let made = names_in(&site.data());
     assert!(!made.contains("root.key") && !made.contains("master.key"), "{made:?}");
 
-    // What it says to do is enough.
+    // The command that the message names is enough.
     let made = strongroom(&["master-key", "generate", "--out", &missing]);
     assert!(made.status.success() && made.stdout.is_empty());
     assert_eq!(fs::metadata(&missing).unwrap().permissions().mode() & 0o7777, 0o600);
@@ -269,10 +269,10 @@ async fn a_file_that_others_have_access_to_is_refused() {
             let said = site.launch(from).refused().all();
             assert!(said.contains("chmod 600") && said.contains(&format!("{mode:04o}")), "{said}");
         }
-        // As systemd hands credentials over.
+        // The mode of systemd's credentials.
         fs::set_permissions(file, fs::Permissions::from_mode(0o400)).unwrap();
     }
-    // Only root can give a file away.
+    // Only root can change a file's owner.
     if chown(&file, Some(12345), None).is_ok() {
         let said = site.launch(&From::file(&link)).refused().all();
         assert!(said.contains("12345") && said.contains("root"), "{said}");
@@ -284,7 +284,7 @@ async fn a_file_that_others_have_access_to_is_refused() {
 }
 
 #[tokio::test]
-async fn a_command_that_gives_no_key_is_refused_and_what_it_printed_not_shown() {
+async fn a_command_that_gives_no_key_is_refused_and_its_output_is_not_shown() {
     const CANARY: &str = "canary-of-the-command-x7q";
     let site = Site::new();
     let key = site.file("key", &generated());
@@ -302,14 +302,14 @@ async fn a_command_that_gives_no_key_is_refused_and_what_it_printed_not_shown() 
         let said = site.refused(&From::command(command), &["--master-key-command", names]).await;
         assert!(!said.contains(&CANARY.to_uppercase()) && !said.contains(CANARY), "{said}");
     }
-    // Why it failed is for it to say.
+    // The command says on standard error why it failed, and the server shows that.
     let told = From::command("echo 'the vault is sealed' >&2; exit 1");
     site.refused(&told, &["the vault is sealed"]).await;
     site.opens(&right).await;
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_end_is_given_up() {
+async fn a_command_that_does_not_end_times_out() {
     let site = Site::new();
     let begun = Instant::now();
     let said = site.launch(&From::command("sleep 1000")).refused().all();
@@ -318,7 +318,7 @@ async fn a_command_that_does_not_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_passphrase_that_is_easily_tried_is_refused() {
+async fn a_short_or_empty_passphrase_is_refused() {
     let site = Site::new();
     let said = site.launch(&From::passphrase(site.file("words", "hunter2"))).refused().all();
     assert!(said.contains("12 bytes") && !said.contains("hunter2"), "{said}");
@@ -345,7 +345,7 @@ async fn two_sources_are_refused_and_a_flag_wins_over_the_environment_and_the_fi
     let said = site.launch(&nowhere).refused();
     assert!(said.code == Some(2) && said.all().contains("CREDENTIALS_DIRECTORY"), "{}", said.all());
 
-    // Each of these knows a key that is not there behind the one that is.
+    // The flag wins over the variable, and the variable over the file.
     let settings = site.file("one.toml", &format!("master_key_command = 'cat {key}'\n"));
     let config = From::Flag("--config", settings);
     site.furnish(&config).await;
@@ -399,7 +399,7 @@ fn strongroom(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_strongroom")).args(arguments).output().unwrap()
 }
 
-/// The names of the files in a folder and those below it, but for the store's own.
+/// The names of the files in a folder and below it, except the store's own.
 fn names_in(folder: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

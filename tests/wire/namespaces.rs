@@ -1,4 +1,4 @@
-//! Namespaces: which are legal, and what the empty one means.
+//! Namespaces: which ones are legal, and what the empty one means.
 
 use strongroom::api::v1::{
     CreateSecretRequest, DeleteSecretRequest, GetSecretRequest, ListSecretsRequest, RotateSecretRequest,
@@ -90,7 +90,7 @@ async fn the_empty_namespace_is_the_callers_home() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_holds_nothing_is_no_error_to_list() {
+async fn listing_a_namespace_without_secrets_is_no_error() {
     let room = Room::open().await;
     let request = ListSecretsRequest { namespace: format!("{}/nothing/here", room.namespace), ..list() };
     let page = room.root.list(request.clone()).await;

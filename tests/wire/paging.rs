@@ -51,7 +51,7 @@ async fn a_page_has_100_secrets_when_no_limit_is_given() {
 #[tokio::test]
 async fn every_order_can_be_paged() {
     let room = numbered(13).await;
-    // Backwards, so that the order by update is not the order of creation.
+    // Updates in reverse, so that the order by update is not the order of creation.
     for name in expected_names(13).iter().rev() {
         room.update(describe(name, "touched")).await;
     }
@@ -92,13 +92,14 @@ async fn filters_apply_before_paging() {
 }
 
 #[tokio::test]
-async fn a_page_begins_behind_the_last_secret_of_the_page_before() {
+async fn a_page_begins_after_the_last_secret_of_the_page_before() {
     let room = numbered(20).await;
     let request = ListSecretsRequest { limit: Some(5), ..list() };
     let first = room.list(request.clone()).await;
     assert_eq!(names(&first), expected_names(20)[..5]);
 
-    // Behind the reader's back: something new before its place, its own place gone, something gone and something new ahead.
+    // Between the two reads: a secret is created before the first page, two of the first page are deleted, also its last
+    // one, and after it one is deleted and one created.
     room.create("a_before_all", "v").await;
     room.delete(&numbered_name(4)).await;
     room.delete(&numbered_name(0)).await;
@@ -111,7 +112,7 @@ async fn a_page_begins_behind_the_last_secret_of_the_page_before() {
 }
 
 #[tokio::test]
-async fn a_page_behind_the_end_is_empty() {
+async fn a_page_after_the_end_is_empty() {
     let room = numbered(4).await;
     let request = ListSecretsRequest { limit: Some(2), ..list() };
     let first = room.list(request.clone()).await;
@@ -191,7 +192,7 @@ async fn an_altered_token_is_refused() {
         let mut bytes = token.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         altered.push(String::from_utf8(bytes).unwrap());
-        // The neighbour differs in few bits, at the end perhaps only in bits that a lax decoder drops.
+        // The other character differs in a few bits. At the end of the token, a lax decoder could drop these bits.
         let mut bytes = token.clone().into_bytes();
         bytes[at] ^= 1;
         altered.push(String::from_utf8(bytes).unwrap());

@@ -1,4 +1,4 @@
-//! What the server's process lets others see of it.
+//! What other processes can see of the server's process.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::process::Command;
@@ -14,14 +14,14 @@ async fn no_core_dump_is_made() {
     assert_eq!(cores.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{cores}");
 }
 
-/// What the system lets a user's own processes read of each other, it lets them trace.
+/// The system lets a process trace another one if it lets it read the other's environment. So the test reads that.
 #[tokio::test]
-async fn other_processes_of_its_user_can_not_look_into_it() {
+async fn other_processes_of_the_same_user_cannot_trace_it() {
     const NOBODY: u32 = 65_534;
     let user = rustix::process::getuid();
     let folder = tempfile::tempdir().unwrap();
     let launch = if user.is_root() {
-        // Root may look into everything: both are somebody else's.
+        // Root may trace every process, so both processes run as another user.
         chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         Launch::durable(folder.path()).through(&[
             "setpriv",
@@ -47,7 +47,7 @@ async fn other_processes_of_its_user_can_not_look_into_it() {
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep"]);
     }
     let mut other = other.arg("600").spawn().expect("sleep runs");
-    // It has become the other program once its name is that.
+    // The process has become the other program once it has its name.
     let name = format!("/proc/{}/comm", other.id());
     while std::fs::read_to_string(&name).unwrap().trim() != "sleep" {
         std::thread::yield_now();
@@ -55,7 +55,7 @@ async fn other_processes_of_its_user_can_not_look_into_it() {
     let control = reads(other.id());
     other.kill().unwrap();
     other.wait().unwrap();
-    assert!(control, "no process can be looked into here, so that says nothing of the server");
-    assert!(!reads(server.process()), "the server can be looked into");
+    assert!(control, "no process can be traced here, so this proves nothing about the server");
+    assert!(!reads(server.process()), "the server can be traced");
     assert_eq!(std::fs::metadata(format!("/proc/{}/mem", server.process())).unwrap().uid(), 0);
 }

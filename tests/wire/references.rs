@@ -1,4 +1,5 @@
-//! References in documents: resolved as JSON written by hand would be, at one moment, all of it or nothing.
+//! References in documents: the result is the JSON that a person would write by hand, with all values of one moment. A
+//! document is resolved whole or not at all.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as Wire};
@@ -31,7 +32,7 @@ async fn resolved(caller: &Caller, request: ResolveReferencesRequest) -> Json {
     json_map(reply.document.expect("a reply has the document"))
 }
 
-/// The expression's refusal, alone in a document.
+/// The refusal of a document that has only this expression.
 async fn refusal(caller: &Caller, expression: &str) -> Status {
     let document = json!({"steps": [{"expression": expression}]});
     let status = try_resolve(caller, request(document)).await.expect_err(expression);
@@ -58,7 +59,7 @@ async fn a_steps_secret_name_becomes_its_credential() {
         "secret_name": "openai_api_key",
     }]});
     let reply = try_resolve(&room, request(document.clone())).await.unwrap();
-    assert_eq!(json_map(reply.document.unwrap()), document, "it stays as it is");
+    assert_eq!(json_map(reply.document.unwrap()), document, "the document is unchanged");
     let [credential] = reply.credentials.as_slice() else { panic!("one credential") };
     let value = SecretValue { kind: Some(secret_value::Kind::Text("sk-1".into())) };
     assert_eq!((&*credential.path, &*credential.secret_name), ("/steps/0", "openai_api_key"));
@@ -121,7 +122,7 @@ async fn many_secrets_are_resolved_where_they_stand() {
 }
 
 #[tokio::test]
-async fn what_is_no_expression_stays_as_it_is() {
+async fn text_that_is_no_expression_stays_as_it_is() {
     let room = Room::open().await;
     let document = json!({
         "$ secrets.a": "a key is none",
@@ -177,7 +178,7 @@ async fn a_missing_secret_is_named_with_its_place_and_nothing_is_returned() {
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_language_is_refused_with_its_place() {
+async fn an_expression_outside_the_language_is_refused_with_its_place() {
     let room = Room::open().await;
     room.create("x", "canary-value").await;
     for expression in [
@@ -204,7 +205,7 @@ async fn what_is_not_in_the_language_is_refused_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_costs_too_much_is_refused_while_others_are_served() {
+async fn an_expression_that_costs_too_much_is_refused_while_others_are_served() {
     let server = Server::alone();
     let room = Room::on(&server).await;
     room.create("x", &"v".repeat(65_536)).await;
@@ -236,7 +237,7 @@ async fn many_problems_at_long_places_still_fit_into_a_refusal() {
     let status =
         try_resolve(&room, request(json!({"ž".repeat(240): places}))).await.expect_err("no expressions");
     assert!(!fields_of(&status).is_empty());
-    // Base64 and the percent-encoding of the message make more of it; 8 KiB are what clients take for sure.
+    // Base64 and percent-encoding enlarge the refusal. Every client takes 8 KiB.
     assert!(status.details().len() * 4 / 3 + status.message().len() * 3 < 8192, "{}", status.details().len());
     refused::<()>(Err(status), Code::InvalidArgument, "REFERENCE_INVALID");
 }
@@ -249,7 +250,7 @@ async fn documents_are_32_deep_at_most_and_every_reply_can_be_decoded() {
     assert_eq!(resolved(&room, request(deepest.clone())).await, deepest);
     let status = try_resolve(&room, request(nested(33, json!(1)))).await.map(tonic::Response::new);
     refused(status, Code::InvalidArgument, "REFERENCE_TOO_COSTLY");
-    // What an expression puts into the document counts too.
+    // The result of an expression counts too.
     let inputs = Some(wire_map(json!({"input": nested(20, json!(1))})));
     let at = |levels| ResolveReferencesRequest {
         inputs: inputs.clone(),
@@ -277,7 +278,7 @@ async fn a_binary_secret_is_resolved_as_base64() {
 }
 
 #[tokio::test]
-async fn validate_only_tells_what_is_there_and_reads_no_value() {
+async fn validate_only_tells_which_secrets_exist_and_reads_no_value() {
     let server = Server::alone();
     let room = Room::on(&server).await;
     room.create("there", "v").await;
@@ -329,7 +330,7 @@ async fn each_secret_that_is_read_has_its_own_audit_record() {
 }
 
 #[tokio::test]
-async fn documents_of_others_namespaces_are_denied_whatever_they_say() {
+async fn every_document_in_a_namespace_of_others_is_denied() {
     let (mine, theirs) = (Room::open().await, Room::open().await);
     theirs.create("a", "v").await;
     for document in
@@ -344,16 +345,16 @@ async fn documents_of_others_namespaces_are_denied_whatever_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_secrets_are_of_one_moment() {
+async fn all_values_of_a_document_are_of_one_moment() {
     let room = Room::open().await;
-    // Deleted and made anew together with its twin's rotation, never both missing: a mix of two moments would show.
+    // `a` is rotated, then `b` is rotated or deleted and created again. A mix of two moments would show in their values.
     room.create("a", "0").await;
     room.create("b", "0").await;
     let caller = room.caller.clone();
     let mut writer = JoinSet::new();
     writer.spawn(async move {
         for n in 1..100 {
-            // b is always written after a: at any one moment a is b, or one ahead of it.
+            // `b` is always written after `a`. So at any moment `a` equals `b` or is one ahead of it.
             caller.rotate("a", &n.to_string()).await;
             if n % 10 == 0 {
                 let gone = DeleteSecretRequest { name: "b".into(), ..Default::default() };

@@ -19,7 +19,7 @@ pub fn refused<T>(reply: Result<Response<T>, Status>, code: Code, reason: &str) 
 
 /// Asserts a refusal with VALIDATION_FAILED that names exactly these fields.
 ///
-/// The parts of `metadata` and `generate` count as these fields: which part it was is for people.
+/// A part of `metadata` or `generate` counts as the field itself: only its description says which part it is.
 #[track_caller]
 pub fn invalid<T>(reply: Result<Response<T>, Status>, fields: &[&str]) -> Status {
     let status = refused(reply, Code::InvalidArgument, "VALIDATION_FAILED");
@@ -56,10 +56,10 @@ pub fn denied<T>(reply: Result<Response<T>, Status>) -> Status {
     refused(reply, Code::PermissionDenied, "ACCESS_DENIED")
 }
 
-/// Asserts that a failure says that the server is gone or going, and not that the request was wrong.
+/// Asserts that a failure says that the server is ending or has ended, not that the request was wrong.
 #[track_caller]
 pub fn gone(status: &Status) {
-    // Without details it did not come from the server, but from the connection that broke.
+    // A status without details comes from the broken connection, not from the server.
     let told = status.get_details_error_info();
     assert!(told.is_none() || status.code() == Code::Unavailable, "a server that ends answers {status:?}");
 }
@@ -91,7 +91,7 @@ pub fn fields_of(status: &Status) -> BTreeSet<String> {
             "two violations of {:?}: {violations:?}",
             violation.field
         );
-        assert!(!violation.description.is_empty(), "{:?} is not told what to do", violation.field);
+        assert!(!violation.description.is_empty(), "{:?} has no description", violation.field);
     }
     paths
         .into_iter()

@@ -1,4 +1,4 @@
-//! Renames, which are updates with `new_name`: they keep all else, and do nothing by halves.
+//! Renames, which are updates with `new_name`. A rename keeps everything else, and is made whole or not at all.
 
 use strongroom::api::v1::{CreateSecretRequest, Secret, UpdateSecretRequest};
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use crate::refusal::{invalid, not_found, taken};
 use crate::requests::{Value, create, describe, get, list, nanos, pairs, rename, text};
 
 #[tokio::test]
-async fn rename_keeps_all_else() {
+async fn rename_keeps_everything_else() {
     let room = Room::open().await;
     let request = CreateSecretRequest {
         description: "kept".into(),
@@ -52,7 +52,7 @@ async fn the_old_name_is_not_found_and_free_again() {
 }
 
 #[tokio::test]
-async fn rename_onto_a_taken_name_changes_nothing_of_either() {
+async fn rename_onto_a_taken_name_changes_neither_secret() {
     let room = Room::open().await;
     room.create("A", "a").await;
     room.create("B", "b").await;
@@ -106,7 +106,7 @@ async fn rename_onto_itself_keeps_the_secret() {
 }
 
 #[tokio::test]
-async fn rename_can_change_nothing_but_the_case() {
+async fn rename_can_change_only_the_case() {
     let room = Room::open().await;
     room.create("key", "v").await;
     room.update(rename("key", "KEY")).await;

@@ -1,4 +1,4 @@
-//! Requests in the fewest words: what a test does not name is left at its default.
+//! Short constructors of requests. A field that a test does not name keeps its default.
 
 use std::collections::BTreeMap;
 

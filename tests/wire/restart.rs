@@ -1,4 +1,4 @@
-//! What was acknowledged survives: a stop, a kill, and both during writes.
+//! Acknowledged changes survive a stop and a kill, also during writes.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ async fn everything_is_there_after_a_stop_and_after_a_kill() {
     let root = Caller::root(&server).await;
     assert_eq!(State::of(&root).await, before);
 
-    // The keys open and refuse as before.
+    // The API keys are accepted and refused as before.
     assert_eq!(root.with(ordinary).names().await.len(), 6);
     let gone = root.with(revoked).secrets().get_secret(get("renamed")).await;
     refused(gone, Code::Unauthenticated, "CREDENTIAL_INVALID");
@@ -51,7 +51,7 @@ async fn everything_is_there_after_a_stop_and_after_a_kill() {
 }
 
 #[tokio::test]
-async fn changes_continue_after_a_restart_where_they_were() {
+async fn versions_and_revisions_continue_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -72,7 +72,7 @@ async fn changes_continue_after_a_restart_where_they_were() {
 }
 
 #[tokio::test]
-async fn deletions_and_renames_stay_done() {
+async fn deletions_and_renames_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -140,16 +140,16 @@ async fn a_request_id_is_remembered_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_during_writes_loses_nothing_acknowledged_and_leaves_nothing_half() {
+async fn a_kill_during_writes_loses_no_acknowledged_change_and_leaves_none_half_made() {
     during_writes(|server| async { drop(server.kill()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_during_writes_ends_well_and_loses_nothing_acknowledged() {
+async fn a_stop_during_writes_ends_well_and_loses_no_acknowledged_change() {
     during_writes(|server| async { drop(server.stop().await) }).await;
 }
 
-/// Ends a server in the midst of creates and rotations, and compares what it had acknowledged with what is there.
+/// Ends a server during creates and rotations, and compares the acknowledged changes with the store.
 async fn during_writes<F: Future<Output = ()> + Send + 'static>(end: impl FnOnce(Server) -> F) {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();

@@ -1,4 +1,4 @@
-//! RotateSecret: one atomic step; and the guide's own way to rotate, which takes many.
+//! RotateSecret: one atomic step. The guide's own rotation, which takes several steps, works too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::requests::{
 };
 
 #[tokio::test]
-async fn rotate_sets_the_next_version_and_keeps_all_else() {
+async fn rotate_sets_the_next_version_and_keeps_everything_else() {
     let room = Room::open().await;
     let request = CreateSecretRequest {
         description: "kept".into(),
@@ -51,7 +51,7 @@ async fn rotate_sets_the_next_version_and_keeps_all_else() {
 }
 
 #[tokio::test]
-async fn rotated_at_tells_of_new_values_only() {
+async fn rotated_at_changes_with_new_values_only() {
     let room = Room::open().await;
     room.create("A", "one").await;
     room.update(describe("A", "d")).await;
@@ -74,7 +74,7 @@ async fn a_rotation_may_change_the_kind_of_value() {
 }
 
 #[tokio::test]
-async fn rotate_of_a_missing_secret_is_not_found_and_makes_none() {
+async fn rotate_of_a_missing_secret_is_not_found_and_creates_none() {
     let room = Room::open().await;
     not_found(room.secrets().rotate_secret(rotate("absent", "v")).await, "absent");
     assert_eq!(room.names().await, Vec::<String>::new());
@@ -111,7 +111,7 @@ async fn rotate_refuses_too_large_values_and_names_all_wrong_fields_at_once() {
 }
 
 #[tokio::test]
-async fn rotate_refuses_what_this_release_does_not_serve() {
+async fn rotate_refuses_fields_that_this_release_does_not_serve() {
     let room = Room::open().await;
     room.create("A", "v").await;
     let before = room.get("A").await;
@@ -136,7 +136,7 @@ async fn readers_see_the_old_or_the_new_value_and_nothing_else() {
         readers.spawn(async move {
             let (mut last, mut seen) = (0, 0);
             loop {
-                // Asked before the read, so that the last read comes after the last rotation.
+                // Loaded before the read, so that the last read comes after the last rotation.
                 let finished = done.load(Ordering::SeqCst);
                 let read = caller.get("A").await;
                 assert_eq!(Value::of(&read), Value::text(format!("value {}", read.version)));

@@ -1,4 +1,4 @@
-//! `strongroom run`: the command takes the process's place.
+//! `strongroom run`: the command replaces the process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -23,7 +23,7 @@ fn create(server: &Server, namespace: &str, name: &str, value: &[u8]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Runs a shell with the secret in its environment, gives it a line to read, and waits for the first that it prints.
+/// Runs a shell with the secret in its environment, sends it a line, and waits for the first line that it prints.
 fn started(
     server: &Server,
     namespace: &str,
@@ -39,7 +39,7 @@ fn started(
 }
 
 #[test]
-fn the_command_has_the_process_its_input_and_its_exit_status() {
+fn the_command_keeps_the_process_id_the_input_and_the_exit_status() {
     let server = shared();
     create(server, "run-status", "secret", VALUE.as_bytes());
     let (mut child, mut stdout, pid) =
@@ -59,7 +59,7 @@ fn signals_reach_the_command() {
     let kill = |child: &Child| {
         assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     };
-    // It can be killed, and it can choose what to do.
+    // The signal kills the command, or the command handles it.
     let (mut child, _stdout, _) = started(server, "run-signals", "exec cat");
     kill(&child);
     assert_eq!(child.wait().unwrap().signal(), Some(15));
@@ -69,13 +69,13 @@ fn signals_reach_the_command() {
         "trap 'exit 7' TERM; read ready; echo ready; while :; do read x; done",
     );
     kill(&child);
-    // The shell's `read` can begin anew before it looks: an end of the input wakes it.
+    // The shell's `read` can start again before the shell sees the signal. The end of the input ends the `read`.
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(7));
 }
 
 #[test]
-fn values_and_keys_stand_in_no_arguments_and_the_key_not_in_the_environment() {
+fn no_value_or_key_is_in_the_arguments_and_no_key_in_the_environment() {
     let server = shared();
     create(server, "run-arguments", "secret", VALUE.as_bytes());
     let (child, _stdout, _) = started(server, "run-arguments", "exec cat");
@@ -92,7 +92,7 @@ fn values_and_keys_stand_in_no_arguments_and_the_key_not_in_the_environment() {
 }
 
 #[test]
-fn values_beyond_one_answer_are_read_in_several() {
+fn values_too_large_for_one_reply_are_read_in_several() {
     let server = shared();
     let large = vec![b'x'; 64 * 1024];
     for number in 0..20 {

@@ -11,7 +11,7 @@ use crate::harness::{Launch, Output, Server};
 use crate::requests::{Value, create, describe, pairs, rename};
 
 #[tokio::test]
-async fn the_first_start_makes_both_keys_for_their_owner_only() {
+async fn the_first_start_makes_both_keys_readable_by_their_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("not/there/yet");
     let server = Launch::durable(&data).start();
@@ -51,7 +51,7 @@ async fn two_servers_have_different_keys() {
 }
 
 #[tokio::test]
-async fn nothing_a_person_wrote_is_readable_in_the_data_folder() {
+async fn no_text_of_a_caller_is_readable_in_the_data_folder() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -81,7 +81,7 @@ async fn nothing_a_person_wrote_is_readable_in_the_data_folder() {
         .await
         .expect_err("no name");
 
-    // Parts of every string above, long enough not to be in random bytes by chance, and the secret parts of the keys.
+    // A part of every string above, long enough not to occur in random bytes by chance, and the secret parts of the keys.
     let parts = [
         "canary",
         "namespace-qx7",
@@ -102,7 +102,7 @@ async fn nothing_a_person_wrote_is_readable_in_the_data_folder() {
     let ordinary_key = made.credential.as_bytes()[21..].to_vec();
     let root_key = server.root_key.as_bytes()[21..].to_vec();
 
-    // As it is while it runs, and as it is left behind.
+    // The folder is searched while the server runs, and after it has ended.
     let assert_nothing_readable = || {
         let files = files_in(folder.path());
         assert!(
@@ -125,7 +125,7 @@ async fn nothing_a_person_wrote_is_readable_in_the_data_folder() {
 }
 
 #[tokio::test]
-async fn a_missing_master_key_is_refused_and_none_is_made() {
+async fn a_missing_master_key_is_refused_and_no_new_one_is_made() {
     let folder = furnished().await;
     let key = folder.path().join("master.key");
     let kept = fs::read(&key).unwrap();
@@ -135,14 +135,14 @@ async fn a_missing_master_key_is_refused_and_none_is_made() {
     assert_names_the_key(&said);
     assert!(!key.exists(), "a new master key was made beside data sealed with another");
 
-    // Put back, it opens all.
+    // Once it is put back, it opens everything.
     fs::write(&key, kept).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     assert_furnished(folder.path()).await;
 }
 
 #[tokio::test]
-async fn a_wrong_master_key_is_refused_and_harms_nothing() {
+async fn a_wrong_master_key_is_refused_and_changes_nothing() {
     let (folder, other) = (furnished().await, furnished().await);
     let key = folder.path().join("master.key");
     let kept = fs::read(&key).unwrap();
@@ -198,7 +198,7 @@ async fn a_second_server_on_the_same_folder_is_refused_and_told_which_process_ha
         let words: Vec<_> = said.split(|c: char| !c.is_ascii_alphanumeric()).collect();
         assert!(words.contains(&holder.as_str()), "the refusal does not name the process {holder}:\n{said}");
     }
-    // The first one has not noticed.
+    // The first server is not affected.
     first.assert_alive();
     assert_eq!(room.value("A").await, Value::text("v"));
     room.rotate("A", "w").await;
@@ -207,7 +207,7 @@ async fn a_second_server_on_the_same_folder_is_refused_and_told_which_process_ha
 }
 
 #[tokio::test]
-async fn a_server_that_was_killed_leaves_its_folder_free() {
+async fn a_killed_server_leaves_its_folder_free() {
     let folder = tempfile::tempdir().unwrap();
     for value in ["one", "two", "three"] {
         let server = Launch::durable(folder.path()).start();

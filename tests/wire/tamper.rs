@@ -1,5 +1,5 @@
-//! Somebody who can write into etcd and has no keys: what is stored there is altered behind a running service and before a
-//! start. Nothing is served as something else.
+//! An attacker who can write to etcd but has no keys: records are altered under a running service and before a start. The
+//! service never serves one record as another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -18,13 +18,13 @@ use crate::harness::{Launch, Server};
 use crate::refusal::{reason_of, refused};
 use crate::requests::{Value, create, delete, get, rename};
 
-/// How soon a running service has to notice.
+/// The time within which a running service must notice.
 const SOON: Duration = Duration::from_secs(5);
 
 /// Keys and values, without the prefix of the store.
 type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A store in etcd as it was left, and as it was before.
+/// A store in etcd: its last state, and an older one.
 struct Left {
     etcd: &'static Etcd,
     client: Client,
@@ -37,18 +37,18 @@ struct Left {
     deletion: DeleteSecretRequest,
 }
 
-/// What is asked for, and what is answered: a value, or the code and reason of a refusal.
+/// Requests and their answers: a value, or the code and reason of a refusal.
 type Answers = BTreeMap<String, Result<String, (Code, String)>>;
 
-/// Something that is done to the records: each key and what stands there then.
-type Deed = (&'static str, Vec<(Vec<u8>, Option<Vec<u8>>)>);
+/// A manipulation of records: its name, and the altered keys with their new values. `None` deletes a key.
+type Manipulation = (&'static str, Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_done_to_etcd_behind_a_running_service_is_noticed_soon() {
+async fn a_running_service_soon_notices_manipulated_records() {
     let Some(etcd) = etcd_server::shared() else { return };
     let left = Left::behind(etcd).await;
     let expected = left.expected().await;
-    for (what, changes) in left.deeds() {
+    for (what, changes) in left.manipulations() {
         let mut client = left.client.clone();
         let prefix = left.copy(&Vec::new(), false).await;
         let server = left.launch(&prefix).start();
@@ -63,7 +63,7 @@ async fn what_is_done_to_etcd_behind_a_running_service_is_noticed_soon() {
         left.are_told(what, &server, told).await;
         left.judge(what, &expected, &left.answers(&server).await);
         assert!(begun.elapsed() < 2 * SOON, "{what}: it took {:?}", begun.elapsed());
-        // A change made since then does not make it good.
+        // A later change does not repair it.
         let root = Caller::new(&server, Credential::bearer(&left.credentials[0])).await;
         let written = root.secrets().create_secret(create("later", "v")).await.err();
         assert!(
@@ -75,12 +75,12 @@ async fn what_is_done_to_etcd_behind_a_running_service_is_noticed_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_done_to_etcd_before_a_start_is_noticed() {
+async fn a_start_notices_manipulated_records() {
     let Some(etcd) = etcd_server::shared() else { return };
     let left = Left::behind(etcd).await;
     let expected = left.expected().await;
-    for (what, changes) in left.deeds() {
-        // As if the last commit had been followed by it, and as if it had followed.
+    for (what, changes) in left.manipulations() {
+        // Before the last commit, and after it.
         for after in [false, true] {
             let prefix = left.copy(&changes, after).await;
             left.opens_or_not(what, &prefix, &expected).await;
@@ -89,7 +89,7 @@ async fn what_is_done_to_etcd_before_a_start_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_and_backups_that_are_not_complete_say_so() {
+async fn incomplete_lists_and_backups_say_so() {
     let Some(etcd) = etcd_server::shared() else { return };
     let prefix = format!("{}/", Uuid::new_v4());
     let server = Launch::in_etcd(&etcd.url(), &prefix).start();
@@ -115,9 +115,9 @@ async fn lists_and_backups_that_are_not_complete_say_so() {
             }
         }
     };
-    let page = tokio::time::timeout(SOON, told_so).await.expect("it is noticed soon");
+    let page = tokio::time::timeout(SOON, told_so).await.expect("the service notices in time");
     assert_eq!((names(&page), page.total_size), (vec!["sound".to_owned()], 1));
-    // Whatever is asked for: nobody can say whether it would match.
+    // The damaged secret counts for every filter, because nobody can say whether it would match.
     let request = ListSecretsRequest { name_prefix: "other".into(), ..Default::default() };
     let page = root.list(request).await;
     assert_eq!((page.total_size, page.damaged_size), (0, 1));
@@ -137,14 +137,15 @@ async fn lists_and_backups_that_are_not_complete_say_so() {
         code == Some(0) && told.contains("\"damaged_size\": 1") && warned.contains(MISSING),
         "{told}{warned}"
     );
-    // A command does not run without what it may need; what there is can be rescued, and is not taken for all.
+    // A command does not run without a secret that it may need. The sound secrets can be exported, and the export does not
+    // count as complete.
     let (code, told, warned) = strongroom(&["run", "--all", "--", "echo", "ran"]);
     assert!(code == Some(1) && told.is_empty() && warned.contains(MISSING), "{told}{warned}");
     let (code, told, _) = strongroom(&["run", "--env", "SOUND=sound", "--", "sh", "-c", "echo \"$SOUND\""]);
     assert_eq!((code, told.as_str()), (Some(0), "a\n"));
     let (code, told, warned) = strongroom(&["export", "--yes", "--format", "env"]);
     assert!(code == Some(1) && told.contains("sound") && warned.contains(MISSING), "{told}{warned}");
-    // A backup of it is not passed off as one that would be restored.
+    // A backup of this store is not presented as one that can be restored.
     let folder = tempfile::tempdir().unwrap();
     let backup = folder.path().join("backup").display().to_string();
     assert_eq!(strongroom(&["backup", &backup]).0, Some(0));
@@ -203,7 +204,7 @@ impl Left {
         Self { etcd, client, now, order, older, keys, credentials, deletion }
     }
 
-    /// Puts the store under another prefix, with what was done to it, before its last commit or after it.
+    /// Copies the store to another prefix, with a manipulation before its last commit or after it.
     async fn copy(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)], after: bool) -> String {
         let (prefix, mut client) = (format!("{}/", Uuid::new_v4()), self.client.clone());
         let done: BTreeMap<_, _> = changes.iter().cloned().collect();
@@ -274,7 +275,7 @@ impl Left {
         answers
     }
 
-    /// Each answer is the one that there was, or says that what is concerned is damaged.
+    /// Asserts that each answer is the original one, or says that the record is damaged.
     fn judge(&self, what: &str, expected: &Answers, answers: &Answers) {
         let damaged = Err((Code::DataLoss, "INTEGRITY_FAILURE".to_owned()));
         for (asked, answer) in answers {
@@ -282,14 +283,14 @@ impl Left {
                 of.as_ref().is_err_and(|(code, _)| *code == Code::Unauthenticated)
             };
             let fits = *answer == expected[asked] || *answer == damaged;
-            // A key whose record is damaged opens nothing.
+            // An API key with a damaged record is not accepted.
             let fits = fits || refused(answer) && what.starts_with('a');
             assert!(fits, "{what}: {asked}: instead of {:?} there is {answer:?}", expected[asked]);
         }
     }
 
     async fn opens_or_not(&self, what: &str, prefix: &str, expected: &Answers) {
-        // Without a root key it is known to be no new store.
+        // The server has no root key file, but must not take the store for a new one.
         match self.launch(prefix).start_or_refuse() {
             Ok(server) => {
                 self.judge(what, expected, &self.answers(&server).await);
@@ -319,12 +320,12 @@ impl Left {
             }
         };
         let noticed = tokio::time::timeout(SOON, told_so).await;
-        assert!(noticed.is_ok(), "{what}: it is not noticed soon:\n{}", server.logged());
+        assert!(noticed.is_ok(), "{what}: the service does not notice in time:\n{}", server.logged());
     }
 
-    /// What is done to one record of each kind, and to records of several.
-    fn deeds(&self) -> Vec<Deed> {
-        let mut deeds = Vec::new();
+    /// Manipulations of one record of each kind, and of records of several kinds.
+    fn manipulations(&self) -> Vec<Manipulation> {
+        let mut manipulations = Vec::new();
         let data = |kind_of: u8| {
             let of_kind = move |(key, _): &(&Vec<u8>, &Vec<u8>)| kind(key) == kind_of;
             self.now.iter().filter(of_kind).collect::<Vec<_>>()
@@ -344,19 +345,19 @@ impl Left {
             for (key, value) in there.iter().copied().rev().take(2) {
                 let mut altered = value.clone();
                 *altered.last_mut().unwrap() ^= 1;
-                deeds.push((flipped, vec![(key.clone(), Some(altered))]));
-                deeds.push((cut, vec![(key.clone(), Some(value[..value.len() / 2].to_vec()))]));
-                deeds.push((deleted, vec![(key.clone(), None)]));
+                manipulations.push((flipped, vec![(key.clone(), Some(altered))]));
+                manipulations.push((cut, vec![(key.clone(), Some(value[..value.len() / 2].to_vec()))]));
+                manipulations.push((deleted, vec![(key.clone(), None)]));
                 let mut elsewhere = key.clone();
                 *elsewhere.last_mut().unwrap() ^= 0x40;
-                deeds.push((duplicated, vec![(elsewhere, Some(value.clone()))]));
+                manipulations.push((duplicated, vec![(elsewhere, Some(value.clone()))]));
             }
             if let [(one, first), .., (other, last)] = there[..] {
                 let swap = [(one.clone(), Some(last.clone())), (other.clone(), Some(first.clone()))];
-                deeds.push((swapped, swap.into()));
+                manipulations.push((swapped, swap.into()));
             }
         }
-        // Put back as it was: each alone, and all but the digest, or the keyring.
+        // Rolled back to the older state: each record alone, and all records except the digest or the keyring.
         let changed: BTreeSet<_> = self
             .now
             .keys()
@@ -374,17 +375,17 @@ impl Left {
         ] {
             let of_kind = changed.iter().filter(|key| kind(key) == at).collect::<Vec<_>>();
             assert!(!of_kind.is_empty(), "{name}");
-            deeds.push((name, of_kind.iter().map(|key| back(key)).collect()));
+            manipulations.push((name, of_kind.iter().map(|key| back(key)).collect()));
         }
         let all_but = |at| changed.iter().filter(|key| kind(key) != at).map(back).collect::<Vec<_>>();
-        deeds.push(("all but d put back", all_but(b'd')));
-        deeds.push(("all but s put back", all_but(b's')));
-        deeds.push(("all but a put back", all_but(b'a')));
-        deeds
+        manipulations.push(("all but d put back", all_but(b'd')));
+        manipulations.push(("all but s put back", all_but(b's')));
+        manipulations.push(("all but a put back", all_but(b'a')));
+        manipulations
     }
 }
 
-/// What kind of record a key is of: its first byte, behind the generation.
+/// The kind of a key's record: the first byte after the generation.
 fn kind(key: &[u8]) -> u8 {
     key.strip_prefix(b"data/").and_then(|key| key.get(8)).copied().unwrap_or_default()
 }
@@ -393,7 +394,7 @@ fn at(prefix: &str, key: &[u8]) -> Vec<u8> {
     [prefix.as_bytes(), key].concat()
 }
 
-/// All that stands under a prefix, each with its revision.
+/// All keys and values under a prefix, each with its revision.
 async fn stored(client: &mut Client, prefix: &str) -> Vec<(i64, Vec<u8>, Vec<u8>)> {
     let found = client.get(prefix, Some(GetOptions::new().with_prefix())).await.unwrap();
     let pairs = found.kvs().iter();

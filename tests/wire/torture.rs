@@ -1,7 +1,7 @@
-//! Kills at random moments, again and again: what was acknowledged stays, what was not is whole or absent.
+//! Kills servers at random moments, again and again. Acknowledged changes stay; every other change is whole or absent.
 //!
-//! `STRONGROOM_TORTURE_ROUNDS` says how many kills, `STRONGROOM_TORTURE_SEED` repeats the choices of a run. What the
-//! kill then meets is up to the machine, so a seed makes a failure likely again, not certain.
+//! `STRONGROOM_TORTURE_ROUNDS` is the number of kills. `STRONGROOM_TORTURE_SEED` repeats the choices of a run. The timing
+//! depends on the machine, so a seed makes a failure likely to come again, but not certain.
 
 mod change;
 mod lane;
@@ -19,11 +19,11 @@ use uuid::Uuid;
 use self::lane::Lane;
 use self::random::Random;
 
-/// How many servers are tortured side by side, each with a data folder of its own. They mostly wait for the disk.
+/// The number of servers side by side, each with a data folder of its own. They mostly wait for the disk.
 const LANES: u64 = 4;
 
 #[test]
-fn kills_at_random_moments_lose_nothing_acknowledged_and_leave_nothing_half() {
+fn kills_at_random_moments_lose_no_acknowledged_change_and_leave_none_half_made() {
     let rounds = setting("STRONGROOM_TORTURE_ROUNDS").unwrap_or(200);
     let seed = setting("STRONGROOM_TORTURE_SEED").unwrap_or_else(|| Uuid::new_v4().as_u64_pair().1);
     say(&format!("torture: {rounds} kills, STRONGROOM_TORTURE_SEED={seed}"));
@@ -66,7 +66,7 @@ impl Rounds {
     }
 }
 
-/// What a run met.
+/// The figures of a run.
 #[derive(Default)]
 struct Figures {
     under_load: u64,
@@ -122,7 +122,7 @@ fn setting(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a whole number, not {text:?}")))
 }
 
-/// Past the capture of the tests' own output, since a run that passes says what it met too.
+/// Writes past the test harness, so that a passing run reports its figures too.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

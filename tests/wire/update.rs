@@ -1,4 +1,4 @@
-//! UpdateSecret: changes just what it names. Renames are in `rename`.
+//! UpdateSecret: it changes only the fields that it names. Renames are tested in `rename`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::requests::{
 };
 
 #[tokio::test]
-async fn update_of_the_description_keeps_all_else() {
+async fn update_of_the_description_keeps_everything_else() {
     let (room, before) = full().await;
     let reply = room.update(describe("A", "new")).await;
     let after = room.get("A").await;
@@ -23,7 +23,7 @@ async fn update_of_the_description_keeps_all_else() {
 }
 
 #[tokio::test]
-async fn update_of_the_metadata_replaces_the_whole_map_and_keeps_all_else() {
+async fn update_of_the_metadata_replaces_the_whole_map_and_keeps_everything_else() {
     let (room, before) = full().await;
     let metadata = pairs(&[("rotated", "2025-05-10")]);
     let reply = room.update(UpdateSecretRequest { metadata: metadata.clone(), ..update("A") }).await;
@@ -33,7 +33,7 @@ async fn update_of_the_metadata_replaces_the_whole_map_and_keeps_all_else() {
 }
 
 #[tokio::test]
-async fn update_of_the_value_makes_a_new_version_and_keeps_all_else() {
+async fn update_of_the_value_makes_a_new_version_and_keeps_everything_else() {
     let (room, before) = full().await;
     let reply = room.update(UpdateSecretRequest { value: binary([0, 255]), ..update("A") }).await;
     let after = room.get("A").await;
@@ -106,7 +106,7 @@ async fn the_update_mask_clears_several_fields_at_once() {
 }
 
 #[tokio::test]
-async fn the_update_mask_may_name_what_is_given() {
+async fn the_update_mask_may_name_fields_that_are_given() {
     let (room, _) = full().await;
     let request = UpdateSecretRequest {
         new_name: Some("B".into()),
@@ -152,7 +152,7 @@ async fn the_update_mask_cannot_clear_the_value_or_the_name() {
 }
 
 #[tokio::test]
-async fn update_refuses_to_change_nothing() {
+async fn update_refuses_a_request_that_changes_nothing() {
     let (room, before) = full().await;
     let request_id = uuid::Uuid::new_v4().to_string();
     for request in [
@@ -197,7 +197,7 @@ async fn update_refuses_values_beyond_the_limits_and_changes_nothing() {
     ] {
         invalid(room.secrets().update_secret(request).await, &[field]);
     }
-    // One field that is fine beside one that is not: neither is changed.
+    // A legal field beside an illegal one: neither is changed.
     let half = UpdateSecretRequest { metadata: many_pairs(65), value: text("new"), ..describe("A", "new") };
     invalid(room.secrets().update_secret(half).await, &["metadata"]);
     assert_eq!(room.get("A").await, before);
@@ -226,7 +226,7 @@ async fn update_names_all_wrong_fields_at_once() {
 }
 
 #[tokio::test]
-async fn update_refuses_what_this_release_does_not_serve() {
+async fn update_refuses_fields_that_this_release_does_not_serve() {
     let (room, before) = full().await;
     let expires_at = Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 });
     let request = UpdateSecretRequest { expires_at, ..describe("A", "changed") };
@@ -251,7 +251,7 @@ async fn updated_at_and_revision_advance_with_every_change() {
             last.updated_at
         );
         assert!(next.revision > last.revision);
-        assert!(etags.insert(next.etag.clone()), "an etag came back");
+        assert!(etags.insert(next.etag.clone()), "an etag was used twice");
         last = next;
     }
 }
@@ -291,7 +291,7 @@ async fn concurrent_updates_of_different_fields_lose_nothing() {
     assert_eq!(room.list(list()).await.items, [redacted(&after)]);
 }
 
-/// A room with the secret `A` that has something in every field.
+/// A room with the secret `A`, which has every field set.
 async fn full() -> (Room, Secret) {
     let room = Room::open().await;
     let request = CreateSecretRequest {
@@ -304,7 +304,7 @@ async fn full() -> (Room, Secret) {
     (room, secret)
 }
 
-/// The secret as it was, but at the time, revision and etag of a later state, which have all advanced.
+/// The secret as it was, with the time, revision and etag of a later state. Asserts that all three have changed.
 #[track_caller]
 fn advanced(before: &Secret, after: &Secret) -> Secret {
     assert!(nanos(after.updated_at) > nanos(before.updated_at), "updated_at did not advance");
@@ -318,7 +318,7 @@ fn advanced(before: &Secret, after: &Secret) -> Secret {
     }
 }
 
-/// The secret as a reply shows it that does not return values.
+/// The secret as a reply without values shows it.
 fn redacted(secret: &Secret) -> Secret {
     Secret { value: Value::Redacted.sent(), ..secret.clone() }
 }

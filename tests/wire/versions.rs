@@ -124,7 +124,7 @@ async fn a_disabled_version_is_not_read_until_it_is_enabled() {
     assert_eq!(told.state_changed_at, secret.updated_at);
 
     withheld(room.secrets().get_secret(version("A", 1)).await, "VERSION_DISABLED", &room, "A", 1);
-    // Without the value it can be looked at.
+    // It can be read without its value.
     let request = GetSecretRequest { view: View::Metadata.into(), ..version("A", 1) };
     assert_eq!(room.secrets().get_secret(request).await.unwrap().into_inner().version, 1);
     assert_eq!(room.value("A").await, Value::text("two"));
@@ -136,7 +136,7 @@ async fn a_disabled_version_is_not_read_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn what_already_is_so_changes_nothing() {
+async fn a_change_to_the_state_that_a_version_has_changes_nothing() {
     let room = Room::open().await;
     room.create("A", "one").await;
     let before = room.rotate("A", "two").await;
@@ -165,7 +165,7 @@ async fn a_current_version_can_be_disabled_and_a_rotation_makes_another() {
         let status = withheld(room.secrets().get_secret(request).await, "VERSION_DISABLED", &room, "A", 1);
         assert!(status.message().contains("enable it, or rotate"), "{status:?}");
     }
-    // It is still there, with all else that is known of it.
+    // The secret is still there, and its description can change.
     assert_eq!(room.names().await, ["A"]);
     room.update(describe("A", "no value now")).await;
     withheld(room.secrets().get_secret(get("A")).await, "VERSION_DISABLED", &room, "A", 1);
@@ -250,7 +250,7 @@ async fn a_receipt_is_signed_by_the_service_and_says_what_was_destroyed() {
 }
 
 #[tokio::test]
-async fn a_change_needs_the_etag_where_one_is_given() {
+async fn a_change_with_a_stale_etag_is_aborted() {
     let room = Room::open().await;
     let stale = room.create("A", "one").await.etag;
     let etag = room.rotate("A", "two").await.etag;
@@ -283,7 +283,7 @@ async fn a_repeated_change_returns_the_first_outcome() {
     assert_eq!(again, first);
     assert_eq!(room.version("A", 1).await, Value::text("one"), "nothing was changed again");
 
-    // Nor is it where there was nothing to change the first time.
+    // The same holds where the first request had nothing to change.
     let enabling = EnableVersionRequest { request_id: fresh(), ..enable("A", 1) };
     let untouched = room.secrets().enable_version(enabling.clone()).await.unwrap().into_inner();
     room.disable("A", 1).await;
@@ -307,7 +307,7 @@ async fn a_repeated_change_returns_the_first_outcome() {
 }
 
 #[tokio::test]
-async fn a_namespace_of_others_is_closed() {
+async fn versions_in_a_namespace_of_others_are_denied() {
     let room = Room::open().await;
     let other = Room::open().await;
     other.create("A", "one").await;
@@ -327,7 +327,7 @@ async fn a_namespace_of_others_is_closed() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_wrong_is_told() {
+async fn missing_versions_and_wrong_fields_are_refused_by_name() {
     let room = Room::open().await;
     room.create("A", "one").await;
     for missing in [2, u32::MAX] {
@@ -367,7 +367,7 @@ async fn what_is_not_there_or_wrong_is_told() {
 }
 
 #[tokio::test]
-async fn references_to_a_secret_without_a_value_are_refused_by_place() {
+async fn references_to_a_version_without_a_value_are_refused_with_their_place() {
     let room = Room::open().await;
     for name in ["kept", "off", "gone"] {
         room.create(name, name).await;
@@ -389,7 +389,7 @@ async fn references_to_a_secret_without_a_value_are_refused_by_place() {
     withheld(reply, "VERSION_DESTROYED", &room, "gone", 1);
     let reply = room.references().resolve_references(resolve(&["$ secrets.off", "$ secrets.absent"])).await;
     not_found(reply, "absent");
-    // What an expression does not come to is not missed.
+    // A reference that the expression does not evaluate needs no value.
     let request = resolve(&["$ secrets.off if False else secrets.kept"]);
     assert!(room.references().resolve_references(request).await.is_ok());
 
@@ -402,7 +402,7 @@ async fn references_to_a_secret_without_a_value_are_refused_by_place() {
 }
 
 #[tokio::test]
-async fn of_many_changes_at_once_each_is_made_whole() {
+async fn each_of_many_concurrent_changes_is_made_whole() {
     let room = Room::open().await;
     room.create("A", "1").await;
     for number in 2..=20 {
@@ -435,7 +435,7 @@ async fn of_many_changes_at_once_each_is_made_whole() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_set_again_is_a_version_like_any_other() {
+async fn setting_the_same_value_again_makes_a_new_version() {
     let room = Room::open().await;
     room.create("A", "one").await;
     room.destroy("A", 1).await;
@@ -468,7 +468,7 @@ fn verify(receipt: &DestructionReceipt) -> Result<(), ring::error::Unspecified> 
     UnparsedPublicKey::new(&ED25519, &receipt.public_key).verify(&receipt.statement, &receipt.signature)
 }
 
-/// The time with six decimals, whichever it needs.
+/// The time with exactly six decimals.
 fn in_micros(time: prost_types::Timestamp) -> String {
     let second = prost_types::Timestamp { nanos: 0, ..time }.to_string();
     format!("{}.{:06}Z", second.trim_end_matches('Z'), time.nanos / 1000)

@@ -1,4 +1,4 @@
-//! Every RPC, with requests that have canaries wherever there is room for one. A new RPC gets a few lines here.
+//! Requests of every RPC, with a canary in each field that can hold one. A new RPC needs a row here.
 
 use prost::Message;
 use prost_types::value::Kind;
@@ -8,17 +8,17 @@ use uuid::Uuid;
 
 use crate::requests::{MAX_VALUE, binary, mask, text};
 
-/// What is written where, each unlike anything else.
+/// The canaries, each unlike any other text.
 pub struct Canaries {
     pub value: String,
     pub description: String,
     pub metadata_key: String,
     pub metadata_value: String,
     pub name: String,
-    /// Of a secret that is deleted in the end.
+    /// The name of a secret that is deleted in the end.
     pub other_name: String,
     pub key_name: String,
-    /// No name, namespace, id, etag or token: what a caller puts in the wrong place.
+    /// No valid name, namespace, id, etag or token: a text that a caller put in the wrong place.
     pub unfit: String,
 }
 
@@ -38,7 +38,7 @@ impl Canaries {
     }
 }
 
-/// Requests of one RPC: each with the reason for which it is refused, or none.
+/// Requests of one RPC, each with the reason of its refusal, which is empty if it is served.
 pub struct Row {
     pub rpc: &'static str,
     pub requests: Vec<(&'static str, Vec<u8>)>,
@@ -52,7 +52,7 @@ const SERVED: &str = "";
 const INVALID: &str = "VALIDATION_FAILED";
 pub const NAMESPACE: &str = "canaries";
 
-/// In an order in which they can be made.
+/// All rows, in an order in which the requests can be served.
 pub fn rows(c: &Canaries) -> Vec<Row> {
     let namespace = || NAMESPACE.to_owned();
     let value = || text(c.value.as_str());
@@ -176,7 +176,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         ),
         (INVALID, ListSecretVersionsRequest { name: c.unfit.clone(), ..versions.clone() }.encode_to_vec()),
     ];
-    // The three that change a version ask for it alike.
+    // The three RPCs that change a version have the same fields.
     let version = |name: &str, version, etag: &str| {
         DisableVersionRequest {
             namespace: namespace(),

@@ -12,9 +12,9 @@ use crate::harness::{Launch, Server};
 
 /// A small disk. It ends with the test.
 pub struct SmallDisk {
-    /// Keeps the namespace, in which servers come and go.
+    /// The process that keeps the mount namespace, in which the servers run.
     holder: Child,
-    /// Where the disk is mounted, for those in the namespace.
+    /// The mount point, as processes in the namespace see it.
     mount: TempDir,
 }
 
@@ -27,7 +27,7 @@ impl SmallDisk {
             .arg("mount -t tmpfs -o size=\"$1m\" none \"$2\" && echo mounted && read -r line")
             .args(["sh", &megabytes.to_string()])
             .arg(mount.path())
-            .stdin(Stdio::piped()) // its end ends the holder, however the tests end
+            .stdin(Stdio::piped()) // the holder ends with this pipe, in whatever way the tests end
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare, of util-linux, starts");
@@ -58,7 +58,7 @@ impl SmallDisk {
         }
     }
 
-    /// Removes what filled it.
+    /// Removes the file that filled it.
     pub fn free(&self) {
         fs::remove_file(self.filler()).expect("the filler is there");
     }
@@ -86,7 +86,7 @@ impl SmallDisk {
         self.seen().join("filler")
     }
 
-    /// The disk as those outside see it.
+    /// The disk, as processes outside the namespace see it.
     fn seen(&self) -> PathBuf {
         let path = self.mount.path().strip_prefix("/").expect("an absolute path");
         PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(path)

@@ -1,4 +1,4 @@
-//! A change of one secret: the request, and what the secret is once it is made.
+//! A change of one secret: the request, and the state of the secret after it.
 
 use strongroom::api::v1::{
     CreateSecretRequest, DeleteSecretRequest, RotateSecretRequest, Secret, UpdateSecretRequest,
@@ -10,37 +10,37 @@ use super::random::Random;
 use crate::caller::Caller;
 use crate::requests::{Value, create, delete, describe, rename, rotate, text, update};
 
-/// A secret as it is there.
+/// A secret as the server has it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Kept {
-    /// With its value redacted, as replies and lists show it.
+    /// The secret with a redacted value, as replies and lists show it.
     pub secret: Secret,
     pub value: Value,
 }
 
-/// A change that was asked for.
+/// A change that a caller asks for.
 #[derive(Clone)]
 pub struct Change {
     pub ask: Ask,
-    /// What the secret is then; nothing when it is deleted.
+    /// The state of the secret after the change. `None` if it is deleted.
     pub then: Option<Then>,
 }
 
-/// What is known of a secret before the server has said the rest.
+/// The part of a secret's state that is known before the server's reply.
 #[derive(Clone, Debug)]
 pub struct Then {
-    /// The id it keeps; nothing when it is made anew.
+    /// The id that it keeps. `None` if the change creates it.
     pub id: Option<String>,
     pub name: String,
     pub version: u32,
     pub value: Value,
     pub description: String,
-    /// The revision that it must have passed.
+    /// The revision that its own revision must exceed.
     pub beyond: u64,
 }
 
 impl Then {
-    /// Asserts that a secret is what the change makes of it.
+    /// Asserts that a secret is in this state.
     #[track_caller]
     pub fn assert_is(&self, secret: &Secret) {
         assert!(self.id.as_ref().is_none_or(|id| *id == secret.id), "another id: {secret:?}, {self:?}");
@@ -48,7 +48,7 @@ impl Then {
             (&secret.name, secret.version, &secret.description),
             (&self.name, self.version, &self.description)
         );
-        assert!(secret.revision > self.beyond, "a revision came again: {secret:?}, {self:?}");
+        assert!(secret.revision > self.beyond, "the revision has not advanced: {secret:?}, {self:?}");
     }
 }
 
@@ -60,10 +60,10 @@ pub enum Ask {
     Delete(DeleteSecretRequest),
 }
 
-/// What a reply to a change says.
+/// The content of a reply to a change.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Told {
-    /// Nothing after a deletion.
+    /// `None` after a deletion.
     pub secret: Option<Secret>,
     pub id: String,
     pub revision: u64,
@@ -95,7 +95,7 @@ impl Ask {
         Ok(Told { id: secret.id.clone(), secret: Some(secret), revision })
     }
 
-    /// Whether it can be sent again to learn its outcome.
+    /// Whether sending it again returns its outcome.
     pub fn can_be_repeated(&self) -> bool {
         let request_id = match self {
             Self::Create(request) => &request.request_id,
@@ -107,7 +107,7 @@ impl Ask {
     }
 }
 
-/// A change of a secret that is not there: it is made.
+/// A change of a secret that does not exist: a create.
 pub fn creation(random: &mut Random, name: &str, number: u64) -> Change {
     let value = value(random, number);
     let description = format!("made by change {number}");
@@ -121,7 +121,7 @@ pub fn creation(random: &mut Random, name: &str, number: u64) -> Change {
     Change { ask: Ask::Create(request), then: Some(then) }
 }
 
-/// A change of a secret that is there. `other` is the name that it does not have now.
+/// A change of a secret that exists. `other` is the name that it does not have now.
 pub fn alteration(random: &mut Random, kept: &Kept, other: &str, number: u64) -> Change {
     let Kept { secret, value: old } = kept;
     let name = secret.name.as_str();
@@ -178,7 +178,7 @@ pub fn shared_rotation(random: &mut Random, name: &str, number: u64) -> RotateSe
     RotateSecretRequest { value: text(value), request_id: request_id(random), ..rotate(name, "") }
 }
 
-/// A value that no other change has; now and then one that fills pages of the store.
+/// A value that no other change has. Now and then it is large and fills pages of the store.
 fn value(random: &mut Random, number: u64) -> Value {
     let padding = if random.one_in(8) { random.below(16 * 1024) } else { random.below(200) };
     Value::text(format!("of change {number} {}", "x".repeat(padding as usize)))

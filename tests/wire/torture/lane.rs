@@ -1,4 +1,4 @@
-//! One data folder after the other, whose server is killed and started again; each start is looked at.
+//! A lane kills and restarts the server of one data folder after another, and checks the state at each start.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -20,27 +20,27 @@ use crate::requests::{Value, get, list};
 
 const CALLERS: usize = 4;
 const PLACES: usize = 3;
-/// How many kills a folder goes through: each new folder has a first start, which can be cut short too.
+/// The number of kills per folder. A new folder has a first start, which can be cut short too.
 const KILLS_OF_A_FOLDER: u64 = 20;
 pub const SHARED: &str = "shared";
 
 /// When a server is killed.
 enum Moment {
-    /// Once so many changes were acknowledged.
+    /// After this many acknowledged changes.
     Acknowledged(u64),
-    /// So long after the callers have begun.
+    /// This long after the callers have begun.
     UnderLoad(Duration),
-    /// At once, when it says that it is ready.
+    /// As soon as it says that it is ready.
     Ready,
-    /// So long after its start, ready or not.
+    /// This long after its start, whether it is ready or not.
     Starting(Duration),
-    /// So long after it was told to stop, under load.
+    /// Under load: after this many acknowledged changes it is told to stop, and this long later it is killed.
     Stopping(u64, Duration),
 }
 
 impl Moment {
     fn choose(random: &mut Random, first_start: bool) -> Self {
-        // A first start does most that can be cut short.
+        // A first start has the most steps that can be cut short.
         if first_start && random.one_in(2) {
             return Self::Starting(random.up_to(Duration::from_millis(400)));
         }
@@ -66,7 +66,7 @@ pub struct Lane {
     sightings: Sightings,
     /// The newest revision of any reply.
     revision: u64,
-    /// How many changes were asked for: each has its own value.
+    /// The number of changes so far. Each has a value of its own.
     changes: u64,
     figures: Figures,
 }
@@ -89,7 +89,7 @@ impl Lane {
         }
     }
 
-    /// Kills servers until there are enough, and says what that met.
+    /// Kills servers until there are enough kills, and returns the figures.
     pub fn run(mut self, left: &Rounds) -> Figures {
         while left.take() {
             if self.kills == KILLS_OF_A_FOLDER {
@@ -132,7 +132,7 @@ impl Lane {
                 Moment::Acknowledged(changes) | Moment::Stopping(changes, _) => {
                     load.acknowledged(changes).await
                 }
-                Moment::UnderLoad(after) => tokio::time::sleep(after).await, // a moment; nothing is waited for
+                Moment::UnderLoad(after) => tokio::time::sleep(after).await, // chooses the moment; it waits for nothing
                 Moment::Ready | Moment::Starting(_) => {}
             }
             if let Moment::Stopping(_, after) = moment {
@@ -154,7 +154,7 @@ impl Lane {
         self.figures.acknowledged += done.acknowledged;
     }
 
-    /// Looks at the folder a last time, and ends its server in good order.
+    /// Checks the folder a last time, and ends its server with SIGTERM.
     fn finish(&mut self) {
         let server = self.start();
         self.look(&server);
@@ -166,7 +166,7 @@ impl Lane {
         Launch::durable(self.folder.path()).start()
     }
 
-    /// Asserts that a server that has just started has what it must have.
+    /// Asserts that a server that has just started has the state it must have.
     fn look(&mut self, server: &Server) {
         let runtime = self.runtime.clone();
         runtime.block_on(async {
@@ -185,7 +185,7 @@ impl Lane {
         });
     }
 
-    /// Everything that is there. Asserts that list and get agree, and that revisions go on.
+    /// Reads everything. Asserts that list and get agree, and that revisions advance.
     async fn read(&mut self, root: &Caller) -> There {
         let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
         assert_eq!(status.damaged_records, 0);
@@ -199,7 +199,7 @@ impl Lane {
         let page = root.list(ListSecretsRequest { limit: Some(1000), ..list() }).await;
         assert_eq!((page.next_page_token.as_str(), status.secrets), ("", page.items.len() as u64));
         let ids: BTreeSet<_> = page.items.iter().map(|item| &item.id).collect();
-        assert_eq!(ids.len(), page.items.len(), "two secrets of one id: {:?}", page.items);
+        assert_eq!(ids.len(), page.items.len(), "two secrets with the same id: {:?}", page.items);
         let mut there = There::new();
         for item in page.items {
             let read = root.get(&item.name).await;
@@ -216,7 +216,7 @@ impl Lane {
         there
     }
 
-    /// Asserts that what is there is what must be, and decides what was in flight.
+    /// Asserts that the server has every acknowledged change, and decides which changes in flight were made.
     fn decide(&mut self, there: &There) -> Vec<Decided> {
         let mut decided = Vec::new();
         let mut known = usize::from(self.shared.is_some());
@@ -229,7 +229,7 @@ impl Lane {
                 known += usize::from(place.kept.is_some());
             }
         }
-        assert_eq!(there.len(), known, "a secret that nobody made");
+        assert_eq!(there.len(), known, "a secret that no caller made");
         let places = self.places.iter().flatten();
         let deleted: BTreeSet<_> = places.flat_map(|place| &place.deleted).map(String::as_str).collect();
         for kept in there.values() {
@@ -239,7 +239,7 @@ impl Lane {
         decided
     }
 
-    /// Asks again for what was in flight, where that gives the one outcome that it has.
+    /// Sends changes in flight again, where the reply tells their one outcome.
     async fn repeat(&mut self, root: &Caller, decided: Vec<Decided>) {
         for Decided { caller, at, before, change, made } in decided {
             if made {
@@ -269,17 +269,17 @@ impl Lane {
     }
 }
 
-/// What became of a change that was in flight at a kill.
+/// The outcome of a change that was in flight at a kill.
 struct Decided {
     caller: usize,
     at: usize,
-    /// The id of the secret that it was to change.
+    /// The id of the secret that it changes.
     before: Option<String>,
     change: Change,
     made: bool,
 }
 
-/// Decides which rotations of the shared secret were made, and asks again for those that tell their outcome.
+/// Decides which rotations of the shared secret were made, and sends those again whose reply tells their outcome.
 async fn decide_shared(root: &Caller, shared: &mut Shared, there: &Kept, figures: &mut Figures) {
     let newest = shared.version();
     let (in_flight, mut outcomes) = shared.decide(there);
@@ -295,7 +295,7 @@ async fn decide_shared(root: &Caller, shared: &mut Shared, there: &Kept, figures
         let told = ask.send(root).await.expect("what was in flight is made, or was");
         assert_eq!(ask.send(root).await.expect("it is repeated"), told);
         let version = told.secret.expect("a rotation has it").version;
-        assert!(outcomes.insert(version), "version {version} came before");
+        assert!(outcomes.insert(version), "version {version} was already made");
         if version > there.secret.version {
             shared.acknowledged(&request, version);
         }

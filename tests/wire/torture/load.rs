@@ -23,7 +23,7 @@ pub struct Load {
     changes: Arc<AtomicU64>,
 }
 
-/// What callers did until their server was gone.
+/// The work of the callers until their server was gone.
 pub struct Done {
     pub places: Vec<Vec<Place>>,
     pub rotated: Vec<(RotateSecretRequest, u32)>,
@@ -35,7 +35,7 @@ pub struct Done {
 }
 
 impl Load {
-    /// Begins with a caller for each of these sets of places, each on a connection of its own.
+    /// Starts a caller for each of these sets of places, each on a connection of its own.
     pub async fn begin(server: &Server, places: Vec<Vec<Place>>, random: &mut Random, changes: u64) -> Self {
         let (acknowledged, progress) = unbounded_channel();
         let changes = Arc::new(AtomicU64::new(changes));
@@ -58,7 +58,7 @@ impl Load {
         Self { callers, reader, progress, changes }
     }
 
-    /// Waits for so many acknowledgements.
+    /// Waits for this many acknowledged changes.
     pub async fn acknowledged(&mut self, changes: u64) {
         for _ in 0..changes {
             let next = tokio::time::timeout(PATIENCE, self.progress.recv()).await;
@@ -66,7 +66,7 @@ impl Load {
         }
     }
 
-    /// Waits until all have learnt that the server is gone.
+    /// Waits until all callers have noticed that the server is gone.
     pub async fn end(self) -> Done {
         let all = async { (self.callers.join_all().await, self.reader.await.expect("the reader ends")) };
         let (callers, (sightings, read)) =
@@ -116,7 +116,7 @@ impl Writer {
             assert!(revision > self.revision, "revision {revision} after {}", self.revision);
             self.revision = revision;
             self.acknowledged += 1;
-            // Nobody counts any more once the kill is on its way.
+            // Once the kill is on its way, nobody receives the count.
             let _ = self.progress.send(());
         }
     }
@@ -155,7 +155,7 @@ impl Writer {
     }
 }
 
-/// Lists until the server is gone. What a reader saw may not be lost, acknowledged or not.
+/// Lists secrets until the server is gone. A change that a reader saw must not be lost, acknowledged or not.
 async fn read(caller: Caller) -> (Sightings, u64) {
     let (mut sightings, mut newest) = (Sightings::default(), 0);
     loop {

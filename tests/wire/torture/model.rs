@@ -1,4 +1,4 @@
-//! What must be there: every acknowledged change, and of those in flight at a kill each one whole or not at all.
+//! The state that a server must have: every acknowledged change, and each change in flight at a kill whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use crate::requests::Value;
 /// The secrets that a server has, by name.
 pub type There = BTreeMap<String, Kept>;
 
-/// The place of one secret, which one caller changes: it is under one of two names, or not there.
+/// The place of one secret, which one caller changes. It has one of two names, or does not exist.
 pub struct Place {
     pub names: [String; 2],
     pub kept: Option<Kept>,
-    /// What was asked for when the server was killed.
+    /// The change that was in flight when the server was killed.
     pub in_flight: Option<Change>,
-    /// The ids of the secrets that were here before.
+    /// The ids of the deleted secrets that were in this place.
     pub deleted: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Place {
         }
     }
 
-    /// The next change to ask for.
+    /// Chooses the next change.
     pub fn plan(&self, random: &mut Random, number: u64) -> Change {
         let Some(kept) = &self.kept else {
             let name = &self.names[random.below(2) as usize];
@@ -41,7 +41,7 @@ impl Place {
         alteration(random, kept, other, number)
     }
 
-    /// Takes over what a reply says of a change.
+    /// Takes over the state from the reply to a change.
     pub fn acknowledged(&mut self, change: &Change, told: &Told) {
         let before = self.kept.take();
         match (&change.then, &told.secret) {
@@ -60,7 +60,7 @@ impl Place {
         }
     }
 
-    /// Asserts that what is there is what must be, decides whether the change in flight was made, and gives it back.
+    /// Asserts that the server has the state it must have, decides whether the change in flight was made, and returns it.
     pub fn decide(&mut self, there: &There) -> Option<(Change, bool)> {
         let found: Vec<_> = self.names.iter().filter_map(|name| there.get(name)).collect();
         assert!(found.len() < 2, "one secret under two names: {found:?}");
@@ -104,8 +104,8 @@ impl Shared {
         assert!(other.is_none(), "version {version} was acknowledged twice: {other:?}, {:?}", sent(request));
     }
 
-    /// Asserts that what is there is what must be, and gives the rotations that were in flight, and the versions that were
-    /// acknowledged: an answer can overtake that of an earlier rotation, whose caller the kill leaves without.
+    /// Asserts that the server has the version it must have. Returns the rotations in flight and the acknowledged versions:
+    /// a later rotation can be acknowledged while the reply to an earlier one is lost by the kill.
     pub fn decide(&mut self, there: &Kept) -> (Vec<RotateSecretRequest>, BTreeSet<u32>) {
         let acknowledged = self.versions.keys().copied().collect();
         let in_flight = std::mem::take(&mut self.in_flight);
@@ -149,7 +149,7 @@ impl Sightings {
         *newest = secret.revision.max(*newest);
     }
 
-    /// Asserts that no reader saw what is lost now.
+    /// Asserts that every state that a reader saw is still there.
     pub fn assert_kept(self, there: &There, deleted: &BTreeSet<&str>) {
         for (id, revision) in self.0 {
             match there.values().find(|kept| kept.secret.id == id) {

@@ -1,4 +1,4 @@
-//! Choices that a seed repeats.
+//! Random choices that a seed repeats.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A generator of its own for a part of the work.
+    /// A separate generator for a part of the work.
     pub fn split(&mut self) -> Self {
         Self(self.next())
     }

@@ -17,7 +17,7 @@ use crate::requests::{Value, create, describe, list, rotate};
 const ROTATIONS: u32 = 5;
 const STEADY: usize = 40;
 
-/// What there was before the rotations, to be used behind them.
+/// Etags, a page token and a request from before the rekeys, to be used after them.
 struct Before {
     etags: Vec<String>,
     page_token: String,
@@ -25,7 +25,7 @@ struct Before {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_rotated_under_load_and_no_request_fails() {
+async fn no_request_fails_during_rekeys_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
     let root = Caller::root(&server).await;
@@ -72,7 +72,7 @@ async fn keys_are_rotated_under_load_and_no_request_fails() {
     server.stop().await;
     let keys = keys_in(&file);
     assert_eq!(keys.len(), 1 + ROTATIONS as usize);
-    // The newest alone opens everything; the older ones together open nothing.
+    // The newest key alone opens everything. All older keys together open nothing.
     std::fs::write(&file, &keys[0]).unwrap();
     let server = Launch::durable(folder.path()).start();
     let callers = [root.at(&server).await, team.at(&server).await];
@@ -105,7 +105,7 @@ fn page(token: &str) -> ListSecretsRequest {
     ListSecretsRequest { limit: Some(7), name_prefix: "steady".into(), page_token: token.into(), ..list() }
 }
 
-/// What was handed out before the rotations is good behind them.
+/// Asserts that the etags, the page token and the request from before the rekeys are valid after them.
 async fn still_good(caller: &Caller, before: &Before) {
     let next = names(&caller.list(page(&before.page_token)).await);
     assert_eq!(next, (7..14).map(|n| format!("steady{n:02}")).collect::<Vec<_>>());
@@ -119,7 +119,7 @@ async fn still_good(caller: &Caller, before: &Before) {
     }
 }
 
-/// What a lane has done, and what it has left.
+/// The work of one lane: the number of its requests, and the secrets that it left.
 #[derive(Default)]
 struct Done {
     requests: usize,
@@ -129,11 +129,11 @@ struct Done {
 struct Kept {
     lane: usize,
     name: String,
-    /// Of each version, the first one first.
+    /// The value of each version, from version 1 on.
     values: Vec<String>,
 }
 
-/// Changes, all of which have to be made: with ids that are repeated, and on condition of what was read.
+/// Makes changes, some of them repeated with their request id, some with an etag that was read. All must succeed.
 async fn change(caller: Caller, lane: usize, stop: Arc<AtomicBool>) -> Done {
     let mut done = Done::default();
     let mut secrets = caller.secrets();
@@ -164,13 +164,13 @@ async fn change(caller: Caller, lane: usize, stop: Arc<AtomicBool>) -> Done {
             caller.delete(&name).await;
             done.requests += 2;
         }
-        // So that the rotations come to an end on a small machine.
+        // A pause, so that the rekeys come to an end on a small machine.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     done
 }
 
-/// Reads, all of which have to find what is there: values, etags, and whole lists page by page.
+/// Reads values, etags, and whole lists page by page. Every read must find what is there.
 async fn read(caller: Caller, stop: Arc<AtomicBool>) -> Done {
     let mut done = Done::default();
     let mut etags = std::collections::BTreeMap::new();
@@ -191,7 +191,7 @@ async fn read(caller: Caller, stop: Arc<AtomicBool>) -> Done {
             done.requests += 1;
             assert_eq!(Value::of(&secret), Value::text(format!("value {n}")));
             let (etag, revision) = etags.entry(n).or_insert_with(|| (secret.etag.clone(), secret.revision));
-            assert_eq!((&secret.etag, secret.revision), (&*etag, *revision), "a rotation changed {name}");
+            assert_eq!((&secret.etag, secret.revision), (&*etag, *revision), "a rekey changed {name}");
         }
     }
     done

@@ -1,4 +1,5 @@
-//! Rotation of the master key and of namespaces' keys: unnoticed by everybody else, and never half.
+//! Rekeying: the master key and the keys of namespaces are replaced. Other callers notice nothing, and no rekey is ever left
+//! half-made.
 
 mod kills;
 mod load;
@@ -23,12 +24,12 @@ use crate::master_key::{From, Site, generated};
 use crate::refusal::{denied, invalid, refused};
 use crate::requests::Value;
 
-/// The last message of a rotation of the master key.
+/// Replaces the master key, and returns the last message.
 pub async fn rotate_master_key(caller: &Caller) -> Result<RotateMasterKeyResponse, Status> {
     let mut replies = caller.operator().rotate_master_key(RotateMasterKeyRequest {}).await?.into_inner();
     let mut last = RotateMasterKeyResponse::default();
     while let Some(reply) = replies.next().await {
-        assert_eq!(last.phase, i32::from(last.seen_records > 0), "nothing comes behind the end");
+        assert_eq!(last.phase, i32::from(last.seen_records > 0), "no message comes after the last one");
         last = reply?;
         assert!(last.seen_records <= last.total_records, "{last:?}");
     }
@@ -36,7 +37,7 @@ pub async fn rotate_master_key(caller: &Caller) -> Result<RotateMasterKeyRespons
     Ok(last)
 }
 
-/// The last message for each namespace.
+/// Replaces the keys of namespaces, and returns the last message for each namespace.
 pub async fn rotate_namespaces(
     caller: &Caller,
     request: RotateNamespaceKeysRequest,
@@ -68,7 +69,7 @@ pub async fn key_status(caller: &Caller) -> GetMasterKeyStatusResponse {
     reply.unwrap_or_else(|refusal| panic!("the status is told: {refusal:?}")).into_inner()
 }
 
-/// Waits until no rotation goes on, within a bound.
+/// Waits within a bound until no rekey is running.
 pub async fn settled(caller: &Caller) -> GetMasterKeyStatusResponse {
     let begun = Instant::now();
     loop {
@@ -77,7 +78,7 @@ pub async fn settled(caller: &Caller) -> GetMasterKeyStatusResponse {
         if whole && status.rotating_namespaces.is_empty() {
             return status;
         }
-        assert!(begun.elapsed() < PATIENCE, "a rotation does not end: {status:?}");
+        assert!(begun.elapsed() < PATIENCE, "a rekey does not end: {status:?}");
         tokio::task::yield_now().await;
     }
 }
@@ -89,7 +90,7 @@ pub fn keys_in(file: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_new_key_stands_before_the_old_one_in_the_data_folder_and_old_backups_need_the_old_one() {
+async fn a_new_master_key_stands_before_the_old_one_which_old_backups_need() {
     let folder = tempfile::tempdir().unwrap();
     let (data, file) = (folder.path().join("data"), folder.path().join("data/master.key"));
     let server = Launch::durable(&data).start();
@@ -128,7 +129,7 @@ async fn a_new_key_stands_before_the_old_one_in_the_data_folder_and_old_backups_
     settled(&root).await;
     server.stop().await;
 
-    // Without the old line the store opens, even though it came from that backup; and that backup does not any more.
+    // Without the old key the store opens, although it was restored from that backup. The backup itself no longer opens.
     fs::write(&file, &now).unwrap();
     let server = Launch::durable(&data).start();
     let root = Caller::root(&server).await;
@@ -149,19 +150,19 @@ async fn a_new_key_stands_before_the_old_one_in_the_data_folder_and_old_backups_
 }
 
 #[tokio::test]
-async fn only_who_may_operate_the_service_rotates_its_keys_or_sees_them() {
+async fn only_an_operator_may_rekey_or_see_the_key_status() {
     let room = Room::open().await;
     room.create("A", "v").await;
     denied(room.operator().rotate_master_key(RotateMasterKeyRequest {}).await);
     denied(room.operator().get_master_key_status(GetMasterKeyStatusRequest {}).await);
-    // Not even those of its own namespace; and it is not told which there are.
+    // The caller may not rekey even its own namespace, and is not told which namespaces exist.
     for request in [of(&room.namespace), of("nowhere"), of("No"), of_all(), of("")] {
         denied(room.operator().rotate_namespace_keys(request).await);
     }
 }
 
 #[tokio::test]
-async fn one_namespace_is_named_or_all_are_meant() {
+async fn a_request_names_one_namespace_or_asks_for_all() {
     let server = Server::alone();
     let root = Caller::root(&server).await;
     let mut operator = root.operator();
@@ -198,7 +199,7 @@ async fn one_namespace_is_named_or_all_are_meant() {
     server.stop().await;
 }
 
-/// A server whose rotations wait as long as there is a file, since its source of the master key does.
+/// A server whose rekeys wait as long as a file exists, because the command that gives its master key waits for that.
 struct Held {
     site: Site,
     server: Server,
@@ -224,7 +225,7 @@ impl Held {
 }
 
 #[tokio::test]
-async fn one_rotation_goes_on_at_a_time_and_does_so_when_its_caller_has_gone() {
+async fn one_rekey_runs_at_a_time_and_continues_without_its_caller() {
     let held = Held::start();
     let root = Caller::root(&held.server).await;
     root.create("A", "v").await;
@@ -236,7 +237,7 @@ async fn one_rotation_goes_on_at_a_time_and_does_so_when_its_caller_has_gone() {
     let busy = root.operator().rotate_namespace_keys(of("default")).await;
     let status = refused(busy, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
     assert!(status.message().contains("Keys are being rotated"), "{status:?}");
-    // Nobody else waits for it.
+    // Other changes do not wait for it.
     root.rotate("A", "w").await;
 
     drop(begun);
@@ -244,7 +245,7 @@ async fn one_rotation_goes_on_at_a_time_and_does_so_when_its_caller_has_gone() {
     held.let_go();
     let begun = Instant::now();
     while key_status(&root).await.master_key_id == old {
-        assert!(begun.elapsed() < PATIENCE, "the rotation ended with its caller");
+        assert!(begun.elapsed() < PATIENCE, "the rekey ended with its caller");
     }
     settled(&root).await;
     rotate_namespaces_once_free(&root).await;
@@ -252,17 +253,17 @@ async fn one_rotation_goes_on_at_a_time_and_does_so_when_its_caller_has_gone() {
     held.server.stop().await;
 }
 
-/// Rotates the keys of all namespaces once no other rotation goes on.
+/// Rekeys all namespaces once no other rekey is running.
 async fn rotate_namespaces_once_free(root: &Caller) {
     let begun = Instant::now();
     while let Err(status) = rotate_namespaces(root, of_all()).await {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-        assert!(begun.elapsed() < PATIENCE, "the turn is never given back");
+        assert!(begun.elapsed() < PATIENCE, "the other rekey does not end");
     }
 }
 
 #[tokio::test]
-async fn rotations_are_recorded_as_they_begin_and_as_they_end() {
+async fn the_audit_log_has_the_begin_and_the_end_of_each_rekey() {
     let server = Server::alone();
     let root = Caller::root(&server).await;
     root.create("A", "v").await;

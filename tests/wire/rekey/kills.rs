@@ -15,16 +15,16 @@ use crate::requests::{Value, create};
 
 const SECRETS: usize = 300;
 
-/// What is killed while it goes on.
+/// The kind of rekey during which the server is killed.
 #[derive(Clone, Copy)]
-enum Rotation {
+enum Rekey {
     Master,
     Namespace,
 }
 
-/// `STRONGROOM_ROTATION_KILLS` says how many kills there are.
+/// `STRONGROOM_ROTATION_KILLS` is the number of kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rotation_that_is_killed_is_taken_up_by_itself_and_loses_nothing() {
+async fn a_killed_rekey_is_resumed_by_itself_and_loses_nothing() {
     let kills = std::env::var("STRONGROOM_ROTATION_KILLS").map_or(16, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let server = Launch::durable(folder.path()).start();
@@ -35,10 +35,10 @@ async fn a_rotation_that_is_killed_is_taken_up_by_itself_and_loses_nothing() {
     for kill in 0..kills {
         let server = running.take().unwrap();
         let root = root.at(&server).await;
-        // Each at the n-th message, and a little later each time: as it begins, in the middle, and as it ends.
+        // Each kill comes at the n-th message, and a little later each time: at the begin, in the middle and at the end.
         let (rotation, after) = match kill % 2 {
-            0 => (Rotation::Master, kill / 2 % 8),
-            _ => (Rotation::Namespace, kill / 2 % 8 * 3),
+            0 => (Rekey::Master, kill / 2 % 8),
+            _ => (Rekey::Namespace, kill / 2 % 8 * 3),
         };
         acknowledged += cut_short(server, &root, rotation, after, acknowledged).await;
 
@@ -62,7 +62,7 @@ async fn a_rotation_that_is_killed_is_taken_up_by_itself_and_loses_nothing() {
         assert_eq!(root.value(&format!("made{n}")).await, Value::text("v"));
     }
     server.stop().await;
-    // The newest key alone opens what is left.
+    // The newest key alone opens the store.
     let file = folder.path().join("master.key");
     std::fs::write(&file, &keys_in(&file)[0]).unwrap();
     let server = Launch::durable(folder.path()).start();
@@ -73,10 +73,10 @@ async fn a_rotation_that_is_killed_is_taken_up_by_itself_and_loses_nothing() {
          meanwhile, 0 lost\n"
     );
     let _ = std::io::stderr().write_all(said.as_bytes());
-    assert!(taken_up > 0, "no kill met a rotation");
+    assert!(taken_up > 0, "no kill came during a rekey");
 }
 
-/// Secrets of two versions, receipts, and keys.
+/// Creates secrets with two versions, idempotency records, and API keys.
 async fn furnish(root: &Caller) {
     let mut making = JoinSet::new();
     for n in 0..SECRETS {
@@ -95,8 +95,8 @@ async fn furnish(root: &Caller) {
     making.join_all().await;
 }
 
-/// Begins a rotation, and kills the server after so many messages; while others make secrets, whose number it gives.
-async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usize, from: usize) -> usize {
+/// Begins a rekey and kills the server after `after` messages, while others create secrets. Returns how many were created.
+async fn cut_short(server: Server, root: &Caller, rotation: Rekey, after: usize, from: usize) -> usize {
     let making = {
         let root = root.clone();
         tokio::spawn(async move {
@@ -105,7 +105,7 @@ async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usi
                 let name = format!("made{}", from + made);
                 match root.secrets().create_secret(create(&name, "v")).await {
                     Ok(_) => made += 1,
-                    // Made at the last kill, and not acknowledged.
+                    // It was made before the last kill, but not acknowledged.
                     Err(status) if status.code() == Code::AlreadyExists => made += 1,
                     Err(status) => {
                         gone(&status);
@@ -116,12 +116,12 @@ async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usi
         })
     };
     match rotation {
-        Rotation::Master => {
+        Rekey::Master => {
             let begin = async || root.operator().rotate_master_key(RotateMasterKeyRequest {}).await;
             let phases = once_free(begin).await.map(|reply| reply.unwrap().phase());
             listen(phases, after).await;
         }
-        Rotation::Namespace => {
+        Rekey::Namespace => {
             let begin = async || root.operator().rotate_namespace_keys(of("default")).await;
             let phases = once_free(begin).await.map(|reply| reply.unwrap().phase());
             listen(phases, after).await;
@@ -131,7 +131,7 @@ async fn cut_short(server: Server, root: &Caller, rotation: Rotation, after: usi
     making.await.unwrap()
 }
 
-/// Takes so many messages, or all that there are.
+/// Reads this many messages, or all if there are fewer.
 async fn listen(mut phases: impl Stream<Item = RotationPhase> + Unpin, messages: usize) {
     for _ in 0..messages {
         if phases.next().await.is_none_or(|phase| phase == RotationPhase::Done) {
@@ -140,7 +140,8 @@ async fn listen(mut phases: impl Stream<Item = RotationPhase> + Unpin, messages:
     }
 }
 
-/// Begins a rotation once no other one goes on: one that was taken up has its turn until a moment after its end is seen.
+/// Begins a rekey once no other one is running. A resumed rekey still counts as running for a moment after its end is
+/// visible.
 async fn once_free<R>(begin: impl AsyncFn() -> Result<Response<Streaming<R>>, Status>) -> Streaming<R> {
     let since = Instant::now();
     loop {
@@ -148,6 +149,6 @@ async fn once_free<R>(begin: impl AsyncFn() -> Result<Response<Streaming<R>>, St
             Ok(replies) => return replies.into_inner(),
             Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
         }
-        assert!(since.elapsed() < PATIENCE, "the turn is never given back");
+        assert!(since.elapsed() < PATIENCE, "the other rekey does not end");
     }
 }

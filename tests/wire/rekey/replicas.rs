@@ -41,7 +41,7 @@ impl Replicas {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_has_the_new_key_goes_on_while_another_one_rotates() {
+async fn a_replica_with_the_new_key_serves_while_another_one_rekeys() {
     let Some(etcd) = etcd_server::shared() else { return };
     let old = generated();
     let replicas = Replicas::over(etcd, &old).await;
@@ -51,7 +51,7 @@ async fn a_replica_that_has_the_new_key_goes_on_while_another_one_rotates() {
     for name in ["one", "other"] {
         replicas.site.file(name, &both);
     }
-    // What is done through the other meanwhile succeeds, and is what both see.
+    // Changes through the other replica succeed meanwhile, and both replicas see them.
     let working = {
         let other = other.clone();
         tokio::spawn(async move {
@@ -74,14 +74,14 @@ async fn a_replica_that_has_the_new_key_goes_on_while_another_one_rotates() {
         let status = key_status(caller).await;
         assert_eq!((&status.master_key_id, status.generations.len()), (&rotated.master_key_id, 1));
     }
-    // The other one can rotate too; in commits as large as etcd takes them.
+    // The other replica can rekey too, in commits as large as etcd takes them.
     rotate_namespaces(other, of("default")).await.unwrap();
     assert_eq!(one.value("n7").await, Value::text("w"));
     replicas.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_lacks_the_new_key_changes_nothing_and_goes_on_once_it_has_it() {
+async fn a_replica_without_the_new_key_changes_nothing_and_continues_once_it_has_it() {
     let Some(etcd) = etcd_server::shared() else { return };
     let mut replicas = Replicas::over(etcd, &generated()).await;
     let [one, other] = &replicas.callers;
@@ -89,7 +89,7 @@ async fn a_replica_that_lacks_the_new_key_changes_nothing_and_goes_on_once_it_ha
     let at = strongroom::api::v1::GetSecretRequest { min_revision: revision, ..crate::requests::get("A") };
     other.secrets().get_secret(at).await.unwrap();
 
-    // The first writes into its own file.
+    // The first replica writes the new key into its own file.
     let rotated = rotate_master_key(one).await.unwrap();
     one.rotate("A", "w").await;
     let refusal = other.secrets().create_secret(create("B", "v")).await;
@@ -102,7 +102,7 @@ async fn a_replica_that_lacks_the_new_key_changes_nothing_and_goes_on_once_it_ha
     let begun = Instant::now();
     while let Err(status) = other.secrets().create_secret(create("B", "v")).await {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-        assert!(begun.elapsed() < PATIENCE, "it does not recover");
+        assert!(begun.elapsed() < PATIENCE, "the replica does not recover");
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
     assert_eq!(key_status(other).await.master_key_id, rotated.master_key_id);

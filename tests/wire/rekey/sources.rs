@@ -8,7 +8,7 @@ use crate::master_key::{From, Site, generated};
 use crate::refusal::refused;
 use crate::requests::Value;
 
-/// A source that the server can not write to, the file behind it, and its first content.
+/// A source that the server cannot write to, the file behind it, and an old and a new key.
 struct Source {
     from: From,
     file: &'static str,
@@ -18,7 +18,7 @@ struct Source {
 fn sources(site: &Site) -> Vec<Source> {
     let keys = || [generated(), generated()];
     let source = |from, file| Source { from, file, keys: keys() };
-    // Where the new file would be written first there is something else, whoever the user is.
+    // A folder is in the place where the server would first write the new file, so that even root cannot write it.
     fs::create_dir(site.path("read_only.unfinished")).unwrap();
     let credentials = From::Variable("CREDENTIALS_DIRECTORY", site.path("credentials"));
     let command = format!("cat '{}'", site.path("printed"));
@@ -34,7 +34,7 @@ fn sources(site: &Site) -> Vec<Source> {
 }
 
 #[tokio::test]
-async fn a_source_that_the_server_can_not_write_to_is_given_the_new_key_by_a_person() {
+async fn a_person_adds_the_new_key_to_a_source_that_the_server_cannot_write_to() {
     let site = Site::new();
     for Source { from, file, keys: [old, new] } in sources(&site) {
         let _ = fs::remove_dir_all(site.data());
@@ -50,11 +50,11 @@ async fn a_source_that_the_server_can_not_write_to_is_given_the_new_key_by_a_per
             let message = status.message();
             assert!(message.contains(says), "{file}: {message}");
             assert!(!message.contains(old.trim()) && !message.contains(new.trim()), "{message}");
-            // Seals are counted, and these are refused before any is made.
+            // The status counts seals. This request is refused before any seal is made.
             assert_eq!(key_status(&root).await, before, "{file}");
         };
         refused("keep the old one on the line behind it, and ask again").await;
-        // The old key is not given up before the new one is in use.
+        // The source must keep the old key until the new one is in use.
         site.file(file, &new);
         refused("does not hold the master key that is in use any more").await;
         fs::remove_file(&path).unwrap();
@@ -69,7 +69,7 @@ async fn a_source_that_the_server_can_not_write_to_is_given_the_new_key_by_a_per
         let rotated = rotate_master_key(&root).await.unwrap();
         assert_eq!((rotated.generation, rotated.damaged_records), (2, 0));
         assert_ne!(rotated.master_key_id, before.master_key_id);
-        // Asked for once more, nothing is there to be put into use.
+        // A second request finds no new key to put into use.
         let again = rotate_master_key(&root).await.map(Response::new);
         crate::refusal::refused(again, Code::FailedPrecondition, "MASTER_KEY_NOT_RENEWED");
         assert_eq!(keys_in(path.as_ref()), [new.clone(), old.clone()]);
@@ -84,7 +84,7 @@ async fn a_source_that_the_server_can_not_write_to_is_given_the_new_key_by_a_per
 }
 
 #[tokio::test]
-async fn a_new_key_that_a_start_finds_is_put_into_use_by_itself() {
+async fn a_start_puts_a_new_key_into_use_by_itself() {
     let site = Site::new();
     let (old, new) = (generated(), generated());
     let from = From::file(site.file("key", &old));
