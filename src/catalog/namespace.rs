@@ -91,8 +91,8 @@ impl NamespaceCatalog {
         read(&self.index).is_damaged(id)
     }
 
-    /// A page of its secrets, and the revision at which these were the secrets of the page. `reached` is a revision that the
-    /// catalog had reached before the call. `limit` is at least 1.
+    /// A page of its secrets, the revision at which these were the secrets of the page, and how many secrets were damaged
+    /// at that revision. `reached` is a revision that the catalog had reached before the call. `limit` is at least 1.
     pub fn page(
         &self,
         filter: &Filter,
@@ -100,10 +100,10 @@ impl NamespaceCatalog {
         start: &Start,
         limit: usize,
         reached: Revision,
-    ) -> (Page, Revision) {
-        let (page, revision) = {
+    ) -> (Page, Revision, usize) {
+        let (page, revision, damaged) = {
             let index = read(&self.index);
-            (index.page(filter, order, start, limit), index.as_of().max(reached))
+            (index.page(filter, order, start, limit), index.as_of().max(reached), index.damaged())
         };
         let page = page.unwrap_or_else(|search| {
             // Without the lock, which every change needs.
@@ -112,6 +112,6 @@ impl NamespaceCatalog {
             write(&self.index).keep(result);
             page
         });
-        (page, revision)
+        (page, revision, damaged)
     }
 }

@@ -44,13 +44,10 @@ impl SecretOperations {
     ) -> Result<SecretPage, Error> {
         self.core.catalog.at_least(at_least).await?;
         let shown = self.core.catalog.revision();
-        let ((page, revision), damaged) = match self.core.catalog.namespace(grant.namespace()) {
-            Some(namespace) => (
-                namespace.page(&query.filter, query.order, &query.start, query.limit, shown),
-                namespace.damaged_secrets(),
-            ),
+        let (page, revision, damaged) = match self.core.catalog.namespace(grant.namespace()) {
+            Some(namespace) => namespace.page(&query.filter, query.order, &query.start, query.limit, shown),
             None if self.core.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
-            None => ((Page::default(), shown), 0),
+            None => (Page::default(), shown, 0),
         };
         let Page { items, total, next } = page;
         let next =
