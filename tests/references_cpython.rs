@@ -17,7 +17,7 @@ use strongroom::domain::SecretName;
 use strongroom::reference::{Data, ProblemKind, SecretLookup, Template};
 
 /// The other side: reads a JSON list of expressions, and prints one of what each gives, null where it fails. Numbers are
-/// texts with their type, as JSON does not tell 1 from 1.0, and floats their bits. What our results can not hold counts as failure.
+/// texts with their type, as JSON does not tell 1 from 1.0, and floats their bits. What our results cannot hold counts as failure.
 const PYTHON: &str = r#"
 import base64 as b64, json as js, math, struct, sys, urllib.parse as url
 
