@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use prost::Message;
 use strongroom::api::v1::{
     CreateBackupRequest, GetStatusRequest, RestoreBackupRequest, RestoreBackupResponse, RestorePhase,
 };
@@ -12,7 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Response, Status};
 
 use crate::caller::{Caller, Credential, Room, endpoint};
-use crate::harness::{Launch, Server};
+use crate::harness::{Launch, PATIENCE, Server};
+use crate::raw::{Wire, framed};
 use crate::refusal::{denied, refused};
 use crate::requests::{MAX_VALUE, Value, binary, create, describe, pairs, rename};
 
@@ -260,6 +262,32 @@ async fn a_server_killed_during_a_restore_has_the_old_state_or_the_whole_backup(
 }
 
 /// The bytes of a backup, and its revision.
+#[tokio::test]
+async fn a_restore_that_is_given_up_after_its_last_byte_replaces_nothing() {
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
+    let (bytes, _) = backup(&root).await.unwrap();
+    root.create("later", "v").await;
+    let chunk = RestoreBackupRequest { chunk: bytes.clone(), ..Default::default() };
+    let wire = Wire::as_root(&server).await;
+    let path = "/strongroom.v1.OperatorService/RestoreBackup";
+    let mut begun = wire.begin(path, framed(&chunk.encode_to_vec())).await;
+    recorded(&server, 1).await;
+    begun.body.send_reset(h2::Reason::CANCEL);
+    recorded(&server, 2).await;
+    assert_eq!(root.value("later").await, Value::text("v"));
+}
+
+/// Waits until the audit has this many records of restores: one at the beginning and one at the end of each.
+async fn recorded(server: &Server, records: usize) {
+    let recorded = async {
+        while server.logged().matches("OperatorService/RestoreBackup").count() < records {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, recorded).await.expect("the restore is recorded");
+}
+
 pub async fn backup(caller: &Caller) -> Result<(Vec<u8>, u64), Status> {
     let mut replies = caller.operator().create_backup(CreateBackupRequest {}).await?.into_inner();
     let (mut bytes, mut revision) = (Vec::new(), 0);

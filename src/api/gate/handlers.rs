@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tonic::body::Body;
 use tower::Service;
 
+use super::body::whole;
 use super::{Admitted, Answer};
 use crate::api::request::Entry;
 use crate::api::strongroom_v1::status::complete;
@@ -43,7 +44,7 @@ where
         let Admitted { call, mut http, .. } = admitted;
         let entry = call.entry.clone();
         http.extensions_mut().insert(call);
-        Handled { answer: self.inner.call(http), entry }
+        Handled { answer: self.inner.call(http.map(whole)), entry }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod audit;
 mod authentication;
+mod body;
 mod deadline;
 mod handlers;
 mod in_flight;
@@ -13,11 +14,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::time::{Instant, Timeout, timeout};
 use tonic::body::Body;
 use tower::{Layer, Service, ServiceBuilder};
 use uuid::Uuid;
@@ -29,8 +30,10 @@ use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
 use self::panics::CatchPanic;
 use self::task::{OwnTask, Spawned};
+use super::error::Refusal;
 use super::request::{Call, Entry};
 use super::strongroom_v1::rpcs;
+use super::strongroom_v1::status::response;
 use crate::app::App;
 use crate::audit::Auditor;
 
@@ -132,7 +135,7 @@ where
     fn call(&mut self, http: Request<Body>) -> Self::Future {
         let path = http.uri().path();
         if OPEN.iter().any(|service| path.starts_with(service)) {
-            return Answering::Open { answer: self.open.call(http) };
+            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)) };
         }
         let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
         let entry = Entry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
@@ -147,7 +150,7 @@ pin_project! {
     pub(crate) enum Answering<O> {
         Open {
             #[pin]
-            answer: O,
+            answer: Timeout<O>,
         },
         Gated {
             #[pin]
@@ -161,7 +164,11 @@ impl<O: Future<Output = Answer>> Future for Answering<O> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         match self.project() {
-            AnsweringPart::Open { answer } => answer.poll(context),
+            AnsweringPart::Open { answer } => {
+                let answered = ready!(answer.poll(context));
+                // An open request has no id in the log.
+                Poll::Ready(answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), ""))))
+            }
             AnsweringPart::Gated { answer } => answer.poll(context),
         }
     }

@@ -25,7 +25,8 @@ pub(super) fn completed(bare: &Status, request_id: &str) -> Status {
         GrpcCode::Internal | GrpcCode::InvalidArgument => Refusal::malformed(),
         GrpcCode::OutOfRange | GrpcCode::ResourceExhausted => Refusal::too_large(),
         GrpcCode::Unimplemented => Refusal::no_such_rpc(),
-        GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Refusal::late(),
+        // Given where the caller went away before the end of its request, too: see `gate/body.rs`.
+        GrpcCode::Aborted | GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Refusal::late(),
         _ => Refusal::defect(),
     };
     refused(refusal, request_id)
