@@ -1,6 +1,6 @@
 //! A request in the service's own terms, on every wire: the RPC, the caller, and the entry for the audit.
 //!
-//! The gate makes an [`Entry`] when a request arrives, and a [`Call`] once the caller is known. Handlers parse the message
+//! The gate makes an [`AuditEntry`] when a request arrives, and a [`Call`] once the caller is known. Handlers parse the message
 //! with [`Fields`], and get from the call the grants that the app asks for.
 
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub(super) struct Rpc {
 
 /// The audit's entry for a request, filled in as the request is understood. It lives from the arrival of the request to its
 /// last record.
-pub(super) struct Entry {
+pub(super) struct AuditEntry {
     /// The RPC; `None` where there is no such RPC.
     pub(super) rpc: Option<&'static Rpc>,
     pub(super) request_id: Box<str>,
@@ -49,7 +49,7 @@ struct Noted {
     used: Vec<Target>,
 }
 
-impl Entry {
+impl AuditEntry {
     pub(super) fn new(
         rpc: Option<&'static Rpc>,
         request_id: Box<str>,
@@ -108,7 +108,7 @@ impl Entry {
 pub(super) struct Call {
     pub(super) rpc: &'static Rpc,
     pub(super) principal: Principal,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<AuditEntry>,
 }
 
 impl Call {

@@ -2,9 +2,9 @@ use zeroize::Zeroizing;
 
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
 use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
+use super::field_reader::FieldReader;
 use super::generation::{Generation, Generations};
 use super::master_key::{KeyId, MasterKeys};
-use super::parts::Parts;
 use super::wrap::OpenedKeyring;
 use crate::domain::Namespace;
 
@@ -44,7 +44,7 @@ impl Keyring {
     /// Opens a record with one of these master keys.
     pub fn open(masters: &MasterKeys, record: &[u8]) -> Result<Self, Error> {
         let OpenedKeyring { clear, wraps, .. } = masters.open_keyring(record)?;
-        let mut parts = Parts(&clear);
+        let mut parts = FieldReader(&clear);
         let index = parts.key()?;
         let generations = match format_of(record) {
             Some(1) => {

@@ -7,13 +7,13 @@
 mod aead;
 mod backup;
 mod envelope;
+mod field_reader;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generation;
 mod keyring;
 mod master_key;
 mod namespace_keys;
-mod parts;
 mod private_file;
 mod secret;
 #[cfg(test)]
@@ -25,10 +25,10 @@ pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSeal
 pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
 };
+pub use self::field_reader::FieldReader;
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeyProvider, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
-pub use self::parts::Parts;
 pub use self::private_file::{unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
 pub use self::wrap::OpenedKeyring;

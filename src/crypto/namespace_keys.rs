@@ -2,9 +2,9 @@ use zeroize::Zeroizing;
 
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened};
 use super::envelope::{Place, Purpose, SealingKeys, format_of};
+use super::field_reader::FieldReader;
 use super::generation::{Generation, Generations};
 use super::keyring::Keyring;
-use super::parts::Parts;
 use crate::domain::{Namespace, SecretName};
 use crate::schema::NamespaceId;
 
@@ -34,7 +34,7 @@ impl NamespaceKeys {
     /// Opens the record at the HMAC of a namespace's name.
     pub fn open(keyring: &Keyring, mac: &Mac, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Namespace, mac, record)?;
-        let mut parts = Parts(&clear);
+        let mut parts = FieldReader(&clear);
         let id = NamespaceId(*parts.take()?);
         let index = parts.key()?;
         let generations = match format_of(record) {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::crypto::{Error, Keyring, Mac, Parts, Purpose, record_seal};
+use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose, record_seal};
 use crate::schema::Kind;
 use crate::store::{Change, Changed, Digester, Key};
 
@@ -43,7 +43,7 @@ impl StoreDigest {
     /// Opens the digest's record.
     pub fn open(keyring: &Keyring, record: &[u8]) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
-        let mut parts = Parts(&clear);
+        let mut parts = FieldReader(&clear);
         let (sum, commits, seals) = (*parts.take()?, parts.count()?, parts.count()?);
         Ok(Self { sum, commits, seals, follows: *parts.take()?, commit: *parts.take()? })
     }

@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::{Admitted, Answer, Arrived};
 use crate::api::error::Refusal;
-use crate::api::request::Entry;
+use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::response;
 use crate::app;
 
@@ -64,7 +64,7 @@ where
 pub(crate) struct InTime<F> {
     answer: F,
     timer: Option<Pin<Box<Sleep>>>,
-    entry: Arc<Entry>,
+    entry: Arc<AuditEntry>,
 }
 
 impl<F: Future<Output = Answer> + Unpin> Future for InTime<F> {

@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::body::whole;
 use super::{Admitted, Answer};
-use crate::api::request::Entry;
+use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::complete;
 
 /// The handlers.
@@ -53,7 +53,7 @@ pin_project! {
     pub(super) struct Handled<F> {
         #[pin]
         answer: F,
-        entry: Arc<Entry>,
+        entry: Arc<AuditEntry>,
     }
 }
 

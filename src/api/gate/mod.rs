@@ -31,7 +31,7 @@ pub(crate) use self::in_flight::InFlight;
 use self::panics::CatchPanic;
 use self::task::{OwnTask, Spawned};
 use super::error::Refusal;
-use super::request::{Call, Entry};
+use super::request::{AuditEntry, Call};
 use super::strongroom_v1::rpcs;
 use super::strongroom_v1::status::response;
 use crate::app::App;
@@ -84,7 +84,7 @@ type Layers<S> = Deadline<OwnTask<Audit<Authentication<CatchPanic<Limit<Handlers
 
 /// A request that has arrived.
 struct Arrived {
-    entry: Arc<Entry>,
+    entry: Arc<AuditEntry>,
     /// When its time is up.
     until: Instant,
     http: Request<Body>,
@@ -138,7 +138,8 @@ where
             return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)) };
         }
         let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
-        let entry = Entry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
+        let entry =
+            AuditEntry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
         Answering::Gated { answer: self.layers.call(arrived) }
     }

@@ -12,7 +12,7 @@ use tower::Service;
 
 use super::{Admitted, Answer};
 use crate::api::error::Refusal;
-use crate::api::request::Entry;
+use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::response;
 
 /// Catches panics. The panic hook of the process has logged them by then.
@@ -48,7 +48,7 @@ where
 /// The answer of a handler that may panic.
 pub(super) struct Caught<F> {
     answer: F,
-    entry: Arc<Entry>,
+    entry: Arc<AuditEntry>,
 }
 
 impl<F: Future<Output = Answer> + Unpin> Future for Caught<F> {

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::in_flight::InFlight;
 use super::{Answer, Arrived};
 use crate::api::error::Refusal;
-use crate::api::request::Entry;
+use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::response;
 
 /// Answers each request in a task of its own.
@@ -61,7 +61,7 @@ where
 /// The answer of a task. The task goes on when this is dropped.
 pub(crate) struct Spawned {
     task: JoinHandle<Answer>,
-    entry: Arc<Entry>,
+    entry: Arc<AuditEntry>,
 }
 
 impl Future for Spawned {

@@ -40,7 +40,7 @@ mod tests {
 
     use super::super::rpcs;
     use super::*;
-    use crate::api::request::Entry;
+    use crate::api::request::AuditEntry;
     use crate::app::{self, Expiry, NewApiKey};
     use crate::audit::LogAuditor;
     use crate::auth::{Credential, KeyName, Principal};
@@ -51,7 +51,7 @@ mod tests {
     /// A request of a caller that has passed the gate.
     fn request(principal: &Principal) -> Request<()> {
         let rpc = rpcs::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
-        let entry = Arc::new(Entry::new(Some(rpc), "id".into(), None, Arc::new(LogAuditor)));
+        let entry = Arc::new(AuditEntry::new(Some(rpc), "id".into(), None, Arc::new(LogAuditor)));
         let call = Call { rpc, principal: principal.clone(), entry };
         let mut request = Request::new(());
         request.extensions_mut().insert(call);

@@ -29,12 +29,12 @@ impl FilterQuery {
 /// For each cached filter, the secrets that match it now.
 #[derive(Default)]
 pub(super) struct FilterCache {
-    entries: HashMap<FilterQuery, Entry>,
+    entries: HashMap<FilterQuery, CachedFilter>,
     /// Counts the uses, so that they can be ordered.
     uses: AtomicU64,
 }
 
-struct Entry {
+struct CachedFilter {
     matches: Orders,
     /// The number of the last use. Atomic, since readers share the cache.
     last_use: AtomicU64,
@@ -55,9 +55,9 @@ impl FilterCache {
     /// at most `max_matches` matches in all.
     pub(super) fn put(&mut self, query: FilterQuery, matches: Orders, max_matches: usize) {
         let last_use = AtomicU64::new(self.next_use());
-        self.entries.insert(query, Entry { matches, last_use });
+        self.entries.insert(query, CachedFilter { matches, last_use });
         while self.entries.len() > MAX_FILTERS || self.matches() > max_matches {
-            let last_use = |entry: &Entry| entry.last_use.load(Ordering::Relaxed);
+            let last_use = |entry: &CachedFilter| entry.last_use.load(Ordering::Relaxed);
             let Some(oldest) = self.entries.values().map(last_use).min() else { return };
             self.entries.retain(|_, entry| last_use(entry) != oldest);
         }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::Orders;
-use self::search::{ChangeLog, IndexChange, Search, SearchResult};
+use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use crate::domain::{
     Cursor, Filter, Metadata, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
 };
@@ -33,7 +33,7 @@ pub(super) struct Index {
     /// The secrets that match recently used filters which no single pair answers.
     filters: FilterCache,
     /// The latest changes, for searches that began before them.
-    changes: ChangeLog,
+    changes: SearchChanges,
     /// The revision of the last change.
     as_of: Revision,
     /// Secrets whose records could not be opened or were altered. None of them is in the other fields.

@@ -1,6 +1,6 @@
 //! A search for the secrets that match a filter, run without the index's lock.
 //!
-//! A search sees the secrets of the moment when it began. The [`ChangeLog`] holds what changed since, so that its result
+//! A search sees the secrets of the moment when it began. The [`SearchChanges`] holds what changed since, so that its result
 //! can catch up before the cache takes it.
 
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ pub(super) enum IndexChange {
 
 /// The latest changes to an index, oldest first.
 #[derive(Default)]
-pub(super) struct ChangeLog {
+pub(super) struct SearchChanges {
     latest: VecDeque<IndexChange>,
     /// How many changes there have been in all.
     count: u64,
@@ -30,7 +30,7 @@ pub(super) struct ChangeLog {
 /// How many changes the log holds: a result that missed more of them is not cached.
 const LOGGED_CHANGES: usize = 4096;
 
-impl ChangeLog {
+impl SearchChanges {
     /// Adds a change, and forgets the oldest one when the log is full.
     pub(super) fn record(&mut self, change: IndexChange) {
         self.count += 1;
@@ -40,7 +40,7 @@ impl ChangeLog {
         }
     }
 
-    /// The end of the log, to be given to [`ChangeLog::since`] later.
+    /// The end of the log, to be given to [`SearchChanges::since`] later.
     pub(super) fn position(&self) -> u64 {
         self.count
     }
@@ -87,7 +87,7 @@ impl SearchResult {
     }
 
     /// Applies the changes made since the search began. `false` where the log does not hold all of them.
-    pub(super) fn catch_up(&mut self, log: &ChangeLog) -> bool {
+    pub(super) fn catch_up(&mut self, log: &SearchChanges) -> bool {
         let Some(changes) = log.since(self.began_at) else { return false };
         for change in changes {
             match change {

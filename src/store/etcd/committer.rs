@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cluster::Resend;
 use super::commit::made_at;
-use super::group::{Existing, QueuedTransaction, TxnGroup};
+use super::group::{ExistingEntries, QueuedTransaction, TxnGroup};
 use super::layout::{Pointer, revision};
 use super::{EtcdClient, gets};
 use crate::domain::Revision;
@@ -170,14 +170,14 @@ impl EtcdCommitter {
         pointer: Pointer,
         group: &TxnGroup,
         seen: &SeenDigest,
-    ) -> Result<Existing, Unavailable> {
+    ) -> Result<ExistingEntries, Unavailable> {
         let keys = group.looks_at();
         // Another replica may have rewritten it since, and members may have seen that.
         let known = |(generation, digest): &&(u64, Entry)| {
             keys.len() == 1 && *generation == pointer.generation && group.carries_on(&digest.value)
         };
         if let Some((_, digest)) = seen.0.as_ref().filter(known) {
-            return Ok(Existing::from([(Key::digest(), Some(digest.clone()))]));
+            return Ok(ExistingEntries::from([(Key::digest(), Some(digest.clone()))]));
         }
         let record = |key| self.client.layout.record(pointer.generation, key);
         let looks: Vec<_> = keys.iter().map(|key| TxnOp::get(record(key), None)).collect();

@@ -22,7 +22,7 @@ pub(super) struct QueuedTransaction {
 }
 
 /// The entries found at some keys.
-pub(super) type Existing = HashMap<Key, Option<Entry>>;
+pub(super) type ExistingEntries = HashMap<Key, Option<Entry>>;
 
 impl QueuedTransaction {
     /// The keys that it changes, with their new values.
@@ -132,7 +132,7 @@ impl TxnGroup {
     }
 
     /// The digest after all changes of the group.
-    pub(super) fn digest_after(&self, digest: &[u8], existing: &Existing) -> Option<Vec<u8>> {
+    pub(super) fn digest_after(&self, digest: &[u8], existing: &ExistingEntries) -> Option<Vec<u8>> {
         let before = |key: &Key| existing.get(key)?.as_ref().map(|entry| entry.value.as_slice());
         let changes = self.members.iter().flat_map(QueuedTransaction::changes);
         let changed: Vec<_> =
@@ -142,7 +142,7 @@ impl TxnGroup {
 
     /// The checks of the group: the preconditions of its members, and that every record on which the digest depends
     /// is unchanged.
-    pub(super) fn checks(&self, existing: &Existing) -> BTreeSet<(Key, Expect)> {
+    pub(super) fn checks(&self, existing: &ExistingEntries) -> BTreeSet<(Key, Expect)> {
         let required = self.members.iter().flat_map(|member| &member.transaction.require);
         let unrequired = self.members.iter().flat_map(QueuedTransaction::unrequired);
         let digest = Key::digest();

@@ -3,9 +3,9 @@
 use super::aead::{Error, KeyBytes};
 
 /// The unread rest of a record in the clear.
-pub struct Parts<'a>(pub &'a [u8]);
+pub struct FieldReader<'a>(pub &'a [u8]);
 
-impl<'a> Parts<'a> {
+impl<'a> FieldReader<'a> {
     /// The next `N` bytes.
     pub fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
         let (part, rest) = self.0.split_first_chunk().ok_or(Error::Integrity)?;
