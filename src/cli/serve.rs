@@ -184,6 +184,7 @@ impl Serve {
             insecure_plaintext: self.insecure_plaintext.then_some(true),
             max_connection_age: self.max_connection_age,
             max_connection_age_grace: self.max_connection_age_grace,
+            limits: None, // in the configuration file only
             anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,

@@ -32,6 +32,18 @@ pub enum ConfigError {
         /// Its value.
         given: Duration,
     },
+    /// A limit is out of its range.
+    #[error("limits.{name} must be between {least} and {most}, and is {given}")]
+    Limit {
+        /// The name of the limit.
+        name: &'static str,
+        /// Its least value.
+        least: String,
+        /// Its greatest value.
+        most: String,
+        /// Its value.
+        given: String,
+    },
     /// Two sources of the master key are named.
     #[error(
         "{0} and {1} both name a source of the master key: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \

@@ -9,11 +9,13 @@ use serde::Deserialize;
 mod connection_age;
 mod error;
 mod etcd;
+mod limits;
 mod master_key;
 
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
+pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 
 /// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names). `None`: not
@@ -67,6 +69,8 @@ pub struct Settings {
     /// How much longer its requests may take then, such as `5m`.
     #[serde(default, deserialize_with = "connection_age::duration")]
     pub max_connection_age_grace: Option<Duration>,
+    /// The limits that keep one client from taking the service from the others.
+    pub limits: Option<Limits>,
     /// The file of the anchor, which holds the newest known state of the store.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store although something else altered it: a flag only, since it is for one start.
@@ -131,6 +135,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// How long a connection lives.
     pub connection_age: ConnectionAge,
+    /// The limits that keep one client from taking the service from the others.
+    pub limits: Limits,
     /// The file of the anchor, if any.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store although something else altered it.
@@ -200,6 +206,7 @@ impl Settings {
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
+            limits: self.limits.or(others.limits),
             anchor_file: self.anchor_file.or(others.anchor_file),
             accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
             log_format: self.log_format.or(others.log_format),
@@ -235,6 +242,7 @@ impl TryFrom<Settings> for Config {
         let data_dir = settings.data_dir.clone().unwrap_or_else(|| "strongroom-data".into());
         let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
         let connection_age = ConnectionAge::from_settings(&settings)?;
+        let limits = settings.limits.unwrap_or_default().checked()?;
         Ok(Self {
             data_dir,
             listen,
@@ -243,6 +251,7 @@ impl TryFrom<Settings> for Config {
             master_key,
             tls,
             connection_age,
+            limits,
             anchor_file: settings.anchor_file,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),
