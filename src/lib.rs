@@ -25,5 +25,6 @@ pub mod store;
 
 pub mod config;
 pub mod domain;
+pub mod limits;
 pub mod process;
 pub mod telemetry;

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 13] = [
     &["crypto"],
     &["schema"],
     &["store"],
-    &["telemetry", "process"],
+    &["telemetry", "process", "limits"],
     &["config", "domain"],
 ];
 

@@ -4,6 +4,7 @@ use crate::audit::Unwritable;
 use crate::auth::{ApiKeyError, ApiKeyId, Denied};
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
+use crate::limits::LimitReached;
 use crate::reference::Problem;
 use crate::store::Unavailable;
 
@@ -54,6 +55,8 @@ pub enum Error {
     BackupDamaged(u64, u64),
     /// Another request of this kind is running. The text says what is going on.
     Busy(&'static str),
+    /// A limit is reached.
+    Limit(LimitReached),
     /// The store cannot serve.
     Unavailable(Unavailable),
     /// The audit record of the request could not be written.
@@ -118,6 +121,12 @@ impl From<crypto::Error> for Error {
 impl From<MasterKeyError> for Error {
     fn from(error: MasterKeyError) -> Self {
         Self::MasterKeyNotRenewed(error.to_string())
+    }
+}
+
+impl From<LimitReached> for Error {
+    fn from(limit: LimitReached) -> Self {
+        Self::Limit(limit)
     }
 }
 

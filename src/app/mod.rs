@@ -57,8 +57,11 @@ pub use self::secret::{
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;
+use crate::auth::ApiKeyId;
+use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
+use crate::limits::Admission;
 
 /// The service over one store.
 pub struct App {
@@ -74,13 +77,15 @@ pub struct App {
     pub backup: Backups,
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
+    /// What the callers have under way, within the limits.
+    pub admission: Admission<ApiKeyId>,
     core: Arc<Core>,
     anchor: Option<Arc<AnchorFile>>,
     started_at: Timestamp,
 }
 
 impl App {
-    fn new(core: Core, data_dir: PathBuf, anchor: Option<Arc<AnchorFile>>) -> Self {
+    fn new(core: Core, limits: &Limits, data_dir: PathBuf, anchor: Option<Arc<AnchorFile>>) -> Self {
         let core = Arc::new(core);
         let idempotency = Arc::new(IdempotencyRecords::new(core.clone()));
         let restored = Arc::new(Notify::new());
@@ -90,7 +95,8 @@ impl App {
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
             backup: Backups::new(core.clone(), data_dir, restored),
-            references: ReferenceResolver::new(core.clone()),
+            references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
+            admission: Admission::new(limits),
             core,
             anchor,
             started_at: now(),

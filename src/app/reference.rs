@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::Error;
 use super::commit::Core;
 use super::secret::{CurrentValue, SecretReader};
-use crate::auth::{Grant, List, Read};
-use crate::domain::{Namespace, Revision, SecretName, Value, VersionState};
+use crate::auth::{ApiKeyId, Grant, List, Principal, Read, RightType};
+use crate::domain::{Revision, SecretName, Value, VersionState};
+use crate::limits::{FairQueue, LimitReached, LimitUse, QueueFull};
 use crate::process::wiping_stack;
 use crate::reference::{
     Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
@@ -28,8 +27,10 @@ const MAX_VALUE_BYTES: usize = 8 << 20;
 pub struct ReferenceResolver {
     core: Arc<Core>,
     reader: SecretReader,
-    /// How many documents may be computed at once.
-    computing: Semaphore,
+    /// The turns of documents that are computed: as many as there are processors.
+    computing: Arc<FairQueue<ApiKeyId>>,
+    /// How many documents of one principal may wait for their turn.
+    line: usize,
 }
 
 /// A document with its references resolved.
@@ -53,16 +54,26 @@ pub struct NamedSecret {
 }
 
 impl ReferenceResolver {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    /// Of each principal, `line` documents may wait for their turn.
+    pub(super) fn new(core: Arc<Core>, line: usize) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let reader = SecretReader::new(core.clone());
-        Self { core, reader, computing: Semaphore::new(processors) }
+        Self { core, reader, computing: FairQueue::new(processors, line), line }
+    }
+
+    /// How much of the lines of documents is used.
+    pub(super) fn usage(&self) -> LimitUse {
+        self.computing.usage("documents_per_principal")
     }
 
     /// The document with its expressions parsed.
-    pub async fn parse_template(&self, namespace: &Namespace, document: Data) -> Result<Template, Error> {
-        let parsed = self.compute(|| Template::parse(document)).await?;
-        parsed.map_err(|problems| Error::Unresolved(namespace.clone(), problems))
+    pub async fn parse_template<R: RightType>(
+        &self,
+        grant: &Grant<R>,
+        document: Data,
+    ) -> Result<Template, Error> {
+        let parsed = self.compute(grant.principal(), || Template::parse(document)).await?;
+        parsed.map_err(|problems| Error::Unresolved(grant.namespace().clone(), problems))
     }
 
     /// The document with its references resolved. `read` is told which secrets were read, whether or not the document can be
@@ -101,8 +112,10 @@ impl ReferenceResolver {
             values.0.insert(name, value);
         }
         read(&named);
-        let resolved =
-            self.compute(move || template.evaluate(&inputs, &values)).await?.map_err(unresolved)?;
+        let resolved = self
+            .compute(grant.principal(), move || template.evaluate(&inputs, &values))
+            .await?
+            .map_err(unresolved)?;
         Ok(Resolution { resolved, named, revision })
     }
 
@@ -139,10 +152,12 @@ impl ReferenceResolver {
     /// take a good part of a second.
     async fn compute<T: Send + 'static>(
         &self,
+        principal: &Principal,
         compute: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         const FAILED: Error = Error::Internal("a document could not be computed");
-        let _permit = self.computing.acquire().await.map_err(|_| FAILED)?;
+        let full = |QueueFull| LimitReached::DocumentsPerPrincipal(self.line);
+        let _turn = self.computing.turn(&principal.api_key().id).await.map_err(full)?;
         tokio::task::spawn_blocking(|| wiping_stack::<STACK, _>(compute)).await.map_err(|_| FAILED)
     }
 }

@@ -7,6 +7,7 @@ use super::commit::Core;
 use super::{App, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
+use crate::config::Limits;
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
 use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
@@ -78,6 +79,8 @@ pub struct Options {
     pub accept_altered_store: bool,
     /// The anchor file, which tells an older copy of the store from the store; `None` where there is none.
     pub anchor_file: Option<PathBuf>,
+    /// The limits that keep one caller from taking the service from the others.
+    pub limits: Limits,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
 }
@@ -120,7 +123,7 @@ pub async fn open(
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
     let core = Core { store, catalog, master_key: provider, seal_limits: options.seal_limits };
-    Ok(App::new(core, options.data_dir, anchor))
+    Ok(App::new(core, &options.limits, options.data_dir, anchor))
 }
 
 /// Puts the keyring and the root key into the store, in one commit.

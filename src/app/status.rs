@@ -7,6 +7,7 @@ use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::PublicKey;
 use crate::domain::{Revision, Timestamp};
+use crate::limits::LimitUse;
 use crate::store::Unavailable;
 
 /// How long the store has to answer a health check.
@@ -24,6 +25,8 @@ pub struct ServiceStatus {
     pub counts: Counts,
     /// The key that verifies the signatures of the service.
     pub public_key: PublicKey,
+    /// How much of each limit is used.
+    pub limits: Vec<LimitUse>,
 }
 
 impl App {
@@ -35,6 +38,7 @@ impl App {
             started_at: self.started_at,
             counts: self.core.catalog.counts(),
             public_key: self.core.keyring().public_key().clone(),
+            limits: self.admission.usage().into_iter().chain([self.references.usage()]).collect(),
         }
     }
 

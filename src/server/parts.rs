@@ -42,6 +42,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         data_dir: data.path().to_owned(),
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
+        limits: config.limits,
         ..app::Options::default()
     };
     let provider = MasterKeyProvider::new(config.master_key.clone(), masters);

@@ -194,6 +194,23 @@ impl Begun {
     }
 }
 
+impl Begun {
+    /// Resets the stream.
+    pub fn reset(mut self) {
+        self.body.send_reset(h2::Reason::CANCEL);
+    }
+
+    /// Waits for the reply, of which nothing more is taken. It stays open until it is dropped.
+    pub async fn answered(self) -> Result<h2::RecvStream, Status> {
+        let response = timeout(PATIENCE, self.response).await.expect("the server answers in time");
+        let response = response.map_err(broken)?;
+        match Status::from_header_map(response.headers()) {
+            Some(status) => Err(status),
+            None => Ok(response.into_body()),
+        }
+    }
+}
+
 async fn reply(response: h2::client::ResponseFuture) -> Result<Response<Vec<u8>>, Status> {
     let response = response.await.map_err(broken)?;
     if let Some(status) = Status::from_header_map(response.headers()) {

@@ -98,6 +98,7 @@ impl From<&Error> for Refusal {
                 let message = format!("{what}: try again once that is done.");
                 Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
             }
+            Error::Limit(limit) => Self::limit(limit),
             Error::BackupInvalid(why) => {
                 let message = format!("The backup cannot be restored, and nothing was replaced: {why}.");
                 Self::new(Code::InvalidArgument, Reason::BackupInvalid, message)

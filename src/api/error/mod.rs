@@ -2,6 +2,7 @@
 //! puts a [`Refusal`] into its own form; `strongroom_v1::status` does so for gRPC.
 
 mod explain;
+mod limit;
 mod unresolved;
 
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub(super) struct Details {
     /// The version that has no value to read (`PreconditionFailure`): a violation with the reason as its type.
     pub(super) precondition: Option<(String, &'static str)>,
     /// The limit that was exceeded: its subject and its description (`QuotaFailure`).
-    pub(super) quota: Option<(&'static str, &'static str)>,
+    pub(super) quota: Option<(&'static str, String)>,
     /// When to try again (`RetryInfo`).
     pub(super) retry_after: Option<Duration>,
 }
@@ -157,7 +158,7 @@ impl Refusal {
     pub(super) fn too_large() -> Self {
         let message = "The message is larger than 1 MiB: send less.";
         let mut refusal = Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message);
-        refusal.details.quota = Some(("message", "A message is at most 1 MiB."));
+        refusal.details.quota = Some(("message", "A message is at most 1 MiB.".to_owned()));
         refusal
     }
 

@@ -27,7 +27,10 @@ impl http_body::Body for WholeBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let frame = Pin::new(&mut self.0).poll_frame(context);
-        frame.map_err(|_| Status::aborted("the request ended early"))
+        frame.map_err(|error| {
+            // An error with details is ours: it says why the server takes no more.
+            if error.details().is_empty() { Status::aborted("the request ended early") } else { error }
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The gate stands before the handlers: every request passes its layers, and every answer passes them on its way back. Each
 //! layer has one concern and one file.
 
+mod admit;
 mod audit;
 mod authentication;
 mod body;
@@ -23,6 +24,7 @@ use tonic::body::Body;
 use tower::{Layer, Service, ServiceBuilder};
 use uuid::Uuid;
 
+use self::admit::Admit;
 use self::audit::Audit;
 use self::authentication::Authentication;
 use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
@@ -73,6 +75,8 @@ impl Gate {
             .layer_fn(Audit::new)
             // Nothing below sees a request whose caller is not known.
             .layer_fn(|inner| Authentication::new(self.app.clone(), inner))
+            // Nothing below sees a request that there is no room for.
+            .layer_fn(|inner| Admit::new(self.app.clone(), inner))
             .layer_fn(CatchPanic::new)
             .layer_fn(Limit::new)
             .layer_fn(Handlers::new)
@@ -80,7 +84,7 @@ impl Gate {
     }
 }
 
-type Layers<S> = Deadline<OwnTask<Audit<Authentication<CatchPanic<Limit<Handlers<S>>>>>>>;
+type Layers<S> = Deadline<OwnTask<Audit<Authentication<Admit<CatchPanic<Limit<Handlers<S>>>>>>>>;
 
 /// A request that has arrived.
 struct Arrived {

@@ -45,8 +45,7 @@ async fn resolve(
     let mut fields = Fields::default();
     let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template =
-        app.references.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
+    let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
     let used = |named: &[NamedSecret]| call.used(named.iter().map(|named| target(named, &grant)));
@@ -67,8 +66,7 @@ async fn inspect(
     let mut fields = Fields::default();
     let grant = call.grant::<List>(&message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
-    let template =
-        app.references.parse_template(grant.namespace(), map(message.document.unwrap_or_default())).await?;
+    let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let readable = call.principal.authorize::<Read>(grant.namespace()).is_ok();
 
     let (named, revision) = app.references.inspect(&grant, &template).await?;

@@ -54,7 +54,8 @@ pub(in crate::api) fn failure(response: &Response<Body>) -> Option<(Code, Option
     Some((code(status.code())?, reason()))
 }
 
-pub(super) fn refused(refusal: Refusal, request_id: &str) -> Status {
+/// A refusal as a status.
+pub(in crate::api) fn refused(refusal: Refusal, request_id: &str) -> Status {
     let Refusal { code, reason, message, details } = refusal;
     let Details { fields, resource, precondition, quota, retry_after } = details;
     let mut details = ErrorDetails::new();

@@ -118,7 +118,7 @@ impl SecretOperations {
         plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
     ) -> Result<ChangeAnswer, Error> {
         let ChangeRequest { principal, namespace, name, idempotency, version } = request;
-        let _lock = self.locks.lock(namespace, name).await;
+        let _lock = self.locks.lock(principal, namespace, name).await;
         self.reader.refuse_damaged(namespace, name).await?;
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS);
         loop {

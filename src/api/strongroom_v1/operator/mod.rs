@@ -17,6 +17,7 @@ use super::proto::operator_service_server::OperatorService;
 use crate::api::request::Call;
 use crate::app::{App, Error};
 use crate::auth::Operate;
+use crate::limits::LimitUse;
 
 /// OperatorService over the app.
 pub(super) struct Operator(pub(super) Arc<App>);
@@ -100,6 +101,11 @@ fn count(many: usize) -> u64 {
     u64::try_from(many).unwrap_or(u64::MAX)
 }
 
+fn limit(usage: LimitUse) -> v1::LimitUse {
+    let LimitUse { name, limit, used, refused } = usage;
+    v1::LimitUse { name: name.to_owned(), limit, used, refused }
+}
+
 fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
     let grant = call.service_grant()?;
     let status = app.status(&grant);
@@ -112,5 +118,6 @@ fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
         secrets: count(status.counts.secrets),
         damaged_records: count(status.counts.damaged),
         signing_public_key: status.public_key.0.to_vec(),
+        limits: status.limits.into_iter().map(limit).collect(),
     })
 }

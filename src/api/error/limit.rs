@@ -1,0 +1,51 @@
+//! Each limit as a [`Refusal`]: what is limited, and what helps.
+
+use super::{Code, RETRY, Reason, Refusal};
+use crate::limits::LimitReached;
+
+impl Refusal {
+    /// The refusal of a request that has reached a limit.
+    pub(in crate::api) fn limit(limit: &LimitReached) -> Self {
+        const OWN: &str = "wait for answers before you send more";
+        const ALL: &str = "try again";
+        let (name, reached, remedy) = match limit {
+            LimitReached::Requests(most) => {
+                ("limits.requests", format!("The server works on {most} requests, as many as it may"), ALL)
+            }
+            LimitReached::RequestsPerPrincipal(most) => {
+                let reached = format!("This caller has {most} requests under way, as many as it may");
+                ("limits.requests_per_principal", reached, OWN)
+            }
+            LimitReached::Memory(most) => {
+                let reached =
+                    format!("The requests and replies of all callers take {most} bytes, as many as they may");
+                ("limits.memory", reached, ALL)
+            }
+            LimitReached::MemoryPerPrincipal(most) => {
+                let reached =
+                    format!("The requests and replies of this caller take {most} bytes, as many as they may");
+                ("limits.memory_per_principal", reached, OWN)
+            }
+            LimitReached::RequestsPerSecond(most, _) => {
+                let reached = format!("This caller may send {most} requests a second, and has sent more");
+                ("limits.requests_per_second", reached, "send fewer")
+            }
+            LimitReached::DocumentsPerPrincipal(most) => {
+                let reached = format!("{most} documents of this caller wait for their turn, as many as may");
+                ("limits.documents_per_principal", reached, OWN)
+            }
+        };
+        let mut refusal =
+            Self::new(Code::ResourceExhausted, Reason::TooManyRequests, format!("{reached}: {remedy}."));
+        refusal.details.quota = Some((name, format!("{reached}.")));
+        refusal.details.retry_after = Some(match limit {
+            LimitReached::RequestsPerSecond(_, wait) => *wait,
+            LimitReached::Requests(_)
+            | LimitReached::RequestsPerPrincipal(_)
+            | LimitReached::Memory(_)
+            | LimitReached::MemoryPerPrincipal(_)
+            | LimitReached::DocumentsPerPrincipal(_) => RETRY,
+        });
+        refusal
+    }
+}

@@ -1,0 +1,287 @@
+//! Lets requests in: so many of all callers, and so many of each principal, with so many bytes in memory.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::{Counted, Counter, LimitReached, LimitUse};
+use crate::config::Limits;
+
+/// The number of principals below which the table of principals is not searched for idle ones.
+const FEW: usize = 256;
+
+/// The doorkeeper of all requests whose principal is known. `K` tells principals apart.
+pub struct Admission<K> {
+    limits: Limits,
+    requests: Arc<Counter>,
+    memory: Arc<Counter>,
+    principals: Mutex<Principals<K>>,
+}
+
+struct Principals<K> {
+    known: HashMap<K, Arc<Principal>>,
+    /// The number of principals at which idle ones are removed next.
+    tidy_at: usize,
+    /// The refusals of principals that have been removed.
+    refused: Refused,
+}
+
+/// How many requests were refused at each limit of a principal.
+#[derive(Debug, Default, Clone, Copy)]
+struct Refused {
+    requests: u64,
+    memory: u64,
+}
+
+/// What one principal has under way.
+struct Principal {
+    requests: Arc<Counter>,
+    memory: Arc<Counter>,
+    /// Its requests a second, and what is left of them.
+    rate: Option<(NonZeroU32, DefaultDirectRateLimiter)>,
+}
+
+/// The place of a request among those under way, and the bytes that it and its reply take. Everything is given back when
+/// the last clone is dropped.
+pub struct Allowance {
+    held: Mutex<Held>,
+    _principal: Arc<Principal>,
+    _requests: [Counted; 2],
+}
+
+/// The bytes of a request and its reply, as each of the two limits counts them.
+struct Held {
+    all: (Counted, usize),
+    own: (Counted, usize),
+}
+
+impl<K: Hash + Eq + Clone> Admission<K> {
+    /// Nothing is under way yet.
+    pub fn new(limits: &Limits) -> Self {
+        let bytes = usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX);
+        let principals = Principals { known: HashMap::new(), tidy_at: FEW, refused: Refused::default() };
+        Self {
+            limits: *limits,
+            requests: Counter::new("requests", limits.requests),
+            memory: Counter::new("memory", bytes),
+            principals: Mutex::new(principals),
+        }
+    }
+
+    /// Lets a request of a principal in, or names the limit that keeps it out.
+    pub fn admit(&self, principal: &K) -> Result<Arc<Allowance>, LimitReached> {
+        let principal = self.principal(principal);
+        principal.check_rate()?;
+        let per_principal = principal.requests.limit();
+        let own = principal.requests.enter().ok_or(LimitReached::RequestsPerPrincipal(per_principal))?;
+        let all = self.requests.enter().ok_or(LimitReached::Requests(self.requests.limit()))?;
+        if principal.memory.is_full() {
+            principal.memory.refuse();
+            return Err(LimitReached::MemoryPerPrincipal(principal.memory.limit()));
+        }
+        if self.memory.is_full() {
+            self.memory.refuse();
+            return Err(LimitReached::Memory(self.memory.limit()));
+        }
+        let held = Held {
+            all: (self.memory.nothing(), self.memory.limit()),
+            own: (principal.memory.nothing(), principal.memory.limit()),
+        };
+        Ok(Arc::new(Allowance { held: Mutex::new(held), _principal: principal, _requests: [own, all] }))
+    }
+
+    /// How much of each limit is used.
+    pub fn usage(&self) -> Vec<LimitUse> {
+        let principals = self.principals();
+        let most = |pick: fn(&Principal) -> LimitUse, before: u64, of: LimitUse| {
+            principals.known.values().map(|principal| pick(principal)).fold(
+                LimitUse { refused: before, ..of },
+                |sum, one| LimitUse {
+                    used: sum.used.max(one.used),
+                    refused: sum.refused + one.refused,
+                    ..sum
+                },
+            )
+        };
+        let none = self.new_principal();
+        vec![
+            self.requests.usage(),
+            most(|principal| principal.requests.usage(), principals.refused.requests, none.requests.usage()),
+            self.memory.usage(),
+            most(|principal| principal.memory.usage(), principals.refused.memory, none.memory.usage()),
+        ]
+    }
+
+    fn principal(&self, key: &K) -> Arc<Principal> {
+        let mut principals = self.principals();
+        if let Some(principal) = principals.known.get(key) {
+            return principal.clone();
+        }
+        principals.tidy();
+        let principal = Arc::new(self.new_principal());
+        principals.known.insert(key.clone(), principal.clone());
+        principal
+    }
+
+    fn new_principal(&self) -> Principal {
+        let bytes = usize::try_from(self.limits.memory_per_principal.as_u64()).unwrap_or(usize::MAX);
+        Principal {
+            requests: Counter::new("requests_per_principal", self.limits.requests_per_principal),
+            memory: Counter::new("memory_per_principal", bytes),
+            rate: self
+                .limits
+                .requests_per_second
+                .map(|rate| (rate, RateLimiter::direct(Quota::per_second(rate)))),
+        }
+    }
+
+    fn principals(&self) -> MutexGuard<'_, Principals<K>> {
+        self.principals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Principals<K> {
+    /// Removes idle principals once there are many, so that the table follows the callers of the moment.
+    fn tidy(&mut self) {
+        if self.known.len() < self.tidy_at {
+            return;
+        }
+        let refused = &mut self.refused;
+        self.known.retain(|_, principal| {
+            let idle = Arc::strong_count(principal) == 1 && principal.has_all_its_rate();
+            if idle {
+                refused.requests += principal.requests.usage().refused;
+                refused.memory += principal.memory.usage().refused;
+            }
+            !idle
+        });
+        self.tidy_at = self.known.len().saturating_mul(2).max(FEW);
+    }
+}
+
+impl Principal {
+    fn check_rate(&self) -> Result<(), LimitReached> {
+        let Some((allowed, rate)) = &self.rate else { return Ok(()) };
+        rate.check().map_err(|early| {
+            self.requests.refuse();
+            let wait = early.wait_time_from(DefaultClock::default().now());
+            LimitReached::RequestsPerSecond(allowed.get(), wait)
+        })
+    }
+
+    /// Whether all requests of a second are left, so that a new entry for this principal allows nothing more.
+    fn has_all_its_rate(&self) -> bool {
+        self.rate.as_ref().is_none_or(|(allowed, rate)| matches!(rate.check_n(*allowed), Ok(Ok(()))))
+    }
+}
+
+impl Allowance {
+    /// Reserves bytes, or names the limit that they would exceed.
+    pub fn reserve(&self, bytes: usize) -> Result<(), LimitReached> {
+        let mut held = self.held();
+        if !held.own.0.grow(bytes) {
+            return Err(LimitReached::MemoryPerPrincipal(held.own.1));
+        }
+        if !held.all.0.grow(bytes) {
+            held.own.0.shrink(bytes);
+            return Err(LimitReached::Memory(held.all.1));
+        }
+        Ok(())
+    }
+
+    /// Counts bytes, though a limit may be exceeded: for what cannot be refused any more.
+    pub fn charge(&self, bytes: usize) {
+        let mut held = self.held();
+        held.own.0.charge(bytes);
+        held.all.0.charge(bytes);
+    }
+
+    /// Gives bytes back.
+    pub fn release(&self, bytes: usize) {
+        let mut held = self.held();
+        held.own.0.shrink(bytes);
+        held.all.0.shrink(bytes);
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytesize::ByteSize;
+
+    use super::*;
+
+    fn admission(limits: Limits) -> Admission<u32> {
+        Admission::new(&limits)
+    }
+
+    fn used(admission: &Admission<u32>, name: &str) -> (u64, u64) {
+        let usage = admission.usage().into_iter().find(|usage| usage.name == name).unwrap();
+        (usage.used, usage.refused)
+    }
+
+    #[test]
+    fn one_principal_at_its_limit_leaves_the_others_alone() {
+        let admission = admission(Limits { requests: 3, requests_per_principal: 2, ..Limits::default() });
+        let first = [admission.admit(&1).unwrap(), admission.admit(&1).unwrap()];
+        assert_eq!(admission.admit(&1).err(), Some(LimitReached::RequestsPerPrincipal(2)));
+        let _other = admission.admit(&2).unwrap();
+        assert_eq!(admission.admit(&2).err(), Some(LimitReached::Requests(3)));
+        assert_eq!(used(&admission, "requests"), (3, 1));
+        assert_eq!(used(&admission, "requests_per_principal"), (2, 1));
+        drop(first);
+        assert!(admission.admit(&2).is_ok());
+    }
+
+    #[test]
+    fn memory_is_reserved_up_to_its_limits() {
+        let (all, own) = (10 << 20, 8 << 20);
+        let admission = admission(Limits {
+            memory: ByteSize::mib(10),
+            memory_per_principal: ByteSize::mib(8),
+            ..Limits::default()
+        });
+        let first = admission.admit(&1).unwrap();
+        first.reserve(own).unwrap();
+        assert_eq!(first.reserve(1), Err(LimitReached::MemoryPerPrincipal(own)));
+        assert_eq!(admission.admit(&1).err(), Some(LimitReached::MemoryPerPrincipal(own)));
+        let second = admission.admit(&2).unwrap();
+        assert_eq!(second.reserve(4 << 20), Err(LimitReached::Memory(all)));
+        second.charge(4 << 20);
+        assert_eq!(admission.admit(&3).err(), Some(LimitReached::Memory(all)));
+        second.release(4 << 20);
+        assert!(admission.admit(&3).is_ok());
+        drop((first, second));
+        assert_eq!(used(&admission, "memory").0, 0);
+        assert_eq!(used(&admission, "memory_per_principal").0, 0);
+    }
+
+    #[test]
+    fn a_rate_is_kept_by_each_principal() {
+        let admission = admission(Limits { requests_per_second: NonZeroU32::new(5), ..Limits::default() });
+        let refused = (0..10).filter(|_| admission.admit(&1).is_err()).count();
+        assert!((4..=5).contains(&refused), "{refused} were refused");
+        let Err(LimitReached::RequestsPerSecond(5, wait)) = admission.admit(&1) else { panic!() };
+        assert!(wait <= std::time::Duration::from_secs(1));
+        assert!(admission.admit(&2).is_ok());
+    }
+
+    #[test]
+    fn principals_without_requests_are_forgotten() {
+        let admission = admission(Limits::default());
+        let busy = admission.admit(&0).unwrap();
+        for principal in 1..10_000 {
+            admission.admit(&principal).unwrap();
+        }
+        assert!(admission.principals().known.len() <= FEW + 1);
+        assert!(admission.principals().known.contains_key(&0));
+        drop(busy);
+    }
+}
