@@ -9,6 +9,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::api;
 use crate::app::App;
+use crate::audit::LogAuditor;
 
 /// How often the store is asked whether it can serve.
 const HEALTH: Duration = Duration::from_secs(1);
@@ -20,9 +21,10 @@ const KEYS: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// Starts the work. It ends when the set is dropped or aborted.
-pub(super) fn start(app: &Arc<App>, health: &HealthReporter) -> JoinSet<()> {
+pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthReporter) -> JoinSet<()> {
     let mut work = JoinSet::new();
     work.spawn(watch_health(app.clone(), health.clone()));
+    work.spawn(write_refusals(auditor.clone()));
     work.spawn(sweep_idempotency_records(app.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
@@ -50,6 +52,11 @@ async fn watch_health(app: Arc<App>, health: HealthReporter) {
             report_health(&health, healthy).await;
         }
     }
+}
+
+/// Writes the audit records of strangers' refusals.
+async fn write_refusals(auditor: Arc<LogAuditor>) {
+    auditor.write_refusals_regularly().await;
 }
 
 /// Removes the idempotency records whose time has passed.
