@@ -75,7 +75,11 @@ impl AuditEntry {
 
     /// Writes the record of the request. The refusal of a caller that was not established does not wait for that.
     pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<(), Unwritable> {
-        let noted = self.with_noted(std::mem::take);
+        let noted = self.with_noted(|noted| Noted {
+            principal: noted.principal.clone(),
+            target: std::mem::take(&mut noted.target),
+            referenced: std::mem::take(&mut noted.referenced),
+        });
         let record = self.record(noted, failure);
         if record.principal.is_none() {
             self.auditor.refused(record);

@@ -1,0 +1,3 @@
+//! Clients that misbehave beside clients that do not: the first ones are bounded, and the others are served.
+
+mod audit;
