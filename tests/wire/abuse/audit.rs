@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use h2::Reason;
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as Wired};
@@ -18,11 +19,13 @@ use uuid::Uuid;
 use crate::audit::{Event, events, events_of};
 use crate::caller::{Caller, Room};
 use crate::harness::{Launch, Server};
-use crate::raw::Wire;
+use crate::raw::{Wire, framed};
 use crate::refusal::refused;
 use crate::requests::{Value, create};
 
 const GET: &str = "/strongroom.v1.SecretService/GetSecret";
+const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
+const WHO_AM_I: &str = "/strongroom.v1.AccessService/WhoAmI";
 const RESOLVE: &str = "/strongroom.v1.ReferenceService/ResolveReferences";
 
 /// A reader of a log that takes about 300 lines a second.
@@ -153,7 +156,7 @@ async fn a_document_makes_no_more_log_than_it_has_bytes() {
     let long: Vec<_> = (0..999).map(|n| format!("{n:n>128}").replace('n', "_")).collect();
     for name in &short {
         let request = create(name, "v");
-        wire.call("/strongroom.v1.SecretService/CreateSecret", &request.encode_to_vec()).await.unwrap();
+        wire.call(CREATE, &request.encode_to_vec()).await.unwrap();
     }
     let missing: Vec<_> = short.iter().map(|name| format!("m{name}")).collect();
     let mut sizes = Vec::new();
@@ -182,6 +185,42 @@ async fn a_document_makes_no_more_log_than_it_has_bytes() {
         assert_eq!(event.text("not_read").split(',').count(), 10);
     }
     assert_eq!(events[3].text("read"), "n1@1");
+}
+
+#[tokio::test]
+async fn a_request_that_its_caller_ends_early_is_recorded_as_cancelled() {
+    let codes = [
+        Reason::NO_ERROR,
+        Reason::CANCEL,
+        Reason::PROTOCOL_ERROR,
+        Reason::INTERNAL_ERROR,
+        Reason::REFUSED_STREAM,
+        Reason::ENHANCE_YOUR_CALM,
+    ];
+    let server = Server::alone();
+    let wire = Wire::as_root(&server).await;
+    let whole = framed(&create("A", "v").encode_to_vec());
+    let mut begun = Vec::new();
+    for code in codes {
+        for sent in [0, 3, 7, whole.len()] {
+            begun.push((wire.begin(CREATE, whole[..sent].to_vec()).await, code));
+        }
+    }
+    let size = begun.len();
+    // The server has begun all of them once it has answered a later request.
+    wire.call(WHO_AM_I, b"").await.unwrap();
+    for (mut begun, code) in begun {
+        begun.body.send_reset(code);
+    }
+    wire.call(WHO_AM_I, b"").await.unwrap();
+    assert!(
+        Caller::root(&server).await.names().await.is_empty(),
+        "a request that did not end has made a change"
+    );
+    let events = events_of(server).await;
+    let ended = events.iter().filter(|event| event.rpc().ends_with("/CreateSecret"));
+    let told: Vec<_> = ended.map(|event| (event.text("outcome"), event.text("reason"))).collect();
+    assert_eq!(told, vec![("CANCELLED".to_owned(), String::new()); size]);
 }
 
 fn text(text: String) -> Wired {
