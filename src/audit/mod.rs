@@ -75,16 +75,18 @@ impl LogAuditor {
         self.offer_refusals(|event| telemetry::offer(event));
     }
 
-    /// Whether records can be written. While they cannot, this tries to write one: nobody else may do so, since callers stay
-    /// away from a server that is not healthy.
+    /// Fails while records cannot be written. Then this tries to write one: nobody else may do so, since callers stay away from
+    /// a server that is not healthy.
     pub async fn check(&self) -> Result<(), Unwritable> {
-        let failing = self.failing.load(Ordering::Relaxed);
-        let probe = || {
-            if failing {
-                tracing::warn!(target: telemetry::AUDIT, "audit records could not be written before this one");
-            }
-        };
-        self.written(AUDITOR, probe).await
+        if self.failing.load(Ordering::Relaxed) {
+            return self.written(AUDITOR, emit_resumed).await;
+        }
+        // Nothing to write; but the log's thread may be waiting for the reader of the log.
+        if telemetry::written(AUDITOR, || ()).await {
+            return Ok(());
+        }
+        self.failing.store(true, Ordering::Relaxed);
+        Err(Unwritable)
     }
 
     async fn written(&self, owner: &str, event: impl FnOnce()) -> Result<(), Unwritable> {
@@ -150,6 +152,10 @@ fn emit_sum(sum: &Sum) {
         last_request_id = %sum.last_request_id,
         "audit"
     );
+}
+
+fn emit_resumed() {
+    tracing::warn!(target: telemetry::AUDIT, "audit records could not be written for some time before this line");
 }
 
 fn emit_dropped(refusals: u64) {

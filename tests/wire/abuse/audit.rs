@@ -12,12 +12,16 @@ use strongroom::api::v1::{ResolveReferencesRequest, WhoAmIRequest};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_stream::StreamExt;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::audit::{Event, events, events_of};
-use crate::caller::{Caller, Room};
+use crate::caller::{Caller, Room, endpoint};
 use crate::harness::{Launch, Server};
 use crate::raw::{Wire, framed};
 use crate::refusal::refused;
@@ -73,6 +77,7 @@ async fn wire_from(server: &Server, host: u8) -> Wire {
 /// How many refusals of strangers the events tell of.
 fn strangers(events: &[Event]) -> usize {
     let of_strangers = events.iter().filter(|event| event.text("principal").is_empty());
+    let of_strangers = of_strangers.filter(|event| event.text("rpc") + &event.text("refusals") != "");
     let sizes = of_strangers.map(|event| match event.text("refusals").as_str() {
         "" => 1,
         size => size.parse().unwrap(),
@@ -129,20 +134,27 @@ fn events_so_far(server: &Server) -> Vec<Event> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_are_answered_though_the_log_is_not_read() {
+async fn while_the_log_is_not_read_strangers_are_answered_and_health_says_that_key_holders_are_not() {
     let (reader, server) = SlowReader::of(Launch::in_memory());
     let room = reader.while_reading(Room::on(&server)).await;
+    let mut health = HealthClient::new(endpoint(&server.url).connect().await.unwrap());
+    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut reported = async || watched.next().await.unwrap().unwrap().status();
+    assert_eq!(reported().await, ServingStatus::Serving);
     // Requests until the pipe is full.
     while room.access().who_am_i(WhoAmIRequest {}).await.is_ok() {}
     let unrecorded = room.access().who_am_i(WhoAmIRequest {}).await;
     let status = refused(unrecorded, Code::Unavailable, "AUDIT_UNAVAILABLE");
     assert!(status.get_details_retry_info().is_some());
+    assert_eq!(reported().await, ServingStatus::NotServing);
     let wire = Wire::to(&server).await;
     for _ in 0..1000 {
         refused(wire.call(GET, b"").await, Code::Unauthenticated, "CREDENTIAL_MISSING");
     }
-    reader.while_reading(room.create("A", "v")).await;
+    // The server finds out by itself that the log is read again.
     drop(reader);
+    assert_eq!(reported().await, ServingStatus::Serving);
+    room.create("A", "v").await;
     let events = events_of(server).await;
     assert_eq!(strangers(&events), 1000);
 }
