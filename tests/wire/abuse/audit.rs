@@ -77,7 +77,8 @@ async fn wire_from(server: &Server, host: u8) -> Wire {
 /// How many refusals of strangers the events tell of.
 fn strangers(events: &[Event]) -> usize {
     let of_strangers = events.iter().filter(|event| event.text("principal").is_empty());
-    let of_strangers = of_strangers.filter(|event| event.text("rpc") + &event.text("refusals") != "");
+    let of_strangers =
+        of_strangers.filter(|event| !event.rpc().is_empty() || !event.text("refusals").is_empty());
     let sizes = of_strangers.map(|event| match event.text("refusals").as_str() {
         "" => 1,
         size => size.parse().unwrap(),
