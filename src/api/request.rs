@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::error::{Code, Reason, Refusal};
 use crate::app::Error;
-use crate::audit::{Auditor, Record, Target, Unwritable};
+use crate::audit::{Auditor, Record, Referenced, Target, Unwritable};
 use crate::auth::Right;
 use crate::auth::{Grant, Principal, RightType, ServiceGrant};
 use crate::domain::{Invalid, Namespace, SecretName, Violations};
@@ -33,6 +33,8 @@ pub(super) struct AuditEntry {
     /// The RPC; `None` where there is no such RPC.
     pub(super) rpc: Option<&'static Rpc>,
     pub(super) request_id: Box<str>,
+    /// The caller's own id of the request.
+    caller_request_id: Option<Box<str>>,
     peer: Option<SocketAddr>,
     auditor: Arc<dyn Auditor>,
     noted: Mutex<Noted>,
@@ -43,20 +45,22 @@ pub(super) struct AuditEntry {
 struct Noted {
     /// The caller, once known.
     principal: Option<String>,
-    /// The object of the request itself.
+    /// The object of the request.
     target: Target,
-    /// The other secrets that it uses. Each has a record of its own.
-    used: Vec<Target>,
+    /// The secrets that the references of its document name.
+    referenced: Referenced,
 }
 
 impl AuditEntry {
     pub(super) fn new(
         rpc: Option<&'static Rpc>,
         request_id: Box<str>,
+        caller_request_id: Option<Box<str>>,
         peer: Option<SocketAddr>,
         auditor: Arc<dyn Auditor>,
     ) -> Self {
-        Self { rpc, request_id, peer, auditor, noted: Mutex::default(), recorded: Notify::new() }
+        let (noted, recorded) = (Mutex::default(), Notify::new());
+        Self { rpc, request_id, caller_request_id, peer, auditor, noted, recorded }
     }
 
     /// Notes the caller.
@@ -69,32 +73,35 @@ impl AuditEntry {
         self.with_noted(|noted| note(&mut noted.target));
     }
 
-    /// Writes the records of the request: one for itself, and one for each target that it used.
+    /// Writes the record of the request. The refusal of a caller that was not established does not wait for that.
     pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<(), Unwritable> {
-        let (principal, targets) = self.with_noted(|noted| {
-            let (target, used) = (std::mem::take(&mut noted.target), std::mem::take(&mut noted.used));
-            (noted.principal.clone(), std::iter::once(target).chain(used))
+        let noted = self.with_noted(|noted| Noted {
+            principal: noted.principal.clone(),
+            target: std::mem::take(&mut noted.target),
+            referenced: std::mem::take(&mut noted.referenced),
         });
-        let records: Vec<_> = targets.map(|target| self.record(principal.clone(), target, failure)).collect();
-        self.auditor.write(&records).await?;
+        let record = self.record(noted, failure);
+        if record.principal.is_none() {
+            self.auditor.refused(record);
+        } else {
+            self.auditor.write(&record).await?;
+        }
         self.recorded.notify_one();
         Ok(())
     }
 
-    fn record(
-        &self,
-        principal: Option<String>,
-        target: Target,
-        failure: Option<(Code, Option<Reason>)>,
-    ) -> Record {
+    fn record(&self, noted: Noted, failure: Option<(Code, Option<Reason>)>) -> Record {
+        let Noted { principal, target, referenced } = noted;
         Record {
             principal,
             peer: self.peer,
             rpc: self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name),
             target,
+            referenced,
             outcome: failure.map_or("ok", |(code, _)| code.name()),
             reason: failure.and_then(|(_, reason)| reason).map(Reason::name),
             request_id: self.request_id.to_string(),
+            caller_request_id: self.caller_request_id.as_deref().map(str::to_owned),
         }
     }
 
@@ -162,9 +169,9 @@ impl Call {
         self.entry.note(note);
     }
 
-    /// Notes other secrets that the request uses, for the audit.
-    pub(super) fn used(&self, targets: impl IntoIterator<Item = Target>) {
-        self.entry.with_noted(|noted| noted.used.extend(targets));
+    /// Notes the secrets that the references of the request's document name, for the audit.
+    pub(super) fn note_referenced(&self, referenced: Referenced) {
+        self.entry.with_noted(|noted| noted.referenced = referenced);
     }
 
     /// Waits until the beginning of a call that answers with a stream is recorded: nothing of the stream comes before.
@@ -184,8 +191,9 @@ impl Call {
         };
         let failure = refusal.as_ref().map(|refusal| (refusal.code, Some(refusal.reason)));
         let target = Target { subject, ..Target::default() };
-        let record = self.entry.record(Some(self.principal.to_string()), target, failure);
-        match (self.entry.auditor.write(&[record]).await, refusal) {
+        let noted = Noted { principal: Some(self.principal.to_string()), target, ..Noted::default() };
+        let record = self.entry.record(noted, failure);
+        match (self.entry.auditor.write(&record).await, refusal) {
             (_, Some(refusal)) => Err(refusal),
             (Ok(()), None) => Ok(()),
             (Err(unwritable), None) => Err(Refusal::from(&unwritable.into())),

@@ -74,6 +74,8 @@ pub enum CredentialProblem {
     Invalid,
     /// The credential has expired.
     Expired,
+    /// The request has more than one credential.
+    Several,
 }
 
 impl Error {

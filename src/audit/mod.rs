@@ -1,18 +1,32 @@
-//! The audit: one record for every request that is answered, refused ones too, and one more for each secret that the
-//! references in a document read. A record never holds a value. The gate writes records before answers leave.
+//! The audit: one record for every request that is answered, refused ones too. A record never holds a value. The gate writes
+//! records before answers leave, except for the refusals of strangers, which are summed: see [`LogAuditor`].
 
 mod record;
+mod refusals;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::record::{Record, Target};
+pub use self::record::{Record, Referenced, Target};
+use self::refusals::{Refusals, Sum};
 use crate::telemetry;
 
-/// The destination of records. A request is answered only once its record is written.
+/// How often the refusals of strangers are written.
+const REFUSALS: Duration = Duration::from_secs(1);
+/// The owner of the auditor's own records among those that wait for the log. No principal has this name.
+const AUDITOR: &str = "";
+
+/// The destination of records.
 #[async_trait]
 pub trait Auditor: Send + Sync {
-    /// Writes records, or fails within a bound.
-    async fn write(&self, records: &[Record]) -> Result<(), Unwritable>;
+    /// Writes the record of a request whose caller is known, or fails within a bound. The request is answered only once its
+    /// record is written.
+    async fn write(&self, record: &Record) -> Result<(), Unwritable>;
+
+    /// Notes that a request was refused whose caller was not established. This waits for nothing, and may be dropped.
+    fn refused(&self, record: Record);
 }
 
 /// A record could not be written, so the answer must not leave.
@@ -21,30 +35,238 @@ pub trait Auditor: Send + Sync {
 pub struct Unwritable;
 
 /// Writes records to the process's log, as structured events on a target of their own.
-pub struct LogAuditor;
+///
+/// The records of known callers have room of their own in front of the log. The refusals of strangers are summed per peer and
+/// second, and take the room of ordinary lines. Where there is none, they are dropped and counted, and the count is written
+/// once there is room again.
+#[derive(Default)]
+pub struct LogAuditor {
+    refusals: Refusals,
+    /// How many refusals were dropped and not told so far.
+    dropped: AtomicU64,
+    /// Whether the last record could not be written.
+    failing: AtomicBool,
+}
 
 #[async_trait]
 impl Auditor for LogAuditor {
-    async fn write(&self, records: &[Record]) -> Result<(), Unwritable> {
-        if telemetry::written(|| records.iter().for_each(emit)).await { Ok(()) } else { Err(Unwritable) }
+    async fn write(&self, record: &Record) -> Result<(), Unwritable> {
+        let owner = record.principal.as_deref().unwrap_or(AUDITOR);
+        self.written(owner, || emit(record)).await
+    }
+
+    fn refused(&self, record: Record) {
+        self.refusals.add(record);
+    }
+}
+
+impl LogAuditor {
+    /// Writes the refusals of strangers once a second.
+    pub async fn write_refusals_regularly(&self) {
+        let mut second = tokio::time::interval(REFUSALS);
+        loop {
+            second.tick().await;
+            self.write_refusals();
+        }
+    }
+
+    /// Writes the refusals of strangers since the last time.
+    pub fn write_refusals(&self) {
+        self.offer_refusals(|event| telemetry::offer(event));
+    }
+
+    /// Fails while records cannot be written. Then this tries to write one: nobody else may do so, since callers stay away from
+    /// a server that is not healthy.
+    pub async fn check(&self) -> Result<(), Unwritable> {
+        if self.failing.load(Ordering::Relaxed) {
+            return self.written(AUDITOR, emit_resumed).await;
+        }
+        // Nothing to write; but the log's thread may be waiting for the reader of the log.
+        if telemetry::written(AUDITOR, || ()).await {
+            return Ok(());
+        }
+        self.failing.store(true, Ordering::Relaxed);
+        Err(Unwritable)
+    }
+
+    async fn written(&self, owner: &str, event: impl FnOnce()) -> Result<(), Unwritable> {
+        let written = telemetry::written(owner, event).await;
+        self.failing.store(!written, Ordering::Relaxed);
+        if written { Ok(()) } else { Err(Unwritable) }
+    }
+
+    /// Offers the log each sum, and the number of those that it did not take.
+    fn offer_refusals(&self, offer: impl Fn(&dyn Fn()) -> bool) {
+        for sum in self.refusals.take() {
+            if !offer(&|| emit_sum(&sum)) {
+                self.dropped.fetch_add(sum.size, Ordering::Relaxed);
+            }
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 && !offer(&|| emit_dropped(dropped)) {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
     }
 }
 
 fn emit(record: &Record) {
-    let Record { principal, peer, rpc, target, outcome, reason, request_id } = record;
+    let Record { principal, peer, rpc, target, referenced, outcome, reason, request_id, caller_request_id } =
+        record;
     let (namespace, name) = (target.namespace.as_ref(), target.name.as_ref());
     tracing::info!(
         target: telemetry::AUDIT,
         principal = principal.as_deref(),
-        peer = peer.map(tracing::field::display),
+        peer = peer.map(display),
         rpc = %rpc,
-        namespace = namespace.map(tracing::field::display),
-        name = name.map(tracing::field::display),
+        namespace = namespace.map(display),
+        name = name.map(display),
         version = target.version,
         subject = target.subject.as_deref(),
+        read = referenced.read_names().map(display),
+        not_read = referenced.not_read_names().map(display),
+        not_read_size = referenced.not_read_size(),
         outcome = %outcome,
         reason = *reason,
         request_id = %request_id,
+        // A text, and so in quotation marks: it could be made to look like other fields.
+        caller_request_id = caller_request_id.as_deref(),
         "audit"
     );
+}
+
+/// One refusal has the record of any other request.
+fn emit_sum(sum: &Sum) {
+    if sum.size == 1 {
+        return emit(&sum.first);
+    }
+    tracing::info!(
+        target: telemetry::AUDIT,
+        peer = %sum.peer,
+        rpc = %sum.rpc,
+        subject = sum.first.target.subject.as_deref(),
+        outcome = %sum.outcome,
+        reason = sum.reason(),
+        refusals = sum.size,
+        reasons = sum.reasons().map(display),
+        request_id = %sum.first.request_id,
+        last_request_id = %sum.last_request_id,
+        "audit"
+    );
+}
+
+fn emit_resumed() {
+    tracing::warn!(target: telemetry::AUDIT, "audit records could not be written for some time before this line");
+}
+
+fn emit_dropped(refusals: u64) {
+    tracing::warn!(
+        target: telemetry::AUDIT,
+        refusals,
+        "refusals of requests without a valid credential were not recorded: the log had no room for them"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tokio::time::{advance, sleep};
+    use tracing_subscriber::fmt;
+
+    use super::*;
+
+    fn refusal(peer: &str, id: &str) -> Record {
+        Record {
+            principal: None,
+            peer: Some(peer.parse().unwrap()),
+            rpc: "strongroom.v1.SecretService/GetSecret",
+            target: Target::default(),
+            referenced: Referenced::default(),
+            outcome: "UNAUTHENTICATED",
+            reason: Some("CREDENTIAL_MISSING"),
+            request_id: id.to_owned(),
+            caller_request_id: None,
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that are logged on this thread.
+    fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = fmt().with_writer(move || to.clone()).with_ansi(false).without_time().finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn taken(log: &Log) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        text.lines().map(|line| line.replacen(" INFO strongroom::audit: audit ", "", 1)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_refusals_of_a_peer_are_one_record_a_second() {
+        let (lines, _guard) = log();
+        let auditor = Arc::<LogAuditor>::default();
+        let writing = auditor.clone();
+        let writing = tokio::spawn(async move { writing.write_refusals_regularly().await });
+        sleep(Duration::from_millis(500)).await;
+        for id in ["1", "2", "3"] {
+            auditor.refused(refusal("192.0.2.1:5", id));
+            advance(Duration::from_millis(100)).await;
+        }
+        auditor.refused(refusal("192.0.2.2:5", "4"));
+        assert_eq!(taken(&lines), [""; 0], "nothing is written before the second has passed");
+        sleep(Duration::from_millis(500)).await;
+        let told = [
+            "peer=192.0.2.1 rpc=strongroom.v1.SecretService/GetSecret outcome=UNAUTHENTICATED \
+             reason=\"CREDENTIAL_MISSING\" refusals=3 request_id=1 last_request_id=3",
+            "peer=192.0.2.2:5 rpc=strongroom.v1.SecretService/GetSecret outcome=UNAUTHENTICATED \
+             reason=\"CREDENTIAL_MISSING\" request_id=4",
+        ];
+        assert_eq!(taken(&lines), told);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(taken(&lines), [""; 0], "each refusal is told once");
+        writing.abort();
+    }
+
+    #[tokio::test]
+    async fn refusals_that_find_no_room_are_counted_and_the_count_is_written() {
+        let (lines, _guard) = log();
+        let auditor = LogAuditor::default();
+        for id in ["1", "2", "3"] {
+            auditor.refused(refusal("192.0.2.1:5", id));
+        }
+        auditor.refused(refusal("192.0.2.2:5", "4"));
+        auditor.offer_refusals(|_| false);
+        auditor.offer_refusals(|_| false);
+        assert_eq!(taken(&lines), [""; 0]);
+        auditor.write_refusals();
+        auditor.write_refusals();
+        let told = taken(&lines);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("WARN") && told[0].ends_with("refusals=4"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn text_of_the_caller_looks_like_no_other_field() {
+        let (lines, _guard) = log();
+        let forged = "x\" principal=\"key:root".to_owned();
+        emit(&Record { caller_request_id: Some(forged), ..refusal("192.0.2.1:5", "1") });
+        let told = taken(&lines);
+        assert!(told[0].ends_with(r#"caller_request_id="x\" principal=\"key:root""#), "{told:?}");
+    }
 }

@@ -15,12 +15,16 @@ pub struct Record {
     pub rpc: &'static str,
     /// The object of the request.
     pub target: Target,
+    /// The secrets that the references of the request's document name.
+    pub referenced: Referenced,
     /// `ok`, or the gRPC code's name, such as `NOT_FOUND`.
     pub outcome: &'static str,
     /// The reason of the error, such as `SECRET_NOT_FOUND`.
     pub reason: Option<&'static str>,
     /// The id of the request, which an error's `google.rpc.RequestInfo` also has.
     pub request_id: String,
+    /// The caller's own id of the request: text of the caller, who may have chosen it to look like something else.
+    pub caller_request_id: Option<String>,
 }
 
 /// The object of a request, as far as it is known. It is filled in as the request is understood, and only with validated
@@ -35,4 +39,69 @@ pub struct Target {
     pub version: Option<u32>,
     /// Another object: an API key's id, a secret's new name, or the result of a long operation.
     pub subject: Option<String>,
+}
+
+/// The secrets that the references of a document name.
+#[derive(Debug, Clone, Default)]
+pub struct Referenced {
+    /// Those whose values were read, each with its version.
+    pub read: Vec<(SecretName, u32)>,
+    /// Those that have no value to read, each with its version, or that do not exist.
+    pub not_read: Vec<(SecretName, Option<u32>)>,
+}
+
+/// How many of the secrets that were not read a record names.
+const NOT_READ_NAMES: usize = 10;
+
+impl Referenced {
+    /// All secrets that were read, for example `billing_key@3,db_password@1`.
+    pub(super) fn read_names(&self) -> Option<String> {
+        let names = self.read.iter().map(|(name, version)| format!("{name}@{version}"));
+        joined(names)
+    }
+
+    /// The first of the secrets that were not read, for example `absent,disabled@2`.
+    pub(super) fn not_read_names(&self) -> Option<String> {
+        let names = self.not_read.iter().take(NOT_READ_NAMES).map(|(name, version)| match version {
+            Some(version) => format!("{name}@{version}"),
+            None => name.to_string(),
+        });
+        joined(names)
+    }
+
+    /// How many secrets were not read, where a record does not name all of them.
+    pub(super) fn not_read_size(&self) -> Option<usize> {
+        Some(self.not_read.len()).filter(|&size| size > NOT_READ_NAMES)
+    }
+}
+
+fn joined(names: impl Iterator<Item = String>) -> Option<String> {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { None } else { Some(names.join(",")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_that_was_read_is_named_and_the_others_are_counted() {
+        let name = |n: usize| SecretName::parse(&format!("n{n}")).unwrap();
+        let none = Referenced::default();
+        assert_eq!((none.read_names(), none.not_read_names(), none.not_read_size()), (None, None, None));
+        let some = Referenced {
+            read: vec![(name(1), 1), (name(2), 77)],
+            not_read: vec![(name(3), None), (name(4), Some(2))],
+        };
+        assert_eq!(some.read_names().as_deref(), Some("n1@1,n2@77"));
+        assert_eq!(some.not_read_names().as_deref(), Some("n3,n4@2"));
+        assert_eq!(some.not_read_size(), None);
+        let many = Referenced {
+            read: (0..1000).map(|n| (name(n), 1)).collect(),
+            not_read: (0..1000).map(|n| (name(n), None)).collect(),
+        };
+        assert_eq!(many.read_names().unwrap().split(',').count(), 1000);
+        assert_eq!(many.not_read_names().unwrap().split(',').count(), NOT_READ_NAMES);
+        assert_eq!(many.not_read_size(), Some(1000));
+    }
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::api;
 use crate::app::App;
+use crate::audit::LogAuditor;
 
-/// How often the store is asked whether it can serve.
+/// How often the store and the audit are asked whether they can serve.
 const HEALTH: Duration = Duration::from_secs(1);
 /// How often the anchor is brought up to date.
 const ANCHOR: Duration = Duration::from_secs(1);
@@ -20,9 +22,10 @@ const KEYS: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// Starts the work. It ends when the set is dropped or aborted.
-pub(super) fn start(app: &Arc<App>, health: &HealthReporter) -> JoinSet<()> {
+pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthReporter) -> JoinSet<()> {
     let mut work = JoinSet::new();
-    work.spawn(watch_health(app.clone(), health.clone()));
+    work.spawn(watch_health(app.clone(), auditor.clone(), health.clone()));
+    work.spawn(write_refusals(auditor.clone()));
     work.spawn(sweep_idempotency_records(app.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
@@ -37,19 +40,27 @@ pub(super) async fn report_health(health: &HealthReporter, healthy: bool) {
     }
 }
 
-/// Reports the health of the store when it changes.
-async fn watch_health(app: Arc<App>, health: HealthReporter) {
+/// Reports the health of the store and of the audit when it changes: without one of them every request is refused.
+async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthReporter) {
     let mut check = tokio::time::interval(HEALTH);
+    // A log that is not read makes a check take some seconds.
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut healthy = true;
     loop {
         check.tick().await;
-        let answers = app.check().await.is_ok();
-        if answers != healthy {
-            healthy = answers;
-            tracing::warn!(healthy, "the store's health changed");
+        let (store, audit) = tokio::join!(app.check(), auditor.check());
+        let (store, audit) = (store.is_ok(), audit.is_ok());
+        if (store && audit) != healthy {
+            healthy = store && audit;
+            tracing::warn!(healthy, store, audit, "the health of the store or of the audit log changed");
             report_health(&health, healthy).await;
         }
     }
+}
+
+/// Writes the audit records of strangers' refusals.
+async fn write_refusals(auditor: Arc<LogAuditor>) {
+    auditor.write_refusals_regularly().await;
 }
 
 /// Removes the idempotency records whose time has passed.

@@ -77,15 +77,16 @@ async fn serve(
     report_health(&health, true).await;
     let (stopping, mut stop) = watch::channel(false);
     let in_flight = InFlight::default();
+    let auditor = Arc::<LogAuditor>::default();
 
     let router = transport(age)
-        .layer(Gate::new(app.clone(), Arc::new(LogAuditor), in_flight.clone()))
+        .layer(Gate::new(app.clone(), auditor.clone(), in_flight.clone()))
         .add_routes(api::services(&app))
         .add_service(health_service.max_decoding_message_size(MAX_OPEN_MESSAGE))
         .add_service(reflection()?.build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE))
         .add_service(reflection()?.build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE));
 
-    let mut background = background::start(&app, &health);
+    let mut background = background::start(&app, &auditor, &health);
     let incoming = incoming(listener, acceptor, age.max + age.grace);
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
@@ -108,6 +109,7 @@ async fn serve(
             Ok(())
         }
     };
+    auditor.write_refusals();
     app.close().await;
     tracing::info!("stopped");
     outcome

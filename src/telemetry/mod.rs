@@ -4,6 +4,7 @@
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
 //! the log, and the audit waits here until its records are written.
 
+mod queue;
 mod writer;
 
 use std::io::IsTerminal;
@@ -26,7 +27,9 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Starts the log, and sends panics there. Only the first call in a process has an effect. Fails where the system cannot
 /// start a thread.
 pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
-    let writer = LogWriter::start(std::io::stderr())?;
+    let writer = LogWriter::start(std::io::stderr(), |lost| {
+        tracing::warn!(lost, "lines of the log were lost: its reader is too slow");
+    })?;
     if WRITER.set(writer.clone()).is_err() {
         return Ok(());
     }
@@ -65,14 +68,28 @@ pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
 
 /// Waits until all events so far are written, for at most 5 seconds. For the end of the process.
 pub async fn flush() {
-    let _ = written(|| ()).await; // there is nowhere left to report a failure
+    if let Some(writer) = WRITER.get() {
+        writer.flush().await;
+    }
 }
 
-/// Calls `event`, which logs something, and waits until that is written, for at most 5 seconds. `false`: it may not have
-/// been written. Where this process has no log, there is nothing to wait for, and the result is `true`.
-pub async fn written(event: impl FnOnce()) -> bool {
+/// Calls `event`, which logs the record of an owner, and waits until that is written, for at most 5 seconds. `false`: it may
+/// not have been written. Each owner has its share of the room for records, which ordinary events cannot take. Where this
+/// process has no log, there is nothing to wait for, and the result is `true`.
+pub async fn written(owner: &str, event: impl FnOnce()) -> bool {
     match WRITER.get() {
-        Some(writer) => writer.written(event).await,
+        Some(writer) => writer.written(owner, event).await,
+        None => {
+            event();
+            true
+        }
+    }
+}
+
+/// Calls `event`, which logs something that may be dropped. `false`: it was dropped, because the log has no room for it now.
+pub fn offer(event: impl FnOnce()) -> bool {
+    match WRITER.get() {
+        Some(writer) => writer.offer(event),
         None => {
             event();
             true

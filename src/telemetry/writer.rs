@@ -1,100 +1,128 @@
-//! Writes the log's lines in a thread of its own, so that a reader of the log that stalls never stalls the service.
+//! Writes the log in a thread of its own, so that a reader of the log that stalls never stalls the service.
 //!
-//! The queue to the thread is bounded. A line that finds no room is lost, and counted: the caller who needs to know that
-//! its line was written asks with [`LogWriter::written`].
+//! A caller who needs to know that something was written asks with [`LogWriter::written`]; that goes through the room of the
+//! audit's records. Everything else is a line, which is lost where there is no room: see [`Queue`].
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines may wait to be written.
-const QUEUE_LINES: usize = 8192;
-/// How long a caller waits until its lines are written.
+use super::queue::Queue;
+
+/// How long a caller waits until its record is written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sending side of the queue. The thread ends when the last clone is dropped.
 #[derive(Clone)]
-pub(super) struct LogWriter {
-    queue: SyncSender<Queued>,
-    /// How many lines were lost so far.
-    lost: Arc<AtomicU64>,
-}
+pub(super) struct LogWriter(Arc<Open>);
 
-/// An entry of the queue.
-enum Queued {
-    Line(Vec<u8>),
-    /// Answered once every line before it is written or counted as lost.
-    Barrier(oneshot::Sender<()>),
+/// The queue of a thread that writes. It is closed when this is dropped.
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl LogWriter {
-    /// Starts the thread.
-    pub(super) fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
-        let (queue, queued) = sync_channel(QUEUE_LINES);
-        let lost = Arc::<AtomicU64>::default();
+    /// Starts the thread. It calls `report`, which logs a line, with the number of lines that were lost, once there is room
+    /// again.
+    pub(super) fn start(
+        to: impl Write + Send + 'static,
+        report: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Self> {
+        let queue = Arc::<Queue>::default();
         let thread = std::thread::Builder::new().name("log".into());
-        let counter = lost.clone();
-        thread.spawn(move || write_all(&queued, to, &counter))?;
-        Ok(Self { queue, lost })
+        let open = Self(Arc::new(Open(queue.clone())));
+        thread.spawn(move || write_all(&queue, to, report))?;
+        Ok(open)
     }
 
-    /// Calls `write`, which logs lines, and waits until they are written, for at most 5 seconds. `false`: some of them may
-    /// not have been written.
-    pub(super) async fn written(&self, write: impl FnOnce()) -> bool {
-        // Any line that is lost from here on could be one of ours. If it is not, the answer is `false` without need, which
-        // is safe.
-        let before = self.lost.load(Ordering::SeqCst);
-        write();
-        let (answer, answered) = oneshot::channel();
-        if self.queue.try_send(Queued::Barrier(answer)).is_err() {
-            return false;
-        }
-        let answered = tokio::time::timeout(WRITE_TIMEOUT, answered).await;
-        matches!(answered, Ok(Ok(()))) && before == self.lost.load(Ordering::SeqCst)
+    /// Calls `event`, which logs the record of an owner, and waits until that is written, for at most 5 seconds. False: it
+    /// may not have been written.
+    pub(super) async fn written(&self, owner: &str, event: impl FnOnce()) -> bool {
+        let Some(written) = self.queue().add_record(owner, collect(event)) else { return false };
+        matches!(tokio::time::timeout(WRITE_TIMEOUT, written).await, Ok(Ok(true)))
+    }
+
+    /// Calls `event`, which logs a line. False: there was no room for it. It is not counted as lost then.
+    pub(super) fn offer(&self, event: impl FnOnce()) -> bool {
+        self.queue().add_lines(collect(event))
+    }
+
+    /// Waits until nothing waits to be written, for at most 5 seconds.
+    pub(super) async fn flush(&self) {
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.queue().flushed()).await;
+    }
+
+    fn queue(&self) -> &Queue {
+        &self.0.0
     }
 }
 
-/// The thread: writes what is queued, until the queue has no more senders.
-fn write_all(queue: &Receiver<Queued>, mut to: impl Write, lost: &AtomicU64) {
-    while let Ok(first) = queue.recv() {
-        // Lines that wait are written together, up to about 64 KiB.
-        let (mut batch, mut lines, mut barriers) = (Vec::new(), 0, Vec::new());
-        let mut next = Some(first);
-        while let Some(queued) = next {
-            match queued {
-                Queued::Line(line) => {
-                    batch.extend_from_slice(&line);
-                    lines += 1;
-                }
-                Queued::Barrier(answer) => barriers.push(answer),
-            }
-            next = (batch.len() < 64 * 1024).then(|| queue.try_recv().ok()).flatten();
+/// The thread: writes what is queued, until the queue is closed.
+fn write_all(queue: &Queue, mut to: impl Write, report: impl Fn(u64)) {
+    let mut write = |text: &[u8]| to.write_all(text).and_then(|()| to.flush()).is_ok();
+    let mut torn = false;
+    while let Some(mut batch) = queue.next_batch() {
+        if torn {
+            // The write that failed may have ended within a line.
+            batch.text.insert(0, b'\n');
         }
-        if to.write_all(&batch).and_then(|()| to.flush()).is_err() {
-            lost.fetch_add(lines, Ordering::SeqCst);
+        let written = write(&batch.text);
+        torn = !written;
+        for record in batch.records {
+            let _ = record.send(written); // the caller may have stopped waiting
         }
-        for answer in barriers {
-            let _ = answer.send(()); // the caller may have stopped waiting
+        if !written {
+            queue.lose(batch.lines);
+            continue;
+        }
+        let lost = queue.take_lost();
+        if lost > 0 && !write(&collect(|| report(lost))) {
+            torn = true;
+            queue.lose(lost);
         }
     }
+}
+
+thread_local! {
+    /// The lines that this thread collects instead of queueing them.
+    static COLLECTED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Calls `event`, and returns what it logs.
+fn collect(event: impl FnOnce()) -> Vec<u8> {
+    /// Ends the collection if `event` panics, too.
+    struct Collecting;
+
+    impl Drop for Collecting {
+        fn drop(&mut self) {
+            COLLECTED.take();
+        }
+    }
+
+    COLLECTED.set(Some(Vec::new()));
+    let _collecting = Collecting;
+    event();
+    COLLECTED.take().unwrap_or_default()
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { writer: self, text: Vec::new() }
+        Line { queue: self.queue(), text: Vec::new() }
     }
 }
 
-/// A line of the log, put into the queue when it is dropped.
+/// A line of the log, collected or put into the queue when it is dropped.
 pub(super) struct Line<'a> {
-    writer: &'a LogWriter,
+    queue: &'a Queue,
     text: Vec<u8>,
 }
 
@@ -111,18 +139,38 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        if self.writer.queue.try_send(Queued::Line(std::mem::take(&mut self.text))).is_err() {
-            self.writer.lost.fetch_add(1, Ordering::SeqCst);
+        let mut text = std::mem::take(&mut self.text);
+        let collected = COLLECTED.with_borrow_mut(|collected| match collected {
+            Some(collected) => {
+                collected.append(&mut text);
+                true
+            }
+            None => false,
+        });
+        if !collected && !self.queue.add_lines(text) {
+            self.queue.lose(1);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{self, Receiver, Sender};
+
+    use super::super::queue::LINE_ROOM;
     use super::*;
+
+    fn start(to: impl Write + Send + 'static) -> LogWriter {
+        LogWriter::start(to, |_| ()).unwrap()
+    }
 
     fn line(writer: &LogWriter, text: &str) {
         writer.make_writer().write_all(text.as_bytes()).unwrap();
+    }
+
+    async fn written(writer: &LogWriter, text: &str) -> bool {
+        writer.written("owner", || line(writer, text)).await
     }
 
     struct Broken;
@@ -137,15 +185,23 @@ mod tests {
         }
     }
 
-    /// Reports that it was asked to write, and blocks until it is told to go on.
+    /// Reports what it was asked to write, and blocks until it is told to go on.
     struct Stalled {
-        asked: std::sync::mpsc::Sender<()>,
-        go_on: std::sync::mpsc::Receiver<()>,
+        asked: Sender<Vec<u8>>,
+        go_on: Receiver<()>,
+    }
+
+    impl Stalled {
+        fn new() -> (Self, Receiver<Vec<u8>>, Sender<()>) {
+            let (go_on, told) = mpsc::channel();
+            let (asked, stalled) = mpsc::channel();
+            (Self { asked, go_on: told }, stalled, go_on)
+        }
     }
 
     impl Write for Stalled {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            let _ = self.asked.send(());
+            let _ = self.asked.send(text.to_vec());
             let _ = self.go_on.recv();
             Ok(text.len())
         }
@@ -156,27 +212,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_written_line_is_reported_as_written() {
-        let writer = LogWriter::start(io::sink()).unwrap();
+    async fn a_written_record_is_reported_as_written() {
+        let writer = start(io::sink());
         for _ in 0..100 {
-            assert!(writer.written(|| line(&writer, "a\n")).await);
+            assert!(written(&writer, "a\n").await);
         }
     }
 
     #[tokio::test]
-    async fn a_line_that_cannot_be_written_is_reported() {
-        let writer = LogWriter::start(Broken).unwrap();
-        assert!(!writer.written(|| line(&writer, "a\n")).await);
+    async fn a_record_that_cannot_be_written_is_reported() {
+        let writer = start(Broken);
+        assert!(!written(&writer, "a\n").await);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn no_caller_takes_the_line_of_another_for_its_own() {
-        let writer = LogWriter::start(Broken).unwrap();
+    async fn no_caller_takes_the_record_of_another_for_its_own() {
+        let writer = start(Broken);
         let tries = (0..64).map(|_| {
             let writer = writer.clone();
             tokio::spawn(async move {
                 for _ in 0..100 {
-                    assert!(!writer.written(|| line(&writer, "a\n")).await);
+                    assert!(!written(&writer, "a\n").await);
                 }
             })
         });
@@ -187,19 +243,67 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stalled_reader_delays_no_caller_beyond_the_timeout() {
-        let (go_on, told) = std::sync::mpsc::channel();
-        let (asked, stalled) = std::sync::mpsc::channel();
-        let writer = LogWriter::start(Stalled { asked, go_on: told }).unwrap();
-        assert!(!writer.written(|| line(&writer, "a\n")).await);
-        stalled.recv().unwrap(); // from here on the thread takes nothing from the queue
-        for _ in 0..2 * QUEUE_LINES {
-            line(&writer, "b\n"); // more than the queue has room for: no call waits
+        let (to, stalled, go_on) = Stalled::new();
+        let writer = start(to);
+        assert!(!written(&writer, "a\n").await);
+        assert_eq!(stalled.recv().unwrap(), b"a\n"); // from here on the thread takes nothing from the queue
+        for _ in 0..LINE_ROOM / 2 {
+            line(&writer, "bbb\n"); // more than there is room for: no call waits
         }
-        assert!(writer.lost.load(Ordering::SeqCst) > 0);
+        assert!(!writer.offer(|| line(&writer, "cc\n")), "there is no room for another line");
         drop(go_on);
         tokio::time::resume();
-        // Once the thread has made room, lines are written again.
-        let recovered = async { while !writer.written(|| ()).await {} };
-        tokio::time::timeout(WRITE_TIMEOUT, recovered).await.unwrap();
+        // Once the thread goes on, records are written again.
+        assert!(written(&writer, "d\n").await);
+    }
+
+    #[tokio::test]
+    async fn a_record_overtakes_the_lines_that_wait() {
+        let (to, stalled, go_on) = Stalled::new();
+        let writer = start(to);
+        line(&writer, "first\n");
+        assert_eq!(stalled.recv().unwrap(), b"first\n");
+        for _ in 0..10_000 {
+            line(&writer, "line\n");
+        }
+        let other = writer.clone();
+        let record = tokio::spawn(async move { written(&other, "record\n").await });
+        tokio::task::yield_now().await; // until the record waits
+        go_on.send(()).unwrap();
+        let next = stalled.recv().unwrap();
+        assert!(next.starts_with(b"record\n") && next.len() < 5000, "{} bytes", next.len());
+        assert!(!record.is_finished(), "the record is not written before it is");
+        go_on.send(()).unwrap();
+        assert!(record.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn lines_that_were_lost_are_counted_and_the_count_is_logged() {
+        let (to, stalled, go_on) = Stalled::new();
+        let lost = Arc::<Mutex<Vec<u64>>>::default();
+        let reported = lost.clone();
+        let writer = LogWriter::start(to, move |lines| reported.lock().unwrap().push(lines)).unwrap();
+        line(&writer, "first\n");
+        stalled.recv().unwrap();
+        let large = "b".repeat(1 << 20);
+        for _ in 0..10 {
+            line(&writer, &large); // four find room
+        }
+        drop(go_on);
+        writer.flush().await;
+        assert_eq!(*lost.lock().unwrap(), [6]);
+    }
+
+    #[tokio::test]
+    async fn what_is_flushed_is_written() {
+        let (asked, written) = mpsc::channel();
+        let (go_on, told) = mpsc::channel();
+        drop(go_on);
+        let writer = start(Stalled { asked, go_on: told });
+        for _ in 0..10_000 {
+            line(&writer, "line\n");
+        }
+        writer.flush().await;
+        assert_eq!(written.try_iter().map(|text| text.len()).sum::<usize>(), 50_000);
     }
 }

@@ -96,6 +96,26 @@ async fn malformed_and_unknown_credentials_are_invalid() {
 }
 
 #[tokio::test]
+async fn two_credentials_are_refused_whichever_they_are() {
+    let server = shared();
+    let key = &server.root_key;
+    let bearer = format!("Bearer {key}");
+    for headers in [
+        [("authorization", bearer.as_str()), ("x-api-key", key)],
+        [("authorization", &bearer), ("authorization", &bearer)],
+        [("authorization", &bearer), ("authorization", "Bearer srk_nonsense")],
+        [("authorization", ""), ("authorization", &bearer)],
+        [("x-api-key", key), ("x-api-key", key)],
+        [("x-api-key", ""), ("authorization", &bearer)],
+    ] {
+        let wire = Wire::to(server).await;
+        let both = headers.into_iter().fold(wire, |wire, (name, value)| wire.also(name, value));
+        let status = refused(both.call(WHO_AM_I, b"").await, Code::Unauthenticated, "CREDENTIAL_INVALID");
+        assert!(status.message().contains("more than one"), "{status:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_header_that_holds_no_key_is_refused() {
     let server = shared();
     let wire = Wire::to(server).await;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use tokio::sync::mpsc;
+
 use crate::harness::PATIENCE;
 
 /// What happens when a line reports a panic.
@@ -77,6 +79,31 @@ impl Capture {
             let left = deadline.checked_duration_since(Instant::now())?;
             written = changed.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+/// A stream that is read in portions, each of which has to be received first. After the last one it is read as usual.
+pub struct Rationed<R> {
+    stream: R,
+    portions: mpsc::Receiver<usize>,
+    left: usize,
+}
+
+impl<R> Rationed<R> {
+    pub fn new(stream: R, portions: mpsc::Receiver<usize>) -> Self {
+        Self { stream, portions, left: 0 }
+    }
+}
+
+impl<R: Read> Read for Rationed<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            self.left = self.portions.blocking_recv().unwrap_or(usize::MAX);
+        }
+        let most = into.len().min(self.left);
+        let read = self.stream.read(&mut into[..most])?;
+        self.left -= read;
+        Ok(read)
     }
 }
 

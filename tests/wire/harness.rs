@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::capture::{Capture, OnPanic};
+use crate::capture::{Capture, OnPanic, Rationed};
 use crate::etcd_server;
 
 /// How long a test waits for the server to start, to end, or to write a line, before it fails and says so.
@@ -55,6 +56,7 @@ pub struct Launch {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     seen_at: Option<PathBuf>,
+    log_bytes: Option<mpsc::Receiver<usize>>,
     folder: Option<TempDir>,
 }
 
@@ -95,6 +97,7 @@ impl Launch {
             arguments: Vec::new(),
             variables: Vec::new(),
             seen_at: None,
+            log_bytes: None,
             folder: Some(folder),
         }
     }
@@ -108,6 +111,7 @@ impl Launch {
             arguments: Vec::new(),
             variables: Vec::new(),
             seen_at: None,
+            log_bytes: None,
             folder: None,
         }
     }
@@ -146,6 +150,12 @@ impl Launch {
     /// Sets the path at which the tests see its data folder, if theirs differs.
     pub fn seen_at(mut self, data_dir: &Path) -> Self {
         self.seen_at = Some(data_dir.to_owned());
+        self
+    }
+
+    /// Has its log read in portions of so many bytes, and through a small pipe. After the last portion it is read as usual.
+    pub fn log_read_by(mut self, portions: mpsc::Receiver<usize>) -> Self {
+        self.log_bytes = Some(portions);
         self
     }
 
@@ -206,7 +216,7 @@ impl Launch {
         server.kill();
     }
 
-    fn begin(self, on_panic: OnPanic) -> Server {
+    fn begin(mut self, on_panic: OnPanic) -> Server {
         let (child, stdout, stderr) = self.spawn(on_panic);
         Server {
             guard: guard_of(&child, self.folder.as_ref()),
@@ -220,7 +230,7 @@ impl Launch {
         }
     }
 
-    fn spawn(&self, on_panic: OnPanic) -> (Child, Capture, Capture) {
+    fn spawn(&mut self, on_panic: OnPanic) -> (Child, Capture, Capture) {
         let mut words = self.program.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_strongroom")]);
         let mut command = Command::new(words.next().expect("the binary is one"));
         command.args(words);
@@ -244,7 +254,14 @@ impl Launch {
             .spawn()
             .expect("the binary starts");
         let stdout = Capture::of(child.stdout.take().expect("piped"), OnPanic::Record);
-        let stderr = Capture::of(child.stderr.take().expect("piped"), on_panic);
+        let stderr = child.stderr.take().expect("piped");
+        let stderr = match self.log_bytes.take() {
+            Some(portions) => {
+                rustix::pipe::fcntl_setpipe_size(&stderr, 4096).expect("a pipe of one page");
+                Capture::of(Rationed::new(stderr, portions), on_panic)
+            }
+            None => Capture::of(stderr, on_panic),
+        };
         (child, stdout, stderr)
     }
 }

@@ -150,6 +150,10 @@ fn credential(problem: CredentialProblem) -> Refusal {
         CredentialProblem::Expired => {
             (Reason::CredentialExpired, "The API key has expired: ask for a new one.")
         }
+        CredentialProblem::Several => (
+            Reason::CredentialInvalid,
+            "The request has more than one API key: send one, as 'authorization' or as 'x-api-key'.",
+        ),
     };
     Refusal::new(Code::Unauthenticated, reason, message)
 }

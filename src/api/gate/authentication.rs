@@ -103,17 +103,20 @@ impl From<Unauthenticated> for Refused {
     }
 }
 
-/// The credential that a request presents.
+/// The credential that a request presents. Two are refused, since it is not certain which one counts for a proxy on the way.
 fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
-    match (headers.get("authorization"), headers.get("x-api-key")) {
-        (Some(authorization), _) => {
+    let mut authorizations = headers.get_all("authorization").iter();
+    let mut keys = headers.get_all("x-api-key").iter();
+    match (authorizations.next(), keys.next(), authorizations.next().or(keys.next())) {
+        (None, None, _) => Err(CredentialProblem::Missing),
+        (Some(authorization), None, None) => {
             let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
             match text.split_once(' ') {
                 Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Ok(credential.trim()),
                 Some(_) | None => Err(CredentialProblem::Invalid),
             }
         }
-        (None, Some(key)) => key.to_str().map(str::trim).map_err(|_| CredentialProblem::Invalid),
-        (None, None) => Err(CredentialProblem::Missing),
+        (None, Some(key), None) => key.to_str().map(str::trim).map_err(|_| CredentialProblem::Invalid),
+        (Some(_), Some(_), _) | (_, _, Some(_)) => Err(CredentialProblem::Several),
     }
 }

@@ -1,10 +1,10 @@
 //! The body of a request, of which an early end is always an error.
 //!
-//! tonic takes the reset of a stream with the code CANCEL for the orderly end of its messages. A caller that gives up a
-//! restore after the last byte of its backup would then have its backup restored.
+//! tonic takes the reset of a stream with the code CANCEL for the orderly end of its messages, and hyper does so with the code
+//! NO_ERROR. A caller that gives up a restore after the last byte of its backup would then have its backup restored.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body::{Frame, SizeHint};
 use tonic::Status;
@@ -26,10 +26,14 @@ impl http_body::Body for WholeBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
-        let frame = Pin::new(&mut self.0).poll_frame(context);
-        frame.map_err(|error| {
+        const EARLY: &str = "the request ended early";
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(context));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            None if self.0.is_end_stream() => None,
             // An error with details is ours: it says why the server takes no more.
-            if error.details().is_empty() { Status::aborted("the request ended early") } else { error }
+            Some(Err(error)) if !error.details().is_empty() => Some(Err(error)),
+            Some(Err(_)) | None => Some(Err(Status::aborted(EARLY))),
         })
     }
 

@@ -142,8 +142,9 @@ where
             return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)) };
         }
         let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
-        let entry =
-            AuditEntry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
+        let id = Uuid::now_v7().to_string().into();
+        let given_id = caller_request_id(http.headers());
+        let entry = AuditEntry::new(rpcs::of_path(path), id, given_id, peer, self.auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
         Answering::Gated { answer: self.layers.call(arrived) }
     }
@@ -179,14 +180,11 @@ impl<O: Future<Output = Answer>> Future for Answering<O> {
     }
 }
 
-/// The caller's own id of the request where it sends one that can stand in a log, else a new one.
-fn request_id(headers: &HeaderMap) -> Box<str> {
-    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-    let fits = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    match given.filter(fits) {
-        Some(id) => id.into(),
-        None => Uuid::now_v7().to_string().into(),
-    }
+/// The caller's own id of the request, where it sends one that is at most 128 visible characters of ASCII.
+fn caller_request_id(headers: &HeaderMap) -> Option<Box<str>> {
+    let given = headers.get("x-request-id")?.to_str().ok()?;
+    let fits = (1..=128).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| given.into())
 }
 
 #[cfg(test)]

@@ -22,10 +22,14 @@ struct Recorder {
 
 #[tonic::async_trait]
 impl Auditor for Recorder {
-    async fn write(&self, records: &[audit::Record]) -> Result<(), audit::Unwritable> {
-        self.outcomes.lock().unwrap().extend(records.iter().map(|record| record.outcome));
+    async fn write(&self, record: &audit::Record) -> Result<(), audit::Unwritable> {
+        self.outcomes.lock().unwrap().push(record.outcome);
         self.written.notify_one();
         Ok(())
+    }
+
+    fn refused(&self, record: audit::Record) {
+        self.outcomes.lock().unwrap().push(record.outcome);
     }
 }
 

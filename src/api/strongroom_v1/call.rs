@@ -51,7 +51,8 @@ mod tests {
     /// A request of a caller that has passed the gate.
     fn request(principal: &Principal) -> Request<()> {
         let rpc = rpcs::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
-        let entry = Arc::new(AuditEntry::new(Some(rpc), "id".into(), None, Arc::new(LogAuditor)));
+        let entry =
+            Arc::new(AuditEntry::new(Some(rpc), "id".into(), None, None, Arc::new(LogAuditor::default())));
         let call = Call { rpc, principal: principal.clone(), entry };
         let mut request = Request::new(());
         request.extensions_mut().insert(call);

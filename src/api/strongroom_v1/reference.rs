@@ -14,8 +14,8 @@ use super::proto::reference_service_server::ReferenceService;
 use super::proto::secret_value;
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, NamedSecret};
-use crate::audit::Target;
-use crate::auth::{Grant, List, Read};
+use crate::audit::Referenced;
+use crate::auth::{List, Read};
 use crate::reference::{Credential, Data};
 
 /// ReferenceService over the app.
@@ -48,8 +48,8 @@ async fn resolve(
     let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
-    let used = |named: &[NamedSecret]| call.used(named.iter().map(|named| target(named, &grant)));
-    let resolution = app.references.resolve(&grant, template, inputs, used).await?;
+    let read = |named: &[NamedSecret]| call.note_referenced(referenced(named));
+    let resolution = app.references.resolve(&grant, template, inputs, read).await?;
     Ok(v1::ResolveReferencesResponse {
         document: Some(document(resolution.resolved.document)),
         credentials: resolution.resolved.credentials.into_iter().map(credential).collect(),
@@ -78,14 +78,16 @@ async fn inspect(
     })
 }
 
-/// The audit's target for a secret that a document names. It has no version where there is no such secret.
-fn target(named: &NamedSecret, grant: &Grant<Read>) -> Target {
-    Target {
-        namespace: Some(grant.namespace().clone()),
-        name: Some(named.reference.name.clone()),
-        version: named.version,
-        subject: None,
+/// The secrets that a document names, as the audit has them.
+fn referenced(named: &[NamedSecret]) -> Referenced {
+    let mut referenced = Referenced::default();
+    for NamedSecret { reference, version, has_value } in named {
+        match version {
+            Some(version) if *has_value => referenced.read.push((reference.name.clone(), *version)),
+            other => referenced.not_read.push((reference.name.clone(), *other)),
+        }
     }
+    referenced
 }
 
 fn reference(named: &NamedSecret, readable: bool) -> v1::Reference {

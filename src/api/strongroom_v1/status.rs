@@ -25,8 +25,9 @@ pub(super) fn completed(bare: &Status, request_id: &str) -> Status {
         GrpcCode::Internal | GrpcCode::InvalidArgument => Refusal::malformed(),
         GrpcCode::OutOfRange | GrpcCode::ResourceExhausted => Refusal::too_large(),
         GrpcCode::Unimplemented => Refusal::no_such_rpc(),
-        // Given where the caller went away before the end of its request, too: see `gate/body.rs`.
-        GrpcCode::Aborted | GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Refusal::late(),
+        // Given where the caller ended its request early: see `gate/body.rs`. Only the audit sees this, so it has no details.
+        GrpcCode::Aborted => return Status::cancelled("The caller ended the request early."),
+        GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Refusal::late(),
         _ => Refusal::defect(),
     };
     refused(refusal, request_id)

@@ -1,3 +1,4 @@
 //! Clients that misbehave beside clients that do not: the first ones are bounded, and the others are served.
 
+mod audit;
 mod principal;

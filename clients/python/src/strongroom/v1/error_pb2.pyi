@@ -45,7 +45,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     `x-api-key: srk_…`.
     """
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 7
-    """UNAUTHENTICATED. The credential is malformed, unknown or revoked."""
+    """UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one."""
     ERROR_REASON_CREDENTIAL_EXPIRED: _ErrorReason.ValueType  # 8
     """UNAUTHENTICATED. The API key has expired."""
     ERROR_REASON_ACCESS_DENIED: _ErrorReason.ValueType  # 9
@@ -153,7 +153,7 @@ ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 6
 `x-api-key: srk_…`.
 """
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 7
-"""UNAUTHENTICATED. The credential is malformed, unknown or revoked."""
+"""UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one."""
 ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 8
 """UNAUTHENTICATED. The API key has expired."""
 ERROR_REASON_ACCESS_DENIED: ErrorReason.ValueType  # 9

@@ -38,8 +38,8 @@ class ReferenceServiceStub:
     `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
     docs/references.md describes the expressions and their limits.
 
-    The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
-    record for each of them. The reply holds the whole resolved document, or the call fails.
+    The server reads all secrets at one moment. It reads only the secrets that the document names, and names them in
+    its audit record. The reply holds the whole resolved document, or the call fails.
 
     When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
     of the expression, for example `document/steps/0/expression`.
@@ -69,8 +69,8 @@ class ReferenceServiceAsyncStub:
     `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
     docs/references.md describes the expressions and their limits.
 
-    The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
-    record for each of them. The reply holds the whole resolved document, or the call fails.
+    The server reads all secrets at one moment. It reads only the secrets that the document names, and names them in
+    its audit record. The reply holds the whole resolved document, or the call fails.
 
     When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
     of the expression, for example `document/steps/0/expression`.
@@ -102,8 +102,8 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
         docs/references.md describes the expressions and their limits.
 
-        The server reads all secrets at one moment. It reads only the secrets that the document names, and writes an audit
-        record for each of them. The reply holds the whole resolved document, or the call fails.
+        The server reads all secrets at one moment. It reads only the secrets that the document names, and names them in
+        its audit record. The reply holds the whole resolved document, or the call fails.
 
         When expressions cannot be resolved, `google.rpc.BadRequest` gives their places: `document`, then the JSON Pointer
         of the expression, for example `document/steps/0/expression`.

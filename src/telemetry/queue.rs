@@ -1,0 +1,263 @@
+//! The texts that wait for the log's thread: ordinary lines, and audit records.
+//!
+//! Records have room of their own and are taken first, so that no number of lines keeps a record from being written. Each
+//! owner of records has its turn, a bounded share of the room, and always room for one record, so that no owner keeps the
+//! records of others from being written. A line that finds no room is lost, and counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// How many bytes of lines may wait.
+pub(super) const LINE_ROOM: usize = 4 << 20;
+/// How many bytes of records may wait.
+const RECORD_ROOM: usize = 16 << 20;
+/// How many bytes of the records of one owner may wait. The largest record names 1,000 secrets, and has 140 KB.
+const RECORD_SHARE: usize = 4 << 20;
+/// About how many bytes of records are written at once.
+const BATCH_RECORDS: usize = 64 << 10;
+/// About how many bytes of lines are written at once: few, since a record waits for them where the log is read slowly.
+const BATCH_LINES: usize = 4 << 10;
+
+/// The queue between all threads that log and the one that writes.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Wakes the thread that writes.
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    records: Records,
+    lines: VecDeque<Vec<u8>>,
+    line_bytes: usize,
+    /// How many lines were lost since the last time that their number was taken.
+    lost: u64,
+    /// Told once nothing waits any more.
+    flushes: Vec<oneshot::Sender<()>>,
+    closed: bool,
+}
+
+/// The records of each owner, who have their turns one after the other.
+#[derive(Default)]
+struct Records {
+    of_owners: HashMap<String, OfOwner>,
+    turns: VecDeque<String>,
+    bytes: usize,
+}
+
+struct OfOwner {
+    records: VecDeque<Record>,
+    bytes: usize,
+}
+
+struct Record {
+    text: Vec<u8>,
+    written: oneshot::Sender<bool>,
+}
+
+/// Texts to write at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) text: Vec<u8>,
+    /// How many lines are among them.
+    pub(super) lines: u64,
+    /// Told whether the batch was written.
+    pub(super) records: Vec<oneshot::Sender<bool>>,
+}
+
+impl Queue {
+    /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room.
+    pub(super) fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
+        let (written, told) = oneshot::channel();
+        let added = self.lock().records.add(owner, Record { text, written });
+        self.arrived.notify_one();
+        added.then_some(told)
+    }
+
+    /// Adds lines. False: there is no room.
+    pub(super) fn add_lines(&self, text: Vec<u8>) -> bool {
+        let mut waiting = self.lock();
+        let fits = text.len() <= LINE_ROOM.saturating_sub(waiting.line_bytes);
+        if fits {
+            waiting.line_bytes += text.len();
+            waiting.lines.push_back(text);
+        }
+        drop(waiting);
+        self.arrived.notify_one();
+        fits
+    }
+
+    /// Counts lines that were lost.
+    pub(super) fn lose(&self, lines: u64) {
+        self.lock().lost += lines;
+    }
+
+    /// How many lines were lost since the last call, once half of the lines' room is free; zero before.
+    pub(super) fn take_lost(&self) -> u64 {
+        let mut waiting = self.lock();
+        if waiting.line_bytes > LINE_ROOM / 2 { 0 } else { std::mem::take(&mut waiting.lost) }
+    }
+
+    /// Told once everything that waits is written or lost.
+    pub(super) fn flushed(&self) -> oneshot::Receiver<()> {
+        let (flushed, told) = oneshot::channel();
+        self.lock().flushes.push(flushed);
+        self.arrived.notify_one();
+        told
+    }
+
+    /// Ends the thread that writes, once nothing waits any more.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Waits for the next batch. The caller has written the one before. `None`: the queue is closed.
+    pub(super) fn next_batch(&self) -> Option<Batch> {
+        let mut waiting = self.lock();
+        loop {
+            let batch = waiting.batch();
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            for flushed in waiting.flushes.drain(..) {
+                let _ = flushed.send(()); // the caller may have stopped waiting
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Takes the records whose turn it is, and then some lines.
+    fn batch(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        while batch.text.len() < BATCH_RECORDS
+            && let Some(record) = self.records.next()
+        {
+            batch.text.extend_from_slice(&record.text);
+            batch.records.push(record.written);
+        }
+        let end = batch.text.len() + BATCH_LINES;
+        while batch.text.len() < end
+            && let Some(line) = self.lines.pop_front()
+        {
+            self.line_bytes -= line.len();
+            batch.text.extend_from_slice(&line);
+            batch.lines += 1;
+        }
+        batch
+    }
+}
+
+impl Records {
+    /// Adds the record of an owner. False: there is no room.
+    fn add(&mut self, owner: &str, record: Record) -> bool {
+        let size = record.text.len();
+        if let Some(of_owner) = self.of_owners.get_mut(owner) {
+            if of_owner.bytes + size > RECORD_SHARE || self.bytes + size > RECORD_ROOM {
+                return false;
+            }
+            of_owner.bytes += size;
+            of_owner.records.push_back(record);
+        } else {
+            // An owner without a record that waits always finds room: there are not many owners.
+            self.turns.push_back(owner.to_owned());
+            self.of_owners.insert(owner.to_owned(), OfOwner { bytes: size, records: [record].into() });
+        }
+        self.bytes += size;
+        true
+    }
+
+    /// Takes the record whose turn it is.
+    fn next(&mut self) -> Option<Record> {
+        let owner = self.turns.pop_front()?;
+        let of_owner = self.of_owners.get_mut(&owner)?;
+        let record = of_owner.records.pop_front()?;
+        of_owner.bytes -= record.text.len();
+        self.bytes -= record.text.len();
+        if of_owner.records.is_empty() {
+            self.of_owners.remove(&owner);
+        } else {
+            self.turns.push_back(owner);
+        }
+        Some(record)
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.lines == 0 && self.records.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(queue: &Queue) -> String {
+        String::from_utf8(queue.next_batch().unwrap().text).unwrap()
+    }
+
+    #[test]
+    fn records_go_before_lines_and_have_room_of_their_own() {
+        let queue = Queue::default();
+        let line = [b'l'; 1024].to_vec();
+        while queue.add_lines(line.clone()) {}
+        assert!(queue.add_record("a", b"record\n".to_vec()).is_some(), "the lines took the room of records");
+        let batch = text(&queue);
+        assert!(batch.starts_with("record\n"));
+        assert!(batch.len() <= 7 + BATCH_LINES, "a record would wait for {} bytes of lines", batch.len());
+        assert!(queue.add_lines(line), "a batch makes room");
+    }
+
+    #[test]
+    fn an_owner_with_one_record_waits_for_one_turn() {
+        let queue = Queue::default();
+        let large = vec![b'-'; BATCH_RECORDS / 2];
+        while queue.add_record("a", large.clone()).is_some() {}
+        assert!(queue.add_record("b", b"b\n".to_vec()).is_some(), "an owner took the room of all");
+        assert!(text(&queue).contains("b\n"), "an owner with one record waits for all of another's");
+    }
+
+    #[test]
+    fn the_room_of_all_records_is_bounded_and_each_owner_finds_some() {
+        let queue = Queue::default();
+        let large = vec![b'-'; RECORD_SHARE / 2];
+        let mut added = 0;
+        for owner in 0..20 {
+            assert!(queue.add_record(&owner.to_string(), large.clone()).is_some());
+            added += usize::from(queue.add_record(&owner.to_string(), large.clone()).is_some());
+        }
+        assert_eq!(added, RECORD_ROOM / RECORD_SHARE);
+    }
+
+    #[test]
+    fn everything_is_taken_once_and_the_room_is_free_again() {
+        let queue = Queue::default();
+        for round in 0..3 {
+            let mut taken = 0;
+            for n in 0..1000 {
+                assert!(queue.add_record(&(n % 7).to_string(), vec![b'r'; 100]).is_some(), "{round}");
+                assert!(queue.add_lines(vec![b'l'; 100]), "{round}");
+            }
+            while taken < 200_000 {
+                taken += queue.next_batch().unwrap().text.len();
+            }
+            assert_eq!(taken, 200_000);
+        }
+        let waiting = queue.lock();
+        assert_eq!((waiting.line_bytes, waiting.records.bytes), (0, 0));
+        assert!(waiting.records.of_owners.is_empty() && waiting.records.turns.is_empty());
+    }
+}
