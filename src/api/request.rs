@@ -25,6 +25,8 @@ pub(super) struct Rpc {
     pub(super) name: &'static str,
     /// The rights that it may ask for. Empty: it needs none.
     pub(super) rights: &'static [Right],
+    /// Whether it changes something.
+    pub(super) changes: bool,
 }
 
 /// The audit's entry for a request, filled in as the request is understood. It lives from the arrival of the request to its
@@ -42,7 +44,7 @@ pub(super) struct AuditEntry {
 #[derive(Default)]
 struct Noted {
     /// The caller, once known.
-    principal: Option<String>,
+    principal: Option<Principal>,
     /// The object of the request itself.
     target: Target,
     /// The other secrets that it uses. Each has a record of its own.
@@ -61,7 +63,12 @@ impl AuditEntry {
 
     /// Notes the caller.
     pub(super) fn note_caller(&self, principal: &Principal) {
-        self.with_noted(|noted| noted.principal = Some(principal.to_string()));
+        self.with_noted(|noted| noted.principal = Some(principal.clone()));
+    }
+
+    /// The caller; `None` where it is not known.
+    pub(super) fn caller(&self) -> Option<Principal> {
+        self.with_noted(|noted| noted.principal.clone())
     }
 
     /// Notes the object of the request.
@@ -70,15 +77,28 @@ impl AuditEntry {
     }
 
     /// Writes the records of the request: one for itself, and one for each target that it used.
-    pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<(), Unwritable> {
+    pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<Written, Unwritable> {
         let (principal, targets) = self.with_noted(|noted| {
             let (target, used) = (std::mem::take(&mut noted.target), std::mem::take(&mut noted.used));
             (noted.principal.clone(), std::iter::once(target).chain(used))
         });
+        let principal = principal.map(|principal| principal.to_string());
         let records: Vec<_> = targets.map(|target| self.record(principal.clone(), target, failure)).collect();
         self.auditor.write(&records).await?;
         self.recorded.notify_one();
-        Ok(())
+        Ok(Written(records))
+    }
+
+    /// Writes once more the records of a request that was carried out, for an answer that is withheld after they were written.
+    pub(super) async fn write_withheld(
+        &self,
+        Written(mut records): Written,
+        failure: Option<(Code, Option<Reason>)>,
+    ) -> Result<(), Unwritable> {
+        for record in &mut records {
+            (record.outcome, record.reason) = outcome(failure);
+        }
+        self.auditor.write(&records).await
     }
 
     fn record(
@@ -87,19 +107,25 @@ impl AuditEntry {
         target: Target,
         failure: Option<(Code, Option<Reason>)>,
     ) -> Record {
-        Record {
-            principal,
-            peer: self.peer,
-            rpc: self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name),
-            target,
-            outcome: failure.map_or("ok", |(code, _)| code.name()),
-            reason: failure.and_then(|(_, reason)| reason).map(Reason::name),
-            request_id: self.request_id.to_string(),
-        }
+        let (outcome, reason) = outcome(failure);
+        let rpc = self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name);
+        let request_id = self.request_id.to_string();
+        Record { principal, peer: self.peer, rpc, target, outcome, reason, request_id }
     }
 
     fn with_noted<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The records of a request, which are written.
+pub(super) struct Written(Vec<Record>);
+
+/// The outcome and the reason as records have them.
+fn outcome(failure: Option<(Code, Option<Reason>)>) -> (&'static str, Option<&'static str>) {
+    match failure {
+        None => ("ok", None),
+        Some((code, reason)) => (code.name(), reason.map(Reason::name)),
     }
 }
 

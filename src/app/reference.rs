@@ -103,6 +103,8 @@ impl ReferenceResolver {
         read(&named);
         let resolved =
             self.compute(move || template.evaluate(&inputs, &values)).await?.map_err(unresolved)?;
+        // The document may have waited long for its turn.
+        self.core.confirm(grant.principal())?;
         Ok(Resolution { resolved, named, revision })
     }
 
