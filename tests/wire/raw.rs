@@ -195,6 +195,11 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Waits for the reply while the body stays open.
+    pub async fn answered(self) -> Result<Response<Vec<u8>>, Status> {
+        timeout(PATIENCE, reply(self.response)).await.expect("the server answers in time")
+    }
+
     /// Sends the rest of the body; gives the reply's message.
     pub async fn end(mut self, rest_of_body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
         self.body.send_data(rest_of_body.into(), true).map_err(broken)?;
@@ -209,7 +214,7 @@ impl Begun {
     }
 
     /// Waits for the reply, of which nothing more is taken. It stays open until it is dropped.
-    pub async fn answered(self) -> Result<h2::RecvStream, Status> {
+    pub async fn begun(self) -> Result<h2::RecvStream, Status> {
         let response = timeout(PATIENCE, self.response).await.expect("the server answers in time");
         let response = response.map_err(broken)?;
         match Status::from_header_map(response.headers()) {

@@ -72,7 +72,7 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
     let refusal = loop {
         let mut request = wire.begin(LIST, framed(&page)).await;
         request.body.send_data(Default::default(), true).unwrap();
-        match request.answered().await {
+        match request.begun().await {
             Ok(taking) => held.push(taking),
             Err(refusal) => break refusal,
         }
