@@ -4,6 +4,7 @@
 mod audit;
 mod authentication;
 mod body;
+mod connection;
 mod deadline;
 mod handlers;
 mod in_flight;
@@ -11,7 +12,6 @@ mod panics;
 mod task;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 use self::audit::Audit;
 use self::authentication::Authentication;
+pub(crate) use self::connection::Connection;
+use self::connection::OpenRequest;
 use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
@@ -44,9 +46,8 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
-/// The address of the peer that a request came from, among the request's extensions.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
+const MAX_HEADERS: usize = 16 * 1024;
 
 /// The layer that every request passes. Requests to health and reflection are let through as they are.
 #[derive(Clone)]
@@ -134,10 +135,19 @@ where
 
     fn call(&mut self, http: Request<Body>) -> Self::Future {
         let path = http.uri().path();
+        let connection = http.extensions().get::<Arc<Connection>>();
         if OPEN.iter().any(|service| path.starts_with(service)) {
-            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)) };
+            let request = match connection.map(Connection::begin_open) {
+                Some(None) => return Answering::refused(Refusal::too_many_open()),
+                Some(Some(_)) | None if !fit(http.headers()) => {
+                    return Answering::refused(Refusal::headers_too_large());
+                }
+                Some(Some(request)) => Some(request),
+                None => None,
+            };
+            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)), request };
         }
-        let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
+        let peer = connection.map(|connection| connection.peer());
         let entry =
             AuditEntry::new(rpcs::of_path(path), request_id(http.headers()), peer, self.auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
@@ -152,6 +162,11 @@ pin_project! {
         Open {
             #[pin]
             answer: Timeout<O>,
+            request: Option<OpenRequest>,
+        },
+        // The refusal of an open request, until it is taken.
+        Refused {
+            answer: Option<Response<Body>>,
         },
         Gated {
             #[pin]
@@ -160,19 +175,35 @@ pin_project! {
     }
 }
 
+impl<O> Answering<O> {
+    /// The refusal of an open request, which has no id in the log.
+    fn refused(refusal: Refusal) -> Self {
+        Self::Refused { answer: Some(response(refusal, "")) }
+    }
+}
+
 impl<O: Future<Output = Answer>> Future for Answering<O> {
     type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         match self.project() {
-            AnsweringPart::Open { answer } => {
+            AnsweringPart::Open { answer, request } => {
                 let answered = ready!(answer.poll(context));
-                // An open request has no id in the log.
-                Poll::Ready(answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), ""))))
+                let answered = answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), "")));
+                Poll::Ready(answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body))))
+            }
+            AnsweringPart::Refused { answer } => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
             }
             AnsweringPart::Gated { answer } => answer.poll(context),
         }
     }
+}
+
+/// Whether the headers of a request are not too large.
+fn fit(headers: &HeaderMap) -> bool {
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    sizes.sum::<usize>() <= MAX_HEADERS
 }
 
 /// The caller's own id of the request where it sends one that can stand in a log, else a new one.
