@@ -122,6 +122,15 @@ impl Launch {
         self
     }
 
+    /// Sets limits: lines of the table `[limits]` of its configuration file.
+    pub fn limits(self, lines: &str) -> Self {
+        let folder = self.folder.as_ref().expect("a temporary folder");
+        let file = folder.path().join("limits.toml");
+        std::fs::write(&file, format!("[limits]\n{lines}\n")).expect("the file is written");
+        let file = file.to_str().expect("a path of text").to_owned();
+        self.argument("--config").argument(file)
+    }
+
     /// Sets an environment variable of the server.
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.variables.push((name.into(), value.into()));

@@ -20,6 +20,7 @@ mod raw;
 mod refusal;
 mod requests;
 
+mod abuse;
 mod access;
 mod api_keys;
 mod audit;
