@@ -105,6 +105,10 @@ pub(super) struct Serve {
     #[arg(long)]
     insecure_plaintext: bool,
 
+    /// Do not serve reflection, which lists the services and their messages to anyone
+    #[arg(long)]
+    no_reflection: bool,
+
     /// The age at which a client is told to open a new connection, such as 1h or 30m [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     max_connection_age: Option<Duration>,
@@ -182,6 +186,7 @@ impl Serve {
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             insecure_plaintext: self.insecure_plaintext.then_some(true),
+            reflection: self.no_reflection.then_some(false),
             max_connection_age: self.max_connection_age,
             max_connection_age_grace: self.max_connection_age_grace,
             limits: None, // in the configuration file only

@@ -19,6 +19,8 @@ pub struct Limits {
     pub connections_per_peer: usize,
     /// The number of connections that have not presented a credential in force yet.
     pub unauthenticated_connections: usize,
+    /// The number of those from one address. For IPv6: from one network of 64 bits.
+    pub unauthenticated_connections_per_peer: usize,
     /// The time that a connection has to present a credential in force.
     #[serde(deserialize_with = "duration")]
     pub authentication_time: Duration,
@@ -51,6 +53,7 @@ impl Default for Limits {
             connections: 8192,
             connections_per_peer: 2048,
             unauthenticated_connections: 1024,
+            unauthenticated_connections_per_peer: 256,
             authentication_time: Duration::from_secs(60),
             unauthenticated_requests: 16,
             requests_per_connection: 256,
@@ -74,6 +77,7 @@ impl Limits {
             ("connections", self.connections, 16..=1_000_000),
             ("connections_per_peer", self.connections_per_peer, COUNT),
             ("unauthenticated_connections", self.unauthenticated_connections, COUNT),
+            ("unauthenticated_connections_per_peer", self.unauthenticated_connections_per_peer, COUNT),
             ("unauthenticated_requests", self.unauthenticated_requests, COUNT),
             ("requests_per_connection", self.requests_per_connection, COUNT),
             ("requests", self.requests, COUNT),

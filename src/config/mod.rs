@@ -63,6 +63,8 @@ pub struct Settings {
     pub tls_key: Option<PathBuf>,
     /// Whether to listen without TLS on an address that others can reach.
     pub insecure_plaintext: Option<bool>,
+    /// Whether to serve reflection, which lists the services and their messages to anyone.
+    pub reflection: Option<bool>,
     /// How long a connection lives, such as `1h`.
     #[serde(default, deserialize_with = "connection_age::duration")]
     pub max_connection_age: Option<Duration>,
@@ -133,6 +135,8 @@ pub struct Config {
     pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
+    /// Whether to serve reflection.
+    pub reflection: bool,
     /// How long a connection lives.
     pub connection_age: ConnectionAge,
     /// The limits that keep one client from taking the service from the others.
@@ -204,6 +208,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
+            reflection: self.reflection.or(others.reflection),
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
             limits: self.limits.or(others.limits),
@@ -250,6 +255,7 @@ impl TryFrom<Settings> for Config {
             etcd,
             master_key,
             tls,
+            reflection: settings.reflection.unwrap_or(true),
             connection_age,
             limits,
             anchor_file: settings.anchor_file,

@@ -1,220 +1,149 @@
-//! A connection: TCP, or TLS over it. It fails, and so is closed, when its peer is silent for too long or when it has
-//! lived for too long. All bytes pass as they are.
+//! The life of a connection: TLS where there is TLS, then HTTP/2, until the client has gone, has not presented a credential in
+//! time, or the connection has reached its age. All bounds of HTTP/2 are here.
 
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::transport::server::Connected;
+use http::{Request, Response};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
+use tower::Service;
 
-use crate::api::Peer;
+use super::drain::stopped;
+use super::exchange::Exchanges;
+use super::places::Place;
+use super::reply::Tasks;
+use super::socket::{Duplex, Socket};
+use crate::api::Connection;
+use crate::config::{ConnectionAge, Limits};
 
-/// The time within which a new connection must send the preface of HTTP/2.
-const BEGIN: Duration = Duration::from_secs(10);
-/// The length of that preface, in bytes (RFC 9113, section 3.4).
-const PREFACE: usize = 24;
-/// The longest silence of a connection after that. The server sends a ping every 30 s, which a live client answers.
-const SILENCE: Duration = Duration::from_secs(90);
+/// The time within which a TLS handshake must end.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection on which no credential was presented in time may take to end its requests.
+const PARTING: Duration = Duration::from_secs(5);
+/// How often the server sends a ping, and how long it waits for the answer.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(20);
+/// The largest headers that are read, in bytes. The gate refuses those over 16 KiB with a reason. The library answers larger
+/// ones than this with HTTP 431, and ends the connection at four times this, or at more than 6 frames.
+const READ_HEADERS: u32 = 64 * 1024;
+/// How much of an answer may wait in the library until the socket takes it, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+/// How many resets may come for requests that the server has not looked at: this many times the requests at a time. The library
+/// looks at requests once it has read all that has come. Its default of 20 for a whole connection ends those of honest clients:
+/// after a pause of the machine, all requests with a deadline can be reset at once, and more than once.
+const PENDING_RESETS: usize = 4;
+/// How many streams of a connection may be in error, over its whole life. Data that comes for a request which was refused a
+/// moment ago counts too: the library's default of 1024 is little for a server that refuses because it has too much to do.
+const ERRORS: usize = 16 * 1024;
 
-/// A byte stream of a peer: TCP, or TLS over it.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
-
-/// A connection. It fails with `TimedOut` at each of its limits.
-pub(super) struct Connection {
-    stream: Box<dyn Duplex>,
-    peer: SocketAddr,
-    /// How many bytes the peer has sent.
-    received: usize,
-    /// The last time when the peer is known to have been there.
-    heard: Instant,
-    /// The end of its life.
-    end: Instant,
-    /// Wakes the task at the next limit.
-    limit: Pin<Box<Sleep>>,
-    /// Its place among all connections.
-    _permit: OwnedSemaphorePermit,
+/// What all connections have in common.
+pub(super) struct Serving<S> {
+    pub(super) gated: S,
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) age: ConnectionAge,
+    pub(super) limits: Limits,
 }
 
-impl Connection {
-    /// A connection that is accepted now. It gives its permit back when it is dropped.
-    pub(super) fn new(
-        stream: Box<dyn Duplex>,
-        peer: SocketAddr,
-        lifetime: Duration,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        let now = Instant::now();
-        let end = now + lifetime;
-        let limit = Box::pin(sleep_until(end.min(now + BEGIN)));
-        Self { stream, peer, received: 0, heard: now, end, limit, _permit: permit }
-    }
-
-    /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
-    fn hear(&mut self, bytes: usize) {
-        let begun = self.received >= PREFACE;
-        self.received = self.received.saturating_add(bytes);
-        let now = Instant::now();
-        if self.received >= PREFACE && (!begun || now.duration_since(self.heard) > SILENCE / 9) {
-            self.heard = now;
-            self.limit.as_mut().reset(self.end.min(now + SILENCE));
-        }
-    }
-
-    /// Ready with an error once a limit is reached.
-    fn poll_limit<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.limit.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        Peer(self.peer)
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(read) => {
-                self.hear(buffer.filled().len().saturating_sub(before));
-                Poll::Ready(read)
-            }
-            Poll::Pending => self.poll_limit(context),
-        }
-    }
-}
-
-/// The HTTP/2 library does not read while it cannot write, so a write that waits is limited too.
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(context, bytes) {
-            Poll::Pending => self.poll_limit(context),
-            written => written,
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(context, parts) {
-            Poll::Pending => self.poll_limit(context),
-            written => written,
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_flush(context) {
-            Poll::Pending => self.poll_limit(context),
-            flushed => flushed,
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_shutdown(context) {
-            Poll::Pending => self.poll_limit(context),
-            shut_down => shut_down,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::Semaphore;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    const LIFETIME: Duration = Duration::from_secs(3600);
-
-    async fn pair(free: &Arc<Semaphore>) -> (TcpStream, Connection) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, address) = listener.accept().await.unwrap();
-        let permit = free.clone().try_acquire_owned().unwrap();
-        (peer, Connection::new(Box::new(stream), address, LIFETIME, permit))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_does_not_begin_is_closed() {
-        let free = Arc::new(Semaphore::new(1));
-        let (mut peer, mut connection) = pair(&free).await;
-        peer.write_all(&[0; PREFACE - 1]).await.unwrap();
-        let begun = Instant::now();
-        let ended = connection.read_to_end(&mut Vec::new()).await.unwrap_err();
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
-        assert!((BEGIN..BEGIN * 2).contains(&begun.elapsed()));
-        drop(connection);
-        assert_eq!(free.available_permits(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_goes_on_is_kept_until_it_is_silent() {
-        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
-        let mut buffer = [0; PREFACE];
-        for _ in 0..20 {
-            peer.write_all(&buffer).await.unwrap();
-            connection.read_exact(&mut buffer).await.unwrap();
-            tokio::time::advance(SILENCE / 3).await;
-        }
-        let ended = connection.read(&mut buffer).await.unwrap_err();
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_goes_on_is_closed_at_the_end_of_its_life() {
-        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
-        let (begun, mut buffer) = (Instant::now(), [0; PREFACE]);
-        let ended = loop {
-            peer.write_all(&buffer).await.unwrap();
-            connection.read_exact(&mut buffer).await.unwrap();
-            // Not the whole way to the limit of silence.
-            match timeout(SILENCE / 2, connection.read(&mut buffer)).await {
-                Ok(ended) => break ended.unwrap_err(),
-                Err(_elapsed) => assert!(begun.elapsed() < LIFETIME),
-            }
+impl<S> Serving<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    /// Serves a connection until its end.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: Place,
+        connection: Arc<Connection>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let born = Instant::now();
+        let stream: Box<dyn Duplex> = match &self.acceptor {
+            None => Box::new(stream),
+            Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Box::new(stream),
+                Ok(Err(error)) => return tracing::debug!(cause = %error, "a TLS handshake failed"),
+                Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
+            },
         };
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
-        assert!((LIFETIME..LIFETIME + SILENCE).contains(&begun.elapsed()));
+        let requests = u32::try_from(self.limits.requests_per_connection).unwrap_or(u32::MAX);
+        let exchanges = Exchanges::new(self.gated.clone(), connection.clone(), requests);
+        let http = self.http(requests).serve_connection(TokioIo::new(Socket::new(stream)), exchanges);
+        self.until_its_end(pin!(http), born, &place, &connection, stop).await;
     }
 
-    /// The HTTP/2 library then waits for the write alone.
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_whose_peer_takes_nothing_is_closed() {
-        let (mut peer, mut connection) = pair(&Arc::new(Semaphore::new(1))).await;
-        peer.write_all(&[0; PREFACE]).await.unwrap();
-        connection.read_exact(&mut [0; PREFACE]).await.unwrap();
-        let begun = Instant::now();
-        let ended = connection.write_all(&vec![0; 64 << 20]).await.unwrap_err();
-        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
-        assert!((SILENCE / 2..SILENCE * 2).contains(&begun.elapsed()));
+    /// HTTP/2 with its bounds.
+    fn http(&self, requests: u32) -> http2::Builder<Tasks> {
+        let mut http = http2::Builder::new(Tasks(self.limits.reply_time));
+        http.timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .max_header_list_size(READ_HEADERS)
+            .max_concurrent_streams(requests)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(
+                self.limits.requests_per_connection.saturating_mul(PENDING_RESETS),
+            )
+            .max_local_error_reset_streams(ERRORS);
+        http
+    }
+
+    /// Ends a connection at its time: first politely, then for good.
+    async fn until_its_end(
+        &self,
+        mut http: Pin<&mut http2::Connection<TokioIo<Socket>, Exchanges<S>, Tasks>>,
+        born: Instant,
+        place: &Place,
+        connection: &Connection,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let age = born + self.age.max;
+        let mut known = false;
+        let mut told = false;
+        let mut end = pin!(sleep_until(age.min(born + self.limits.authentication_time)));
+        loop {
+            tokio::select! {
+                biased;
+                ended = http.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(cause = %error, "a connection failed");
+                    }
+                    return;
+                }
+                () = connection.changed() => {
+                    if connection.is_to_close() {
+                        return;
+                    }
+                    if !known && connection.is_authenticated() {
+                        known = true;
+                        place.authenticated();
+                        end.as_mut().reset(if told { age + self.age.grace } else { age });
+                    }
+                }
+                () = end.as_mut() => {
+                    if told {
+                        return tracing::debug!("a connection is closed though requests are under way on it");
+                    }
+                    told = true;
+                    http.as_mut().graceful_shutdown();
+                    let grace = if known { self.age.grace } else { self.age.grace.min(PARTING) };
+                    end.as_mut().reset(Instant::now() + grace);
+                }
+                // The drain of the server says when it ends for good.
+                () = stopped(&mut stop), if !told => {
+                    told = true;
+                    http.as_mut().graceful_shutdown();
+                    end.as_mut().reset(age + self.age.grace);
+                }
+            }
+        }
     }
 }

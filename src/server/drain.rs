@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -11,6 +12,11 @@ use crate::api::InFlight;
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long connections may take to close once no request is in flight. A silent one never closes by itself.
 const CLOSE: Duration = Duration::from_secs(1);
+
+/// Waits until the server is to stop.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await; // without its sender, the server stops too
+}
 
 /// Waits for the end of a transport that takes no new connections, and ends it where that takes too long.
 pub(super) async fn drain<T>(serving: &mut JoinHandle<T>, in_flight: &InFlight) {

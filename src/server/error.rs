@@ -67,9 +67,6 @@ pub enum ServeError {
     /// The transport ended by itself.
     #[error("the transport ended because of a defect: the log says more")]
     Ended,
-    /// The transport failed.
-    #[error("the transport failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// Reflection could not be made from the descriptors.
     #[error("reflection cannot be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),

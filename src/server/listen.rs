@@ -1,96 +1,64 @@
-//! Accepts connections: at most so many at once, and over TLS only those that shake hands in time.
+//! Accepts connections, each of which is served in a task of its own.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tonic::body::Body;
+use tower::Service;
 
-use super::connection::Connection;
+use super::connection::Serving;
+use super::drain::stopped;
+use super::places::Places;
 
-/// The most connections at once, where the process may have so many files.
-const MOST: usize = 8192;
 /// The number of files that are left for the store and everything else.
 const OTHER_FILES: usize = 64;
-/// The time within which a TLS handshake must end.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, for want of files or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections of a listener, over TLS where there is an acceptor. A connection is closed when it has lived for
-/// `lifetime`. Accepting ends when the stream is dropped.
-pub(super) fn incoming(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    lifetime: Duration,
-) -> ReceiverStream<io::Result<Connection>> {
-    let (sender, receiver) = mpsc::channel(1);
-    let free = Arc::new(Semaphore::new(most_connections()));
-    tokio::spawn(Accepting { acceptor, lifetime, free, to: sender }.run(listener));
-    ReceiverStream::new(receiver)
-}
-
-/// The task that accepts connections.
-struct Accepting {
-    acceptor: Option<TlsAcceptor>,
-    lifetime: Duration,
-    /// One permit for each connection that there may still be.
-    free: Arc<Semaphore>,
-    to: Sender<io::Result<Connection>>,
-}
-
-impl Accepting {
-    async fn run(self, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.accept(&listener) => accepted,
-                () = self.to.closed() => return,
-            };
-            match (accepted, &self.acceptor) {
-                (Ok((stream, peer, permit)), None) => {
-                    let connection = Connection::new(Box::new(stream), peer, self.lifetime, permit);
-                    if self.to.send(Ok(connection)).await.is_err() {
-                        return;
+/// Serves the connections of a listener until the stop, and then until they have ended. They are closed when this is dropped.
+pub(super) async fn serve<S>(listener: TcpListener, serving: Serving<S>, mut stop: watch::Receiver<bool>)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let places = Arc::new(Places::new(serving.limits, most_connections()));
+    let serving = Arc::new(serving);
+    let mut connections = JoinSet::new();
+    loop {
+        let to_stop = stop.clone();
+        tokio::select! {
+            accepted = accept(&listener) => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some((place, connection)) = places.take(peer) {
+                        connections.spawn(serving.clone().serve(stream, place, connection, to_stop));
                     }
                 }
-                (Ok((stream, peer, permit)), Some(acceptor)) => {
-                    let (lifetime, to) = (self.lifetime, self.to.clone());
-                    let handshake = acceptor.accept(stream);
-                    tokio::spawn(async move {
-                        match timeout(HANDSHAKE, handshake).await {
-                            Ok(Ok(stream)) => {
-                                let connection = Connection::new(Box::new(stream), peer, lifetime, permit);
-                                let _ = to.send(Ok(connection)).await; // fails when the server stops
-                            }
-                            Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
-                            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
-                        }
-                    });
-                }
-                (Err(error), _) => {
+                Err(error) => {
                     tracing::warn!(cause = %error, "a connection could not be accepted");
                     sleep(PAUSE).await;
                 }
-            }
+            },
+            Some(_) = connections.join_next() => {}
+            () = stopped(&mut stop) => break,
         }
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
 
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let permit = self.free.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, peer, permit))
-    }
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer))
 }
 
 /// The most connections for which the process may have files. Their number is raised as far as the system lets it.
@@ -99,29 +67,5 @@ fn most_connections() -> usize {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let files = if raised.is_ok() { limit.maximum } else { limit.current };
     let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
-    files.saturating_sub(OTHER_FILES).clamp(16, MOST)
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio_stream::StreamExt;
-
-    use super::*;
-
-    const LIFETIME: Duration = Duration::from_secs(3600);
-
-    #[tokio::test]
-    async fn no_more_connections_are_accepted_than_are_free() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (to, receiver) = mpsc::channel(1);
-        let free = Arc::new(Semaphore::new(1));
-        tokio::spawn(Accepting { acceptor: None, lifetime: LIFETIME, free: free.clone(), to }.run(listener));
-        let mut accepted = ReceiverStream::new(receiver);
-        let _peers = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let first = accepted.next().await.unwrap().unwrap();
-        assert_eq!(free.available_permits(), 0);
-        drop(first);
-        assert!(accepted.next().await.unwrap().is_ok());
-    }
+    files.saturating_sub(OTHER_FILES).max(16)
 }

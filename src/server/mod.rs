@@ -5,30 +5,33 @@ mod connection;
 mod data_dir;
 mod drain;
 mod error;
+mod exchange;
+mod frames;
 mod listen;
 mod parts;
+mod places;
+mod reply;
+mod resets;
+mod socket;
 mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tonic::transport::Server;
+use tonic::service::Routes;
+use tower::Layer;
 
 use self::background::report_health;
+use self::connection::Serving;
 pub use self::data_dir::DataDirError;
 use self::drain::drain;
 pub use self::error::ServeError;
-use self::listen::incoming;
 use self::parts::Parts;
 use crate::api::{self, Gate, InFlight};
-use crate::app::App;
 use crate::audit::LogAuditor;
-use crate::config::{Config, ConnectionAge, MasterKeySource};
+use crate::config::{Config, MasterKeySource};
 
 /// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
 /// reserved as soon as its length is announced.
@@ -60,38 +63,35 @@ pub async fn run(
         parts = parts::start(&config) => parts?,
         () = &mut shutdown => return Ok(()),
     };
-    let Parts { app, listener, acceptor, ready, data: _held_to_the_end } = parts;
+    let ready = &parts.ready;
     tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
-    announce(&ready);
-    serve(app, listener, acceptor, config.connection_age, shutdown).await
+    announce(ready);
+    serve(parts, &config, shutdown).await
 }
 
 async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    age: ConnectionAge,
+    parts: Parts,
+    config: &Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let Parts { app, listener, acceptor, ready: _, data: _held_to_the_end } = parts;
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, true).await;
-    let (stopping, mut stop) = watch::channel(false);
+    let (stopping, stop) = watch::channel(false);
     let in_flight = InFlight::default();
     let auditor = Arc::<LogAuditor>::default();
 
-    let router = transport(age)
-        .layer(Gate::new(app.clone(), auditor.clone(), in_flight.clone()))
-        .add_routes(api::services(&app))
-        .add_service(health_service.max_decoding_message_size(MAX_OPEN_MESSAGE))
-        .add_service(reflection()?.build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE))
-        .add_service(reflection()?.build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE));
+    let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
+    let mut routes = api::services(&app).add_service(health_service);
+    if config.reflection {
+        routes = with_reflection(routes)?;
+    }
+    let gate = Gate::new(app.clone(), auditor.clone(), in_flight.clone());
+    let (age, limits) = (config.connection_age, config.limits);
+    let serving = Serving { gated: gate.layer(routes.prepare()), acceptor, age, limits };
 
     let mut background = background::start(&app, &auditor, &health);
-    let incoming = incoming(listener, acceptor, age.max + age.grace);
-    let stopped = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
+    let mut serving = tokio::spawn(listen::serve(listener, serving, stop));
 
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
@@ -99,8 +99,7 @@ async fn serve(
     };
     background.abort_all();
     let outcome = match ended {
-        Some(Ok(ended)) => ended.map_err(ServeError::from),
-        Some(Err(_)) => Err(ServeError::Ended),
+        Some(_) => Err(ServeError::Ended),
         None => {
             tracing::info!("stopping: requests in flight are answered, new ones are refused");
             report_health(&health, false).await;
@@ -115,22 +114,17 @@ async fn serve(
     outcome
 }
 
-/// HTTP/2 with its bounds. At its age, the client is told to open another connection (GOAWAY). tonic does not get the
-/// grace: with one, it sends no GOAWAY (0.14.9). A [`Connection`](connection::Connection) ends by itself instead when its
-/// grace has passed.
-fn transport(age: ConnectionAge) -> Server {
-    Server::builder()
-        .max_connection_age(age.max)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .http2_max_header_list_size(16 * 1024)
-        .max_concurrent_streams(1024)
+fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+    let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+    Ok(routes
+        .add_service(v1.max_decoding_message_size(MAX_OPEN_MESSAGE))
+        .add_service(v1alpha.max_decoding_message_size(MAX_OPEN_MESSAGE)))
 }
 
-fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError> {
-    Ok(tonic_reflection::server::Builder::configure()
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(api::v1::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // So that grpcurl can show the details of an error.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET))
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }

@@ -162,6 +162,21 @@ impl Refusal {
         refusal
     }
 
+    /// The headers are larger than the gate takes.
+    pub(super) fn headers_too_large() -> Self {
+        let message = "The headers of the request are larger than 16 KiB: send less metadata.";
+        let mut refusal = Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message);
+        refusal.details.quota = Some(("headers", "The headers of a request are at most 16 KiB.".into()));
+        refusal
+    }
+
+    /// The connection has not presented an API key, and has enough requests under way.
+    pub(super) fn too_many_open() -> Self {
+        let message = "Too many requests are under way on this connection, on which no API key was used yet: wait for one \
+                       of them to end, or use an API key first.";
+        Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
+    }
+
     /// There is no such RPC, or not in the encoding of the request.
     pub(super) fn no_such_rpc() -> Self {
         let message = "This server does not serve that RPC, or not in that encoding.";

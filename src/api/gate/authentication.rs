@@ -10,7 +10,7 @@ use http::{HeaderMap, Response};
 use tonic::body::Body;
 use tower::Service;
 
-use super::{Admitted, Answer, Arrived};
+use super::{Admitted, Answer, Arrived, Connection, fit};
 use crate::api::error::Refusal;
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::response;
@@ -60,6 +60,12 @@ where
             }
         };
         entry.note_caller(&principal);
+        if let Some(connection) = http.extensions().get::<Arc<Connection>>() {
+            connection.authenticate();
+        }
+        if !fit(http.headers()) {
+            return Authenticated::Refused(Some(response(Refusal::headers_too_large(), &entry.request_id)));
+        }
         let Some(rpc) = entry.rpc else {
             return Authenticated::Refused(Some(response(Refusal::no_such_rpc(), &entry.request_id)));
         };

@@ -6,6 +6,7 @@ mod audit;
 mod authentication;
 mod body;
 mod confirmation;
+mod connection;
 mod deadline;
 mod handlers;
 mod in_flight;
@@ -13,7 +14,6 @@ mod panics;
 mod task;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,6 +29,8 @@ use self::admit::Admit;
 use self::audit::Audit;
 use self::authentication::Authentication;
 use self::confirmation::Confirmation;
+pub(crate) use self::connection::Connection;
+use self::connection::OpenRequest;
 use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
@@ -48,9 +50,8 @@ const OPEN: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
 
-/// The address of the peer that a request came from, among the request's extensions.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
+const MAX_HEADERS: usize = 16 * 1024;
 
 /// The layer that every request passes. Requests to health and reflection are let through as they are.
 #[derive(Clone)]
@@ -143,10 +144,19 @@ where
 
     fn call(&mut self, http: Request<Body>) -> Self::Future {
         let path = http.uri().path();
+        let connection = http.extensions().get::<Arc<Connection>>();
         if OPEN.iter().any(|service| path.starts_with(service)) {
-            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)) };
+            let request = match connection.map(Connection::begin_open) {
+                Some(None) => return Answering::refused(Refusal::too_many_open()),
+                Some(Some(_)) | None if !fit(http.headers()) => {
+                    return Answering::refused(Refusal::headers_too_large());
+                }
+                Some(Some(request)) => Some(request),
+                None => None,
+            };
+            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)), request };
         }
-        let peer = http.extensions().get::<Peer>().map(|Peer(address)| *address);
+        let peer = connection.map(|connection| connection.peer());
         let id = Uuid::now_v7().to_string().into();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpcs::of_path(path), id, given_id, peer, self.auditor.clone());
@@ -162,6 +172,11 @@ pin_project! {
         Open {
             #[pin]
             answer: Timeout<O>,
+            request: Option<OpenRequest>,
+        },
+        // The refusal of an open request, until it is taken.
+        Refused {
+            answer: Option<Response<Body>>,
         },
         Gated {
             #[pin]
@@ -170,15 +185,25 @@ pin_project! {
     }
 }
 
+impl<O> Answering<O> {
+    /// The refusal of an open request, which has no id in the log.
+    fn refused(refusal: Refusal) -> Self {
+        Self::Refused { answer: Some(response(refusal, "")) }
+    }
+}
+
 impl<O: Future<Output = Answer>> Future for Answering<O> {
     type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         match self.project() {
-            AnsweringPart::Open { answer } => {
+            AnsweringPart::Open { answer, request } => {
                 let answered = ready!(answer.poll(context));
-                // An open request has no id in the log.
-                Poll::Ready(answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), ""))))
+                let answered = answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), "")));
+                Poll::Ready(answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body))))
+            }
+            AnsweringPart::Refused { answer } => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
             }
             AnsweringPart::Gated { answer } => answer.poll(context),
         }
@@ -197,6 +222,12 @@ fn caller_request_id(headers: &HeaderMap) -> Option<Box<str>> {
     let given = headers.get("x-request-id")?.to_str().ok()?;
     let fits = (1..=128).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| given.into())
+}
+
+/// Whether the headers of a request are not too large.
+fn fit(headers: &HeaderMap) -> bool {
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    sizes.sum::<usize>() <= MAX_HEADERS
 }
 
 #[cfg(test)]

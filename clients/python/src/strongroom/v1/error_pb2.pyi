@@ -59,7 +59,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INTEGRITY_FAILURE: _ErrorReason.ValueType  # 12
     """DATA_LOSS. The stored ciphertext of this record was altered, moved or damaged. Other records are still served."""
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 13
-    """RESOURCE_EXHAUSTED. The message is larger than 1 MiB."""
+    """RESOURCE_EXHAUSTED. The message is larger than 1 MiB, or the headers of the request are larger than 16 KiB."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 14
     """UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, or it has not yet reached
     the `min_revision` of the request. `google.rpc.RetryInfo` says when to try again.
@@ -167,7 +167,7 @@ ERROR_REASON_CONTENDED: ErrorReason.ValueType  # 11
 ERROR_REASON_INTEGRITY_FAILURE: ErrorReason.ValueType  # 12
 """DATA_LOSS. The stored ciphertext of this record was altered, moved or damaged. Other records are still served."""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 13
-"""RESOURCE_EXHAUSTED. The message is larger than 1 MiB."""
+"""RESOURCE_EXHAUSTED. The message is larger than 1 MiB, or the headers of the request are larger than 16 KiB."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 14
 """UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, or it has not yet reached
 the `min_revision` of the request. `google.rpc.RetryInfo` says when to try again.

@@ -1,0 +1,143 @@
+//! The connection that requests come by, as the gate sees it. The server makes one for each connection and puts it among the
+//! extensions of each of its requests; the gate tells it when a credential in force was presented.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tonic::Status;
+use tonic::body::Body;
+
+/// A connection: its peer, and what the gate and the server tell each other about it.
+pub(crate) struct Connection {
+    peer: SocketAddr,
+    /// The number of requests to health and reflection at a time, until it is authenticated.
+    most_open: usize,
+    /// The number of those now.
+    open: AtomicUsize,
+    authenticated: AtomicBool,
+    to_close: AtomicBool,
+    changed: Notify,
+}
+
+impl Connection {
+    /// A new connection of a peer, which may make so many requests to health and reflection at a time until a credential in
+    /// force is presented on it.
+    pub(crate) fn new(peer: SocketAddr, most_open: usize) -> Self {
+        Self {
+            peer,
+            most_open,
+            open: AtomicUsize::new(0),
+            authenticated: AtomicBool::new(false),
+            to_close: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The address of its peer.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Notes that a credential in force was presented on it.
+    pub(super) fn authenticate(&self) {
+        if !self.is_authenticated() && !self.authenticated.swap(true, Ordering::AcqRel) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether a credential in force was presented on it.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Acquire)
+    }
+
+    /// Asks the server to close it, whatever is under way on it.
+    pub(crate) fn close(&self) {
+        self.to_close.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Whether the server is to close it.
+    pub(crate) fn is_to_close(&self) -> bool {
+        self.to_close.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is authenticated or is to be closed. For one task alone.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Begins a request to health or reflection, if there may be one more.
+    pub(super) fn begin_open(self: &Arc<Self>) -> Option<OpenRequest> {
+        let before = self.open.fetch_add(1, Ordering::AcqRel);
+        let begun = OpenRequest(self.clone());
+        (before < self.most_open || self.is_authenticated()).then_some(begun)
+    }
+}
+
+/// A request to health or reflection that is under way on a connection.
+pub(crate) struct OpenRequest(Arc<Connection>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The body of the answer to such a request: the request is under way until its end.
+struct OpenBody {
+    body: Body,
+    _request: Option<OpenRequest>,
+}
+
+impl OpenRequest {
+    /// The same body, which keeps the request under way.
+    pub(super) fn with(request: Option<Self>, body: Body) -> Body {
+        Body::new(OpenBody { body, _request: request })
+    }
+}
+
+impl http_body::Body for OpenBody {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_has_few_open_requests_until_it_is_authenticated() {
+        let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2));
+        let [first, second] = [(); 2].map(|()| connection.begin_open().unwrap());
+        assert!(connection.begin_open().is_none());
+        drop(first);
+        let third = connection.begin_open().unwrap();
+        assert!(connection.begin_open().is_none());
+        connection.authenticate();
+        assert!(connection.begin_open().is_some());
+        drop((second, third));
+        assert_eq!(connection.open.load(Ordering::Acquire), 0);
+    }
+}

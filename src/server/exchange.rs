@@ -1,0 +1,71 @@
+//! The requests of one connection, handed to the gate, and the answers on their way back.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tonic::body::Body;
+use tower::Service;
+
+use super::reply::Reply;
+use super::resets::{Resets, Unanswered};
+use crate::api::Connection;
+
+/// The service of one connection.
+pub(super) struct Exchanges<S> {
+    /// The service of all connections.
+    gated: S,
+    connection: Arc<Connection>,
+    resets: Arc<Resets>,
+}
+
+impl<S> Exchanges<S> {
+    /// The service of this connection, which may have so many requests at a time.
+    pub(super) fn new(gated: S, connection: Arc<Connection>, requests: u32) -> Self {
+        let resets = Arc::new(Resets::new(connection.clone(), requests));
+        Self { gated, connection, resets }
+    }
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Exchanges<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    type Response = Response<Reply>;
+    type Error = Infallible;
+    type Future = Exchange<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.connection.clone());
+        // The gate and the handlers are always ready. They are called here, in the order in which requests arrive, so that
+        // what is refused takes no room.
+        Exchange { answer: self.gated.clone().call(request), request: Some(self.resets.begin()) }
+    }
+}
+
+pin_project! {
+    /// The answer to a request.
+    pub(super) struct Exchange<F> {
+        #[pin]
+        answer: F,
+        request: Option<Unanswered>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Exchange<F> {
+    type Output = Result<Response<Reply>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context))?;
+        Poll::Ready(match this.request.take() {
+            Some(request) => Ok(answer.map(|body| Reply::new(body, request))),
+            None => return Poll::Pending, // it was taken: the answer is polled once
+        })
+    }
+}

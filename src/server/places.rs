@@ -1,0 +1,213 @@
+//! The places of connections: in all, for each peer, and for those that are not authenticated yet. A connection without a place
+//! is closed at once.
+//!
+//! Strangers cannot take the places of key holders. Connections that are not authenticated have a smaller number of places;
+//! one peer has only a part of them; and where all of them are taken, the oldest one makes room, since a key holder needs its
+//! place for a moment only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::api::Connection;
+use crate::config::Limits;
+
+/// How often the log says at most that connections were closed.
+const LOG: Duration = Duration::from_secs(1);
+
+/// All places.
+pub(super) struct Places {
+    limits: Limits,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    peers: HashMap<IpAddr, Peer>,
+    /// The connections that are not authenticated, from the oldest to the newest.
+    strangers: BTreeMap<u64, (IpAddr, Arc<Connection>)>,
+    next: u64,
+    /// The connections that were closed and that the log does not tell of yet.
+    closed: u64,
+    logged: Option<Instant>,
+}
+
+/// The number of connections of a peer.
+#[derive(Default)]
+struct Peer {
+    all: usize,
+    strangers: usize,
+}
+
+/// The place of a connection, until it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    peer: IpAddr,
+    /// Its number among the connections that are not authenticated.
+    number: u64,
+}
+
+impl Places {
+    /// The places that the limits give, for at most so many connections in all.
+    pub(super) fn new(limits: Limits, connections: usize) -> Self {
+        let limits = Limits { connections: limits.connections.min(connections), ..limits };
+        Self { limits, taken: Mutex::default() }
+    }
+
+    /// A place for a new connection of this peer, if there is one.
+    pub(super) fn take(self: &Arc<Self>, peer: SocketAddr) -> Option<(Place, Arc<Connection>)> {
+        let address = network(peer.ip());
+        let mut taken = self.taken();
+        let of_peer = taken.peers.get(&address);
+        let (of_peer, strangers_of_peer) = of_peer.map_or((0, 0), |peer| (peer.all, peer.strangers));
+        let reached = if taken.all >= self.limits.connections {
+            Some("connections")
+        } else if of_peer >= self.limits.connections_per_peer {
+            Some("connections_per_peer")
+        } else if strangers_of_peer >= self.limits.unauthenticated_connections_per_peer {
+            Some("unauthenticated_connections_per_peer")
+        } else {
+            None
+        };
+        if let Some(limit) = reached {
+            taken.closed(limit, peer);
+            return None;
+        }
+        if taken.strangers.len() >= self.limits.unauthenticated_connections
+            && let Some((_, (_, oldest))) = taken.strangers.first_key_value()
+        {
+            oldest.close();
+            let number = taken.strangers.first_key_value().map(|(number, _)| *number);
+            taken.no_stranger(number.unwrap_or_default());
+            taken.closed("unauthenticated_connections", peer);
+        }
+        let connection = Arc::new(Connection::new(peer, self.limits.unauthenticated_requests));
+        let number = taken.next;
+        taken.next += 1;
+        taken.all += 1;
+        let of_peer = taken.peers.entry(address).or_default();
+        of_peer.all += 1;
+        of_peer.strangers += 1;
+        taken.strangers.insert(number, (address, connection.clone()));
+        Some((Place { places: self.clone(), peer: address, number }, connection))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Notes that a connection is authenticated, or gone.
+    fn no_stranger(&mut self, number: u64) {
+        if let Some((address, _)) = self.strangers.remove(&number)
+            && let Some(peer) = self.peers.get_mut(&address)
+        {
+            peer.strangers = peer.strangers.saturating_sub(1);
+        }
+    }
+
+    /// Counts a connection that is closed since a limit is reached, and logs the count once in a while.
+    fn closed(&mut self, limit: &'static str, peer: SocketAddr) {
+        self.closed += 1;
+        let now = Instant::now();
+        if self.logged.is_none_or(|logged| now.duration_since(logged) >= LOG) {
+            let closed = std::mem::take(&mut self.closed);
+            self.logged = Some(now);
+            tracing::warn!(closed, limit, %peer, "connections were closed, since a limit was reached");
+        }
+    }
+}
+
+impl Place {
+    /// Notes that the connection is authenticated.
+    pub(super) fn authenticated(&self) {
+        self.places.taken().no_stranger(self.number);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.no_stranger(self.number);
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(peer) = taken.peers.get_mut(&self.peer) {
+            peer.all = peer.all.saturating_sub(1);
+            if peer.all == 0 {
+                taken.peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// The address that counts as one peer: for IPv6 the network of 64 bits, of which one machine can have every address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(limits: Limits) -> Arc<Places> {
+        Arc::new(Places::new(limits, 1000))
+    }
+
+    fn peer(last: u8) -> SocketAddr {
+        ([10, 0, 0, last], 1).into()
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_places_in_all_and_for_each_peer() {
+        let limits = Limits { connections: 3, connections_per_peer: 2, ..Limits::default() };
+        let places = places(limits);
+        let take = |last| places.take(peer(last));
+        let (first, second) = (take(1).unwrap(), take(1).unwrap());
+        assert!(take(1).is_none(), "the peer's places are taken");
+        let third = take(2).unwrap();
+        assert!(take(3).is_none(), "all places are taken");
+        drop(first);
+        assert!(take(1).is_some());
+        drop((second, third));
+        assert_eq!((places.taken().all, places.taken().peers.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_oldest_connection_that_is_not_authenticated_makes_room() {
+        let limits = Limits {
+            unauthenticated_connections: 3,
+            unauthenticated_connections_per_peer: 2,
+            ..Limits::default()
+        };
+        let places = places(limits);
+        let take = |last| places.take(peer(last));
+        let (key_holder, authenticated) = take(1).unwrap();
+        key_holder.authenticated();
+        let (oldest, second) = (take(1).unwrap(), take(1).unwrap());
+        assert!(take(1).is_none(), "the peer's places before authentication are taken");
+        let third = take(2).unwrap();
+        let fourth = take(3).unwrap();
+        assert!(oldest.1.is_to_close());
+        for kept in [&authenticated, &second.1, &third.1, &fourth.1] {
+            assert!(!kept.is_to_close());
+        }
+        drop((key_holder, oldest, second, third, fourth));
+        assert_eq!((places.taken().all, places.taken().strangers.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let of = |address: &str| network(address.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+    }
+}

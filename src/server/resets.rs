@@ -1,0 +1,135 @@
+//! The requests of a connection whose streams the peer resets before they are answered. A loop of requests and resets costs the
+//! peer little and the server much, so it ends the connection.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::api::Connection;
+
+/// In how much time all requests that a connection may have at a time may be reset, for ever. A client whose every request
+/// reaches a deadline of one second, since the server is overloaded, is honest.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How many times as many may be reset at once.
+const BURST: u32 = 10;
+
+/// The resets of a connection.
+pub(super) struct Resets {
+    connection: Arc<Connection>,
+    /// How many resets are too many.
+    most: u32,
+    /// The time after which one reset is forgiven.
+    per_reset: Duration,
+    count: Mutex<Count>,
+}
+
+struct Count {
+    /// The resets that are not forgiven.
+    resets: u32,
+    /// The time to which they were counted.
+    counted: Instant,
+}
+
+/// A request that is not answered yet.
+pub(super) struct Unanswered(Option<Arc<Resets>>);
+
+impl Resets {
+    /// The resets of a connection that may have so many requests at a time.
+    pub(super) fn new(connection: Arc<Connection>, requests: u32) -> Self {
+        let count = Mutex::new(Count { resets: 0, counted: Instant::now() });
+        Self { connection, most: requests.saturating_mul(BURST), per_reset: PERIOD / requests.max(1), count }
+    }
+
+    /// Begins a request. It counts as reset if it is dropped before it is answered.
+    pub(super) fn begin(self: &Arc<Self>) -> Unanswered {
+        Unanswered(Some(self.clone()))
+    }
+
+    fn reset(&self) {
+        let now = Instant::now();
+        let too_many = self.with(|count| {
+            let forgiven = now.duration_since(count.counted).as_nanos() / self.per_reset.as_nanos().max(1);
+            if forgiven > 0 {
+                let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);
+                count.resets = count.resets.saturating_sub(forgiven);
+                count.counted =
+                    if count.resets == 0 { now } else { count.counted + self.per_reset * forgiven };
+            }
+            count.resets = count.resets.saturating_add(1);
+            count.resets == self.most.saturating_add(1)
+        });
+        if too_many {
+            tracing::info!("a connection is closed, since its peer resets too many requests");
+            self.connection.close();
+        }
+    }
+
+    /// An answer forgives a reset.
+    fn answered(&self) {
+        self.with(|count| count.resets = count.resets.saturating_sub(1));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Count) -> T) -> T {
+        work(&mut self.count.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Unanswered {
+    /// The request is answered.
+    pub(super) fn answered(&mut self) {
+        if let Some(resets) = self.0.take() {
+            resets.answered();
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(resets) = self.0.take() {
+            resets.reset();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resets() -> (Arc<Connection>, Arc<Resets>) {
+        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), 1));
+        (connection.clone(), Arc::new(Resets::new(connection, 4)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_of_resets_closes_the_connection() {
+        let (connection, resets) = resets();
+        for _ in 0..40 {
+            drop(resets.begin());
+        }
+        assert!(!connection.is_to_close());
+        drop(resets.begin());
+        assert!(connection.is_to_close());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_requests_reach_a_deadline_of_a_second_keeps_its_connection() {
+        let (connection, resets) = resets();
+        for _ in 0..1000 {
+            let requests = [(); 4].map(|()| resets.begin());
+            tokio::time::advance(Duration::from_secs(1)).await;
+            drop(requests);
+        }
+        assert!(!connection.is_to_close());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_forgive_resets() {
+        let (connection, resets) = resets();
+        for _ in 0..1000 {
+            resets.begin().answered();
+            drop(resets.begin());
+        }
+        assert!(!connection.is_to_close());
+    }
+}

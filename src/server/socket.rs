@@ -1,0 +1,200 @@
+//! The bytes of a connection: TCP, or TLS over it. It fails, and so is closed, when its peer is silent for too long, or sends
+//! too many frames that carry nothing. All bytes pass as they are.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::frames::Frames;
+
+/// The time within which a new connection must send the preface of HTTP/2.
+const BEGIN: Duration = Duration::from_secs(10);
+/// The length of that preface, in bytes (RFC 9113, section 3.4).
+pub(super) const PREFACE: usize = 24;
+/// The longest silence of a connection after that. The server sends a ping every 30 s, which a live client answers.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// A byte stream of a peer: TCP, or TLS over it.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+/// The bytes of a connection. Reading and writing fail with `TimedOut` when it is silent for too long.
+pub(super) struct Socket {
+    stream: Box<dyn Duplex>,
+    /// How many bytes the peer has sent.
+    received: usize,
+    /// The frames in them.
+    frames: Frames,
+    /// The last time when the peer is known to have been there.
+    heard: Instant,
+    /// Wakes the task at the next limit.
+    limit: Pin<Box<Sleep>>,
+}
+
+impl Socket {
+    /// The bytes of a connection that begins now.
+    pub(super) fn new(stream: Box<dyn Duplex>) -> Self {
+        let now = Instant::now();
+        let limit = Box::pin(sleep_until(now + BEGIN));
+        Self { stream, received: 0, frames: Frames::new(now), heard: now, limit }
+    }
+
+    /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
+    fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let begun = self.received >= PREFACE;
+        self.received = self.received.saturating_add(bytes.len());
+        let now = Instant::now();
+        if self.received >= PREFACE && (!begun || now.duration_since(self.heard) > SILENCE / 9) {
+            self.heard = now;
+            self.limit.as_mut().reset(now + SILENCE);
+        }
+        self.frames.read(bytes, now).map_err(io::Error::other)
+    }
+
+    /// Ready with an error once a limit is reached.
+    fn poll_limit<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.limit.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The same while a write waits; a write that was made is noted.
+    fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.poll_limit(context),
+            Poll::Ready(Ok(bytes)) => {
+                self.frames.wrote(bytes);
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(self.hear(buffer.filled().get(before..).unwrap_or_default())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.poll_limit(context),
+        }
+    }
+}
+
+/// The HTTP/2 library does not read while it cannot write, so a write that waits is limited too.
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.wrote(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Pending => self.poll_limit(context),
+            flushed => flushed,
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.poll_limit(context),
+            shut_down => shut_down,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (peer, Socket::new(Box::new(stream)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_begin_is_closed() {
+        let (mut peer, mut socket) = pair().await;
+        peer.write_all(&[0; PREFACE - 1]).await.unwrap();
+        let begun = Instant::now();
+        let ended = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!((BEGIN..BEGIN * 2).contains(&begun.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_goes_on_is_kept_until_it_is_silent() {
+        let (mut peer, mut socket) = pair().await;
+        let mut buffer = [0; PREFACE];
+        for _ in 0..20 {
+            peer.write_all(&buffer).await.unwrap();
+            socket.read_exact(&mut buffer).await.unwrap();
+            tokio::time::advance(SILENCE / 3).await;
+        }
+        let ended = socket.read(&mut buffer).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// The HTTP/2 library then waits for the write alone.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_peer_takes_nothing_is_closed() {
+        let (mut peer, mut socket) = pair().await;
+        peer.write_all(&[0; PREFACE]).await.unwrap();
+        socket.read_exact(&mut [0; PREFACE]).await.unwrap();
+        let begun = Instant::now();
+        let ended = socket.write_all(&vec![0; 64 << 20]).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        assert!((SILENCE / 2..SILENCE * 2).contains(&begun.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_nothing_but_pings_is_closed() {
+        let (mut peer, mut socket) = pair().await;
+        let sending = tokio::spawn(async move {
+            peer.write_all(&[0; PREFACE]).await?;
+            let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+            peer.write_all(&ping.repeat(100_000)).await
+        });
+        let mut read = Vec::new();
+        let ended = socket.read_to_end(&mut read).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::Other);
+        assert!(read.len() < 100_000 * 17 / 2, "{} bytes", read.len());
+        drop(socket);
+        sending.await.unwrap().unwrap_err();
+    }
+}
