@@ -83,10 +83,12 @@ async fn serve(
 
     let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
     let mut routes = api::services(&app).add_service(health_service);
+    let mut gate = Gate::new(app.clone(), auditor.clone(), in_flight.clone());
     if config.reflection {
         routes = with_reflection(routes)?;
+    } else {
+        gate = gate.without_reflection();
     }
-    let gate = Gate::new(app.clone(), auditor.clone(), in_flight.clone());
     let (age, limits) = (config.connection_age, config.limits);
     let serving = Serving { gated: gate.layer(routes.prepare()), acceptor, age, limits };
 

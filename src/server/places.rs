@@ -78,11 +78,11 @@ impl Places {
             return None;
         }
         if taken.strangers.len() >= self.limits.unauthenticated_connections
-            && let Some((_, (_, oldest))) = taken.strangers.first_key_value()
+            && let Some((number, oldest)) =
+                taken.strangers.first_key_value().map(|(n, (_, c))| (*n, c.clone()))
         {
             oldest.close();
-            let number = taken.strangers.first_key_value().map(|(number, _)| *number);
-            taken.no_stranger(number.unwrap_or_default());
+            taken.no_stranger(number);
             taken.closed("unauthenticated_connections", peer);
         }
         let connection = Arc::new(Connection::new(peer, self.limits.unauthenticated_requests));
@@ -176,7 +176,8 @@ mod tests {
         drop(first);
         assert!(take(1).is_some());
         drop((second, third));
-        assert_eq!((places.taken().all, places.taken().peers.len()), (0, 0));
+        let taken = places.taken();
+        assert_eq!((taken.all, taken.peers.len()), (0, 0));
     }
 
     #[tokio::test]
@@ -199,7 +200,8 @@ mod tests {
             assert!(!kept.is_to_close());
         }
         drop((key_holder, oldest, second, third, fourth));
-        assert_eq!((places.taken().all, places.taken().strangers.len()), (0, 0));
+        let taken = places.taken();
+        assert_eq!((taken.all, taken.strangers.len()), (0, 0));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::caller::endpoint;
-use crate::harness::shared;
+use crate::harness::{Launch, shared};
+use crate::raw::Wire;
+use crate::refusal::refused;
 
 #[tokio::test]
 async fn health_says_that_the_service_serves() {
@@ -27,6 +29,18 @@ async fn health_can_be_watched() {
     let request = HealthCheckRequest { service: "strongroom.v1.SecretService".into() };
     let mut watched = health.watch(request).await.unwrap().into_inner();
     assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn reflection_can_be_turned_off() {
+    let server = Launch::in_memory().argument("--no-reflection").start();
+    let (stranger, root) = (Wire::to(&server).await, Wire::as_root(&server).await);
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        refused(stranger.call(&path, &[]).await, Code::Unauthenticated, "CREDENTIAL_MISSING");
+        refused(root.call(&path, &[]).await, Code::Unimplemented, "NOT_SERVED");
+    }
+    stranger.call("/grpc.health.v1.Health/Check", &[]).await.unwrap();
 }
 
 const SERVICES: [&str; 4] = [

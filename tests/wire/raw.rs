@@ -1,5 +1,7 @@
 //! HTTP/2 by hand: requests that no gRPC client sends, and calls of every RPC without its message types.
 
+use std::time::Duration;
+
 use prost::Message;
 use prost::bytes::Bytes;
 use prost_types::FileDescriptorSet;
@@ -164,6 +166,40 @@ impl Wire {
             stream.send_reset(h2::Reason::CANCEL);
         };
         timeout(PATIENCE, taken).await.expect("the server answers in time");
+    }
+
+    /// Calls an RPC and takes no more of the reply than the window lets through at first; gives the code with which the server
+    /// then ends the stream.
+    pub async fn never_take(&self, path: &str, message: &[u8]) -> Option<h2::Reason> {
+        let mut sender = self.sender.clone().ready().await.expect("the connection is open");
+        let (response, mut stream) =
+            sender.send_request(self.request(path), false).expect("the request is sent");
+        stream.send_data(framed(message).into(), true).expect("the data is sent");
+        let ended = async {
+            let mut body = response.await.map_err(|error| error.reason())?.into_body();
+            while let Some(data) = body.data().await {
+                data.map_err(|error| error.reason())?;
+            }
+            panic!("the whole reply came")
+        };
+        let ended: Result<(), _> = timeout(PATIENCE, ended).await.expect("the server ends the stream");
+        ended.expect_err("the stream is not ended well")
+    }
+
+    /// Calls an RPC, takes its reply with a pause after each piece, and gives the number of bytes.
+    pub async fn take_slowly(&self, path: &str, message: &[u8], pause: Duration) -> Result<usize, h2::Error> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(self.request(path), false)?;
+        stream.send_data(framed(message).into(), true)?;
+        let mut body = response.await?.into_body();
+        let mut taken = 0;
+        while let Some(data) = body.data().await {
+            let length = data?.len();
+            taken += length;
+            tokio::time::sleep(pause).await;
+            body.flow_control().release_capacity(length)?;
+        }
+        Ok(taken)
     }
 
     async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {

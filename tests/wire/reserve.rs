@@ -8,6 +8,7 @@ use crate::harness::{PATIENCE, Server};
 use crate::raw::{Wire, frame};
 
 const STREAMS: usize = 500;
+const CONNECTIONS: usize = 4;
 /// How much memory the server may take for a stream, its task and its 14 bytes: 1/16 of the smallest announcement here.
 const PER_STREAM: usize = 64 << 10;
 
@@ -29,13 +30,16 @@ async fn a_health_check_cannot_announce_more_than_4_kib() {
 /// Opens streams that each announce the largest message and send 14 bytes of it, then ends them.
 async fn announce_and_end(path: &str) {
     let mut server = Server::alone();
-    let wire = Wire::as_root(&server).await;
+    let mut wires = Vec::new();
+    for _ in 0..CONNECTIONS {
+        wires.push(Wire::as_root(&server).await);
+    }
     let (announced, part) = (1 << 20, frame(0, 1 << 20, b"9 of many"));
     let before = Memory::of(&server);
 
     let mut streams = Vec::new();
-    for _ in 0..STREAMS {
-        streams.push(wire.begin(path, part.clone()).await);
+    for n in 0..STREAMS {
+        streams.push(wires[n % CONNECTIONS].begin(path, part.clone()).await);
     }
     // The server reserves the room for each message: without that, this test would say nothing.
     let reserved = before.mapped + STREAMS * announced / 2;

@@ -139,13 +139,15 @@ impl Site {
 
     /// The same, with more arguments.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::of(arguments.iter().fold(Launch::in_memory(), |launch, argument| launch.argument(*argument)))
+    }
+
+    /// The server of these settings, with TLS.
+    pub fn of(launch: Launch) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key, authority) = certificate_files(folder.path());
-        let launch = Launch::in_memory().argument("--tls-cert").argument(cert);
-        let launch = arguments
-            .iter()
-            .fold(launch.argument("--tls-key").argument(key), |launch, argument| launch.argument(*argument));
-        let server = launch.start();
+        let launch = launch.argument("--tls-cert").argument(cert);
+        let server = launch.argument("--tls-key").argument(key).start();
         assert!(server.url.starts_with("https://"), "{}", server.url);
         Self { server, authority, _folder: folder }
     }

@@ -43,12 +43,11 @@ use super::strongroom_v1::status::response;
 use crate::app::{App, Error};
 use crate::audit::Auditor;
 
-/// The services that anyone may call: health and reflection.
-const OPEN: [&str; 3] = [
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.v1.ServerReflection/",
-    "/grpc.reflection.v1alpha.ServerReflection/",
-];
+/// The services that anyone may call: health, and reflection if it is served.
+const OPEN: [&str; 3] =
+    [HEALTH, "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+
+const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
 const MAX_HEADERS: usize = 16 * 1024;
@@ -59,12 +58,18 @@ pub(crate) struct Gate {
     app: Arc<App>,
     auditor: Arc<dyn Auditor>,
     in_flight: InFlight,
+    open: &'static [&'static str],
 }
 
 impl Gate {
     /// The gate before an app. It counts the requests that are being answered.
     pub(crate) fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
-        Self { app, auditor, in_flight }
+        Self { app, auditor, in_flight, open: &OPEN }
+    }
+
+    /// The same without reflection, which is then an RPC like any other that does not exist.
+    pub(crate) fn without_reflection(self) -> Self {
+        Self { open: &[HEALTH], ..self }
     }
 
     /// The layers, in the order in which a request passes them.
@@ -114,7 +119,8 @@ impl<S: Clone> Layer<S> for Gate {
     type Service = Gated<S>;
 
     fn layer(&self, inner: S) -> Gated<S> {
-        Gated { auditor: self.auditor.clone(), open: inner.clone(), layers: self.layers(inner) }
+        let layers = self.layers(inner.clone());
+        Gated { auditor: self.auditor.clone(), open_paths: self.open, open: inner, layers }
     }
 }
 
@@ -122,6 +128,7 @@ impl<S: Clone> Layer<S> for Gate {
 #[derive(Clone)]
 pub(crate) struct Gated<S> {
     auditor: Arc<dyn Auditor>,
+    open_paths: &'static [&'static str],
     open: S,
     layers: Layers<S>,
 }
@@ -145,7 +152,7 @@ where
     fn call(&mut self, http: Request<Body>) -> Self::Future {
         let path = http.uri().path();
         let connection = http.extensions().get::<Arc<Connection>>();
-        if OPEN.iter().any(|service| path.starts_with(service)) {
+        if self.open_paths.iter().any(|service| path.starts_with(service)) {
             let request = match connection.map(Connection::begin_open) {
                 Some(None) => return Answering::refused(Refusal::too_many_open()),
                 Some(Some(_)) | None if !fit(http.headers()) => {
