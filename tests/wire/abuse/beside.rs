@@ -1,8 +1,6 @@
 //! Abusers beside a good client: the good client is served throughout, the abuser is cut off or refused, and the server's memory
 //! stays within a bound.
 
-#![allow(clippy::print_stdout)] // the numbers are for people: cargo test --test wire abuse -- --nocapture
-
 use std::time::{Duration, Instant};
 
 use strongroom::api::v1::CreateApiKeyRequest;

@@ -15,11 +15,11 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::beside::{BOUND, beside, key, resident};
 use super::raw::{
     CONTINUATION, END_HEADERS, GOAWAY, HEADERS, PING, RESET, Raw, SETTINGS, connect_from, frame, frames,
     headers, local, string,
 };
-use super::beside::{BOUND, beside, key, resident};
 use crate::caller::{Caller, Credential, Room, endpoint};
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::raw::{Wire, framed};

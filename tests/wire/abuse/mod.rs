@@ -1,5 +1,7 @@
 //! Clients that misbehave beside clients that do not: the first ones are bounded, and the others are served.
 
+#![allow(clippy::print_stdout)] // the numbers are for people: cargo test --test wire abuse -- --nocapture
+
 mod audit;
 mod beside;
 mod edge;
