@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use tonic::body::Body;
 use tower::Service;
 
+use super::received::Received;
 use super::reply::Reply;
 use super::resets::{Resets, Unanswered};
 use crate::api::Connection;
@@ -40,7 +41,7 @@ where
     type Future = Exchange<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| Body::new(Received::new(body)));
         request.extensions_mut().insert(self.connection.clone());
         // The gate and the handlers are always ready. They are called here, in the order in which requests arrive, so that
         // what is refused takes no room.

@@ -10,6 +10,7 @@ mod frames;
 mod listen;
 mod parts;
 mod places;
+mod received;
 mod reply;
 mod resets;
 mod socket;

@@ -15,12 +15,12 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::beside::{BOUND, beside, key, resident};
 use super::raw::{
     CONTINUATION, END_HEADERS, GOAWAY, HEADERS, PING, RESET, Raw, SETTINGS, connect_from, frame, frames,
     headers, local, string,
 };
-use super::{BOUND, beside, key, resident};
-use crate::caller::{Caller, Room, endpoint};
+use crate::caller::{Caller, Credential, Room, endpoint};
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::raw::{Wire, framed};
 use crate::refusal::refused;
@@ -322,4 +322,24 @@ async fn a_slow_reader_gets_its_whole_reply() {
     let read = wire.take_slowly(LIST, &request.encode_to_vec(), pause).await.unwrap();
     assert!(pause * u32::try_from(size / (16 << 10)).unwrap() > Duration::from_secs(3), "not slow: {size}");
     assert_eq!(read, size + 5);
+}
+
+/// A server that has too much to do refuses requests before their bodies have come.
+#[tokio::test]
+async fn a_client_that_is_refused_again_and_again_keeps_its_connection() {
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
+    root.create("A", "v").await;
+    let nobody = root.with(Credential::default());
+    let mut clients = JoinSet::new();
+    for _ in 0..20 {
+        let nobody = nobody.clone();
+        clients.spawn(async move {
+            for _ in 0..500 {
+                let refusal = nobody.secrets().create_secret(create("A", "v")).await;
+                refused(refusal, Code::Unauthenticated, "CREDENTIAL_MISSING");
+            }
+        });
+    }
+    clients.join_all().await;
 }

@@ -1,86 +1,9 @@
-//! Abusers beside a good client: the good client is served throughout, the abuser is cut off or refused, and the server's memory
-//! stays within a bound.
+//! Clients that misbehave beside clients that do not: the first ones are bounded, and the others are served.
 
 #![allow(clippy::print_stdout)] // the numbers are for people: cargo test --test wire abuse -- --nocapture
 
 mod audit;
+mod beside;
 mod edge;
 mod principal;
 mod raw;
-
-use std::time::{Duration, Instant};
-
-use strongroom::api::v1::CreateApiKeyRequest;
-use tokio::sync::watch;
-
-use crate::caller::{Caller, Room};
-use crate::harness::Server;
-use crate::requests::Value;
-
-/// By how much the server's memory may grow, at most, in most of the tests.
-pub const BOUND: usize = 48 << 20;
-/// How many requests the good client makes at least.
-const REQUESTS: usize = 50;
-
-/// Runs an abuser beside a good client, whose every request must succeed.
-pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Output = T>) -> T {
-    let room = Room::on(server).await;
-    room.create("good", "served").await;
-    let before = peak(server);
-    let (done, over) = watch::channel(false);
-    let abuse = async {
-        let result = abuse.await;
-        done.send_replace(true);
-        result
-    };
-    let good = async {
-        let (mut requests, mut worst) = (0, Duration::ZERO);
-        while requests < REQUESTS || !*over.borrow() {
-            let since = Instant::now();
-            assert_eq!(room.value("good").await, Value::text("served"));
-            worst = worst.max(since.elapsed());
-            requests += 1;
-        }
-        (requests, worst)
-    };
-    let (result, (requests, worst)) = tokio::join!(abuse, good);
-    let grown = peak(server).saturating_sub(before);
-    let test = std::thread::current();
-    println!(
-        "{}: {requests} requests of the good client succeeded, the slowest in {worst:?}; the server's memory grew by {} KiB",
-        test.name().unwrap_or_default(),
-        grown >> 10
-    );
-    assert!(grown < bound, "the server's memory grew by {grown} bytes");
-    server.assert_alive();
-    // A newcomer is served too.
-    Room::on(server).await.create("A", "v").await;
-    result
-}
-
-/// The credential of a key of its own.
-pub async fn key(server: &Server) -> String {
-    let request = CreateApiKeyRequest {
-        name: "an abuser".into(),
-        home_namespace: "abuser".into(),
-        ..Default::default()
-    };
-    let root = Caller::root(server).await;
-    root.access().create_api_key(request).await.expect("the API key is made").into_inner().credential
-}
-
-/// The most memory that the server ever had, in bytes.
-pub fn peak(server: &Server) -> usize {
-    memory(server, "VmHWM:")
-}
-
-/// The memory that the server has, in bytes.
-pub fn resident(server: &Server) -> usize {
-    memory(server, "VmRSS:")
-}
-
-fn memory(server: &Server, name: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
-    line.trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
-}
