@@ -25,6 +25,8 @@ pub(super) struct Rpc {
     pub(super) name: &'static str,
     /// The rights that it may ask for. Empty: it needs none.
     pub(super) rights: &'static [Right],
+    /// Whether it changes something.
+    pub(super) changes: bool,
 }
 
 /// The audit's entry for a request, filled in as the request is understood. It lives from the arrival of the request to its
@@ -44,7 +46,7 @@ pub(super) struct AuditEntry {
 #[derive(Default)]
 struct Noted {
     /// The caller, once known.
-    principal: Option<String>,
+    principal: Option<Principal>,
     /// The object of the request.
     target: Target,
     /// The secrets that the references of its document name.
@@ -65,7 +67,12 @@ impl AuditEntry {
 
     /// Notes the caller.
     pub(super) fn note_caller(&self, principal: &Principal) {
-        self.with_noted(|noted| noted.principal = Some(principal.to_string()));
+        self.with_noted(|noted| noted.principal = Some(principal.clone()));
+    }
+
+    /// The caller; `None` where it is not known.
+    pub(super) fn caller(&self) -> Option<Principal> {
+        self.with_noted(|noted| noted.principal.clone())
     }
 
     /// Notes the object of the request.
@@ -73,33 +80,50 @@ impl AuditEntry {
         self.with_noted(|noted| note(&mut noted.target));
     }
 
-    /// Writes the record of the request. The refusal of a caller that was not established does not wait for that.
-    pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<(), Unwritable> {
+    /// Writes the record of the request, and returns it. The refusal of a caller that was not established does not wait for that:
+    /// then there is no record to return.
+    pub(super) async fn write(
+        &self,
+        failure: Option<(Code, Option<Reason>)>,
+    ) -> Result<Option<Record>, Unwritable> {
         let noted = self.with_noted(|noted| Noted {
             principal: noted.principal.clone(),
             target: std::mem::take(&mut noted.target),
             referenced: std::mem::take(&mut noted.referenced),
         });
         let record = self.record(noted, failure);
-        if record.principal.is_none() {
+        let written = if record.principal.is_none() {
             self.auditor.refused(record);
+            None
         } else {
             self.auditor.write(&record).await?;
-        }
+            Some(record)
+        };
         self.recorded.notify_one();
-        Ok(())
+        Ok(written)
+    }
+
+    /// Writes a second record of a request that was carried out, for an answer that is withheld after the first one was written.
+    pub(super) async fn write_withheld(
+        &self,
+        mut record: Record,
+        failure: Option<(Code, Option<Reason>)>,
+    ) -> Result<(), Unwritable> {
+        (record.outcome, record.reason) = outcome(failure);
+        self.auditor.write(&record).await
     }
 
     fn record(&self, noted: Noted, failure: Option<(Code, Option<Reason>)>) -> Record {
         let Noted { principal, target, referenced } = noted;
+        let (outcome, reason) = outcome(failure);
         Record {
-            principal,
+            principal: principal.map(|principal| principal.to_string()),
             peer: self.peer,
             rpc: self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name),
             target,
             referenced,
-            outcome: failure.map_or("ok", |(code, _)| code.name()),
-            reason: failure.and_then(|(_, reason)| reason).map(Reason::name),
+            outcome,
+            reason,
             request_id: self.request_id.to_string(),
             caller_request_id: self.caller_request_id.as_deref().map(str::to_owned),
         }
@@ -107,6 +131,14 @@ impl AuditEntry {
 
     fn with_noted<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The outcome and the reason as records have them.
+fn outcome(failure: Option<(Code, Option<Reason>)>) -> (&'static str, Option<&'static str>) {
+    match failure {
+        None => ("ok", None),
+        Some((code, reason)) => (code.name(), reason.map(Reason::name)),
     }
 }
 
@@ -191,7 +223,7 @@ impl Call {
         };
         let failure = refusal.as_ref().map(|refusal| (refusal.code, Some(refusal.reason)));
         let target = Target { subject, ..Target::default() };
-        let noted = Noted { principal: Some(self.principal.to_string()), target, ..Noted::default() };
+        let noted = Noted { principal: Some(self.principal.clone()), target, ..Noted::default() };
         let record = self.entry.record(noted, failure);
         match (self.entry.auditor.write(&record).await, refusal) {
             (_, Some(refusal)) => Err(refusal),

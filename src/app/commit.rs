@@ -5,7 +5,7 @@
 //! not hold any more, the change is planned again from the newer state:
 //!
 //! ```text
-//! let mut attempts = core.attempts(REQUEST_ATTEMPTS);
+//! let mut attempts = core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal));
 //! loop {
 //!     let attempt = attempts.next()?;
 //!     let transaction = …; // planned with attempt.keyring from what the catalog and the store show now
@@ -15,12 +15,14 @@
 //! }
 //! ```
 //!
-//! A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
+//! A commit that a caller asks for also requires that the caller's credential is as it was at the beginning of the attempt: see
+//! [`Authority`]. A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
 
 use std::sync::Arc;
 
+use super::authority::{Authority, ConfirmedCredential};
 use super::deadline::deadline;
-use super::{Error, SealLimits};
+use super::{CredentialProblem, Error, SealLimits};
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
 use crate::domain::Revision;
@@ -44,6 +46,7 @@ pub(super) struct Core {
 /// The attempts at one change.
 pub(super) struct Attempts<'a> {
     core: &'a Core,
+    authority: Authority<'a>,
     left: usize,
 }
 
@@ -54,15 +57,19 @@ pub(super) struct Attempt<'a> {
     pub(super) keyring: Arc<StoredKeyring>,
     /// The revision that the catalog showed at the beginning. What the plan reads is at least as new.
     pub(super) planned_at: Revision,
+    /// The credential of the caller who asks for the change; `None` where the service makes it by itself.
+    caller: Option<ConfirmedCredential>,
 }
 
 impl<'a> Attempts<'a> {
-    /// Begins the next attempt. Fails with [`Error::Contended`] where there were enough: other writers were faster in each.
+    /// Begins the next attempt. Fails where the caller's key is not in force any more, and with [`Error::Contended`] where there
+    /// were enough attempts: other writers were faster in each.
     pub(super) fn next(&mut self) -> Result<Attempt<'a>, Error> {
         self.left = self.left.checked_sub(1).ok_or(Error::Contended)?;
         // The revision is read first: what is planned may be newer than it, and never older.
         let planned_at = self.core.catalog.revision();
-        Ok(Attempt { core: self.core, keyring: self.core.keyring(), planned_at })
+        let caller = self.authority.confirm(self.core)?;
+        Ok(Attempt { core: self.core, keyring: self.core.keyring(), planned_at, caller })
     }
 }
 
@@ -72,8 +79,16 @@ impl Attempt<'_> {
     ///
     /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
     /// records contradict each other.
-    pub(super) async fn commit(&self, transaction: Transaction) -> Result<Option<Revision>, Error> {
-        let committed = self.core.commit(&self.keyring, transaction).await?;
+    pub(super) async fn commit(&self, mut transaction: Transaction) -> Result<Option<Revision>, Error> {
+        if let Some(caller) = &self.caller {
+            caller.require(&mut transaction);
+        }
+        let committed = match self.core.commit(&self.keyring, transaction).await {
+            Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCredential::is_expired) => {
+                return Err(Error::Unauthenticated(CredentialProblem::Expired));
+            }
+            committed => committed?,
+        };
         // After a refusal, the catalog shows everything up to it. If nothing is new, every plan would be refused.
         if committed.is_none() && self.core.catalog.revision() == self.planned_at {
             return Err(Error::Integrity);
@@ -89,8 +104,8 @@ impl Core {
     }
 
     /// The attempts at one change, `limit` at most.
-    pub(super) fn attempts(&self, limit: usize) -> Attempts<'_> {
-        Attempts { core: self, left: limit }
+    pub(super) fn attempts<'a>(&'a self, limit: usize, authority: Authority<'a>) -> Attempts<'a> {
+        Attempts { core: self, authority, left: limit }
     }
 
     /// Commits a transaction, and waits until the catalog shows it. `Ok(None)`: something that it requires did not hold, and
@@ -105,7 +120,7 @@ impl Core {
     ) -> Result<Option<Revision>, Error> {
         transaction.require.push(keyring.unchanged());
         transaction.digester = Some(keyring.digester(self.catalog.digest()));
-        transaction.deadline = deadline();
+        transaction.limit_deadline(deadline());
         let (revision, committed) = match self.store.commit(transaction).await {
             Ok(revision) => (revision, true),
             Err(CommitError::Conflict(revision)) => (revision, false),

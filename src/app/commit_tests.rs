@@ -1,6 +1,7 @@
 //! Changes that other writers overtake, and changes that contradict the store.
 
 use super::Error;
+use super::authority::Authority;
 use super::fixture::Fixture;
 use crate::store::{Expect, Key, Transaction};
 
@@ -14,7 +15,7 @@ async fn a_change_that_was_overtaken_is_planned_again_until_there_were_enough_at
         put: vec![(key.clone(), b"record".to_vec())],
         ..Transaction::default()
     };
-    let mut attempts = core.attempts(2);
+    let mut attempts = core.attempts(2, Authority::Service);
     let overtaken = attempts.next().unwrap();
     fixture.overwrite(&key, b"another".to_vec()).await;
     assert_eq!(overtaken.commit(put(Expect::Absent)).await.unwrap(), None);
@@ -32,7 +33,7 @@ async fn a_change_that_the_store_refuses_without_anything_new_is_not_planned_aga
     let key = Key::api_key(&[7; 10]);
     fixture.overwrite(&key, b"unknown to the catalog".to_vec()).await;
     let require = vec![(key, Expect::Absent)];
-    let attempt = fixture.app.core.attempts(2).next().unwrap();
+    let attempt = fixture.app.core.attempts(2, Authority::Service).next().unwrap();
     let refused = attempt.commit(Transaction { require, ..Transaction::default() }).await;
     assert!(matches!(refused.err(), Some(Error::Integrity)));
 }

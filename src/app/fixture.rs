@@ -116,9 +116,19 @@ impl Fixture {
 
     /// An API key that never expires, and its credential.
     pub(super) async fn create_api_key(&self) -> (ApiKeyId, String) {
+        self.create_api_key_with(Expiry::Never).await
+    }
+
+    /// The caller with a new API key.
+    pub(super) async fn caller(&self, expiry: Expiry) -> Principal {
+        let (_, credential) = self.create_api_key_with(expiry).await;
+        self.app.access.authenticate(&credential).unwrap()
+    }
+
+    async fn create_api_key_with(&self, expiry: Expiry) -> (ApiKeyId, String) {
         let grant = self.root.authorize_service::<ManageAccess>().unwrap();
         let home = Namespace::default_namespace();
-        let new = NewApiKey { name: KeyName::root(), home, expiry: Expiry::Never };
+        let new = NewApiKey { name: KeyName::root(), home, expiry };
         let (key, credential, _) = self.app.access.create_api_key(&grant, new).await.unwrap();
         (key.id, credential.expose().to_owned())
     }

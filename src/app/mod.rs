@@ -7,6 +7,9 @@
 mod access;
 #[cfg(test)]
 mod anchor_tests;
+mod authority;
+#[cfg(test)]
+mod authority_tests;
 mod backup;
 mod commit;
 #[cfg(test)]

@@ -116,6 +116,8 @@ impl ReferenceResolver {
             .compute(grant.principal(), move || template.evaluate(&inputs, &values))
             .await?
             .map_err(unresolved)?;
+        // The document may have waited long for its turn.
+        self.core.confirm(grant.principal())?;
         Ok(Resolution { resolved, named, revision })
     }
 

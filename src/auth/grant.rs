@@ -1,7 +1,8 @@
 //! Principals, and the grants that prove their rights.
 //!
 //! A grant names its right as a type and its namespace as a value. It proves that the right existed when the grant was
-//! made; a request confirms, before it answers, that its key is still in force.
+//! made. The app confirms that the caller's key is still in force before it opens a value, and with every commit; the gate does
+//! before the answer leaves.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -77,7 +78,7 @@ impl Principal {
         if !self.key.root {
             return Err(Denied { right: R::RIGHT, namespace: None });
         }
-        Ok(ServiceGrant { right: PhantomData })
+        Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
     }
 }
 
@@ -109,7 +110,15 @@ impl<R> Grant<R> {
 
 /// Proof that a principal has a right on the service as a whole.
 pub struct ServiceGrant<R> {
+    principal: Principal,
     right: PhantomData<R>,
+}
+
+impl<R> ServiceGrant<R> {
+    /// The caller who has the right.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 /// The caller lacks a right.

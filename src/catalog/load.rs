@@ -14,6 +14,7 @@ use crate::crypto::MasterKeys;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
 use crate::integrity::{Inventory, StoreDigest};
+use crate::schema::Kind;
 use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
 /// How many records a scan reads from the store at a time.
@@ -28,6 +29,9 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
                 let Some(catalog) = catalog.upgrade() else { return };
                 let applied = apply(&catalog.state(), catalog.provider.keys(), &change).await;
                 if applied {
+                    if touches_api_key(&change) {
+                        catalog.api_key_changes.send_replace(());
+                    }
                     catalog.reached.send_replace(change.revision);
                 }
                 applied
@@ -64,6 +68,11 @@ async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool 
     state.set_digest(digest);
     state.apply(change);
     true
+}
+
+fn touches_api_key(change: &Change) -> bool {
+    let mut keys = change.put.iter().map(|(key, _)| key).chain(&change.delete);
+    keys.any(|key| matches!(key.kind(), Kind::ApiKey(_)))
 }
 
 /// The digest that a change puts, where the state's keyring opens it.

@@ -39,6 +39,8 @@ pub struct Catalog {
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the next change a moment before this says so.
     reached: watch::Sender<Revision>,
+    /// Told of every change that touches an API key.
+    api_key_changes: watch::Sender<()>,
     staleness: Staleness,
 }
 
@@ -60,6 +62,7 @@ impl Catalog {
             provider,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
+            api_key_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
@@ -134,6 +137,11 @@ impl Catalog {
     /// All API keys, oldest first.
     pub fn api_keys(&self) -> Vec<Arc<ApiKey>> {
         self.state().api_keys()
+    }
+
+    /// Tells when an API key changes: after the catalog shows the change.
+    pub fn api_key_changes(&self) -> watch::Receiver<()> {
+        self.api_key_changes.subscribe()
     }
 
     /// How many namespaces, secrets and damaged records the catalog has.

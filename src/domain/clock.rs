@@ -29,6 +29,11 @@ impl Timestamp {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros))
     }
+
+    /// The time from this time until a later one; none where that is not later.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
 }
 
 /// The time in the form of RFC 3339: in UTC, always with six decimals.
@@ -74,6 +79,14 @@ mod tests {
         assert_eq!(Timestamp::from_micros(5).after(then), Timestamp::from_micros(1_001));
         assert_eq!(then.after(then), Timestamp::from_micros(1_001));
         assert_eq!(Timestamp::from_micros(2_000).after(then), Timestamp::from_micros(2_000));
+    }
+
+    #[test]
+    fn a_time_that_has_passed_is_no_time_away() {
+        let at = Timestamp::from_micros;
+        assert_eq!(at(5).until(at(8)), Duration::from_micros(3));
+        assert_eq!(at(8).until(at(5)), Duration::ZERO);
+        assert_eq!(at(i64::MIN).until(at(i64::MAX)), Duration::from_micros(i64::MAX.unsigned_abs()));
     }
 
     #[test]

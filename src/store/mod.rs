@@ -92,6 +92,14 @@ impl Transaction {
         self.put.is_empty() && self.delete.is_empty()
     }
 
+    /// Brings the deadline forward, where the given one is earlier.
+    pub fn limit_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = match (self.deadline, deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
     fn is_too_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }

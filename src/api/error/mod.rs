@@ -181,6 +181,12 @@ impl Refusal {
         Self::new(Code::Internal, Reason::Internal, message)
     }
 
+    /// The same for the request of a change, of which it is not certain whether the change was made.
+    pub(super) fn of_a_change(mut self) -> Self {
+        self.message.push_str(" The change may or may not have been made.");
+        self
+    }
+
     fn of_resource(mut self, kind: &'static str, name: String) -> Self {
         self.details.resource = Some((kind, name));
         self

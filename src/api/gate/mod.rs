@@ -5,6 +5,7 @@ mod admit;
 mod audit;
 mod authentication;
 mod body;
+mod confirmation;
 mod deadline;
 mod handlers;
 mod in_flight;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use self::admit::Admit;
 use self::audit::Audit;
 use self::authentication::Authentication;
+use self::confirmation::Confirmation;
 use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
@@ -36,7 +38,7 @@ use super::error::Refusal;
 use super::request::{AuditEntry, Call};
 use super::strongroom_v1::rpcs;
 use super::strongroom_v1::status::response;
-use crate::app::App;
+use crate::app::{App, Error};
 use crate::audit::Auditor;
 
 /// The services that anyone may call: health and reflection.
@@ -72,11 +74,13 @@ impl Gate {
             // From here on, a request is served to its end though the caller hangs up.
             .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), inner))
             // Records the answers of all layers below, refusals and panics too.
-            .layer_fn(Audit::new)
+            .layer_fn(|inner| Audit::new(self.app.clone(), inner))
             // Nothing below sees a request whose caller is not known.
             .layer_fn(|inner| Authentication::new(self.app.clone(), inner))
             // Nothing below sees a request that there is no room for.
             .layer_fn(|inner| Admit::new(self.app.clone(), inner))
+            // Outside of everything that can wait.
+            .layer_fn(|inner| Confirmation::new(self.app.clone(), inner))
             .layer_fn(CatchPanic::new)
             .layer_fn(Limit::new)
             .layer_fn(Handlers::new)
@@ -84,7 +88,8 @@ impl Gate {
     }
 }
 
-type Layers<S> = Deadline<OwnTask<Audit<Authentication<Admit<CatchPanic<Limit<Handlers<S>>>>>>>>;
+type Layers<S> =
+    Deadline<OwnTask<Audit<Authentication<Admit<Confirmation<CatchPanic<Limit<Handlers<S>>>>>>>>>;
 
 /// A request that has arrived.
 struct Arrived {
@@ -185,6 +190,13 @@ fn caller_request_id(headers: &HeaderMap) -> Option<Box<str>> {
     let given = headers.get("x-request-id")?.to_str().ok()?;
     let fits = (1..=128).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| given.into())
+}
+
+/// The refusal of a caller whose key is not in force any more.
+fn refusal(entry: &AuditEntry, ended: &Error) -> Response<Body> {
+    let refusal = Refusal::from(ended);
+    let changes = entry.rpc.is_some_and(|rpc| rpc.changes);
+    response(if changes { refusal.of_a_change() } else { refusal }, &entry.request_id)
 }
 
 #[cfg(test)]

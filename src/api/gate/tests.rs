@@ -18,12 +18,18 @@ use crate::store::{self, Store};
 struct Recorder {
     outcomes: Mutex<Vec<&'static str>>,
     written: Notify,
+    /// Ends the key of the caller while the next record is being written.
+    ends: Mutex<Option<RootKey>>,
 }
 
 #[tonic::async_trait]
 impl Auditor for Recorder {
     async fn write(&self, record: &audit::Record) -> Result<(), audit::Unwritable> {
         self.outcomes.lock().unwrap().push(record.outcome);
+        let ends = self.ends.lock().unwrap().take();
+        if let Some(root) = ends {
+            root.end().await;
+        }
         self.written.notify_one();
         Ok(())
     }
@@ -65,11 +71,40 @@ impl Site {
         Request::builder().uri(path).header("x-api-key", &self.root).body(Body::empty()).unwrap()
     }
 
+    fn root_key(&self) -> RootKey {
+        RootKey { app: self.app.clone(), store: self.store.clone(), credential: self.root.clone() }
+    }
+
     fn outcomes(&self) -> Vec<&'static str> {
         self.recorder.outcomes.lock().unwrap().clone()
     }
 }
 
+/// The root key of a site.
+#[derive(Clone)]
+struct RootKey {
+    app: Arc<App>,
+    store: Arc<dyn Store>,
+    credential: String,
+}
+
+impl RootKey {
+    /// Removes its record behind the service, which never revokes the root key. Returns when the service knows.
+    async fn end(&self) {
+        let delete = self.store.scan(&store::Key::api_keys(), None, 10).await.unwrap();
+        let delete = delete.into_iter().map(|(key, _)| key).collect();
+        self.store.commit(store::Transaction { delete, ..Default::default() }).await.unwrap();
+        while self.app.access.authenticate(&self.credential).is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// What a caller is told whose key is not known any more.
+const INVALID: Option<(Code, Option<Reason>)> =
+    Some((Code::Unauthenticated, Some(Reason::CredentialInvalid)));
+
+const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
 const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 
 #[tokio::test]
@@ -165,4 +200,50 @@ async fn a_request_without_a_credential_is_refused_and_recorded_before_an_rpc_is
     let refused = failure(&gated.call(site.request(nothing)).await.unwrap());
     assert_eq!(refused, Some((Code::Unimplemented, Some(Reason::NotServed))));
     assert_eq!(site.outcomes(), ["UNAUTHENTICATED", "UNIMPLEMENTED"]);
+}
+
+#[tokio::test]
+async fn work_that_waits_ends_with_the_key_of_its_caller() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| std::future::pending::<Answer>().await);
+    let mut gated = site.gate().layer(inner);
+    let (read, change) = (gated.call(site.request(GET)), gated.call(site.request(CREATE)));
+    site.root_key().end().await;
+    let (read, change) = (read.await.unwrap(), change.await.unwrap());
+    assert_eq!((failure(&read), failure(&change)), (INVALID, INVALID));
+    site.in_flight.none().await;
+    assert_eq!(site.outcomes(), ["UNAUTHENTICATED"; 2]);
+    assert_eq!(failure(&gated.call(site.request(GET)).await.unwrap()), INVALID, "as a new request");
+}
+
+#[tokio::test]
+async fn an_answer_whose_caller_is_not_known_any_more_is_withheld() {
+    let site = Site::open().await;
+    let root = site.root_key();
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let root = root.clone();
+        async move {
+            root.end().await;
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let mut gated = site.gate().layer(inner);
+    // Both are admitted before the key ends.
+    let (read, change) = (gated.call(site.request(GET)), gated.call(site.request(CREATE)));
+    assert_eq!(failure(&read.await.unwrap()), INVALID);
+    assert_eq!(failure(&change.await.unwrap()), INVALID);
+    let mut outcomes = site.outcomes();
+    outcomes.sort_unstable();
+    // The change was made, which its first record says.
+    assert_eq!(outcomes, ["UNAUTHENTICATED", "UNAUTHENTICATED", "ok"]);
+}
+
+#[tokio::test]
+async fn an_answer_is_withheld_where_the_key_ends_while_the_record_is_written() {
+    let site = Site::open().await;
+    *site.recorder.ends.lock().unwrap() = Some(site.root_key());
+    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let answer = site.gate().layer(inner).call(site.request(GET)).await.unwrap();
+    assert_eq!(failure(&answer), INVALID);
+    assert_eq!(site.outcomes(), ["ok", "UNAUTHENTICATED"]);
 }

@@ -4,33 +4,38 @@ use crate::api::request::Rpc;
 use crate::auth::Right;
 
 static ALL: [Rpc; 21] = [
-    rpc("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
+    change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
-    rpc("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
-    rpc("strongroom.v1.SecretService/DeleteSecret", &[Right::Write]),
-    rpc("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
+    change("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
+    change("strongroom.v1.SecretService/DeleteSecret", &[Right::Write]),
+    change("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
     rpc("strongroom.v1.SecretService/ListSecretVersions", &[Right::List]),
-    rpc("strongroom.v1.SecretService/DisableVersion", &[Right::Write]),
-    rpc("strongroom.v1.SecretService/EnableVersion", &[Right::Write]),
-    rpc("strongroom.v1.SecretService/DestroyVersion", &[Right::Write]),
-    rpc("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
+    change("strongroom.v1.SecretService/DisableVersion", &[Right::Write]),
+    change("strongroom.v1.SecretService/EnableVersion", &[Right::Write]),
+    change("strongroom.v1.SecretService/DestroyVersion", &[Right::Write]),
+    change("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/ListApiKeys", &[Right::ManageAccess]),
-    rpc("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),
+    change("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/WhoAmI", &[]),
     rpc("strongroom.v1.OperatorService/GetStatus", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/CreateBackup", &[Right::Operate]),
-    rpc("strongroom.v1.OperatorService/RestoreBackup", &[Right::Operate]),
-    rpc("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
+    change("strongroom.v1.OperatorService/RestoreBackup", &[Right::Operate]),
+    change("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
-    rpc("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
+    change("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
     // Read for the values, list without them.
     rpc("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
 
 const fn rpc(name: &'static str, rights: &'static [Right]) -> Rpc {
-    Rpc { name, rights }
+    Rpc { name, rights, changes: false }
+}
+
+/// An RPC that changes something.
+const fn change(name: &'static str, rights: &'static [Right]) -> Rpc {
+    Rpc { name, rights, changes: true }
 }
 
 /// The RPC of an HTTP path, such as `/strongroom.v1.SecretService/GetSecret`.
@@ -63,5 +68,14 @@ mod tests {
         }
         assert_eq!(described, ALL.iter().map(|rpc| rpc.name.to_owned()).collect());
         assert_eq!(services, SERVICES.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn the_rpcs_that_only_read_are_told_from_those_that_change_something() {
+        let reads = ["Get", "BatchGet", "List", "WhoAmI", "CreateBackup", "Resolve"];
+        for rpc in &ALL {
+            let method = rpc.name.split('/').next_back().unwrap();
+            assert_eq!(rpc.changes, !reads.iter().any(|read| method.starts_with(read)), "{method}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::AccessControl;
 use crate::app::Error;
+use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::auth::{ApiKey, ApiKeyId, Credential, KeyName, ManageAccess, ServiceGrant};
 use crate::domain::{Namespace, Revision, Timestamp, now};
@@ -34,7 +35,7 @@ impl AccessControl {
     /// Creates an API key. The credential is returned only here, and stored nowhere.
     pub async fn create_api_key(
         &self,
-        _grant: &ServiceGrant<ManageAccess>,
+        grant: &ServiceGrant<ManageAccess>,
         new: NewApiKey,
     ) -> Result<(ApiKey, Credential, Revision), Error> {
         let at = now();
@@ -44,7 +45,7 @@ impl AccessControl {
             Expiry::After(ttl) => Some(at.plus(ttl)),
         };
         let credential = Credential::generate()?;
-        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS);
+        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(grant.principal()));
         loop {
             let attempt = attempts.next()?;
             self.core.refuse_spent(attempt.keyring.since())?;
@@ -70,10 +71,10 @@ impl AccessControl {
     /// Revokes an API key, at once and for good. A revoked key stays as it is.
     pub async fn revoke_api_key(
         &self,
-        _grant: &ServiceGrant<ManageAccess>,
+        grant: &ServiceGrant<ManageAccess>,
         id: ApiKeyId,
     ) -> Result<(Arc<ApiKey>, Revision), Error> {
-        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS);
+        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(grant.principal()));
         loop {
             // The keyring seals a revocation even where it has sealed as much as it may.
             let attempt = attempts.next()?;

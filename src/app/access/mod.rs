@@ -41,9 +41,11 @@ impl AccessControl {
 
     /// Fails unless the caller's key is still in force. Asked once more after everything that a request has waited for.
     pub fn confirm(&self, principal: &Principal) -> Result<(), Error> {
-        self.core.catalog.follows()?;
-        let key = self.core.catalog.api_key(principal.api_key().id);
-        let key = key.ok_or(Error::Unauthenticated(CredentialProblem::Invalid))?;
-        key.in_force(now()).map_err(|refused| Error::Unauthenticated(refused.into()))
+        self.core.confirm(principal).map(drop)
+    }
+
+    /// Waits until the caller's key is not in force any more, and returns the error that a new request with the key gets.
+    pub async fn ended(&self, principal: &Principal) -> Error {
+        self.core.ended(principal).await
     }
 }

@@ -13,7 +13,7 @@ use super::format::BackupReader;
 use super::verify::{BackupContents, ForeignKeys, verify};
 use crate::app::Error;
 use crate::app::commit::Core;
-use crate::auth::{Operate, ServiceGrant};
+use crate::auth::{Operate, Principal, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
@@ -24,8 +24,10 @@ use crate::store::{ReplaceError, ReplaceRecord, Unavailable, Unreadable};
 pub struct IncomingBackup {
     core: Arc<Core>,
     restored: Arc<Notify>,
+    /// The caller who asks for the restore.
+    principal: Principal,
     /// One restore runs at a time.
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     sender: mpsc::Sender<Vec<u8>>,
     receiver: JoinHandle<Result<(File, Timestamp), Error>>,
 }
@@ -74,14 +76,15 @@ const CATALOG_WAITS: usize = 60;
 
 impl Backups {
     /// Begins to receive a backup, unless another restore is running.
-    pub fn restore(&self, _grant: &ServiceGrant<Operate>) -> Result<IncomingBackup, Error> {
+    pub fn restore(&self, grant: &ServiceGrant<Operate>) -> Result<IncomingBackup, Error> {
         let busy = |_| Error::Busy("Another backup is being restored");
         let permit = self.restoring.clone().try_acquire_owned().map_err(busy)?;
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let data_dir = self.data_dir.clone();
         let receiver = tokio::task::spawn_blocking(move || receive(&data_dir, chunks));
         let (core, restored) = (self.core.clone(), self.restored.clone());
-        Ok(IncomingBackup { core, restored, _permit: permit, sender, receiver })
+        let principal = grant.principal().clone();
+        Ok(IncomingBackup { core, restored, principal, permit, sender, receiver })
     }
 }
 
@@ -91,14 +94,15 @@ impl IncomingBackup {
         self.sender.send(bytes).await.is_ok()
     }
 
-    /// After all bytes have arrived: verifies the whole backup, and only then replaces the store by it.
+    /// After all bytes have arrived: verifies the whole backup, and only then replaces the store by it. Fails where the caller's
+    /// key ends before the store is being replaced, and not later.
     pub async fn finish(
         self,
         options: RestoreOptions,
         progress: impl Fn(RestoreProgress) + Clone + Send + 'static,
     ) -> Result<Restored, Error> {
         // The permit is held until the end.
-        let Self { core, restored: notify_restored, _permit, sender, receiver } = self;
+        let Self { core, restored: notify_restored, principal, permit, sender, receiver } = self;
         drop(sender);
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
@@ -106,12 +110,16 @@ impl IncomingBackup {
         let (master, from, told) = (core.master_key.keys(), file.clone(), progress.clone());
         let present = core.catalog.digest();
         let verified = tokio::task::spawn_blocking(move || {
-            verify(&master, &present, BufReader::new(&*from), |seen, of| {
+            let contents = verify(&master, &present, BufReader::new(&*from), |seen, of| {
                 told(RestoreProgress::Verifying(seen, of))
-            })
-            .map_err(Error::from)
+            });
+            // The permit is held though nobody waits for the outcome any more.
+            Ok((contents?, permit))
         });
-        let contents = joined(verified).await?;
+        let (contents, _permit) = tokio::select! {
+            verified = joined(verified) => verified?,
+            ended = core.ended(&principal) => return Err(ended),
+        };
         let BackupContents { revision: of, records, damaged, foreign, verified, last_records } = contents;
         if foreign.count() > 0 {
             let foreign = foreign.count();
@@ -130,6 +138,7 @@ impl IncomingBackup {
         let records = open_records(core.master_key.keys(), &file, (records, foreign), progress)?;
         let last_records = last_records.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
         let records = Box::new(records.chain(last_records));
+        core.confirm(&principal)?;
         let revision = core.store.replace(records, of).await?;
         // The store is replaced now, however long the catalog takes to show it.
         for _ in 0..CATALOG_WAITS {

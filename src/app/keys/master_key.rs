@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::rewrap::{Rewrap, RewrapOutcome};
 use super::{Listener, Rekeyed, Rekeying};
 use crate::app::Error;
+use crate::app::authority::Authority;
 use crate::app::commit::REKEY_ATTEMPTS;
 use crate::app::idempotency::reseal_idempotency_record;
 use crate::auth::ApiKeyId;
@@ -31,7 +32,7 @@ impl Rekeying {
 
     /// Replaces the keyring's key, and wraps the keyring for the present master key alone.
     pub(super) async fn rekey_keyring(&self, progress: Listener<'_>) -> Result<Rekeyed, Error> {
-        let mut attempts = self.core.attempts(REKEY_ATTEMPTS);
+        let mut attempts = self.core.attempts(REKEY_ATTEMPTS, Authority::Service);
         loop {
             attempts.next()?;
             self.refuse_older_master_key().await?;
@@ -60,7 +61,7 @@ impl Rekeying {
 
     /// The keyring with one generation more than the one that sealed so far, and a wrap for the present master key.
     pub(super) async fn begin_keyring_rekey(&self) -> Result<Arc<StoredKeyring>, Error> {
-        let mut attempts = self.core.attempts(REKEY_ATTEMPTS);
+        let mut attempts = self.core.attempts(REKEY_ATTEMPTS, Authority::Service);
         loop {
             let attempt = attempts.next()?;
             let (keyring, masters) = (&attempt.keyring, self.core.master_key.keys());

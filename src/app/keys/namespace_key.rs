@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::rewrap::{PairedRecord, Rewrap, RewrapOutcome};
 use super::{Listener, Rekeyed, Rekeying};
 use crate::app::Error;
+use crate::app::authority::Authority;
 use crate::app::commit::REKEY_ATTEMPTS;
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{Purpose, reseal_secret, value_seal};
@@ -20,7 +21,7 @@ impl Rekeying {
         namespace: &Namespace,
         progress: Listener<'_>,
     ) -> Result<Rekeyed, Error> {
-        let mut attempts = self.core.attempts(REKEY_ATTEMPTS);
+        let mut attempts = self.core.attempts(REKEY_ATTEMPTS, Authority::Service);
         loop {
             attempts.next()?;
             let (catalog, begun) = self.begin_namespace_rekey(namespace).await?;
@@ -43,7 +44,7 @@ impl Rekeying {
         &self,
         namespace: &Namespace,
     ) -> Result<(Arc<NamespaceCatalog>, Arc<StoredNamespaceKeys>), Error> {
-        let mut attempts = self.core.attempts(REKEY_ATTEMPTS);
+        let mut attempts = self.core.attempts(REKEY_ATTEMPTS, Authority::Service);
         loop {
             let attempt = attempts.next()?;
             let catalog = self.find_namespace(namespace)?;
@@ -65,7 +66,7 @@ impl Rekeying {
         namespace: &Arc<NamespaceCatalog>,
         begun: &StoredNamespaceKeys,
     ) -> Result<bool, Error> {
-        let mut attempts = self.core.attempts(REKEY_ATTEMPTS);
+        let mut attempts = self.core.attempts(REKEY_ATTEMPTS, Authority::Service);
         loop {
             let attempt = attempts.next()?;
             let keys = namespace.keys();

@@ -5,6 +5,7 @@
 
 use super::{Listener, RekeyProgress, Rekeyed};
 use crate::app::Error;
+use crate::app::authority::Authority;
 use crate::app::commit::{Attempt, Core};
 use crate::crypto;
 use crate::domain::Revision;
@@ -92,7 +93,7 @@ impl<'a> Rewrap<'a> {
         unchanged: &impl Fn() -> Option<(Key, Expect)>,
         outcome_of: &impl Fn(&StoredKeyring, &Key, &Entry) -> RewrapOutcome,
     ) -> Result<(), Error> {
-        let (mut attempts, mut most) = (self.core.attempts(PAGE_ATTEMPTS), PAGE);
+        let (mut attempts, mut most) = (self.core.attempts(PAGE_ATTEMPTS, Authority::Service), PAGE);
         while !left.is_empty() {
             let Attempt { keyring, .. } = attempts.next()?;
             let unchanged = unchanged();

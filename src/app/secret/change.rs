@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
+use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
@@ -120,7 +121,7 @@ impl SecretOperations {
         let ChangeRequest { principal, namespace, name, idempotency, version } = request;
         let _lock = self.locks.lock(principal, namespace, name).await;
         self.reader.refuse_damaged(namespace, name).await?;
-        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS);
+        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal));
         loop {
             let attempt = attempts.next()?;
             let pending = match idempotency {

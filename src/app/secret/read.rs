@@ -1,7 +1,8 @@
 //! Read secrets. The catalog says which secret and version a name stands for, and the store has the value.
 //!
 //! The two are read one after the other while others write. A value that does not fit what the catalog said is read again
-//! from the newer state; where the state is the same, the store was altered.
+//! from the newer state; where the state is the same, the store was altered. After the last wait, the caller is confirmed again,
+//! and only then is the value opened.
 
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl SecretOperations {
             let shown = self.core.catalog.revision();
             let (namespace, secret) = self.reader.find(grant.namespace(), name).await?;
             let version = find_enabled(&secret, version.unwrap_or(secret.version))?;
-            match self.reader.read_version(&namespace, &secret, version).await? {
+            match self.reader.read_version(grant, &namespace, &secret, version).await? {
                 Some(value) => {
                     let (version, revision) = (version.number, secret.revision.max(shown));
                     return Ok(RevealedSecret { secret, version, value, revision });
@@ -122,7 +123,7 @@ impl SecretReader {
                         continue;
                     }
                 }
-                let Some(value) = self.read_version(namespace, secret, version).await? else {
+                let Some(value) = self.read_version(grant, namespace, secret, version).await? else {
                     self.confirm_changed(namespace, secret).await?;
                     continue 'snapshot;
                 };
@@ -179,6 +180,7 @@ impl SecretReader {
     /// The value of a secret's version; `None` where the store does not hold it any more, or holds something else.
     async fn read_version(
         &self,
+        grant: &Grant<Read>,
         namespace: &NamespaceCatalog,
         secret: &Secret,
         version: &Version,
@@ -199,6 +201,8 @@ impl SecretReader {
                 return Ok(None);
             }
         }
+        // Nothing is waited for between here and the value.
+        self.core.confirm(grant.principal())?;
         let opened = open_version(&keys, secret, version, &entry.value)
             .or_else(|_| open_version(&namespace.keys(), secret, version, &entry.value));
         match opened {

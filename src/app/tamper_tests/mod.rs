@@ -7,14 +7,17 @@ mod tampering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::sample_store::{Contents, Observation, Observations, SampleStore};
+use self::sample_store::{CALLER, Contents, Observation, Observations, SampleStore};
 use self::tampering::{Dice, Tampering, flips, lengths, places, replays};
-use super::{App, Error, SetupError};
+use super::{App, CredentialProblem, Error, SetupError};
 use crate::store::{self, Store, Transaction};
 
 /// How many bits of a record are flipped. To flip all of them, and to do everything else too instead of a sample, run
 /// `STRONGROOM_TAMPER=all cargo test --release --lib tamper -- --nocapture`.
 const FLIPS: usize = 64;
+
+/// How a caller is refused whose API key is damaged.
+const UNKNOWN: &str = "Unauthenticated(Invalid)";
 
 /// How many tamperings had which outcome, by kind of record and kind of tampering.
 #[derive(Default)]
@@ -50,6 +53,7 @@ impl Tally {
 /// rest is refused as damaged. An error: something else is served.
 fn judge(before: &Observations, after: &Observations, damaged: usize) -> Result<bool, String> {
     let mut same = true;
+    let caller_is_known = before[CALLER] == after[CALLER];
     for (question, expected) in before {
         let got = &after[question];
         if got == expected {
@@ -63,9 +67,11 @@ fn judge(before: &Observations, after: &Observations, damaged: usize) -> Result<
                 damaged > 0 && got.iter().all(|item| expected.contains(item))
             }
             // A damaged API key is unknown.
-            (Observation::Served(_), Observation::Refused(_)) => {
-                damaged > 0 && question.starts_with("authenticate")
+            (Observation::Served(_), Observation::Refused(_)) if question.starts_with("authenticate") => {
+                damaged > 0
             }
+            // And with it the caller.
+            (_, Observation::Refused(why)) => damaged > 0 && !caller_is_known && why == UNKNOWN,
             _ => false,
         };
         if !fits {
@@ -145,6 +151,7 @@ async fn judge_afterwards(
     match sample.change(&app).await {
         Ok(()) => sample.confirm_change(&app).await?,
         Err(Error::Integrity) => {}
+        Err(Error::Unauthenticated(CredentialProblem::Invalid)) if !sample.knows_caller(&app) => {}
         Err(error) => return Err(format!("a change is refused with {error:?}")),
     }
     judged(sample, before, &app).await.map_err(|why| format!("after a change: {why}"))?;

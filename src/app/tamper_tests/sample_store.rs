@@ -54,6 +54,9 @@ pub(super) enum Observation {
     Integrity,
 }
 
+/// The question whether the service knows the caller of all requests, which is the root key.
+pub(super) const CALLER: &str = "authenticate 0";
+
 /// The answers to all questions, by question.
 pub(super) type Observations = BTreeMap<String, Observation>;
 
@@ -174,6 +177,11 @@ impl SampleStore {
     pub(super) async fn change(&self, app: &App) -> Result<(), Error> {
         let new = new(named("change"));
         app.secrets.create(&self.grant::<Write>("quiet"), new, None).await.map(|_| ())
+    }
+
+    /// Whether the service knows the caller of all requests.
+    pub(super) fn knows_caller(&self, app: &App) -> bool {
+        app.access.authenticate(&self.credentials[0]).is_ok()
     }
 
     /// Fails unless the change that was acknowledged can be seen.

@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{AHEAD, Replies, begun, count};
+use super::count;
+use super::replies::{AHEAD, ConfirmedReplies, Replies, begun};
 use crate::api::request::Call;
 use crate::api::strongroom_v1::convert::timestamp;
 use crate::api::strongroom_v1::proto as v1;
@@ -20,37 +21,63 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn create_backup(
     call: Call,
-    mut chunks: mpsc::Receiver<Result<BackupChunk, Error>>,
-) -> Replies<v1::CreateBackupResponse> {
+    app: Arc<App>,
+    chunks: mpsc::Receiver<Result<BackupChunk, Error>>,
+) -> ConfirmedReplies<v1::CreateBackupResponse> {
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
+    let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
     tokio::spawn(async move {
-        if !begun(&call, &replies).await {
+        if !begun(&app, &call, &replies).await {
             return;
         }
-        let outcome = loop {
-            match chunks.recv().await {
-                // A caller who has the last chunk has the whole backup, so the end is recorded first.
-                Some(Ok(chunk)) if chunk.ended_at.is_some() => {
-                    let whole = format!("whole, {} records", chunk.records);
-                    let recorded = call.close_stream(Ok(whole)).await;
-                    let _ = replies.send(recorded.map(|()| backup_reply(chunk))).await;
-                    return;
-                }
-                Some(Ok(chunk)) => {
-                    if replies.send(Ok(backup_reply(chunk))).await.is_err() {
-                        break Ok("left by the caller before its end".to_owned());
-                    }
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Err(Error::Internal("a backup ended without its end")),
-            }
+        let unfinished = tokio::select! {
+            biased;
+            ended = app.access.ended(&call.principal) => Err(ended),
+            handed_over = hand_over(&call, chunks, &replies) => match handed_over {
+                Ok(HandedOver::Whole) => return,
+                // The stream ends by itself with the caller's key, perhaps before this task has noticed.
+                Ok(HandedOver::Left) => match app.access.confirm(&call.principal) {
+                    Ok(()) => Ok("left by the caller before its end".to_owned()),
+                    Err(ended) => Err(ended),
+                },
+                Err(error) => Err(error),
+            },
         };
-        if let Err(failed) = call.close_stream(outcome).await {
+        if let Err(failed) = call.close_stream(unfinished).await {
             let _ = replies.send(Err(failed)).await;
         }
     });
-    ReceiverStream::new(stream)
+    confirmed
+}
+
+/// How a caller received a backup.
+enum HandedOver {
+    /// To its end, which is recorded.
+    Whole,
+    /// Not to its end: the caller has left.
+    Left,
+}
+
+async fn hand_over(
+    call: &Call,
+    mut chunks: mpsc::Receiver<Result<BackupChunk, Error>>,
+    replies: &mpsc::Sender<Result<v1::CreateBackupResponse, Status>>,
+) -> Result<HandedOver, Error> {
+    while let Some(chunk) = chunks.recv().await {
+        let chunk = chunk?;
+        if chunk.ended_at.is_some() {
+            // A caller who has the last chunk has the whole backup, so the end is recorded first.
+            let whole = format!("whole, {} records", chunk.records);
+            let recorded = call.close_stream(Ok(whole)).await;
+            let _ = replies.send(recorded.map(|()| backup_reply(chunk))).await;
+            return Ok(HandedOver::Whole);
+        }
+        if replies.send(Ok(backup_reply(chunk))).await.is_err() {
+            return Ok(HandedOver::Left);
+        }
+    }
+    Err(Error::Internal("a backup ended without its end"))
 }
 
 fn backup_reply(BackupChunk { bytes, records, expected, ended_at }: BackupChunk) -> v1::CreateBackupResponse {
@@ -67,7 +94,7 @@ pub(super) fn restore_backup(
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        if !begun(&call, &replies).await {
+        if !begun(&app, &call, &replies).await {
             return;
         }
         let (outcome, reply) = match take_in(&call, &app, &grant, &mut chunks, &replies).await {
@@ -99,17 +126,23 @@ async fn take_in(
 ) -> Result<Restored, Stopped> {
     let restore = app.backup.restore(grant).map_err(Stopped::Failed)?;
     let mut options = None;
-    loop {
-        // The backup ends only where the caller ends the stream. Where the connection breaks, nothing is replaced.
-        let silent = |_| Stopped::ByTheCaller(Status::deadline_exceeded(""));
-        let message = tokio::time::timeout(SILENCE, chunks.message()).await.map_err(silent)?;
-        let message = message.map_err(Stopped::ByTheCaller)?;
-        let Some(message) = message else { break };
-        let v1::RestoreBackupRequest { chunk, verify_only, accept_damaged, accept_altered } = message;
-        options.get_or_insert(RestoreOptions { verify_only, accept_damaged, accept_altered });
-        if !restore.take(chunk).await {
-            break;
+    let upload = async {
+        loop {
+            // The backup ends only where the caller ends the stream. Where the connection breaks, nothing is replaced.
+            let silent = |_| Stopped::ByTheCaller(Status::deadline_exceeded(""));
+            let message = tokio::time::timeout(SILENCE, chunks.message()).await.map_err(silent)?;
+            let message = message.map_err(Stopped::ByTheCaller)?;
+            let Some(message) = message else { return Ok(()) };
+            let v1::RestoreBackupRequest { chunk, verify_only, accept_damaged, accept_altered } = message;
+            options.get_or_insert(RestoreOptions { verify_only, accept_damaged, accept_altered });
+            if !restore.take(chunk).await {
+                return Ok(());
+            }
         }
+    };
+    tokio::select! {
+        uploaded = upload => uploaded?,
+        ended = app.access.ended(&call.principal) => return Err(Stopped::Failed(ended)),
     }
     let replies = replies.clone();
     let tell = move |progress| {
@@ -122,8 +155,6 @@ async fn take_in(
         // A caller who is slow to read misses some.
         let _ = replies.try_send(Ok(reply));
     };
-    // The caller's key may have been revoked or may have expired during the upload.
-    app.access.confirm(&call.principal).map_err(Stopped::Failed)?;
     restore.finish(options.unwrap_or_default(), tell).await.map_err(Stopped::Failed)
 }
 

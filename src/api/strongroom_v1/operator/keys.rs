@@ -1,13 +1,13 @@
 //! The rekey of the master key and of namespaces' keys, and their state. A rekey that has begun goes on when the
-//! caller hangs up; its beginning and its end are recorded.
+//! caller hangs up, or when the caller's key is revoked or expires; its beginning and its end are recorded.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{AHEAD, Replies, begun, count};
+use super::count;
+use super::replies::{AHEAD, ConfirmedReplies, begun, to_its_end};
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::proto::{self as v1, RotationPhase};
 use crate::app::{App, Error, RekeyPermit, RekeyProgress, Rekeyed};
@@ -19,14 +19,15 @@ use crate::domain::Namespace;
 pub(super) fn rotate_master_key(
     app: &Arc<App>,
     call: &Call,
-) -> Result<Replies<v1::RotateMasterKeyResponse>, Error> {
+) -> Result<ConfirmedReplies<v1::RotateMasterKeyResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
     let rekey = app.keys.begin(&grant)?;
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     let (app, call) = (app.clone(), call.clone());
+    let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
     tokio::spawn(async move {
-        if !begun(&call, &replies).await {
+        if !begun(&app, &call, &replies).await {
             return;
         }
         let told = replies.clone();
@@ -37,7 +38,7 @@ pub(super) fn rotate_master_key(
             // A caller who is slow to read misses some.
             let _ = told.try_send(Ok(reply));
         };
-        let rekeyed = rekey.rekey_master_key(tell).await;
+        let rekeyed = to_its_end(&app, &call, rekey.rekey_master_key(tell)).await;
         let rekeyed = rekeyed.and_then(|rekeyed| Ok((rekeyed, app.keys.status(&grant)?)));
         // A caller who reads that it is done can begin another one.
         drop(rekey);
@@ -61,7 +62,7 @@ pub(super) fn rotate_master_key(
         let recorded = call.close_stream(outcome).await;
         let _ = replies.send(recorded.map(|()| reply)).await;
     });
-    Ok(ReceiverStream::new(stream))
+    Ok(confirmed)
 }
 
 /// Begins a rekey of the keys of one namespace, or of all.
@@ -69,7 +70,7 @@ pub(super) fn rotate_namespace_keys(
     app: &Arc<App>,
     call: &Call,
     message: &v1::RotateNamespaceKeysRequest,
-) -> Result<Replies<v1::RotateNamespaceKeysResponse>, Error> {
+) -> Result<ConfirmedReplies<v1::RotateNamespaceKeysResponse>, Error> {
     let grant = call.service_grant::<Operate>()?;
     let named = named(call, message)?;
     let rekey = app.keys.begin(&grant)?;
@@ -77,12 +78,13 @@ pub(super) fn rotate_namespace_keys(
     call.note(|target| target.subject = Some("begun".to_owned()));
     // There is room for the last reply of each namespace: a caller who is slow to read does not hold up the rekey.
     let (replies, stream) = mpsc::channel(AHEAD + namespaces.len());
-    let call = call.clone();
+    let (app, call) = (app.clone(), call.clone());
+    let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
     tokio::spawn(async move {
-        if !begun(&call, &replies).await {
+        if !begun(&app, &call, &replies).await {
             return;
         }
-        let rekeyed = rotate_each(&rekey, &namespaces, &replies).await;
+        let rekeyed = to_its_end(&app, &call, rotate_each(&rekey, &namespaces, &replies)).await;
         // A caller who reads that it is done can begin another one.
         drop(rekey);
         let (outcome, last) = match rekeyed {
@@ -94,7 +96,7 @@ pub(super) fn rotate_namespace_keys(
             let _ = replies.send(reply).await;
         }
     });
-    Ok(ReceiverStream::new(stream))
+    Ok(confirmed)
 }
 
 /// Rotates the keys of each of these namespaces. Gives the result in words, and the last reply of the last namespace, to be

@@ -2,15 +2,17 @@
 
 mod backup;
 mod keys;
+mod replies;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::backup::{create_backup, restore_backup};
 use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
+use self::replies::{ConfirmedReplies, Replies};
 use super::convert::timestamp;
 use super::proto as v1;
 use super::proto::operator_service_server::OperatorService;
@@ -32,7 +34,7 @@ impl OperatorService for Operator {
         call.close(describe(&self.0, &call))
     }
 
-    type CreateBackupStream = Replies<v1::CreateBackupResponse>;
+    type CreateBackupStream = ConfirmedReplies<v1::CreateBackupResponse>;
 
     async fn create_backup(
         &self,
@@ -40,7 +42,9 @@ impl OperatorService for Operator {
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
         let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
         let granted = call.service_grant::<Operate>();
-        call.close(granted.map(|grant| create_backup(call.clone(), self.0.backup.create(&grant))))
+        call.close(
+            granted.map(|grant| create_backup(call.clone(), self.0.clone(), self.0.backup.create(&grant))),
+        )
     }
 
     type RestoreBackupStream = Replies<v1::RestoreBackupResponse>;
@@ -54,7 +58,7 @@ impl OperatorService for Operator {
         call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
     }
 
-    type RotateMasterKeyStream = Replies<v1::RotateMasterKeyResponse>;
+    type RotateMasterKeyStream = ConfirmedReplies<v1::RotateMasterKeyResponse>;
 
     async fn rotate_master_key(
         &self,
@@ -72,7 +76,7 @@ impl OperatorService for Operator {
         call.close(key_status(&self.0, &call))
     }
 
-    type RotateNamespaceKeysStream = Replies<v1::RotateNamespaceKeysResponse>;
+    type RotateNamespaceKeysStream = ConfirmedReplies<v1::RotateNamespaceKeysResponse>;
 
     async fn rotate_namespace_keys(
         &self,
@@ -80,20 +84,6 @@ impl OperatorService for Operator {
     ) -> Result<Response<Self::RotateNamespaceKeysStream>, Status> {
         let (call, message) = Call::open(&self.0, request)?;
         call.close(rotate_namespace_keys(&self.0, &call, &message))
-    }
-}
-
-/// The replies of a task, in a stream.
-type Replies<R> = ReceiverStream<Result<R, Status>>;
-
-/// The number of replies that wait for a caller that is slower than the service.
-const AHEAD: usize = 4;
-
-/// Waits until the beginning of the call is recorded. False: the caller has gone before, and the work must not begin.
-async fn begun<R>(call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
-    tokio::select! {
-        () = call.begun() => true,
-        () = replies.closed() => false,
     }
 }
 

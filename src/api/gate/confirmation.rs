@@ -1,0 +1,80 @@
+//! Confirms the caller once more before the answer is recorded, and ends the work of a caller whose key is revoked or expires
+//! while the work waits.
+//!
+//! This layer sees to the answer of a read, so that the audit record tells the refusal. A change that was made stays made: its
+//! answer is recorded as it is, and [`Audit`](super::audit::Audit) confirms the caller after the record.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Response;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tower::Service;
+
+use super::{Admitted, Answer, refusal};
+use crate::api::strongroom_v1::status::failure;
+use crate::app::App;
+
+/// How long a change may still take after the end of its caller's key. A commit that began before the end is made by then, and its
+/// outcome is recorded. One that begins later is refused.
+const LAST_COMMIT: Duration = Duration::from_millis(500);
+
+/// Answers callers whose keys are in force to the end.
+#[derive(Clone)]
+pub(super) struct Confirmation<S> {
+    app: Arc<App>,
+    inner: S,
+}
+
+impl<S> Confirmation<S> {
+    pub(super) fn new(app: Arc<App>, inner: S) -> Self {
+        Self { app, inner }
+    }
+}
+
+impl<S> Service<Admitted> for Confirmation<S>
+where
+    S: Service<Admitted, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, admitted: Admitted) -> Self::Future {
+        let (app, call) = (self.app.clone(), admitted.call.clone());
+        let work = self.inner.call(admitted);
+        Box::pin(async move {
+            let mut work = pin!(work);
+            let answer = tokio::select! {
+                // The end of the key is looked for only once the work waits.
+                biased;
+                answer = &mut work => answer?,
+                ended = app.access.ended(&call.principal) => {
+                    if !call.rpc.changes {
+                        return Ok(refusal(&call.entry, &ended));
+                    }
+                    match timeout(LAST_COMMIT, work).await {
+                        Ok(answer) => answer?,
+                        Err(_elapsed) => return Ok(refusal(&call.entry, &ended)),
+                    }
+                }
+            };
+            if call.rpc.changes && failure(&answer).is_none() {
+                return Ok(answer);
+            }
+            match app.access.confirm(&call.principal) {
+                Ok(()) => Ok(answer),
+                Err(ended) => Ok(refusal(&call.entry, &ended)),
+            }
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Callers whose keys are revoked or expire while they wait.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::authority::Authority;
+use super::backup::RestoreOptions;
+use super::fixture::{Fixture, named};
+use super::{CredentialProblem, Error, Expiry, SecretRotation, ValueSource};
+use crate::auth::{Operate, Principal, Read, Rotate};
+use crate::domain::{Namespace, Revision, Value};
+use crate::store::{Expect, Key, Transaction};
+
+/// A transaction that puts a record at a new place.
+fn put() -> Transaction {
+    let key = Key::idempotency_record(&[7; 32]);
+    Transaction {
+        require: vec![(key.clone(), Expect::Absent)],
+        put: vec![(key, b"record".to_vec())],
+        ..Transaction::default()
+    }
+}
+
+fn is_refused<T>(outcome: Result<T, Error>, why: CredentialProblem) -> bool {
+    matches!(outcome, Err(Error::Unauthenticated(problem)) if problem == why)
+}
+
+/// Polls once, which must not be enough.
+fn begin<F: Future>(future: std::pin::Pin<&mut F>) {
+    let polled = future.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Pending));
+}
+
+#[tokio::test]
+async fn a_commit_requires_the_credential_as_it_was() {
+    let fixture = Fixture::open().await;
+    let core = &fixture.app.core;
+    let caller = fixture.caller(Expiry::Never).await;
+    let mut attempts = core.attempts(3, Authority::Caller(&caller));
+    let planned = attempts.next().unwrap();
+    fixture.revoke_api_key(caller.api_key().id).await;
+    assert_eq!(planned.commit(put()).await.unwrap(), None);
+    assert!(is_refused(attempts.next(), CredentialProblem::Invalid));
+    assert!(fixture.stored(b'r').await.is_empty());
+    // What the service does by itself needs no caller.
+    let by_itself = core.attempts(1, Authority::Service).next().unwrap();
+    assert!(by_itself.commit(put()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_rekey_between_plan_and_commit_refuses_no_caller() {
+    let fixture = Fixture::open().await;
+    let core = &fixture.app.core;
+    let caller = fixture.caller(Expiry::Never).await;
+    let mut attempts = core.attempts(3, Authority::Caller(&caller));
+    let planned = attempts.next().unwrap();
+    // The record of the key alone is sealed again, as a rekey does it.
+    let (keyring, id) = (core.keyring(), caller.api_key().id);
+    let key = core.catalog.api_key(id).unwrap();
+    let resealed = (Key::api_key(&id.0), key.seal(&keyring).unwrap());
+    let resealed = Transaction { put: vec![resealed], ..Transaction::default() };
+    core.commit(&keyring, resealed).await.unwrap().unwrap();
+    assert_eq!(planned.commit(put()).await.unwrap(), None, "the record has another revision");
+    let planned = attempts.next().unwrap();
+    assert!(planned.commit(put()).await.unwrap().is_some());
+    fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
+    assert!(core.confirm(&caller).is_ok());
+}
+
+#[tokio::test]
+async fn a_commit_that_begins_after_the_key_has_expired_is_refused_as_expired() {
+    let fixture = Fixture::open().await;
+    let core = &fixture.app.core;
+    let caller = fixture.caller(Expiry::After(Duration::from_secs(1))).await;
+    let mut attempts = core.attempts(2, Authority::Caller(&caller));
+    let planned = attempts.next().unwrap();
+    assert!(is_refused::<()>(Err(core.ended(&caller).await), CredentialProblem::Expired));
+    assert!(is_refused(planned.commit(put()).await, CredentialProblem::Expired));
+    assert!(is_refused(attempts.next(), CredentialProblem::Expired));
+    assert!(fixture.stored(b'r').await.is_empty());
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_key_is_revoked_and_not_when_it_is_sealed_again() {
+    let fixture = Fixture::open().await;
+    let caller = fixture.caller(Expiry::Never).await;
+    let mut ended = std::pin::pin!(fixture.app.access.ended(&caller));
+    begin(ended.as_mut());
+    fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
+    fixture.create_api_key().await;
+    begin(ended.as_mut());
+    fixture.revoke_api_key(caller.api_key().id).await;
+    assert!(is_refused::<()>(Err(ended.await), CredentialProblem::Invalid));
+}
+
+#[tokio::test]
+async fn a_read_that_has_waited_opens_no_value_for_a_revoked_key() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "old").await.unwrap();
+    let caller = fixture.caller(Expiry::Never).await;
+    let grant = caller.authorize::<Read>(&Namespace::default_namespace()).unwrap();
+    let ahead = Revision(fixture.app.revision().0 + 2);
+    let (name, secrets) = (named("a"), &fixture.app.secrets);
+    let mut parked = std::pin::pin!(secrets.get(&grant, &name, None, ahead));
+    begin(parked.as_mut());
+    fixture.revoke_api_key(caller.api_key().id).await;
+    fixture.rotate("a", "new").await;
+    assert!(is_refused(parked.await, CredentialProblem::Invalid));
+}
+
+#[tokio::test]
+async fn a_change_that_waits_for_another_one_is_not_made_for_a_revoked_key() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "one").await.unwrap();
+    let caller = fixture.caller(Expiry::Never).await;
+    let rotation = |value: &str| SecretRotation {
+        source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
+        etag: None,
+    };
+    let (name, secrets) = (named("a"), &fixture.app.secrets);
+    let grant_of = |caller: &Principal| caller.authorize::<Rotate>(&Namespace::default_namespace()).unwrap();
+    let (first, second) = (grant_of(&fixture.root), grant_of(&caller));
+    // The first change holds the lock of the secret while it is not polled.
+    let mut holds = std::pin::pin!(secrets.rotate(&first, &name, rotation("two"), None));
+    begin(holds.as_mut());
+    let mut waits = std::pin::pin!(secrets.rotate(&second, &name, rotation("three"), None));
+    begin(waits.as_mut());
+    fixture.revoke_api_key(caller.api_key().id).await;
+    holds.await.unwrap();
+    assert!(is_refused(waits.await, CredentialProblem::Invalid));
+    assert_eq!(fixture.value(&fixture.app, "a").await.unwrap(), "two");
+}
+
+#[tokio::test]
+async fn a_restore_replaces_nothing_for_a_key_that_has_ended() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "old").await.unwrap();
+    let (bytes, _) = fixture.back_up().await;
+    fixture.rotate("a", "new").await;
+    let restore = fixture.app.backup.restore(&fixture.root.authorize_service::<Operate>().unwrap()).unwrap();
+    assert!(restore.take(bytes).await);
+    // The service never revokes the root key, so somebody else removes it.
+    fixture.remove(&Key::api_key(&fixture.root.api_key().id.0)).await;
+    let refused = restore.finish(RestoreOptions::default(), |_| {}).await;
+    assert!(is_refused(refused, CredentialProblem::Invalid));
+    assert_eq!(fixture.secret("a").version, 2);
+}
