@@ -81,6 +81,27 @@ async fn a_write_through_one_replica_is_read_through_the_other() {
 }
 
 #[tokio::test]
+async fn a_read_that_waits_at_one_replica_ends_when_its_key_is_revoked_at_the_other() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let replicas = Replicas::over(etcd).await;
+    let [here, there] = &replicas.callers;
+    let (key, caller) = here.make_key("ordinary", "team-a").await;
+    let made = caller.create("a", "v").await;
+    let waits = caller.at(&replicas.other).await;
+    // It knows the key: so the next read is admitted, and waits.
+    let seen = GetSecretRequest { min_revision: made.revision, ..get("a") };
+    waits.secrets().get_secret(seen).await.unwrap();
+    let mut secrets = waits.secrets();
+    let ahead = GetSecretRequest { min_revision: 1 << 40, ..get("a") };
+    let parked = tokio::spawn(async move { secrets.get_secret(ahead).await });
+    there.access().who_am_i(strongroom::api::v1::WhoAmIRequest {}).await.unwrap();
+    let id = key.id.clone();
+    here.access().revoke_api_key(strongroom::api::v1::RevokeApiKeyRequest { id }).await.unwrap();
+    refused(parked.await.unwrap(), Code::Unauthenticated, "CREDENTIAL_INVALID");
+    refused(waits.secrets().get_secret(get("a")).await, Code::Unauthenticated, "CREDENTIAL_INVALID");
+}
+
+#[tokio::test]
 async fn of_many_creates_of_one_name_through_both_replicas_one_wins() {
     let Some(etcd) = etcd_server::shared() else { return };
     let replicas = Replicas::over(etcd).await;

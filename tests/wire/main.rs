@@ -51,6 +51,7 @@ mod remnants;
 mod rename;
 mod reserve;
 mod restart;
+mod revocation;
 mod rotate;
 mod run;
 mod shutdown;

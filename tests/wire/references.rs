@@ -383,7 +383,7 @@ async fn resolve_events(server: Server) -> Vec<Json> {
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn wire_map(json: Json) -> Struct {
+pub fn wire_map(json: Json) -> Struct {
     match wire(json).kind {
         Some(Kind::StructValue(fields)) => fields,
         _ => panic!("a document is a map"),
