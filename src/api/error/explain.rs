@@ -81,6 +81,16 @@ impl From<&Error> for Refusal {
                 Self::new(Code::InvalidArgument, Reason::RequestIdReused, format!("The request_id {what}."))
                     .with_field("request_id", what)
             }
+            Error::TooManyRequestIds(limit) => {
+                let message = format!(
+                    "This API key has {limit} idempotency records, which is the limit: repeat the request without a \
+                     request_id, or later. A record is kept for 24 hours."
+                );
+                Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message).of_quota(
+                    "idempotency_records_per_principal",
+                    "The number of requests with a request_id in 24 hours, for each API key.",
+                )
+            }
             Error::Contended => {
                 let message =
                     "Other writers kept changing the same secret, and nothing was changed: try again.";

@@ -133,6 +133,7 @@ reasons! {
     VersionDestroyed "VERSION_DESTROYED",
     NamespaceNotFound "NAMESPACE_NOT_FOUND",
     MasterKeyNotRenewed "MASTER_KEY_NOT_RENEWED",
+    QuotaExceeded "QUOTA_EXCEEDED",
 }
 
 impl Reason {
@@ -199,6 +200,11 @@ impl Refusal {
     fn of_version(mut self, namespace: &Namespace, name: &SecretName, version: u32) -> Self {
         let subject = format!("{namespace}/{name}/versions/{version}");
         self.details.precondition = Some((subject, "This version has no value to read."));
+        self
+    }
+
+    fn of_quota(mut self, limit: &'static str, description: &'static str) -> Self {
+        self.details.quota = Some((limit, description));
         self
     }
 
