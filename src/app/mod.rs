@@ -40,6 +40,7 @@ mod tamper_tests;
 #[cfg(test)]
 mod vector_tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Notify;

@@ -336,7 +336,7 @@ async fn a_key_that_has_too_many_idempotency_records_is_refused_with_what_to_do(
     let refusal =
         refused(room.secrets().create_secret(third.clone()).await, Code::ResourceExhausted, "QUOTA_EXCEEDED");
     let quota = refusal.get_details_quota_failure().unwrap();
-    assert_eq!(quota.violations[0].subject, "idempotency_records_per_principal");
+    assert_eq!(quota.violations[0].subject, "limits.idempotency_records_per_principal");
     assert!(refusal.message().contains("without a request_id"), "{}", refusal.message());
     assert_eq!(room.names().await, ["A", "B"]);
     // Repeats are answered, and changes without a request id or with another key are made.

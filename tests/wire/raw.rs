@@ -195,11 +195,6 @@ pub struct Begun {
 }
 
 impl Begun {
-    /// Waits for the reply while the body stays open.
-    pub async fn answered(self) -> Result<Response<Vec<u8>>, Status> {
-        timeout(PATIENCE, reply(self.response)).await.expect("the server answers in time")
-    }
-
     /// Sends the rest of the body; gives the reply's message.
     pub async fn end(mut self, rest_of_body: Vec<u8>) -> Result<Response<Vec<u8>>, Status> {
         self.body.send_data(rest_of_body.into(), true).map_err(broken)?;

@@ -202,7 +202,8 @@ async fn a_change_whose_message_is_still_to_come_ends_with_its_key() {
     let begun = wire.bearer(&credential).begin("/strongroom.v1.SecretService/CreateSecret", vec![0]).await;
     wire.bearer(&server.root_key).call("/strongroom.v1.AccessService/WhoAmI", b"").await.unwrap();
     room.root.access().revoke_api_key(RevokeApiKeyRequest { id: id.clone() }).await.unwrap();
-    let status = refused(begun.answered().await, Code::Unauthenticated, "CREDENTIAL_INVALID");
+    let status =
+        refused(begun.answered().await.map(Response::new), Code::Unauthenticated, "CREDENTIAL_INVALID");
     assert!(status.message().ends_with("The change may or may not have been made."), "{status:?}");
     let log = server.stop().await.stderr;
     let expected = [("UNAUTHENTICATED".to_owned(), "CREDENTIAL_INVALID".to_owned(), true)];

@@ -81,15 +81,15 @@ impl From<&Error> for Refusal {
                 Self::new(Code::InvalidArgument, Reason::RequestIdReused, format!("The request_id {what}."))
                     .with_field("request_id", what)
             }
-            Error::TooManyRequestIds(limit) => {
-                let message = format!(
-                    "This API key has {limit} idempotency records, which is the limit: repeat the request without a \
-                     request_id, or later. A record is kept for 24 hours."
+            Error::TooManyRequestIds(most) => {
+                let reached = format!(
+                    "This caller has sent {most} requests with a request_id in 24 hours, as many as it may"
                 );
-                Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message).of_quota(
-                    "idempotency_records_per_principal",
-                    "The number of requests with a request_id in 24 hours, for each API key.",
-                )
+                let message = format!("{reached}: repeat the request without a request_id, or later.");
+                let mut refusal = Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message);
+                refusal.details.quota =
+                    Some(("limits.idempotency_records_per_principal", format!("{reached}.")));
+                refusal
             }
             Error::Contended => {
                 let message =

@@ -203,11 +203,6 @@ impl Refusal {
         self
     }
 
-    fn of_quota(mut self, limit: &'static str, description: &'static str) -> Self {
-        self.details.quota = Some((limit, description));
-        self
-    }
-
     fn with_field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
         self.details.fields.push((field.into(), description.into()));
         self

@@ -26,12 +26,13 @@ struct Recorder {
 
 #[tonic::async_trait]
 impl Auditor for Recorder {
-    async fn write(&self, records: &[audit::Record]) -> Result<(), audit::Unwritable> {
-        let told = records.iter().map(|record| (record.outcome, record.target.subject.clone()));
-        self.records.lock().unwrap().extend(told);
+    async fn write(&self, record: &audit::Record) -> Result<(), audit::Unwritable> {
+        self.records.lock().unwrap().push((record.outcome, record.target.subject.clone()));
         self.written.notify_one();
         Ok(())
     }
+
+    fn refused(&self, _record: audit::Record) {}
 }
 
 struct Site {
@@ -62,8 +63,9 @@ impl Site {
     /// A request of the root key that has passed the gate, and whose beginning is recorded.
     async fn request<M>(&self, rpc: &str, message: M) -> Request<M> {
         let rpc = rpcs::of_path(&format!("/strongroom.v1.OperatorService/{rpc}"));
-        let entry = Arc::new(AuditEntry::new(rpc, "id".into(), None, self.recorder.clone()));
-        entry.write(None).await.unwrap_or_else(|_| panic!("the recorder never fails"));
+        let entry = Arc::new(AuditEntry::new(rpc, "id".into(), None, None, self.recorder.clone()));
+        entry.note_caller(&self.root);
+        entry.write(None).await.unwrap();
         self.recorder.written.notified().await;
         let mut request = Request::new(message);
         request.extensions_mut().insert(Call { rpc: rpc.unwrap(), principal: self.root.clone(), entry });
