@@ -80,8 +80,12 @@ impl AuditEntry {
         self.with_noted(|noted| note(&mut noted.target));
     }
 
-    /// Writes the record of the request. The refusal of a caller that was not established does not wait for that.
-    pub(super) async fn write(&self, failure: Option<(Code, Option<Reason>)>) -> Result<Written, Unwritable> {
+    /// Writes the record of the request, and returns it. The refusal of a caller that was not established does not wait for that:
+    /// then there is no record to return.
+    pub(super) async fn write(
+        &self,
+        failure: Option<(Code, Option<Reason>)>,
+    ) -> Result<Option<Record>, Unwritable> {
         let noted = self.with_noted(|noted| Noted {
             principal: noted.principal.clone(),
             target: std::mem::take(&mut noted.target),
@@ -90,22 +94,21 @@ impl AuditEntry {
         let record = self.record(noted, failure);
         let written = if record.principal.is_none() {
             self.auditor.refused(record);
-            Written(None)
+            None
         } else {
             self.auditor.write(&record).await?;
-            Written(Some(record))
+            Some(record)
         };
         self.recorded.notify_one();
         Ok(written)
     }
 
-    /// Writes once more the record of a request that was carried out, for an answer that is withheld after it was written.
+    /// Writes a second record of a request that was carried out, for an answer that is withheld after the first one was written.
     pub(super) async fn write_withheld(
         &self,
-        Written(record): Written,
+        mut record: Record,
         failure: Option<(Code, Option<Reason>)>,
     ) -> Result<(), Unwritable> {
-        let Some(mut record) = record else { return Ok(()) };
         (record.outcome, record.reason) = outcome(failure);
         self.auditor.write(&record).await
     }
@@ -130,9 +133,6 @@ impl AuditEntry {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
-
-/// The record of a request, which is written; `None` for the refusal of a stranger.
-pub(super) struct Written(Option<Record>);
 
 /// The outcome and the reason as records have them.
 fn outcome(failure: Option<(Code, Option<Reason>)>) -> (&'static str, Option<&'static str>) {

@@ -43,6 +43,8 @@ pub enum Error {
     EtagMismatch,
     /// The request id belongs to another request.
     RequestIdReused,
+    /// The caller has so many idempotency records, which is the limit.
+    TooManyRequestIds(usize),
     /// Other writers were faster in every attempt.
     Contended,
     /// The caller's deadline passed before the change was begun.

@@ -19,7 +19,7 @@ pub fn sealed_idempotency_record(keyring: &Keyring, bytes: &[u8]) {
 pub fn clear(keyring: &Keyring, bytes: &[u8]) {
     let sealed = keyring.seal(crate::crypto::Purpose::IdempotencyRecord, &MAC, bytes).unwrap_or_default();
     if let Ok(record) = IdempotencyRecord::open(keyring, &MAC, &sealed) {
-        let _ = record.outcome(&Namespace::default_namespace(), record.revision(Revision(9)));
+        let _ = record.outcome(&Namespace::default_namespace(), record.revision(Revision(9)), None);
     }
     for by in [OrderBy::Name, OrderBy::CreatedAt, OrderBy::UpdatedAt] {
         let _ = PageToken::decode(bytes).ok().and_then(|token| token.cursor(by));

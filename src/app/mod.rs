@@ -90,7 +90,8 @@ pub struct App {
 impl App {
     fn new(core: Core, limits: &Limits, data_dir: PathBuf, anchor: Option<Arc<AnchorFile>>) -> Self {
         let core = Arc::new(core);
-        let idempotency = Arc::new(IdempotencyRecords::new(core.clone()));
+        let idempotency =
+            Arc::new(IdempotencyRecords::new(core.clone(), limits.idempotency_records_per_principal));
         let restored = Arc::new(Notify::new());
         Self {
             secrets: SecretOperations::new(core.clone(), idempotency.clone()),

@@ -159,8 +159,13 @@ impl ReferenceResolver {
     ) -> Result<T, Error> {
         const FAILED: Error = Error::Internal("a document could not be computed");
         let full = |QueueFull| LimitReached::DocumentsPerPrincipal(self.line);
-        let _turn = self.computing.turn(&principal.api_key().id).await.map_err(full)?;
-        tokio::task::spawn_blocking(|| wiping_stack::<STACK, _>(compute)).await.map_err(|_| FAILED)
+        let turn = self.computing.turn(&principal.api_key().id).await.map_err(full)?;
+        let computing = tokio::task::spawn_blocking(move || {
+            // The turn lasts as long as the computation, though nobody waits for the outcome any more.
+            let _turn = turn;
+            wiping_stack::<STACK, _>(compute)
+        });
+        computing.await.map_err(|_| FAILED)
     }
 }
 

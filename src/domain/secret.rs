@@ -122,6 +122,13 @@ impl RequestId {
     }
 }
 
+/// The id in the form of RFC 9562: with hyphens and lower-case letters.
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The number of a state of the store. Increases with every commit; commits that are made together share one revision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);

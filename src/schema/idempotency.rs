@@ -1,4 +1,10 @@
 //! The idempotency record of a request in the clear: the first outcome of its request id.
+//!
+//! The record is small, however large the secret is: it has the parts of the answer that must stay as they were, and no
+//! description and no metadata.
+
+use super::secret::VersionRecord;
+use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Versions};
 
 /// The first outcome of a request id. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -12,16 +18,85 @@ pub struct IdempotencyRecord {
     /// The id of the secret, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub secret_id: Vec<u8>,
-    /// The secret after the request, as [`encode_secret`](super::encode_secret) writes it; empty after a deletion.
+    /// In the record of an earlier release: the secret after the request, as [`encode_secret`](super::encode_secret) writes it;
+    /// empty after a deletion.
     #[prost(bytes = "vec", tag = "4")]
     pub secret: Vec<u8>,
     /// When the secret was deleted; absent: it was not.
     #[prost(int64, optional, tag = "5")]
     pub deleted_at: Option<i64>,
-    /// The revision of the secret's last change, where the request changed nothing.
+    /// In the record of an earlier release: the revision of the secret's last change, where the request changed nothing.
     #[prost(uint64, optional, tag = "6")]
     pub unchanged_since: Option<u64>,
     /// The revision that first put the record there, where it was sealed again since.
     #[prost(uint64, optional, tag = "7")]
     pub put_at: Option<u64>,
+    /// The secret after the request; absent after a deletion, and in the record of an earlier release.
+    #[prost(message, optional, tag = "8")]
+    pub changed: Option<ChangedSecretRecord>,
+    /// The id of the API key that sent the request, 10 bytes; empty in the record of an earlier release.
+    #[prost(bytes = "vec", tag = "9")]
+    pub principal: Vec<u8>,
+}
+
+/// The parts of a changed secret that the answer to a repeated request has as they were. Times are microseconds since 1970.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChangedSecretRecord {
+    /// The name.
+    #[prost(string, tag = "1")]
+    name: String,
+    /// The number of the current version.
+    #[prost(uint32, tag = "2")]
+    current: u32,
+    /// When the secret was created.
+    #[prost(int64, tag = "3")]
+    created_at: i64,
+    /// When the request changed it.
+    #[prost(int64, tag = "4")]
+    updated_at: i64,
+    /// When it was last rotated; absent: never.
+    #[prost(int64, optional, tag = "5")]
+    rotated_at: Option<i64>,
+    /// The version that the request made or changed; where it did neither, the current one.
+    #[prost(message, optional, tag = "6")]
+    version: Option<VersionRecord>,
+}
+
+impl ChangedSecretRecord {
+    /// The record of a secret as a request left it. `number` is the version that the request made or changed.
+    pub fn new(secret: &Secret, number: u32) -> Self {
+        Self {
+            name: secret.name.to_string(),
+            current: secret.version,
+            created_at: secret.created_at.as_micros(),
+            updated_at: secret.updated_at.as_micros(),
+            rotated_at: secret.rotated_at.map(Timestamp::as_micros),
+            version: secret.versions.find(number).map(VersionRecord::new),
+        }
+    }
+
+    /// The secret of this record, with the description and the metadata that the secret has at `present`; without them where it
+    /// is not there any more. It has only the version of the record. `None` where the record holds no secret.
+    pub fn secret(
+        &self,
+        namespace: &Namespace,
+        id: SecretId,
+        revision: Revision,
+        present: Option<&Secret>,
+    ) -> Option<Secret> {
+        Some(Secret {
+            namespace: namespace.clone(),
+            name: SecretName::parse(&self.name).ok()?,
+            id,
+            description: present.map(|secret| secret.description.clone()).unwrap_or_default(),
+            metadata: present.map(|secret| secret.metadata.clone()).unwrap_or_default(),
+            version: self.current,
+            versions: Versions::first(self.version.as_ref()?.version()?),
+            created_at: Timestamp::from_micros(self.created_at),
+            updated_at: Timestamp::from_micros(self.updated_at),
+            rotated_at: self.rotated_at.map(Timestamp::from_micros),
+            revision,
+            stored_at: revision,
+        })
+    }
 }

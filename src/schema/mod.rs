@@ -7,6 +7,6 @@ mod key;
 mod secret;
 
 pub use self::api_key::ApiKeyRecord;
-pub use self::idempotency::IdempotencyRecord;
+pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};
 pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};

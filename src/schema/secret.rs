@@ -1,4 +1,4 @@
-//! The record of a secret in the clear: everything but its value. Idempotency records hold it too.
+//! The record of a secret in the clear: everything but its value. Idempotency records of earlier releases hold it too.
 
 use std::collections::BTreeMap;
 
@@ -121,7 +121,7 @@ impl SecretRecord {
 
 /// A version in the record of a secret. Times are microseconds since 1970.
 #[derive(Clone, PartialEq, prost::Message)]
-struct VersionRecord {
+pub(super) struct VersionRecord {
     #[prost(uint32, tag = "1")]
     number: u32,
     /// The state, by its number in the proto files.
@@ -144,7 +144,7 @@ const DISABLED: u32 = 3;
 const DESTROYED: u32 = 4;
 
 impl VersionRecord {
-    fn new(version: &Version) -> Self {
+    pub(super) fn new(version: &Version) -> Self {
         let state = match version.state {
             VersionState::Enabled => ENABLED,
             VersionState::Disabled => DISABLED,
@@ -160,7 +160,7 @@ impl VersionRecord {
         }
     }
 
-    fn version(&self) -> Option<Version> {
+    pub(super) fn version(&self) -> Option<Version> {
         let state = match self.state {
             ENABLED => VersionState::Enabled,
             DISABLED => VersionState::Disabled,

@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 
 use strongroom::api::v1::{
-    CreateSecretRequest, CreateSecretResponse, DeleteSecretRequest, RotateSecretRequest, UpdateSecretRequest,
+    CreateSecretRequest, CreateSecretResponse, DeleteSecretRequest, DestroyVersionRequest,
+    DisableVersionRequest, EnableVersionRequest, RotateSecretRequest, Secret, UpdateSecretRequest,
+    VersionState,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Response, Status};
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::caller::Room;
+use crate::harness::Launch;
 use crate::refusal::{denied, invalid, not_found, refused};
 use crate::requests::{
-    Value, create, delete, describe, get, list, password, random_uuid, rename, rotate, text,
+    Value, create, delete, describe, destroy, disable, enable, get, list, pairs, password, random_uuid,
+    rename, rotate, text,
 };
 
 #[tokio::test]
@@ -227,6 +232,120 @@ async fn a_repeat_of_a_generating_request_returns_a_redacted_value() {
     assert_eq!(Value::of(again.secret.as_ref().unwrap()), Value::Redacted);
     assert_eq!((again.version, again.revision), (first.version, first.revision));
     assert_eq!(room.value("A").await, made);
+}
+
+#[tokio::test]
+async fn a_request_id_is_the_same_in_every_form_of_the_uuid() {
+    let room = Room::open().await;
+    let uuid = Uuid::new_v4();
+    let request = |request_id: String| CreateSecretRequest { request_id, ..create("A", "v") };
+    let first = room.secrets().create_secret(request(uuid.to_string())).await.unwrap().into_inner();
+    for form in [uuid.to_string().to_uppercase(), uuid.simple().to_string(), uuid.urn().to_string()] {
+        let again = room.secrets().create_secret(request(form)).await.unwrap().into_inner();
+        assert_eq!(again, first);
+    }
+    let other = CreateSecretRequest { request_id: uuid.to_string().to_uppercase(), ..create("A", "w") };
+    reused(room.secrets().create_secret(other).await);
+
+    // The other way round, and for the other kinds of change.
+    let request_id = fresh();
+    let upper = RotateSecretRequest { request_id: request_id.to_uppercase(), ..rotate("A", "w") };
+    let lower = RotateSecretRequest { request_id, ..rotate("A", "w") };
+    let first = room.secrets().rotate_secret(upper).await.unwrap().into_inner();
+    assert_eq!(room.secrets().rotate_secret(lower).await.unwrap().into_inner(), first);
+    let request_id = fresh();
+    let upper = DisableVersionRequest { request_id: request_id.to_uppercase(), ..disable("A", 1) };
+    let first = room.secrets().disable_version(upper).await.unwrap().into_inner();
+    let lower = DisableVersionRequest { request_id, ..disable("A", 1) };
+    assert_eq!(room.secrets().disable_version(lower).await.unwrap().into_inner(), first);
+}
+
+#[tokio::test]
+async fn a_repeat_has_the_description_and_the_metadata_that_the_secret_has_now() {
+    let room = Room::open().await;
+    let request = CreateSecretRequest {
+        description: "first".into(),
+        metadata: pairs(&[("owner", "one")]),
+        request_id: fresh(),
+        ..create("A", "v")
+    };
+    let first = room.create_with(request.clone()).await;
+    room.update(UpdateSecretRequest {
+        metadata: pairs(&[("owner", "two")]),
+        new_name: Some("B".into()),
+        ..describe("A", "second")
+    })
+    .await;
+    let again = room.create_with(request.clone()).await;
+    let expected =
+        Secret { description: "second".into(), metadata: pairs(&[("owner", "two")]), ..first.clone() };
+    assert_eq!(
+        again, expected,
+        "the name, the times, the version, the etag and the revision are the first ones"
+    );
+    room.delete("B").await;
+    let again = room.create_with(request).await;
+    assert_eq!(again, Secret { description: String::new(), metadata: pairs(&[]), ..first });
+}
+
+#[tokio::test]
+async fn a_repeated_change_of_a_version_returns_the_first_outcome() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    room.rotate("A", "w").await;
+    let disables = DisableVersionRequest { request_id: fresh(), ..disable("A", 1) };
+    let disabled = room.secrets().disable_version(disables.clone()).await.unwrap().into_inner();
+    let destroys = DestroyVersionRequest { request_id: fresh(), ..destroy("A", 1) };
+    let destroyed = room.secrets().destroy_version(destroys.clone()).await.unwrap().into_inner();
+    room.rotate("A", "x").await;
+    assert_eq!(room.secrets().disable_version(disables).await.unwrap().into_inner(), disabled);
+    let again = room.secrets().destroy_version(destroys).await.unwrap().into_inner();
+    assert_eq!(again, destroyed, "with the same receipt");
+    assert!(!disabled.version.unwrap().current);
+}
+
+#[tokio::test]
+async fn a_request_that_found_nothing_to_change_is_carried_out_again() {
+    let room = Room::open().await;
+    room.create("A", "v").await;
+    let request = EnableVersionRequest { request_id: fresh(), ..enable("A", 1) };
+    let first = room.secrets().enable_version(request.clone()).await.unwrap().into_inner();
+    assert_eq!(
+        room.secrets().enable_version(request.clone()).await.unwrap().into_inner().secret,
+        first.secret
+    );
+    room.disable("A", 1).await;
+    let again = room.secrets().enable_version(request).await.unwrap().into_inner();
+    assert_eq!(again.version.unwrap().state(), VersionState::Enabled);
+    assert_eq!(room.value("A").await, Value::text("v"));
+}
+
+#[tokio::test]
+async fn a_key_that_has_too_many_idempotency_records_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("strongroom.toml");
+    std::fs::write(&config, "[limits]\nidempotency_records_per_principal = 2\n").unwrap();
+    let launch = Launch::in_memory().argument("--config").argument(config.display().to_string());
+    let server = launch.start();
+    let room = Room::on(&server).await;
+    let requests = ["A", "B"].map(|name| CreateSecretRequest { request_id: fresh(), ..create(name, "v") });
+    for request in &requests {
+        room.create_with(request.clone()).await;
+    }
+    let third = CreateSecretRequest { request_id: fresh(), ..create("C", "v") };
+    let refusal =
+        refused(room.secrets().create_secret(third.clone()).await, Code::ResourceExhausted, "QUOTA_EXCEEDED");
+    let quota = refusal.get_details_quota_failure().unwrap();
+    assert_eq!(quota.violations[0].subject, "limits.idempotency_records_per_principal");
+    assert!(refusal.message().contains("without a request_id"), "{}", refusal.message());
+    assert_eq!(room.names().await, ["A", "B"]);
+    // Repeats are answered, and changes without a request id or with another key are made.
+    for request in requests {
+        room.create_with(request).await;
+    }
+    room.create("D", "v").await;
+    let (_, colleague) = room.root.make_key("a colleague", &room.namespace).await;
+    colleague.create_with(third).await;
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ async fn revoke(room: &Room) -> RevokeApiKeyResponse {
     room.root.access().revoke_api_key(request).await.unwrap().into_inner()
 }
 
-/// Returns after the server has seen every request that was sent before over the same connection: it looks at their callers in
-/// the order in which they arrive.
+/// Returns after the server has seen every request of the tasks that were spawned before. They use the same connection, and this
+/// thread polls them before an answer arrives. The server looks at callers in the order in which their requests arrive.
 async fn sent(room: &Room) {
     room.root.access().who_am_i(WhoAmIRequest {}).await.unwrap();
 }
@@ -168,7 +168,7 @@ async fn no_change_is_made_with_a_key_after_its_revocation() {
     assert!(made <= ok && ok < usize::try_from(left.version).unwrap(), "{made} {ok} {}", left.version);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn documents_in_the_queue_are_not_resolved_for_a_revoked_key() {
     let server = Server::alone();
     let room = Room::on(&server).await;
@@ -202,7 +202,8 @@ async fn a_change_whose_message_is_still_to_come_ends_with_its_key() {
     let begun = wire.bearer(&credential).begin("/strongroom.v1.SecretService/CreateSecret", vec![0]).await;
     wire.bearer(&server.root_key).call("/strongroom.v1.AccessService/WhoAmI", b"").await.unwrap();
     room.root.access().revoke_api_key(RevokeApiKeyRequest { id: id.clone() }).await.unwrap();
-    let status = refused(begun.answered().await, Code::Unauthenticated, "CREDENTIAL_INVALID");
+    let status =
+        refused(begun.answered().await.map(Response::new), Code::Unauthenticated, "CREDENTIAL_INVALID");
     assert!(status.message().ends_with("The change may or may not have been made."), "{status:?}");
     let log = server.stop().await.stderr;
     let expected = [("UNAUTHENTICATED".to_owned(), "CREDENTIAL_INVALID".to_owned(), true)];

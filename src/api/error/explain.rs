@@ -81,6 +81,16 @@ impl From<&Error> for Refusal {
                 Self::new(Code::InvalidArgument, Reason::RequestIdReused, format!("The request_id {what}."))
                     .with_field("request_id", what)
             }
+            Error::TooManyRequestIds(most) => {
+                let reached = format!(
+                    "This caller has sent {most} requests with a request_id in 24 hours, as many as it may"
+                );
+                let message = format!("{reached}: repeat the request without a request_id, or later.");
+                let mut refusal = Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message);
+                refusal.details.quota =
+                    Some(("limits.idempotency_records_per_principal", format!("{reached}.")));
+                refusal
+            }
             Error::Contended => {
                 let message =
                     "Other writers kept changing the same secret, and nothing was changed: try again.";

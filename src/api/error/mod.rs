@@ -133,6 +133,7 @@ reasons! {
     VersionDestroyed "VERSION_DESTROYED",
     NamespaceNotFound "NAMESPACE_NOT_FOUND",
     MasterKeyNotRenewed "MASTER_KEY_NOT_RENEWED",
+    QuotaExceeded "QUOTA_EXCEEDED",
 }
 
 impl Reason {

@@ -51,19 +51,16 @@ where
         Box::pin(async move {
             let answer = answer.await?;
             let failure = failure(&answer);
-            let written = match entry.write(failure).await {
-                Ok(written) => written,
-                Err(unwritable) => return Ok(response(&Error::from(unwritable), &entry.request_id)),
+            let unwritable = |unwritable| Ok(response(&Error::from(unwritable), &entry.request_id));
+            let record = match entry.write(failure).await {
+                Ok(Some(record)) if failure.is_none() => record,
+                Ok(_) => return Ok(answer),
+                Err(error) => return unwritable(error),
             };
-            if failure.is_some() {
-                return Ok(answer);
-            }
-            match withheld(&app, &entry) {
-                None => Ok(answer),
-                Some(refusal) => match entry.write_withheld(written, self::failure(&refusal)).await {
-                    Ok(()) => Ok(refusal),
-                    Err(unwritable) => Ok(response(&Error::from(unwritable), &entry.request_id)),
-                },
+            let Some(refusal) = withheld(&app, &entry) else { return Ok(answer) };
+            match entry.write_withheld(record, self::failure(&refusal)).await {
+                Ok(()) => Ok(refusal),
+                Err(error) => unwritable(error),
             }
         })
     }

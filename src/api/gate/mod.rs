@@ -237,11 +237,5 @@ fn caller_request_id(headers: &HeaderMap) -> Option<Box<str>> {
     fits.then(|| given.into())
 }
 
-/// Whether the headers of a request are not too large.
-fn fit(headers: &HeaderMap) -> bool {
-    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
-    sizes.sum::<usize>() <= MAX_HEADERS
-}
-
 #[cfg(test)]
 mod tests;

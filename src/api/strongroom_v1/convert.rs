@@ -75,14 +75,20 @@ pub(super) fn metadata(pairs: BTreeMap<String, String>, fields: &mut Fields) -> 
     fields.check("metadata", Metadata::parse(pairs))
 }
 
-/// The request id and the body of a message that has a request id. Called before anything is moved out of the message.
-pub(super) fn idempotency(
+/// The request id and the body of a message that has a request id in the given field. Called before anything is moved out of the
+/// message.
+pub(super) fn idempotency<M: Message>(
     rpc: &str,
-    request_id: &str,
-    message: &impl Message,
+    message: &mut M,
+    request_id: impl FnOnce(&mut M) -> &mut String,
     fields: &mut Fields,
 ) -> Option<Option<Idempotency>> {
-    let id = fields.check("request_id", RequestId::parse(request_id))?;
+    let text = request_id(message);
+    let id = fields.check("request_id", RequestId::parse(text))?;
+    if let Some(id) = id {
+        // The body is the same in whatever form the id is written.
+        *text = id.to_string();
+    }
     Some(id.map(|id| {
         // The capacity is reserved at once: growing would leave copies of the value behind.
         let mut body = Zeroizing::new(Vec::with_capacity(rpc.len() + 1 + message.encoded_len()));

@@ -103,12 +103,12 @@ impl SecretService for Secrets {
 async fn create(
     app: &App,
     call: &Call,
-    message: v1::CreateSecretRequest,
+    mut message: v1::CreateSecretRequest,
 ) -> Result<v1::CreateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     let description = fields.check("description", Description::parse(&message.description));
     let metadata = metadata(message.metadata, &mut fields);
@@ -219,12 +219,12 @@ fn offset(offset: Option<i32>) -> Result<usize, Invalid> {
 async fn update(
     app: &App,
     call: &Call,
-    message: v1::UpdateSecretRequest,
+    mut message: v1::UpdateSecretRequest,
 ) -> Result<v1::UpdateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     fields.not_served(message.expires_at.is_some(), "expires_at");
     fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
     let changes = changes(call, message, &mut fields);
@@ -302,12 +302,12 @@ fn given<T>(field: Option<Option<T>>) -> Option<Option<T>> {
 async fn delete(
     app: &App,
     call: &Call,
-    message: v1::DeleteSecretRequest,
+    mut message: v1::DeleteSecretRequest,
 ) -> Result<v1::DeleteSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let parsed = (|| Some((grant?, request?, name?)))();
     let (grant, request, name) = fields.finish(parsed)?;
 
@@ -324,12 +324,12 @@ async fn delete(
 async fn rotate(
     app: &App,
     call: &Call,
-    message: v1::RotateSecretRequest,
+    mut message: v1::RotateSecretRequest,
 ) -> Result<v1::RotateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(&message.namespace, &mut fields)?;
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     fields.not_served(message.grace_period.is_some(), "grace_period");
     fields.not_served(message.stage, "stage");

@@ -27,10 +27,10 @@ pub(super) async fn list(
 pub(super) async fn disable(
     app: &App,
     call: &Call,
-    message: v1::DisableVersionRequest,
+    mut message: v1::DisableVersionRequest,
 ) -> Result<v1::DisableVersionResponse, Error> {
     let mut fields = Fields::default();
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 
@@ -42,10 +42,10 @@ pub(super) async fn disable(
 pub(super) async fn enable(
     app: &App,
     call: &Call,
-    message: v1::EnableVersionRequest,
+    mut message: v1::EnableVersionRequest,
 ) -> Result<v1::EnableVersionResponse, Error> {
     let mut fields = Fields::default();
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 
@@ -57,10 +57,10 @@ pub(super) async fn enable(
 pub(super) async fn destroy(
     app: &App,
     call: &Call,
-    message: v1::DestroyVersionRequest,
+    mut message: v1::DestroyVersionRequest,
 ) -> Result<v1::DestroyVersionResponse, Error> {
     let mut fields = Fields::default();
-    let request = idempotency(call.rpc.name, &message.request_id, &message, &mut fields);
+    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(call, named, request, fields)?;
 

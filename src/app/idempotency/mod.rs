@@ -2,8 +2,12 @@
 //!
 //! A change commits the outcome of its request together with itself, as an idempotency record at the HMAC of the caller's key
 //! and the request id. The same request within 24 hours gets this outcome again, and changes nothing. A record that cannot
-//! be opened still blocks its request id, so that damage never makes a request run twice.
+//! be opened still blocks its request id, so that damage never makes a request run twice. A request that changed nothing leaves
+//! no record.
+//!
+//! Records are small, and each API key has a limit of them (`count.rs`).
 
+mod count;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -15,12 +19,13 @@ use std::time::Duration;
 use prost::Message;
 use zeroize::Zeroizing;
 
+use self::count::RecordCounts;
 pub(super) use self::record::{Outcome, reseal_idempotency_record};
 use super::Error;
 use super::commit::Core;
-use crate::auth::Principal;
+use crate::auth::{ApiKeyId, Principal};
 use crate::crypto::{Keyring, Mac, Purpose};
-use crate::domain::{Namespace, RequestId, Revision, Timestamp, now};
+use crate::domain::{Namespace, RequestId, Revision, Secret, Timestamp, now};
 use crate::schema::IdempotencyRecord;
 use crate::store::{Expect, Key, MAX_OPERATIONS, Pages, Transaction};
 
@@ -40,6 +45,10 @@ pub struct IdempotencyRecords {
     core: Arc<Core>,
     /// The records that cannot be opened, and since when this process knows it.
     damaged: Mutex<HashMap<Mac, Timestamp>>,
+    /// How many records each API key has.
+    counts: RecordCounts,
+    /// How many records an API key has, at most.
+    limit: usize,
 }
 
 /// What the store knows of a request.
@@ -54,16 +63,19 @@ pub(super) enum KnownRequest {
 pub(super) struct PendingRecord {
     mac: Mac,
     body: Mac,
+    principal: ApiKeyId,
     /// The revision of an expired record that it replaces.
     replaces: Option<Revision>,
 }
 
 impl IdempotencyRecords {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, damaged: Mutex::default() }
+    /// The records, of which an API key has `limit` at most.
+    pub(super) fn new(core: Arc<Core>, limit: usize) -> Self {
+        Self { core, damaged: Mutex::default(), counts: RecordCounts::default(), limit }
     }
 
-    /// Looks a request up. Fails with [`Error::RequestIdReused`] where its id belongs to another request.
+    /// Looks a request up. Fails with [`Error::RequestIdReused`] where its id belongs to another request, and with
+    /// [`Error::TooManyRequestIds`] where it is new and the caller has too many records.
     pub(super) async fn find(
         &self,
         principal: &Principal,
@@ -71,37 +83,71 @@ impl IdempotencyRecords {
         request: &Idempotency,
     ) -> Result<KnownRequest, Error> {
         let keyring = self.core.keyring();
-        let mac = keyring.request_mac(&[b"id", &principal.api_key().id.0, request.id.as_bytes()]);
+        let principal = principal.api_key().id;
+        let mac = keyring.request_mac(&[b"id", &principal.0, request.id.as_bytes()]);
         let body = keyring.request_mac(&[b"body", &request.body]);
         let Some((record, stored_at)) = self.read(&mac).await? else {
-            return Ok(KnownRequest::New(PendingRecord { mac, body, replaces: None }));
+            return self.pending(PendingRecord { mac, body, principal, replaces: None });
         };
         if is_expired(Timestamp::from_micros(record.at)) {
-            return Ok(KnownRequest::New(PendingRecord { mac, body, replaces: Some(stored_at) }));
+            return self.pending(PendingRecord { mac, body, principal, replaces: Some(stored_at) });
         }
         if !keyring.is_request_mac(&[b"body", &request.body], &record.body) {
             return Err(Error::RequestIdReused);
         }
         let revision = record.revision(stored_at);
-        let outcome = record.outcome(namespace, revision).ok_or(Error::Integrity)?;
+        let present = self.present_secret(namespace, &record)?;
+        let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
         Ok(KnownRequest::Answered(outcome, revision))
     }
 
-    /// Removes the expired records, and returns how many.
+    fn pending(&self, record: PendingRecord) -> Result<KnownRequest, Error> {
+        if self.counts.of(record.principal) >= self.limit {
+            return Err(Error::TooManyRequestIds(self.limit));
+        }
+        Ok(KnownRequest::New(record))
+    }
+
+    /// The secret of a record as it is now; `None` where it is not there any more, or the record does without it.
+    fn present_secret(
+        &self,
+        namespace: &Namespace,
+        record: &IdempotencyRecord,
+    ) -> Result<Option<Arc<Secret>>, Error> {
+        let id = record.secret_id().ok_or(Error::Integrity)?;
+        if !record.needs_present_secret() {
+            return Ok(None);
+        }
+        match self.core.catalog.namespace(namespace) {
+            Some(catalog) if catalog.is_damaged(id) => Err(Error::Integrity),
+            Some(catalog) => Ok(catalog.secret_of(id)),
+            None => Err(Error::Integrity),
+        }
+    }
+
+    /// Counts the record that was committed for a request.
+    pub(super) fn count(&self, principal: &Principal) {
+        self.counts.add(principal.api_key().id);
+    }
+
+    /// Removes the expired records, counts the others, and returns how many were removed.
     pub async fn remove_expired(&self) -> Result<usize, Error> {
         const PAGE: usize = MAX_OPERATIONS - 1;
         let keyring = self.core.keyring();
+        let mut recount = self.counts.recount(now());
         let mut pages = Pages::new(&*self.core.store, Key::idempotency_records(), PAGE);
         let mut removed = 0;
         while let Some(page) = pages.next().await? {
             let mut transaction = Transaction::default();
             for (key, entry) in page {
                 let Some(mac) = key.as_bytes().get(1..).and_then(|mac| mac.try_into().ok()) else { continue };
-                let made_at = match IdempotencyRecord::open(&keyring, mac, &entry.value) {
-                    Ok(record) => Timestamp::from_micros(record.at),
-                    Err(_) => self.damaged_since(*mac),
+                let (made_at, principal) = match IdempotencyRecord::open(&keyring, mac, &entry.value) {
+                    Ok(record) => (Timestamp::from_micros(record.at), record.principal()),
+                    Err(_) => (self.damaged_since(*mac), None),
                 };
-                if is_expired(made_at) {
+                if !is_expired(made_at) {
+                    recount.add(principal, made_at);
+                } else {
                     transaction.require.push((key.clone(), Expect::At(entry.revision)));
                     transaction.delete.push(key);
                 }
@@ -111,6 +157,7 @@ impl IdempotencyRecords {
                 removed += expired;
             }
         }
+        recount.finish();
         Ok(removed)
     }
 
@@ -152,14 +199,16 @@ impl IdempotencyRecords {
 }
 
 impl PendingRecord {
-    /// Adds the record of this outcome to a transaction, which then requires that nobody else has put one there.
+    /// Adds the record of this outcome to a transaction, which then requires that nobody else has put one there. An outcome that
+    /// changes nothing has no record.
     pub(super) fn put(
         &self,
         transaction: &mut Transaction,
         keyring: &Keyring,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let record = IdempotencyRecord::new(self.body, outcome);
+        let record = IdempotencyRecord::new(self.body, self.principal, outcome);
+        let Some(record) = record else { return Ok(()) };
         let sealed = keyring.seal(Purpose::IdempotencyRecord, &self.mac, &record.encode_to_vec())?;
         let expect = self.replaces.map_or(Expect::Absent, Expect::At);
         transaction.require.push((Key::idempotency_record(&self.mac), expect));

@@ -2,14 +2,17 @@
 
 use prost::Message;
 
+use crate::auth::ApiKeyId;
 use crate::crypto::{self, Keyring, Mac, Purpose};
 use crate::domain::{Namespace, Revision, Secret, SecretId, Timestamp, now};
-use crate::schema::{IdempotencyRecord, decode_secret, encode_secret};
+use crate::schema::{ChangedSecretRecord, IdempotencyRecord, decode_secret};
 
 /// The outcome of a change.
 pub(in crate::app) enum Outcome {
-    /// The secret as the change left it.
-    Secret(Secret),
+    /// The secret as the change left it, and the number of the version that the change made or changed; where it did neither, of
+    /// the current one. The outcome of a repeated request has the secret's description and metadata as they are now, and of its
+    /// versions only this one.
+    Changed(Secret, u32),
     /// The secret as it was: there was nothing to change.
     Unchanged(Secret),
     /// The secret of this id was deleted at this time.
@@ -30,25 +33,25 @@ pub(in crate::app) fn reseal_idempotency_record(
 }
 
 impl IdempotencyRecord {
-    /// The record of an outcome, made now. `body` is the HMAC of the request.
-    pub(super) fn new(body: Mac, outcome: &Outcome) -> Self {
-        let (id, secret, deleted_at) = match outcome {
-            Outcome::Secret(secret) | Outcome::Unchanged(secret) => (secret.id, encode_secret(secret), None),
-            Outcome::Deleted(id, at) => (*id, Vec::new(), Some(at.as_micros())),
+    /// The record of an outcome, made now. `body` is the HMAC of the request. `None` where nothing was changed: then a repeat is
+    /// carried out like a first request.
+    pub(super) fn new(body: Mac, principal: ApiKeyId, outcome: &Outcome) -> Option<Self> {
+        let (id, changed, deleted_at) = match outcome {
+            Outcome::Unchanged(_) => return None,
+            Outcome::Changed(secret, number) => {
+                (secret.id, Some(ChangedSecretRecord::new(secret, *number)), None)
+            }
+            Outcome::Deleted(id, at) => (*id, None, Some(at.as_micros())),
         };
-        let unchanged_since = match outcome {
-            Outcome::Unchanged(secret) => Some(secret.revision.0),
-            Outcome::Secret(_) | Outcome::Deleted(..) => None,
-        };
-        Self {
-            unchanged_since,
-            put_at: None,
+        Some(Self {
             body: body.to_vec(),
             at: now().as_micros(),
             secret_id: id.as_bytes().to_vec(),
-            secret,
             deleted_at,
-        }
+            changed,
+            principal: principal.0.to_vec(),
+            ..Self::default()
+        })
     }
 
     /// The record that stands at this HMAC.
@@ -63,14 +66,46 @@ impl IdempotencyRecord {
         self.put_at.map(Revision).filter(|at| *at <= stored_at).unwrap_or(stored_at)
     }
 
-    /// The outcome, of this revision. `None` where the record holds none.
-    pub(in crate::app) fn outcome(&self, namespace: &Namespace, revision: Revision) -> Option<Outcome> {
-        let id = SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?);
+    /// The id of the secret. `None` where the record has none.
+    pub(super) fn secret_id(&self) -> Option<SecretId> {
+        Some(SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?))
+    }
+
+    /// Whether the outcome has parts of the secret as it is now.
+    pub(super) fn needs_present_secret(&self) -> bool {
+        self.changed.is_some()
+    }
+
+    /// The API key whose request it is of. `None` in the record of an earlier release.
+    pub(super) fn principal(&self) -> Option<ApiKeyId> {
+        self.principal.as_slice().try_into().ok().map(ApiKeyId)
+    }
+
+    /// The outcome, of this revision. `present` is the secret as it is now; `None` where it is not there any more. `None` where
+    /// the record holds no outcome.
+    pub(in crate::app) fn outcome(
+        &self,
+        namespace: &Namespace,
+        revision: Revision,
+        present: Option<&Secret>,
+    ) -> Option<Outcome> {
+        let id = self.secret_id()?;
+        if let Some(at) = self.deleted_at {
+            return Some(Outcome::Deleted(id, Timestamp::from_micros(at)));
+        }
+        if let Some(changed) = &self.changed {
+            let secret = changed.secret(namespace, id, revision, present)?;
+            let number = secret.versions.iter().next()?.number;
+            return Some(Outcome::Changed(secret, number));
+        }
         let secret = |revision| decode_secret(namespace, id, &self.secret, revision);
-        Some(match (self.deleted_at, self.unchanged_since) {
-            (Some(at), _) => Outcome::Deleted(id, Timestamp::from_micros(at)),
-            (None, Some(since)) => Outcome::Unchanged(secret(Revision(since))?),
-            (None, None) => Outcome::Secret(secret(revision)?),
+        Some(match self.unchanged_since {
+            Some(since) => Outcome::Unchanged(secret(Revision(since))?),
+            None => {
+                let secret = secret(revision)?;
+                let number = secret.version;
+                Outcome::Changed(secret, number)
+            }
         })
     }
 }

@@ -17,7 +17,8 @@ use crate::store::Transaction;
 
 /// A secret that was created or changed.
 pub struct ChangedSecret {
-    /// The secret as the change left it.
+    /// The secret as the change left it. Where an earlier request with the same id made the change, the description and the
+    /// metadata are those that the secret has now, and of the versions only one is here.
     pub secret: Secret,
     /// The value, where the server generated it and the caller wants to see it.
     pub generated: Option<Value>,
@@ -89,7 +90,7 @@ impl ChangeAnswer {
     /// The secret as the change left it. Fails where the outcome is a deletion: then the record is of another request.
     pub(super) fn into_secret(self) -> Result<Secret, Error> {
         match self.outcome {
-            Outcome::Secret(secret) => {
+            Outcome::Changed(secret, _) => {
                 Ok(Secret { revision: self.revision, stored_at: self.revision, ..secret })
             }
             Outcome::Unchanged(secret) => Ok(secret),
@@ -144,15 +145,17 @@ impl SecretOperations {
             }
             let present = Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version };
             let (mut transaction, outcome) = plan(&present)?;
-            match (&outcome, pending) {
-                (Outcome::Unchanged(secret), None) => {
-                    let revision = attempt.planned_at.max(secret.revision);
-                    return Ok(ChangeAnswer { outcome, revision, repeated: false });
-                }
-                (_, Some(pending)) => pending.put(&mut transaction, &attempt.keyring, &outcome)?,
-                (_, None) => {}
+            if let Outcome::Unchanged(secret) = &outcome {
+                let revision = attempt.planned_at.max(secret.revision);
+                return Ok(ChangeAnswer { outcome, revision, repeated: false });
+            }
+            if let Some(pending) = &pending {
+                pending.put(&mut transaction, &attempt.keyring, &outcome)?;
             }
             if let Some(revision) = attempt.commit(transaction).await? {
+                if pending.is_some() {
+                    self.idempotency.count(principal);
+                }
                 return Ok(ChangeAnswer { outcome, revision, repeated: false });
             }
         }

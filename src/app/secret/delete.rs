@@ -37,7 +37,7 @@ impl SecretOperations {
         match answer.into_outcome() {
             (Outcome::Deleted(id, deleted_at), revision) => Ok(DeletedSecret { id, deleted_at, revision }),
             // The record is of another request.
-            (Outcome::Secret(_) | Outcome::Unchanged(_), _) => Err(Error::Integrity),
+            (Outcome::Changed(..) | Outcome::Unchanged(_), _) => Err(Error::Integrity),
         }
     }
 }

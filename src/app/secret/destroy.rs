@@ -8,7 +8,7 @@ use super::version::{ChangedVersion, VersionChange};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
 use crate::crypto::{PublicKey, Signature, data_key_digest};
-use crate::domain::{Destruction, Namespace, Revision, Secret, SecretName, Version, VersionState};
+use crate::domain::{Destruction, Namespace, Revision, SecretName, Version, VersionState};
 use crate::store::{Expect, Key};
 
 /// A signed statement that a version was destroyed.
@@ -47,7 +47,7 @@ impl SecretOperations {
                 let (namespace, current) = present.secret(request, change.etag.as_deref())?;
                 let version = find_version(&current, change.number)?;
                 if version.state == VersionState::Destroyed {
-                    return Ok(SecretPlan::unchanged(namespace, &current));
+                    return Ok(SecretPlan::unchanged(&current));
                 }
                 let mut plan = SecretPlan::in_namespace(namespace);
                 let next = plan.successor(&current);
@@ -60,7 +60,7 @@ impl SecretOperations {
                     destroyed_key: stored.data_key.map(Box::new),
                     ..version.clone()
                 };
-                plan.put(Secret { versions: next.versions.with_changed(changed), ..next })
+                plan.put_changed(next, changed)
             })
             .await?;
         let changed = ChangedVersion::of(answer, change.number)?;

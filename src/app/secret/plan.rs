@@ -57,12 +57,9 @@ impl SecretPlan {
         Ok(Self { transaction, keys: PlanKeys::New(keys) })
     }
 
-    /// The plan to change nothing, which requires that the secret stays the same until the commit.
-    pub(super) fn unchanged(namespace: &NamespaceCatalog, secret: &Secret) -> (Transaction, Outcome) {
-        let mut transaction = Transaction::default();
-        let key = Key::secret(namespace.keys().id(), secret.id);
-        transaction.require.push((key, Expect::At(secret.stored_at)));
-        (transaction, Outcome::Unchanged(secret.clone()))
+    /// The plan to change nothing.
+    pub(super) fn unchanged(secret: &Secret) -> (Transaction, Outcome) {
+        (Transaction::default(), Outcome::Unchanged(secret.clone()))
     }
 
     /// The secret's next state, in which only the time is another so far. It requires that the secret stays as `current`
@@ -123,10 +120,25 @@ impl SecretPlan {
     }
 
     /// The plan that leaves the secret in this state.
-    pub(super) fn put(mut self, secret: Secret) -> Result<(Transaction, Outcome), Error> {
+    pub(super) fn put(self, secret: Secret) -> Result<(Transaction, Outcome), Error> {
+        let current = secret.version;
+        self.put_all(secret, current)
+    }
+
+    /// The plan that leaves the secret with this version in place of the one that has the same number.
+    pub(super) fn put_changed(
+        self,
+        secret: Secret,
+        changed: Version,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let number = changed.number;
+        self.put_all(Secret { versions: secret.versions.with_changed(changed), ..secret }, number)
+    }
+
+    fn put_all(mut self, secret: Secret, number: u32) -> Result<(Transaction, Outcome), Error> {
         let key = Key::secret(self.keys.id(), secret.id);
         self.transaction.put.push((key, seal_secret(&self.keys, &secret)?));
-        Ok((self.transaction, Outcome::Secret(secret)))
+        Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
     /// The plan that deletes the secret, with its name and all its versions.

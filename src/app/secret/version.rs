@@ -24,7 +24,7 @@ pub struct VersionChange {
 pub struct ChangedVersion {
     /// The version as the change left it.
     pub version: Version,
-    /// The secret as the change left it.
+    /// The secret as the change left it: see [`ChangedSecret`](super::ChangedSecret).
     pub secret: Secret,
     /// The store's revision of the change, or the one at which there was nothing to change.
     pub revision: Revision,
@@ -87,12 +87,12 @@ impl SecretOperations {
                     return Err(destroyed(&current, version.number));
                 }
                 if version.state == state {
-                    return Ok(SecretPlan::unchanged(namespace, &current));
+                    return Ok(SecretPlan::unchanged(&current));
                 }
                 let mut plan = SecretPlan::in_namespace(namespace);
                 let next = plan.successor(&current);
                 let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
-                plan.put(Secret { versions: next.versions.with_changed(changed), ..next })
+                plan.put_changed(next, changed)
             })
             .await?;
         ChangedVersion::of(answer, change.number)

@@ -100,6 +100,8 @@ fn make() -> Vec<Value> {
         deleted_at: None,
         unchanged_since: None,
         put_at: Some(40),
+        changed: None,
+        principal: Vec::new(),
     };
     let credential = "sr_oxxxxxxxxxxxxxxx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let api_key = [
