@@ -122,8 +122,7 @@ impl From<&Error> for Refusal {
             }
             Error::Unavailable(why) => {
                 tracing::warn!(cause = %why, "a request could not be served");
-                let message = "The store cannot serve now, or has not reached that revision yet: try again.";
-                Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+                Self::store_unavailable()
             }
             Error::AuditUnavailable => {
                 let message =

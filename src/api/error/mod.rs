@@ -184,6 +184,12 @@ impl Refusal {
         Self::new(Code::Unimplemented, Reason::NotServed, message)
     }
 
+    /// The store cannot serve.
+    pub(super) fn store_unavailable() -> Self {
+        let message = "The store cannot serve now, or has not reached that revision yet: try again.";
+        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+    }
+
     /// The answer was not ready in time.
     pub(super) fn late() -> Self {
         let message =

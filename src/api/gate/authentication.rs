@@ -30,7 +30,7 @@ impl<S> Authentication<S> {
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
-        self.app.serves().map_err(|error| Refused { error, key: None })?;
+        self.app.serves().map_err(|_| Refused::NotServing)?;
         let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
         Ok(self.app.access.authenticate(credential)?)
     }
@@ -53,10 +53,10 @@ where
         let Arrived { entry, until, mut http } = arrived;
         let principal = match self.authenticate(http.headers()) {
             Ok(principal) => principal,
-            Err(Refused { error, key }) => {
+            Err(refused) => {
                 // Where the key is certain, it is noted, so that the use of a revoked key can be traced.
-                entry.note(|target| target.subject = key.map(|key| key.to_string()));
-                return Authenticated::Refused(Some(response(&error, &entry.request_id)));
+                entry.note(|target| target.subject = refused.key().map(|key| key.to_string()));
+                return Authenticated::Refused(Some(response(refused.refusal(), &entry.request_id)));
             }
         };
         entry.note_caller(&principal);
@@ -97,15 +97,37 @@ impl<F: Future<Output = Answer> + Unpin> Future for Authenticated<F> {
     }
 }
 
-/// Why a caller is refused, and the caller's key where that is certain.
-struct Refused {
-    error: Error,
-    key: Option<ApiKeyId>,
+/// Why a caller is refused.
+enum Refused {
+    /// The store cannot serve, so that it is not known who calls.
+    NotServing,
+    Unauthenticated(Unauthenticated),
+}
+
+impl Refused {
+    /// The caller's key where that is certain.
+    fn key(&self) -> Option<ApiKeyId> {
+        match self {
+            Self::NotServing => None,
+            Self::Unauthenticated(Unauthenticated { key, .. }) => *key,
+        }
+    }
+
+    /// The answer.
+    fn refusal(&self) -> Refusal {
+        match self {
+            // Anyone can cause this, so it has no line of its own in the log.
+            Self::NotServing => Refusal::store_unavailable(),
+            Self::Unauthenticated(Unauthenticated { problem, .. }) => {
+                (&Error::Unauthenticated(*problem)).into()
+            }
+        }
+    }
 }
 
 impl From<Unauthenticated> for Refused {
-    fn from(Unauthenticated { problem, key }: Unauthenticated) -> Self {
-        Self { error: Error::Unauthenticated(problem), key }
+    fn from(unauthenticated: Unauthenticated) -> Self {
+        Self::Unauthenticated(unauthenticated)
     }
 }
 
