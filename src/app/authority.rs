@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::commit::Core;
 use super::{CredentialProblem, Error};
-use crate::auth::{ApiKey, Principal};
+use crate::auth::{ApiKey, ApiKeyId, Principal};
 use crate::domain::{Revision, now};
 use crate::store::{Expect, Key, Transaction};
 
@@ -28,6 +28,8 @@ pub(super) enum Authority<'a> {
 
 /// The credential of a caller who was confirmed. A commit requires that it is unchanged.
 pub(super) struct ConfirmedCredential {
+    /// The id of the key.
+    pub(super) id: ApiKeyId,
     place: Key,
     /// The revision of the key's record. Not that of the authentication: a rekey seals the record again.
     revision: Revision,
@@ -76,6 +78,7 @@ impl Authority<'_> {
             Self::Caller(principal) => {
                 let key = core.confirm(principal)?;
                 Ok(Some(ConfirmedCredential {
+                    id: key.id,
                     place: Key::api_key(&key.id.0),
                     revision: key.revision,
                     expires: key.expires_at.and_then(|at| Instant::now().checked_add(now().until(at))),

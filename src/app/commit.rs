@@ -23,15 +23,20 @@ use std::sync::Arc;
 use super::authority::{Authority, ConfirmedCredential};
 use super::deadline::deadline;
 use super::{CredentialProblem, Error, SealLimits};
+use crate::auth::ApiKeyId;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
+use crate::limits::FairQueue;
 use crate::store::{CommitError, Store, Transaction};
 
 /// How often a change that a caller asks for is planned, at most. Writers of one secret in this process wait for each other,
 /// so only writers in other replicas make it more than once.
 pub(super) const REQUEST_ATTEMPTS: usize = 16;
+/// How many changes that callers ask for are committed at a time, at most: more than one sync of the disk takes. The principals
+/// of all others wait for their turns.
+pub(super) const TURNS: usize = 256;
 /// How often a step of a rekey is tried, at most.
 pub(super) const REKEY_ATTEMPTS: usize = 100;
 
@@ -41,6 +46,8 @@ pub(super) struct Core {
     pub(super) catalog: Arc<Catalog>,
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
+    /// The turns of the changes that callers ask for.
+    pub(super) turns: Arc<FairQueue<ApiKeyId>>,
 }
 
 /// The attempts at one change.
@@ -80,9 +87,13 @@ impl Attempt<'_> {
     /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
     /// records contradict each other.
     pub(super) async fn commit(&self, mut transaction: Transaction) -> Result<Option<Revision>, Error> {
-        if let Some(caller) = &self.caller {
-            caller.require(&mut transaction);
-        }
+        let _turn = match &self.caller {
+            Some(caller) => {
+                caller.require(&mut transaction);
+                self.core.turns.turn(&caller.id).await.ok()
+            }
+            None => None,
+        };
         let committed = match self.core.commit(&self.keyring, transaction).await {
             Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCredential::is_expired) => {
                 return Err(Error::Unauthenticated(CredentialProblem::Expired));
@@ -98,6 +109,11 @@ impl Attempt<'_> {
 }
 
 impl Core {
+    /// The turns of changes, none of which is taken. How many of one principal wait is limited by its requests.
+    pub(super) fn turns() -> Arc<FairQueue<ApiKeyId>> {
+        FairQueue::new(TURNS, usize::MAX)
+    }
+
     /// The keyring. A transaction with records that it has sealed must be committed with this same keyring.
     pub(super) fn keyring(&self) -> Arc<StoredKeyring> {
         self.catalog.keyring()

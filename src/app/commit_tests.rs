@@ -1,8 +1,12 @@
 //! Changes that other writers overtake, and changes that contradict the store.
 
-use super::Error;
+use std::sync::{Arc, Mutex};
+
 use super::authority::Authority;
+use super::commit::TURNS;
 use super::fixture::Fixture;
+use super::{Error, Expiry};
+use crate::auth::Principal;
 use crate::store::{Expect, Key, Transaction};
 
 #[tokio::test]
@@ -36,4 +40,41 @@ async fn a_change_that_the_store_refuses_without_anything_new_is_not_planned_aga
     let attempt = fixture.app.core.attempts(2, Authority::Service).next().unwrap();
     let refused = attempt.commit(Transaction { require, ..Transaction::default() }).await;
     assert!(matches!(refused.err(), Some(Error::Integrity)));
+}
+
+#[tokio::test]
+async fn the_change_of_a_principal_waits_for_one_turn_of_another_with_many() {
+    let fixture = Fixture::open().await;
+    let (many, one) = (fixture.caller(Expiry::Never).await, fixture.caller(Expiry::Never).await);
+    let turns = &fixture.app.core.turns;
+    let mut taken = Vec::new();
+    for _ in 0..TURNS {
+        taken.push(turns.turn(&fixture.root.api_key().id).await.unwrap());
+    }
+    let done = Arc::<Mutex<Vec<u8>>>::default();
+    let change = |principal: &Principal, number: u8| {
+        let (app, principal, done) = (fixture.app.clone(), principal.clone(), done.clone());
+        tokio::spawn(async move {
+            let attempt = app.core.attempts(1, Authority::Caller(&principal)).next().unwrap();
+            let put = vec![(Key::api_key(&[number; 10]), b"record".to_vec())];
+            attempt.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
+            done.lock().unwrap().push(number);
+        })
+    };
+    let mut changes: Vec<_> = (0..50).map(|number| change(&many, number)).collect();
+    while turns.waiting() < 50 {
+        tokio::task::yield_now().await;
+    }
+    changes.push(change(&one, 99));
+    while turns.waiting() < 51 {
+        tokio::task::yield_now().await;
+    }
+    // One turn for all of them.
+    taken.pop();
+    for change in changes {
+        change.await.unwrap();
+    }
+    let done = done.lock().unwrap();
+    let place = done.iter().position(|number| *number == 99).unwrap();
+    assert!(place <= 2, "{done:?}");
 }

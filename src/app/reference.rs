@@ -190,3 +190,54 @@ fn data(value: Value) -> Data {
         Value::Binary(bytes) => Data::Bytes(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fixture::{Fixture, options};
+    use crate::app::{Expiry, Options};
+    use crate::config::Limits;
+    use crate::crypto::MasterKeys;
+    use crate::store;
+
+    #[tokio::test]
+    async fn so_many_documents_of_a_principal_wait_and_those_of_others_have_their_turn() {
+        let limits = Limits { documents_per_principal: 2, ..Limits::default() };
+        let fixture = Fixture::with_options(
+            store::open_memory().unwrap(),
+            Arc::new(MasterKeys::generate().unwrap()),
+            Options { limits, ..options() },
+        )
+        .await;
+        let (many, one) = (fixture.caller(Expiry::Never).await, fixture.caller(Expiry::Never).await);
+        let references = &fixture.app.references;
+        let parse = |principal: &Principal| {
+            let grant = principal.authorize::<List>(principal.home()).unwrap();
+            let app = fixture.app.clone();
+            tokio::spawn(async move {
+                app.references.parse_template(&grant, Data::Map(Vec::new())).await.map(drop)
+            })
+        };
+        let mut turns = Vec::new();
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        for _ in 0..processors {
+            turns.push(references.computing.turn(&fixture.root.api_key().id).await.unwrap());
+        }
+        let waiting = [parse(&many), parse(&many)];
+        while references.computing.waiting() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let refused = parse(&many).await.unwrap().unwrap_err();
+        assert!(matches!(refused, Error::Limit(LimitReached::DocumentsPerPrincipal(2))), "{refused:?}");
+        let other = parse(&one);
+        while references.computing.waiting() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(references.usage().refused, 1);
+        drop(turns);
+        other.await.unwrap().unwrap();
+        for document in waiting {
+            document.await.unwrap().unwrap();
+        }
+    }
+}

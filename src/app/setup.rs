@@ -122,7 +122,8 @@ pub async fn open(
     if let Some(anchor) = &anchor {
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
-    let core = Core { store, catalog, master_key: provider, seal_limits: options.seal_limits };
+    let seal_limits = options.seal_limits;
+    let core = Core { store, catalog, master_key: provider, seal_limits, turns: Core::turns() };
     Ok(App::new(core, &options.limits, options.data_dir, anchor))
 }
 

@@ -65,6 +65,12 @@ impl<K: Hash + Eq + Clone> FairQueue<K> {
         LimitUse { name, limit: count(self.line), used: count(longest), refused: state.refused }
     }
 
+    /// The number of those who wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.state().lines.values().map(VecDeque::len).sum()
+    }
+
     /// Hands a turn to the next in the queue.
     fn hand_on(self: Arc<Self>) {
         let mut turn = Turn(Some(self.clone()));
