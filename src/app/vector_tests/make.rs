@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::{MASTER, keyring_of, mac, namespace_of, team};
+use super::{MASTER, idempotency_record, keyring_of, mac, namespace_of, team};
 use crate::app::secret::PageToken;
 use crate::auth::{ApiKey, ApiKeyId};
 use crate::crypto::{KeyBytes, MasterKeys, Place, Purpose, SealingKey, data_key_digest, value_seal};
@@ -13,7 +13,7 @@ use crate::domain::{
     VersionState, Versions,
 };
 use crate::integrity::{Inventory, StoreDigest};
-use crate::schema::{IdempotencyRecord, Kind, NamespaceId, encode_secret};
+use crate::schema::{ChangedSecretRecord, IdempotencyRecord, Kind, NamespaceId, encode_secret};
 use crate::store::{Changed, Key};
 
 /// Prints new vectors of all forms: `cargo test --lib -- --ignored --nocapture new_vectors_of_the_store`.
@@ -236,6 +236,14 @@ fn make() -> Vec<Value> {
         .collect();
     vectors.push(json!({ "form": "message", "format": 2, "of": "secret", "clear": h(&encode_secret(&secret)), "fields": { "name": "db_password", "version": 2, "description": "what for", "versions": versions } }));
     vectors.push(json!({ "form": "message", "format": 2, "of": "receipt", "clear": h(&record.encode_to_vec()), "fields": { "at": record.at, "request": h(&record.body), "deleted_at": null } }));
+    let small = IdempotencyRecord {
+        secret: Vec::new(),
+        changed: Some(ChangedSecretRecord::new(&secret, 1)),
+        principal: key_id.0.to_vec(),
+        ..record
+    };
+    let small = small.encode_to_vec();
+    vectors.push(json!({ "form": "message", "format": 2, "of": "idempotency record", "clear": h(&small), "fields": idempotency_record(&small) }));
     vectors.push(json!({ "form": "message", "format": 2, "of": "page token", "clear": h(&token), "fields": { "name": "db_password" } }));
     let destruction = Destruction {
         namespace: team(),

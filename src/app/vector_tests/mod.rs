@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::secret::PageToken;
 use crate::crypto::{Keyring, MasterKeys, NamespaceKeys, PublicKey, Purpose, data_key_digest, value_seal};
-use crate::domain::{Namespace, Revision, SecretId, SecretName};
+use crate::domain::{Namespace, Revision, SecretId, SecretName, Timestamp};
 use crate::integrity::{Inventory, StoreDigest};
 use crate::schema::{IdempotencyRecord, decode_secret, encode_secret};
 use crate::store::{Changed, Key};
@@ -162,6 +162,7 @@ fn message(vector: &Value) {
             let record = IdempotencyRecord::decode(clear.as_slice()).unwrap();
             json!({ "at": record.at, "request": HEXLOWER.encode(&record.body), "deleted_at": record.deleted_at })
         }
+        "idempotency record" => idempotency_record(&clear),
         "page token" => {
             let token = PageToken::decode(clear.as_slice()).unwrap();
             json!({ "name": token.name })
@@ -169,6 +170,28 @@ fn message(vector: &Value) {
         other => panic!("there is no message of a {other}"),
     };
     assert_eq!(decoded, *fields);
+}
+
+/// The fields of an idempotency record of a changed secret.
+fn idempotency_record(clear: &[u8]) -> Value {
+    let record = IdempotencyRecord::decode(clear).unwrap();
+    let id = SecretId::from_bytes(record.secret_id.as_slice().try_into().unwrap());
+    let secret = record.changed.unwrap().secret(&team(), id, Revision(99), None).unwrap();
+    let version = secret.versions.iter().next().unwrap();
+    json!({
+        "at": record.at,
+        "request": HEXLOWER.encode(&record.body),
+        "secret": HEXLOWER.encode(id.as_bytes()),
+        "principal": HEXLOWER.encode(&record.principal),
+        "name": secret.name.as_str(),
+        "current": secret.version,
+        "created_at": secret.created_at.as_micros(),
+        "updated_at": secret.updated_at.as_micros(),
+        "rotated_at": secret.rotated_at.map(Timestamp::as_micros),
+        "version": version.number,
+        "changed_at": version.changed_at.map(Timestamp::as_micros),
+        "destroyed_key": version.destroyed_key.as_ref().map(|key| HEXLOWER.encode(&**key)),
+    })
 }
 
 /// The keyring whose clear form a vector has.

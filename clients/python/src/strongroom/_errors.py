@@ -46,6 +46,7 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "VERSION_DESTROYED": e.VersionDestroyedError,
     "NAMESPACE_NOT_FOUND": e.NotFoundError,
     "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
+    "QUOTA_EXCEEDED": e.LimitExceededError,
 }
 
 # For an error without a reason, or with a reason that this release does not know.

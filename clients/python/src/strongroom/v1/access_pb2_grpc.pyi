@@ -57,6 +57,9 @@ class AccessServiceStub:
     ]
     """Revokes an API key. The key stops working at once, and cannot be restored. Needs the right `manage_access`.
 
+    Requests and streams of the key that are under way end within a second, on every replica, with CREDENTIAL_INVALID.
+    No change of the key is made after the revision of the reply.
+
     The root key cannot be revoked. When the key is already revoked, the call succeeds and changes nothing.
 
     Further reasons: API_KEY_NOT_FOUND, LAST_ADMINISTRATOR, CONTENDED, INTEGRITY_FAILURE.
@@ -109,6 +112,9 @@ class AccessServiceAsyncStub:
         strongroom.v1.access_pb2.RevokeApiKeyResponse,
     ]
     """Revokes an API key. The key stops working at once, and cannot be restored. Needs the right `manage_access`.
+
+    Requests and streams of the key that are under way end within a second, on every replica, with CREDENTIAL_INVALID.
+    No change of the key is made after the revision of the reply.
 
     The root key cannot be revoked. When the key is already revoked, the call succeeds and changes nothing.
 
@@ -168,6 +174,9 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.access_pb2.RevokeApiKeyResponse, collections.abc.Awaitable[strongroom.v1.access_pb2.RevokeApiKeyResponse]]:
         """Revokes an API key. The key stops working at once, and cannot be restored. Needs the right `manage_access`.
+
+        Requests and streams of the key that are under way end within a second, on every replica, with CREDENTIAL_INVALID.
+        No change of the key is made after the revision of the reply.
 
         The root key cannot be revoked. When the key is already revoked, the call succeeds and changes nothing.
 

@@ -45,9 +45,14 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     `x-api-key: srk_…`.
     """
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 7
-    """UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one."""
+    """UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The server also
+    ends requests and streams that are under way when their API key is revoked. If such a request was to change
+    something, the message says that the change may or may not have been made.
+    """
     ERROR_REASON_CREDENTIAL_EXPIRED: _ErrorReason.ValueType  # 8
-    """UNAUTHENTICATED. The API key has expired."""
+    """UNAUTHENTICATED. The API key has expired. The server also ends requests and streams that are under way then, as with
+    CREDENTIAL_INVALID.
+    """
     ERROR_REASON_ACCESS_DENIED: _ErrorReason.ValueType  # 9
     """PERMISSION_DENIED. The caller does not have the right that the RPC needs. The server checks the right before it
     looks for the secret, so this answer does not tell whether the secret exists.
@@ -118,6 +123,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     no other key than the key in use, or it does not give the key in use behind the new one. The message says what to
     do.
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED. The caller has used up a quota. `google.rpc.QuotaFailure` names the limit, and the message says
+    what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
+    in 24 hours as it may. Repeat the request without a `request_id`, or later.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -153,9 +163,14 @@ ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 6
 `x-api-key: srk_…`.
 """
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 7
-"""UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one."""
+"""UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The server also
+ends requests and streams that are under way when their API key is revoked. If such a request was to change
+something, the message says that the change may or may not have been made.
+"""
 ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 8
-"""UNAUTHENTICATED. The API key has expired."""
+"""UNAUTHENTICATED. The API key has expired. The server also ends requests and streams that are under way then, as with
+CREDENTIAL_INVALID.
+"""
 ERROR_REASON_ACCESS_DENIED: ErrorReason.ValueType  # 9
 """PERMISSION_DENIED. The caller does not have the right that the RPC needs. The server checks the right before it
 looks for the secret, so this answer does not tell whether the secret exists.
@@ -225,5 +240,10 @@ ERROR_REASON_MASTER_KEY_NOT_RENEWED: ErrorReason.ValueType  # 28
 """FAILED_PRECONDITION. The service cannot be rekeyed with a new master key. Either the source of the master key gives
 no other key than the key in use, or it does not give the key in use behind the new one. The message says what to
 do.
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED. The caller has used up a quota. `google.rpc.QuotaFailure` names the limit, and the message says
+what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
+in 24 hours as it may. Repeat the request without a `request_id`, or later.
 """
 global___ErrorReason = ErrorReason

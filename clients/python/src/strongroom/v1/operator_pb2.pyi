@@ -98,6 +98,7 @@ class GetStatusResponse(google.protobuf.message.Message):
     SECRETS_FIELD_NUMBER: builtins.int
     DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
     SIGNING_PUBLIC_KEY_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The version of the server, for example `0.1.0`."""
     store: builtins.str
@@ -120,6 +121,10 @@ class GetStatusResponse(google.protobuf.message.Message):
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the server started."""
 
+    @property
+    def limits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LimitUse]:
+        """How much of each limit is used now. Each server counts for itself."""
+
     def __init__(
         self,
         *,
@@ -131,11 +136,42 @@ class GetStatusResponse(google.protobuf.message.Message):
         secrets: builtins.int = ...,
         damaged_records: builtins.int = ...,
         signing_public_key: builtins.bytes = ...,
+        limits: collections.abc.Iterable[global___LimitUse] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "limits", b"limits", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
 
 global___GetStatusResponse = GetStatusResponse
+
+@typing.final
+class LimitUse(google.protobuf.message.Message):
+    """How much of a limit is used."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    USED_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name of the limit, as in the table `[limits]` of the configuration file."""
+    limit: builtins.int
+    """The limit."""
+    used: builtins.int
+    """How much of it is used now. For a limit of each principal: by the principal that uses most."""
+    refused: builtins.int
+    """The number of requests or connections that were refused at this limit since the server started."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        limit: builtins.int = ...,
+        used: builtins.int = ...,
+        refused: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["limit", b"limit", "name", b"name", "refused", b"refused", "used", b"used"]) -> None: ...
+
+global___LimitUse = LimitUse
 
 @typing.final
 class CreateBackupRequest(google.protobuf.message.Message):

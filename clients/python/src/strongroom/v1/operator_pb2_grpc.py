@@ -102,7 +102,8 @@ class OperatorServiceServicer(object):
         does not hold that key: keep the key in another place. The file ends with a digest, so anyone can check that the
         file is complete.
 
-        An error can come after some chunks. Those chunks are not a backup: delete them.
+        An error can come after some chunks, also when the caller's API key ends. Those chunks are not a backup: delete
+        them.
 
         Further reasons: none. The reason is STORE_UNAVAILABLE also when the store changes faster than the caller receives
         the chunks.
@@ -116,8 +117,8 @@ class OperatorServiceServicer(object):
 
         Send the bytes of the backup in chunks, then close the sending side. When the server has all bytes, it opens every
         record of the backup and reports its progress. Only then does it replace the content of the store, in one step. An
-        error or a crash before that step leaves the store as it was. Changes that others make during the restore are lost.
-        After the restore only the API keys in the backup work.
+        error, a crash or the end of the caller's API key before that step leaves the store as it was. Changes that others
+        make during the restore are lost. After the restore only the API keys in the backup work.
 
         The server needs the master key that the backup was made with. The server restores one backup at a time. It gives
         up when it receives nothing for 30 seconds; the reason is then DEADLINE_EXCEEDED.
@@ -140,7 +141,8 @@ class OperatorServiceServicer(object):
         the lines behind it. Otherwise the operator first puts a new key in place, and the server then takes it. In both
         cases the old key must stay in place until the last message. After that, only older backups need it.
 
-        The rekey continues when the caller hangs up. After a crash or a failure of the store, the server continues the
+        The rekey continues when the caller hangs up. When the caller's API key ends, the stream ends, and the rekey
+        continues. After a crash or a failure of the store, the server continues the
         rekey by itself. When an earlier rekey is not complete, this call completes that one and does not start another.
 
         Further reasons: MASTER_KEY_NOT_RENEWED, TOO_MANY_REQUESTS (another rekey is running), CONTENDED,

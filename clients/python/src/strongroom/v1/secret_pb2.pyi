@@ -561,7 +561,7 @@ class CreateSecretRequest(google.protobuf.message.Message):
     """
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -880,7 +880,7 @@ class UpdateSecretRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -974,7 +974,7 @@ class DeleteSecretRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     def __init__(
         self,
@@ -1052,7 +1052,7 @@ class RotateSecretRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -1188,7 +1188,7 @@ class DisableVersionRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     def __init__(
         self,
@@ -1257,7 +1257,7 @@ class EnableVersionRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     def __init__(
         self,
@@ -1326,7 +1326,7 @@ class DestroyVersionRequest(google.protobuf.message.Message):
     """The `etag` that the secret must still have. Empty: any."""
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
-    stored outcome and changes nothing. Empty: a repeated request makes the change again.
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
     def __init__(
         self,

@@ -45,8 +45,16 @@ class SecretServiceStub(object):
     A message is at most 1 MiB.
 
     Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
-    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
-    The stored outcome holds no value. A request id belongs to the API key that sent it.
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing. A
+    request id belongs to the API key that sent it, and is compared without case.
+
+    The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
+    version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
+    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
+
+    An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
+    configured otherwise). Beyond that, such a change is refused with QUOTA_EXCEEDED, and changes nothing.
     """
 
     def __init__(self, channel):
@@ -127,8 +135,16 @@ class SecretServiceServicer(object):
     A message is at most 1 MiB.
 
     Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
-    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
-    The stored outcome holds no value. A request id belongs to the API key that sent it.
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing. A
+    request id belongs to the API key that sent it, and is compared without case.
+
+    The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
+    version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
+    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
+
+    An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
+    configured otherwise). Beyond that, such a change is refused with QUOTA_EXCEEDED, and changes nothing.
     """
 
     def CreateSecret(self, request, context):
@@ -342,8 +358,16 @@ class SecretService(object):
     A message is at most 1 MiB.
 
     Request ids: a change can carry a `request_id`. The server then stores the outcome of the change in an idempotency
-    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing.
-    The stored outcome holds no value. A request id belongs to the API key that sent it.
+    record for 24 hours. When the same request comes again, the server returns the stored outcome and changes nothing. A
+    request id belongs to the API key that sent it, and is compared without case.
+
+    The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
+    version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
+    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
+
+    An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
+    configured otherwise). Beyond that, such a change is refused with QUOTA_EXCEEDED, and changes nothing.
     """
 
     @staticmethod
