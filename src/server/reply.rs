@@ -53,12 +53,19 @@ pub(super) struct Reply {
 
 impl Reply {
     /// The same body, in pieces.
-    pub(super) fn new(body: Body, mut request: Unanswered) -> Self {
+    pub(super) fn new(body: Body, request: Unanswered) -> Self {
+        let mut reply = Self { body, rest: Bytes::new(), copied: false, request };
         // Such a body is not polled.
-        if http_body::Body::is_end_stream(&body) {
-            request.answered();
+        if http_body::Body::is_end_stream(&reply) {
+            reply.end();
         }
-        Self { body, rest: Bytes::new(), copied: false, request }
+        reply
+    }
+
+    /// Frees what the body holds, before its end can reach the caller.
+    fn end(&mut self) {
+        self.request.answered();
+        self.body = Body::empty();
     }
 
     /// The next piece of `rest`.
@@ -92,12 +99,12 @@ impl http_body::Body for Reply {
                         this.rest = data;
                     }
                     Err(trailers) => {
-                        this.request.answered();
+                        this.end();
                         return Poll::Ready(Some(Ok(trailers)));
                     }
                 },
                 Poll::Ready(end) => {
-                    this.request.answered();
+                    this.end();
                     return Poll::Ready(end);
                 }
             }
@@ -105,7 +112,7 @@ impl http_body::Body for Reply {
         let piece = this.piece();
         STEP.set(Some(Step::Piece));
         if http_body::Body::is_end_stream(this) {
-            this.request.answered();
+            this.end();
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

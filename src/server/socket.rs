@@ -87,7 +87,13 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(self.hear(buffer.filled().get(before..).unwrap_or_default())),
+            Poll::Ready(Ok(())) => {
+                let heard = self.hear(buffer.filled().get(before..).unwrap_or_default());
+                if heard.is_err() {
+                    buffer.set_filled(before); // a read that fails reads nothing
+                }
+                Poll::Ready(heard)
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => self.poll_limit(context),
         }
