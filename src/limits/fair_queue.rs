@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_stops_waiting_loses_nobody_a_turn() {
-        let queue = FairQueue::new(1, 100_000);
+        let queue = FairQueue::new(1, 100_001);
         let turn = queue.turn(&'a').await.unwrap();
         let gone: Vec<_> = (0..100_000).map(|_| ask(&queue, 'a')).collect();
         let mut last = ask(&queue, 'b');
