@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(ended.kind(), io::ErrorKind::Other);
         assert!(read.len() < 100_000 * 17 / 2, "{} bytes", read.len());
         drop(socket);
-        sending.await.unwrap().unwrap_err();
+        // The system may have taken all that was sent.
+        let _ = sending.await.unwrap();
     }
 }
