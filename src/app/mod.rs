@@ -41,7 +41,7 @@ mod tamper_tests;
 mod vector_tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -64,7 +64,10 @@ use crate::auth::ApiKeyId;
 use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
-use crate::limits::Admission;
+use crate::limits::{Admission, LimitUse};
+
+/// Tells how much of the limits on connections is used.
+type ConnectionUse = Box<dyn Fn() -> Vec<LimitUse> + Send + Sync>;
 
 /// The service over one store.
 pub struct App {
@@ -83,6 +86,8 @@ pub struct App {
     /// What the callers have under way, within the limits.
     pub admission: Admission<ApiKeyId>,
     core: Arc<Core>,
+    /// How much of the limits on connections is used.
+    connections: OnceLock<ConnectionUse>,
     anchor: Option<Arc<AnchorFile>>,
     started_at: Timestamp,
 }
@@ -102,6 +107,7 @@ impl App {
             references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
             admission: Admission::new(limits),
             core,
+            connections: OnceLock::new(),
             anchor,
             started_at: now(),
         }

@@ -38,8 +38,19 @@ impl App {
             started_at: self.started_at,
             counts: self.core.catalog.counts(),
             public_key: self.core.keyring().public_key().clone(),
-            limits: self.admission.usage().into_iter().chain([self.references.usage()]).collect(),
+            limits: self.limits(),
         }
+    }
+
+    /// Lets the status tell how much of the limits on connections is used, which the server knows.
+    pub fn count_connections(&self, usage: impl Fn() -> Vec<LimitUse> + Send + Sync + 'static) {
+        let _ = self.connections.set(Box::new(usage)); // only the first server of an app counts
+    }
+
+    fn limits(&self) -> Vec<LimitUse> {
+        let connections = self.connections.get().map(|usage| usage()).unwrap_or_default();
+        let requests = self.admission.usage();
+        connections.into_iter().chain(requests).chain([self.references.usage()]).collect()
     }
 
     /// The store's revision that the service shows.

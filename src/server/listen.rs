@@ -25,12 +25,15 @@ const OTHER_FILES: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the connections of a listener until the stop, and then until they have ended. They are closed when this is dropped.
-pub(super) async fn serve<S>(listener: TcpListener, serving: Serving<S>, mut stop: watch::Receiver<bool>)
-where
+pub(super) async fn serve<S>(
+    listener: TcpListener,
+    serving: Serving<S>,
+    places: Arc<Places>,
+    mut stop: watch::Receiver<bool>,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let places = Arc::new(Places::new(serving.limits, most_connections()));
     let serving = Arc::new(serving);
     let mut connections = JoinSet::new();
     loop {
@@ -62,7 +65,7 @@ async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 /// The most connections for which the process may have files. Their number is raised as far as the system lets it.
-fn most_connections() -> usize {
+pub(super) fn most_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let files = if raised.is_ok() { limit.maximum } else { limit.current };

@@ -30,6 +30,7 @@ pub use self::data_dir::DataDirError;
 use self::drain::drain;
 pub use self::error::ServeError;
 use self::parts::Parts;
+use self::places::Places;
 use crate::api::{self, Gate, InFlight};
 use crate::audit::LogAuditor;
 use crate::config::{Config, MasterKeySource};
@@ -91,10 +92,13 @@ async fn serve(
         gate = gate.without_reflection();
     }
     let (age, limits) = (config.connection_age, config.limits);
+    let places = Arc::new(Places::new(limits, listen::most_connections()));
+    let counted = places.clone();
+    app.count_connections(move || counted.usage());
     let serving = Serving { gated: gate.layer(routes.prepare()), acceptor, age, limits };
 
     let mut background = background::start(&app, &auditor, &health);
-    let mut serving = tokio::spawn(listen::serve(listener, serving, stop));
+    let mut serving = tokio::spawn(listen::serve(listener, serving, places, stop));
 
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::api::Connection;
 use crate::config::Limits;
+use crate::limits::LimitUse;
 
 /// How often the log says at most that connections were closed.
 const LOG: Duration = Duration::from_secs(1);
@@ -31,7 +32,9 @@ struct Taken {
     /// The connections that are not authenticated, from the oldest to the newest.
     strangers: BTreeMap<u64, (IpAddr, Arc<Connection>)>,
     next: u64,
-    /// The connections that were closed and that the log does not tell of yet.
+    /// The connections that were closed at each limit.
+    refused: HashMap<&'static str, u64>,
+    /// Those that the log does not tell of yet.
     closed: u64,
     logged: Option<Instant>,
 }
@@ -96,6 +99,28 @@ impl Places {
         Some((Place { places: self.clone(), peer: address, number }, connection))
     }
 
+    /// How much of each limit is used.
+    pub(super) fn usage(&self) -> Vec<LimitUse> {
+        let taken = self.taken();
+        let most = |pick: fn(&Peer) -> usize| taken.peers.values().map(pick).max().unwrap_or(0);
+        let uses = [
+            ("connections", self.limits.connections, taken.all),
+            ("connections_per_peer", self.limits.connections_per_peer, most(|peer| peer.all)),
+            ("unauthenticated_connections", self.limits.unauthenticated_connections, taken.strangers.len()),
+            (
+                "unauthenticated_connections_per_peer",
+                self.limits.unauthenticated_connections_per_peer,
+                most(|peer| peer.strangers),
+            ),
+        ];
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        uses.map(|(name, limit, used)| {
+            let refused = taken.refused.get(name).copied().unwrap_or(0);
+            LimitUse { name, limit: count(limit), used: count(used), refused }
+        })
+        .into()
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,6 +138,7 @@ impl Taken {
 
     /// Counts a connection that is closed since a limit is reached, and logs the count once in a while.
     fn closed(&mut self, limit: &'static str, peer: SocketAddr) {
+        *self.refused.entry(limit).or_default() += 1;
         self.closed += 1;
         let now = Instant::now();
         if self.logged.is_none_or(|logged| now.duration_since(logged) >= LOG) {
