@@ -80,8 +80,8 @@ impl AuditEntry {
         self.with_noted(|noted| note(&mut noted.target));
     }
 
-    /// Writes the record of the request, and returns it. The refusal of a caller that was not established does not wait for that:
-    /// then there is no record to return.
+    /// Writes the record of the request, and returns it. The refusal of a stranger, or of a caller at a limit, does not wait for
+    /// that: then there is no record to return.
     pub(super) async fn write(
         &self,
         failure: Option<(Code, Option<Reason>)>,
@@ -92,7 +92,8 @@ impl AuditEntry {
             referenced: std::mem::take(&mut noted.referenced),
         });
         let record = self.record(noted, failure);
-        let written = if record.principal.is_none() {
+        let at_limit = matches!(failure, Some((_, Some(Reason::TooManyRequests))));
+        let written = if record.principal.is_none() || at_limit {
             self.auditor.refused(record);
             None
         } else {

@@ -25,7 +25,7 @@ pub trait Auditor: Send + Sync {
     /// record is written.
     async fn write(&self, record: &Record) -> Result<(), Unwritable>;
 
-    /// Notes that a request was refused whose caller was not established. This waits for nothing, and may be dropped.
+    /// Notes the refusal of a stranger, or of a caller at a limit. This waits for nothing, and may be dropped.
     fn refused(&self, record: Record);
 }
 
@@ -141,6 +141,7 @@ fn emit_sum(sum: &Sum) {
     }
     tracing::info!(
         target: telemetry::AUDIT,
+        principal = sum.first.principal.as_deref(),
         peer = %sum.peer,
         rpc = %sum.rpc,
         subject = sum.first.target.subject.as_deref(),
@@ -162,7 +163,7 @@ fn emit_dropped(refusals: u64) {
     tracing::warn!(
         target: telemetry::AUDIT,
         refusals,
-        "refusals of requests without a valid credential were not recorded: the log had no room for them"
+        "refusals of requests without a valid credential, or at a limit, were not recorded: the log had no room for them"
     );
 }
 

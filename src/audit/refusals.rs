@@ -1,5 +1,6 @@
-//! The refusals of strangers: of requests whose caller was not established. Anyone can send as many of those as the network
-//! takes, so each peer has one record a second for all of them.
+//! The refusals that cost their sender nothing: of strangers, whose caller was not established, and of callers at a limit.
+//! There can be as many of those as the network takes, so each peer, and each caller of it, has one record a second for all
+//! of them.
 //!
 //! A peer is an IPv4 address, or the /64 of an IPv6 address, which is the least that one site is given. Peers are in a
 //! bounded table; those that find no place there are summed together.
@@ -24,8 +25,8 @@ pub(super) struct Refusals(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     sums: Vec<Sum>,
-    /// The place of each peer's sum. The credentials of a key that is revoked or expired have a sum of their own, which names
-    /// the key.
+    /// The place of each sum: that of a peer's strangers, of each of its callers, and of the credentials of each key that is
+    /// revoked or expired.
     places: HashMap<(Peer, Option<String>), usize>,
     /// The sum of all peers that found no place.
     others: Option<Sum>,
@@ -38,7 +39,8 @@ impl Refusals {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Table { sums, places, others } = &mut *table;
         let full = sums.len() >= MAX_PEERS;
-        match places.entry((peer, refusal.target.subject.clone())) {
+        let who = refusal.principal.clone().or_else(|| refusal.target.subject.clone());
+        match places.entry((peer, who)) {
             Entry::Occupied(place) => {
                 if let Some(sum) = sums.get_mut(*place.get()) {
                     sum.add(refusal);
@@ -91,6 +93,9 @@ impl Sum {
         merge(&mut self.outcome, refusal.outcome);
         self.count(refusal.reason);
         self.last_request_id = refusal.request_id;
+        if self.first.principal != refusal.principal {
+            self.first.principal = None;
+        }
         if self.first.target.subject != refusal.target.subject {
             self.first.target.subject = None;
         }

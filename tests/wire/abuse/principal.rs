@@ -123,6 +123,13 @@ async fn a_principal_has_so_many_requests_a_second() {
     assert!(wait <= std::time::Duration::from_secs(1), "{wait:?}");
     site.refused_at::<()>(Err(refusal), "requests_per_second");
     site.others_are_served().await;
+    // Refusals at a limit have one record a second.
+    let summed = async {
+        while !site.server.logged().lines().any(|line| line.contains("refusals") && line.contains("key:")) {
+            site.other.get("B").await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, summed).await.expect("a record of the refusals");
 }
 
 #[tokio::test]

@@ -1,0 +1,100 @@
+//! Measures the service under three times the load that it can carry: how many requests it still answers in time, how soon it
+//! refuses the others, and whether its memory returns to what it was.
+//!
+//! The server has one processor, and the clients have another. First the clients send their next request when they have an
+//! answer: that gives the capacity. Then they send three times as many requests a second, whatever comes back, each with a
+//! deadline of one second. Like any client of gRPC, they send no more requests at a time on a connection than the server
+//! allows, and keep the others back. No result counts as a failure.
+
+// A measurement stops at the first error, and prints its result.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+// Everything here is private to one binary.
+#![allow(missing_docs, unreachable_pub)]
+
+mod load;
+mod server;
+
+use std::process::Command;
+use std::time::Duration;
+
+use self::load::{Connections, Outcome, Tally};
+use self::server::Server;
+
+/// How long each part is measured.
+const PART: Duration = Duration::from_secs(8);
+/// The requests in flight on each connection while the capacity is measured.
+const IN_FLIGHT: usize = 64;
+/// How many times the capacity is offered.
+const OVERLOAD: f64 = 3.0;
+const DEADLINE: Duration = Duration::from_secs(1);
+/// Says that this process is on its own processor.
+const PINNED: &str = "STRONGROOM_BENCH_PINNED";
+
+fn main() {
+    if std::env::var_os(PINNED).is_none() {
+        let this = std::env::current_exe().expect("the path of this program");
+        let ended = Command::new("taskset").args(["-c", "1"]).arg(this).env(PINNED, "1").status();
+        let ended = ended.expect("taskset, of the package util-linux");
+        std::process::exit(ended.code().unwrap_or(1));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        for connections in [4, 16, 64] {
+            measure(connections).await;
+        }
+    });
+}
+
+async fn measure(connections: usize) {
+    let server = Server::start().await;
+    let connections_of = Connections::open(&server, connections).await;
+    connections_of.closed_loop(IN_FLIGHT / (connections / 4), Duration::from_secs(1)).await;
+    let capacity = connections_of.closed_loop(IN_FLIGHT / (connections / 4), PART).await;
+    let before = server.resident();
+    let tally = connections_of.open_loop(capacity * OVERLOAD, PART, DEADLINE).await;
+    let peak = server.peak();
+    drop(connections_of);
+    let after = server.settled().await;
+    report(connections, capacity, &tally, [before, peak, after]);
+}
+
+fn report(connections: usize, capacity: f64, tally: &Tally, [before, peak, after]: [usize; 3]) {
+    let seconds = PART.as_secs_f64();
+    let answered = tally.count(Outcome::Answered) as f64 / seconds;
+    println!("{connections} connections, capacity {capacity:.0} requests a second");
+    println!(
+        "  offered {:.2} x, answered in time {:.2} x",
+        tally.sent() as f64 / seconds / capacity,
+        answered / capacity
+    );
+    println!(
+        "  answers: median {:?}, 99 % within {:?}",
+        tally.within(Outcome::Answered, 0.5),
+        tally.within(Outcome::Answered, 0.99)
+    );
+    match tally.count(Outcome::Refused) {
+        0 => println!(
+            "  no refusals: the clients kept {} requests back until their deadlines",
+            tally.count(Outcome::Late)
+        ),
+        refused => println!(
+            "  {refused} refusals, 99 % within {:?}, {} of them without RetryInfo; {} requests were late",
+            tally.within(Outcome::Refused, 0.99),
+            tally.count(Outcome::RefusedWithoutRetryInfo),
+            tally.count(Outcome::Late)
+        ),
+    }
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "  memory: {:.0} MiB before, {:.0} MiB at most, {:.0} MiB after",
+        mib(before),
+        mib(peak),
+        mib(after)
+    );
+}

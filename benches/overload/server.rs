@@ -1,0 +1,97 @@
+//! The server under load, in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use strongroom::api::v1::CreateSecretRequest;
+use strongroom::api::v1::SecretValue;
+use strongroom::api::v1::secret_service_client::SecretServiceClient;
+use strongroom::api::v1::secret_value::Kind;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Endpoint;
+
+/// The name of the secret that the clients read.
+pub const NAME: &str = "BENCH";
+
+pub struct Server {
+    child: Child,
+    pub address: String,
+    pub key: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a server in memory, with a secret of 256 bytes. Its log goes to a file, with all audit records.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().join("data");
+        let log = std::fs::File::create(folder.path().join("log")).expect("the log");
+        let mut child = Command::new("taskset")
+            .args(["-c", "0", env!("CARGO_BIN_EXE_strongroom"), "serve", "--store", "memory"])
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data_dir)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("taskset, of the package util-linux");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.strip_prefix("strongroom is ready on http://")?.trim().to_owned()))
+            .expect("the server is ready");
+        // The server may write more.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let key = std::fs::read_to_string(data_dir.join("root.key")).expect("root.key").trim().to_owned();
+
+        let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = channel.connect().await.expect("a connection");
+        let credential: AsciiMetadataValue = format!("Bearer {key}").parse().expect("a header");
+        let mut secrets =
+            SecretServiceClient::with_interceptor(channel, move |mut request: tonic::Request<()>| {
+                request.metadata_mut().insert("authorization", credential.clone());
+                Ok(request)
+            });
+        let value = Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) });
+        let create = CreateSecretRequest { name: NAME.into(), value, ..Default::default() };
+        secrets.create_secret(create).await.expect("the secret is created");
+        Self { child, address, key, _folder: folder }
+    }
+
+    /// The memory of the server, in bytes.
+    pub fn resident(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that the server had, in bytes.
+    pub fn peak(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory of the server once it does not change any more.
+    pub async fn settled(&self) -> usize {
+        let mut before = 0;
+        loop {
+            let now = self.resident();
+            if now == before {
+                return now;
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn memory(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
