@@ -272,6 +272,7 @@ async fn a_restore_that_is_given_up_after_its_last_byte_replaces_nothing() {
     let wire = Wire::as_root(&server).await;
     let path = "/strongroom.v1.OperatorService/RestoreBackup";
     let mut begun = wire.begin(path, framed(&chunk.encode_to_vec())).await;
+    begun.headers().await;
     recorded(&server, 1).await;
     begun.body.send_reset(h2::Reason::CANCEL);
     recorded(&server, 2).await;

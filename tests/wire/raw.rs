@@ -244,6 +244,12 @@ impl Begun {
 }
 
 impl Begun {
+    /// Waits for the headers of the reply.
+    pub async fn headers(&mut self) {
+        let response = timeout(PATIENCE, &mut self.response).await.expect("the server answers in time");
+        response.expect("a response");
+    }
+
     /// Resets the stream.
     pub fn reset(mut self) {
         self.body.send_reset(h2::Reason::CANCEL);

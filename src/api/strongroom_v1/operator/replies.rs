@@ -59,6 +59,8 @@ impl<R> Stream for ConfirmedReplies<R> {
 /// has gone, or its key is not in force any more.
 pub(super) async fn begun<R>(app: &App, call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
     tokio::select! {
+        // What is recorded as begun begins, and has a record of its end.
+        biased;
         () = call.begun() => {}
         () = replies.closed() => return false,
     }
