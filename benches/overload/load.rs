@@ -64,6 +64,7 @@ struct Request {
 }
 
 impl Connections {
+    /// Opens connections that use the root key.
     pub async fn open(server: &Server, many: usize) -> Self {
         let mut senders = Vec::new();
         for _ in 0..many {
@@ -82,6 +83,17 @@ impl Connections {
         let uri = format!("http://{}/strongroom.v1.SecretService/GetSecret", server.address);
         let request = Request { uri, key: format!("Bearer {}", server.key), body: body.freeze() };
         Self { senders, request }
+    }
+
+    /// Sends one request on each connection, each with a key of its own. Gives the number of those that were answered.
+    pub async fn use_keys(&self, keys: &[String]) -> usize {
+        let mut answered = 0;
+        for (sender, key) in self.senders.iter().zip(keys) {
+            let request = Request { key: format!("Bearer {key}"), ..self.request.clone() };
+            let (outcome, _) = request.send(sender.clone(), "30S").await;
+            answered += usize::from(outcome == Outcome::Answered);
+        }
+        answered
     }
 
     /// Sends the next request when the one before is answered, so many at a time on each connection. Gives the answers in a

@@ -48,11 +48,12 @@ fn main() {
         for connections in [4, 16, 64] {
             measure(connections).await;
         }
+        measure_idle(10_000).await;
     });
 }
 
 async fn measure(connections: usize) {
-    let server = Server::start().await;
+    let server = Server::start("").await;
     let connections_of = Connections::open(&server, connections).await;
     connections_of.closed_loop(IN_FLIGHT / (connections / 4), Duration::from_secs(1)).await;
     let capacity = connections_of.closed_loop(IN_FLIGHT / (connections / 4), PART).await;
@@ -62,6 +63,23 @@ async fn measure(connections: usize) {
     drop(connections_of);
     let after = server.settled().await;
     report(connections, capacity, &tally, [before, peak, after]);
+}
+
+/// Prints what connections cost that do nothing, each with an API key of its own.
+async fn measure_idle(many: usize) {
+    let limits = format!("connections = {0}\nconnections_per_peer = {0}", many + 10);
+    let server = Server::start(&limits).await;
+    let keys = server.keys(many).await;
+    let before = server.settled().await;
+    let mut open = Vec::new();
+    // A connection that has not used its key yet has fewer places.
+    for keys in keys.chunks(100) {
+        let connections = Connections::open(&server, keys.len()).await;
+        assert_eq!(connections.use_keys(keys).await, keys.len());
+        open.push(connections);
+    }
+    let cost = server.settled().await.saturating_sub(before);
+    println!("{many} idle connections: {} MiB, {} KiB each", cost >> 20, (cost / many) >> 10);
 }
 
 fn report(connections: usize, capacity: f64, tally: &Tally, [before, peak, after]: [usize; 3]) {

@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use strongroom::api::v1::CreateSecretRequest;
-use strongroom::api::v1::SecretValue;
+use strongroom::api::v1::access_service_client::AccessServiceClient;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
 use strongroom::api::v1::secret_value::Kind;
-use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::Endpoint;
+use strongroom::api::v1::{CreateApiKeyRequest, CreateSecretRequest, SecretValue};
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
 
 /// The name of the secret that the clients read.
 pub const NAME: &str = "BENCH";
@@ -22,15 +22,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server in memory, with a secret of 256 bytes. Its log goes to a file, with all audit records.
-    pub async fn start() -> Self {
+    /// Starts a server in memory, with a secret of 256 bytes and these limits. Its log goes to a file, with all audit records.
+    pub async fn start(limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data_dir = folder.path().join("data");
+        let config = folder.path().join("strongroom.toml");
+        std::fs::write(&config, format!("[limits]\n{limits}\n")).expect("the configuration");
         let log = std::fs::File::create(folder.path().join("log")).expect("the log");
         let mut child = Command::new("taskset")
             .args(["-c", "0", env!("CARGO_BIN_EXE_strongroom"), "serve", "--store", "memory"])
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)
+            .arg("--config")
+            .arg(&config)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -45,18 +49,36 @@ impl Server {
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let key = std::fs::read_to_string(data_dir.join("root.key")).expect("root.key").trim().to_owned();
 
-        let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-        let channel = channel.connect().await.expect("a connection");
-        let credential: AsciiMetadataValue = format!("Bearer {key}").parse().expect("a header");
-        let mut secrets =
-            SecretServiceClient::with_interceptor(channel, move |mut request: tonic::Request<()>| {
-                request.metadata_mut().insert("authorization", credential.clone());
-                Ok(request)
-            });
+        let server = Self { child, address, key, _folder: folder };
         let value = Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) });
         let create = CreateSecretRequest { name: NAME.into(), value, ..Default::default() };
-        secrets.create_secret(create).await.expect("the secret is created");
-        Self { child, address, key, _folder: folder }
+        let mut secrets = SecretServiceClient::new(server.channel().await);
+        secrets.create_secret(server.request(create)).await.expect("the secret is created");
+        server
+    }
+
+    /// Makes so many API keys, and gives their credentials.
+    pub async fn keys(&self, many: usize) -> Vec<String> {
+        let mut access = AccessServiceClient::new(self.channel().await);
+        let mut keys = Vec::new();
+        for number in 0..many {
+            let create = CreateApiKeyRequest { name: format!("key {number}"), ..Default::default() };
+            let made = access.create_api_key(self.request(create)).await.expect("the API key is made");
+            keys.push(made.into_inner().credential);
+        }
+        keys
+    }
+
+    async fn channel(&self) -> Channel {
+        let address = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
+        address.connect().await.expect("a connection")
+    }
+
+    fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let credential = format!("Bearer {}", self.key).parse().expect("a header");
+        request.metadata_mut().insert("authorization", credential);
+        request
     }
 
     /// The memory of the server, in bytes.
