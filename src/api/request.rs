@@ -27,6 +27,8 @@ pub(super) struct Rpc {
     pub(super) rights: &'static [Right],
     /// Whether it changes something.
     pub(super) changes: bool,
+    /// How many bytes in memory a byte of its request can take.
+    pub(super) weight: usize,
 }
 
 /// The audit's entry for a request, filled in as the request is understood. It lives from the arrival of the request to its

@@ -119,7 +119,8 @@ impl http_body::Body for CountedRequest {
         {
             // Of a stream of messages, one is in memory at a time.
             let more = data.len().min(MAX_MESSAGE.saturating_sub(self.counted));
-            if let Err(limit) = self.allowance.reserve(more) {
+            let weight = self.entry.rpc.map_or(1, |rpc| rpc.weight);
+            if let Err(limit) = self.allowance.reserve(more.saturating_mul(weight)) {
                 return Poll::Ready(Some(Err(refused(Refusal::limit(&limit), &self.entry.request_id))));
             }
             self.counted += more;

@@ -26,16 +26,21 @@ static ALL: [Rpc; 21] = [
     rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
     change("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
     // Read for the values, list without them.
-    rpc("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
+    document("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
 
 const fn rpc(name: &'static str, rights: &'static [Right]) -> Rpc {
-    Rpc { name, rights, changes: false }
+    Rpc { name, rights, changes: false, weight: 1 }
 }
 
 /// An RPC that changes something.
 const fn change(name: &'static str, rights: &'static [Right]) -> Rpc {
-    Rpc { name, rights, changes: true }
+    Rpc { name, rights, changes: true, weight: 1 }
+}
+
+/// An RPC whose request is a document. A field of it takes 9 bytes on the wire and up to 180 in memory.
+const fn document(name: &'static str, rights: &'static [Right]) -> Rpc {
+    Rpc { weight: 20, ..rpc(name, rights) }
 }
 
 /// The RPC of an HTTP path, such as `/strongroom.v1.SecretService/GetSecret`.

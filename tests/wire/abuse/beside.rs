@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use strongroom::api::v1::CreateApiKeyRequest;
+use serde_json::json;
+use strongroom::api::v1::{CreateApiKeyRequest, ResolveReferencesRequest};
 use tokio::sync::watch;
 
 use crate::caller::{Caller, Room};
 use crate::harness::Server;
+use crate::references::wire_map;
 use crate::requests::Value;
 
 /// By how much the server's memory may grow, at most, in most of the tests.
@@ -15,7 +17,7 @@ pub const BOUND: usize = 48 << 20;
 /// How many requests the good client makes at least.
 const REQUESTS: usize = 50;
 
-/// Runs an abuser beside a good client, whose every request must succeed.
+/// Runs an abuser beside a good client that reads, resolves a document and rotates in turn: its every request must succeed.
 pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Output = T>) -> T {
     let room = Room::on(server).await;
     room.create("good", "served").await;
@@ -30,7 +32,11 @@ pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Out
         let (mut requests, mut worst) = (0, Duration::ZERO);
         while requests < REQUESTS || !*over.borrow() {
             let since = Instant::now();
-            assert_eq!(room.value("good").await, Value::text("served"));
+            match requests % 3 {
+                0 => assert_eq!(room.value("good").await, Value::text("served")),
+                1 => resolved(&room).await,
+                _ => drop(room.rotate("good", "served").await),
+            }
             worst = worst.max(since.elapsed());
             requests += 1;
         }
@@ -49,6 +55,14 @@ pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Out
     // A newcomer is served too.
     Room::on(server).await.create("A", "v").await;
     result
+}
+
+/// Has a document resolved that names the secret.
+async fn resolved(room: &Room) {
+    let document = wire_map(json!({ "value": "$ secrets.get('good')" }));
+    let request = ResolveReferencesRequest { document: Some(document), ..Default::default() };
+    let reply = room.references().resolve_references(request).await.expect("the document is resolved");
+    assert_eq!(reply.into_inner().document, Some(wire_map(json!({ "value": "served" }))));
 }
 
 /// The credential of a key of its own.

@@ -2,15 +2,21 @@
 //! it, which is served all the while.
 
 use prost::Message;
-use strongroom::api::v1::{CreateApiKeyRequest, GetSecretRequest, GetStatusRequest, LimitUse};
+use serde_json::json;
+use strongroom::api::v1::{
+    CreateApiKeyRequest, GetSecretRequest, GetStatusRequest, LimitUse, ResolveReferencesRequest,
+};
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::beside::{BOUND, beside, key};
 use crate::caller::{Caller, Room};
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::raw::{Begun, Wire, framed};
-use crate::refusal::refused;
-use crate::requests::{MAX_VALUE, Value, create, get, list};
+use crate::references::wire_map;
+use crate::refusal::{reason_of, refused};
+use crate::requests::{MAX_VALUE, Value, create, get, list, rotate};
 
 const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 const LIST: &str = "/strongroom.v1.SecretService/ListSecrets";
@@ -150,6 +156,65 @@ async fn all_principals_together_have_so_many_requests_under_way() {
     drop(held);
     site.until_served().await;
     site.others_are_served().await;
+}
+
+#[tokio::test]
+async fn documents_of_one_caller_leave_the_others_their_turns() {
+    let mut server = Server::alone();
+    let key = key(&server).await;
+    let abuser = Caller::new(&server, crate::caller::Credential::bearer(&key)).await;
+    // Each takes a while to compute, and names many secrets that do not exist.
+    let fields = (0..900).map(|n| {
+        let expression = format!("$ secrets.get('missing{n}', 'none').upper().lower().strip()");
+        (format!("field{n}"), json!(expression))
+    });
+    let document = wire_map(serde_json::Value::Object(fields.collect()));
+    let request = ResolveReferencesRequest { document: Some(document), ..Default::default() };
+    // The memory of the documents of one caller is limited to 64 MiB.
+    beside(&mut server, 2 * BOUND, async {
+        let mut documents = JoinSet::new();
+        for _ in 0..400 {
+            let (mut references, request) = (abuser.references(), request.clone());
+            documents.spawn(async move { references.resolve_references(request).await.map(drop) });
+        }
+        let mut refused = 0;
+        while let Some(ended) = documents.join_next().await {
+            if let Err(status) = ended.unwrap() {
+                assert_eq!(reason_of(&status), "TOO_MANY_REQUESTS", "{status:?}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 0, "400 documents found room in a queue of 64");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_of_one_caller_leave_the_others_their_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Launch::durable(folder.path()).start();
+    let key = key(&server).await;
+    let abuser = Caller::new(&server, crate::caller::Credential::bearer(&key)).await;
+    abuser.create("one", "v").await;
+    beside(&mut server, BOUND, async {
+        let mut changes = JoinSet::new();
+        for n in 0..2000 {
+            let mut secrets = abuser.secrets();
+            changes.spawn(async move {
+                let name = if n % 2 == 0 { "one".to_owned() } else { format!("many{n}") };
+                match n % 2 {
+                    0 => secrets.rotate_secret(rotate(&name, "v")).await.map(drop),
+                    _ => secrets.create_secret(create(&name, "v")).await.map(drop),
+                }
+            });
+        }
+        while let Some(ended) = changes.join_next().await {
+            if let Err(status) = ended.unwrap() {
+                assert_eq!(reason_of(&status), "TOO_MANY_REQUESTS", "{status:?}");
+            }
+        }
+    })
+    .await;
 }
 
 /// A server with a principal that misbehaves and one that does not.
