@@ -1,8 +1,10 @@
 //! Keeps secrets in this process's memory: no core dump, no other process of the same user that reads the memory, nothing on
 //! a swap device, and nothing left on the stack of functions that work on values.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 #[cfg(target_os = "linux")]
-use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::mm::{MlockAllFlags, mlockall, munlockall};
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, getrlimit, set_dumpable_behavior};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -14,7 +16,9 @@ pub fn guard_memory() {
     if let Err(error) = hidden.and(limited) {
         tracing::warn!(cause = %error, "core dumps could not be turned off: a core dump would hold keys and values");
     }
-    if let Err(error) = lock_memory() {
+    let locked = lock_memory();
+    LOCKED.store(locked.is_ok(), Ordering::Relaxed);
+    if let Err(error) = locked {
         tracing::info!(
             cause = %error,
             "memory may be swapped: allow it to be locked (in systemd LimitMEMLOCK=infinity, or the capability \
@@ -22,6 +26,29 @@ pub fn guard_memory() {
         );
     }
 }
+
+/// Whether all memory of this process is locked.
+static LOCKED: AtomicBool = AtomicBool::new(false);
+
+/// Gives memory that was freed back to the system, as far as whole pages are free. The system keeps locked pages, so memory is
+/// unlocked for that moment. All of it had been overwritten when it was freed.
+#[cfg(target_os = "linux")]
+pub fn give_back_memory() {
+    if !LOCKED.load(Ordering::Relaxed) {
+        return strongroom_allocator::give_back_unused();
+    }
+    if munlockall().is_ok() {
+        strongroom_allocator::give_back_unused();
+    }
+    if let Err(error) = lock_memory() {
+        LOCKED.store(false, Ordering::Relaxed);
+        tracing::warn!(cause = %error, "memory could not be locked again, and may be swapped from now on");
+    }
+}
+
+/// Elsewhere, the system's allocator decides by itself.
+#[cfg(not(target_os = "linux"))]
+pub fn give_back_memory() {}
 
 /// Makes the system refuse core dumps of this process, and refuse its memory to all users but root. A program that this
 /// process executes in its place is not protected.

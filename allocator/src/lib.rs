@@ -26,6 +26,7 @@
 //! This crate has the only unsafe code of the project. `src/main.rs` installs it, for the server and for the command line.
 
 mod system;
+mod unused;
 mod wipe;
 
 #[cfg(target_os = "linux")]
@@ -38,6 +39,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
 
 pub use self::mapping::MOST_MAPPED;
+pub use self::unused::{give_back_unused, unused};
 
 /// The size in bytes from which a block is mapped by itself.
 ///

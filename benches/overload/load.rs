@@ -26,6 +26,8 @@ pub enum Outcome {
     RefusedWithoutRetryInfo,
     /// Not in time.
     Late,
+    /// With the connection.
+    Lost,
 }
 
 /// How the requests ended, and after how long. The time of one that was kept back begins when it is sent.
@@ -150,31 +152,36 @@ impl Connections {
 impl Request {
     /// Sends the request once the connection has room for it. Gives its outcome, and the time since it was sent.
     async fn send(&self, sender: SendRequest<Bytes>, timeout: &str) -> (Outcome, Duration) {
-        let mut sender = sender.ready().await.expect("the connection is open");
+        let begun = Instant::now();
+        self.exchange(sender, timeout).await.unwrap_or_else(|_lost| (Outcome::Lost, begun.elapsed()))
+    }
+
+    async fn exchange(
+        &self,
+        sender: SendRequest<Bytes>,
+        timeout: &str,
+    ) -> Result<(Outcome, Duration), h2::Error> {
+        let mut sender = sender.ready().await?;
         let request = http::Request::post(&self.uri)
             .header("te", "trailers")
             .header("content-type", "application/grpc")
             .header("grpc-timeout", timeout)
             .header("authorization", &self.key);
-        let request = request.body(()).expect("a request");
-        let (response, mut stream) = sender.send_request(request, false).expect("the connection is open");
-        stream.send_data(self.body.clone(), true).expect("the stream is open");
+        let (response, mut stream) = sender.send_request(request.body(()).expect("a request"), false)?;
+        stream.send_data(self.body.clone(), true)?;
         let sent = Instant::now();
-        let response = response.await.expect("a response");
+        let response = response.await?;
         if let Some(status) = Status::from_header_map(response.headers()) {
-            return (refused(&status), sent.elapsed());
+            return Ok((refused(&status), sent.elapsed()));
         }
         let mut body = response.into_body();
         while let Some(data) = body.data().await {
-            let length = data.expect("data").len();
-            body.flow_control().release_capacity(length).expect("the window");
+            body.flow_control().release_capacity(data?.len())?;
         }
-        let trailers = body.trailers().await.expect("trailers").unwrap_or_default();
-        match Status::from_header_map(&trailers) {
-            Some(status) if status.code() == Code::Ok => (Outcome::Answered, sent.elapsed()),
-            Some(status) => (refused(&status), sent.elapsed()),
-            None => panic!("an answer without a status"),
-        }
+        let trailers = body.trailers().await?.unwrap_or_default();
+        let status = Status::from_header_map(&trailers).expect("an answer has a status");
+        let outcome = if status.code() == Code::Ok { Outcome::Answered } else { refused(&status) };
+        Ok((outcome, sent.elapsed()))
     }
 }
 

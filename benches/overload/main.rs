@@ -108,6 +108,9 @@ fn report(connections: usize, capacity: f64, tally: &Tally, [before, peak, after
             tally.count(Outcome::Late)
         ),
     }
+    if tally.count(Outcome::Lost) > 0 {
+        println!("  {} requests were lost with their connections", tally.count(Outcome::Lost));
+    }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     println!(
         "  memory: {:.0} MiB before, {:.0} MiB at most, {:.0} MiB after",

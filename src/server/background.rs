@@ -11,6 +11,7 @@ use tonic_health::server::HealthReporter;
 use crate::api;
 use crate::app::App;
 use crate::audit::LogAuditor;
+use crate::process;
 
 /// How often the store and the audit are asked whether they can serve.
 const HEALTH: Duration = Duration::from_secs(1);
@@ -21,6 +22,11 @@ const KEYS: Duration = Duration::from_secs(60);
 /// How often idempotency records whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
+/// How often memory that was freed is given back to the system.
+const MEMORY: Duration = Duration::from_secs(5);
+/// How much more must be free than the last time, in bytes.
+const WORTHWHILE: usize = 8 << 20;
+
 /// Starts the work. It ends when the set is dropped or aborted.
 pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthReporter) -> JoinSet<()> {
     let mut work = JoinSet::new();
@@ -29,6 +35,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(sweep_idempotency_records(app.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
+    work.spawn(give_back_memory());
     work
 }
 
@@ -97,5 +104,23 @@ async fn keep_anchor(app: Arc<App>) {
     loop {
         keep.tick().await;
         app.write_anchor().await;
+    }
+}
+
+/// Gives memory back to the system that a burst of requests has left free.
+async fn give_back_memory() {
+    let mut pause = tokio::time::interval(MEMORY);
+    // What is free between blocks in use stays.
+    let mut stays = 0;
+    loop {
+        pause.tick().await;
+        let given = tokio::task::spawn_blocking(move || {
+            if strongroom_allocator::unused() < stays + WORTHWHILE {
+                return stays.min(strongroom_allocator::unused());
+            }
+            process::give_back_memory();
+            strongroom_allocator::unused()
+        });
+        stays = given.await.unwrap_or(stays);
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::beside::{BOUND, beside, key};
+use super::beside::{BOUND, beside, key, resident};
 use crate::caller::{Caller, Room};
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::raw::{Begun, Wire, framed};
@@ -74,6 +74,7 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
     }
     let page = strongroom::api::v1::ListSecretsRequest { limit: Some(1000), ..list() }.encode_to_vec();
     let wire = Wire::with_window(&site.server, 1).await.bearer(&site.credential);
+    let before = resident(&site.server);
     let mut held = Vec::new();
     let refusal = loop {
         let mut request = wire.begin(LIST, framed(&page)).await;
@@ -91,6 +92,14 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
     drop((held, wire));
     site.until("memory_per_principal", |usage| usage.used < 1 << 20).await;
     site.abuser.list(list()).await;
+    // The server gives the memory back to the system.
+    let bound = before + before / 10 + (4 << 20);
+    let given_back = async {
+        while resident(&site.server) > bound {
+            site.others_are_served().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_back).await.expect("memory is given back");
 }
 
 #[tokio::test]
