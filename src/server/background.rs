@@ -24,7 +24,7 @@ const SWEEP: Duration = Duration::from_secs(60 * 60);
 
 /// How often memory that was freed is given back to the system.
 const MEMORY: Duration = Duration::from_secs(5);
-/// How much more must be free than the last time, in bytes.
+/// How much free memory is worth that, in bytes.
 const WORTHWHILE: usize = 8 << 20;
 
 /// Starts the work. It ends when the set is dropped or aborted.
@@ -107,20 +107,24 @@ async fn keep_anchor(app: Arc<App>) {
     }
 }
 
-/// Gives memory back to the system that a burst of requests has left free.
+/// Gives memory back to the system that a burst of requests has left free: soon after it has become much, and once in a while
+/// what was free between blocks in use.
 async fn give_back_memory() {
     let mut pause = tokio::time::interval(MEMORY);
-    // What is free between blocks in use stays.
-    let mut stays = 0;
+    let mut left = 0;
     loop {
-        pause.tick().await;
-        let given = tokio::task::spawn_blocking(move || {
-            if strongroom_allocator::unused() < stays + WORTHWHILE {
-                return stays.min(strongroom_allocator::unused());
+        for _ in 0..6 {
+            pause.tick().await;
+            if strongroom_allocator::unused() >= left + WORTHWHILE {
+                break;
             }
-            process::give_back_memory();
+        }
+        let given = tokio::task::spawn_blocking(|| {
+            if strongroom_allocator::unused() >= WORTHWHILE {
+                process::give_back_memory();
+            }
             strongroom_allocator::unused()
         });
-        stays = given.await.unwrap_or(stays);
+        left = given.await.unwrap_or(left);
     }
 }
