@@ -104,8 +104,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     replaced.
     """
     ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED. The server is already doing such work: it does one restore and one rekey at a time.
-    `google.rpc.RetryInfo` says when to try again.
+    """RESOURCE_EXHAUSTED. A limit on requests is reached, and `google.rpc.QuotaFailure` names it, for example
+    `limits.requests_per_principal`. Or the server is already doing such work: it does one restore and one rekey at a
+    time. `google.rpc.RetryInfo` says when to try again.
     """
     ERROR_REASON_VERSION_DISABLED: _ErrorReason.ValueType  # 25
     """FAILED_PRECONDITION. The requested version, or the current version where the request names none, is disabled.
@@ -222,8 +223,9 @@ cause: the backup is cut short or altered, it needs another master key, or a lat
 replaced.
 """
 ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED. The server is already doing such work: it does one restore and one rekey at a time.
-`google.rpc.RetryInfo` says when to try again.
+"""RESOURCE_EXHAUSTED. A limit on requests is reached, and `google.rpc.QuotaFailure` names it, for example
+`limits.requests_per_principal`. Or the server is already doing such work: it does one restore and one rekey at a
+time. `google.rpc.RetryInfo` says when to try again.
 """
 ERROR_REASON_VERSION_DISABLED: ErrorReason.ValueType  # 25
 """FAILED_PRECONDITION. The requested version, or the current version where the request names none, is disabled.
