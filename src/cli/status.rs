@@ -16,9 +16,9 @@ Example:
 Without an API key that has the right 'operate', only whether the service serves requests is shown.
 The exit code is 69 if it does not.";
 
-/// The row of a limit that is used, or at which something was refused.
+/// The row of a limit of which a tenth is used, or at which something was refused.
 fn in_use(limit: &v1::LimitUse) -> Option<(&str, String)> {
-    let shown = limit.used > 0 || limit.refused > 0;
+    let shown = limit.used >= limit.limit.div_ceil(10).max(1) || limit.refused > 0;
     let text = || format!("{} of {} used, {} refused", limit.used, limit.limit, limit.refused);
     shown.then(|| (limit.name.as_str(), text()))
 }
