@@ -24,7 +24,7 @@ pub struct Limits {
     /// The time that a connection has to present a credential in force.
     #[serde(deserialize_with = "duration")]
     pub authentication_time: Duration,
-    /// The number of requests at a time on a connection that has not presented a credential in force yet.
+    /// The number of requests to health and reflection, which need no credential, at a time on a connection.
     pub unauthenticated_requests: usize,
     /// The number of requests at a time on a connection.
     pub requests_per_connection: usize,

@@ -2,6 +2,7 @@
 //! time, or the connection has reached its age. All bounds of HTTP/2 are here.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,20 @@ const PENDING_RESETS: usize = 4;
 /// moment ago counts too: the library's default of 1024 is little for a server that refuses because it has too much to do.
 const ERRORS: usize = 16 * 1024;
 
+/// Waits for the end of a TLS handshake, which must come in time. A connection that is to be closed frees its place at once.
+async fn handshake<T>(handshake: impl Future<Output = io::Result<T>>, connection: &Connection) -> Option<T> {
+    tokio::select! {
+        ended = timeout(HANDSHAKE, handshake) => match ended {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
+            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+        },
+        // Nothing authenticates a connection before its handshake has ended.
+        () = connection.changed() => {}
+    }
+    None
+}
+
 /// What all connections have in common.
 pub(super) struct Serving<S> {
     pub(super) gated: S,
@@ -68,10 +83,9 @@ where
         let born = Instant::now();
         let stream: Box<dyn Duplex> = match &self.acceptor {
             None => Box::new(stream),
-            Some(acceptor) => match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Box::new(stream),
-                Ok(Err(error)) => return tracing::debug!(cause = %error, "a TLS handshake failed"),
-                Err(_elapsed) => return tracing::debug!("a TLS handshake took too long"),
+            Some(acceptor) => match handshake(acceptor.accept(stream), &connection).await {
+                Some(stream) => Box::new(stream),
+                None => return,
             },
         };
         let requests = u32::try_from(self.limits.requests_per_connection).unwrap_or(u32::MAX);
@@ -145,5 +159,24 @@ where
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_ends_when_its_connection_is_to_be_closed() {
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 1);
+        let began = Instant::now();
+        connection.close();
+        assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());
+        assert_eq!(began.elapsed(), HANDSHAKE);
+        assert_eq!(handshake(async { Ok(1) }, &connection).await, Some(1));
     }
 }

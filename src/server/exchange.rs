@@ -63,9 +63,10 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Exchange
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(context))?;
+        let mut answer = ready!(this.answer.poll(context))?;
+        let recipient = answer.extensions_mut().remove();
         Poll::Ready(match this.request.take() {
-            Some(request) => Ok(answer.map(|body| Reply::new(body, request))),
+            Some(request) => Ok(answer.map(|body| Reply::new(body, request, recipient))),
             None => return Poll::Pending, // it was taken: the answer is polled once
         })
     }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) struct Places {
 struct Taken {
     all: usize,
     peers: HashMap<IpAddr, Peer>,
-    /// The connections that are not authenticated, from the oldest to the newest.
+    /// The connections that are not authenticated, from the oldest to the newest. Without those that were asked to make room.
     strangers: BTreeMap<u64, (IpAddr, Arc<Connection>)>,
     next: u64,
     /// The connections that were closed at each limit.
@@ -52,6 +53,8 @@ pub(super) struct Place {
     peer: IpAddr,
     /// Its number among the connections that are not authenticated.
     number: u64,
+    /// Whether it counts as not authenticated for its peer.
+    stranger: AtomicBool,
 }
 
 impl Places {
@@ -85,7 +88,8 @@ impl Places {
                 taken.strangers.first_key_value().map(|(n, (_, c))| (*n, c.clone()))
         {
             oldest.close();
-            taken.no_stranger(number);
+            // It counts for its peer until it is closed, so that its peer cannot open more in its place.
+            taken.strangers.remove(&number);
             taken.closed("unauthenticated_connections", peer);
         }
         let connection = Arc::new(Connection::new(peer, self.limits.unauthenticated_requests));
@@ -96,7 +100,10 @@ impl Places {
         of_peer.all += 1;
         of_peer.strangers += 1;
         taken.strangers.insert(number, (address, connection.clone()));
-        Some((Place { places: self.clone(), peer: address, number }, connection))
+        Some((
+            Place { places: self.clone(), peer: address, number, stranger: AtomicBool::new(true) },
+            connection,
+        ))
     }
 
     /// How much of each limit is used.
@@ -127,11 +134,10 @@ impl Places {
 }
 
 impl Taken {
-    /// Notes that a connection is authenticated, or gone.
-    fn no_stranger(&mut self, number: u64) {
-        if let Some((address, _)) = self.strangers.remove(&number)
-            && let Some(peer) = self.peers.get_mut(&address)
-        {
+    /// Notes that a connection of this peer is authenticated, or gone before that.
+    fn no_stranger(&mut self, number: u64, peer: &IpAddr) {
+        self.strangers.remove(&number);
+        if let Some(peer) = self.peers.get_mut(peer) {
             peer.strangers = peer.strangers.saturating_sub(1);
         }
     }
@@ -152,14 +158,20 @@ impl Taken {
 impl Place {
     /// Notes that the connection is authenticated.
     pub(super) fn authenticated(&self) {
-        self.places.taken().no_stranger(self.number);
+        self.no_stranger(&mut self.places.taken());
+    }
+
+    fn no_stranger(&self, taken: &mut Taken) {
+        if self.stranger.swap(false, Ordering::AcqRel) {
+            taken.no_stranger(self.number, &self.peer);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
-        taken.no_stranger(self.number);
+        self.no_stranger(&mut taken);
         taken.all = taken.all.saturating_sub(1);
         if let Some(peer) = taken.peers.get_mut(&self.peer) {
             peer.all = peer.all.saturating_sub(1);
@@ -225,7 +237,11 @@ mod tests {
         for kept in [&authenticated, &second.1, &third.1, &fourth.1] {
             assert!(!kept.is_to_close());
         }
-        drop((key_holder, oldest, second, third, fourth));
+        let fifth = take(1);
+        assert!(fifth.is_none(), "the oldest one counts for its peer until it is closed");
+        drop(oldest);
+        let fifth = take(1).unwrap();
+        drop((key_holder, second, third, fourth, fifth));
         let taken = places.taken();
         assert_eq!((taken.all, taken.strangers.len()), (0, 0));
     }

@@ -1,8 +1,9 @@
 //! The body of an answer, in pieces, and the tasks that send the pieces. A peer that does not take the next piece in time loses
-//! the answer: its stream is reset, and the memory of the answer is free.
+//! the answer: its stream is reset, and the memory of the answer is free. So does a peer whose key is revoked or expires before it
+//! has taken the next piece.
 //!
 //! The HTTP/2 library asks a body for a piece and then waits until the peer's window has room for it. While it waits, it does
-//! not ask the body again, so a timer in the body would not run. The timer is in the task around the library's own future
+//! not ask the body again, so a timer in the body would not run. What ends an answer is in the task around the library's own future
 //! ([`Sending`]). The body tells the task, of which each poll is one call on one thread, how its last poll ended.
 
 use std::cell::Cell;
@@ -19,6 +20,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::resets::Unanswered;
+use crate::api::Recipient;
 
 /// The most bytes that a body gives out at once: one frame of HTTP/2.
 const PIECE: usize = 16 * 1024;
@@ -28,10 +30,9 @@ const PIECE: usize = 16 * 1024;
 const SMALL: usize = 1024;
 
 /// How the last poll of a body ended.
-#[derive(Clone, Copy)]
 enum Step {
-    /// With a piece, for which the library now waits for room.
-    Piece,
+    /// With a piece, for which the library now waits for room. With the caller, where there is one.
+    Piece(Option<Recipient>),
     /// With no piece, since there is none yet, or no more.
     NoPiece,
 }
@@ -49,12 +50,13 @@ pub(super) struct Reply {
     /// Whether pieces are copies, so that none of them keeps all of `rest` in memory.
     copied: bool,
     request: Unanswered,
+    recipient: Option<Recipient>,
 }
 
 impl Reply {
-    /// The same body, in pieces.
-    pub(super) fn new(body: Body, request: Unanswered) -> Self {
-        let mut reply = Self { body, rest: Bytes::new(), copied: false, request };
+    /// The same body, in pieces, for this caller.
+    pub(super) fn new(body: Body, request: Unanswered, recipient: Option<Recipient>) -> Self {
+        let mut reply = Self { body, rest: Bytes::new(), copied: false, request, recipient };
         // Such a body is not polled.
         if http_body::Body::is_end_stream(&reply) {
             reply.end();
@@ -110,7 +112,7 @@ impl http_body::Body for Reply {
             }
         }
         let piece = this.piece();
-        STEP.set(Some(Step::Piece));
+        STEP.set(Some(Step::Piece(this.recipient.clone())));
         if http_body::Body::is_end_stream(this) {
             this.end();
         }
@@ -126,13 +128,14 @@ impl http_body::Body for Reply {
     }
 }
 
-/// Runs the tasks of a connection's streams. An answer whose next piece is not taken within this time ends.
+/// Runs the tasks of a connection's streams. An answer whose next piece is not taken within this time ends, and so does one
+/// whose next piece is not taken before its caller's key ends.
 #[derive(Clone, Copy)]
 pub(super) struct Tasks(pub(super) Duration);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, stream: F) {
-        tokio::spawn(Sending { stream, time: self.0, timer: None });
+        tokio::spawn(Sending { stream, time: self.0, timer: None, ended: None });
     }
 }
 
@@ -144,6 +147,8 @@ pin_project! {
         time: Duration,
         // Runs while the peer has to take a piece.
         timer: Option<Pin<Box<Sleep>>>,
+        // The end of the caller's key, which matters while the peer has to take a piece.
+        ended: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
 
@@ -157,20 +162,28 @@ impl<F: Future<Output = ()>> Future for Sending<F> {
             return Poll::Ready(());
         }
         match STEP.take() {
-            Some(Step::Piece) => {
+            Some(Step::Piece(recipient)) => {
+                if this.ended.is_none() {
+                    *this.ended = recipient.map(Recipient::ended);
+                }
                 let end = Instant::now() + *this.time;
                 match this.timer {
                     Some(timer) => timer.as_mut().reset(end),
                     None => *this.timer = Some(Box::pin(sleep_until(end))),
                 }
             }
-            Some(Step::NoPiece) => *this.timer = None,
+            Some(Step::NoPiece) => (*this.timer, *this.ended) = (None, None),
             // The body was not polled: the peer has still to take its piece, if it had one.
             None => {}
         }
         let late = this.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready());
         if late {
             tracing::debug!("a reply ends, since its peer does not take it");
+            return Poll::Ready(());
+        }
+        let ended = this.ended.as_mut().is_some_and(|ended| ended.as_mut().poll(context).is_ready());
+        if ended {
+            tracing::debug!("a reply ends, since its caller's key is not in force any more");
             return Poll::Ready(());
         }
         Poll::Pending

@@ -1,17 +1,20 @@
 //! A key that is revoked or expires ends the requests that it had begun: what waits is refused, and a change is made only with
 //! the key as it was.
 
+use prost::Message;
+use prost::bytes::Bytes;
 use serde_json::Value as Json;
 use strongroom::api::v1::{
     CreateApiKeyRequest, GetSecretRequest, ListSecretsRequest, ResolveReferencesRequest, RevokeApiKeyRequest,
     RevokeApiKeyResponse, RotateSecretRequest, WhoAmIRequest,
 };
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
-use crate::caller::{Credential, Room};
-use crate::harness::Server;
-use crate::raw::Wire;
+use crate::caller::{Caller, Credential, Room};
+use crate::harness::{Launch, PATIENCE, Server};
+use crate::raw::{Wire, framed};
 use crate::refusal::{reason_of, refused};
 use crate::requests::{get, list, rotate};
 
@@ -219,4 +222,45 @@ async fn another_key(room: &Room) -> (String, String) {
     };
     let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
     (made.api_key.unwrap().id, made.credential)
+}
+
+/// A key of its own, with a secret that takes some time to send: the id and the credential.
+async fn key(server: &Server, root: &Caller) -> (String, String) {
+    let home_namespace = uuid::Uuid::new_v4().to_string();
+    let request = CreateApiKeyRequest { name: "slow".into(), home_namespace, ..Default::default() };
+    let made = root.access().create_api_key(request).await.unwrap().into_inner();
+    let caller = Caller::new(server, Credential::bearer(&made.credential)).await;
+    caller.create("A", &"v".repeat(30_000)).await;
+    (made.api_key.unwrap().id, made.credential)
+}
+
+/// The replies are made, recorded and under way, and their caller opens no window for them until its key is revoked.
+#[tokio::test]
+async fn a_reply_that_is_not_taken_ends_with_its_key() {
+    let server = Launch::in_memory().limits("reply_time = '1h'").start();
+    let root = Caller::root(&server).await;
+    for window in [0, 1] {
+        let (id, credential) = key(&server, &root).await;
+        let wire = Wire::with_window(&server, window).await.bearer(&credential);
+        let mut parked = Vec::new();
+        for _ in 0..5 {
+            let path = "/strongroom.v1.SecretService/GetSecret";
+            let mut begun = wire.begin(path, framed(&get("A").encode_to_vec())).await;
+            begun.body.send_data(Bytes::new(), true).unwrap();
+            parked.push(begun.begun().await.unwrap());
+        }
+        root.access().revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
+        let mut came = 0;
+        for mut reply in parked {
+            let end = loop {
+                match timeout(PATIENCE, reply.data()).await.expect("the server ends the reply") {
+                    Some(Ok(data)) => came += data.len(),
+                    Some(Err(end)) => break end,
+                    None => panic!("the whole reply came"),
+                }
+            };
+            assert_eq!(end.reason(), Some(h2::Reason::CANCEL), "a window of {window}");
+        }
+        assert!(came <= 5 * window as usize, "{came} bytes through a window of {window}");
+    }
 }

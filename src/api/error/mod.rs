@@ -171,10 +171,10 @@ impl Refusal {
         refusal
     }
 
-    /// The connection has not presented an API key, and has enough requests under way.
+    /// The connection has enough requests to health and reflection under way.
     pub(super) fn too_many_open() -> Self {
-        let message = "Too many requests are under way on this connection, on which no API key was used yet: wait for one \
-                       of them to end, or use an API key first.";
+        let message = "Too many requests to health and reflection are under way on this connection: wait for one of them \
+                       to end.";
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
     }
 

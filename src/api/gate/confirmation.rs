@@ -3,6 +3,8 @@
 //!
 //! This layer sees to the answer of a read, so that the audit record tells the refusal. A change that was made stays made: its
 //! answer is recorded as it is, and [`Audit`](super::audit::Audit) confirms the caller after the record.
+//!
+//! The answer can also take a while to leave. Its [`Recipient`] tells the server when to end it.
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -18,10 +20,31 @@ use tower::Service;
 use super::{Admitted, Answer, refusal};
 use crate::api::strongroom_v1::status::failure;
 use crate::app::App;
+use crate::auth::Principal;
 
 /// How long a change may still take after the end of its caller's key. A commit that began before the end is made by then, and its
 /// outcome is recorded. One that begins later is refused.
 const LAST_COMMIT: Duration = Duration::from_millis(500);
+
+/// The caller whom a reply goes to. It is among the extensions of each answer that may take a while to leave.
+#[derive(Clone)]
+pub(crate) struct Recipient {
+    app: Arc<App>,
+    principal: Principal,
+}
+
+impl Recipient {
+    /// Waits until the caller's key is not in force any more.
+    pub(crate) fn ended(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { drop(self.app.access.ended(&self.principal).await) })
+    }
+
+    /// The same answer, for the caller.
+    fn of(app: Arc<App>, principal: Principal, mut answer: Response<Body>) -> Response<Body> {
+        answer.extensions_mut().insert(Self { app, principal });
+        answer
+    }
+}
 
 /// Answers callers whose keys are in force to the end.
 #[derive(Clone)]
@@ -69,10 +92,10 @@ where
                 }
             };
             if call.rpc.changes && failure(&answer).is_none() {
-                return Ok(answer);
+                return Ok(Recipient::of(app, call.principal, answer));
             }
             match app.access.confirm(&call.principal) {
-                Ok(()) => Ok(answer),
+                Ok(()) => Ok(Recipient::of(app, call.principal, answer)),
                 Err(ended) => Ok(refusal(&call.entry, &ended)),
             }
         })

@@ -6,16 +6,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
+
+const LATE: &str = "the request took too long";
 
 /// A connection: its peer, and what the gate and the server tell each other about it.
 pub(crate) struct Connection {
     peer: SocketAddr,
-    /// The number of requests to health and reflection at a time, until it is authenticated.
+    /// The number of requests to health and reflection at a time.
     most_open: usize,
     /// The number of those now.
     open: AtomicUsize,
@@ -25,8 +29,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A new connection of a peer, which may make so many requests to health and reflection at a time until a credential in
-    /// force is presented on it.
+    /// A new connection of a peer, which may make so many requests to health and reflection at a time. Nothing else counts what
+    /// those take, so a credential does not allow more of them.
     pub(crate) fn new(peer: SocketAddr, most_open: usize) -> Self {
         Self {
             peer,
@@ -75,7 +79,7 @@ impl Connection {
     pub(super) fn begin_open(self: &Arc<Self>) -> Option<OpenRequest> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         let begun = OpenRequest(self.clone());
-        (before < self.most_open || self.is_authenticated()).then_some(begun)
+        (before < self.most_open).then_some(begun)
     }
 }
 
@@ -91,13 +95,16 @@ impl Drop for OpenRequest {
 /// The body of the answer to such a request: the request is under way until its end.
 struct OpenBody {
     body: Body,
+    /// The time at which it ends by itself, where there is one.
+    end: Option<Pin<Box<Sleep>>>,
     _request: Option<OpenRequest>,
 }
 
 impl OpenRequest {
-    /// The same body, which keeps the request under way.
-    pub(super) fn with(request: Option<Self>, body: Body) -> Body {
-        Body::new(OpenBody { body, _request: request })
+    /// The same body, which keeps the request under way until its end: after this time, where there is one.
+    pub(super) fn with(request: Option<Self>, body: Body, time: Option<Duration>) -> Body {
+        let end = time.map(|time| Box::pin(sleep(time)));
+        Body::new(OpenBody { body, end, _request: request })
     }
 }
 
@@ -109,6 +116,14 @@ impl http_body::Body for OpenBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(context).is_ready()
+        {
+            // The library resets the stream at an error, which also ends the messages that the peer has still to send.
+            self.body = Body::empty();
+            self.end = None;
+            return Poll::Ready(Some(Err(Status::deadline_exceeded(LATE))));
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -123,12 +138,16 @@ impl http_body::Body for OpenBody {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::net::Ipv4Addr;
+
+    use tokio::time::timeout;
+    use tonic::Code;
 
     use super::*;
 
     #[test]
-    fn a_connection_has_few_open_requests_until_it_is_authenticated() {
+    fn a_connection_has_few_open_requests_though_it_is_authenticated() {
         let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2));
         let [first, second] = [(); 2].map(|()| connection.begin_open().unwrap());
         assert!(connection.begin_open().is_none());
@@ -136,8 +155,37 @@ mod tests {
         let third = connection.begin_open().unwrap();
         assert!(connection.begin_open().is_none());
         connection.authenticate();
-        assert!(connection.begin_open().is_some());
+        assert!(connection.begin_open().is_none());
         drop((second, third));
         assert_eq!(connection.open.load(Ordering::Acquire), 0);
+    }
+
+    /// A body that has nothing to say.
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = <Body as http_body::Body>::Data;
+        type Error = Status;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answer_to_an_open_request_ends_at_its_time() {
+        let answer = |time| OpenRequest::with(None, Body::new(Silent), time);
+        async fn frame(body: &mut Body) -> Option<Result<(), Status>> {
+            let frame = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut *body), context)).await;
+            frame.map(|frame| frame.map(drop))
+        }
+        let mut bounded = answer(Some(Duration::from_secs(30)));
+        assert_eq!(frame(&mut bounded).await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+        assert!(frame(&mut bounded).await.is_none());
+        let mut watched = answer(None);
+        assert!(timeout(Duration::from_secs(3600), frame(&mut watched)).await.is_err());
     }
 }

@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use pin_project_lite::pin_project;
@@ -29,6 +30,7 @@ use self::admit::Admit;
 use self::audit::Audit;
 use self::authentication::Authentication;
 use self::confirmation::Confirmation;
+pub(crate) use self::confirmation::Recipient;
 pub(crate) use self::connection::Connection;
 use self::connection::OpenRequest;
 use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
@@ -48,6 +50,7 @@ const OPEN: [&str; 3] =
     [HEALTH, "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
 const MAX_HEADERS: usize = 16 * 1024;
@@ -161,7 +164,9 @@ where
                 Some(Some(request)) => Some(request),
                 None => None,
             };
-            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)), request };
+            // Who watches the health waits for as long as it likes.
+            let time = (path != WATCH).then_some(MAX_TIME);
+            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)), request, time };
         }
         let peer = connection.map(|connection| connection.peer());
         let id = Uuid::now_v7().to_string().into();
@@ -180,6 +185,8 @@ pin_project! {
             #[pin]
             answer: Timeout<O>,
             request: Option<OpenRequest>,
+            // How long the answer may take to its end.
+            time: Option<Duration>,
         },
         // The refusal of an open request, until it is taken.
         Refused {
@@ -204,10 +211,12 @@ impl<O: Future<Output = Answer>> Future for Answering<O> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
         match self.project() {
-            AnsweringPart::Open { answer, request } => {
+            AnsweringPart::Open { answer, request, time } => {
                 let answered = ready!(answer.poll(context));
                 let answered = answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), "")));
-                Poll::Ready(answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body))))
+                Poll::Ready(
+                    answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body, *time))),
+                )
             }
             AnsweringPart::Refused { answer } => {
                 answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
