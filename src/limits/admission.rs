@@ -14,6 +14,11 @@ use crate::config::Limits;
 /// The number of principals below which the table of principals is not searched for idle ones.
 const FEW: usize = 256;
 
+/// The part of all requests that a principal may have under way once only that part is left: a quarter.
+const SHARE: usize = 4;
+/// The part of all requests that is kept for requests that operate the service: a sixteenth.
+const OPERATING: usize = 16;
+
 /// The doorkeeper of all requests whose principal is known. `K` tells principals apart.
 pub struct Admission<K> {
     limits: Limits,
@@ -72,10 +77,14 @@ impl<K: Hash + Eq + Clone> Admission<K> {
         }
     }
 
-    /// Lets a request of a principal in, or names the limit that keeps it out.
-    pub fn admit(&self, principal: &K) -> Result<Arc<Allowance>, LimitReached> {
+    /// Lets a request of a principal in, or names the limit that keeps it out. The last places of all are for requests that
+    /// operate the service: those can end the keys of the others.
+    pub fn admit(&self, principal: &K, operates: bool) -> Result<Arc<Allowance>, LimitReached> {
         let principal = self.principal(principal);
         principal.check_rate()?;
+        if !operates {
+            self.leave_room(&principal)?;
+        }
         let per_principal = principal.requests.limit();
         let own = principal.requests.enter().ok_or(LimitReached::RequestsPerPrincipal(per_principal))?;
         let all = self.requests.enter().ok_or(LimitReached::Requests(self.requests.limit()))?;
@@ -92,6 +101,21 @@ impl<K: Hash + Eq + Clone> Admission<K> {
             own: (principal.memory.nothing(), principal.memory.limit()),
         };
         Ok(Arc::new(Allowance { held: Mutex::new(held), _principal: principal, _requests: [own, all] }))
+    }
+
+    /// Fails where a request would take the room of others: the last places, and near the limit more than a principal's share.
+    fn leave_room(&self, principal: &Principal) -> Result<(), LimitReached> {
+        let (limit, used) = (self.requests.limit(), self.requests.used());
+        let share = limit / SHARE;
+        if used >= limit - limit / OPERATING {
+            self.requests.refuse();
+            return Err(LimitReached::Requests(limit));
+        }
+        if used > limit - share && principal.requests.used() > share {
+            principal.requests.refuse();
+            return Err(LimitReached::RequestsPerPrincipal(share));
+        }
+        Ok(())
     }
 
     /// How much of each limit is used.
@@ -230,14 +254,35 @@ mod tests {
     #[test]
     fn one_principal_at_its_limit_leaves_the_others_alone() {
         let admission = admission(Limits { requests: 3, requests_per_principal: 2, ..Limits::default() });
-        let first = [admission.admit(&1).unwrap(), admission.admit(&1).unwrap()];
-        assert_eq!(admission.admit(&1).err(), Some(LimitReached::RequestsPerPrincipal(2)));
-        let _other = admission.admit(&2).unwrap();
-        assert_eq!(admission.admit(&2).err(), Some(LimitReached::Requests(3)));
+        let first = [admission.admit(&1, false).unwrap(), admission.admit(&1, false).unwrap()];
+        assert_eq!(admission.admit(&1, false).err(), Some(LimitReached::RequestsPerPrincipal(2)));
+        let _other = admission.admit(&2, false).unwrap();
+        assert_eq!(admission.admit(&2, false).err(), Some(LimitReached::Requests(3)));
         assert_eq!(used(&admission, "requests"), (3, 1));
         assert_eq!(used(&admission, "requests_per_principal"), (2, 1));
         drop(first);
-        assert!(admission.admit(&2).is_ok());
+        assert!(admission.admit(&2, false).is_ok());
+    }
+
+    #[test]
+    fn two_principals_that_take_what_they_may_leave_room_for_others() {
+        let admission = admission(Limits { requests: 64, requests_per_principal: 32, ..Limits::default() });
+        let mut held = Vec::new();
+        for principal in [1, 2] {
+            while let Ok(allowance) = admission.admit(&principal, false) {
+                held.push(allowance);
+            }
+        }
+        assert!(held.len() < 64, "{} requests of two principals", held.len());
+        let other = admission.admit(&3, false);
+        assert!(other.is_ok());
+        for principal in 3..100 {
+            while let Ok(allowance) = admission.admit(&principal, false) {
+                held.push(allowance);
+            }
+        }
+        assert_eq!(admission.admit(&100, false).err(), Some(LimitReached::Requests(64)));
+        assert!(admission.admit(&100, true).is_ok());
     }
 
     #[test]
@@ -248,16 +293,16 @@ mod tests {
             memory_per_principal: ByteSize::mib(8),
             ..Limits::default()
         });
-        let first = admission.admit(&1).unwrap();
+        let first = admission.admit(&1, false).unwrap();
         first.reserve(own).unwrap();
         assert_eq!(first.reserve(1), Err(LimitReached::MemoryPerPrincipal(own)));
-        assert_eq!(admission.admit(&1).err(), Some(LimitReached::MemoryPerPrincipal(own)));
-        let second = admission.admit(&2).unwrap();
+        assert_eq!(admission.admit(&1, false).err(), Some(LimitReached::MemoryPerPrincipal(own)));
+        let second = admission.admit(&2, false).unwrap();
         assert_eq!(second.reserve(4 << 20), Err(LimitReached::Memory(all)));
         second.charge(4 << 20);
-        assert_eq!(admission.admit(&3).err(), Some(LimitReached::Memory(all)));
+        assert_eq!(admission.admit(&3, false).err(), Some(LimitReached::Memory(all)));
         second.release(4 << 20);
-        assert!(admission.admit(&3).is_ok());
+        assert!(admission.admit(&3, false).is_ok());
         drop((first, second));
         assert_eq!(used(&admission, "memory").0, 0);
         assert_eq!(used(&admission, "memory_per_principal").0, 0);
@@ -266,19 +311,19 @@ mod tests {
     #[test]
     fn a_rate_is_kept_by_each_principal() {
         let admission = admission(Limits { requests_per_second: NonZeroU32::new(5), ..Limits::default() });
-        let refused = (0..10).filter(|_| admission.admit(&1).is_err()).count();
+        let refused = (0..10).filter(|_| admission.admit(&1, false).is_err()).count();
         assert!((4..=5).contains(&refused), "{refused} were refused");
-        let Err(LimitReached::RequestsPerSecond(5, wait)) = admission.admit(&1) else { panic!() };
+        let Err(LimitReached::RequestsPerSecond(5, wait)) = admission.admit(&1, false) else { panic!() };
         assert!(wait <= std::time::Duration::from_secs(1));
-        assert!(admission.admit(&2).is_ok());
+        assert!(admission.admit(&2, false).is_ok());
     }
 
     #[test]
     fn principals_without_requests_are_forgotten() {
         let admission = admission(Limits::default());
-        let busy = admission.admit(&0).unwrap();
+        let busy = admission.admit(&0, false).unwrap();
         for principal in 1..10_000 {
-            admission.admit(&principal).unwrap();
+            admission.admit(&principal, false).unwrap();
         }
         assert!(admission.principals().known.len() <= FEW + 1);
         assert!(admission.principals().known.contains_key(&0));

@@ -44,9 +44,14 @@ impl Counter {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How much is counted.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Whether the limit is reached.
     pub fn is_full(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.limit
+        self.used() >= self.limit
     }
 
     /// How much of the limit is used.

@@ -20,6 +20,7 @@ use crate::api::error::Refusal;
 use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::{refused, response};
 use crate::app::App;
+use crate::auth::Right;
 use crate::limits::{Allowance, LimitReached};
 
 /// The size of a reply, in bytes, up to which it is not refused: the change that it answers was made.
@@ -53,7 +54,9 @@ where
 
     fn call(&mut self, mut admitted: Admitted) -> Self::Future {
         let entry = admitted.call.entry.clone();
-        match self.app.admission.admit(&admitted.call.principal.api_key().id) {
+        let operates = |right: &Right| matches!(right, Right::ManageAccess | Right::Operate);
+        let operates = admitted.call.rpc.rights.iter().any(operates);
+        match self.app.admission.admit(&admitted.call.principal.api_key().id, operates) {
             Ok(allowance) => {
                 let (counted, of) = (allowance.clone(), entry.clone());
                 admitted.http = admitted.http.map(|body| {

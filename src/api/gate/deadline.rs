@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Response};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::body::Body;
 use tower::Service;
 
@@ -114,9 +114,11 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let (until, entry) = (admitted.until.into_std(), admitted.call.entry.clone());
-            let work = app::until(until, inner.call(admitted));
-            match timeout(MAX_TIME, work).await {
+            let (until, entry) = (admitted.until, admitted.call.entry.clone());
+            // A change that was begun goes on to its end. Nobody waits for the end of a read.
+            let end = if admitted.call.rpc.changes { Instant::now() + MAX_TIME } else { until };
+            let work = app::until(until.into_std(), inner.call(admitted));
+            match timeout_at(end, work).await {
                 Ok(answer) => answer,
                 Err(_elapsed) => Ok(response(Refusal::late(), &entry.request_id)),
             }
