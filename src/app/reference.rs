@@ -11,7 +11,7 @@ use super::commit::Core;
 use super::secret::{CurrentValue, SecretReader};
 use crate::auth::{ApiKeyId, Grant, List, Principal, Read, RightType};
 use crate::domain::{Revision, SecretName, Value, VersionState};
-use crate::limits::{FairQueue, LimitReached, LimitUse, QueueFull};
+use crate::limits::{FairQueue, LimitReached, LimitUse, QueueFull, Turn};
 use crate::process::wiping_stack;
 use crate::reference::{
     Bound, Data, Pointer, Problem, ProblemKind, Reference, Resolved, SecretLookup, Template,
@@ -72,7 +72,8 @@ impl ReferenceResolver {
         grant: &Grant<R>,
         document: Data,
     ) -> Result<Template, Error> {
-        let parsed = self.compute(grant.principal(), || Template::parse(document)).await?;
+        let turn = self.turn(grant.principal()).await?;
+        let parsed = compute(turn, || Template::parse(document)).await?;
         parsed.map_err(|problems| Error::Unresolved(grant.namespace().clone(), problems))
     }
 
@@ -91,6 +92,8 @@ impl ReferenceResolver {
         for name in &names {
             grant.principal().authorize_secret::<Read>(grant.namespace(), name)?;
         }
+        // Values are read within the turn: so only as many documents as there are turns have values in memory.
+        let turn = self.turn(grant.principal()).await?;
         let Some((found, revision)) = self.reader.read_current(grant, &names, MAX_VALUE_BYTES).await? else {
             let kind = ProblemKind::TooCostly(Bound::Built);
             return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
@@ -112,11 +115,9 @@ impl ReferenceResolver {
             values.0.insert(name, value);
         }
         read(&named);
-        let resolved = self
-            .compute(grant.principal(), move || template.evaluate(&inputs, &values))
-            .await?
-            .map_err(unresolved)?;
-        // The document may have waited long for its turn.
+        let resolved =
+            compute(turn, move || template.evaluate(&inputs, &values)).await?.map_err(unresolved)?;
+        // A computation can take a good part of a second.
         self.core.confirm(grant.principal())?;
         Ok(Resolution { resolved, named, revision })
     }
@@ -150,23 +151,24 @@ impl ReferenceResolver {
         Ok((named, revision))
     }
 
-    /// Computes away from the threads that answer requests, and as many documents at once as there are processors: one can
-    /// take a good part of a second.
-    async fn compute<T: Send + 'static>(
-        &self,
-        principal: &Principal,
-        compute: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        const FAILED: Error = Error::Internal("a document could not be computed");
+    /// Waits for a turn.
+    async fn turn(&self, principal: &Principal) -> Result<Turn<ApiKeyId>, Error> {
         let full = |QueueFull| LimitReached::DocumentsPerPrincipal(self.line);
-        let turn = self.computing.turn(&principal.api_key().id).await.map_err(full)?;
-        let computing = tokio::task::spawn_blocking(move || {
-            // The turn lasts as long as the computation, though nobody waits for the outcome any more.
-            let _turn = turn;
-            wiping_stack::<STACK, _>(compute)
-        });
-        computing.await.map_err(|_| FAILED)
+        Ok(self.computing.turn(&principal.api_key().id).await.map_err(full)?)
     }
+}
+
+/// Computes away from the threads that answer requests. The turn lasts as long as the computation, though nobody waits for the
+/// outcome any more.
+async fn compute<T: Send + 'static>(
+    turn: Turn<ApiKeyId>,
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let computing = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        wiping_stack::<STACK, _>(compute)
+    });
+    computing.await.map_err(|_| Error::Internal("a document could not be computed"))
 }
 
 /// The values that expressions see, or why there is none.
