@@ -113,7 +113,7 @@ impl<K: Hash + Eq + Clone> Admission<K> {
         }
         if used > limit - share && principal.requests.used() > share {
             principal.requests.refuse();
-            return Err(LimitReached::RequestsPerPrincipal(share));
+            return Err(LimitReached::Share(share));
         }
         Ok(())
     }
@@ -273,7 +273,9 @@ mod tests {
                 held.push(allowance);
             }
         }
-        assert!(held.len() < 64, "{} requests of two principals", held.len());
+        // The first one has its limit, and the second one stops at its share of the rest: 32 and 17.
+        assert_eq!(held.len(), 49);
+        assert_eq!(admission.admit(&2, false).err(), Some(LimitReached::Share(16)));
         let other = admission.admit(&3, false);
         assert!(other.is_ok());
         for principal in 3..100 {

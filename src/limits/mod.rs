@@ -21,6 +21,8 @@ pub enum LimitReached {
     Requests(usize),
     /// Requests of one principal: so many at a time.
     RequestsPerPrincipal(usize),
+    /// The share of one principal, once most of the requests of all callers are taken: so many requests at a time.
+    Share(usize),
     /// Bytes of the requests and replies of all callers: so many.
     Memory(usize),
     /// Bytes of the requests and replies of one principal: so many.

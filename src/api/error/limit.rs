@@ -16,6 +16,12 @@ impl Refusal {
                 let reached = format!("This caller has {most} requests under way, as many as it may");
                 ("limits.requests_per_principal", reached, OWN)
             }
+            LimitReached::Share(most) => {
+                let reached = format!(
+                    "The server has few requests left, and this caller has more than its share of {most} under way"
+                );
+                ("limits.requests", reached, OWN)
+            }
             LimitReached::Memory(most) => {
                 let reached =
                     format!("The requests and replies of all callers take {most} bytes, as many as they may");
@@ -42,6 +48,7 @@ impl Refusal {
             LimitReached::RequestsPerSecond(_, wait) => *wait,
             LimitReached::Requests(_)
             | LimitReached::RequestsPerPrincipal(_)
+            | LimitReached::Share(_)
             | LimitReached::Memory(_)
             | LimitReached::MemoryPerPrincipal(_)
             | LimitReached::DocumentsPerPrincipal(_) => RETRY,
