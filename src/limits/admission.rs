@@ -88,19 +88,30 @@ impl<K: Hash + Eq + Clone> Admission<K> {
         let per_principal = principal.requests.limit();
         let own = principal.requests.enter().ok_or(LimitReached::RequestsPerPrincipal(per_principal))?;
         let all = self.requests.enter().ok_or(LimitReached::Requests(self.requests.limit()))?;
-        if principal.memory.is_full() {
-            principal.memory.refuse();
-            return Err(LimitReached::MemoryPerPrincipal(principal.memory.limit()));
-        }
-        if self.memory.is_full() {
-            self.memory.refuse();
-            return Err(LimitReached::Memory(self.memory.limit()));
-        }
+        self.check_memory(&principal, 1)?;
         let held = Held {
             all: (self.memory.nothing(), self.memory.limit()),
             own: (principal.memory.nothing(), principal.memory.limit()),
         };
         Ok(Arc::new(Allowance { held: Mutex::new(held), _principal: principal, _requests: [own, all] }))
+    }
+
+    /// Fails where so many bytes more have no room in memory. Nothing is reserved: this saves the work on a reply that would be
+    /// refused.
+    pub fn check_room(&self, principal: &K, bytes: usize) -> Result<(), LimitReached> {
+        self.check_memory(&self.principal(principal), bytes)
+    }
+
+    fn check_memory(&self, principal: &Principal, bytes: usize) -> Result<(), LimitReached> {
+        if !principal.memory.has_room(bytes) {
+            principal.memory.refuse();
+            return Err(LimitReached::MemoryPerPrincipal(principal.memory.limit()));
+        }
+        if !self.memory.has_room(bytes) {
+            self.memory.refuse();
+            return Err(LimitReached::Memory(self.memory.limit()));
+        }
+        Ok(())
     }
 
     /// Fails where a request would take the room of others: the last places, and near the limit more than a principal's share.
@@ -296,7 +307,11 @@ mod tests {
             ..Limits::default()
         });
         let first = admission.admit(&1, false).unwrap();
-        first.reserve(own).unwrap();
+        first.reserve(own - 10).unwrap();
+        assert_eq!(admission.check_room(&1, 10), Ok(()));
+        assert_eq!(admission.check_room(&1, 11), Err(LimitReached::MemoryPerPrincipal(own)));
+        assert_eq!(admission.check_room(&2, all - own + 11), Err(LimitReached::Memory(all)));
+        first.reserve(10).unwrap();
         assert_eq!(first.reserve(1), Err(LimitReached::MemoryPerPrincipal(own)));
         assert_eq!(admission.admit(&1, false).err(), Some(LimitReached::MemoryPerPrincipal(own)));
         let second = admission.admit(&2, false).unwrap();

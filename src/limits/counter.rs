@@ -49,9 +49,9 @@ impl Counter {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether the limit is reached.
-    pub fn is_full(&self) -> bool {
-        self.used() >= self.limit
+    /// Whether so much more is within the limit.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.used().checked_add(more).is_some_and(|total| total <= self.limit)
     }
 
     /// How much of the limit is used.
@@ -119,7 +119,7 @@ mod tests {
     fn a_count_ends_at_its_limit_and_goes_down_with_its_guards() {
         let counter = Counter::new("requests", 2);
         let (first, second) = (counter.enter().unwrap(), counter.enter().unwrap());
-        assert!(counter.is_full() && counter.enter().is_none());
+        assert!(!counter.has_room(1) && counter.enter().is_none());
         drop(first);
         assert!(counter.enter().is_some());
         drop(second);

@@ -1,11 +1,12 @@
 //! The texts that wait for the log's thread: ordinary lines, and audit records.
 //!
 //! Records have room of their own and are taken first, so that no number of lines keeps a record from being written. Each
-//! owner of records has its turn, a bounded share of the room, and always room for one record, so that no owner keeps the
-//! records of others from being written. A line that finds no room is lost, and counted.
+//! owner of records has a bounded share of the room, and always room for one record, so that no owner keeps the records of
+//! others from being written. Owners share the writer by bytes, not by records (self-clocked fair queueing). A line that finds
+//! no room is lost, and counted.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -40,20 +41,33 @@ struct Waiting {
     closed: bool,
 }
 
-/// The records of each owner, who have their turns one after the other.
+/// The records of all owners. Places are in bytes: an owner's record begins where its record before ends, and not before `now`.
+/// The record that ends first is taken first.
 #[derive(Default)]
 struct Records {
-    of_owners: HashMap<String, OfOwner>,
-    turns: VecDeque<String>,
+    /// By the place of the end, and then in the order of arrival.
+    waiting: BTreeMap<(u64, u64), Record>,
+    /// The owners of records since nothing waited.
+    owners: HashMap<Arc<str>, Owner>,
+    /// The furthest place at which a record that was taken begins.
+    now: u64,
+    /// How many records have arrived.
+    arrived: u64,
     bytes: usize,
 }
 
-struct OfOwner {
-    records: VecDeque<Record>,
+#[derive(Default)]
+struct Owner {
+    /// How many of its records wait.
+    records: usize,
     bytes: usize,
+    /// Where its last record ends.
+    end: u64,
 }
 
 struct Record {
+    owner: Arc<str>,
+    begin: u64,
     text: Vec<u8>,
     written: oneshot::Sender<bool>,
 }
@@ -72,7 +86,7 @@ impl Queue {
     /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room.
     pub(super) fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
         let (written, told) = oneshot::channel();
-        let added = self.lock().records.add(owner, Record { text, written });
+        let added = self.lock().records.add(owner, text, written);
         self.arrived.notify_one();
         added.then_some(told)
     }
@@ -162,34 +176,36 @@ impl Waiting {
 
 impl Records {
     /// Adds the record of an owner. False: there is no room.
-    fn add(&mut self, owner: &str, record: Record) -> bool {
-        let size = record.text.len();
-        if let Some(of_owner) = self.of_owners.get_mut(owner) {
-            if of_owner.bytes + size > RECORD_SHARE || self.bytes + size > RECORD_ROOM {
-                return false;
-            }
-            of_owner.bytes += size;
-            of_owner.records.push_back(record);
-        } else {
-            // An owner without a record that waits always finds room: there are not many owners.
-            self.turns.push_back(owner.to_owned());
-            self.of_owners.insert(owner.to_owned(), OfOwner { bytes: size, records: [record].into() });
+    fn add(&mut self, owner: &str, text: Vec<u8>, written: oneshot::Sender<bool>) -> bool {
+        let name: Arc<str> = owner.into();
+        let owner = self.owners.entry(name.clone()).or_default();
+        let size = text.len();
+        let full = owner.bytes + size > RECORD_SHARE || self.bytes + size > RECORD_ROOM;
+        // An owner without a record that waits always finds room: there are not many owners.
+        if full && owner.records > 0 {
+            return false;
         }
+        let begin = owner.end.max(self.now);
+        owner.end = begin.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        owner.records += 1;
+        owner.bytes += size;
         self.bytes += size;
+        self.waiting.insert((owner.end, self.arrived), Record { owner: name, begin, text, written });
+        self.arrived += 1;
         true
     }
 
     /// Takes the record whose turn it is.
     fn next(&mut self) -> Option<Record> {
-        let owner = self.turns.pop_front()?;
-        let of_owner = self.of_owners.get_mut(&owner)?;
-        let record = of_owner.records.pop_front()?;
-        of_owner.bytes -= record.text.len();
+        let (_, record) = self.waiting.pop_first()?;
+        self.now = self.now.max(record.begin);
         self.bytes -= record.text.len();
-        if of_owner.records.is_empty() {
-            self.of_owners.remove(&owner);
-        } else {
-            self.turns.push_back(owner);
+        if let Some(owner) = self.owners.get_mut(&record.owner) {
+            owner.records -= 1;
+            owner.bytes -= record.text.len();
+        }
+        if self.waiting.is_empty() {
+            self.owners.clear();
         }
         Some(record)
     }
@@ -231,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn owners_share_the_writer_by_bytes() {
+        let queue = Queue::default();
+        let large = vec![b'-'; 2 * BATCH_RECORDS];
+        for owner in ["a", "b", "c"] {
+            while queue.add_record(owner, large.clone()).is_some() {}
+        }
+        let _being_written = queue.next_batch().unwrap();
+        for record in 0..BATCH_RECORDS / 1024 {
+            let small = [&*record.to_string().into_bytes(), &[b'd'; 1024]].concat();
+            assert!(queue.add_record("d", small).is_some());
+        }
+        let batch = text(&queue);
+        assert!(batch.starts_with("0ddd") && !batch.contains('-'), "small records wait for large ones");
+    }
+
+    #[test]
     fn the_room_of_all_records_is_bounded_and_each_owner_finds_some() {
         let queue = Queue::default();
         let large = vec![b'-'; RECORD_SHARE / 2];
@@ -258,6 +290,6 @@ mod tests {
         }
         let waiting = queue.lock();
         assert_eq!((waiting.line_bytes, waiting.records.bytes), (0, 0));
-        assert!(waiting.records.of_owners.is_empty() && waiting.records.turns.is_empty());
+        assert!(waiting.records.owners.is_empty() && waiting.records.waiting.is_empty());
     }
 }

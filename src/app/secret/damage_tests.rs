@@ -70,6 +70,6 @@ async fn an_altered_namespace_is_refused() {
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let query = ListQuery { filter, order, start: Start::Offset(0), limit: 1 };
-    let listed = app.secrets.list(&fixture.grant::<List>(), query, Revision::default()).await;
+    let listed = app.secrets.list(&fixture.grant::<List>(), query, Revision::default(), |_| Ok(())).await;
     assert!(matches!(listed.err(), Some(Error::Integrity)));
 }

@@ -7,6 +7,7 @@ use crate::app::Error;
 use crate::auth::{Grant, List};
 use crate::catalog::Page;
 use crate::domain::{Filter, Order, Revision, Secret, Start};
+use crate::limits::LimitReached;
 
 /// Which page of which secrets.
 pub struct ListQuery {
@@ -35,14 +36,17 @@ pub struct SecretPage {
 }
 
 impl SecretOperations {
-    /// A page of a namespace's secrets.
+    /// A page of a namespace's secrets. `room` is asked whether there is room for as many bytes as the page can have, just
+    /// before the page is made.
     pub async fn list(
         &self,
         grant: &Grant<List>,
         query: ListQuery,
         at_least: Revision,
+        room: impl FnOnce(usize) -> Result<(), LimitReached>,
     ) -> Result<SecretPage, Error> {
         self.core.catalog.at_least(at_least).await?;
+        room(Page::max_bytes(query.limit))?;
         let shown = self.core.catalog.revision();
         let (page, revision, damaged) = match self.core.catalog.namespace(grant.namespace()) {
             Some(namespace) => namespace.page(&query.filter, query.order, &query.start, query.limit, shown),

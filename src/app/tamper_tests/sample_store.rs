@@ -145,8 +145,8 @@ impl SampleStore {
                     observed.insert(format!("get {namespace} {name} {version:?}"), found);
                 }
             }
-            let listed =
-                app.secrets.list(&self.grant::<List>(namespace), query(namespace), Revision::default()).await;
+            let grant = self.grant::<List>(namespace);
+            let listed = app.secrets.list(&grant, query(namespace), Revision::default(), |_| Ok(())).await;
             let listed = match listed {
                 Ok(page) => {
                     Observation::Listed(page.items.iter().map(|secret| format!("{secret:?}")).collect())

@@ -17,11 +17,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::filter_cache::{FilterCache, FilterQuery};
-use self::orders::Orders;
+use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use crate::domain::{
     Cursor, Filter, Metadata, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
 };
+
+/// More bytes than the name, the description and the metadata of a secret have.
+const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// The index of one namespace.
 #[derive(Default)]
@@ -49,6 +52,13 @@ pub struct Page {
     pub total: usize,
     /// Where the next page begins; `None` on the last page.
     pub next: Option<Cursor>,
+}
+
+impl Page {
+    /// About how many bytes a page of so many secrets has at most.
+    pub fn max_bytes(limit: usize) -> usize {
+        limit.saturating_mul(MAX_SECRET_BYTES).min(PAGE_BYTES)
+    }
 }
 
 impl Index {

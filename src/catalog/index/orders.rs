@@ -10,7 +10,7 @@ use super::ranked_set::RankedSet;
 use crate::domain::{Cursor, Order, OrderBy, Secret, SecretName, Start};
 
 /// How many bytes of names, descriptions and metadata a page holds at most: a gRPC client accepts 4 MiB by default.
-const PAGE_BYTES: usize = 3 << 20;
+pub(super) const PAGE_BYTES: usize = 3 << 20;
 
 type Sorted = RankedSet<Arc<Secret>>;
 

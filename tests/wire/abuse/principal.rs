@@ -86,6 +86,12 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
     };
     assert!(held.len() >= 2, "{} pages were let in", held.len());
     site.refused_at::<()>(Err(refusal), "memory_per_principal");
+    // A page that may not have room is not made, whatever it would hold. There is room for a smaller one.
+    let none = strongroom::api::v1::ListSecretsRequest { name_prefix: "none".into(), ..list() };
+    let large = strongroom::api::v1::ListSecretsRequest { limit: Some(1000), ..none.clone() };
+    site.refused_at(site.abuser.secrets().list_secrets(large).await, "memory_per_principal");
+    let small = strongroom::api::v1::ListSecretsRequest { limit: Some(1), ..none };
+    assert!(site.abuser.list(small).await.items.is_empty());
     site.others_are_served().await;
 
     drop((held, wire));
