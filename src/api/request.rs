@@ -4,6 +4,7 @@
 //! with [`Fields`], and get from the call the grants that the app asks for.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -43,6 +44,9 @@ pub(super) struct AuditEntry {
     auditor: Arc<dyn Auditor>,
     noted: Mutex<Noted>,
     recorded: Notify,
+    /// Whether the caller has hung up before it was answered.
+    abandoned: AtomicBool,
+    hung_up: Notify,
 }
 
 #[derive(Default)]
@@ -63,8 +67,33 @@ impl AuditEntry {
         peer: Option<SocketAddr>,
         auditor: Arc<dyn Auditor>,
     ) -> Self {
-        let (noted, recorded) = (Mutex::default(), Notify::new());
-        Self { rpc, request_id, caller_request_id, peer, auditor, noted, recorded }
+        Self {
+            rpc,
+            request_id,
+            caller_request_id,
+            peer,
+            auditor,
+            noted: Mutex::default(),
+            recorded: Notify::new(),
+            abandoned: AtomicBool::new(false),
+            hung_up: Notify::new(),
+        }
+    }
+
+    /// Notes that the caller has hung up before it was answered.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.hung_up.notify_one();
+    }
+
+    /// Whether the caller has hung up before it was answered.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Waits until the caller hangs up before it is answered. For one task at a time.
+    pub(super) async fn abandoned(&self) {
+        self.hung_up.notified().await;
     }
 
     /// Notes the caller.
