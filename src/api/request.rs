@@ -47,6 +47,8 @@ pub(super) struct AuditEntry {
     /// Whether the caller has hung up before it was answered.
     abandoned: AtomicBool,
     hung_up: Notify,
+    /// Whether the work on the request has begun.
+    begun: AtomicBool,
 }
 
 #[derive(Default)]
@@ -77,6 +79,7 @@ impl AuditEntry {
             recorded: Notify::new(),
             abandoned: AtomicBool::new(false),
             hung_up: Notify::new(),
+            begun: AtomicBool::new(false),
         }
     }
 
@@ -86,9 +89,16 @@ impl AuditEntry {
         self.hung_up.notify_one();
     }
 
-    /// Whether the caller has hung up before it was answered.
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
+    /// Begins the work, unless the caller has hung up.
+    pub(super) fn begin(&self) -> bool {
+        let begins = !self.abandoned.load(Ordering::Acquire);
+        self.begun.store(begins, Ordering::Release);
+        begins
+    }
+
+    /// Whether the work has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// Waits until the caller hangs up before it is answered. For one task at a time.

@@ -67,6 +67,13 @@ pub(crate) struct InTime {
     entry: Arc<AuditEntry>,
 }
 
+impl InTime {
+    /// Whether the work on the request has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.answer.has_begun()
+    }
+}
+
 impl Future for InTime {
     type Output = Answer;
 

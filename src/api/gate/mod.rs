@@ -199,6 +199,21 @@ pin_project! {
     }
 }
 
+/// Tells whether the work on a request has begun.
+pub(crate) trait Begun {
+    /// Whether it has.
+    fn has_begun(&self) -> bool;
+}
+
+impl<O> Begun for Answering<O> {
+    fn has_begun(&self) -> bool {
+        match self {
+            Self::Gated { answer } => answer.has_begun(),
+            Self::Open { .. } | Self::Refused { .. } => true,
+        }
+    }
+}
+
 impl<O> Answering<O> {
     /// The refusal of an open request, which has no id in the log.
     fn refused(refusal: Refusal) -> Self {

@@ -53,7 +53,7 @@ where
         let answer = self.inner.call(arrived);
         let answering = async move {
             let _entered = entered;
-            if of_task.is_abandoned() {
+            if !of_task.begin() {
                 return Ok(Response::new(Body::empty()));
             }
             answer.await
@@ -70,6 +70,11 @@ pub(crate) struct Spawned {
 }
 
 impl Spawned {
+    /// Whether the task has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.entry.has_begun()
+    }
+
     /// Notes that the caller was answered by another layer.
     pub(super) fn answered(&mut self) {
         self.answered = true;
