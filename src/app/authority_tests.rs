@@ -38,7 +38,7 @@ async fn a_commit_requires_the_credential_as_it_was() {
     let caller = fixture.caller(Expiry::Never).await;
     let mut attempts = core.attempts(3, Authority::Caller(&caller));
     let planned = attempts.next().unwrap();
-    fixture.revoke_api_key(caller.api_key().id).await;
+    fixture.revoke_api_key(caller.api_key_id()).await;
     assert_eq!(planned.commit(put()).await.unwrap(), None);
     assert!(is_refused(attempts.next(), CredentialProblem::Invalid));
     assert!(fixture.stored(b'r').await.is_empty());
@@ -55,7 +55,7 @@ async fn a_rekey_between_plan_and_commit_refuses_no_caller() {
     let mut attempts = core.attempts(3, Authority::Caller(&caller));
     let planned = attempts.next().unwrap();
     // The record of the key alone is sealed again, as a rekey does it.
-    let (keyring, id) = (core.keyring(), caller.api_key().id);
+    let (keyring, id) = (core.keyring(), caller.api_key_id());
     let key = core.catalog.api_key(id).unwrap();
     let resealed = (Key::api_key(&id.0), key.seal(&keyring).unwrap());
     let resealed = Transaction { put: vec![resealed], ..Transaction::default() };
@@ -89,7 +89,7 @@ async fn a_wait_ends_when_the_key_is_revoked_and_not_when_it_is_sealed_again() {
     fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
     fixture.create_api_key().await;
     begin(ended.as_mut());
-    fixture.revoke_api_key(caller.api_key().id).await;
+    fixture.revoke_api_key(caller.api_key_id()).await;
     assert!(is_refused::<()>(Err(ended.await), CredentialProblem::Invalid));
 }
 
@@ -103,7 +103,7 @@ async fn a_read_that_has_waited_opens_no_value_for_a_revoked_key() {
     let (name, secrets) = (named("a"), &fixture.app.secrets);
     let mut parked = std::pin::pin!(secrets.get(&grant, &name, None, ahead));
     begin(parked.as_mut());
-    fixture.revoke_api_key(caller.api_key().id).await;
+    fixture.revoke_api_key(caller.api_key_id()).await;
     fixture.rotate("a", "new").await;
     assert!(is_refused(parked.await, CredentialProblem::Invalid));
 }
@@ -125,7 +125,7 @@ async fn a_change_that_waits_for_another_one_is_not_made_for_a_revoked_key() {
     begin(holds.as_mut());
     let mut waits = std::pin::pin!(secrets.rotate(&second, &name, rotation("three"), None));
     begin(waits.as_mut());
-    fixture.revoke_api_key(caller.api_key().id).await;
+    fixture.revoke_api_key(caller.api_key_id()).await;
     holds.await.unwrap();
     assert!(is_refused(waits.await, CredentialProblem::Invalid));
     assert_eq!(fixture.value(&fixture.app, "a").await.unwrap(), "two");
@@ -140,7 +140,7 @@ async fn a_restore_replaces_nothing_for_a_key_that_has_ended() {
     let restore = fixture.app.backup.restore(&fixture.root.authorize_service::<Operate>().unwrap()).unwrap();
     assert!(restore.take(bytes).await);
     // The service never revokes the root key, so somebody else removes it.
-    fixture.remove(&Key::api_key(&fixture.root.api_key().id.0)).await;
+    fixture.remove(&Key::api_key(&fixture.root.api_key_id().0)).await;
     let refused = restore.finish(RestoreOptions::default(), |_| {}).await;
     assert!(is_refused(refused, CredentialProblem::Invalid));
     assert_eq!(fixture.secret("a").version, 2);

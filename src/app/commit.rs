@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::authority::{Authority, ConfirmedCredential};
 use super::deadline::deadline;
 use super::{CredentialProblem, Error, SealLimits};
-use crate::auth::ApiKeyId;
+use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
 use crate::domain::Revision;
@@ -47,7 +47,7 @@ pub(super) struct Core {
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
     /// The turns of the changes that callers ask for.
-    pub(super) turns: Arc<FairQueue<ApiKeyId>>,
+    pub(super) turns: Arc<FairQueue<PrincipalName>>,
 }
 
 /// The attempts at one change.
@@ -90,7 +90,7 @@ impl Attempt<'_> {
         let _turn = match &self.caller {
             Some(caller) => {
                 caller.require(&mut transaction);
-                self.core.turns.turn(&caller.id).await.ok()
+                self.core.turns.turn(&caller.name).await.ok()
             }
             None => None,
         };
@@ -110,7 +110,7 @@ impl Attempt<'_> {
 
 impl Core {
     /// The turns of changes, none of which is taken. How many of one principal wait is limited by its requests.
-    pub(super) fn turns() -> Arc<FairQueue<ApiKeyId>> {
+    pub(super) fn turns() -> Arc<FairQueue<PrincipalName>> {
         FairQueue::new(TURNS, usize::MAX)
     }
 

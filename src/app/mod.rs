@@ -60,7 +60,7 @@ pub use self::secret::{
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;
-use crate::auth::ApiKeyId;
+use crate::auth::PrincipalName;
 use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
@@ -84,7 +84,7 @@ pub struct App {
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
     /// What the callers have under way, within the limits.
-    pub admission: Admission<ApiKeyId>,
+    pub admission: Admission<PrincipalName>,
     core: Arc<Core>,
     /// How much of the limits on connections is used.
     connections: OnceLock<ConnectionUse>,

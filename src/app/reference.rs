@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Error;
 use super::commit::Core;
 use super::secret::{CurrentValue, SecretReader};
-use crate::auth::{ApiKeyId, Grant, List, Principal, Read, RightType};
+use crate::auth::{Grant, List, Principal, PrincipalName, Read, RightType};
 use crate::domain::{Revision, SecretName, Value, VersionState};
 use crate::limits::{FairQueue, LimitReached, LimitUse, QueueFull, Turn};
 use crate::process::wiping_stack;
@@ -28,7 +28,7 @@ pub struct ReferenceResolver {
     core: Arc<Core>,
     reader: SecretReader,
     /// The turns of documents that are computed: as many as there are processors.
-    computing: Arc<FairQueue<ApiKeyId>>,
+    computing: Arc<FairQueue<PrincipalName>>,
     /// How many documents of one principal may wait for their turn.
     line: usize,
 }
@@ -152,16 +152,16 @@ impl ReferenceResolver {
     }
 
     /// Waits for a turn.
-    async fn turn(&self, principal: &Principal) -> Result<Turn<ApiKeyId>, Error> {
+    async fn turn(&self, principal: &Principal) -> Result<Turn<PrincipalName>, Error> {
         let full = |QueueFull| LimitReached::DocumentsPerPrincipal(self.line);
-        Ok(self.computing.turn(&principal.api_key().id).await.map_err(full)?)
+        Ok(self.computing.turn(principal.name()).await.map_err(full)?)
     }
 }
 
 /// Computes away from the threads that answer requests. The turn lasts as long as the computation, though nobody waits for the
 /// outcome any more.
 async fn compute<T: Send + 'static>(
-    turn: Turn<ApiKeyId>,
+    turn: Turn<PrincipalName>,
     compute: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     let computing = tokio::task::spawn_blocking(move || {
@@ -223,7 +223,7 @@ mod tests {
         let mut turns = Vec::new();
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for _ in 0..processors {
-            turns.push(references.computing.turn(&fixture.root.api_key().id).await.unwrap());
+            turns.push(references.computing.turn(fixture.root.name()).await.unwrap());
         }
         let waiting = [parse(&many), parse(&many)];
         while references.computing.waiting() < 2 {

@@ -11,7 +11,7 @@ use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use prost::Message;
 use zeroize::Zeroizing;
 
-use super::grant::Principal;
+use super::principal::Principal;
 use crate::crypto::{Error, Keyring, Mac, Purpose, random};
 use crate::domain::{Invalid, Namespace, Revision, Timestamp};
 use crate::schema::ApiKeyRecord;
@@ -79,7 +79,7 @@ impl ApiKey {
             return Err(ApiKeyError::Invalid);
         }
         self.in_force(now)?;
-        Ok(Principal::new(self.clone()))
+        Ok(Principal::of_api_key(self.clone()))
     }
 
     /// An error where the key is revoked, or expired at `now`.

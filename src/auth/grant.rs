@@ -1,39 +1,16 @@
-//! Principals, and the grants that prove their rights.
+//! The grants that prove the rights of principals.
 //!
 //! A grant names its right as a type and its namespace as a value. It proves that the right existed when the grant was
 //! made. The app confirms that the caller's key is still in force before it opens a value, and with every commit; the gate does
 //! before the answer leaves.
 
-use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use super::api_key::ApiKey;
+use super::principal::{CredentialKind, Principal};
 use super::right::{Right, RightType};
 use crate::domain::{Namespace, SecretName};
 
-/// An authenticated caller. Cheap to clone.
-#[derive(Clone)]
-pub struct Principal {
-    key: Arc<ApiKey>,
-}
-
 impl Principal {
-    /// The caller whose credential was found to belong to this key.
-    pub(super) fn new(key: Arc<ApiKey>) -> Self {
-        Self { key }
-    }
-
-    /// The key that the caller presented.
-    pub fn api_key(&self) -> &Arc<ApiKey> {
-        &self.key
-    }
-
-    /// The namespace that an empty namespace in the caller's requests means.
-    pub fn home(&self) -> &Namespace {
-        &self.key.home
-    }
-
     /// The caller's rights on a namespace: the root key has all, an ordinary key has its rights at home only.
     pub fn rights(&self, namespace: &Namespace) -> &'static [Right] {
         const ROOT: &[Right] = &[
@@ -46,12 +23,10 @@ impl Principal {
             Right::Operate,
         ];
         const AT_HOME: &[Right] = &[Right::List, Right::Read, Right::Write, Right::Rotate];
-        if self.key.root {
-            ROOT
-        } else if *namespace == self.key.home {
-            AT_HOME
-        } else {
-            &[]
+        match self.credential() {
+            CredentialKind::ApiKey(key) if key.root => ROOT,
+            CredentialKind::ApiKey(key) if *namespace == key.home => AT_HOME,
+            CredentialKind::ApiKey(_) => &[],
         }
     }
 
@@ -75,17 +50,12 @@ impl Principal {
 
     /// Proof that the caller has a right on the service as a whole. Only the root key has such rights.
     pub fn authorize_service<R: RightType>(&self) -> Result<ServiceGrant<R>, Denied> {
-        if !self.key.root {
-            return Err(Denied { right: R::RIGHT, namespace: None });
+        match self.credential() {
+            CredentialKind::ApiKey(key) if key.root => {
+                Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
+            }
+            CredentialKind::ApiKey(_) => Err(Denied { right: R::RIGHT, namespace: None }),
         }
-        Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
-    }
-}
-
-/// The caller as logs name it: `key:` and the key's id.
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key:{}", self.key.id)
     }
 }
 
@@ -133,8 +103,10 @@ pub struct Denied {
 #[cfg(test)]
 mod tests {
     use super::super::right::{List, ManageAccess, Read, Write};
+    use std::sync::Arc;
+
     use super::*;
-    use crate::auth::Credential;
+    use crate::auth::{ApiKey, Credential};
     use crate::crypto::{Keyring, MasterKeys};
     use crate::domain::now;
 
@@ -143,7 +115,7 @@ mod tests {
         let credential = Credential::generate().unwrap();
         let name = crate::auth::KeyName::parse("test").unwrap();
         let home = Namespace::parse("team").unwrap();
-        Principal::new(Arc::new(ApiKey::new(&keyring, &credential, name, home, root, now(), None)))
+        Principal::of_api_key(Arc::new(ApiKey::new(&keyring, &credential, name, home, root, now(), None)))
     }
 
     #[test]

@@ -7,8 +7,10 @@
 
 mod api_key;
 mod grant;
+mod principal;
 mod right;
 
 pub use self::api_key::{ApiKey, ApiKeyError, ApiKeyId, Credential, KeyName};
-pub use self::grant::{Denied, Grant, Principal, ServiceGrant};
+pub use self::grant::{Denied, Grant, ServiceGrant};
+pub use self::principal::{CredentialKind, IssuedName, Principal, PrincipalName};
 pub use self::right::{List, ManageAccess, Operate, Read, Right, RightType, Rotate, Write};

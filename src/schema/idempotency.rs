@@ -34,9 +34,13 @@ pub struct IdempotencyRecord {
     /// The secret after the request; absent after a deletion, and in the record of an earlier release.
     #[prost(message, optional, tag = "8")]
     pub changed: Option<ChangedSecretRecord>,
-    /// The id of the API key that sent the request, 10 bytes; empty in the record of an earlier release.
+    /// The id of the API key that sent the request, 10 bytes; empty where another principal did, and in the record of an earlier
+    /// release.
     #[prost(bytes = "vec", tag = "9")]
     pub principal: Vec<u8>,
+    /// The name of the principal that sent the request, where that is no API key.
+    #[prost(string, tag = "10")]
+    pub principal_name: String,
 }
 
 /// The parts of a changed secret that the answer to a repeated request has as they were. Times are microseconds since 1970.

@@ -9,7 +9,7 @@ use super::proto as v1;
 use super::proto::access_service_server::AccessService;
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, Expiry, NewApiKey};
-use crate::auth::{ApiKey, ApiKeyId, KeyName, Right};
+use crate::auth::{ApiKey, ApiKeyId, CredentialKind, KeyName, Right};
 use crate::domain::now;
 
 /// AccessService over the app.
@@ -113,7 +113,9 @@ fn who_am_i(app: &App, call: &Call) -> v1::WhoAmIResponse {
     let rights = principal.rights(principal.home()).iter();
     v1::WhoAmIResponse {
         principal: principal.to_string(),
-        api_key: Some(api_key(principal.api_key())),
+        api_key: match principal.credential() {
+            CredentialKind::ApiKey(key) => Some(api_key(key)),
+        },
         rights: rights.map(|right| wire_right(*right).into()).collect(),
         revision: app.revision().0,
     }

@@ -194,7 +194,7 @@ async fn list(
         (|| Some((grant?, ListQuery { filter: filter?, order: order?, start: start?, limit: limit? })))();
     let (grant, query) = fields.finish(parsed)?;
 
-    let room = |bytes| app.admission.check_room(&call.principal.api_key().id, bytes);
+    let room = |bytes| app.admission.check_room(call.principal.name(), bytes);
     let page = app.secrets.list(&grant, query, Revision(message.min_revision), room).await?;
     Ok(v1::ListSecretsResponse {
         items: page.items.iter().map(|secret| redacted(secret)).collect(),

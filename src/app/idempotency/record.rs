@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::auth::ApiKeyId;
+use crate::auth::{ApiKeyId, PrincipalName};
 use crate::crypto::{self, Keyring, Mac, Purpose};
 use crate::domain::{Namespace, Revision, Secret, SecretId, Timestamp, now};
 use crate::schema::{ChangedSecretRecord, IdempotencyRecord, decode_secret};
@@ -35,7 +35,7 @@ pub(in crate::app) fn reseal_idempotency_record(
 impl IdempotencyRecord {
     /// The record of an outcome, made now. `body` is the HMAC of the request. `None` where nothing was changed: then a repeat is
     /// carried out like a first request.
-    pub(super) fn new(body: Mac, principal: ApiKeyId, outcome: &Outcome) -> Option<Self> {
+    pub(super) fn new(body: Mac, principal: &PrincipalName, outcome: &Outcome) -> Option<Self> {
         let (id, changed, deleted_at) = match outcome {
             Outcome::Unchanged(_) => return None,
             Outcome::Changed(secret, number) => {
@@ -43,13 +43,20 @@ impl IdempotencyRecord {
             }
             Outcome::Deleted(id, at) => (*id, None, Some(at.as_micros())),
         };
+        let (key, name) = match principal {
+            PrincipalName::ApiKey(id) => (id.0.to_vec(), String::new()),
+            PrincipalName::Certificate(_) | PrincipalName::Token(_) | PrincipalName::Group(_) => {
+                (Vec::new(), principal.to_string())
+            }
+        };
         Some(Self {
             body: body.to_vec(),
             at: now().as_micros(),
             secret_id: id.as_bytes().to_vec(),
             deleted_at,
             changed,
-            principal: principal.0.to_vec(),
+            principal: key,
+            principal_name: name,
             ..Self::default()
         })
     }
@@ -76,9 +83,12 @@ impl IdempotencyRecord {
         self.changed.is_some()
     }
 
-    /// The API key whose request it is of. `None` in the record of an earlier release.
-    pub(super) fn principal(&self) -> Option<ApiKeyId> {
-        self.principal.as_slice().try_into().ok().map(ApiKeyId)
+    /// The principal whose request it is of. `None` in the record of an earlier release.
+    pub(super) fn principal(&self) -> Option<PrincipalName> {
+        match self.principal.as_slice().try_into() {
+            Ok(key) => Some(PrincipalName::ApiKey(ApiKeyId(key))),
+            Err(_) => PrincipalName::parse(&self.principal_name).ok(),
+        }
     }
 
     /// The outcome, of this revision. `present` is the secret as it is now; `None` where it is not there any more. `None` where

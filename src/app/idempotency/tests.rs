@@ -137,7 +137,7 @@ async fn a_record_of_an_earlier_release_is_answered_as_it_was_written() {
     let fixture = Fixture::open().await;
     let made = fixture.create("a", "a").await.unwrap();
     let keyring = fixture.app.core.keyring();
-    let mac = keyring.request_mac(&[b"id", &fixture.root.api_key().id.0, request().id.as_bytes()]);
+    let mac = keyring.request_mac(&[b"id", &fixture.root.api_key_id().0, request().id.as_bytes()]);
     for unchanged_since in [None, Some(made.revision.0)] {
         let record = IdempotencyRecord {
             body: keyring.request_mac(&[b"body", b"body"]).to_vec(),

@@ -259,7 +259,7 @@ impl SampleStore {
 
     async fn revoke(&self, at: usize) {
         let manage = self.fixture.root.authorize_service::<ManageAccess>().unwrap();
-        let id = self.fixture.app.access.authenticate(&self.credentials[at]).unwrap().api_key().id;
+        let id = self.fixture.app.access.authenticate(&self.credentials[at]).unwrap().api_key_id();
         self.fixture.app.access.revoke_api_key(&manage, id).await.unwrap();
     }
 

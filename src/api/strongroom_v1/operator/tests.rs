@@ -73,7 +73,7 @@ impl Site {
     }
 
     async fn remove_the_root_key(&self) {
-        let delete = vec![Key::api_key(&self.root.api_key().id.0)];
+        let delete = vec![Key::api_key(&self.root.api_key_id().0)];
         self.store.commit(Transaction { delete, ..Transaction::default() }).await.unwrap();
         let ended = self.app.access.ended(&self.root).await;
         assert!(matches!(ended, Error::Unauthenticated(_)));
