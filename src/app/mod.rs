@@ -45,7 +45,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
-pub use self::access::{AccessControl, Expiry, NewApiKey, Unauthenticated};
+pub use self::access::{
+    AccessControl, AccessPage, BindingQuery, Expiry, Explanation, NewApiKey, NewBinding, Question, Rotation,
+    Unauthenticated,
+};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;
@@ -100,7 +103,7 @@ impl App {
         let restored = Arc::new(Notify::new());
         Self {
             secrets: SecretOperations::new(core.clone(), idempotency.clone()),
-            access: AccessControl::new(core.clone()),
+            access: AccessControl::new(core.clone(), idempotency.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
             backup: Backups::new(core.clone(), data_dir, restored),
