@@ -106,9 +106,8 @@ impl Access {
         match kind {
             Kind::Binding(id) => self.policy.distrust_binding(BindingId(id)),
             Kind::Role(mac) => self.remove_role(keyring, &mac),
-            // Commits require the epoch as the catalog has it, so that none is made until the record is as it was.
-            Kind::AccessEpoch
-            | Kind::Keyring
+            Kind::AccessEpoch => self.policy.distrust_epoch(),
+            Kind::Keyring
             | Kind::ApiKey(_)
             | Kind::Namespace(_)
             | Kind::Secret(..)
