@@ -5,7 +5,7 @@
 //! not hold any more, the change is planned again from the newer state:
 //!
 //! ```text
-//! let mut attempts = core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal));
+//! let mut attempts = core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, granted));
 //! loop {
 //!     let attempt = attempts.next()?;
 //!     let transaction = …; // planned with attempt.keyring from what the catalog and the store show now
@@ -15,21 +15,21 @@
 //! }
 //! ```
 //!
-//! A commit that a caller asks for also requires that the caller's credential is as it was at the beginning of the attempt: see
-//! [`Authority`]. A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
+//! A commit that a caller asks for also requires that the caller's credential and the access epoch are as they were at the beginning
+//! of the attempt: see [`Authority`]. A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
 
 use std::sync::Arc;
 
-use super::authority::{Authority, ConfirmedCredential};
+use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
 use super::{CredentialProblem, Error, SealLimits};
-use crate::auth::ApiKeyId;
+use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
 use crate::limits::FairQueue;
-use crate::store::{CommitError, Store, Transaction};
+use crate::store::{CommitError, Key, Store, Transaction};
 
 /// How often a change that a caller asks for is planned, at most. Writers of one secret in this process wait for each other,
 /// so only writers in other replicas make it more than once.
@@ -47,7 +47,7 @@ pub(super) struct Core {
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
     /// The turns of the changes that callers ask for.
-    pub(super) turns: Arc<FairQueue<ApiKeyId>>,
+    pub(super) turns: Arc<FairQueue<PrincipalName>>,
 }
 
 /// The attempts at one change.
@@ -64,8 +64,9 @@ pub(super) struct Attempt<'a> {
     pub(super) keyring: Arc<StoredKeyring>,
     /// The revision that the catalog showed at the beginning. What the plan reads is at least as new.
     pub(super) planned_at: Revision,
-    /// The credential of the caller who asks for the change; `None` where the service makes it by itself.
-    caller: Option<ConfirmedCredential>,
+    authority: Authority<'a>,
+    /// The caller who asks for the change; `None` where the service makes it by itself.
+    caller: Option<ConfirmedCaller>,
 }
 
 impl<'a> Attempts<'a> {
@@ -76,11 +77,21 @@ impl<'a> Attempts<'a> {
         // The revision is read first: what is planned may be newer than it, and never older.
         let planned_at = self.core.catalog.revision();
         let caller = self.authority.confirm(self.core)?;
-        Ok(Attempt { core: self.core, keyring: self.core.keyring(), planned_at, caller })
+        let (core, authority, keyring) = (self.core, self.authority, self.core.keyring());
+        Ok(Attempt { core, keyring, planned_at, authority, caller })
     }
 }
 
 impl Attempt<'_> {
+    /// Adds the next access epoch to a transaction that changes who may do what. Every commit that a caller asks for requires the
+    /// present one.
+    pub(super) fn change_access(&self, transaction: &mut Transaction) -> Result<(), Error> {
+        let caller = self.caller.as_ref().ok_or(Error::Internal("access is changed for a caller only"))?;
+        let next = caller.epoch.unwrap_or_default().next();
+        transaction.put.push((Key::access_epoch(), next.seal(&self.keyring)?));
+        Ok(())
+    }
+
     /// Commits a transaction for which everything was read during this attempt. `Ok(None)`: something that it requires has
     /// changed since, and the change is to be planned again.
     ///
@@ -90,13 +101,18 @@ impl Attempt<'_> {
         let _turn = match &self.caller {
             Some(caller) => {
                 caller.require(&mut transaction);
-                self.core.turns.turn(&caller.id).await.ok()
+                self.core.turns.turn(&caller.name).await.ok()
             }
             None => None,
         };
         let committed = match self.core.commit(&self.keyring, transaction).await {
-            Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCredential::is_expired) => {
+            Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCaller::is_expired) => {
                 return Err(Error::Unauthenticated(CredentialProblem::Expired));
+            }
+            Err(Error::TooLate) => {
+                // What the caller was granted may have expired.
+                self.authority.confirm(self.core)?;
+                return Err(Error::TooLate);
             }
             committed => committed?,
         };
@@ -110,7 +126,7 @@ impl Attempt<'_> {
 
 impl Core {
     /// The turns of changes, none of which is taken. How many of one principal wait is limited by its requests.
-    pub(super) fn turns() -> Arc<FairQueue<ApiKeyId>> {
+    pub(super) fn turns() -> Arc<FairQueue<PrincipalName>> {
         FairQueue::new(TURNS, usize::MAX)
     }
 

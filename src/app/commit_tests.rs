@@ -49,13 +49,13 @@ async fn the_change_of_a_principal_waits_for_one_turn_of_another_with_many() {
     let turns = &fixture.app.core.turns;
     let mut taken = Vec::new();
     for _ in 0..TURNS {
-        taken.push(turns.turn(&fixture.root.api_key().id).await.unwrap());
+        taken.push(turns.turn(fixture.root.name()).await.unwrap());
     }
     let done = Arc::<Mutex<Vec<u8>>>::default();
     let change = |principal: &Principal, number: u8| {
         let (app, principal, done) = (fixture.app.clone(), principal.clone(), done.clone());
         tokio::spawn(async move {
-            let attempt = app.core.attempts(1, Authority::Caller(&principal)).next().unwrap();
+            let attempt = app.core.attempts(1, Authority::Caller(&principal, &[])).next().unwrap();
             let put = vec![(Key::api_key(&[number; 10]), b"record".to_vec())];
             attempt.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
             done.lock().unwrap().push(number);

@@ -45,7 +45,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
-pub use self::access::{AccessControl, Expiry, NewApiKey, Unauthenticated};
+pub use self::access::{
+    AccessControl, AccessPage, BindingQuery, Expiry, Explanation, NewApiKey, NewBinding, Question, Rotation,
+    Unauthenticated,
+};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;
@@ -60,7 +63,7 @@ pub use self::secret::{
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;
-use crate::auth::ApiKeyId;
+use crate::auth::PrincipalName;
 use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
@@ -84,7 +87,7 @@ pub struct App {
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
     /// What the callers have under way, within the limits.
-    pub admission: Admission<ApiKeyId>,
+    pub admission: Admission<PrincipalName>,
     core: Arc<Core>,
     /// How much of the limits on connections is used.
     connections: OnceLock<ConnectionUse>,
@@ -100,7 +103,7 @@ impl App {
         let restored = Arc::new(Notify::new());
         Self {
             secrets: SecretOperations::new(core.clone(), idempotency.clone()),
-            access: AccessControl::new(core.clone()),
+            access: AccessControl::new(core.clone(), idempotency.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
             backup: Backups::new(core.clone(), data_dir, restored),

@@ -99,7 +99,7 @@ async fn an_ordinary_key_manages_no_keys_and_sees_no_status() {
     let request = CreateApiKeyRequest { name: "a second".into(), ..Default::default() };
     denied(room.access().create_api_key(request).await);
     denied(room.access().create_api_key(CreateApiKeyRequest::default()).await);
-    denied(room.access().list_api_keys(ListApiKeysRequest {}).await);
+    denied(room.access().list_api_keys(ListApiKeysRequest::default()).await);
     for id in [room.key.id.as_str(), "", "0123456789abcdef"] {
         denied(room.access().revoke_api_key(RevokeApiKeyRequest { id: id.into() }).await);
     }
@@ -114,7 +114,7 @@ async fn who_am_i_tells_an_ordinary_key_its_home_and_rights() {
     let me = room.access().who_am_i(WhoAmIRequest {}).await.unwrap().into_inner();
     let mut rights: Vec<Right> = me.rights().collect();
     rights.sort();
-    assert_eq!(rights, [Right::List, Right::Read, Right::Write, Right::Rotate]);
+    assert_eq!(rights, [Right::List, Right::Read, Right::Write, Right::Rotate, Right::Delete]);
     assert_eq!(me.principal, format!("key:{}", room.key.id));
     let key = me.api_key.unwrap();
     assert_eq!(key, room.key);
@@ -138,6 +138,7 @@ async fn who_am_i_tells_the_root_key_that_it_may_do_everything() {
         Right::ManageAccess,
         Right::Audit,
         Right::Operate,
+        Right::Delete,
     ];
     assert_eq!(rights, every);
     let key = me.api_key.unwrap();

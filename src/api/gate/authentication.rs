@@ -15,7 +15,7 @@ use crate::api::error::Refusal;
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::response;
 use crate::app::{App, CredentialProblem, Error, Unauthenticated};
-use crate::auth::{ApiKeyId, Principal};
+use crate::auth::{Authorization, Principal, PrincipalName};
 
 /// Admits requests with a credential that is in force.
 #[derive(Clone)]
@@ -31,7 +31,8 @@ impl<S> Authentication<S> {
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
         self.app.serves().map_err(|_| Refused::NotServing)?;
-        let credential = credential(headers).map_err(|problem| Unauthenticated { problem, key: None })?;
+        let credential =
+            credential(headers).map_err(|problem| Unauthenticated { problem, principal: None })?;
         Ok(self.app.access.authenticate(credential)?)
     }
 }
@@ -54,12 +55,13 @@ where
         let principal = match self.authenticate(http.headers()) {
             Ok(principal) => principal,
             Err(refused) => {
-                // Where the key is certain, it is noted, so that the use of a revoked key can be traced.
-                entry.note(|target| target.subject = refused.key().map(|key| key.to_string()));
+                // Where the caller is certain, it is noted, so that the use of a revoked key can be traced.
+                entry.note(|target| target.subject = refused.subject());
                 return Authenticated::Refused(Some(response(refused.refusal(), &entry.request_id)));
             }
         };
-        entry.note_caller(&principal);
+        let caller = Arc::new(Authorization::new(principal));
+        entry.note_caller(&caller);
         if let Some(connection) = http.extensions().get::<Arc<Connection>>() {
             connection.authenticate();
         }
@@ -72,7 +74,7 @@ where
         // The handlers have no need of the credential.
         http.headers_mut().remove("authorization");
         http.headers_mut().remove("x-api-key");
-        let call = Call { rpc, principal, entry };
+        let call = Call { rpc, caller, entry };
         Authenticated::Admitted(self.inner.call(Admitted { call, until, http }))
     }
 }
@@ -105,11 +107,14 @@ enum Refused {
 }
 
 impl Refused {
-    /// The caller's key where that is certain.
-    fn key(&self) -> Option<ApiKeyId> {
+    /// The caller where that is certain, for the audit: the id of an API key, or the name of another principal.
+    fn subject(&self) -> Option<String> {
         match self {
             Self::NotServing => None,
-            Self::Unauthenticated(Unauthenticated { key, .. }) => *key,
+            Self::Unauthenticated(Unauthenticated { principal, .. }) => Some(match principal.as_ref()? {
+                PrincipalName::ApiKey(id) => id.to_string(),
+                other => other.to_string(),
+            }),
         }
     }
 

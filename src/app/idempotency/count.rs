@@ -1,18 +1,18 @@
-//! How many idempotency records each API key has.
+//! How many idempotency records each principal has.
 //!
 //! The sweep that removes expired records counts all of them. In between, each process adds the records that it commits itself. So
-//! where several replicas share a store, a key can exceed its limit by what the others commit between two sweeps. Only keys with
-//! live records are counted, so the counts need less memory than the keys themselves do in the catalog.
+//! where several replicas share a store, a principal can exceed its limit by what the others commit between two sweeps. Only
+//! principals with live records are counted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::auth::ApiKeyId;
+use crate::auth::PrincipalName;
 use crate::domain::Timestamp;
 
-type Counts = HashMap<ApiKeyId, usize>;
+type Counts = HashMap<PrincipalName, usize>;
 
-/// The number of records of each API key.
+/// The number of records of each principal.
 #[derive(Default)]
 pub(super) struct RecordCounts(Mutex<State>);
 
@@ -24,18 +24,18 @@ struct State {
 }
 
 impl RecordCounts {
-    /// How many records a key has.
-    pub(super) fn of(&self, key: ApiKeyId) -> usize {
-        self.lock().counts.get(&key).copied().unwrap_or(0)
+    /// How many records a principal has.
+    pub(super) fn of(&self, principal: &PrincipalName) -> usize {
+        self.lock().counts.get(principal).copied().unwrap_or(0)
     }
 
     /// Counts a record that was committed.
-    pub(super) fn add(&self, key: ApiKeyId) {
+    pub(super) fn add(&self, principal: PrincipalName) {
         let mut state = self.lock();
-        *state.counts.entry(key).or_default() += 1;
         if let Some(since) = &mut state.since {
-            *since.entry(key).or_default() += 1;
+            *since.entry(principal.clone()).or_default() += 1;
         }
+        *state.counts.entry(principal).or_default() += 1;
     }
 
     /// Begins to count all records again. Nothing changes until the end of it.
@@ -58,9 +58,9 @@ pub(super) struct Recount<'a> {
 
 impl Recount<'_> {
     /// Counts a record that was found. One that was made after the beginning was counted when it was committed.
-    pub(super) fn add(&mut self, key: Option<ApiKeyId>, made_at: Timestamp) {
-        if let Some(key) = key.filter(|_| made_at < self.began_at) {
-            *self.found.entry(key).or_default() += 1;
+    pub(super) fn add(&mut self, principal: Option<PrincipalName>, made_at: Timestamp) {
+        if let Some(principal) = principal.filter(|_| made_at < self.began_at) {
+            *self.found.entry(principal).or_default() += 1;
         }
     }
 
@@ -68,8 +68,8 @@ impl Recount<'_> {
     pub(super) fn finish(self) {
         let mut state = self.of.lock();
         let mut counts = self.found;
-        for (key, added) in state.since.take().unwrap_or_default() {
-            *counts.entry(key).or_default() += added;
+        for (principal, added) in state.since.take().unwrap_or_default() {
+            *counts.entry(principal).or_default() += added;
         }
         state.counts = counts;
     }
@@ -78,23 +78,24 @@ impl Recount<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::ApiKeyId;
 
     #[test]
     fn a_recount_has_the_records_that_are_found_and_those_that_are_made_meanwhile() {
         let (counts, at) = (RecordCounts::default(), Timestamp::from_micros);
-        let [one, other] = [1, 2].map(|byte| ApiKeyId([byte; 10]));
-        counts.add(one);
-        counts.add(one);
+        let [one, other] = [1, 2].map(|byte| PrincipalName::ApiKey(ApiKeyId([byte; 10])));
+        counts.add(one.clone());
+        counts.add(one.clone());
         let mut recount = counts.recount(at(10));
-        recount.add(Some(one), at(5));
+        recount.add(Some(one.clone()), at(5));
         recount.add(None, at(5));
-        counts.add(other);
-        recount.add(Some(other), at(11));
-        assert_eq!((counts.of(one), counts.of(other)), (2, 1));
+        counts.add(other.clone());
+        recount.add(Some(other.clone()), at(11));
+        assert_eq!((counts.of(&one), counts.of(&other)), (2, 1));
         recount.finish();
-        assert_eq!((counts.of(one), counts.of(other)), (1, 1));
+        assert_eq!((counts.of(&one), counts.of(&other)), (1, 1));
         // A recount that fails changes nothing.
         drop(counts.recount(at(20)));
-        assert_eq!((counts.of(one), counts.of(other)), (1, 1));
+        assert_eq!((counts.of(&one), counts.of(&other)), (1, 1));
     }
 }

@@ -1,11 +1,11 @@
 //! Idempotency: a request with a request id is carried out once.
 //!
-//! A change commits the outcome of its request together with itself, as an idempotency record at the HMAC of the caller's key
+//! A change commits the outcome of its request together with itself, as an idempotency record at the HMAC of the caller's name
 //! and the request id. The same request within 24 hours gets this outcome again, and changes nothing. A record that cannot
 //! be opened still blocks its request id, so that damage never makes a request run twice. A request that changed nothing leaves
 //! no record.
 //!
-//! Records are small, and each API key has a limit of them (`count.rs`).
+//! Records are small, and each principal has a limit of them (`count.rs`).
 
 mod count;
 mod record;
@@ -23,7 +23,7 @@ use self::count::RecordCounts;
 pub(super) use self::record::{Outcome, reseal_idempotency_record};
 use super::Error;
 use super::commit::Core;
-use crate::auth::{ApiKeyId, Principal};
+use crate::auth::{Principal, PrincipalName};
 use crate::crypto::{Keyring, Mac, Purpose};
 use crate::domain::{Namespace, RequestId, Revision, Secret, Timestamp, now};
 use crate::schema::IdempotencyRecord;
@@ -45,9 +45,9 @@ pub struct IdempotencyRecords {
     core: Arc<Core>,
     /// The records that cannot be opened, and since when this process knows it.
     damaged: Mutex<HashMap<Mac, Timestamp>>,
-    /// How many records each API key has.
+    /// How many records each principal has.
     counts: RecordCounts,
-    /// How many records an API key has, at most.
+    /// How many records a principal has, at most.
     limit: usize,
 }
 
@@ -59,17 +59,25 @@ pub(super) enum KnownRequest {
     New(PendingRecord),
 }
 
+/// What stands at a request id.
+enum LookedUp {
+    /// The record of this request, and the revision of its outcome.
+    Found(Box<IdempotencyRecord>, Revision),
+    /// Nothing that counts.
+    New(PendingRecord),
+}
+
 /// An idempotency record that the change of a request is going to commit.
 pub(super) struct PendingRecord {
     mac: Mac,
     body: Mac,
-    principal: ApiKeyId,
+    principal: PrincipalName,
     /// The revision of an expired record that it replaces.
     replaces: Option<Revision>,
 }
 
 impl IdempotencyRecords {
-    /// The records, of which an API key has `limit` at most.
+    /// The records, of which a principal has `limit` at most.
     pub(super) fn new(core: Arc<Core>, limit: usize) -> Self {
         Self { core, damaged: Mutex::default(), counts: RecordCounts::default(), limit }
     }
@@ -82,9 +90,34 @@ impl IdempotencyRecords {
         namespace: &Namespace,
         request: &Idempotency,
     ) -> Result<KnownRequest, Error> {
+        let (record, revision) = match self.look_up(principal, request).await? {
+            LookedUp::Found(record, revision) => (record, revision),
+            LookedUp::New(pending) => return Ok(KnownRequest::New(pending)),
+        };
+        let present = self.present_secret(namespace, &record)?;
+        let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
+        Ok(KnownRequest::Answered(outcome, revision))
+    }
+
+    /// The same for a request to create a binding.
+    pub(super) async fn find_binding(
+        &self,
+        principal: &Principal,
+        request: &Idempotency,
+    ) -> Result<KnownRequest, Error> {
+        match self.look_up(principal, request).await? {
+            LookedUp::Found(record, revision) => {
+                let binding = record.created_binding(revision).ok_or(Error::Integrity)?;
+                Ok(KnownRequest::Answered(Outcome::Bound(binding), revision))
+            }
+            LookedUp::New(pending) => Ok(KnownRequest::New(pending)),
+        }
+    }
+
+    async fn look_up(&self, principal: &Principal, request: &Idempotency) -> Result<LookedUp, Error> {
         let keyring = self.core.keyring();
-        let principal = principal.api_key().id;
-        let mac = keyring.request_mac(&[b"id", &principal.0, request.id.as_bytes()]);
+        let principal = principal.name().clone();
+        let mac = request_mac(&keyring, &principal, request.id);
         let body = keyring.request_mac(&[b"body", &request.body]);
         let Some((record, stored_at)) = self.read(&mac).await? else {
             return self.pending(PendingRecord { mac, body, principal, replaces: None });
@@ -96,16 +129,14 @@ impl IdempotencyRecords {
             return Err(Error::RequestIdReused);
         }
         let revision = record.revision(stored_at);
-        let present = self.present_secret(namespace, &record)?;
-        let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
-        Ok(KnownRequest::Answered(outcome, revision))
+        Ok(LookedUp::Found(Box::new(record), revision))
     }
 
-    fn pending(&self, record: PendingRecord) -> Result<KnownRequest, Error> {
-        if self.counts.of(record.principal) >= self.limit {
+    fn pending(&self, record: PendingRecord) -> Result<LookedUp, Error> {
+        if self.counts.of(&record.principal) >= self.limit {
             return Err(Error::TooManyRequestIds(self.limit));
         }
-        Ok(KnownRequest::New(record))
+        Ok(LookedUp::New(record))
     }
 
     /// The secret of a record as it is now; `None` where it is not there any more, or the record does without it.
@@ -127,7 +158,7 @@ impl IdempotencyRecords {
 
     /// Counts the record that was committed for a request.
     pub(super) fn count(&self, principal: &Principal) {
-        self.counts.add(principal.api_key().id);
+        self.counts.add(principal.name().clone());
     }
 
     /// Removes the expired records, counts the others, and returns how many were removed.
@@ -207,13 +238,23 @@ impl PendingRecord {
         keyring: &Keyring,
         outcome: &Outcome,
     ) -> Result<(), Error> {
-        let record = IdempotencyRecord::new(self.body, self.principal, outcome);
+        let record = IdempotencyRecord::new(self.body, &self.principal, outcome);
         let Some(record) = record else { return Ok(()) };
         let sealed = keyring.seal(Purpose::IdempotencyRecord, &self.mac, &record.encode_to_vec())?;
         let expect = self.replaces.map_or(Expect::Absent, Expect::At);
         transaction.require.push((Key::idempotency_record(&self.mac), expect));
         transaction.put.push((Key::idempotency_record(&self.mac), sealed));
         Ok(())
+    }
+}
+
+/// The HMAC of a request's id, which is the place of its record: each principal has request ids of its own.
+fn request_mac(keyring: &Keyring, principal: &PrincipalName, id: RequestId) -> Mac {
+    match principal {
+        PrincipalName::ApiKey(key) => keyring.request_mac(&[b"id", &key.0, id.as_bytes()]),
+        PrincipalName::Certificate(_) | PrincipalName::Token(_) | PrincipalName::Group(_) => {
+            keyring.request_mac(&[b"id of principal", principal.to_string().as_bytes(), id.as_bytes()])
+        }
     }
 }
 

@@ -102,6 +102,9 @@ fn make() -> Vec<Value> {
         put_at: Some(40),
         changed: None,
         principal: Vec::new(),
+        principal_name: String::new(),
+        binding_id: Vec::new(),
+        binding: None,
     };
     let credential = "sr_oxxxxxxxxxxxxxxx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let api_key = [
@@ -240,6 +243,7 @@ fn make() -> Vec<Value> {
         secret: Vec::new(),
         changed: Some(ChangedSecretRecord::new(&secret, 1)),
         principal: key_id.0.to_vec(),
+        principal_name: String::new(),
         ..record
     };
     let small = small.encode_to_vec();
