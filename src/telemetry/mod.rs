@@ -15,6 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+pub use self::queue::{Batch, Next, Queue};
 use self::writer::LogWriter;
 use crate::config::{LogFormat, LogLevel};
 
