@@ -7,6 +7,7 @@
 mod access;
 #[cfg(test)]
 mod anchor_tests;
+mod audit;
 mod authority;
 #[cfg(test)]
 mod authority_tests;
@@ -46,6 +47,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 pub use self::access::{AccessControl, Expiry, NewApiKey, Unauthenticated};
+pub use self::audit::{AuditRecords, Checkpoint, InclusionProof};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;
@@ -64,6 +66,7 @@ use crate::auth::ApiKeyId;
 use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
+use crate::integrity::audit_log::AuditLog;
 use crate::limits::{Admission, LimitUse};
 
 /// Tells how much of the limits on connections is used.
@@ -81,6 +84,8 @@ pub struct App {
     pub idempotency: Arc<IdempotencyRecords>,
     /// Backup and restore.
     pub backup: Backups,
+    /// The audit log of this server.
+    pub audit: AuditRecords,
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
     /// What the callers have under way, within the limits.
@@ -93,7 +98,13 @@ pub struct App {
 }
 
 impl App {
-    fn new(core: Core, limits: &Limits, data_dir: PathBuf, anchor: Option<Arc<AnchorFile>>) -> Self {
+    fn new(
+        core: Core,
+        limits: &Limits,
+        data_dir: PathBuf,
+        anchor: Option<Arc<AnchorFile>>,
+        audit_log: Option<Arc<AuditLog>>,
+    ) -> Self {
         let core = Arc::new(core);
         let idempotency =
             Arc::new(IdempotencyRecords::new(core.clone(), limits.idempotency_records_per_principal));
@@ -103,6 +114,7 @@ impl App {
             access: AccessControl::new(core.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
+            audit: AuditRecords::new(audit_log),
             backup: Backups::new(core.clone(), data_dir, restored),
             references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
             admission: Admission::new(limits),

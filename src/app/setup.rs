@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
+use crate::integrity::audit_log::AuditLog;
 use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
@@ -71,7 +72,7 @@ impl From<crypto::Error> for SetupError {
 }
 
 /// How the service is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Where the bytes of a restore are kept until all of them have arrived.
     pub data_dir: PathBuf,
@@ -81,6 +82,8 @@ pub struct Options {
     pub anchor_file: Option<PathBuf>,
     /// The limits that keep one caller from taking the service from the others.
     pub limits: Limits,
+    /// The audit log of this server.
+    pub audit_log: Option<Arc<AuditLog>>,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
 }
@@ -124,7 +127,7 @@ pub async fn open(
     }
     let seal_limits = options.seal_limits;
     let core = Core { store, catalog, master_key: provider, seal_limits, turns: Core::turns() };
-    Ok(App::new(core, &options.limits, options.data_dir, anchor))
+    Ok(App::new(core, &options.limits, options.data_dir, anchor, options.audit_log))
 }
 
 /// Puts the keyring and the root key into the store, in one commit.

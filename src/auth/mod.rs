@@ -11,4 +11,4 @@ mod right;
 
 pub use self::api_key::{ApiKey, ApiKeyError, ApiKeyId, Credential, KeyName};
 pub use self::grant::{Denied, Grant, Principal, ServiceGrant};
-pub use self::right::{List, ManageAccess, Operate, Read, Right, RightType, Rotate, Write};
+pub use self::right::{Audit, List, ManageAccess, Operate, Read, Right, RightType, Rotate, Write};

@@ -62,6 +62,8 @@ right_types!(
     Rotate,
     /// [`Right::ManageAccess`].
     ManageAccess,
+    /// [`Right::Audit`].
+    Audit,
     /// [`Right::Operate`].
     Operate,
 );

@@ -151,7 +151,7 @@ impl Serve {
         let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
         let settings = self.settings().or(Settings::from_environment()).or(file.unwrap_or_default());
         let config = Config::try_from(settings).map_err(usage)?;
-        telemetry::start(config.log_format, config.log_level)
+        telemetry::start(config.log_format, config.log_level, config.audit.stderr)
             .map_err(|error| Failure::local(format!("the log cannot start: {error}")))?;
         // This must happen before a key is in memory.
         process::guard_memory();

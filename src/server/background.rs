@@ -47,12 +47,18 @@ pub(super) async fn report_health(health: &HealthReporter, healthy: bool) {
     }
 }
 
+/// Reports the health of the service that reads the audit log: it does not serve while the log is not as it was written.
+async fn report_audit_health(health: &HealthReporter, healthy: bool) {
+    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
+    health.set_service_status(api::AUDIT_SERVICE, status).await;
+}
+
 /// Reports the health of the store and of the audit when it changes: without one of them every request is refused.
 async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthReporter) {
     let mut check = tokio::time::interval(HEALTH);
     // A log that is not read makes a check take some seconds.
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut healthy = true;
+    let (mut healthy, mut audit_healthy) = (true, true);
     loop {
         check.tick().await;
         let (store, audit) = tokio::join!(app.check(), auditor.check());
@@ -61,6 +67,12 @@ async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthRep
             healthy = store && audit;
             tracing::warn!(healthy, store, audit, "the health of the store or of the audit log changed");
             report_health(&health, healthy).await;
+            audit_healthy = healthy;
+        }
+        let whole = app.audit.state().is_none_or(|state| state.breach.is_none());
+        if (healthy && whole) != audit_healthy {
+            audit_healthy = healthy && whole;
+            report_audit_health(&health, audit_healthy).await;
         }
     }
 }

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::address::Address;
 use crate::connect_error::ConnectError;
 use crate::error::Error;
@@ -108,6 +109,11 @@ impl Client {
     /// API keys.
     pub fn access(&self) -> Access {
         Access(self.clone())
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> Audit {
+        Audit(self.clone())
     }
 
     /// The service itself: its state, backups and keys.

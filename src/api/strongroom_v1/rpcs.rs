@@ -3,7 +3,7 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 21] = [
+static ALL: [Rpc; 26] = [
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -25,6 +25,11 @@ static ALL: [Rpc; 21] = [
     change("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
     change("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
+    rpc("strongroom.v1.AuditService/ListAuditRecords", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/WatchAuditRecords", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetCheckpoint", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetInclusionProof", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetConsistencyProof", &[Right::Audit]),
     // Read for the values, list without them.
     document("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
@@ -77,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_rpcs_that_only_read_are_told_from_those_that_change_something() {
-        let reads = ["Get", "BatchGet", "List", "WhoAmI", "CreateBackup", "Resolve"];
+        let reads = ["Get", "BatchGet", "List", "Watch", "WhoAmI", "CreateBackup", "Resolve"];
         for rpc in &ALL {
             let method = rpc.name.split('/').next_back().unwrap();
             assert_eq!(rpc.changes, !reads.iter().any(|read| method.starts_with(read)), "{method}");

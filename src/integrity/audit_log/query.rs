@@ -12,6 +12,9 @@ use crate::domain::Timestamp;
 /// How many bytes of records one query looks at, at most, before it answers with what it has found.
 const MAX_BYTES: usize = 256 << 20;
 
+/// About how many bytes of records a page has, at most. It always has one record.
+const PAGE_BYTES: usize = 512 << 10;
+
 /// Which records to read. An empty filter holds for all records.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
@@ -118,17 +121,18 @@ fn oldest_first(
     from: u64,
     limit: usize,
 ) -> io::Result<Page> {
-    let (mut page, mut bytes) = (Page::default(), 0);
+    let (mut page, mut bytes, mut room) = (Page::default(), 0, PAGE_BYTES);
     let begin = files.partition_point(|first| *first <= from).saturating_sub(1);
     for first in files.iter().skip(begin) {
         let mut stopped = None;
         each(folder, *first, size, |index, line| {
-            if page.records.len() >= limit || bytes > MAX_BYTES {
+            if page.records.len() >= limit || bytes > MAX_BYTES || room == 0 {
                 stopped = Some(index);
                 return false;
             }
             bytes += line.len();
             if index >= from && query.holds_for(line) {
+                room = room.saturating_sub(line.len());
                 page.records.push(Stored { index, line: line.to_vec() });
             }
             true
@@ -142,23 +146,26 @@ fn oldest_first(
 }
 
 fn newest_first(folder: &Folder, files: &[u64], query: &Query, before: u64, limit: usize) -> io::Result<Page> {
-    let (mut page, mut bytes) = (Page::default(), 0);
+    let (mut page, mut bytes, mut room) = (Page::default(), 0, PAGE_BYTES);
     for first in files.iter().rev().filter(|first| **first < before) {
-        if page.records.len() >= limit || bytes > MAX_BYTES {
+        if page.records.len() >= limit || bytes > MAX_BYTES || room == 0 {
             return Ok(page); // goes on before the file that was read last
         }
-        let (wanted, mut found, mut left_out) = (limit - page.records.len(), VecDeque::new(), false);
+        let (wanted, mut found, mut left_out) = (limit - page.records.len(), VecDeque::<Stored>::new(), false);
+        let mut size = 0;
         each(folder, *first, before, |index, line| {
             bytes += line.len();
             if query.holds_for(line) {
+                size += line.len();
                 found.push_back(Stored { index, line: line.to_vec() });
-                if found.len() > wanted {
-                    found.pop_front();
+                while found.len() > wanted || size > room && found.len() > 1 {
+                    size -= found.pop_front().map_or(0, |record| record.line.len());
                     left_out = true;
                 }
             }
             true
         })?;
+        room = room.saturating_sub(size);
         let oldest = found.front().map(|record| record.index);
         page.records.extend(found.into_iter().rev());
         if left_out {
