@@ -23,6 +23,7 @@ mod fixture;
 pub mod fuzzing;
 mod idempotency;
 mod keys;
+mod outbox;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
@@ -54,6 +55,7 @@ pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
 pub use self::idempotency::{Idempotency, IdempotencyRecords};
 pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
+pub use self::outbox::{RequestRecord, recorded};
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::commit::Core;
-use super::{App, SealLimits};
+use super::outbox::{OpenError, Outbox};
+use super::{App, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
-use crate::integrity::audit_log::AuditLog;
+use crate::integrity::audit_log::{AuditLog, LogError};
 use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
@@ -48,6 +49,18 @@ pub enum SetupError {
     /// The root key could not be handed out.
     #[error("the root key could not be written: {0}")]
     RootKey(std::io::Error),
+    /// The audit log is not the one that the store knows.
+    #[error(transparent)]
+    AuditLog(LogError),
+    /// The store knows an audit log that is not there any more.
+    #[error(
+        "the store knows an audit log, but the folder audit/ of the data folder is not there, or is that of another log. \
+         Nothing was changed. Put the folder back; or start once with --begin-new-audit-log, which begins a new log"
+    )]
+    AuditLogVanished,
+    /// Copies of audit records in the store cannot be moved to the audit log.
+    #[error("the audit records of the latest changes cannot be moved from the store to the audit log: {0}")]
+    Outbox(&'static str),
     /// Two servers set up the same store at once.
     #[error("another server is setting up this store: start again")]
     Raced,
@@ -61,6 +74,18 @@ impl From<LoadError> for SetupError {
             LoadError::Altered => Self::Altered,
             LoadError::Failed(error) => Self::Crypto(error),
             LoadError::Store(why) => Self::Store(why),
+        }
+    }
+}
+
+impl From<OpenError> for SetupError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Log(error) => Self::AuditLog(error),
+            OpenError::Vanished => Self::AuditLogVanished,
+            OpenError::Failed(Error::Unavailable(why)) => Self::Store(why),
+            OpenError::Failed(Error::AuditUnavailable) => Self::Outbox("the audit log cannot be written or read"),
+            OpenError::Failed(_) => Self::Outbox("a copy was altered, or cannot be opened"),
         }
     }
 }
@@ -84,6 +109,8 @@ pub struct Options {
     pub limits: Limits,
     /// The audit log of this server.
     pub audit_log: Option<Arc<AuditLog>>,
+    /// Whether to begin a new audit log where the one that the store knows has vanished.
+    pub begin_new_audit_log: bool,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
 }
@@ -126,7 +153,11 @@ pub async fn open(
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
     let seal_limits = options.seal_limits;
-    let core = Core { store, catalog, master_key: provider, seal_limits, turns: Core::turns() };
+    let outbox = options.audit_log.clone().map(Outbox::new);
+    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns: Core::turns() };
+    if let Some(outbox) = &core.outbox {
+        outbox.open(&core, options.begin_new_audit_log).await?;
+    }
     Ok(App::new(core, &options.limits, options.data_dir, anchor, options.audit_log))
 }
 

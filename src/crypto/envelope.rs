@@ -42,6 +42,10 @@ pub enum Purpose {
     BackupPart = 11,
     /// The digest of the store.
     Digest = 12,
+    /// The audit record of a request, on its way to a log.
+    AuditRecord = 32,
+    /// The anchor of an audit log.
+    AuditAnchor = 33,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

@@ -10,6 +10,8 @@
 //! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
 //! | `r` | HMAC of principal and request id (32) | an idempotency record: the first outcome of a request id |
 //! | `d` | | the digest: which records there are |
+//! | `o` | id of an audit log (8), id of a request (16) | the audit record of a change, until it is in the log |
+//! | `l` | id of an audit log (8) | the anchor of an audit log: a tree that it had |
 //!
 //! The first byte 0 belongs to the engines.
 
@@ -50,6 +52,26 @@ impl Key {
     /// The idempotency record of a request.
     pub fn idempotency_record(mac: &[u8; 32]) -> Self {
         Self::of(b'r', &[mac])
+    }
+
+    /// The audit record of a request, on its way to a log.
+    pub fn audit_record(log: &[u8; 8], request: &[u8; 16]) -> Self {
+        Self::of(b'o', &[log, request])
+    }
+
+    /// The anchor of an audit log.
+    pub fn audit_anchor(log: &[u8; 8]) -> Self {
+        Self::of(b'l', &[log])
+    }
+
+    /// The prefix of all audit records on their way to a log.
+    pub fn audit_records(log: &[u8; 8]) -> Self {
+        Self::of(b'o', &[log])
+    }
+
+    /// The prefix of the anchors of all audit logs.
+    pub fn audit_anchors() -> Self {
+        Self::from_bytes(b"l")
     }
 
     /// The prefix of all namespaces.
@@ -104,6 +126,11 @@ impl Key {
             b'd' if rest.is_empty() => Kind::Digest,
             b'a' => Kind::ApiKey(rest.try_into().ok()?),
             b'n' => Kind::Namespace(rest.try_into().ok()?),
+            b'o' => {
+                let (log, request) = rest.split_first_chunk()?;
+                Kind::AuditRecord(*log, request.try_into().ok()?)
+            }
+            b'l' => Kind::AuditAnchor(rest.try_into().ok()?),
             b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
             b'i' => {
                 let (namespace, name) = rest.split_first_chunk()?;
@@ -149,6 +176,10 @@ pub enum Kind {
     IdempotencyRecord([u8; 32]),
     /// The digest of the others.
     Digest,
+    /// The audit record of a request, on its way to a log.
+    AuditRecord([u8; 8], [u8; 16]),
+    /// The anchor of an audit log.
+    AuditAnchor([u8; 8]),
     /// A key that this release does not know.
     Other,
 }

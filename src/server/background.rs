@@ -17,6 +17,8 @@ use crate::process;
 const HEALTH: Duration = Duration::from_secs(1);
 /// How often the anchor is brought up to date.
 const ANCHOR: Duration = Duration::from_secs(1);
+/// How often copies of audit records are removed from the store, where no commit has done so.
+const OUTBOX: Duration = Duration::from_secs(2);
 /// How often the keys are checked for a rotation that is due.
 const KEYS: Duration = Duration::from_secs(60);
 /// How often idempotency records whose time has passed are removed.
@@ -35,6 +37,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(sweep_idempotency_records(app.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
+    work.spawn(tend_outbox(app.clone()));
     work.spawn(give_back_memory());
     work
 }
@@ -116,6 +119,16 @@ async fn keep_anchor(app: Arc<App>) {
     loop {
         keep.tick().await;
         app.write_anchor().await;
+    }
+}
+
+/// Removes copies of audit records from the store.
+async fn tend_outbox(app: Arc<App>) {
+    let mut tend = tokio::time::interval(OUTBOX);
+    tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tend.tick().await;
+        app.tend_outbox().await;
     }
 }
 

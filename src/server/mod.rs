@@ -82,7 +82,7 @@ async fn serve(
     let (stopping, stop) = watch::channel(false);
     let in_flight = InFlight::default();
     let events = config.audit.stderr != AuditStderr::Off;
-    let auditor = Arc::new(LogAuditor::new(Some(audit_log), events));
+    let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events));
 
     let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
     let mut routes = api::services(&app).add_service(health_service);
@@ -118,6 +118,7 @@ async fn serve(
     };
     auditor.write_refusals();
     app.close().await;
+    let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
     tracing::info!("stopped");
     outcome
 }

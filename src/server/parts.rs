@@ -43,6 +43,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
     let audit_log = Arc::new(open_audit_log(config, &data)?);
     let options = app::Options {
         audit_log: Some(audit_log.clone()),
+        begin_new_audit_log: config.begin_new_audit_log,
         data_dir: data.path().to_owned(),
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
@@ -61,12 +62,17 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
             SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
             _ => [None, None],
         };
+        if matches!(error, SetupError::AuditLogVanished) && audit_log.is_begun() {
+            // So that the log can be put back.
+            let _ = fs::remove_dir_all(data.audit_log());
+        }
         for file in made.into_iter().flatten() {
             let _ = fs::remove_file(file);
         }
     });
     let app = Arc::new(app.map_err(|error| match error {
         SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
+        SetupError::AuditLog(error) => error.into(),
         other => other.into(),
     })?);
 

@@ -130,6 +130,8 @@ fn reseal(namespace: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutco
         | Kind::ApiKey(_)
         | Kind::Namespace(_)
         | Kind::IdempotencyRecord(_)
+        | Kind::AuditRecord(..)
+        | Kind::AuditAnchor(_)
         | Kind::Other => RewrapOutcome::Stays,
     }
 }

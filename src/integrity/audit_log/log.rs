@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use super::folder::{Folder, Hashes, Listing, NewHashes, open_records};
 use super::note::{LogKey, VerifierKey};
-use super::tree::{GrowingTree, TreeHead, leaf_hash, root_at};
+use super::tree::{GrowingTree, TreeHead, leaf_hash};
 use super::verify::Breach;
 use crate::audit::{FILES_REMOVED, Line};
 use crate::config::AuditSettings;
@@ -389,23 +389,6 @@ impl Log {
         let listing = at(self.folder.path(), self.folder.list())?;
         let sealed = listing.records.range(..self.active.first).map(|first| self.folder.records(*first));
         sealed.map(|path| Ok((path.clone(), Seen::of(&at(&path, fs::metadata(&path))?)))).collect()
-    }
-
-    /// Fails unless the log has had this tree.
-    pub(super) fn refuse_older_than(&self, head: &TreeHead, source: &str) -> Result<(), LogError> {
-        let size = self.size();
-        if head.size > size {
-            let problem = format!(
-                "The log ends after {size} records, but {source} knows {}: it was cut, or an older copy was put back.",
-                head.size
-            );
-            return Err(broken(self.active.path.clone(), None, problem));
-        }
-        if at(self.folder.path(), root_at(&self.hashes, head.size))? != head.root {
-            let problem = format!("{source} knows another tree of {} records: the log was written again.", head.size);
-            return Err(broken(self.active.path.clone(), None, problem));
-        }
-        Ok(())
     }
 }
 

@@ -42,6 +42,12 @@ impl LogKey {
         Ok(Self { bytes, signing, verifier })
     }
 
+    /// The id in its name. Zero for a name that this service has not made.
+    pub fn id(&self) -> [u8; 8] {
+        let id = self.verifier.name.rsplit('/').next().map(|id| HEXLOWER.decode(id.as_bytes()));
+        id.and_then(Result::ok).and_then(|id| id.try_into().ok()).unwrap_or_default()
+    }
+
     /// The key that verifies its signatures.
     pub fn verifier(&self) -> &VerifierKey {
         &self.verifier

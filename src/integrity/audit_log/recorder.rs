@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use super::log::{Log, LogError, Seen};
 use super::note::LogKey;
 use super::query::{self, Order, Page, Query};
 use super::tree::{self, Hash, TreeHead};
-use super::verify::{Expected, VerifyError, verify};
+use super::verify::{Breach, Expected, VerifyError, verify};
 use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, Unwritable};
 use crate::config::AuditSettings;
 use crate::crypto;
@@ -44,7 +45,7 @@ const REREAD: Duration = Duration::from_secs(24 * 60 * 60);
 const REREAD_BROKEN: Duration = Duration::from_secs(60);
 
 /// The log of a running server. Its thread ends when this is dropped.
-pub struct AuditLog(Arc<Shared>);
+pub struct AuditLog(Arc<Shared>, Mutex<Option<JoinHandle<()>>>);
 
 struct Shared {
     queue: Queue,
@@ -55,6 +56,8 @@ struct Shared {
     /// The tree that survives a crash.
     synced: watch::Sender<TreeHead>,
     state: Mutex<State>,
+    /// Whether this process has begun the log.
+    begun: bool,
     /// Whether all files are being read again.
     rereading: AtomicBool,
 }
@@ -99,13 +102,14 @@ impl AuditLog {
             written: AtomicU64::new(log.size()),
             synced: watch::Sender::new(log.synced()),
             state: Mutex::default(),
+            begun: log.is_begun(),
             rereading: AtomicBool::new(false),
         });
         let seen = log.sealed()?.into_iter().map(|(path, seen)| (path, Some(seen))).collect();
         let writer = Writer { shared: shared.clone(), log, sync_at: None, tend_at: Instant::now() + TEND, tended: 0, seen };
-        let started = std::thread::Builder::new().name("audit-log".into()).spawn(move || writer.run());
-        started.map_err(|error| LogError::File(path.to_owned(), error))?;
-        Ok(Self(shared))
+        let thread = std::thread::Builder::new().name("audit-log".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| LogError::File(path.to_owned(), error))?;
+        Ok(Self(shared, Mutex::new(Some(thread))))
     }
 
     /// Moves a broken log away, so that a new one can begin in its place. Returns where it is now.
@@ -119,6 +123,44 @@ impl AuditLog {
                 return std::fs::rename(path, &aside).map(|()| aside);
             }
             number += 1;
+        }
+    }
+
+    /// The id of the log: the hexadecimal digits of its name.
+    pub fn id(&self) -> [u8; 8] {
+        self.0.key.id()
+    }
+
+    /// Whether this process has begun the log.
+    pub fn is_begun(&self) -> bool {
+        self.0.begun
+    }
+
+    /// Fails unless the log has had this tree. `source` is what knows the tree.
+    pub fn refuse_older_than(&self, head: &TreeHead, source: &str) -> Result<(), LogError> {
+        let (size, path) = (self.written(), self.0.folder.path());
+        let failed = |problem| LogError::Broken(Box::new(Breach { file: path.to_owned(), line: None, problem }));
+        if head.size > size {
+            return Err(failed(format!(
+                "The log ends after {size} records, but {source} knows {}: it was cut, or an older copy was put back.",
+                head.size
+            )));
+        }
+        let hashes = Hashes::open(&self.0.folder, false);
+        let root = hashes.and_then(|hashes| tree::root_at(&hashes, head.size));
+        if root.map_err(|error| LogError::File(path.to_owned(), error))? != head.root {
+            return Err(failed(format!("{source} knows another tree of {} records: the log was written again.", head.size)));
+        }
+        Ok(())
+    }
+
+    /// Ends the log: what is written becomes durable, and the newest checkpoint is written. This waits for the disk.
+    pub fn close(&self) {
+        self.0.queue.close();
+        let thread = self.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = thread.map(JoinHandle::join);
+        if matches!(ended, Some(Err(_))) {
+            tracing::error!("the thread of the audit log has panicked");
         }
     }
 

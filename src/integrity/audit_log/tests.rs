@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::log::{Log, LogError};
 use super::verify::{Expected, Verified, VerifyError, verify};
 use super::*;
+use crate::audit::RecordLog;
 use crate::config::AuditSettings;
 
 /// A log of three files, of which the last is not full. Each record has its number.
@@ -308,13 +309,15 @@ fn what_something_else_does_to_the_file_is_noticed_before_the_next_record() {
     assert_eq!(sample.verify().unwrap().head.size, 27);
 }
 
-#[test]
-fn a_log_that_is_older_than_the_tree_that_somebody_knows_is_refused() {
+#[tokio::test]
+async fn a_log_that_is_older_than_the_tree_that_somebody_knows_is_refused() {
     let sample = Sample::new();
-    let mut log = sample.open().unwrap();
-    let before = log.synced();
-    append(&mut log, 25..28);
-    let head = log.synced();
+    let before = sample.open().unwrap().synced();
+    let log = AuditLog::open(sample.path(), SMALL, None).unwrap();
+    for number in 25..28 {
+        log.write("", record(number)).await.unwrap();
+    }
+    let head = *log.synced().wait_for(|head| head.size == 28).await.unwrap();
     log.refuse_older_than(&before, "the store").unwrap();
     log.refuse_older_than(&head, "the store").unwrap();
     let further = TreeHead { size: 29, ..head };
