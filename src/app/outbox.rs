@@ -79,7 +79,11 @@ impl Outbox {
     }
 
     /// Adds a copy of the present request's record to a transaction, where there is a request.
-    pub(super) fn put(&self, transaction: &mut Transaction, keyring: &StoredKeyring) -> Result<Option<[u8; 16]>, Error> {
+    pub(super) fn put(
+        &self,
+        transaction: &mut Transaction,
+        keyring: &StoredKeyring,
+    ) -> Result<Option<[u8; 16]>, Error> {
         let Ok(record) = RECORD.try_with(Arc::clone) else { return Ok(None) };
         let id = record.id();
         let head = *self.log.synced().borrow();
@@ -167,7 +171,10 @@ impl Outbox {
         }
         let moved = self.move_to_log(copies).await?;
         if moved > 0 {
-            tracing::warn!(moved, "changes that a crash had left without a record in the audit log have one now");
+            tracing::warn!(
+                moved,
+                "changes that a crash had left without a record in the audit log have one now"
+            );
         }
         Ok(())
     }
@@ -201,7 +208,8 @@ impl Outbox {
         loop {
             let log = self.log.clone();
             let query = Query { outcome: Some("ok".to_owned()), ..Query::default() };
-            let page = tokio::task::spawn_blocking(move || log.read(&query, Order::OldestFirst(from), PAGE)).await;
+            let page =
+                tokio::task::spawn_blocking(move || log.read(&query, Order::OldestFirst(from), PAGE)).await;
             let page = page.map_err(|_| Error::Internal("reading the audit log panicked"))?;
             let page = page.map_err(|_| Error::AuditUnavailable)?;
             for record in &page.records {

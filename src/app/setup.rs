@@ -84,7 +84,9 @@ impl From<OpenError> for SetupError {
             OpenError::Log(error) => Self::AuditLog(error),
             OpenError::Vanished => Self::AuditLogVanished,
             OpenError::Failed(Error::Unavailable(why)) => Self::Store(why),
-            OpenError::Failed(Error::AuditUnavailable) => Self::Outbox("the audit log cannot be written or read"),
+            OpenError::Failed(Error::AuditUnavailable) => {
+                Self::Outbox("the audit log cannot be written or read")
+            }
             OpenError::Failed(_) => Self::Outbox("a copy was altered, or cannot be opened"),
         }
     }

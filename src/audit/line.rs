@@ -96,8 +96,17 @@ impl<'a> Line<'a> {
 
     /// The line of a request.
     pub fn of(record: &'a Record, at: Timestamp) -> Self {
-        let Record { principal, peer, rpc, target, referenced, outcome, reason, request_id, caller_request_id } =
-            record;
+        let Record {
+            principal,
+            peer,
+            rpc,
+            target,
+            referenced,
+            outcome,
+            reason,
+            request_id,
+            caller_request_id,
+        } = record;
         let Target { namespace, name, version, subject } = target;
         let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         Self {

@@ -182,7 +182,8 @@ impl LogAuditor {
     fn log_refusals(&self, log: &dyn RecordLog, sums: &[Sum]) {
         let take_one = |left: u64| left.checked_sub(1);
         for sum in sums {
-            let room = self.refusal_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_ok();
+            let room =
+                self.refusal_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_ok();
             if !room || !log.offer(Line::of_sum(sum, now()).to_text()) {
                 self.dropped_records.fetch_add(sum.size, Ordering::Relaxed);
             }

@@ -88,7 +88,10 @@ mod tests {
     fn every_secret_that_was_read_is_named_and_the_others_are_counted() {
         let name = |n: usize| SecretName::parse(&format!("n{n}")).unwrap();
         let none = Referenced::default();
-        assert_eq!((none.joined_read_names(), none.joined_not_read_names(), none.not_read_size()), (None, None, None));
+        assert_eq!(
+            (none.joined_read_names(), none.joined_not_read_names(), none.not_read_size()),
+            (None, None, None)
+        );
         let some = Referenced {
             read: vec![(name(1), 1), (name(2), 77)],
             not_read: vec![(name(3), None), (name(4), Some(2))],

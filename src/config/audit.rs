@@ -87,7 +87,8 @@ mod tests {
     use crate::config::{Config, Settings};
 
     fn audit(toml: &str) -> Result<AuditSettings, String> {
-        let settings = toml::from_str::<Settings>(&format!("[audit]\n{toml}")).map_err(|error| error.to_string())?;
+        let settings =
+            toml::from_str::<Settings>(&format!("[audit]\n{toml}")).map_err(|error| error.to_string())?;
         Config::try_from(settings).map(|config| config.audit).map_err(|error| error.to_string())
     }
 

@@ -6,8 +6,8 @@ mod offline;
 mod outbox;
 mod python;
 
-use std::path::PathBuf;
 use serde_json::Value as Json;
+use std::path::PathBuf;
 use strongroom::api::v1::{
     AuditFilter, AuditOrder, AuditRecord, GetCheckpointRequest, GetConsistencyProofRequest,
     GetInclusionProofRequest, GetStatusRequest, ListAuditRecordsRequest, WatchAuditRecordsRequest,
@@ -20,7 +20,6 @@ use crate::caller::{Caller, Room};
 use crate::harness::{PATIENCE, Server};
 use crate::refusal::refused;
 use crate::requests::{describe, get};
-
 
 /// The folder of a server's log.
 pub fn folder(server: &Server) -> PathBuf {
@@ -40,7 +39,8 @@ pub fn json(record: &AuditRecord) -> Json {
 pub async fn records(caller: &Caller, filter: AuditFilter) -> Vec<AuditRecord> {
     settled(caller).await;
     let mut audit = caller.audit();
-    let mut request = ListAuditRecordsRequest { order: AuditOrder::OldestFirst.into(), ..newest_first(filter) };
+    let mut request =
+        ListAuditRecordsRequest { order: AuditOrder::OldestFirst.into(), ..newest_first(filter) };
     let mut found = Vec::new();
     loop {
         let page = audit.list_audit_records(request.clone()).await.unwrap().into_inner();
@@ -59,7 +59,14 @@ pub async fn settled(caller: &Caller) {
     let id = tonic_types::StatusExt::get_details_request_info(&marker).unwrap().request_id;
     let filter = AuditFilter { request_id: id, ..Default::default() };
     timeout(PATIENCE, async {
-        while audit.list_audit_records(newest_first(filter.clone())).await.unwrap().into_inner().items.is_empty() {
+        while audit
+            .list_audit_records(newest_first(filter.clone()))
+            .await
+            .unwrap()
+            .into_inner()
+            .items
+            .is_empty()
+        {
             tokio::task::yield_now().await;
         }
     })
@@ -93,10 +100,17 @@ async fn the_log_says_who_read_a_secret() {
     let all = records(&room.root, of(AuditFilter::default())).await;
     // The first one made the API key.
     let methods: Vec<_> = all.iter().map(|record| json(record)["rpc"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(methods[1..3], ["strongroom.v1.SecretService/CreateSecret", "strongroom.v1.SecretService/GetSecret"]);
+    assert_eq!(
+        methods[1..3],
+        ["strongroom.v1.SecretService/CreateSecret", "strongroom.v1.SecretService/GetSecret"]
+    );
     // No time matches both.
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
-    assert!(records(&room.root, of(AuditFilter { before: time(1_000_000_000), ..Default::default() })).await.is_empty());
+    assert!(
+        records(&room.root, of(AuditFilter { before: time(1_000_000_000), ..Default::default() }))
+            .await
+            .is_empty()
+    );
     let since = AuditFilter { after: time(1_000_000_000), ..Default::default() };
     assert!(records(&room.root, of(since)).await.len() >= 3);
 }
@@ -126,7 +140,11 @@ async fn pages_are_disjoint_in_both_orders_and_bound_to_their_filter() {
             if page.next_page_token.is_empty() {
                 break;
             }
-            let other = ListAuditRecordsRequest { filter: None, page_token: page.next_page_token.clone(), ..request.clone() };
+            let other = ListAuditRecordsRequest {
+                filter: None,
+                page_token: page.next_page_token.clone(),
+                ..request.clone()
+            };
             refused(audit.list_audit_records(other).await, Code::InvalidArgument, "VALIDATION_FAILED");
             request.page_token = page.next_page_token;
         }
@@ -193,7 +211,9 @@ async fn checkpoints_and_proofs_hold() {
 async fn only_who_has_the_right_reads_the_log() {
     let room = Room::open().await;
     let mut audit = room.caller.audit();
-    let denied = |reply: Result<(), tonic::Status>| refused(reply.map(Response::new), Code::PermissionDenied, "ACCESS_DENIED");
+    let denied = |reply: Result<(), tonic::Status>| {
+        refused(reply.map(Response::new), Code::PermissionDenied, "ACCESS_DENIED")
+    };
     denied(audit.list_audit_records(ListAuditRecordsRequest::default()).await.map(drop));
     denied(audit.watch_audit_records(WatchAuditRecordsRequest::default()).await.map(drop));
     denied(audit.get_checkpoint(GetCheckpointRequest {}).await.map(drop));

@@ -11,8 +11,8 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Access;
-use crate::audit::Audit;
 use crate::address::Address;
+use crate::audit::Audit;
 use crate::connect_error::ConnectError;
 use crate::error::Error;
 use crate::operator::Operator;

@@ -180,7 +180,8 @@ impl Refusal {
 
     /// A watcher has not taken what was sent in time.
     pub(super) fn too_slow() -> Self {
-        let message = "The records were not taken in time, so the stream ended: watch again from the next index.";
+        let message =
+            "The records were not taken in time, so the stream ended: watch again from the next index.";
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
     }
 

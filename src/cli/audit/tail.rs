@@ -81,7 +81,12 @@ enum Ended {
 }
 
 /// Shows each record from `next` on, until the stream ends.
-async fn follow(audit: &Audit, filter: &v1::AuditFilter, next: &mut u64, output: Output) -> Result<(), Ended> {
+async fn follow(
+    audit: &Audit,
+    filter: &v1::AuditFilter,
+    next: &mut u64,
+    output: Output,
+) -> Result<(), Ended> {
     let request = v1::WatchAuditRecordsRequest { filter: Some(filter.clone()), from_index: Some(*next) };
     let mut records = audit.watch(request).await.map_err(Ended::Refused)?;
     while let Some(reply) = records.next().await.map_err(Ended::Refused)? {

@@ -38,7 +38,9 @@ impl Verify {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let key = self.key.as_deref().map(str::trim).map(VerifierKey::parse);
         if key == Some(None) {
-            return Err(Failure::usage("--key is not the public key of an audit log: 'audit checkpoint --key' prints it"));
+            return Err(Failure::usage(
+                "--key is not the public key of an audit log: 'audit checkpoint --key' prints it",
+            ));
         }
         let checkpoint = self.checkpoint.as_deref().map(read).transpose()?;
         let compared = checkpoint.is_some();
@@ -49,7 +51,8 @@ impl Verify {
 
         let root = BASE64.encode(&verified.head.root);
         let compared = if compared { "nothing before the given checkpoint was changed" } else { "" };
-        let unfinished = if verified.unfinished { "the last line is not complete, and does not count" } else { "" };
+        let unfinished =
+            if verified.unfinished { "the last line is not complete, and does not count" } else { "" };
         let fields = [
             ("verified", "the log is as it was written".to_owned()),
             ("log", verified.origin.clone()),
@@ -75,7 +78,8 @@ impl Verify {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let failed =
+        |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
     if path == Path::new("-") {
         return std::io::read_to_string(std::io::stdin().lock()).map_err(failed);
     }

@@ -87,7 +87,8 @@ impl Folder {
         for entry in fs::read_dir(&self.0)? {
             let name = entry?.file_name();
             let Some((number, kind)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };
-            let Some(number) = Some(number).filter(|number| number.len() == 20).and_then(|n| n.parse().ok()) else {
+            let Some(number) = Some(number).filter(|number| number.len() == 20).and_then(|n| n.parse().ok())
+            else {
                 continue;
             };
             match kind {
@@ -122,6 +123,12 @@ impl Folder {
 /// Opens a file of records to be written at its end. With `new`, it must not exist yet.
 pub(super) fn open_records(path: &Path, new: bool) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(path)
+}
+
+/// Takes room on the disk behind the end of a file, so that a disk that becomes full later still takes some records. Without such
+/// room, or on a file system that cannot give it, records are written for as long as they can be.
+pub(super) fn reserve(file: &File, length: u64, room: u64) {
+    let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, length, room);
 }
 
 /// The files of hashes.
@@ -167,6 +174,13 @@ impl Hashes {
             file.write_all_at(hashes, length)?;
         }
         Ok(())
+    }
+
+    /// Takes room for the hashes of as many records as have room. See [`reserve`].
+    pub(super) fn reserve(&self, size: u64, records: u64) {
+        for ((file, length), further) in self.0.iter().zip(lengths(size)).zip(lengths(size + records)) {
+            reserve(file, length, further - length + HASH);
+        }
     }
 
     /// Makes them durable.
@@ -238,7 +252,13 @@ mod tests {
     fn only_files_with_whole_numbers_are_listed() {
         let folder = tempfile::tempdir().unwrap();
         let listed = Folder::new(folder.path().to_owned());
-        for name in ["00000000000000000007.jsonl", "7.jsonl", "00000000000000000009.checkpoint", "checkpoint", "x.jsonl"] {
+        for name in [
+            "00000000000000000007.jsonl",
+            "7.jsonl",
+            "00000000000000000009.checkpoint",
+            "checkpoint",
+            "x.jsonl",
+        ] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         assert_eq!(listed.list().unwrap(), Listing { records: [7].into(), checkpoints: [9].into() });

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::folder::{Folder, Hashes, Listing, NewHashes, open_records};
+use super::folder::{Folder, Hashes, Listing, NewHashes, open_records, reserve};
 use super::note::{LogKey, VerifierKey};
 use super::tree::{GrowingTree, TreeHead, leaf_hash};
 use super::verify::Breach;
@@ -19,6 +19,11 @@ use crate::audit::{FILES_REMOVED, Line};
 use crate::config::AuditSettings;
 use crate::crypto::{self, Digest};
 use crate::domain::now;
+
+/// How many bytes of room on the disk are taken ahead of the records.
+const RESERVE: u64 = 4 << 20;
+/// The size of a small record, in bytes.
+const SMALL_RECORD: u64 = 256;
 
 /// Why a log cannot be opened, or goes on no more.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,8 @@ pub(super) struct Log {
     /// The state at the last sync, and the records since then.
     synced: Written,
     unsynced: Vec<u8>,
+    /// Up to which length there is room for the file of records on the disk.
+    reserved: u64,
     /// The last sync failed. Nothing is written before one succeeds.
     unsyncable: bool,
     /// What is in the file and the hashes behind `written` is to be cut off.
@@ -117,15 +124,29 @@ impl Log {
         let tree = tree_before(&folder, &hashes, key.verifier(), first)?;
         let records = folder.records(first);
         let file = at(&records, open_records(&records, listing.records.is_empty()))?;
-        let since = at(&records, file.metadata()).map(|metadata| metadata.created().unwrap_or_else(|_| changed(&metadata)))?;
+        let since = at(&records, file.metadata())
+            .map(|metadata| metadata.created().unwrap_or_else(|_| changed(&metadata)))?;
         let active = Active { first, path: records, file, since, seen: None };
         let written = Written { tree, length: 0, digest: Digest::new() };
         let synced = written.clone();
         let checkpointed = newest.map_or(0, |head| head.size);
         let unsynced = Vec::new();
         let key = Arc::new(key);
-        let mut log =
-            Self { folder, key, settings, hashes, active, written, synced, unsynced, unsyncable: false, torn: false, checkpointed, begun };
+        let mut log = Self {
+            folder,
+            key,
+            settings,
+            hashes,
+            active,
+            written,
+            synced,
+            unsynced,
+            reserved: 0,
+            unsyncable: false,
+            torn: false,
+            checkpointed,
+            begun,
+        };
         log.read_active(newest)?;
         log.sync()?;
         if log.size() > first && listing.checkpoints.contains(&log.size()) {
@@ -152,12 +173,15 @@ impl Log {
                 && newest.size == self.written.tree.size()
                 && newest.root != self.written.tree.head().root
             {
-                return Err(self.diagnosed("The file was altered: its records do not give the tree of the newest checkpoint."));
+                return Err(self.diagnosed(
+                    "The file was altered: its records do not give the tree of the newest checkpoint.",
+                ));
             }
         }
         if let Some(newest) = newest.filter(|newest| newest.size > self.written.tree.size()) {
             let missing = newest.size - self.written.tree.size();
-            let problem = format!("The file ends too early: the newest checkpoint vouches for {missing} more records.");
+            let problem =
+                format!("The file ends too early: the newest checkpoint vouches for {missing} more records.");
             return Err(self.diagnosed(&problem));
         }
         self.written.digest.update(&text);
@@ -214,6 +238,7 @@ impl Log {
     }
 
     fn write(&mut self, text: &[u8]) -> Result<(), LogError> {
+        self.reserve();
         let mut next = self.written.clone();
         let mut hashes = NewHashes::default();
         for record in records(text) {
@@ -230,6 +255,19 @@ impl Log {
         let metadata = at(&self.active.path, self.active.file.metadata())?;
         self.active.seen = Some(Seen::of(&metadata));
         Ok(())
+    }
+
+    /// Takes room on the disk ahead of the records, where less than half of it is left.
+    fn reserve(&mut self) {
+        let length = self.written.length;
+        if self.reserved < length + RESERVE / 2 {
+            reserve(&self.active.file, length, RESERVE);
+            self.hashes.reserve(self.written.tree.size(), RESERVE / SMALL_RECORD);
+            self.reserved = length + RESERVE;
+            // The system may count this as a change of the file.
+            self.active.seen =
+                self.active.file.metadata().ok().map(|metadata| Seen::of(&metadata)).or(self.active.seen);
+        }
     }
 
     /// Cuts off what a write that failed has left.
@@ -272,7 +310,11 @@ impl Log {
         let there = match fs::metadata(&self.active.path) {
             Ok(metadata) => Seen::of(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(broken(self.active.path.clone(), None, "The file was removed while the server writes to it."));
+                return Err(broken(
+                    self.active.path.clone(),
+                    None,
+                    "The file was removed while the server writes to it.",
+                ));
             }
             Err(error) => return Err(LogError::File(self.active.path.clone(), error)),
         };
@@ -293,7 +335,8 @@ impl Log {
             digest.update(part);
             left -= u64::try_from(want).unwrap_or(left);
         }
-        if left > 0 || digest.finish() != self.written.digest.finish() || there.length != self.written.length {
+        if left > 0 || digest.finish() != self.written.digest.finish() || there.length != self.written.length
+        {
             let problem = "Something else has altered the file while the server writes to it.";
             return Err(broken(self.active.path.clone(), None, problem));
         }
@@ -321,17 +364,27 @@ impl Log {
         self.write_checkpoint()?;
         let file = match open_records(&next, true) {
             // Left by an attempt that failed afterwards.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => at(&next, open_records(&next, false))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                at(&next, open_records(&next, false))?
+            }
             opened => at(&next, opened)?,
         };
         let metadata = at(&next, file.metadata())?;
         if metadata.len() > 0 {
-            return Err(broken(next, None, "Something else has made this file, which the server is to make."));
+            return Err(broken(
+                next,
+                None,
+                "Something else has made this file, which the server is to make.",
+            ));
         }
         at(self.folder.path(), self.folder.sync())?;
         let seen = Some(Seen::of(&metadata));
-        self.active = Active { first: head.size, path: next, file, since: SystemTime::now(), seen };
+        let next = Active { first: head.size, path: next, file, since: SystemTime::now(), seen };
+        let sealed_file = std::mem::replace(&mut self.active, next).file;
+        // What is left of the room behind its end.
+        let _ = sealed_file.set_len(self.written.length);
         (self.written.length, self.written.digest) = (0, Digest::new());
+        self.reserved = 0;
         self.synced = self.written.clone();
         Ok(())
     }
@@ -434,7 +487,8 @@ fn newest_checkpoint(folder: &Folder, key: &VerifierKey) -> Result<Option<TreeHe
 
 /// Fails where a file is missing between others, as far as their names tell it.
 fn refuse_gaps(folder: &Folder, listing: &Listing, newest: Option<TreeHead>) -> Result<(), LogError> {
-    let missing = |first| broken(folder.records(first), None, "The file is missing: its records were removed.");
+    let missing =
+        |first| broken(folder.records(first), None, "The file is missing: its records were removed.");
     let (Some(first), Some(last)) = (listing.records.first(), listing.records.last()) else {
         let any = newest.is_some_and(|head| head.size > 0) || !listing.checkpoints.is_empty();
         return if any { Err(missing(0)) } else { Ok(()) };
@@ -457,7 +511,12 @@ fn refuse_gaps(folder: &Folder, listing: &Listing, newest: Option<TreeHead>) -> 
 }
 
 /// The tree of the records before the active file.
-fn tree_before(folder: &Folder, hashes: &Hashes, key: &VerifierKey, first: u64) -> Result<GrowingTree, LogError> {
+fn tree_before(
+    folder: &Folder,
+    hashes: &Hashes,
+    key: &VerifierKey,
+    first: u64,
+) -> Result<GrowingTree, LogError> {
     let tree = match GrowingTree::read(hashes, first) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             let path = folder.path().join("hashes-0");
@@ -469,9 +528,15 @@ fn tree_before(folder: &Folder, hashes: &Hashes, key: &VerifierKey, first: u64) 
         let path = folder.checkpoint_at(first);
         let note = at(&path, Folder::read(&path))?.unwrap_or_default();
         let head = key.open(&note);
-        let head = head.map_err(|error| broken(path.clone(), None, format!("The checkpoint does not count: {error}.")))?;
+        let head = head.map_err(|error| {
+            broken(path.clone(), None, format!("The checkpoint does not count: {error}."))
+        })?;
         if head != tree.head() {
-            return Err(broken(path, None, "The hashes of the records before do not give the tree of this checkpoint."));
+            return Err(broken(
+                path,
+                None,
+                "The hashes of the records before do not give the tree of this checkpoint.",
+            ));
         }
     }
     Ok(tree)

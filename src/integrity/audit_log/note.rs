@@ -120,11 +120,15 @@ impl VerifierKey {
         }
         let mut signed = false;
         for line in signatures.split('\n') {
-            let (name, encoded) =
-                line.strip_prefix(SIGNATURE).and_then(|rest| rest.split_once(' ')).ok_or(NoteError::Malformed)?;
+            let (name, encoded) = line
+                .strip_prefix(SIGNATURE)
+                .and_then(|rest| rest.split_once(' '))
+                .ok_or(NoteError::Malformed)?;
             let signature = BASE64.decode(encoded.as_bytes()).map_err(|_| NoteError::Malformed)?;
             // A checkpoint can have the signatures of others too, such as witnesses.
-            let Some(signature) = signature.strip_prefix(&self.id).filter(|_| name == self.name) else { continue };
+            let Some(signature) = signature.strip_prefix(&self.id).filter(|_| name == self.name) else {
+                continue;
+            };
             if !self.key.verify(text.as_bytes(), signature) {
                 return Err(NoteError::Forged);
             }

@@ -68,7 +68,15 @@ pub struct Page {
 impl Query {
     /// Whether a record is asked for.
     pub fn holds_for(&self, record: &[u8]) -> bool {
-        let texts = [&self.principal, &self.rpc, &self.namespace, &self.name, &self.outcome, &self.reason, &self.request_id];
+        let texts = [
+            &self.principal,
+            &self.rpc,
+            &self.namespace,
+            &self.name,
+            &self.outcome,
+            &self.reason,
+            &self.request_id,
+        ];
         if texts.iter().all(|text| text.is_none()) && self.after.is_none() && self.before.is_none() {
             return true;
         }
@@ -105,7 +113,13 @@ impl Query {
 }
 
 /// Reads up to `limit` records of a log of `size` records.
-pub(super) fn read(folder: &Folder, size: u64, query: &Query, order: Order, limit: usize) -> io::Result<Page> {
+pub(super) fn read(
+    folder: &Folder,
+    size: u64,
+    query: &Query,
+    order: Order,
+    limit: usize,
+) -> io::Result<Page> {
     let files: Vec<_> = folder.list()?.records.into_iter().filter(|first| *first < size).collect();
     match order {
         Order::OldestFirst(from) => oldest_first(folder, &files, size, query, from, limit),
@@ -145,13 +159,20 @@ fn oldest_first(
     Ok(page)
 }
 
-fn newest_first(folder: &Folder, files: &[u64], query: &Query, before: u64, limit: usize) -> io::Result<Page> {
+fn newest_first(
+    folder: &Folder,
+    files: &[u64],
+    query: &Query,
+    before: u64,
+    limit: usize,
+) -> io::Result<Page> {
     let (mut page, mut bytes, mut room) = (Page::default(), 0, PAGE_BYTES);
     for first in files.iter().rev().filter(|first| **first < before) {
         if page.records.len() >= limit || bytes > MAX_BYTES || room == 0 {
             return Ok(page); // goes on before the file that was read last
         }
-        let (wanted, mut found, mut left_out) = (limit - page.records.len(), VecDeque::<Stored>::new(), false);
+        let (wanted, mut found, mut left_out) =
+            (limit - page.records.len(), VecDeque::<Stored>::new(), false);
         let mut size = 0;
         each(folder, *first, before, |index, line| {
             bytes += line.len();

@@ -106,7 +106,15 @@ impl AuditLog {
             rereading: AtomicBool::new(false),
         });
         let seen = log.sealed()?.into_iter().map(|(path, seen)| (path, Some(seen))).collect();
-        let writer = Writer { shared: shared.clone(), log, sync_at: None, tend_at: Instant::now() + TEND, tended: 0, seen };
+        let writer = Writer {
+            shared: shared.clone(),
+            log,
+            sync_at: None,
+            tend_at: Instant::now() + TEND,
+            tended: 0,
+            tend_failure: None,
+            seen,
+        };
         let thread = std::thread::Builder::new().name("audit-log".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| LogError::File(path.to_owned(), error))?;
         Ok(Self(shared, Mutex::new(Some(thread))))
@@ -139,7 +147,8 @@ impl AuditLog {
     /// Fails unless the log has had this tree. `source` is what knows the tree.
     pub fn refuse_older_than(&self, head: &TreeHead, source: &str) -> Result<(), LogError> {
         let (size, path) = (self.written(), self.0.folder.path());
-        let failed = |problem| LogError::Broken(Box::new(Breach { file: path.to_owned(), line: None, problem }));
+        let failed =
+            |problem| LogError::Broken(Box::new(Breach { file: path.to_owned(), line: None, problem }));
         if head.size > size {
             return Err(failed(format!(
                 "The log ends after {size} records, but {source} knows {}: it was cut, or an older copy was put back.",
@@ -149,7 +158,10 @@ impl AuditLog {
         let hashes = Hashes::open(&self.0.folder, false);
         let root = hashes.and_then(|hashes| tree::root_at(&hashes, head.size));
         if root.map_err(|error| LogError::File(path.to_owned(), error))? != head.root {
-            return Err(failed(format!("{source} knows another tree of {} records: the log was written again.", head.size)));
+            return Err(failed(format!(
+                "{source} knows another tree of {} records: the log was written again.",
+                head.size
+            )));
         }
         Ok(())
     }
@@ -254,6 +266,8 @@ struct Writer {
     sync_at: Option<Instant>,
     tend_at: Instant,
     tended: u64,
+    /// Why the files could not be looked after the last time. Records may still be written.
+    tend_failure: Option<String>,
     /// The files that are not written to any more, as they were last; `None`: the file was missing.
     seen: HashMap<PathBuf, Option<Seen>>,
 }
@@ -336,7 +350,11 @@ impl Writer {
             self.sync_at = None;
         }
         self.publish();
-        self.note(&tended);
+        let failure = tended.err().map(|error| error.to_string());
+        if failure.is_some() && failure != self.tend_failure {
+            tracing::warn!(failure, "the files of the audit log cannot be looked after; this is tried again");
+        }
+        self.tend_failure = failure;
         self.look_at_sealed();
     }
 
@@ -399,7 +417,8 @@ impl Writer {
 impl Shared {
     /// Reads all files again, and notes what is found.
     fn verify(&self, head: TreeHead) {
-        let expected = Expected { key: Some(self.key.verifier().clone()), checkpoint: None, head: Some(head) };
+        let expected =
+            Expected { key: Some(self.key.verifier().clone()), checkpoint: None, head: Some(head) };
         let breach = match verify(self.folder.path(), &expected) {
             Ok(_) => None,
             Err(VerifyError::Broken(breach)) => Some(breach.to_string()),

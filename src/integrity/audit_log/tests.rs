@@ -95,7 +95,8 @@ impl Sample {
     }
 
     fn write_lines(&self, first: u64, lines: &[String]) {
-        fs::write(self.file(first), lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        fs::write(self.file(first), lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+            .unwrap();
     }
 }
 
@@ -257,7 +258,11 @@ fn a_crash_between_two_files_is_no_breach() {
         append(&mut log, 0..5);
         drop(log);
         let last = *folder::Folder::new(sample.path().to_owned()).list().unwrap().records.last().unwrap();
-        assert_eq!(fs::metadata(sample.file(last)).unwrap().len(), 0, "the last file is full, and the next one empty");
+        assert_eq!(
+            fs::metadata(sample.file(last)).unwrap().len(),
+            0,
+            "the last file is full, and the next one empty"
+        );
         fs::remove_file(sample.file(last)).unwrap();
         append(&mut sample.open().unwrap(), 0..5);
         sample.verify().unwrap();

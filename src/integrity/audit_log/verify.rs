@@ -131,7 +131,9 @@ impl Known {
         let Some(note) = note else { return Ok(()) };
         match self.key.open(&note) {
             Ok(head) => self.add(head, &path.display().to_string()),
-            Err(error) => Err(broken(path.to_owned(), None, format!("The checkpoint does not count: {error}."))),
+            Err(error) => {
+                Err(broken(path.to_owned(), None, format!("The checkpoint does not count: {error}.")))
+            }
         }
     }
 
@@ -140,7 +142,8 @@ impl Known {
         if *root == head.root {
             return Ok(());
         }
-        let problem = format!("It has another tree of {} records than {other}: the log was written again.", head.size);
+        let problem =
+            format!("It has another tree of {} records than {other}: the log was written again.", head.size);
         Err(broken(source.into(), None, problem))
     }
 }
@@ -247,7 +250,8 @@ impl Walk<'_> {
         match (differs, self.suspect.take()) {
             (Some(_), Some(suspect)) => Err(VerifyError::Broken(Box::new(suspect))),
             (Some(source), None) => {
-                let since = self.known.roots.range(..self.tree.size()).next_back().map_or(0, |(size, _)| *size);
+                let since =
+                    self.known.roots.range(..self.tree.size()).next_back().map_or(0, |(size, _)| *size);
                 let problem = format!(
                     "The records {since} to {} do not give the tree of {source}: one of them was altered, and its hash too.",
                     self.tree.size() - 1
@@ -256,7 +260,9 @@ impl Walk<'_> {
             }
             // A checkpoint vouches for the records, so it is the hash beside them that was altered.
             (None, Some(_)) if self.known.roots.contains_key(&self.tree.size()) => {
-                let problem = format!("The hash of record {index} or of one before it was altered; the records were not.");
+                let problem = format!(
+                    "The hash of record {index} or of one before it was altered; the records were not."
+                );
                 Err(broken(self.folder.path().join("hashes-0"), None, problem))
             }
             (None, suspect) => {
@@ -295,7 +301,11 @@ impl Walk<'_> {
             return Err(VerifyError::Broken(Box::new(suspect)));
         }
         if size < next && listing.checkpoints.contains(&size) && size > number {
-            return Err(broken(self.folder.records(size), None, "The file is missing: its records were removed."));
+            return Err(broken(
+                self.folder.records(size),
+                None,
+                "The file is missing: its records were removed.",
+            ));
         }
         let problem = if size < next {
             format!("The file ends here, but {} more records were written: its end was cut off.", next - size)

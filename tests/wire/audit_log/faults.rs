@@ -40,7 +40,8 @@ async fn becomes(root: &Caller, wanted: impl Fn(&AuditLogStatus) -> bool) -> Aud
 /// The files of records, the oldest first.
 fn files(server: &Server) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder(server)).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).collect();
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).collect();
     files.sort();
     files
 }
@@ -68,7 +69,8 @@ async fn a_value_is_not_sent_while_the_log_cannot_be_written_and_again_once_it_c
     let aside = log.with_extension("aside");
     for _ in 0..2 {
         fs::rename(&log, &aside).unwrap();
-        let status = refused(room.secrets().get_secret(get("A")).await, Code::Unavailable, "AUDIT_UNAVAILABLE");
+        let status =
+            refused(room.secrets().get_secret(get("A")).await, Code::Unavailable, "AUDIT_UNAVAILABLE");
         assert!(status.get_details_retry_info().is_some());
         health.becomes(ServingStatus::NotServing).await;
         fs::rename(&aside, &log).unwrap();
@@ -76,7 +78,10 @@ async fn a_value_is_not_sent_while_the_log_cannot_be_written_and_again_once_it_c
         room.get("A").await;
     }
     let said = server.logged();
-    assert!(said.contains("the audit log cannot be written") && said.contains("can be written again"), "{said}");
+    assert!(
+        said.contains("the audit log cannot be written") && said.contains("can be written again"),
+        "{said}"
+    );
 }
 
 /// A limit on the size of files stands for a full disk.
@@ -122,7 +127,10 @@ async fn an_altered_file_is_named_while_the_server_runs_and_requests_are_still_s
     fs::write(&file, &altered).unwrap();
     let state = becomes(&root, |state| !state.breach.is_empty()).await;
     let name = file.file_name().unwrap().to_str().unwrap();
-    assert!(state.breach.contains(name) && state.breach.contains("line 1: ") && state.failure.is_empty(), "{state:?}");
+    assert!(
+        state.breach.contains(name) && state.breach.contains("line 1: ") && state.failure.is_empty(),
+        "{state:?}"
+    );
     audit.becomes(ServingStatus::NotServing).await;
     health.becomes(ServingStatus::Serving).await;
     root.get("A").await;

@@ -56,7 +56,8 @@ impl Sample {
 
     fn files_in(folder: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).collect();
+        let mut files: Vec<_> =
+            entries.filter(|path| path.extension().is_some_and(|kind| kind == "jsonl")).collect();
         files.sort();
         files
     }

@@ -16,7 +16,8 @@ async fn an_independent_verifier_agrees() {
         command.output().unwrap()
     };
     let output = run();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("checkpoints agree"), "{said}");
     let file = std::fs::read_dir(sample.data.join("audit")).unwrap().map(|entry| entry.unwrap().path());

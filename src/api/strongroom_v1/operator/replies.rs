@@ -57,7 +57,11 @@ impl<R> Stream for ConfirmedReplies<R> {
 
 /// Waits until the beginning of the call is recorded, and confirms the caller. False: the work must not begin, since the caller
 /// has gone, or its key is not in force any more.
-pub(in crate::api) async fn begun<R>(app: &App, call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
+pub(in crate::api) async fn begun<R>(
+    app: &App,
+    call: &Call,
+    replies: &mpsc::Sender<Result<R, Status>>,
+) -> bool {
     tokio::select! {
         // What is recorded as begun begins, and has a record of its end.
         biased;
