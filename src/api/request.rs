@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::error::{Code, Reason, Refusal};
-use crate::app::{App, Error};
-use crate::audit::{Auditor, Record, Referenced, Target, Unwritable};
+use crate::app::{App, Error, RequestRecord};
+use crate::audit::{Auditor, Line, Record, Referenced, Target, Unwritable};
 use crate::auth::Right;
 use crate::auth::{
     Authorization, Grant, ManageAccess, ManagerGrant, NamespaceGrant, Principal, RightType, Scope,
     ScopeGrant, ServiceGrant,
 };
-use crate::domain::{Invalid, Namespace, SecretName, Violations};
+use crate::domain::{Invalid, Namespace, SecretName, Violations, now};
 
 /// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
 const UNKNOWN_RPC: &str = "unknown";
@@ -176,6 +177,22 @@ impl AuditEntry {
 
     fn with_noted<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl RequestRecord for AuditEntry {
+    fn id(&self) -> [u8; 16] {
+        // The gate makes the id; a test may make another one.
+        Uuid::try_parse(&self.request_id).unwrap_or_default().into_bytes()
+    }
+
+    fn line(&self) -> Vec<u8> {
+        let noted = self.with_noted(|noted| Noted {
+            caller: noted.caller.clone(),
+            target: noted.target.clone(),
+            referenced: noted.referenced.clone(),
+        });
+        Line::of(&self.record(noted, None), now()).to_text()
     }
 }
 

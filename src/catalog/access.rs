@@ -97,6 +97,8 @@ impl Access {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -114,6 +116,8 @@ impl Access {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -140,6 +144,8 @@ fn open(keyring: &Keyring, kind: Kind, value: &[u8], revision: Revision) -> Resu
         | Kind::Name(..)
         | Kind::Version(..)
         | Kind::IdempotencyRecord(_)
+        | Kind::AuditRecord(..)
+        | Kind::AuditAnchor(_)
         | Kind::Digest
         | Kind::Other => Err(Error::Integrity),
     }

@@ -24,6 +24,7 @@ mod abuse;
 mod access;
 mod api_keys;
 mod audit;
+mod audit_log;
 mod authentication;
 mod backup;
 mod canary;

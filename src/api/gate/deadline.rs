@@ -126,7 +126,7 @@ where
             // A change that was begun goes on to its end. Nobody waits for the end of a read.
             let changes = admitted.call.rpc.changes;
             let end = if changes { Instant::now() + MAX_TIME } else { until };
-            let work = app::until(until.into_std(), inner.call(admitted));
+            let work = app::recorded(entry.clone(), app::until(until.into_std(), inner.call(admitted)));
             tokio::select! {
                 biased;
                 answer = timeout_at(end, work) => match answer {

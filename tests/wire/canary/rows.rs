@@ -75,6 +75,23 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         value: binary(c.value.as_str()),
         ..create.clone()
     };
+    let filter = AuditFilter {
+        principal: c.unfit.clone(),
+        rpc: c.value.clone(),
+        namespace: c.unfit.clone(),
+        name: c.unfit.clone(),
+        outcome: c.unfit.clone(),
+        reason: c.unfit.clone(),
+        request_id: c.unfit.clone(),
+        ..Default::default()
+    };
+    let audit_list = ListAuditRecordsRequest { filter: Some(filter.clone()), ..Default::default() };
+    let audit_lists = vec![
+        (SERVED, audit_list.encode_to_vec()),
+        (INVALID, ListAuditRecordsRequest { page_token: c.unfit.clone(), ..audit_list }.encode_to_vec()),
+    ];
+    let audit_watch = WatchAuditRecordsRequest { filter: Some(filter), from_index: Some(u64::MAX) };
+    let audit_watches = vec![(INVALID, audit_watch.encode_to_vec())];
     let second = Some(Duration { seconds: 1, nanos: 0 });
     let creates = vec![
         (SERVED, create.encode_to_vec()),
@@ -268,6 +285,18 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("AccessService/ListApiKeys", nothing()),
         row("AccessService/RevokeApiKey", revocations),
         row("AccessService/WhoAmI", nothing()),
+        row("AuditService/ListAuditRecords", audit_lists),
+        // A watch that is served has no end.
+        row("AuditService/WatchAuditRecords", audit_watches),
+        row("AuditService/GetCheckpoint", nothing()),
+        row(
+            "AuditService/GetInclusionProof",
+            vec![(SERVED, GetInclusionProofRequest::default().encode_to_vec())],
+        ),
+        row(
+            "AuditService/GetConsistencyProof",
+            vec![(SERVED, GetConsistencyProofRequest::default().encode_to_vec())],
+        ),
         row("OperatorService/GetStatus", nothing()),
         row("OperatorService/CreateBackup", nothing()),
         row("OperatorService/RestoreBackup", vec![("BACKUP_INVALID", no_backup.encode_to_vec())]),
