@@ -27,6 +27,7 @@ mod audit;
 mod audit_log;
 mod authentication;
 mod backup;
+mod bindings;
 mod canary;
 mod connections;
 mod create;
