@@ -13,7 +13,8 @@ use crate::auth::{ApiKeyId, CredentialKind, Principal, PrincipalName};
 use crate::domain::{Revision, Timestamp, now};
 use crate::store::{Expect, Key, Transaction};
 
-/// How long the time of expiry is slept for at once: the system's clock can be set meanwhile.
+/// How long the time of expiry is slept for at once: the system's clock can be set meanwhile, an authority of client
+/// certificates can be removed, and an issuer can withdraw a key.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// On whose authority a change is made.
@@ -53,6 +54,14 @@ impl Core {
                 let key = key.ok_or(Error::Unauthenticated(CredentialProblem::Invalid))?;
                 key.in_force(now()).map_err(|refused| Error::Unauthenticated(refused.into()))?;
                 Ok(InForce { record: Some((key.id, key.revision)), expires_at: key.expires_at })
+            }
+            CredentialKind::Certificate(certificate) => {
+                self.sources.confirm_certificate(certificate)?;
+                Ok(InForce { record: None, expires_at: Some(certificate.expires_at()) })
+            }
+            CredentialKind::Token(token) => {
+                self.sources.confirm_token(token)?;
+                Ok(InForce { record: None, expires_at: Some(token.expires_at()) })
             }
         }
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use super::authority::{Authority, ConfirmedCredential};
 use super::deadline::deadline;
-use super::{CredentialProblem, Error, SealLimits};
+use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
@@ -48,6 +48,8 @@ pub(super) struct Core {
     pub(super) seal_limits: SealLimits,
     /// The turns of the changes that callers ask for.
     pub(super) turns: Arc<FairQueue<PrincipalName>>,
+    /// Where credentials come from that the store does not have.
+    pub(super) sources: Arc<CredentialSources>,
 }
 
 /// The attempts at one change.

@@ -45,7 +45,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
-pub use self::access::{AccessControl, Expiry, NewApiKey, Unauthenticated};
+pub use self::access::{
+    AccessControl, CredentialSources, Expiry, Fetch, IssuerKeys, NewApiKey, NoPrincipal, Presented,
+    Unauthenticated,
+};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::commit::Core;
-use super::{App, SealLimits};
+use super::{App, CredentialSources, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::Limits;
@@ -83,6 +83,8 @@ pub struct Options {
     pub limits: Limits,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
+    /// Where credentials come from that the store does not have.
+    pub sources: Arc<CredentialSources>,
 }
 
 /// Opens the service over a store. Where the store is new, it is set up first. The root key is handed out before it is put
@@ -123,7 +125,8 @@ pub async fn open(
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
     let seal_limits = options.seal_limits;
-    let core = Core { store, catalog, master_key: provider, seal_limits, turns: Core::turns() };
+    let (turns, sources) = (Core::turns(), options.sources);
+    let core = Core { store, catalog, master_key: provider, seal_limits, turns, sources };
     Ok(App::new(core, &options.limits, options.data_dir, anchor))
 }
 

@@ -26,7 +26,7 @@ impl Principal {
         match self.credential() {
             CredentialKind::ApiKey(key) if key.root => ROOT,
             CredentialKind::ApiKey(key) if *namespace == key.home => AT_HOME,
-            CredentialKind::ApiKey(_) => &[],
+            CredentialKind::ApiKey(_) | CredentialKind::Certificate(_) | CredentialKind::Token(_) => &[],
         }
     }
 
@@ -54,7 +54,9 @@ impl Principal {
             CredentialKind::ApiKey(key) if key.root => {
                 Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
             }
-            CredentialKind::ApiKey(_) => Err(Denied { right: R::RIGHT, namespace: None }),
+            CredentialKind::ApiKey(_) | CredentialKind::Certificate(_) | CredentialKind::Token(_) => {
+                Err(Denied { right: R::RIGHT, namespace: None })
+            }
         }
     }
 }

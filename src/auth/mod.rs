@@ -6,11 +6,19 @@
 //! takes the grants.
 
 mod api_key;
+mod certificate;
 mod grant;
+mod key_set;
 mod principal;
 mod right;
+mod token;
 
 pub use self::api_key::{ApiKey, ApiKeyError, ApiKeyId, Credential, KeyName};
+pub use self::certificate::{
+    CertificateProblem, ClientAuthorities, ClientAuthoritiesError, ClientCertificate,
+};
 pub use self::grant::{Denied, Grant, ServiceGrant};
+pub use self::key_set::{KeySet, KeySetError};
 pub use self::principal::{CredentialKind, IssuedName, Principal, PrincipalName};
 pub use self::right::{List, ManageAccess, Operate, Read, Right, RightType, Rotate, Write};
+pub use self::token::{Token, TokenProblem, TokenRules, VerifiedToken};

@@ -149,6 +149,13 @@ impl Digest {
     }
 }
 
+/// The SHA-256 digest of some bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = Digest::new();
+    digest.update(bytes);
+    digest.finish()
+}
+
 /// An HMAC-SHA256 key (RFC 2104).
 pub struct MacKey(Box<hmac::Key>);
 
@@ -224,9 +231,7 @@ impl PublicKey {
 
     /// A short name of the key: 8 bytes of its SHA-256 digest, in hexadecimal.
     pub fn id(&self) -> String {
-        let mut digest = Digest::new();
-        digest.update(&self.0);
-        digest.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        sha256(&self.0).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

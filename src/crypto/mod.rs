@@ -16,11 +16,12 @@ mod master_key;
 mod namespace_keys;
 mod private_file;
 mod secret;
+mod token_signature;
 #[cfg(test)]
 mod vectors;
 mod wrap;
 
-pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random};
+pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random, sha256};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
@@ -31,5 +32,6 @@ pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, Maste
 pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::{unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
+pub use self::token_signature::verify_tokens_with_ring;
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

@@ -134,6 +134,7 @@ reasons! {
     NamespaceNotFound "NAMESPACE_NOT_FOUND",
     MasterKeyNotRenewed "MASTER_KEY_NOT_RENEWED",
     QuotaExceeded "QUOTA_EXCEEDED",
+    IssuerUnavailable "ISSUER_UNAVAILABLE",
 }
 
 impl Reason {

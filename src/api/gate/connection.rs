@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::auth::{CertificateProblem, ClientCertificate};
+
 const LATE: &str = "the request took too long";
 
 /// A connection: its peer, and what the gate and the server tell each other about it.
@@ -21,6 +23,8 @@ pub(crate) struct Connection {
     peer: SocketAddr,
     /// The number of requests to health and reflection at a time.
     most_open: usize,
+    /// The client certificate that the peer has presented, if any.
+    certificate: OnceLock<Result<Arc<ClientCertificate>, CertificateProblem>>,
     /// The number of those now.
     open: AtomicUsize,
     authenticated: AtomicBool,
@@ -35,6 +39,7 @@ impl Connection {
         Self {
             peer,
             most_open,
+            certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
             authenticated: AtomicBool::new(false),
             to_close: AtomicBool::new(false),
@@ -45,6 +50,21 @@ impl Connection {
     /// The address of its peer.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Notes the client certificate that the peer has presented in its TLS handshake: one that is a credential, or what is wrong
+    /// with it.
+    pub(crate) fn present(&self, certificate: Result<ClientCertificate, CertificateProblem>) {
+        let usable = certificate.is_ok();
+        let _ = self.certificate.set(certificate.map(Arc::new)); // there is one handshake
+        if usable {
+            self.authenticate();
+        }
+    }
+
+    /// The client certificate that the peer has presented.
+    pub(super) fn certificate(&self) -> Option<&Result<Arc<ClientCertificate>, CertificateProblem>> {
+        self.certificate.get()
     }
 
     /// Notes that a credential in force was presented on it.

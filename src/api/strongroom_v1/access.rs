@@ -115,9 +115,11 @@ fn who_am_i(app: &App, call: &Call) -> v1::WhoAmIResponse {
         principal: principal.to_string(),
         api_key: match principal.credential() {
             CredentialKind::ApiKey(key) => Some(api_key(key)),
+            CredentialKind::Certificate(_) | CredentialKind::Token(_) => None,
         },
         rights: rights.map(|right| wire_right(*right).into()).collect(),
         revision: app.revision().0,
+        groups: principal.groups().iter().map(ToString::to_string).collect(),
     }
 }
 
