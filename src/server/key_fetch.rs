@@ -70,15 +70,16 @@ async fn keep_fetched(issuer: Arc<IssuerKeys>, url: Uri, ca: Option<PathBuf>, re
     let mut known = false;
     loop {
         let keys = timeout(TIME, fetch(&url, ca.clone())).await.unwrap_or(Err(FetchError::Late));
-        match &keys {
-            Ok(_) if !known => tracing::info!(issuer = name, "the keys of the issuer were fetched"),
-            Ok(_) => tracing::debug!(issuer = name, "the keys of the issuer were fetched"),
-            Err(error) => {
-                tracing::warn!(issuer = name, %url, cause = %error, "the keys of the issuer could not be fetched")
-            }
-        }
+        let (before, failed) = (known, keys.as_ref().err().map(ToString::to_string));
         known = keys.is_ok();
         issuer.fetched(keys.ok());
+        match failed {
+            None if before => tracing::debug!(issuer = name, "the keys of the issuer were fetched"),
+            None => tracing::info!(issuer = name, "the keys of the issuer were fetched"),
+            Some(cause) => {
+                tracing::warn!(issuer = name, %url, cause, "the keys of the issuer could not be fetched")
+            }
+        }
         issuer.next_fetch(if known { refresh } else { AGAIN.min(refresh) }).await;
     }
 }

@@ -29,6 +29,7 @@ mod backup;
 mod canary;
 mod connections;
 mod create;
+mod credentials;
 mod delete;
 mod disk;
 mod errors;
