@@ -24,7 +24,7 @@ pub(super) struct IssuerKey {
 
 /// What tells a public key from all others: a digest of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyPrint([u8; 32]);
+pub struct KeyPrint(pub(super) [u8; 32]);
 
 /// Why a key set cannot be used. Each message says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

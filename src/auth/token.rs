@@ -174,19 +174,29 @@ impl TokenRules {
         let validation = Validation { algorithms: vec![algorithm], ..self.validation.clone() };
         let decoded = decode::<Map<String, Value>>(token.text, &key.key, &validation);
         let claims = decoded.map_err(|error| problem(error.kind()))?.claims;
+        self.accept(&claims, key.print, now)
+    }
+
+    /// The token with these claims, which the issuer's key has signed and whose audience is right.
+    pub(super) fn accept(
+        &self,
+        claims: &Map<String, Value>,
+        key: KeyPrint,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, TokenProblem> {
         // The crate accepts a list of issuers too.
-        if text(&claims, "iss") != Some(&self.issuer) {
+        if text(claims, "iss") != Some(&self.issuer) {
             return Err(TokenProblem::UnknownIssuer);
         }
-        let expires_at = self.expiry(&claims, now)?;
-        let required = |(claim, value): (&String, &String)| text(&claims, claim) == Some(value);
+        let expires_at = self.expiry(claims, now)?;
+        let required = |(claim, value): (&String, &String)| text(claims, claim) == Some(value);
         if !self.required_claims.iter().all(required) {
             return Err(TokenProblem::RequiredClaim);
         }
-        let subject = text(&claims, &self.subject_claim).ok_or(TokenProblem::Subject)?;
+        let subject = text(claims, &self.subject_claim).ok_or(TokenProblem::Subject)?;
         let name = PrincipalName::token(&self.name, subject).map_err(|_| TokenProblem::Subject)?;
-        let (groups, home) = (self.groups(&claims)?, self.home.clone());
-        Ok(VerifiedToken { name, groups, home, issuer: self.name.clone(), key: key.print, expires_at })
+        let (groups, home) = (self.groups(claims)?, self.home.clone());
+        Ok(VerifiedToken { name, groups, home, issuer: self.name.clone(), key, expires_at })
     }
 
     /// Checks the times of a token, and returns the time from which on it is refused.
