@@ -256,3 +256,38 @@ fn refused_start(authorities: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     launch(folder.path(), &Authority::new(), authorities).refused()
 }
+
+#[tokio::test]
+async fn the_command_line_presents_a_certificate() {
+    let site = Site::open();
+    let (certificate, key) = site.clients.client(&[uri("spiffe://example.org/cli")]);
+    let write = |name: &str, content: &str| {
+        let file = site.folder.path().join(name);
+        fs::write(&file, content).unwrap();
+        file.display().to_string()
+    };
+    let (cert, key) = (write("client.pem", &certificate), write("client.key", &key));
+    let ca = write("ca.pem", &site.authority.pem());
+    let command = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STRONGROOM_"))
+        {
+            command.env_remove(name);
+        }
+        command.args(["whoami", "-o", "json", "--server", &site.server.url, "--ca-cert", &ca]);
+        command
+    };
+    let says = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let by_flags = says(command().args(["--client-cert", &cert, "--client-key", &key]));
+    let by_variables =
+        says(command().env("STRONGROOM_CLIENT_CERT", &cert).env("STRONGROOM_CLIENT_KEY", &key));
+    assert!(by_flags.contains("cert:spiffe://example.org/cli"), "{by_flags}");
+    assert_eq!(by_flags, by_variables);
+    let half = command().args(["--client-cert", &cert]).output().unwrap();
+    assert_eq!(half.status.code(), Some(2));
+}

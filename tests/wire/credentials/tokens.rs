@@ -132,3 +132,19 @@ async fn the_audit_record_names_the_principal_and_no_token() {
         assert!(!logged.contains(part), "a part of the token is in the log");
     }
 }
+
+#[tokio::test]
+async fn the_command_line_presents_a_token_from_a_file() {
+    let site = Site::open(Signer::rsa("one")).await;
+    let file = site.folder.path().join("token");
+    for subject in ["builder", "deployer"] {
+        // A renewed token is read at the next start.
+        std::fs::write(&file, format!("{}\n", site.signer.token(&with("sub", subject)))).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.env_remove("STRONGROOM_API_KEY").env("STRONGROOM_API_KEY_FILE", &file);
+        let output = command.args(["whoami", "-o", "table", "--server", &site.server.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("jwt:ci:{subject}")), "{said}");
+    }
+}
