@@ -39,8 +39,8 @@ pub(super) async fn reload_when_asked(
 
 /// Reads the keys of the issuers that have them in files.
 pub(super) fn read_key_files(issuers: &[Arc<IssuerKeys>]) -> Result<(), ServeError> {
-    let in_files = issuers.iter().filter(|issuer| matches!(issuer.source, KeySource::File(_)));
-    in_files.map(|issuer| reload_keys(issuer)).collect()
+    let mut in_files = issuers.iter().filter(|issuer| matches!(issuer.source, KeySource::File(_)));
+    in_files.try_for_each(|issuer| reload_keys(issuer))
 }
 
 /// Reads the keys of an issuer again, or has them fetched.

@@ -285,17 +285,24 @@ class WhoAmIResponse(google.protobuf.message.Message):
     API_KEY_FIELD_NUMBER: builtins.int
     RIGHTS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     principal: builtins.str
-    """The caller as the audit log names it, for example `key:4f2a…`."""
+    """The caller as the audit log names it: `key:ID` for an API key, `cert:SAN` for a client certificate, and
+    `jwt:ISSUER:SUBJECT` for a token.
+    """
     revision: builtins.int
     """The store's revision that the answer was read at."""
     @property
     def api_key(self) -> global___ApiKey:
-        """The API key of the caller."""
+        """The API key of the caller. Absent: the caller presented another credential."""
 
     @property
     def rights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Right.ValueType]:
         """The rights of the caller in its home namespace."""
+
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The groups of the caller, as `group:ISSUER:NAME`. Only tokens name groups."""
 
     def __init__(
         self,
@@ -304,8 +311,9 @@ class WhoAmIResponse(google.protobuf.message.Message):
         api_key: global___ApiKey | None = ...,
         rights: collections.abc.Iterable[global___Right.ValueType] | None = ...,
         revision: builtins.int = ...,
+        groups: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["api_key", b"api_key"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["api_key", b"api_key", "principal", b"principal", "revision", b"revision", "rights", b"rights"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["api_key", b"api_key", "groups", b"groups", "principal", b"principal", "revision", b"revision", "rights", b"rights"]) -> None: ...
 
 global___WhoAmIResponse = WhoAmIResponse

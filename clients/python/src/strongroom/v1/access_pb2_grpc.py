@@ -32,8 +32,8 @@ class AccessServiceStub(object):
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     def __init__(self, channel):
@@ -71,8 +71,8 @@ class AccessServiceServicer(object):
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     def CreateApiKey(self, request, context):
@@ -158,8 +158,8 @@ class AccessService(object):
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     @staticmethod

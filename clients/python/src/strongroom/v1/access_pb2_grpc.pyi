@@ -24,8 +24,8 @@ class AccessServiceStub:
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -81,8 +81,8 @@ class AccessServiceAsyncStub:
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     CreateApiKey: grpc.aio.UnaryUnaryMultiCallable[
@@ -137,8 +137,8 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
     has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     @abc.abstractmethod
