@@ -161,10 +161,13 @@ mod tests {
     use std::future::poll_fn;
     use std::net::Ipv4Addr;
 
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     use tokio::time::timeout;
     use tonic::Code;
 
     use super::*;
+    use crate::auth::ClientAuthorities;
+    use crate::domain::now;
 
     #[test]
     fn a_connection_has_few_open_requests_though_it_is_authenticated() {
@@ -178,6 +181,25 @@ mod tests {
         assert!(connection.begin_open().is_none());
         drop((second, third));
         assert_eq!(connection.open.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_a_credential_authenticates_its_connection() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authorities = ClientAuthorities::parse(authority.pem().as_bytes(), now()).unwrap();
+        let params = CertificateParams::new(["a.example.org".to_owned()]).unwrap();
+        let certificate = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        connection.present(Err(CertificateProblem::NoName));
+        assert!(!connection.is_authenticated() && matches!(connection.certificate(), Some(Err(_))));
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        assert!(connection.certificate().is_none());
+        connection.present(authorities.verify(&[certificate.der().clone()], now()));
+        assert!(connection.is_authenticated() && matches!(connection.certificate(), Some(Ok(_))));
+        connection.changed().await;
     }
 
     /// A body that has nothing to say.

@@ -10,7 +10,7 @@ use strongroom::api::v1::WhoAmIResponse;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{self, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
@@ -127,6 +127,15 @@ async fn certificates_are_presented_over_tls_1_2_and_1_3() {
 }
 
 async fn raw(site: &Site, version: &'static SupportedProtocolVersion, identity: (String, String)) -> Wire {
+    let (wire, _) = handshake(site, &config(site, version, identity)).await;
+    wire
+}
+
+fn config(
+    site: &Site,
+    version: &'static SupportedProtocolVersion,
+    identity: (String, String),
+) -> Arc<rustls::ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(site.authority.pem().as_bytes()).unwrap()).unwrap();
     let chain = vec![CertificateDer::from_pem_slice(identity.0.as_bytes()).unwrap()];
@@ -136,10 +145,34 @@ async fn raw(site: &Site, version: &'static SupportedProtocolVersion, identity: 
     let config = config.unwrap().with_root_certificates(roots);
     let mut config = config.with_client_auth_cert(chain, key).unwrap();
     config.alpn_protocols.push(b"h2".to_vec());
+    Arc::new(config)
+}
+
+async fn handshake(site: &Site, config: &Arc<rustls::ClientConfig>) -> (Wire, Option<HandshakeKind>) {
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", site.server.port())).await.unwrap();
     let name = "localhost".try_into().unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-    Wire::over(stream, "localhost").await
+    let stream = TlsConnector::from(config.clone()).connect(name, stream).await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind();
+    (Wire::over(stream, "localhost").await, kind)
+}
+
+#[tokio::test]
+async fn a_session_that_is_resumed_does_not_outlive_its_certificate() {
+    const WHO_AM_I: &str = "/strongroom.v1.AccessService/WhoAmI";
+    let site = Site::open();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (params, time) = ending(Authority::with(&[dns("a.example.org")]), 4);
+        let config = config(&site, version, site.clients.sign(params));
+        let (first, _) = handshake(&site, &config).await;
+        first.call(WHO_AM_I, b"").await.unwrap();
+        let (second, kind) = handshake(&site, &config).await;
+        assert_eq!(kind, Some(HandshakeKind::Resumed), "{version:?}");
+        second.call(WHO_AM_I, b"").await.unwrap();
+        tokio::time::sleep(time).await; // both processes read the same clock
+        let (third, kind) = handshake(&site, &config).await;
+        assert_eq!(kind, Some(HandshakeKind::Resumed), "{version:?}");
+        refused(third.call(WHO_AM_I, b"").await, Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+    }
 }
 
 #[tokio::test]
