@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use crate::app;
-use crate::auth::{self, ApiKey, ApiKeyId};
+use crate::auth::{self, AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
 use crate::crypto::{
     self, Keyring, MasterKeys, NamespaceKeys, Purpose, data_key_digest, record_seal, value_seal,
 };
@@ -52,8 +52,15 @@ fn keys() -> Option<&'static Keys> {
 /// Tries the bytes as every kind of sealed record, and as an alteration of sealed ones. Nothing may open but what was sealed.
 pub fn sealed(bytes: &[u8]) {
     let Some(keys) = keys() else { return };
-    const PURPOSES: [Purpose; 4] =
-        [Purpose::ApiKey, Purpose::Namespace, Purpose::IdempotencyRecord, Purpose::Digest];
+    const PURPOSES: [Purpose; 7] = [
+        Purpose::ApiKey,
+        Purpose::Role,
+        Purpose::Binding,
+        Purpose::AccessEpoch,
+        Purpose::Namespace,
+        Purpose::IdempotencyRecord,
+        Purpose::Digest,
+    ];
     for purpose in PURPOSES {
         assert!(keys.keyring.open_record(purpose, &ID, bytes).is_err());
     }
@@ -128,6 +135,16 @@ pub fn clear(bytes: &[u8]) {
             let record = sealed(Purpose::ApiKey, &[1; 10]);
             let opened = ApiKey::open(&keys.keyring, ApiKeyId([1; 10]), &record, Revision(1));
             drop(opened.map(|key| key.seal(&keys.keyring)));
+            let record = sealed(Purpose::Binding, &[1; 10]);
+            let opened = Binding::open(&keys.keyring, BindingId([1; 10]), &record, Revision(1));
+            if let Ok(binding) = opened {
+                let again = Binding::of_record(binding.id, &binding.record(), Revision(1));
+                assert_eq!(again, Some(binding));
+            }
+            let place = keys.keyring.role_mac("role");
+            let _ = Role::open(&keys.keyring, &place, &sealed(Purpose::Role, &place), Revision(1));
+            let _ =
+                AccessEpoch::open(&keys.keyring, &sealed(Purpose::AccessEpoch, b"access epoch"), Revision(1));
         }
         4 => {
             if let Ok(digest) = StoreDigest::open(&keys.keyring, &sealed(Purpose::Digest, b"digest")) {

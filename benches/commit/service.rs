@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strongroom::app::{self, App, NewSecret, Options, SecretRotation, ValueSource};
-use strongroom::auth::{Grant, Rotate, Write};
+use strongroom::auth::{Grant, Principal, RightType};
 use strongroom::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use strongroom::domain::{Description, Metadata, Namespace, Revision, SecretName, Value};
 use strongroom::store::{Store, open_sled};
@@ -41,8 +41,7 @@ impl Writer for OverStore {
 pub struct OverApp {
     app: Arc<App>,
     store: Arc<dyn Store>,
-    write: Grant<Write>,
-    rotate: Grant<Rotate>,
+    root: Principal,
     /// The name of the secret that it rotates. The secrets that it creates have this name and a number.
     name: String,
     created: u64,
@@ -64,17 +63,13 @@ impl OverApp {
         });
         let app = Arc::new(app.await.expect("a service"));
         let root = app.access.authenticate(&root_key).expect("the root key");
-        let home = Namespace::default_namespace();
         let mut writers = Vec::with_capacity(count);
         for n in 0..count {
-            let write = root.authorize(&home).expect("the right to write");
-            let rotate = root.authorize(&home).expect("the right to rotate");
             let name = format!("service_{n}_database_password");
             let writer = Self {
                 app: app.clone(),
                 store: store.clone(),
-                write,
-                rotate,
+                root: root.clone(),
                 name: name.clone(),
                 created: 0,
             };
@@ -84,14 +79,15 @@ impl OverApp {
         writers
     }
 
+    fn grant<R: RightType>(&self, name: &str) -> Grant<R> {
+        let (home, name) = (Namespace::default_namespace(), SecretName::parse(name).expect("a name"));
+        self.app.access.grant(&self.root, &home, &name).expect("the right of the root key")
+    }
+
     async fn create(&self, name: String) {
-        let new = NewSecret {
-            name: SecretName::parse(&name).expect("a name"),
-            source: value(),
-            description: Description::default(),
-            metadata: Metadata::default(),
-        };
-        self.app.secrets.create(&self.write, new, None).await.expect("a new secret");
+        let new =
+            NewSecret { source: value(), description: Description::default(), metadata: Metadata::default() };
+        self.app.secrets.create(&self.grant(&name), new, None).await.expect("a new secret");
     }
 }
 
@@ -103,9 +99,12 @@ impl Writer for OverApp {
                 self.create(format!("{}_{}", self.name, self.created)).await;
             }
             Kind::Rotate => {
-                let name = SecretName::parse(&self.name).expect("a name");
                 let rotation = SecretRotation { source: value(), etag: None };
-                self.app.secrets.rotate(&self.rotate, &name, rotation, None).await.expect("a new version");
+                self.app
+                    .secrets
+                    .rotate(&self.grant(&self.name), rotation, None)
+                    .await
+                    .expect("a new version");
             }
         }
         self.store.durable().0

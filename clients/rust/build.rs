@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry a value, here or in a field. `src/v1.rs` has their `Debug`, which shows no value, so that no log
 /// line can hold one.
-const CARRIES_A_VALUE: [&str; 5] = [
+const CARRIES_A_VALUE: [&str; 6] = [
     ".strongroom.v1.CreateApiKeyResponse",
     ".strongroom.v1.Credential",
     ".strongroom.v1.ResolveReferencesRequest",
     ".strongroom.v1.ResolveReferencesResponse",
+    ".strongroom.v1.RotateApiKeyResponse",
     ".strongroom.v1.SecretValue",
 ];
 

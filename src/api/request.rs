@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::error::{Code, Reason, Refusal};
-use crate::app::Error;
+use crate::app::{App, Error};
 use crate::audit::{Auditor, Record, Referenced, Target, Unwritable};
 use crate::auth::Right;
-use crate::auth::{Grant, Principal, RightType, ServiceGrant};
+use crate::auth::{
+    Authorization, Grant, ManageAccess, ManagerGrant, NamespaceGrant, Principal, RightType, Scope,
+    ScopeGrant, ServiceGrant,
+};
 use crate::domain::{Invalid, Namespace, SecretName, Violations};
 
 /// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
@@ -47,8 +50,8 @@ pub(super) struct AuditEntry {
 
 #[derive(Default)]
 struct Noted {
-    /// The caller, once known.
-    principal: Option<Principal>,
+    /// The caller, once known, and what it was granted.
+    caller: Option<Arc<Authorization>>,
     /// The object of the request.
     target: Target,
     /// The secrets that the references of its document name.
@@ -68,13 +71,13 @@ impl AuditEntry {
     }
 
     /// Notes the caller.
-    pub(super) fn note_caller(&self, principal: &Principal) {
-        self.with_noted(|noted| noted.principal = Some(principal.clone()));
+    pub(super) fn note_caller(&self, caller: &Arc<Authorization>) {
+        self.with_noted(|noted| noted.caller = Some(caller.clone()));
     }
 
-    /// The caller; `None` where it is not known.
-    pub(super) fn caller(&self) -> Option<Principal> {
-        self.with_noted(|noted| noted.principal.clone())
+    /// The caller, and what it was granted; `None` where it is not known.
+    pub(super) fn caller(&self) -> Option<Arc<Authorization>> {
+        self.with_noted(|noted| noted.caller.clone())
     }
 
     /// Notes the object of the request.
@@ -89,7 +92,7 @@ impl AuditEntry {
         failure: Option<(Code, Option<Reason>)>,
     ) -> Result<Option<Record>, Unwritable> {
         let noted = self.with_noted(|noted| Noted {
-            principal: noted.principal.clone(),
+            caller: noted.caller.clone(),
             target: std::mem::take(&mut noted.target),
             referenced: std::mem::take(&mut noted.referenced),
         });
@@ -117,10 +120,10 @@ impl AuditEntry {
     }
 
     fn record(&self, noted: Noted, failure: Option<(Code, Option<Reason>)>) -> Record {
-        let Noted { principal, target, referenced } = noted;
+        let Noted { caller, target, referenced } = noted;
         let (outcome, reason) = outcome(failure);
         Record {
-            principal: principal.map(|principal| principal.to_string()),
+            principal: caller.map(|caller| caller.principal().to_string()),
             peer: self.peer,
             rpc: self.rpc.map_or(UNKNOWN_RPC, |rpc| rpc.name),
             target,
@@ -149,7 +152,8 @@ fn outcome(failure: Option<(Code, Option<Reason>)>) -> (&'static str, Option<&'s
 #[derive(Clone)]
 pub(super) struct Call {
     pub(super) rpc: &'static Rpc,
-    pub(super) principal: Principal,
+    /// The caller, and what it was granted so far.
+    pub(super) caller: Arc<Authorization>,
     pub(super) entry: Arc<AuditEntry>,
 }
 
@@ -167,7 +171,7 @@ impl Call {
         fields: &mut Fields,
     ) -> Option<Namespace> {
         let namespace = if text.is_empty() {
-            self.principal.home().clone()
+            self.principal().home().clone()
         } else {
             fields.check(field, Namespace::parse(text))?
         };
@@ -175,21 +179,67 @@ impl Call {
         Some(namespace)
     }
 
-    /// Proof that the caller has a right on the namespace that the field `namespace` names. `None`: it names none.
+    /// The caller.
+    pub(super) fn principal(&self) -> &Principal {
+        self.caller.principal()
+    }
+
+    /// Proof that the caller has a right on a secret of the namespace that the field `namespace` names. `None`: the field names none,
+    /// or there is no name. Without a name, the caller must have the right on some secret of the namespace.
     pub(super) fn grant<R: RightType>(
         &self,
+        app: &App,
         namespace: &str,
+        name: Option<&SecretName>,
         fields: &mut Fields,
     ) -> Result<Option<Grant<R>>, Error> {
         self.declared::<R>()?;
         let Some(namespace) = self.namespace("namespace", namespace, fields) else { return Ok(None) };
-        Ok(Some(self.principal.authorize(&namespace)?))
+        let Some(name) = name else {
+            app.access.grant_namespace::<R>(self.principal(), &namespace)?;
+            return Ok(None);
+        };
+        let grant = app.access.grant(self.principal(), &namespace, name)?;
+        self.caller.note(grant.granted());
+        Ok(Some(grant))
+    }
+
+    /// Proof that the caller has a right on secrets of the namespace that the field `namespace` names. `None`: it names none.
+    pub(super) fn namespace_grant<R: RightType>(
+        &self,
+        app: &App,
+        namespace: &str,
+        fields: &mut Fields,
+    ) -> Result<Option<NamespaceGrant<R>>, Error> {
+        self.declared::<R>()?;
+        let Some(namespace) = self.namespace("namespace", namespace, fields) else { return Ok(None) };
+        let grant = app.access.grant_namespace(self.principal(), &namespace)?;
+        self.caller.note(grant.granted());
+        Ok(Some(grant))
+    }
+
+    /// Proof that the caller has a right on the whole of a scope.
+    pub(super) fn scope_grant<R: RightType>(&self, app: &App, scope: Scope) -> Result<ScopeGrant<R>, Error> {
+        self.declared::<R>()?;
+        let grant = app.access.grant_scope(self.principal(), scope)?;
+        self.caller.note(grant.granted());
+        Ok(grant)
+    }
+
+    /// Proof that the caller manages access somewhere.
+    pub(super) fn manager_grant(&self, app: &App) -> Result<ManagerGrant, Error> {
+        self.declared::<ManageAccess>()?;
+        let grant = app.access.grant_manager(self.principal())?;
+        self.caller.note(grant.granted());
+        Ok(grant)
     }
 
     /// Proof that the caller has a right on the service as a whole.
-    pub(super) fn service_grant<R: RightType>(&self) -> Result<ServiceGrant<R>, Error> {
+    pub(super) fn service_grant<R: RightType>(&self, app: &App) -> Result<ServiceGrant<R>, Error> {
         self.declared::<R>()?;
-        Ok(self.principal.authorize_service()?)
+        let grant = app.access.grant_service(self.principal())?;
+        self.caller.note(grant.granted());
+        Ok(grant)
     }
 
     /// The name of a secret, from the field `name`. Called before `grant`, so that the record of a denial has the name too.
@@ -226,7 +276,7 @@ impl Call {
         };
         let failure = refusal.as_ref().map(|refusal| (refusal.code, Some(refusal.reason)));
         let target = Target { subject, ..Target::default() };
-        let noted = Noted { principal: Some(self.principal.clone()), target, ..Noted::default() };
+        let noted = Noted { caller: Some(self.caller.clone()), target, ..Noted::default() };
         let record = self.entry.record(noted, failure);
         match (self.entry.auditor.write(&record).await, refusal) {
             (_, Some(refusal)) => Err(refusal),

@@ -12,14 +12,14 @@ use rcgen::{
 
 use super::authority::Authority;
 use super::backup::RestoreOptions;
-use super::fixture::{Fixture, named, options};
+use super::fixture::{Fixture, options};
 use super::{CredentialProblem, Error, Expiry, SecretRotation, ValueSource};
 use super::{CredentialSources, IssuerKeys, NoPrincipal, Options, Presented};
 use crate::auth::{CertificateProblem, ClientAuthorities, KeySet, TokenProblem};
 use crate::auth::{Operate, Principal, Read, Rotate};
 use crate::config::{Config, Settings};
 use crate::crypto::MasterKeys;
-use crate::domain::{Namespace, Revision, Value, now};
+use crate::domain::{Revision, Value, now};
 use crate::store::{self, Expect, Key, Transaction};
 
 /// A transaction that puts a record at a new place.
@@ -47,7 +47,7 @@ async fn a_commit_requires_the_credential_as_it_was() {
     let fixture = Fixture::open().await;
     let core = &fixture.app.core;
     let caller = fixture.caller(Expiry::Never).await;
-    let mut attempts = core.attempts(3, Authority::Caller(&caller));
+    let mut attempts = core.attempts(3, Authority::Caller(&caller, &[]));
     let planned = attempts.next().unwrap();
     fixture.revoke_api_key(caller.api_key_id()).await;
     assert_eq!(planned.commit(put()).await.unwrap(), None);
@@ -63,7 +63,7 @@ async fn a_rekey_between_plan_and_commit_refuses_no_caller() {
     let fixture = Fixture::open().await;
     let core = &fixture.app.core;
     let caller = fixture.caller(Expiry::Never).await;
-    let mut attempts = core.attempts(3, Authority::Caller(&caller));
+    let mut attempts = core.attempts(3, Authority::Caller(&caller, &[]));
     let planned = attempts.next().unwrap();
     // The record of the key alone is sealed again, as a rekey does it.
     let (keyring, id) = (core.keyring(), caller.api_key_id());
@@ -75,7 +75,7 @@ async fn a_rekey_between_plan_and_commit_refuses_no_caller() {
     let planned = attempts.next().unwrap();
     assert!(planned.commit(put()).await.unwrap().is_some());
     fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
-    assert!(core.confirm(&caller).is_ok());
+    assert!(core.confirm(&caller, &[]).is_ok());
 }
 
 #[tokio::test]
@@ -83,9 +83,12 @@ async fn a_commit_that_begins_after_the_key_has_expired_is_refused_as_expired() 
     let fixture = Fixture::open().await;
     let core = &fixture.app.core;
     let caller = fixture.caller(Expiry::After(Duration::from_secs(1))).await;
-    let mut attempts = core.attempts(2, Authority::Caller(&caller));
+    let mut attempts = core.attempts(2, Authority::Caller(&caller, &[]));
     let planned = attempts.next().unwrap();
-    assert!(is_refused::<()>(Err(core.ended(&caller).await), CredentialProblem::Expired));
+    assert!(is_refused::<()>(
+        Err(core.ended(&Fixture::authorization(&caller)).await),
+        CredentialProblem::Expired
+    ));
     assert!(is_refused(planned.commit(put()).await, CredentialProblem::Expired));
     assert!(is_refused(attempts.next(), CredentialProblem::Expired));
     assert!(fixture.stored(b'r').await.is_empty());
@@ -95,7 +98,8 @@ async fn a_commit_that_begins_after_the_key_has_expired_is_refused_as_expired() 
 async fn a_wait_ends_when_the_key_is_revoked_and_not_when_it_is_sealed_again() {
     let fixture = Fixture::open().await;
     let caller = fixture.caller(Expiry::Never).await;
-    let mut ended = std::pin::pin!(fixture.app.access.ended(&caller));
+    let authorization = Fixture::authorization(&caller);
+    let mut ended = std::pin::pin!(fixture.app.access.ended(&authorization));
     begin(ended.as_mut());
     fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
     fixture.create_api_key().await;
@@ -109,10 +113,9 @@ async fn a_read_that_has_waited_opens_no_value_for_a_revoked_key() {
     let fixture = Fixture::open().await;
     fixture.create("a", "old").await.unwrap();
     let caller = fixture.caller(Expiry::Never).await;
-    let grant = caller.authorize::<Read>(&Namespace::default_namespace()).unwrap();
+    let grant = fixture.grant_to::<Read>(&caller, "a");
     let ahead = Revision(fixture.app.revision().0 + 2);
-    let (name, secrets) = (named("a"), &fixture.app.secrets);
-    let mut parked = std::pin::pin!(secrets.get(&grant, &name, None, ahead));
+    let mut parked = std::pin::pin!(fixture.app.secrets.get(&grant, None, ahead));
     begin(parked.as_mut());
     fixture.revoke_api_key(caller.api_key_id()).await;
     fixture.rotate("a", "new").await;
@@ -128,13 +131,13 @@ async fn a_change_that_waits_for_another_one_is_not_made_for_a_revoked_key() {
         source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
         etag: None,
     };
-    let (name, secrets) = (named("a"), &fixture.app.secrets);
-    let grant_of = |caller: &Principal| caller.authorize::<Rotate>(&Namespace::default_namespace()).unwrap();
+    let secrets = &fixture.app.secrets;
+    let grant_of = |caller: &Principal| fixture.grant_to::<Rotate>(caller, "a");
     let (first, second) = (grant_of(&fixture.root), grant_of(&caller));
     // The first change holds the lock of the secret while it is not polled.
-    let mut holds = std::pin::pin!(secrets.rotate(&first, &name, rotation("two"), None));
+    let mut holds = std::pin::pin!(secrets.rotate(&first, rotation("two"), None));
     begin(holds.as_mut());
-    let mut waits = std::pin::pin!(secrets.rotate(&second, &name, rotation("three"), None));
+    let mut waits = std::pin::pin!(secrets.rotate(&second, rotation("three"), None));
     begin(waits.as_mut());
     fixture.revoke_api_key(caller.api_key_id()).await;
     holds.await.unwrap();
@@ -148,7 +151,7 @@ async fn a_restore_replaces_nothing_for_a_key_that_has_ended() {
     fixture.create("a", "old").await.unwrap();
     let (bytes, _) = fixture.back_up().await;
     fixture.rotate("a", "new").await;
-    let restore = fixture.app.backup.restore(&fixture.root.authorize_service::<Operate>().unwrap()).unwrap();
+    let restore = fixture.app.backup.restore(&fixture.service_grant::<Operate>()).unwrap();
     assert!(restore.take(bytes).await);
     // The service never revokes the root key, so somebody else removes it.
     fixture.remove(&Key::api_key(&fixture.root.api_key_id().0)).await;
@@ -201,11 +204,12 @@ async fn work_of_a_token_ends_when_the_token_expires_or_its_key_is_withdrawn() {
     };
     let (short, long) = (caller(3), caller(600));
     assert_eq!((short.to_string(), short.name()), ("jwt:i:s".to_owned(), long.name()));
-    let planned = fixture.app.core.attempts(2, Authority::Caller(&short)).next().unwrap();
+    let planned = fixture.app.core.attempts(2, Authority::Caller(&short, &[])).next().unwrap();
     let expired = |error| is_refused::<()>(Err(error), CredentialProblem::Token(TokenProblem::Expired));
-    assert!(expired(access.ended(&short).await));
+    assert!(expired(access.ended(&Fixture::authorization(&short)).await));
     assert!(is_refused(planned.commit(put()).await, CredentialProblem::Expired));
 
+    let long = Fixture::authorization(&long);
     let mut ended = std::pin::pin!(access.ended(&long));
     begin(ended.as_mut());
     sources.issuers()[0].read(key_set(&KeyPair::generate_for(&PKCS_ED25519).unwrap()));
@@ -226,10 +230,11 @@ async fn work_of_a_certificate_ends_when_its_authority_is_removed() {
     let certificate = Arc::new(sources.certificate(&[certificate.der().clone()]).ok().unwrap());
     let access = &fixture.app.access;
     let caller = access.identify(Presented::Certificate(&certificate), true).ok().unwrap();
-    let mut attempts = fixture.app.core.attempts(3, Authority::Caller(&caller));
+    let mut attempts = fixture.app.core.attempts(3, Authority::Caller(&caller, &[]));
     assert!(attempts.next().unwrap().commit(put()).await.unwrap().is_some());
 
-    let mut ended = std::pin::pin!(access.ended(&caller));
+    let authorization = Fixture::authorization(&caller);
+    let mut ended = std::pin::pin!(access.ended(&authorization));
     begin(ended.as_mut());
     sources.replace_authorities(ClientAuthorities::default());
     let removed = CredentialProblem::Certificate(CertificateProblem::Untrusted);

@@ -5,7 +5,7 @@
 //! not hold any more, the change is planned again from the newer state:
 //!
 //! ```text
-//! let mut attempts = core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal));
+//! let mut attempts = core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, granted));
 //! loop {
 //!     let attempt = attempts.next()?;
 //!     let transaction = …; // planned with attempt.keyring from what the catalog and the store show now
@@ -15,12 +15,12 @@
 //! }
 //! ```
 //!
-//! A commit that a caller asks for also requires that the caller's credential is as it was at the beginning of the attempt: see
-//! [`Authority`]. A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
+//! A commit that a caller asks for also requires that the caller's credential and the access epoch are as they were at the beginning
+//! of the attempt: see [`Authority`]. A commit returns only when the catalog shows it, so a caller that reads its change back finds it.
 
 use std::sync::Arc;
 
-use super::authority::{Authority, ConfirmedCredential};
+use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
@@ -29,7 +29,7 @@ use crate::crypto::MasterKeyProvider;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
 use crate::limits::FairQueue;
-use crate::store::{CommitError, Store, Transaction};
+use crate::store::{CommitError, Key, Store, Transaction};
 
 /// How often a change that a caller asks for is planned, at most. Writers of one secret in this process wait for each other,
 /// so only writers in other replicas make it more than once.
@@ -66,8 +66,9 @@ pub(super) struct Attempt<'a> {
     pub(super) keyring: Arc<StoredKeyring>,
     /// The revision that the catalog showed at the beginning. What the plan reads is at least as new.
     pub(super) planned_at: Revision,
-    /// The credential of the caller who asks for the change; `None` where the service makes it by itself.
-    caller: Option<ConfirmedCredential>,
+    authority: Authority<'a>,
+    /// The caller who asks for the change; `None` where the service makes it by itself.
+    caller: Option<ConfirmedCaller>,
 }
 
 impl<'a> Attempts<'a> {
@@ -78,11 +79,21 @@ impl<'a> Attempts<'a> {
         // The revision is read first: what is planned may be newer than it, and never older.
         let planned_at = self.core.catalog.revision();
         let caller = self.authority.confirm(self.core)?;
-        Ok(Attempt { core: self.core, keyring: self.core.keyring(), planned_at, caller })
+        let (core, authority, keyring) = (self.core, self.authority, self.core.keyring());
+        Ok(Attempt { core, keyring, planned_at, authority, caller })
     }
 }
 
 impl Attempt<'_> {
+    /// Adds the next access epoch to a transaction that changes who may do what. Every commit that a caller asks for requires the
+    /// present one.
+    pub(super) fn change_access(&self, transaction: &mut Transaction) -> Result<(), Error> {
+        let caller = self.caller.as_ref().ok_or(Error::Internal("access is changed for a caller only"))?;
+        let next = caller.epoch.unwrap_or_default().next();
+        transaction.put.push((Key::access_epoch(), next.seal(&self.keyring)?));
+        Ok(())
+    }
+
     /// Commits a transaction for which everything was read during this attempt. `Ok(None)`: something that it requires has
     /// changed since, and the change is to be planned again.
     ///
@@ -97,8 +108,13 @@ impl Attempt<'_> {
             None => None,
         };
         let committed = match self.core.commit(&self.keyring, transaction).await {
-            Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCredential::is_expired) => {
+            Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCaller::is_expired) => {
                 return Err(Error::Unauthenticated(CredentialProblem::Expired));
+            }
+            Err(Error::TooLate) => {
+                // What the caller was granted may have expired.
+                self.authority.confirm(self.core)?;
+                return Err(Error::TooLate);
             }
             committed => committed?,
         };

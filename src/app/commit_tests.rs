@@ -55,7 +55,7 @@ async fn the_change_of_a_principal_waits_for_one_turn_of_another_with_many() {
     let change = |principal: &Principal, number: u8| {
         let (app, principal, done) = (fixture.app.clone(), principal.clone(), done.clone());
         tokio::spawn(async move {
-            let attempt = app.core.attempts(1, Authority::Caller(&principal)).next().unwrap();
+            let attempt = app.core.attempts(1, Authority::Caller(&principal, &[])).next().unwrap();
             let put = vec![(Key::api_key(&[number; 10]), b"record".to_vec())];
             attempt.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
             done.lock().unwrap().push(number);

@@ -1,7 +1,9 @@
 //! The one error of the app. `api` maps each variant to a code, a reason and a sentence.
 
 use crate::audit::Unwritable;
-use crate::auth::{ApiKeyError, ApiKeyId, CertificateProblem, Denied, TokenProblem};
+use crate::auth::{
+    ApiKeyError, ApiKeyId, BindingId, CertificateProblem, Denied, NotConfirmed, RoleName, TokenProblem,
+};
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::limits::LimitReached;
@@ -39,8 +41,18 @@ pub enum Error {
     MasterKeyNotRenewed(String),
     /// There is no API key of this id.
     ApiKeyNotFound(ApiKeyId),
-    /// The change would leave nobody who can manage access.
+    /// There is no binding of this id, or none that the caller manages.
+    BindingNotFound(BindingId),
+    /// There is no role of this name.
+    RoleNotFound(RoleName),
+    /// A role already has this name.
+    RoleAlreadyExists(RoleName),
+    /// Bindings have this role.
+    RoleInUse(RoleName),
+    /// The change would leave nobody with every right on everything.
     LastAdministrator,
+    /// What the caller may do was changed while its request waited.
+    AccessChanged,
     /// The secret has changed since the caller read its etag.
     EtagMismatch,
     /// The request id belongs to another request.
@@ -112,6 +124,11 @@ impl Error {
         Self::Invalid(vec![Violation { field, reason: Invalid::new(reason) }])
     }
 
+    /// The same with a reason that a parser gave.
+    pub fn of_field(field: &'static str, reason: Invalid) -> Self {
+        Self::Invalid(vec![Violation { field, reason }])
+    }
+
     /// The error for one field that is not served.
     pub fn not_served(field: &'static str, reason: &'static str) -> Self {
         Self::NotServed(vec![Violation { field, reason: Invalid::new(reason) }])
@@ -127,6 +144,15 @@ impl From<Violations> for Error {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)
+    }
+}
+
+impl From<NotConfirmed> for Error {
+    fn from(not_confirmed: NotConfirmed) -> Self {
+        match not_confirmed {
+            NotConfirmed::Denied(denied) => Self::Denied(denied),
+            NotConfirmed::Changed => Self::AccessChanged,
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use super::{
     ValueSource, open,
 };
 use crate::auth::{
-    ApiKeyId, Grant, KeyName, ManageAccess, Operate, Principal, Read, RightType, Rotate, Write,
+    ApiKeyId, Authorization, BuiltInRole, Grant, KeyName, ManagerGrant, NameFilter, Operate, Principal, Read,
+    RightType, RoleName, Rotate, Scope, ServiceGrant, Write,
 };
 use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys, write_private};
 use crate::domain::{
@@ -63,13 +64,34 @@ impl Fixture {
         reopen(&self.store, &self.master).await.unwrap()
     }
 
-    pub(super) fn grant<R: RightType>(&self) -> Grant<R> {
-        self.root.authorize(&Namespace::default_namespace()).unwrap()
+    /// The root key's right on a secret of the default namespace.
+    pub(super) fn grant<R: RightType>(&self, name: &str) -> Grant<R> {
+        self.grant_to(&self.root, name)
+    }
+
+    /// A caller's right on a secret of the default namespace.
+    pub(super) fn grant_to<R: RightType>(&self, caller: &Principal, name: &str) -> Grant<R> {
+        self.app.access.grant(caller, &Namespace::default_namespace(), &named(name)).unwrap()
+    }
+
+    /// The root key's right on the service.
+    pub(super) fn service_grant<R: RightType>(&self) -> ServiceGrant<R> {
+        self.app.access.grant_service(&self.root).unwrap()
+    }
+
+    /// The proof that the root key manages access.
+    pub(super) fn manager_grant(&self) -> ManagerGrant {
+        self.app.access.grant_manager(&self.root).unwrap()
+    }
+
+    /// A caller that was granted nothing.
+    pub(super) fn authorization(caller: &Principal) -> Authorization {
+        Authorization::new(caller.clone())
     }
 
     /// The permission to replace keys.
     pub(super) fn rekey(&self) -> RekeyPermit {
-        self.app.keys.begin(&self.root.authorize_service::<Operate>().unwrap()).unwrap()
+        self.app.keys.begin(&self.service_grant::<Operate>()).unwrap()
     }
 
     /// The secret of this name, as the catalog has it.
@@ -80,18 +102,17 @@ impl Fixture {
 
     pub(super) async fn create(&self, name: &str, value: &str) -> Result<Secret, Error> {
         let new = NewSecret {
-            name: named(name),
             source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
             description: Description::default(),
             metadata: Metadata::default(),
         };
-        Ok(self.app.secrets.create(&self.grant::<Write>(), new, None).await?.secret)
+        Ok(self.app.secrets.create(&self.grant::<Write>(name), new, None).await?.secret)
     }
 
     pub(super) async fn rotate(&self, name: &str, value: &str) {
         let source = ValueSource::Value(Value::text(value.to_owned()).unwrap());
         let rotation = SecretRotation { source, etag: None };
-        self.app.secrets.rotate(&self.grant::<Rotate>(), &named(name), rotation, None).await.unwrap();
+        self.app.secrets.rotate(&self.grant::<Rotate>(name), rotation, None).await.unwrap();
     }
 
     /// The current value of a secret, a text, as this service reads it.
@@ -106,8 +127,8 @@ impl Fixture {
         name: &str,
         version: Option<u32>,
     ) -> Result<String, Error> {
-        let grant = self.grant::<Read>();
-        let found = app.secrets.get(&grant, &named(name), version, Revision::default()).await?;
+        let grant = self.grant::<Read>(name);
+        let found = app.secrets.get(&grant, version, Revision::default()).await?;
         match found.value {
             Value::Text(text) => Ok(text.to_string()),
             Value::Binary(_) => panic!("expected text"),
@@ -126,21 +147,21 @@ impl Fixture {
     }
 
     async fn create_api_key_with(&self, expiry: Expiry) -> (ApiKeyId, String) {
-        let grant = self.root.authorize_service::<ManageAccess>().unwrap();
-        let home = Namespace::default_namespace();
-        let new = NewApiKey { name: KeyName::root(), home, expiry };
+        let (home, role) = (Namespace::default_namespace(), Some(RoleName::of(BuiltInRole::Editor)));
+        let scope = Scope::of_namespace(home.clone());
+        let grant = self.app.access.grant_scope(&self.root, scope).unwrap();
+        let new = NewApiKey { name: KeyName::root(), home, role, expiry };
         let (key, credential, _) = self.app.access.create_api_key(&grant, new).await.unwrap();
         (key.id, credential.expose().to_owned())
     }
 
     pub(super) async fn revoke_api_key(&self, id: ApiKeyId) {
-        let grant = self.root.authorize_service::<ManageAccess>().unwrap();
-        self.app.access.revoke_api_key(&grant, id).await.unwrap();
+        self.app.access.revoke_api_key(&self.manager_grant(), id).await.unwrap();
     }
 
     /// A backup, and the revision that it is of.
     pub(super) async fn back_up(&self) -> (Vec<u8>, Revision) {
-        let mut chunks = self.app.backup.create(&self.root.authorize_service::<Operate>().unwrap());
+        let mut chunks = self.app.backup.create(&self.service_grant::<Operate>());
         let (mut bytes, mut ended_at) = (Vec::new(), None);
         while let Some(chunk) = chunks.recv().await {
             let chunk = chunk.unwrap();
@@ -233,5 +254,8 @@ pub(super) fn everything(app: &App) -> Vec<Arc<Secret>> {
     let filter = Filter { namespace: namespace.clone(), prefix: "".into(), metadata: Metadata::default() };
     let order = Order { by: OrderBy::Name, descending: false };
     let namespace = app.core.catalog.namespace(&namespace).unwrap();
-    namespace.page(&filter, order, &Start::Offset(0), 10_000, Revision::default()).0.items
+    namespace
+        .page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10_000, Revision::default())
+        .0
+        .items
 }

@@ -46,8 +46,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 pub use self::access::{
-    AccessControl, CredentialSources, Expiry, Fetch, IssuerKeys, NewApiKey, NoPrincipal, Presented,
-    Unauthenticated,
+    AccessControl, AccessPage, BindingQuery, CredentialSources, Expiry, Explanation, Fetch, IssuerKeys,
+    NewApiKey, NewBinding, NoPrincipal, Presented, Question, Rotation, Unauthenticated,
 };
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
@@ -103,7 +103,7 @@ impl App {
         let restored = Arc::new(Notify::new());
         Self {
             secrets: SecretOperations::new(core.clone(), idempotency.clone()),
-            access: AccessControl::new(core.clone()),
+            access: AccessControl::new(core.clone(), idempotency.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
             backup: Backups::new(core.clone(), data_dir, restored),

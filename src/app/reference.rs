@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::Error;
 use super::commit::Core;
 use super::secret::{CurrentValue, SecretReader};
-use crate::auth::{Grant, List, Principal, PrincipalName, Read, RightType};
-use crate::domain::{Revision, SecretName, Value, VersionState};
+use crate::auth::{Authorization, Grant, List, NamespaceGrant, Principal, PrincipalName, Read, RightType};
+use crate::domain::{Revision, SecretName, Value, VersionState, now};
 use crate::limits::{FairQueue, LimitReached, LimitUse, QueueFull, Turn};
 use crate::process::wiping_stack;
 use crate::reference::{
@@ -69,7 +69,7 @@ impl ReferenceResolver {
     /// The document with its expressions parsed.
     pub async fn parse_template<R: RightType>(
         &self,
-        grant: &Grant<R>,
+        grant: &NamespaceGrant<R>,
         document: Data,
     ) -> Result<Template, Error> {
         let turn = self.turn(grant.principal()).await?;
@@ -77,24 +77,22 @@ impl ReferenceResolver {
         parsed.map_err(|problems| Error::Unresolved(grant.namespace().clone(), problems))
     }
 
-    /// The document with its references resolved. `read` is told which secrets were read, whether or not the document can be
-    /// resolved.
+    /// The document with its references resolved. The caller must have the right on each of the secrets, and its authorization
+    /// notes so. `read` is told which secrets were read, whether or not the document can be resolved.
     pub async fn resolve(
         &self,
-        grant: &Grant<Read>,
+        authorization: &Authorization,
+        grant: &NamespaceGrant<Read>,
         template: Template,
         inputs: Data,
         read: impl FnOnce(&[NamedSecret]),
     ) -> Result<Resolution, Error> {
         let unresolved = |problems| Error::Unresolved(grant.namespace().clone(), problems);
         let references = template.references();
-        let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
-        for name in &names {
-            grant.principal().authorize_secret::<Read>(grant.namespace(), name)?;
-        }
+        let grants = self.grants(authorization, grant, &references)?;
         // Values are read within the turn: so only as many documents as there are turns have values in memory.
         let turn = self.turn(grant.principal()).await?;
-        let Some((found, revision)) = self.reader.read_current(grant, &names, MAX_VALUE_BYTES).await? else {
+        let Some((found, revision)) = self.reader.read_current(grant, &grants, MAX_VALUE_BYTES).await? else {
             let kind = ProblemKind::TooCostly(Bound::Built);
             return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
         };
@@ -118,17 +116,37 @@ impl ReferenceResolver {
         let resolved =
             compute(turn, move || template.evaluate(&inputs, &values)).await?.map_err(unresolved)?;
         // A computation can take a good part of a second.
-        self.core.confirm(grant.principal())?;
+        let granted: Vec<_> = grants.iter().map(Grant::granted).collect();
+        self.core.confirm(grant.principal(), &granted)?;
         Ok(Resolution { resolved, named, revision })
     }
 
-    /// The secrets that a document names. No value is read.
+    /// The grants on the secrets that a document names.
+    fn grants<R: RightType>(
+        &self,
+        authorization: &Authorization,
+        grant: &NamespaceGrant<R>,
+        references: &[Reference],
+    ) -> Result<Vec<Grant<R>>, Error> {
+        let now = now();
+        let grants: Result<Vec<Grant<R>>, _> = self.core.catalog.with_policy(|policy| {
+            let names = references.iter().map(|reference| &reference.name);
+            names.map(|name| policy.grant(grant.principal(), grant.namespace(), name, now)).collect()
+        });
+        let grants = grants?;
+        grants.iter().for_each(|grant| authorization.note(grant.granted()));
+        Ok(grants)
+    }
+
+    /// The secrets that a document names. The caller must have the right on each of them. No value is read.
     pub async fn inspect(
         &self,
-        grant: &Grant<List>,
+        authorization: &Authorization,
+        grant: &NamespaceGrant<List>,
         template: &Template,
     ) -> Result<(Vec<NamedSecret>, Revision), Error> {
         let references = template.references();
+        self.grants(authorization, grant, &references)?;
         let names: Vec<_> = references.iter().map(|reference| reference.name.clone()).collect();
         let shown = self.core.catalog.revision();
         let namespace = self.core.catalog.namespace(grant.namespace());
@@ -214,7 +232,7 @@ mod tests {
         let (many, one) = (fixture.caller(Expiry::Never).await, fixture.caller(Expiry::Never).await);
         let references = &fixture.app.references;
         let parse = |principal: &Principal| {
-            let grant = principal.authorize::<List>(principal.home()).unwrap();
+            let grant = fixture.app.access.grant_namespace::<List>(principal, principal.home()).unwrap();
             let app = fixture.app.clone();
             tokio::spawn(async move {
                 app.references.parse_template(&grant, Data::Map(Vec::new())).await.map(drop)

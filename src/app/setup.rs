@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::access::{implied_access, migrate};
 use super::commit::Core;
-use super::{App, CredentialSources, SealLimits};
+use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::Limits;
@@ -47,9 +48,25 @@ pub enum SetupError {
     /// The root key could not be handed out.
     #[error("the root key could not be written: {0}")]
     RootKey(std::io::Error),
+    /// The keys of an earlier release could not get their bindings.
+    #[error("the store is of an earlier release, and its API keys could not get their bindings: start again")]
+    NotMigrated,
     /// Two servers set up the same store at once.
     #[error("another server is setting up this store: start again")]
     Raced,
+}
+
+impl SetupError {
+    /// The error of a migration of an earlier release's store.
+    fn of_migration(error: Error) -> Self {
+        match error {
+            Error::Unavailable(why) => Self::Store(why),
+            error => {
+                tracing::error!(?error, "the API keys of an earlier release could not get their bindings");
+                Self::NotMigrated
+            }
+        }
+    }
 }
 
 impl From<LoadError> for SetupError {
@@ -127,10 +144,11 @@ pub async fn open(
     let seal_limits = options.seal_limits;
     let (turns, sources) = (Core::turns(), options.sources);
     let core = Core { store, catalog, master_key: provider, seal_limits, turns, sources };
+    migrate(&core).await.map_err(SetupError::of_migration)?;
     Ok(App::new(core, &options.limits, options.data_dir, anchor))
 }
 
-/// Puts the keyring and the root key into the store, in one commit.
+/// Puts the keyring, the root key and its binding into the store, in one commit.
 async fn set_up(store: &dyn Store, master: &MasterKeys, root: &Credential) -> Result<(), SetupError> {
     let (keyring, record) = Keyring::create(master)?;
     let home = Namespace::default_namespace();
@@ -139,6 +157,7 @@ async fn set_up(store: &dyn Store, master: &MasterKeys, root: &Credential) -> Re
     transaction.require.push((Key::keyring(), Expect::Absent));
     transaction.put.push((Key::keyring(), record));
     transaction.put.push((Key::api_key(&root_key.id.0), root_key.seal(&keyring)?));
+    transaction.put.extend(implied_access(&keyring, std::iter::once(&root_key))?);
     let put = transaction.put.iter();
     let changed: Vec<_> =
         put.map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixture::{Fixture, everything, named, options, reopen, reopen_with};
 use super::{Options, SecretRotation, SecretUpdate, SetupError, ValueSource};
-use crate::auth::{Rotate, Write};
+use crate::auth::Rotate;
 use crate::crypto::MasterKeys;
 use crate::domain::{Namespace, Value};
 use crate::store::{self, Key, Transaction};
@@ -41,13 +41,13 @@ async fn a_catalog_loaded_while_others_write_shows_what_they_wrote() {
             for n in 0..300 {
                 // A deleted secret's name goes to a new secret; a renamed secret's name becomes free.
                 let (old, new) = (named(&format!("old_{n}")), format!("new_{n}"));
-                let grant = fixture.grant::<Write>();
                 if n % 2 == 0 {
-                    fixture.app.secrets.delete(&grant, &old, None, None).await.unwrap();
+                    fixture.app.secrets.delete(&fixture.grant(old.as_str()), None, None).await.unwrap();
                     fixture.create(old.as_str(), "again").await.unwrap();
                 } else {
-                    let update = SecretUpdate { new_name: Some(named(&new)), ..SecretUpdate::default() };
-                    fixture.app.secrets.update(&grant, &old, update, None).await.unwrap();
+                    let update =
+                        SecretUpdate { new_name: Some(fixture.grant(&new)), ..SecretUpdate::default() };
+                    fixture.app.secrets.update(&fixture.grant(old.as_str()), update, None).await.unwrap();
                 }
             }
         }
@@ -103,14 +103,12 @@ async fn a_store_passes_for_one_of_an_earlier_release_only_once() {
     let app = opened().await.unwrap();
     let root_key = std::fs::read_to_string(data.join("root.key")).unwrap();
     let root = app.access.authenticate(root_key.trim()).unwrap();
-    let grant = root.authorize::<Write>(&Namespace::default_namespace()).unwrap();
-    app.secrets.delete(&grant, &named("plain"), None, None).await.unwrap();
+    let home = Namespace::default_namespace();
+    let grant = app.access.grant(&root, &home, &named("plain")).unwrap();
+    app.secrets.delete(&grant, None, None).await.unwrap();
     let source = ValueSource::Value(Value::text("later".to_owned()).unwrap());
-    let rotate = root.authorize::<Rotate>(&Namespace::default_namespace()).unwrap();
-    app.secrets
-        .rotate(&rotate, &named("rotated"), SecretRotation { source, etag: None }, None)
-        .await
-        .unwrap();
+    let rotate = app.access.grant::<Rotate>(&root, &home, &named("rotated")).unwrap();
+    app.secrets.rotate(&rotate, SecretRotation { source, etag: None }, None).await.unwrap();
     drop(app);
     store.commit(put_back).await.unwrap();
     assert!(matches!(opened().await.err(), Some(SetupError::Altered)));

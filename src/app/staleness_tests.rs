@@ -39,7 +39,10 @@ async fn a_store_that_was_altered_or_is_older_is_not_served_from_memory() {
         while fixture.app.serves().is_ok() {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(fixture.app.access.confirm(&fixture.root), Err(Error::Unavailable(_))));
+        assert!(matches!(
+            fixture.app.access.confirm(&Fixture::authorization(&fixture.root)),
+            Err(Error::Unavailable(_))
+        ));
         assert!(fixture.app.check().await.is_err());
 
         replace(&*fixture.store, whole.clone()).await;
@@ -48,7 +51,10 @@ async fn a_store_that_was_altered_or_is_older_is_not_served_from_memory() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         tokio::time::resume();
-        assert!(fixture.app.access.confirm(&fixture.root).is_ok() && fixture.app.check().await.is_ok());
+        assert!(
+            fixture.app.access.confirm(&Fixture::authorization(&fixture.root)).is_ok()
+                && fixture.app.check().await.is_ok()
+        );
         assert_eq!(fixture.value(&fixture.app, "b").await.unwrap(), "b");
     }
 }
@@ -70,7 +76,10 @@ async fn a_replica_without_the_new_master_key_serves_its_old_state_for_some_seco
     }
     let served = rekeyed.elapsed();
     assert!((9..=11).contains(&served.as_secs()), "for {served:?}");
-    assert!(matches!(replica.access.confirm(&fixture.root), Err(Error::Unavailable(_))));
+    assert!(matches!(
+        replica.access.confirm(&Fixture::authorization(&fixture.root)),
+        Err(Error::Unavailable(_))
+    ));
     assert!(fixture.app.serves().is_ok());
 }
 

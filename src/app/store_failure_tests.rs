@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Fixture, named, request};
+use super::fixture::{Fixture, request};
 use super::{App, Error};
-use crate::auth::Write;
+use crate::auth::Delete;
 use crate::domain::Revision;
 use crate::store;
 
@@ -54,7 +54,7 @@ async fn a_change_that_was_lost_is_made_when_it_is_asked_for_again() {
     // The idempotency record can be read until the store is opened again, and is gone then.
     faults.fail_sync_after(0);
     let delete = |fixture: Arc<Fixture>| async move {
-        fixture.app.secrets.delete(&fixture.grant::<Write>(), &named("a"), None, Some(&request())).await
+        fixture.app.secrets.delete(&fixture.grant::<Delete>("a"), None, Some(&request())).await
     };
     assert!(delete(fixture.clone()).await.is_err());
     assert_eq!(fixture.stored(b'r').await.len(), 1, "the broken store shows the record");

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use prost::Message;
@@ -22,9 +23,9 @@ pub struct ApiKey {
     pub id: ApiKeyId,
     /// The name that its creator gave it.
     pub name: KeyName,
-    /// The namespace on which an ordinary key has rights, and which an empty namespace in a request means.
+    /// The namespace that an empty namespace in a request means.
     pub home: Namespace,
-    /// Whether the key has every right on every namespace and on the service.
+    /// Whether the key was made with its store. This gives it no right: bindings do.
     pub root: bool,
     /// When the key was created.
     pub created_at: Timestamp,
@@ -32,10 +33,14 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When the key was revoked; `None`: it was not.
     pub revoked_at: Option<Timestamp>,
+    /// When the key last got a new credential; `None`: never.
+    pub rotated_at: Option<Timestamp>,
     /// The store's revision of the last change to the record.
     pub revision: Revision,
     /// The HMAC of the whole credential.
     mac: Mac,
+    /// The HMAC of the credential before that one, and until when it works.
+    former: Option<(Mac, Timestamp)>,
 }
 
 /// Why an API key does not authenticate a caller.
@@ -59,13 +64,33 @@ impl ApiKey {
         expires_at: Option<Timestamp>,
     ) -> Self {
         let mac = keyring.credential_mac(credential.0.as_bytes());
-        let (id, revision) = (credential.id(), Revision::default());
-        Self { id, name, home, root, created_at, expires_at, revoked_at: None, revision, mac }
+        Self {
+            id: credential.id(),
+            name,
+            home,
+            root,
+            created_at,
+            expires_at,
+            revoked_at: None,
+            rotated_at: None,
+            revision: Revision::default(),
+            mac,
+            former: None,
+        }
     }
 
-    /// Whether the credential belongs to this key. Takes the same time for every credential, whether or not it does.
+    /// Whether the credential belongs to this key, or belonged to it before its last rotation. Takes the same time for every
+    /// credential, whether or not it does.
     pub fn is_of(&self, keyring: &Keyring, credential: &Credential) -> bool {
-        keyring.is_credential(credential.0.as_bytes(), &self.mac)
+        self.mac_of(keyring, credential).is_some()
+    }
+
+    /// The HMAC of this key that belongs to the credential.
+    fn mac_of(&self, keyring: &Keyring, credential: &Credential) -> Option<Mac> {
+        let belongs = |mac: &Mac| keyring.is_credential(credential.0.as_bytes(), mac);
+        let (current, former) =
+            (belongs(&self.mac), self.former.map(|(mac, _)| mac).filter(|mac| belongs(mac)));
+        if current { Some(self.mac) } else { former }
     }
 
     /// The caller, if the credential belongs to this key and the key is in force at `now`.
@@ -75,11 +100,33 @@ impl ApiKey {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<Principal, ApiKeyError> {
-        if !self.is_of(keyring, credential) {
-            return Err(ApiKeyError::Invalid);
+        let mac = self.mac_of(keyring, credential).ok_or(ApiKeyError::Invalid)?;
+        let expires_at = self.admits(&mac, now)?;
+        if mac == self.mac {
+            return Ok(Principal::of_api_key(self.clone()));
         }
+        // The caller presented the credential before the last rotation, and is confirmed by that one.
+        let (name, home) = (self.name.clone(), self.home.clone());
+        Ok(Principal::of_api_key(Arc::new(Self { name, home, mac, expires_at, ..**self })))
+    }
+
+    /// Whether a caller that was authenticated with this key, as it then was, may still act at `now`, and when its credential
+    /// expires.
+    pub fn confirm(&self, presented: &Self, now: Timestamp) -> Result<Option<Timestamp>, ApiKeyError> {
+        self.admits(&presented.mac, now)
+    }
+
+    /// When the credential with this HMAC expires. An error where it is not in force at `now`.
+    fn admits(&self, mac: &Mac, now: Timestamp) -> Result<Option<Timestamp>, ApiKeyError> {
         self.in_force(now)?;
-        Ok(Principal::of_api_key(self.clone()))
+        match self.former {
+            _ if *mac == self.mac => Ok(self.expires_at),
+            Some((former, until)) if *mac == former && now < until => {
+                Ok(Some(self.expires_at.map_or(until, |expires_at| expires_at.min(until))))
+            }
+            Some((former, _)) if *mac == former => Err(ApiKeyError::Expired),
+            Some(_) | None => Err(ApiKeyError::Invalid),
+        }
     }
 
     /// An error where the key is revoked, or expired at `now`.
@@ -98,6 +145,20 @@ impl ApiKey {
         Self { id: self.id, name: self.name.clone(), home: self.home.clone(), revoked_at: Some(now), ..*self }
     }
 
+    /// The same key with another credential, from `now` on. The present credential works for the overlap.
+    pub fn rotated(
+        &self,
+        keyring: &Keyring,
+        credential: &Credential,
+        now: Timestamp,
+        overlap: Duration,
+    ) -> Self {
+        let mac = keyring.credential_mac(credential.0.as_bytes());
+        let former = (!overlap.is_zero()).then(|| (self.mac, now.plus(overlap)));
+        let (name, home) = (self.name.clone(), self.home.clone());
+        Self { name, home, rotated_at: Some(now), mac, former, ..*self }
+    }
+
     /// The sealed record of the key, as the store keeps it.
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
         let record = ApiKeyRecord {
@@ -108,6 +169,9 @@ impl ApiKey {
             created_at: self.created_at.as_micros(),
             expires_at: self.expires_at.map(Timestamp::as_micros),
             revoked_at: self.revoked_at.map(Timestamp::as_micros),
+            former_mac: self.former.map(|(mac, _)| mac.to_vec()).unwrap_or_default(),
+            former_until: self.former.map(|(_, until)| until.as_micros()),
+            rotated_at: self.rotated_at.map(Timestamp::as_micros),
         };
         keyring.seal(Purpose::ApiKey, &self.id.0, &record.encode_to_vec())
     }
@@ -117,6 +181,13 @@ impl ApiKey {
     pub fn open(keyring: &Keyring, id: ApiKeyId, sealed: &[u8], revision: Revision) -> Result<Self, Error> {
         let clear = keyring.open_record(Purpose::ApiKey, &id.0, sealed)?;
         let record = ApiKeyRecord::decode(clear.as_slice()).map_err(|_| Error::Integrity)?;
+        let former = match record.former_until {
+            Some(until) => {
+                let mac = record.former_mac.try_into().map_err(|_| Error::Integrity)?;
+                Some((mac, Timestamp::from_micros(until)))
+            }
+            None => None,
+        };
         Ok(Self {
             id,
             name: KeyName(record.name.into()),
@@ -125,6 +196,8 @@ impl ApiKey {
             created_at: Timestamp::from_micros(record.created_at),
             expires_at: record.expires_at.map(Timestamp::from_micros),
             revoked_at: record.revoked_at.map(Timestamp::from_micros),
+            rotated_at: record.rotated_at.map(Timestamp::from_micros),
+            former,
             revision,
             mac: record.mac.try_into().map_err(|_| Error::Integrity)?,
         })
@@ -166,7 +239,11 @@ impl Credential {
 
     /// A new, random credential. Fails where the system has no randomness.
     pub fn generate() -> Result<Self, Error> {
-        let id = ApiKeyId(random()?);
+        Self::generate_for(ApiKeyId(random()?))
+    }
+
+    /// A new, random credential of the key with this id.
+    pub fn generate_for(id: ApiKeyId) -> Result<Self, Error> {
         let secret = Zeroizing::new(random::<{ Self::SECRET }>()?);
         let secret = Zeroizing::new(BASE64URL_NOPAD.encode(&*secret));
         Ok(Self(Zeroizing::new(format!("{}{id}_{}", Self::PREFIX, *secret))))
@@ -220,6 +297,7 @@ impl KeyName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::CredentialKind;
     use crate::crypto::MasterKeys;
 
     #[test]
@@ -251,6 +329,21 @@ mod tests {
         assert_eq!(key.authenticate(&keyring, &credential, at(10)).err(), Some(ApiKeyError::Expired));
         let other = Credential::generate().unwrap();
         assert_eq!(key.authenticate(&keyring, &other, at(9)).err(), Some(ApiKeyError::Invalid));
+        // A rotation leaves the present credential in force for the overlap.
+        let new = Credential::generate_for(key.id).unwrap();
+        let rotated = key.rotated(&keyring, &new, at(5), Duration::from_micros(3));
+        let rotated =
+            Arc::new(ApiKey::open(&keyring, key.id, &rotated.seal(&keyring).unwrap(), Revision(4)).unwrap());
+        let presented = rotated.authenticate(&keyring, &credential, at(7)).unwrap();
+        assert_eq!(presented.expires_at(), Some(at(8)));
+        let CredentialKind::ApiKey(presented) = presented.credential() else { panic!("an API key") };
+        assert_eq!(rotated.confirm(presented, at(7)), Ok(Some(at(8))));
+        assert_eq!(rotated.confirm(presented, at(8)), Err(ApiKeyError::Expired));
+        assert_eq!(rotated.authenticate(&keyring, &credential, at(8)).err(), Some(ApiKeyError::Expired));
+        assert!(rotated.authenticate(&keyring, &new, at(9)).is_ok());
+        let at_once = Arc::new(key.rotated(&keyring, &new, at(5), Duration::ZERO));
+        assert_eq!(at_once.confirm(&key, at(6)), Err(ApiKeyError::Invalid));
+        assert_eq!(at_once.authenticate(&keyring, &credential, at(6)).err(), Some(ApiKeyError::Invalid));
         let revoked = Arc::new(key.revoked(at(5)));
         assert_eq!(revoked.authenticate(&keyring, &credential, at(9)).err(), Some(ApiKeyError::Invalid));
     }

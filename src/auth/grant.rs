@@ -1,95 +1,311 @@
 //! The grants that prove the rights of principals.
 //!
-//! A grant names its right as a type and its namespace as a value. It proves that the right existed when the grant was
-//! made. The app confirms that the caller's key is still in force before it opens a value, and with every commit; the gate does
-//! before the answer leaves.
+//! A grant names its right as a type and its object as a value. It proves that the right existed when the grant was made. Only the
+//! [`Policy`](super::Policy) makes grants, and says later whether what they prove is still so: the app asks it before it opens a
+//! value, and with every commit; the gate does before the answer leaves.
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::principal::{CredentialKind, Principal};
-use super::right::{Right, RightType};
-use crate::domain::{Namespace, SecretName};
+use super::binding::BindingId;
+use super::pattern::{NameFilter, Scope};
+use super::principal::Principal;
+use super::right::Right;
+use crate::domain::{Namespace, SecretName, Timestamp};
 
-impl Principal {
-    /// The caller's rights on a namespace: the root key has all, an ordinary key has its rights at home only.
-    pub fn rights(&self, namespace: &Namespace) -> &'static [Right] {
-        const ROOT: &[Right] = &[
-            Right::List,
-            Right::Read,
-            Right::Write,
-            Right::Rotate,
-            Right::ManageAccess,
-            Right::Audit,
-            Right::Operate,
-        ];
-        const AT_HOME: &[Right] = &[Right::List, Right::Read, Right::Write, Right::Rotate];
-        match self.credential() {
-            CredentialKind::ApiKey(key) if key.root => ROOT,
-            CredentialKind::ApiKey(key) if *namespace == key.home => AT_HOME,
-            CredentialKind::ApiKey(_) | CredentialKind::Certificate(_) | CredentialKind::Token(_) => &[],
-        }
+/// What a principal was granted.
+pub struct Granting<O> {
+    pub(super) principal: Principal,
+    pub(super) right: Right,
+    pub(super) object: O,
+    /// The generation of the policy that granted it.
+    pub(super) generation: u64,
+    /// Until when the right is given; `None`: for as long as the policy stays the same.
+    pub(super) until: Option<Timestamp>,
+}
+
+/// A secret.
+pub struct OnSecret {
+    pub(super) namespace: Namespace,
+    pub(super) name: SecretName,
+}
+
+/// The secrets of a namespace that pass a filter.
+pub struct OnNamespace {
+    pub(super) namespace: Namespace,
+    pub(super) names: NameFilter,
+}
+
+/// The whole of a scope.
+pub struct OnScope(pub(super) Scope);
+
+/// The service as a whole.
+pub struct OnService;
+
+/// Some scope.
+pub struct Somewhere;
+
+/// What a right is on, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// The service as a whole.
+    Service,
+    /// Some scope.
+    Somewhere,
+    /// The whole of a scope.
+    Scope(Scope),
+    /// The whole of a scope, for longer than the caller has it itself.
+    Longer(Scope),
+    /// Some secret of a namespace.
+    Namespace(Namespace),
+    /// A secret.
+    Secret(Namespace, SecretName),
+}
+
+impl OnSecret {
+    pub(super) fn object(&self) -> Object {
+        Object::Secret(self.namespace.clone(), self.name.clone())
     }
+}
 
-    /// Proof that the caller has a right on a namespace.
-    pub fn authorize<R: RightType>(&self, namespace: &Namespace) -> Result<Grant<R>, Denied> {
-        if !self.rights(namespace).contains(&R::RIGHT) {
-            return Err(Denied { right: R::RIGHT, namespace: Some(namespace.clone()) });
-        }
-        Ok(Grant { principal: self.clone(), namespace: namespace.clone(), right: PhantomData })
-    }
-
-    /// Proof that the caller has a right on one secret of a namespace. Asked for each secret that a document names. An API
-    /// key has the same rights on all secrets of a namespace.
-    pub fn authorize_secret<R: RightType>(
-        &self,
-        namespace: &Namespace,
-        _name: &SecretName,
-    ) -> Result<Grant<R>, Denied> {
-        self.authorize(namespace)
-    }
-
-    /// Proof that the caller has a right on the service as a whole. Only the root key has such rights.
-    pub fn authorize_service<R: RightType>(&self) -> Result<ServiceGrant<R>, Denied> {
-        match self.credential() {
-            CredentialKind::ApiKey(key) if key.root => {
-                Ok(ServiceGrant { principal: self.clone(), right: PhantomData })
+/// The object at the end of a sentence, such as "on the service".
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("on the service as a whole"),
+            Self::Somewhere => f.write_str("on any namespace"),
+            Self::Scope(scope) if scope.is_everything() => f.write_str("on the service as a whole"),
+            Self::Scope(Scope { namespaces, names }) if names.is_every() => {
+                write!(f, "on all secrets of '{namespaces}'")
             }
-            CredentialKind::ApiKey(_) | CredentialKind::Certificate(_) | CredentialKind::Token(_) => {
-                Err(Denied { right: R::RIGHT, namespace: None })
+            Self::Scope(Scope { namespaces, names }) => {
+                write!(f, "on all secrets '{names}' of '{namespaces}'")
             }
+            Self::Longer(scope) => write!(f, "{} for as long", Self::Scope(scope.clone())),
+            Self::Namespace(namespace) => write!(f, "on the namespace '{namespace}'"),
+            Self::Secret(namespace, name) => write!(f, "on '{name}' in the namespace '{namespace}'"),
         }
     }
 }
 
-/// Proof that a principal has a right on a namespace.
+/// Proof that a principal has a right on a secret.
 pub struct Grant<R> {
-    principal: Principal,
-    namespace: Namespace,
-    right: PhantomData<R>,
+    pub(super) granted: Arc<Granting<OnSecret>>,
+    pub(super) right: PhantomData<R>,
 }
 
 impl<R> Grant<R> {
     /// The caller who has the right.
     pub fn principal(&self) -> &Principal {
-        &self.principal
+        &self.granted.principal
     }
 
-    /// The namespace on which the caller has the right.
+    /// The namespace of the secret.
     pub fn namespace(&self) -> &Namespace {
-        &self.namespace
+        &self.granted.object.namespace
+    }
+
+    /// The name of the secret.
+    pub fn name(&self) -> &SecretName {
+        &self.granted.object.name
+    }
+
+    /// What was granted.
+    pub fn granted(&self) -> Granted {
+        Granted::Secret(self.granted.clone())
+    }
+}
+
+/// Proof that a principal has a right on those secrets of a namespace that pass a filter.
+pub struct NamespaceGrant<R> {
+    pub(super) granted: Arc<Granting<OnNamespace>>,
+    pub(super) right: PhantomData<R>,
+}
+
+impl<R> NamespaceGrant<R> {
+    /// The caller who has the right.
+    pub fn principal(&self) -> &Principal {
+        &self.granted.principal
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.granted.object.namespace
+    }
+
+    /// Which names the right is on.
+    pub fn names(&self) -> &NameFilter {
+        &self.granted.object.names
+    }
+
+    /// What was granted.
+    pub fn granted(&self) -> Granted {
+        Granted::Namespace(self.granted.clone())
+    }
+}
+
+/// Proof that a principal has a right on the whole of a scope.
+pub struct ScopeGrant<R> {
+    pub(super) granted: Arc<Granting<OnScope>>,
+    pub(super) right: PhantomData<R>,
+}
+
+impl<R> ScopeGrant<R> {
+    /// The caller who has the right.
+    pub fn principal(&self) -> &Principal {
+        &self.granted.principal
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Scope {
+        &self.granted.object.0
+    }
+
+    /// What was granted.
+    pub fn granted(&self) -> Granted {
+        Granted::Scope(self.granted.clone())
     }
 }
 
 /// Proof that a principal has a right on the service as a whole.
 pub struct ServiceGrant<R> {
-    principal: Principal,
-    right: PhantomData<R>,
+    pub(super) granted: Arc<Granting<OnService>>,
+    pub(super) right: PhantomData<R>,
 }
 
 impl<R> ServiceGrant<R> {
     /// The caller who has the right.
     pub fn principal(&self) -> &Principal {
+        &self.granted.principal
+    }
+
+    /// What was granted.
+    pub fn granted(&self) -> Granted {
+        Granted::Service(self.granted.clone())
+    }
+}
+
+/// Proof that a principal manages access somewhere. What it manages is asked for each binding and each key.
+pub struct ManagerGrant {
+    pub(super) granted: Arc<Granting<Somewhere>>,
+}
+
+impl ManagerGrant {
+    /// The caller who manages access.
+    pub fn principal(&self) -> &Principal {
+        &self.granted.principal
+    }
+
+    /// What was granted.
+    pub fn granted(&self) -> Granted {
+        Granted::Manager(self.granted.clone())
+    }
+}
+
+/// What was granted, whatever the right and the object. Cheap to clone.
+#[derive(Clone)]
+pub enum Granted {
+    /// A right on a secret.
+    Secret(Arc<Granting<OnSecret>>),
+    /// A right on secrets of a namespace.
+    Namespace(Arc<Granting<OnNamespace>>),
+    /// A right on the whole of a scope.
+    Scope(Arc<Granting<OnScope>>),
+    /// A right on the service as a whole.
+    Service(Arc<Granting<OnService>>),
+    /// The management of access somewhere.
+    Manager(Arc<Granting<Somewhere>>),
+}
+
+impl Granted {
+    /// The caller who has the right.
+    pub fn principal(&self) -> &Principal {
+        match self {
+            Self::Secret(granting) => &granting.principal,
+            Self::Namespace(granting) => &granting.principal,
+            Self::Scope(granting) => &granting.principal,
+            Self::Service(granting) => &granting.principal,
+            Self::Manager(granting) => &granting.principal,
+        }
+    }
+
+    pub(super) fn right(&self) -> Right {
+        match self {
+            Self::Secret(granting) => granting.right,
+            Self::Namespace(granting) => granting.right,
+            Self::Scope(granting) => granting.right,
+            Self::Service(granting) => granting.right,
+            Self::Manager(granting) => granting.right,
+        }
+    }
+
+    pub(super) fn object(&self) -> Object {
+        match self {
+            Self::Secret(granting) => granting.object.object(),
+            Self::Namespace(granting) => Object::Namespace(granting.object.namespace.clone()),
+            Self::Scope(granting) => Object::Scope(granting.object.0.clone()),
+            Self::Service(_) => Object::Service,
+            Self::Manager(_) => Object::Somewhere,
+        }
+    }
+
+    /// The generation of the policy that granted it, and until when.
+    pub(super) fn made(&self) -> (u64, Option<Timestamp>) {
+        match self {
+            Self::Secret(granting) => (granting.generation, granting.until),
+            Self::Namespace(granting) => (granting.generation, granting.until),
+            Self::Scope(granting) => (granting.generation, granting.until),
+            Self::Service(granting) => (granting.generation, granting.until),
+            Self::Manager(granting) => (granting.generation, granting.until),
+        }
+    }
+}
+
+/// A caller, and everything that it was granted during its request. The request ends where the caller's credential does, or where
+/// something of this is taken away.
+pub struct Authorization {
+    principal: Principal,
+    granted: Mutex<Vec<Granted>>,
+    /// Whether the answer is the caller's whatever becomes of it.
+    concluded: AtomicBool,
+}
+
+impl Authorization {
+    /// A caller that was granted nothing yet.
+    pub fn new(principal: Principal) -> Self {
+        Self { principal, granted: Mutex::default(), concluded: AtomicBool::new(false) }
+    }
+
+    /// The caller.
+    pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Notes what the caller was granted.
+    pub fn note(&self, granted: Granted) {
+        self.lock().push(granted);
+    }
+
+    /// Notes that the caller has itself ended its credential, or what it was granted: the answer is still for the caller. Such as that
+    /// of a key that has rotated itself, which has the new credential.
+    pub fn conclude(&self) {
+        self.concluded.store(true, Ordering::Release);
+    }
+
+    /// Whether the caller has itself ended what it acts by.
+    pub fn is_concluded(&self) -> bool {
+        self.concluded.load(Ordering::Acquire)
+    }
+
+    /// Asks about everything that the caller was granted, until one answer is an error.
+    pub fn try_each<E>(&self, ask: impl FnMut(&Granted) -> Result<(), E>) -> Result<(), E> {
+        self.lock().iter().try_for_each(ask)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Granted>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,43 +314,23 @@ impl<R> ServiceGrant<R> {
 pub struct Denied {
     /// The right that the caller lacks.
     pub right: Right,
-    /// The namespace on which the caller lacks it; `None`: on the service as a whole.
-    pub namespace: Option<Namespace>,
+    /// What the caller lacks it on.
+    pub object: Object,
+    /// The binding that denies it; `None` where no binding gives it.
+    pub by: Option<BindingId>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::right::{List, ManageAccess, Read, Write};
-    use std::sync::Arc;
+/// What was granted is not so any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotConfirmed {
+    /// The caller lacks the right now.
+    Denied(Denied),
+    /// The caller has the right on other names now.
+    Changed,
+}
 
-    use super::*;
-    use crate::auth::{ApiKey, Credential};
-    use crate::crypto::{Keyring, MasterKeys};
-    use crate::domain::now;
-
-    fn principal(root: bool) -> Principal {
-        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
-        let credential = Credential::generate().unwrap();
-        let name = crate::auth::KeyName::parse("test").unwrap();
-        let home = Namespace::parse("team").unwrap();
-        Principal::of_api_key(Arc::new(ApiKey::new(&keyring, &credential, name, home, root, now(), None)))
-    }
-
-    #[test]
-    fn an_ordinary_key_has_its_rights_at_home_only() {
-        let (team, other) = (Namespace::parse("team").unwrap(), Namespace::parse("team/sub").unwrap());
-        let key = principal(false);
-        assert!(key.authorize::<Read>(&team).is_ok());
-        assert!(key.authorize::<Write>(&team).is_ok());
-        assert!(key.authorize::<Read>(&other).is_err());
-        assert!(key.authorize::<List>(&other).is_err());
-        assert!(key.authorize_service::<ManageAccess>().is_err());
-    }
-
-    #[test]
-    fn the_root_key_has_every_right_everywhere() {
-        let key = principal(true);
-        assert!(key.authorize::<Read>(&Namespace::parse("anywhere").unwrap()).is_ok());
-        assert!(key.authorize_service::<ManageAccess>().is_ok());
+impl From<Denied> for NotConfirmed {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
     }
 }

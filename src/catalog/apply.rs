@@ -10,6 +10,7 @@ use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use super::state::{Namespaces, State};
 use crate::auth::{ApiKey, ApiKeyId};
+use crate::catalog::access::AccessChanges;
 use crate::crypto::{Mac, Purpose, open_secret};
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
@@ -27,18 +28,24 @@ impl State {
     /// Applies a commit of this service, or several that were made together.
     pub(super) fn apply(&self, change: &Change) {
         let mut secrets: HashMap<NamespaceId, SecretChanges<'_>> = HashMap::new();
+        let mut access = AccessChanges::default();
         for (key, value) in &change.put {
             match key.kind() {
+                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
+                    access.put(kind, key, value, change.revision);
+                }
                 Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().put.push((id, value)),
                 other => self.put_other(&other, value, change.revision),
             }
         }
         for key in &change.delete {
             match key.kind() {
+                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => access.delete(kind, key),
                 Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().delete.push(id),
                 other => self.delete_other(&other),
             }
         }
+        self.change_access(access);
         // After the namespaces, whose keys open the secrets.
         for (namespace, changes) in secrets {
             self.change_secrets(namespace, &changes, change.revision);
@@ -51,6 +58,11 @@ impl State {
             Kind::Secret(namespace, id) => {
                 let changes = SecretChanges { put: vec![(id, value)], delete: Vec::new() };
                 self.change_secrets(namespace, &changes, revision);
+            }
+            kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
+                let mut access = AccessChanges::default();
+                access.put(kind, key, value, revision);
+                self.change_access(access);
             }
             other => self.put_other(&other, value, revision),
         }
@@ -83,6 +95,9 @@ impl State {
                     api_keys.by_id.remove(&ApiKeyId(id));
                     api_keys.damaged.insert(ApiKeyId(id));
                 }
+                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
+                    self.distrust_access(kind, key)
+                }
                 Kind::IdempotencyRecord(mac) => drop(write(&self.altered_idempotency_records).insert(mac)),
                 // The catalog's keyring and digest stay as they are, and every commit requires them unchanged in the store.
                 // A version that does not match its secret is noticed when it is read.
@@ -97,10 +112,13 @@ impl State {
             Kind::Namespace(mac) => self.put_namespace(mac, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(*id), value, revision),
             Kind::Name(namespace, mac) => self.put_name(*namespace, *mac, value),
-            // The caller has applied the keyring and the digest already. Versions and idempotency records are read from the
+            // The caller has applied the keyring and the digest already, and applies roles, bindings and the epoch. Versions and idempotency records are read from the
             // store when they are needed.
             Kind::Keyring
             | Kind::Digest
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::AccessEpoch
             | Kind::Secret(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
@@ -206,6 +224,9 @@ impl State {
             Kind::Namespace(_)
             | Kind::Keyring
             | Kind::Digest
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::AccessEpoch
             | Kind::Secret(..)
             | Kind::Name(..)
             | Kind::Version(..)

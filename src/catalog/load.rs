@@ -29,8 +29,8 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
                 let Some(catalog) = catalog.upgrade() else { return };
                 let applied = apply(&catalog.state(), catalog.provider.keys(), &change).await;
                 if applied {
-                    if touches_api_key(&change) {
-                        catalog.api_key_changes.send_replace(());
+                    if touches_access(&change) {
+                        catalog.access_changes.send_replace(());
                     }
                     catalog.reached.send_replace(change.revision);
                 }
@@ -70,9 +70,11 @@ async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool 
     true
 }
 
-fn touches_api_key(change: &Change) -> bool {
+fn touches_access(change: &Change) -> bool {
     let mut keys = change.put.iter().map(|(key, _)| key).chain(&change.delete);
-    keys.any(|key| matches!(key.kind(), Kind::ApiKey(_)))
+    keys.any(|key| {
+        matches!(key.kind(), Kind::ApiKey(_) | Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch)
+    })
 }
 
 /// The digest that a change puts, where the state's keyring opens it.
@@ -118,9 +120,17 @@ async fn scan_once(
     inventory.put(&Key::keyring(), &record.value);
     let (state, digest_at) = (State::new(keyring, digest), stored.revision);
     let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
-    for prefix in
-        [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
-    {
+    let prefixes = [
+        Key::namespaces(),
+        Key::api_keys(),
+        Key::roles(),
+        Key::bindings(),
+        Key::access_epoch(),
+        Key::secrets(),
+        Key::names(),
+        Key::idempotency_records(),
+    ];
+    for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);
         while let Some(found) = pages.next().await? {
             for (key, entry) in &found {

@@ -4,6 +4,7 @@
 //! changes. The app finds secrets and answers lists here. After a commit the app waits until the change has arrived here,
 //! so that a caller whose change was confirmed can also see it.
 
+mod access;
 mod apply;
 mod index;
 mod load;
@@ -24,7 +25,7 @@ pub use self::namespace::NamespaceCatalog;
 use self::reload::Staleness;
 pub use self::state::Counts;
 use self::state::State;
-use crate::auth::{ApiKey, ApiKeyId};
+use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::{Mac, MasterKeyProvider};
 use crate::domain::{Namespace, Revision};
 pub use crate::integrity::LoadError;
@@ -39,8 +40,8 @@ pub struct Catalog {
     state: RwLock<Arc<State>>,
     /// The newest revision that every read sees. A read can see the next change a moment before this says so.
     reached: watch::Sender<Revision>,
-    /// Told of every change that touches an API key.
-    api_key_changes: watch::Sender<()>,
+    /// Told of every change that touches an API key, a role or a binding.
+    access_changes: watch::Sender<()>,
     staleness: Staleness,
 }
 
@@ -62,7 +63,7 @@ impl Catalog {
             provider,
             state: RwLock::new(Arc::new(state)),
             reached: watch::Sender::new(reached),
-            api_key_changes: watch::Sender::new(()),
+            access_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
@@ -139,9 +140,16 @@ impl Catalog {
         self.state().api_keys()
     }
 
-    /// Tells when an API key changes: after the catalog shows the change.
-    pub fn api_key_changes(&self) -> watch::Receiver<()> {
-        self.api_key_changes.subscribe()
+    /// Asks the policy: who may do what. No other part of the catalog may be asked meanwhile.
+    pub fn with_policy<T>(&self, ask: impl FnOnce(&Policy) -> T) -> T {
+        let state = self.state();
+        let access = read(&state.access);
+        ask(&access.policy)
+    }
+
+    /// Tells when an API key, a role or a binding changes: after the catalog shows the change.
+    pub fn access_changes(&self) -> watch::Receiver<()> {
+        self.access_changes.subscribe()
     }
 
     /// How many namespaces, secrets and damaged records the catalog has.

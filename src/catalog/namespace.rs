@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
+use crate::auth::NameFilter;
 use crate::crypto::Mac;
 use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
 use crate::integrity::StoredNamespaceKeys;
@@ -91,10 +92,11 @@ impl NamespaceCatalog {
         read(&self.index).is_damaged(id)
     }
 
-    /// A page of its secrets, the revision at which these were the secrets of the page, and how many secrets were damaged
-    /// at that revision. `reached` is a revision that the catalog had reached before the call. `limit` is at least 1.
+    /// A page of those of its secrets whose names pass, the revision at which these were the secrets of the page, and how many
+    /// secrets were damaged at that revision. The names of damaged secrets are not known, so none counts unless all names pass. `reached` is a revision that the catalog had reached before the call. `limit` is at least 1.
     pub fn page(
         &self,
+        names: &NameFilter,
         filter: &Filter,
         order: Order,
         start: &Start,
@@ -103,7 +105,8 @@ impl NamespaceCatalog {
     ) -> (Page, Revision, usize) {
         let (page, revision, damaged) = {
             let index = read(&self.index);
-            (index.page(filter, order, start, limit), index.as_of().max(reached), index.damaged())
+            let damaged = if names.is_every() { index.damaged() } else { 0 };
+            (index.page(names, filter, order, start, limit), index.as_of().max(reached), damaged)
         };
         let page = page.unwrap_or_else(|search| {
             // Without the lock, which every change needs.

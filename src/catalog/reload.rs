@@ -82,7 +82,7 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
         }
         catalog.set_state(state);
         catalog.staleness.clear();
-        catalog.api_key_changes.send_replace(());
+        catalog.access_changes.send_replace(());
         catalog.reached.send_replace(reached);
         Ok(watch)
     });

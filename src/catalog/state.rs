@@ -8,11 +8,12 @@ use std::sync::{Arc, RwLock};
 
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
-use crate::auth::{ApiKey, ApiKeyId};
+use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::Mac;
 use crate::domain::{Namespace, SecretId};
 use crate::integrity::{StoreDigest, StoredKeyring};
 use crate::schema::NamespaceId;
+use crate::store::Key;
 
 /// The catalog's state.
 pub(super) struct State {
@@ -20,6 +21,7 @@ pub(super) struct State {
     digest: RwLock<StoreDigest>,
     pub(super) namespaces: RwLock<Namespaces>,
     pub(super) api_keys: RwLock<ApiKeys>,
+    pub(super) access: RwLock<Access>,
     /// The HMACs of idempotency records that something other than this service changed.
     pub(super) altered_idempotency_records: RwLock<HashSet<Mac>>,
 }
@@ -43,6 +45,14 @@ pub(super) struct ApiKeys {
     pub(super) damaged: HashSet<ApiKeyId>,
 }
 
+/// Who may do what.
+#[derive(Default)]
+pub(super) struct Access {
+    pub(super) policy: Policy,
+    /// The places of roles and bindings, and of the access epoch, whose records could not be opened or were altered.
+    pub(super) damaged: HashSet<Key>,
+}
+
 /// How many things the catalog has.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
@@ -62,6 +72,7 @@ impl State {
             digest: RwLock::new(digest),
             namespaces: RwLock::default(),
             api_keys: RwLock::default(),
+            access: RwLock::default(),
             altered_idempotency_records: RwLock::default(),
         }
     }
@@ -118,6 +129,7 @@ impl State {
                 + namespaces.damaged.len()
                 + namespaces.orphaned.len()
                 + read(&self.api_keys).damaged.len()
+                + read(&self.access).damaged.len()
                 + read(&self.altered_idempotency_records).len(),
         }
     }
@@ -128,6 +140,14 @@ impl State {
         let namespaces = read(&self.namespaces);
         let records = |catalog: &Arc<NamespaceCatalog>| read(&catalog.index).records();
         let of_secrets: usize = namespaces.by_name.values().map(records).sum();
-        keyring_and_digest + namespaces.by_name.len() + read(&self.api_keys).by_id.len() + of_secrets
+        let of_access = {
+            let access = read(&self.access);
+            access.policy.len() + access.policy.roles().count() + usize::from(access.policy.epoch().is_some())
+        };
+        keyring_and_digest
+            + namespaces.by_name.len()
+            + read(&self.api_keys).by_id.len()
+            + of_access
+            + of_secrets
     }
 }

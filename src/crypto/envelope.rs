@@ -42,6 +42,12 @@ pub enum Purpose {
     BackupPart = 11,
     /// The digest of the store.
     Digest = 12,
+    /// A role.
+    Role = 13,
+    /// A binding.
+    Binding = 14,
+    /// The access epoch.
+    AccessEpoch = 15,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

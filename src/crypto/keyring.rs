@@ -20,6 +20,8 @@ pub struct Keyring {
     masters: Vec<KeyId>,
     namespaces: MacKey,
     credentials: MacKey,
+    roles: MacKey,
+    implied_bindings: MacKey,
     requests: MacKey,
     queries: MacKey,
     anchors: MacKey,
@@ -89,6 +91,16 @@ impl Keyring {
     /// The HMAC of a namespace's name, which is part of the namespace's key in the store.
     pub fn namespace_mac(&self, namespace: &Namespace) -> Mac {
         self.namespaces.tag(&[namespace.as_str().as_bytes()])
+    }
+
+    /// The HMAC of a role's name, which is part of the role's key in the store.
+    pub fn role_mac(&self, role: &str) -> Mac {
+        self.roles.tag(&[role.as_bytes()])
+    }
+
+    /// The HMAC of an API key's id, with which the id of the key's implied binding begins.
+    pub fn implied_binding_mac(&self, key: &[u8]) -> Mac {
+        self.implied_bindings.tag(&[key])
     }
 
     /// The HMAC of a credential. The store holds nothing else of it.
@@ -181,6 +193,9 @@ impl Keyring {
             Purpose::Digest => &self.digest_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
+            | Purpose::Role
+            | Purpose::Binding
+            | Purpose::AccessEpoch
             | Purpose::Namespace
             | Purpose::Name
             | Purpose::Secret
@@ -204,6 +219,8 @@ impl Keyring {
         Ok(Self {
             namespaces: mac("strongroom v1 namespace names")?,
             credentials: mac("strongroom v1 credentials")?,
+            roles: mac("strongroom v1 role names")?,
+            implied_bindings: mac("strongroom v1 implied bindings")?,
             requests: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             anchors: mac("strongroom v1 anchors")?,

@@ -1,5 +1,6 @@
 //! The name of a namespace.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,6 +40,13 @@ impl Namespace {
         segment.len() <= Self::MAX_SEGMENT
             && segment.bytes().next().is_some_and(letter_or_digit)
             && segment.bytes().all(|byte| letter_or_digit(byte) || byte == b'-')
+    }
+}
+
+/// Tables by namespace are asked with text too.
+impl Borrow<str> for Namespace {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

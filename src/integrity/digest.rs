@@ -215,6 +215,9 @@ fn covers(key: &Key) -> bool {
     match key.kind() {
         Kind::Keyring
         | Kind::ApiKey(_)
+        | Kind::Role(_)
+        | Kind::Binding(_)
+        | Kind::AccessEpoch
         | Kind::Namespace(_)
         | Kind::Name(..)
         | Kind::Secret(..)

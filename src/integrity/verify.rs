@@ -117,9 +117,17 @@ struct StoreInventory {
 async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<StoreInventory, LoadError> {
     let mut found =
         StoreInventory { inventory: Inventory::default(), first_format: true, since: keyring.since() };
-    for prefix in
-        [Key::namespaces(), Key::api_keys(), Key::secrets(), Key::names(), Key::idempotency_records()]
-    {
+    let prefixes = [
+        Key::namespaces(),
+        Key::api_keys(),
+        Key::roles(),
+        Key::bindings(),
+        Key::access_epoch(),
+        Key::secrets(),
+        Key::names(),
+        Key::idempotency_records(),
+    ];
+    for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, PAGE);
         while let Some(page) = pages.next().await? {
             for (key, entry) in &page {

@@ -24,4 +24,13 @@ pub struct ApiKeyRecord {
     /// When it was revoked; absent: it was not.
     #[prost(int64, optional, tag = "7")]
     pub revoked_at: Option<i64>,
+    /// The HMAC of the credential before the last rotation, 32 bytes; empty where there is none that still works.
+    #[prost(bytes = "vec", tag = "8")]
+    pub former_mac: Vec<u8>,
+    /// Until when that credential works.
+    #[prost(int64, optional, tag = "9")]
+    pub former_until: Option<i64>,
+    /// When the key was last rotated; absent: never.
+    #[prost(int64, optional, tag = "10")]
+    pub rotated_at: Option<i64>,
 }

@@ -3,6 +3,7 @@
 //! The record is small, however large the secret is: it has the parts of the answer that must stay as they were, and no
 //! description and no metadata.
 
+use super::access::BindingRecord;
 use super::secret::VersionRecord;
 use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Versions};
 
@@ -41,6 +42,12 @@ pub struct IdempotencyRecord {
     /// The name of the principal that sent the request, where that is no API key.
     #[prost(string, tag = "10")]
     pub principal_name: String,
+    /// The id of the binding that the request created, 10 bytes; empty where it created none.
+    #[prost(bytes = "vec", tag = "11")]
+    pub binding_id: Vec<u8>,
+    /// The binding that the request created.
+    #[prost(message, optional, tag = "12")]
+    pub binding: Option<BindingRecord>,
 }
 
 /// The parts of a changed secret that the answer to a repeated request has as they were. Times are microseconds since 1970.

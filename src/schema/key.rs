@@ -9,6 +9,9 @@
 //! | `s` | namespace id (16), secret id (16) | a secret without its value |
 //! | `v` | namespace id (16), secret id (16), version (4, big-endian) | a version: wrapped data key and sealed value |
 //! | `r` | HMAC of principal and request id (32) | an idempotency record: the first outcome of a request id |
+//! | `o` | HMAC of the role's name (32) | a role that a person made |
+//! | `b` | binding id (10) | a binding |
+//! | `e` | | the access epoch, which every change of who may do what writes again |
 //! | `d` | | the digest: which records there are |
 //!
 //! The first byte 0 belongs to the engines.
@@ -50,6 +53,31 @@ impl Key {
     /// The idempotency record of a request.
     pub fn idempotency_record(mac: &[u8; 32]) -> Self {
         Self::of(b'r', &[mac])
+    }
+
+    /// A role, by the HMAC of its name.
+    pub fn role(name: &[u8; 32]) -> Self {
+        Self::of(b'o', &[name])
+    }
+
+    /// A binding.
+    pub fn binding(id: &[u8; 10]) -> Self {
+        Self::of(b'b', &[id])
+    }
+
+    /// The access epoch.
+    pub fn access_epoch() -> Self {
+        Self::from_bytes(b"e")
+    }
+
+    /// The prefix of all roles.
+    pub fn roles() -> Self {
+        Self::from_bytes(b"o")
+    }
+
+    /// The prefix of all bindings.
+    pub fn bindings() -> Self {
+        Self::from_bytes(b"b")
     }
 
     /// The prefix of all namespaces.
@@ -102,6 +130,9 @@ impl Key {
         Some(match kind {
             b'k' if rest.is_empty() => Kind::Keyring,
             b'd' if rest.is_empty() => Kind::Digest,
+            b'e' if rest.is_empty() => Kind::AccessEpoch,
+            b'o' => Kind::Role(rest.try_into().ok()?),
+            b'b' => Kind::Binding(rest.try_into().ok()?),
             b'a' => Kind::ApiKey(rest.try_into().ok()?),
             b'n' => Kind::Namespace(rest.try_into().ok()?),
             b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
@@ -137,6 +168,12 @@ pub enum Kind {
     Keyring,
     /// An API key.
     ApiKey([u8; 10]),
+    /// A role, by the HMAC of its name.
+    Role([u8; 32]),
+    /// A binding.
+    Binding([u8; 10]),
+    /// The access epoch.
+    AccessEpoch,
     /// A namespace, by the HMAC of its name.
     Namespace([u8; 32]),
     /// A secret.

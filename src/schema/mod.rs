@@ -1,11 +1,13 @@
 //! The content of the store: its typed keys, and its records in the clear, as `docs/format.md` describes them. The
 //! store below knows bytes only; `crypto` above seals the records.
 
+mod access;
 mod api_key;
 mod idempotency;
 mod key;
 mod secret;
 
+pub use self::access::{AccessEpochRecord, BindingRecord, RoleRecord};
 pub use self::api_key::ApiKeyRecord;
 pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};

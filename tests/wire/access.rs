@@ -99,7 +99,7 @@ async fn an_ordinary_key_manages_no_keys_and_sees_no_status() {
     let request = CreateApiKeyRequest { name: "a second".into(), ..Default::default() };
     denied(room.access().create_api_key(request).await);
     denied(room.access().create_api_key(CreateApiKeyRequest::default()).await);
-    denied(room.access().list_api_keys(ListApiKeysRequest {}).await);
+    denied(room.access().list_api_keys(ListApiKeysRequest::default()).await);
     for id in [room.key.id.as_str(), "", "0123456789abcdef"] {
         denied(room.access().revoke_api_key(RevokeApiKeyRequest { id: id.into() }).await);
     }

@@ -147,8 +147,13 @@ async fn a_key_is_never_shown_again() {
     let made = root.access().create_api_key(key("once", "")).await.unwrap().into_inner();
     let id = made.api_key.unwrap().id;
     let caller = root.with(Credential::bearer(&made.credential));
-    let mut shown =
-        root.access().list_api_keys(ListApiKeysRequest {}).await.unwrap().into_inner().encode_to_vec();
+    let mut shown = root
+        .access()
+        .list_api_keys(ListApiKeysRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .encode_to_vec();
     shown.extend(caller.access().who_am_i(WhoAmIRequest {}).await.unwrap().into_inner().encode_to_vec());
     shown.extend(revoke(&root, &id).await.encode_to_vec());
     let shown = String::from_utf8_lossy(&shown).into_owned();
@@ -196,7 +201,7 @@ fn key(name: &str, home_namespace: &str) -> CreateApiKeyRequest {
 }
 
 async fn keys(root: &Caller) -> Vec<ApiKey> {
-    root.access().list_api_keys(ListApiKeysRequest {}).await.unwrap().into_inner().items
+    root.access().list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner().items
 }
 
 async fn revoke(root: &Caller, id: &str) -> ApiKey {

@@ -32,7 +32,7 @@ async fn every_served_request_gives_exactly_one_event() {
     room.update(rename("A", "B")).await;
     room.delete("B").await;
     room.root.operator().get_status(GetStatusRequest {}).await.unwrap();
-    room.root.access().list_api_keys(ListApiKeysRequest {}).await.unwrap();
+    room.root.access().list_api_keys(ListApiKeysRequest::default()).await.unwrap();
     room.root.access().revoke_api_key(RevokeApiKeyRequest { id: room.key.id.clone() }).await.unwrap();
 
     let events = events_of(server).await;

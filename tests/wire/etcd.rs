@@ -68,7 +68,8 @@ async fn a_write_through_one_replica_is_read_through_the_other() {
     }
     // The other replica knows a key that one replica made.
     let (key, _) = replicas.callers[0].make_key("ordinary", "team-a").await;
-    let listed = replicas.callers[1].access().list_api_keys(strongroom::api::v1::ListApiKeysRequest {}).await;
+    let listed =
+        replicas.callers[1].access().list_api_keys(strongroom::api::v1::ListApiKeysRequest::default()).await;
     assert!(listed.unwrap().into_inner().items.iter().any(|listed| listed.id == key.id));
     // Each replica continues from the other one's changes, also those that no read asked it for.
     for round in 0..4 {

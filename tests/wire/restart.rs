@@ -245,7 +245,8 @@ impl State {
             }
         }
         let values = secrets.iter().map(Value::of).collect();
-        let keys = root.access().list_api_keys(ListApiKeysRequest {}).await.unwrap().into_inner().items;
+        let keys =
+            root.access().list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner().items;
         Self { secrets, values, keys }
     }
 }

@@ -29,9 +29,18 @@ impl Access {
         self.0.unary(request, by!(create_api_key)).await
     }
 
-    /// Lists all API keys, revoked and expired ones too, the oldest first.
+    /// Lists the API keys that the caller manages, revoked and expired ones too, the oldest first. Follows the pages to the last
+    /// one: the revision is that of the first page.
     pub async fn list_api_keys(&self) -> Result<ListApiKeysResponse, Error> {
-        self.0.unary(ListApiKeysRequest {}, by!(list_api_keys)).await
+        let mut request = ListApiKeysRequest { limit: Some(1000), page_token: String::new() };
+        let mut listed = self.0.unary(request.clone(), by!(list_api_keys)).await?;
+        while !listed.next_page_token.is_empty() {
+            request.page_token = std::mem::take(&mut listed.next_page_token);
+            let mut page = self.0.unary(request.clone(), by!(list_api_keys)).await?;
+            listed.items.append(&mut page.items);
+            listed.next_page_token = page.next_page_token;
+        }
+        Ok(listed)
     }
 
     /// Revokes the API key of this id, at once and for good.

@@ -21,6 +21,12 @@ impl fmt::Debug for CreateApiKeyResponse {
     }
 }
 
+impl fmt::Debug for RotateApiKeyResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RotateApiKeyResponse").field("api_key", &self.api_key).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for ResolveReferencesRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResolveReferencesRequest").field("namespace", &self.namespace).finish_non_exhaustive()

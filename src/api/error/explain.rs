@@ -73,9 +73,34 @@ impl From<&Error> for Refusal {
                 Self::new(Code::NotFound, Reason::ApiKeyNotFound, message)
                     .of_resource("strongroom.v1.ApiKey", id.to_string())
             }
+            Error::BindingNotFound(id) => {
+                let message = format!("There is no binding '{id}', or it is not yours to manage.");
+                Self::new(Code::NotFound, Reason::BindingNotFound, message)
+                    .of_resource("strongroom.v1.Binding", id.to_string())
+            }
+            Error::RoleNotFound(name) => {
+                let message = format!("There is no role '{name}': create it, or use another role.");
+                Self::new(Code::NotFound, Reason::RoleNotFound, message)
+                    .of_resource("strongroom.v1.Role", name.to_string())
+            }
+            Error::RoleAlreadyExists(name) => {
+                let message = format!("There already is a role '{name}': choose another name.");
+                Self::new(Code::AlreadyExists, Reason::RoleAlreadyExists, message)
+                    .of_resource("strongroom.v1.Role", name.to_string())
+            }
+            Error::RoleInUse(name) => {
+                let message = format!("Bindings have the role '{name}': delete them first.");
+                Self::new(Code::FailedPrecondition, Reason::RoleInUse, message)
+                    .of_resource("strongroom.v1.Role", name.to_string())
+            }
             Error::LastAdministrator => {
-                let message = "The root key cannot be revoked: nobody could manage API keys any more.";
+                let message = "Nobody would have every right on everything any more: make another administrator first, with a \
+                               binding of the role 'admin' on '**'.";
                 Self::new(Code::FailedPrecondition, Reason::LastAdministrator, message)
+            }
+            Error::AccessChanged => {
+                let message = "What this caller may do was changed while the request waited: try again.";
+                Self::new(Code::Aborted, Reason::Contended, message).that_passes()
             }
             Error::EtagMismatch => {
                 let message = "The secret has changed since this etag: read it again, and decide again.";
@@ -246,13 +271,13 @@ fn token(problem: TokenProblem) -> (Reason, &'static str) {
     (Reason::CredentialInvalid, message)
 }
 
-fn denial(Denied { right, namespace }: &Denied) -> Refusal {
-    let right = right.name();
-    let message = match namespace {
-        Some(namespace) => format!(
-            "This API key does not have the right '{right}' on the namespace '{namespace}': use another key."
-        ),
-        None => format!("This API key does not have the right '{right}': the root key has it."),
+fn denial(Denied { right, object, by }: &Denied) -> Refusal {
+    let why = match by {
+        None => "no binding gives it",
+        Some(_) => "a binding denies it",
     };
+    let message = format!(
+        "This caller does not have the right '{right}' {object}, since {why}: use another credential, or ask for the right."
+    );
     Refusal::new(Code::PermissionDenied, Reason::AccessDenied, message)
 }

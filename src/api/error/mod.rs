@@ -134,6 +134,10 @@ reasons! {
     NamespaceNotFound "NAMESPACE_NOT_FOUND",
     MasterKeyNotRenewed "MASTER_KEY_NOT_RENEWED",
     QuotaExceeded "QUOTA_EXCEEDED",
+    BindingNotFound "BINDING_NOT_FOUND",
+    RoleNotFound "ROLE_NOT_FOUND",
+    RoleAlreadyExists "ROLE_ALREADY_EXISTS",
+    RoleInUse "ROLE_IN_USE",
     IssuerUnavailable "ISSUER_UNAVAILABLE",
 }
 

@@ -56,7 +56,7 @@ where
         let entry = admitted.call.entry.clone();
         let operates = |right: &Right| matches!(right, Right::ManageAccess | Right::Operate);
         let operates = admitted.call.rpc.rights.iter().any(operates);
-        match self.app.admission.admit(admitted.call.principal.name(), operates) {
+        match self.app.admission.admit(admitted.call.principal().name(), operates) {
             Ok(allowance) => {
                 let (counted, of) = (allowance.clone(), entry.clone());
                 admitted.http = admitted.http.map(|body| {

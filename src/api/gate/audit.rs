@@ -68,6 +68,6 @@ where
 
 /// The refusal in place of an answer whose caller's key is not in force any more.
 fn withheld(app: &App, entry: &AuditEntry) -> Option<Response<Body>> {
-    let ended = app.access.confirm(&entry.caller()?).err()?;
+    let ended = app.access.confirm(&*entry.caller()?).err()?;
     Some(refusal(entry, &ended))
 }

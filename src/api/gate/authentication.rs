@@ -15,7 +15,7 @@ use crate::api::error::Refusal;
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::response;
 use crate::app::{App, CredentialProblem, Error, Fetch, NoPrincipal, Presented, Unauthenticated};
-use crate::auth::{Principal, PrincipalName};
+use crate::auth::{Authorization, Principal, PrincipalName};
 
 /// Admits requests with a credential that is in force.
 #[derive(Clone)]
@@ -57,7 +57,8 @@ where
                 return Authenticated::Refused(Some(response(refused.refusal(), &entry.request_id)));
             }
         };
-        entry.note_caller(&principal);
+        let caller = Arc::new(Authorization::new(principal));
+        entry.note_caller(&caller);
         if let Some(connection) = http.extensions().get::<Arc<Connection>>() {
             connection.authenticate();
         }
@@ -70,7 +71,7 @@ where
         // The handlers have no need of the credential.
         http.headers_mut().remove("authorization");
         http.headers_mut().remove("x-api-key");
-        let call = Call { rpc, principal, entry };
+        let call = Call { rpc, caller, entry };
         Authenticated::Admitted(self.inner.call(Admitted { call, until, http }))
     }
 }

@@ -1,5 +1,5 @@
-//! Confirms the caller once more before the answer is recorded, and ends the work of a caller whose key is revoked or expires
-//! while the work waits.
+//! Confirms the caller once more before the answer is recorded, and ends the work of a caller whose key is revoked or expires, or
+//! whose right is taken away, while the work waits.
 //!
 //! This layer sees to the answer of a read, so that the audit record tells the refusal. A change that was made stays made: its
 //! answer is recorded as it is, and [`Audit`](super::audit::Audit) confirms the caller after the record.
@@ -20,7 +20,7 @@ use tower::Service;
 use super::{Admitted, Answer, refusal};
 use crate::api::strongroom_v1::status::failure;
 use crate::app::App;
-use crate::auth::Principal;
+use crate::auth::Authorization;
 
 /// How long a change may still take after the end of its caller's key. A commit that began before the end is made by then, and its
 /// outcome is recorded. One that begins later is refused.
@@ -30,18 +30,18 @@ const LAST_COMMIT: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Recipient {
     app: Arc<App>,
-    principal: Principal,
+    caller: Arc<Authorization>,
 }
 
 impl Recipient {
-    /// Waits until the caller's key is not in force any more.
+    /// Waits until the caller's credential is not in force any more, or what the caller was granted is taken away.
     pub(crate) fn ended(self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move { drop(self.app.access.ended(&self.principal).await) })
+        Box::pin(async move { drop(self.app.access.ended(&self.caller).await) })
     }
 
     /// The same answer, for the caller.
-    fn of(app: Arc<App>, principal: Principal, mut answer: Response<Body>) -> Response<Body> {
-        answer.extensions_mut().insert(Self { app, principal });
+    fn of(app: Arc<App>, caller: Arc<Authorization>, mut answer: Response<Body>) -> Response<Body> {
+        answer.extensions_mut().insert(Self { app, caller });
         answer
     }
 }
@@ -81,7 +81,7 @@ where
                 // The end of the key is looked for only once the work waits.
                 biased;
                 answer = &mut work => answer?,
-                ended = app.access.ended(&call.principal) => {
+                ended = app.access.ended(&call.caller) => {
                     if !call.rpc.changes {
                         return Ok(refusal(&call.entry, &ended));
                     }
@@ -92,10 +92,10 @@ where
                 }
             };
             if call.rpc.changes && failure(&answer).is_none() {
-                return Ok(Recipient::of(app, call.principal, answer));
+                return Ok(Recipient::of(app, call.caller, answer));
             }
-            match app.access.confirm(&call.principal) {
-                Ok(()) => Ok(Recipient::of(app, call.principal, answer)),
+            match app.access.confirm(&call.caller) {
+                Ok(()) => Ok(Recipient::of(app, call.caller, answer)),
                 Err(ended) => Ok(refusal(&call.entry, &ended)),
             }
         })

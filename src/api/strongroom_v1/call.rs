@@ -15,7 +15,7 @@ impl Call {
             // Only the request to a service that is not behind the gate.
             return Err(status(&Error::Unauthenticated(CredentialProblem::Missing), ""));
         };
-        match app.access.confirm(&call.principal) {
+        match app.access.confirm(&call.caller) {
             Ok(()) => Ok((call, message)),
             Err(error) => Err(status(&error, call.request_id())),
         }
@@ -43,7 +43,7 @@ mod tests {
     use crate::api::request::AuditEntry;
     use crate::app::{self, Expiry, NewApiKey};
     use crate::audit::LogAuditor;
-    use crate::auth::{Credential, KeyName, Principal};
+    use crate::auth::{Authorization, BuiltInRole, Credential, KeyName, Principal, RoleName, Scope};
     use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
     use crate::domain::Namespace;
     use crate::store;
@@ -53,7 +53,7 @@ mod tests {
         let rpc = rpcs::of_path("/strongroom.v1.AccessService/WhoAmI").unwrap();
         let entry =
             Arc::new(AuditEntry::new(Some(rpc), "id".into(), None, None, Arc::new(LogAuditor::default())));
-        let call = Call { rpc, principal: principal.clone(), entry };
+        let call = Call { rpc, caller: Arc::new(Authorization::new(principal.clone())), entry };
         let mut request = Request::new(());
         request.extensions_mut().insert(call);
         request
@@ -71,15 +71,17 @@ mod tests {
         let app = app::open(store::open_memory().unwrap(), provider, app::Options::default(), hand_out)
             .await
             .unwrap();
-        let grant = app.access.authenticate(&root).unwrap().authorize_service().unwrap();
+        let root = app.access.authenticate(&root).unwrap();
         let (name, home) = (KeyName::parse("k").unwrap(), Namespace::default_namespace());
-        let new = NewApiKey { name, home, expiry: Expiry::Never };
+        let grant = app.access.grant_scope(&root, Scope::of_namespace(home.clone())).unwrap();
+        let role = Some(RoleName::of(BuiltInRole::Editor));
+        let new = NewApiKey { name, home, role, expiry: Expiry::Never };
         let (key, credential, _) = app.access.create_api_key(&grant, new).await.unwrap();
         let caller = app.access.authenticate(credential.expose()).unwrap();
         assert!(Call::open(&app, request(&caller)).is_ok());
 
         let (arrived_before, arrived_after) = (request(&caller), request(&caller));
-        app.access.revoke_api_key(&grant, key.id).await.unwrap();
+        app.access.revoke_api_key(&app.access.grant_manager(&root).unwrap(), key.id).await.unwrap();
         for request in [arrived_before, arrived_after] {
             let refused = Call::open(&app, request).err().unwrap();
             assert_eq!(refused.code(), Code::Unauthenticated);

@@ -12,7 +12,10 @@ use super::proto as v1;
 use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
 use crate::app::{Idempotency, ValueSource};
-use crate::domain::{BytesEncoding, Generator, Invalid, Metadata, RequestId, Secret, Timestamp, Value};
+use crate::domain::{
+    BytesEncoding, DEFAULT_LIMIT, Generator, Invalid, MAX_LIMIT, Metadata, RequestId, Secret, Timestamp,
+    Value,
+};
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
 
@@ -142,6 +145,15 @@ pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
         revealed.value = Some(v1::SecretValue { kind: Some(kind) });
     }
     revealed
+}
+
+/// The size of a page.
+pub(super) fn limit(limit: Option<i32>) -> Result<usize, Invalid> {
+    match limit.map(usize::try_from) {
+        None => Ok(DEFAULT_LIMIT),
+        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Invalid::new("must be 1 to 1,000, or absent for 100")),
+    }
 }
 
 /// A time in a message.

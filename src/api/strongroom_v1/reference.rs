@@ -43,13 +43,13 @@ async fn resolve(
     message: v1::ResolveReferencesRequest,
 ) -> Result<v1::ResolveReferencesResponse, Error> {
     let mut fields = Fields::default();
-    let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
+    let grant = call.namespace_grant::<Read>(app, &message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
     let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
 
     let read = |named: &[NamedSecret]| call.note_referenced(referenced(named));
-    let resolution = app.references.resolve(&grant, template, inputs, read).await?;
+    let resolution = app.references.resolve(&call.caller, &grant, template, inputs, read).await?;
     Ok(v1::ResolveReferencesResponse {
         document: Some(document(resolution.resolved.document)),
         credentials: resolution.resolved.credentials.into_iter().map(credential).collect(),
@@ -64,16 +64,18 @@ async fn inspect(
     message: v1::ResolveReferencesRequest,
 ) -> Result<v1::ResolveReferencesResponse, Error> {
     let mut fields = Fields::default();
-    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
+    let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
     let grant = fields.finish(grant)?;
     let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
-    let readable = call.principal.authorize::<Read>(grant.namespace()).is_ok();
-
-    let (named, revision) = app.references.inspect(&grant, &template).await?;
+    let (named, revision) = app.references.inspect(&call.caller, &grant, &template).await?;
+    let readable = |named: &NamedSecret| {
+        let name = &named.reference.name;
+        app.access.grant::<Read>(call.principal(), grant.namespace(), name).is_ok()
+    };
     Ok(v1::ResolveReferencesResponse {
         document: None,
         credentials: Vec::new(),
-        references: named.iter().map(|named| reference(named, readable)).collect(),
+        references: named.iter().map(|named| reference(named, readable(named))).collect(),
         revision: revision.0,
     })
 }

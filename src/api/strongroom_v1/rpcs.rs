@@ -3,22 +3,32 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 21] = [
+static ALL: [Rpc; 29] = [
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
     change("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
-    change("strongroom.v1.SecretService/DeleteSecret", &[Right::Write]),
+    change("strongroom.v1.SecretService/DeleteSecret", &[Right::Delete]),
     change("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
     rpc("strongroom.v1.SecretService/ListSecretVersions", &[Right::List]),
     change("strongroom.v1.SecretService/DisableVersion", &[Right::Write]),
     change("strongroom.v1.SecretService/EnableVersion", &[Right::Write]),
-    change("strongroom.v1.SecretService/DestroyVersion", &[Right::Write]),
+    change("strongroom.v1.SecretService/DestroyVersion", &[Right::Delete]),
     change("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/ListApiKeys", &[Right::ManageAccess]),
     change("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),
+    // Every key may rotate itself.
+    change("strongroom.v1.AccessService/RotateApiKey", &[Right::ManageAccess]),
+    change("strongroom.v1.AccessService/CreateRole", &[Right::ManageAccess]),
+    rpc("strongroom.v1.AccessService/ListRoles", &[Right::ManageAccess]),
+    change("strongroom.v1.AccessService/DeleteRole", &[Right::ManageAccess]),
+    change("strongroom.v1.AccessService/CreateBinding", &[Right::ManageAccess]),
+    rpc("strongroom.v1.AccessService/ListBindings", &[Right::ManageAccess]),
+    change("strongroom.v1.AccessService/DeleteBinding", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/WhoAmI", &[]),
+    // Everybody may ask about itself.
+    rpc("strongroom.v1.AccessService/ExplainAccess", &[Right::ManageAccess]),
     rpc("strongroom.v1.OperatorService/GetStatus", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/CreateBackup", &[Right::Operate]),
     change("strongroom.v1.OperatorService/RestoreBackup", &[Right::Operate]),
@@ -77,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_rpcs_that_only_read_are_told_from_those_that_change_something() {
-        let reads = ["Get", "BatchGet", "List", "WhoAmI", "CreateBackup", "Resolve"];
+        let reads = ["Get", "BatchGet", "List", "WhoAmI", "CreateBackup", "Resolve", "Explain"];
         for rpc in &ALL {
             let method = rpc.name.split('/').next_back().unwrap();
             assert_eq!(rpc.changes, !reads.iter().any(|read| method.starts_with(read)), "{method}");

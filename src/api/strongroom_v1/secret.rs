@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::convert::{etag, idempotency, metadata, redacted, revealed, source, timestamp, value};
+use super::convert::{etag, idempotency, limit, metadata, redacted, revealed, source, timestamp, value};
 use super::proto::secret_service_server::SecretService;
 use super::{proto as v1, version};
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, ListQuery, NewSecret, SecretRotation, SecretUpdate};
-use crate::auth::{List, Read};
-use crate::domain::{
-    DEFAULT_LIMIT, Description, Filter, Invalid, MAX_LIMIT, Metadata, Order, Revision, SecretName, Start,
-};
+use crate::auth::{List, Read, Write};
+use crate::domain::{Description, Filter, Invalid, Metadata, Order, Revision, SecretName, Start};
 
 /// SecretService over the app.
 pub(super) struct Secrets(pub(super) Arc<App>);
@@ -107,7 +105,7 @@ async fn create(
 ) -> Result<v1::CreateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(&message.namespace, &mut fields)?;
+    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     let description = fields.check("description", Description::parse(&message.description));
@@ -121,7 +119,7 @@ async fn create(
     fields.not_served(message.ttl.is_some(), "ttl");
     fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
     let parsed = (|| {
-        let new = NewSecret { name: name?, source: source?, description: description?, metadata: metadata? };
+        let new = NewSecret { source: source?, description: description?, metadata: metadata? };
         Some((grant?, request?, new))
     })();
     let (grant, request, new) = fields.finish(parsed)?;
@@ -140,18 +138,18 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
     fields.require(message.version != Some(0), "version", VERSION);
     match fields.check("view", v1::View::try_from(message.view).map_err(|_| UNKNOWN_VIEW)) {
         Some(v1::View::Metadata) => {
-            let grant = call.grant::<List>(&message.namespace, &mut fields)?;
-            let (grant, name) = fields.finish(grant.zip(name))?;
-            let (secret, revision) = app.secrets.describe(&grant, &name, message.version, at_least).await?;
+            let grant = call.grant::<List>(app, &message.namespace, name.as_ref(), &mut fields)?;
+            let grant = fields.finish(grant)?;
+            let (secret, revision) = app.secrets.describe(&grant, message.version, at_least).await?;
             let version = message.version.unwrap_or(secret.version);
             call.note(|target| target.version = Some(version));
             Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0, version })
         }
         // An unknown view must not count as the view that needs the lesser right.
         Some(v1::View::Unspecified | v1::View::Full) | None => {
-            let grant = call.grant::<Read>(&message.namespace, &mut fields)?;
-            let (grant, name) = fields.finish(grant.zip(name))?;
-            let found = app.secrets.get(&grant, &name, message.version, at_least).await?;
+            let grant = call.grant::<Read>(app, &message.namespace, name.as_ref(), &mut fields)?;
+            let grant = fields.finish(grant)?;
+            let found = app.secrets.get(&grant, message.version, at_least).await?;
             call.note(|target| target.version = Some(found.version));
             let secret = Some(revealed(&found.secret, Some(found.value)));
             let (revision, version) = (found.revision.0, found.version);
@@ -168,7 +166,7 @@ async fn list(
     message: v1::ListSecretsRequest,
 ) -> Result<v1::ListSecretsResponse, Error> {
     let mut fields = Fields::default();
-    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
+    let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
     let limit = fields.check("limit", limit(message.limit));
     let offset = fields.check("offset", offset(message.offset));
     let metadata = metadata(message.metadata, &mut fields);
@@ -183,10 +181,10 @@ async fn list(
     } else {
         const BOTH: &str = "must not be set together with page_token: give one of the two";
         fields.require(message.offset.is_none(), "offset", BOTH);
-        filter.as_ref().zip(order).and_then(|(filter, order)| {
-            fields
-                .check("page_token", app.secrets.open_page_token(&message.page_token, filter, order))
-                .map(Start::After)
+        let query = (|| Some((grant.as_ref()?.names(), filter.as_ref()?, order?)))();
+        query.and_then(|(names, filter, order)| {
+            let cursor = app.secrets.open_page_token(&message.page_token, names, filter, order);
+            fields.check("page_token", cursor).map(Start::After)
         })
     };
     fields.not_served(message.include_deleted, "include_deleted");
@@ -194,7 +192,7 @@ async fn list(
         (|| Some((grant?, ListQuery { filter: filter?, order: order?, start: start?, limit: limit? })))();
     let (grant, query) = fields.finish(parsed)?;
 
-    let room = |bytes| app.admission.check_room(call.principal.name(), bytes);
+    let room = |bytes| app.admission.check_room(call.principal().name(), bytes);
     let page = app.secrets.list(&grant, query, Revision(message.min_revision), room).await?;
     Ok(v1::ListSecretsResponse {
         items: page.items.iter().map(|secret| redacted(secret)).collect(),
@@ -203,14 +201,6 @@ async fn list(
         revision: page.revision.0,
         damaged_size: i32::try_from(page.damaged).unwrap_or(i32::MAX),
     })
-}
-
-fn limit(limit: Option<i32>) -> Result<usize, Invalid> {
-    match limit.map(usize::try_from) {
-        None => Ok(DEFAULT_LIMIT),
-        Some(Ok(limit)) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        Some(_) => Err(Invalid::new("must be 1 to 1,000, or absent for 100")),
-    }
 }
 
 fn offset(offset: Option<i32>) -> Result<usize, Invalid> {
@@ -224,29 +214,41 @@ async fn update(
 ) -> Result<v1::UpdateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(&message.namespace, &mut fields)?;
+    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     fields.not_served(message.expires_at.is_some(), "expires_at");
     fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
-    let changes = changes(call, message, &mut fields);
-    let parsed = (|| Some((grant?, request?, name?, changes?)))();
-    let (grant, request, name, changes) = fields.finish(parsed)?;
+    let changes = changes(app, call, message, &mut fields)?;
+    let parsed = (|| Some((grant?, request?, changes?)))();
+    let (grant, request, changes) = fields.finish(parsed)?;
 
-    let changed = app.secrets.update(&grant, &name, changes, request.as_ref()).await?;
+    let changed = app.secrets.update(&grant, changes, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
     Ok(v1::UpdateSecretResponse { secret: Some(redacted(&changed.secret)), revision })
 }
 
 /// The changes of an update: the fields that are given, and the fields that the mask names, which are cleared unless they
-/// are given.
-fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -> Option<SecretUpdate> {
+/// are given. Another name needs the right on that name too.
+fn changes(
+    app: &App,
+    call: &Call,
+    message: v1::UpdateSecretRequest,
+    fields: &mut Fields,
+) -> Result<Option<SecretUpdate>, Error> {
     let named_later = message.expires_at.is_some() || message.rotation_policy.is_some();
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
     if let Some(Some(new_name)) = &new_name {
         call.note(|target| target.subject = Some(new_name.to_string()));
     }
+    let new_name = match new_name {
+        Some(Some(name)) => {
+            Some(call.grant::<Write>(app, &message.namespace, Some(&name), &mut Fields::default())?)
+        }
+        Some(None) => Some(None),
+        None => None,
+    };
     let mut description =
         message.description.as_deref().map(|text| fields.check("description", Description::parse(text)));
     let mut changed = (!message.metadata.is_empty()).then(|| metadata(message.metadata, fields));
@@ -283,13 +285,16 @@ fn changes(call: &Call, message: v1::UpdateSecretRequest, fields: &mut Fields) -
         "update_mask",
         "must name a field to clear, or another field must be given: this update changes nothing",
     );
-    Some(SecretUpdate {
-        new_name: given(new_name)?,
-        value: given(value)?,
-        description: given(description)?,
-        metadata: given(changed)?,
-        etag: etag(&message.etag),
-    })
+    let etag = etag(&message.etag);
+    Ok((|| {
+        Some(SecretUpdate {
+            new_name: given(new_name)?,
+            value: given(value)?,
+            description: given(description)?,
+            metadata: given(changed)?,
+            etag,
+        })
+    })())
 }
 
 /// `None` where the field was given and is invalid, which its violation says.
@@ -307,13 +312,13 @@ async fn delete(
 ) -> Result<v1::DeleteSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(&message.namespace, &mut fields)?;
+    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
-    let parsed = (|| Some((grant?, request?, name?)))();
-    let (grant, request, name) = fields.finish(parsed)?;
+    let parsed = (|| Some((grant?, request?)))();
+    let (grant, request) = fields.finish(parsed)?;
 
     let etag = etag(&message.etag);
-    let deleted = app.secrets.delete(&grant, &name, etag.as_deref(), request.as_ref()).await?;
+    let deleted = app.secrets.delete(&grant, etag.as_deref(), request.as_ref()).await?;
     Ok(v1::DeleteSecretResponse {
         id: deleted.id.to_string(),
         deleted_at: Some(timestamp(deleted.deleted_at)),
@@ -329,16 +334,16 @@ async fn rotate(
 ) -> Result<v1::RotateSecretResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(&message.namespace, &mut fields)?;
+    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let source = source(message.value, message.generate, message.return_value, &mut fields);
     fields.not_served(message.grace_period.is_some(), "grace_period");
     fields.not_served(message.stage, "stage");
     let rotation = source.map(|source| SecretRotation { source, etag: etag(&message.etag) });
-    let parsed = (|| Some((grant?, request?, name?, rotation?)))();
-    let (grant, request, name, rotation) = fields.finish(parsed)?;
+    let parsed = (|| Some((grant?, request?, rotation?)))();
+    let (grant, request, rotation) = fields.finish(parsed)?;
 
-    let changed = app.secrets.rotate(&grant, &name, rotation, request.as_ref()).await?;
+    let changed = app.secrets.rotate(&grant, rotation, request.as_ref()).await?;
     let (version, revision) = (changed.secret.version, changed.secret.revision.0);
     call.note(|target| target.version = Some(version));
     let secret = Some(revealed(&changed.secret, changed.generated));

@@ -6,7 +6,7 @@ use super::convert::{etag, idempotency, redacted, timestamp};
 use super::proto as v1;
 use crate::api::request::{Call, Fields};
 use crate::app::{App, ChangedVersion, DestructionReceipt, Error, Idempotency, VersionChange};
-use crate::auth::{Grant, List, Write};
+use crate::auth::{Grant, List, RightType};
 use crate::domain::{Revision, Secret, Version, VersionState};
 
 pub(super) async fn list(
@@ -16,10 +16,10 @@ pub(super) async fn list(
 ) -> Result<v1::ListSecretVersionsResponse, Error> {
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
-    let grant = call.grant::<List>(&message.namespace, &mut fields)?;
-    let (grant, name) = fields.finish(grant.zip(name))?;
+    let grant = call.grant::<List>(app, &message.namespace, name.as_ref(), &mut fields)?;
+    let grant = fields.finish(grant)?;
 
-    let (secret, revision) = app.secrets.versions(&grant, &name, Revision(message.min_revision)).await?;
+    let (secret, revision) = app.secrets.versions(&grant, Revision(message.min_revision)).await?;
     let versions = secret.versions.iter().rev().map(|version| described(version, &secret)).collect();
     Ok(v1::ListSecretVersionsResponse { versions, revision: revision.0 })
 }
@@ -32,7 +32,7 @@ pub(super) async fn disable(
     let mut fields = Fields::default();
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
-    let (grant, request, change) = parse(call, named, request, fields)?;
+    let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.disable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
@@ -47,7 +47,7 @@ pub(super) async fn enable(
     let mut fields = Fields::default();
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
-    let (grant, request, change) = parse(call, named, request, fields)?;
+    let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.enable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
@@ -62,7 +62,7 @@ pub(super) async fn destroy(
     let mut fields = Fields::default();
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
-    let (grant, request, change) = parse(call, named, request, fields)?;
+    let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let (changed, receipt) = app.secrets.destroy_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(&changed);
@@ -70,20 +70,21 @@ pub(super) async fn destroy(
 }
 
 /// Parses the fields that every change of a version has: namespace, name, version and etag.
-fn parse(
+fn parse<R: RightType>(
+    app: &App,
     call: &Call,
     (namespace, name, number, tag): (&str, &str, u32, &str),
     request: Option<Option<Idempotency>>,
     mut fields: Fields,
-) -> Result<(Grant<Write>, Option<Idempotency>, VersionChange), Error> {
+) -> Result<(Grant<R>, Option<Idempotency>, VersionChange), Error> {
     let name = call.name(name, &mut fields);
     if number > 0 {
         call.note(|target| target.version = Some(number));
     }
-    let grant = call.grant(namespace, &mut fields)?;
+    let grant = call.grant(app, namespace, name.as_ref(), &mut fields)?;
     fields.require(number > 0, "version", "is required, and must be 1 or more: versions are counted from 1");
-    let change = name.map(|name| VersionChange { name, number, etag: etag(tag) });
-    fields.finish((|| Some((grant?, request?, change?)))())
+    let change = VersionChange { number, etag: etag(tag) };
+    fields.finish((|| Some((grant?, request?, change)))())
 }
 
 fn parts(changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {

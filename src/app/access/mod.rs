@@ -1,24 +1,43 @@
-//! Who may use the service: API keys, client certificates and tokens, and the callers that present them.
+//! Who may use the service: the callers that present API keys, client certificates and tokens, what they may do,
+//! and the roles and bindings that say so.
+//!
+//! Every change here writes the access epoch again. So the state that it was decided on, such as which administrators are left, is the
+//! state in which it is made.
 
+mod administrators;
 mod api_key;
+mod binding;
+mod explain;
 mod issuer_keys;
+mod migrate;
+mod page;
+mod role;
 mod sources;
 mod verified_tokens;
 
 use std::sync::Arc;
 
-pub use self::api_key::{Expiry, NewApiKey};
+pub use self::api_key::{Expiry, NewApiKey, Rotation};
+pub use self::binding::{BindingQuery, NewBinding};
+pub use self::explain::{Explanation, Question};
 pub use self::issuer_keys::{Fetch, IssuerKeys};
+pub(super) use self::migrate::{implied_access, migrate};
+pub use self::page::AccessPage;
 pub use self::sources::CredentialSources;
 use self::sources::TokenRefused;
 use super::commit::Core;
+use super::idempotency::IdempotencyRecords;
 use super::{CredentialProblem, Error};
-use crate::auth::{ClientCertificate, Credential, Principal, PrincipalName, Token};
-use crate::domain::now;
+use crate::auth::{
+    Authorization, ClientCertificate, Credential, Denied, Grant, ManagerGrant, NamespaceGrant, Principal,
+    PrincipalName, RightType, Rights, Scope, ScopeGrant, ServiceGrant, Token,
+};
+use crate::domain::{Namespace, SecretName, now};
 
-/// API keys, and who calls.
+/// API keys, roles and bindings, and who calls.
 pub struct AccessControl {
     core: Arc<Core>,
+    idempotency: Arc<IdempotencyRecords>,
 }
 
 /// A caller that is refused, because its credential is.
@@ -52,8 +71,8 @@ pub enum NoPrincipal {
 }
 
 impl AccessControl {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub(super) fn new(core: Arc<Core>, idempotency: Arc<IdempotencyRecords>) -> Self {
+        Self { core, idempotency }
     }
 
     /// The caller that presents this credential. `may_wait`: whether the caller waits where the key of its token is not known.
@@ -89,14 +108,58 @@ impl AccessControl {
         &self.core.sources
     }
 
-    /// Fails unless the caller's credential is still in force. Asked once more after everything that a request has waited for.
-    pub fn confirm(&self, principal: &Principal) -> Result<(), Error> {
-        self.core.confirm(principal).map(drop)
+    /// Proof that a caller has a right on a secret.
+    pub fn grant<R: RightType>(
+        &self,
+        principal: &Principal,
+        namespace: &Namespace,
+        name: &SecretName,
+    ) -> Result<Grant<R>, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant(principal, namespace, name, now()))
     }
 
-    /// Waits until the caller's credential is not in force any more, and returns the error that a new request with it gets.
-    pub async fn ended(&self, principal: &Principal) -> Error {
-        self.core.ended(principal).await
+    /// Proof that a caller has a right on secrets of a namespace.
+    pub fn grant_namespace<R: RightType>(
+        &self,
+        principal: &Principal,
+        namespace: &Namespace,
+    ) -> Result<NamespaceGrant<R>, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant_namespace(principal, namespace, now()))
+    }
+
+    /// Proof that a caller has a right on the service as a whole.
+    pub fn grant_service<R: RightType>(&self, principal: &Principal) -> Result<ServiceGrant<R>, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant_service(principal, now()))
+    }
+
+    /// Proof that a caller has a right on the whole of a scope.
+    pub fn grant_scope<R: RightType>(
+        &self,
+        principal: &Principal,
+        scope: Scope,
+    ) -> Result<ScopeGrant<R>, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant_scope(principal, scope, now()))
+    }
+
+    /// Proof that a caller manages access somewhere.
+    pub fn grant_manager(&self, principal: &Principal) -> Result<ManagerGrant, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant_manager(principal, now()))
+    }
+
+    /// The rights of a caller in a namespace, on some secrets at least, and on the service as a whole.
+    pub fn rights_in(&self, principal: &Principal, namespace: &Namespace) -> Rights {
+        self.core.catalog.with_policy(|policy| policy.rights_in(principal, namespace, now()))
+    }
+
+    /// Fails unless the caller's credential is still in force, and the caller still has everything that it was granted. Asked once
+    /// more after everything that a request has waited for.
+    pub fn confirm(&self, authorization: &Authorization) -> Result<(), Error> {
+        self.core.confirm_all(authorization).map(drop)
+    }
+
+    /// Waits until that is not so any more, and returns the error that a new request gets.
+    pub async fn ended(&self, authorization: &Authorization) -> Error {
+        self.core.ended(authorization).await
     }
 }
 

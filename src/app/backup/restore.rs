@@ -13,7 +13,7 @@ use super::format::BackupReader;
 use super::verify::{BackupContents, ForeignKeys, verify};
 use crate::app::Error;
 use crate::app::commit::Core;
-use crate::auth::{Operate, Principal, ServiceGrant};
+use crate::auth::{Authorization, Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::{BackupCheck, BackupError, MasterKeys};
 use crate::domain::{Revision, Timestamp};
@@ -24,8 +24,8 @@ use crate::store::{ReplaceError, ReplaceRecord, Unavailable, Unreadable};
 pub struct IncomingBackup {
     core: Arc<Core>,
     restored: Arc<Notify>,
-    /// The caller who asks for the restore.
-    principal: Principal,
+    /// The caller who asks for the restore, and may.
+    caller: Authorization,
     /// One restore runs at a time.
     permit: OwnedSemaphorePermit,
     sender: mpsc::Sender<Vec<u8>>,
@@ -83,8 +83,9 @@ impl Backups {
         let data_dir = self.data_dir.clone();
         let receiver = tokio::task::spawn_blocking(move || receive(&data_dir, chunks));
         let (core, restored) = (self.core.clone(), self.restored.clone());
-        let principal = grant.principal().clone();
-        Ok(IncomingBackup { core, restored, principal, permit, sender, receiver })
+        let caller = Authorization::new(grant.principal().clone());
+        caller.note(grant.granted());
+        Ok(IncomingBackup { core, restored, caller, permit, sender, receiver })
     }
 }
 
@@ -102,7 +103,7 @@ impl IncomingBackup {
         progress: impl Fn(RestoreProgress) + Clone + Send + 'static,
     ) -> Result<Restored, Error> {
         // The permit is held until the end.
-        let Self { core, restored: notify_restored, principal, permit, sender, receiver } = self;
+        let Self { core, restored: notify_restored, caller, permit, sender, receiver } = self;
         drop(sender);
         let (file, created_at) = joined(receiver).await?;
         let file = Arc::new(file);
@@ -118,7 +119,7 @@ impl IncomingBackup {
         });
         let (contents, _permit) = tokio::select! {
             verified = joined(verified) => verified?,
-            ended = core.ended(&principal) => return Err(ended),
+            ended = core.ended(&caller) => return Err(ended),
         };
         let BackupContents { revision: of, records, damaged, foreign, verified, last_records } = contents;
         if foreign.count() > 0 {
@@ -138,7 +139,7 @@ impl IncomingBackup {
         let records = open_records(core.master_key.keys(), &file, (records, foreign), progress)?;
         let last_records = last_records.into_iter().map(|(key, record)| Ok(ReplaceRecord::Put(key, record)));
         let records = Box::new(records.chain(last_records));
-        core.confirm(&principal)?;
+        core.confirm_all(&caller)?;
         let revision = core.store.replace(records, of).await?;
         // The store is replaced now, however long the catalog takes to show it.
         for _ in 0..CATALOG_WAITS {

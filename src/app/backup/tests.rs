@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use zeroize::Zeroizing;
 
 use super::{RestoreOptions, Restored};
-use crate::app::fixture::{Fixture, everything, named};
+use crate::app::fixture::{Fixture, everything};
 use crate::app::{Error, Idempotency, SecretUpdate};
-use crate::auth::{Operate, Write};
+use crate::auth::{Delete, Operate, Write};
 use crate::crypto::BackupError;
 use crate::domain::{Description, RequestId, Value};
 use crate::store::{self, Entry, Key, Store, Transaction};
 
 async fn restore(fixture: &Fixture, bytes: &[u8], options: RestoreOptions) -> Result<Restored, Error> {
-    let grant = fixture.root.authorize_service::<Operate>().unwrap();
+    let grant = fixture.service_grant::<Operate>();
     let restore = fixture.app.backup.restore(&grant)?;
     for some in bytes.chunks(1000) {
         if !restore.take(some.to_vec()).await {
@@ -89,21 +89,11 @@ async fn a_backup_made_while_others_write_is_of_one_revision() {
                 for name in ["s0", "s599"] {
                     let description = Some(Description::parse(&round.to_string()).unwrap());
                     let update = SecretUpdate { description, ..SecretUpdate::default() };
-                    fixture
-                        .app
-                        .secrets
-                        .update(&fixture.grant::<Write>(), &named(name), update, None)
-                        .await
-                        .unwrap();
+                    fixture.app.secrets.update(&fixture.grant::<Write>(name), update, None).await.unwrap();
                 }
                 let name = format!("new_{round}");
                 fixture.create(&name, "v").await.unwrap();
-                fixture
-                    .app
-                    .secrets
-                    .delete(&fixture.grant::<Write>(), &named(&name), None, None)
-                    .await
-                    .unwrap();
+                fixture.app.secrets.delete(&fixture.grant::<Delete>(&name), None, None).await.unwrap();
             }
         }
     });
@@ -274,11 +264,11 @@ async fn reads_and_changes_during_restores_find_one_state_or_the_other() {
                         };
                         let value = Some(Value::text("new".to_owned()).unwrap());
                         let update = SecretUpdate { value, ..SecretUpdate::default() };
-                        let name = named(&format!("s{n}"));
+                        let name = format!("s{n}");
                         fixture
                             .app
                             .secrets
-                            .update(&fixture.grant::<Write>(), &name, update, Some(&request))
+                            .update(&fixture.grant::<Write>(&name), update, Some(&request))
                             .await
                             .unwrap();
                     }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 
 use super::format::BackupReader;
-use crate::auth::{ApiKey, ApiKeyId};
+use crate::app::access::implied_access;
+use crate::auth::{AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
 use crate::crypto::{self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format};
 use crate::domain::{Revision, Value};
 use crate::integrity::{Inventory, StoreDigest};
@@ -23,8 +24,8 @@ pub(super) struct BackupContents {
     pub(super) foreign: ForeignKeys,
     /// Whether its records match its digest, or a release without digests wrote it.
     pub(super) verified: bool,
-    /// The records to put behind those of the backup: a keyring and a digest that match them in the store that they
-    /// replace.
+    /// The records to put behind those of the backup: the bindings that its API keys imply, where an earlier release made it, and
+    /// a keyring and a digest that match all of them in the store that they replace.
     pub(super) last_records: Vec<(Key, Vec<u8>)>,
 }
 
@@ -57,6 +58,7 @@ pub(super) fn verify<R: Read + Seek>(
     let mut reader = BackupReader::open(master, &mut from)?;
     let (mut seen, mut damaged, mut inventory) = (0, HashSet::new(), Inventory::default());
     let (mut digest, mut foreign) = (None, ForeignKeys::default());
+    let mut access = ImpliedAccess::default();
     while let Some(record) = reader.next_record()? {
         seen += 1;
         // Only the last record of a key counts: keys that are retired by now can have sealed an earlier one.
@@ -64,6 +66,7 @@ pub(super) fn verify<R: Read + Seek>(
             ReplaceRecord::Put(key, _) if keys.is_foreign(&key) => drop(foreign.0.insert(key)),
             ReplaceRecord::Put(key, value) => {
                 inventory.put(&key, &value);
+                access.put(&keys.keyring, &key, &value);
                 match keys.opens(&key, &value) {
                     true => drop(damaged.remove(&key)),
                     false => drop(damaged.insert(key.clone())),
@@ -74,6 +77,7 @@ pub(super) fn verify<R: Read + Seek>(
             }
             ReplaceRecord::Delete(key) => {
                 inventory.delete(&key);
+                access.delete(&key);
                 damaged.remove(&key);
             }
         }
@@ -85,7 +89,8 @@ pub(super) fn verify<R: Read + Seek>(
     let digest = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
     let verified = digest.is_some_and(|digest| digest.verifies(&keys.keyring, &inventory));
     let digest = digest.unwrap_or_else(|| StoreDigest::estimate(revision.0));
-    let last_records = keys.last_records(master, inventory, digest.in_place_of(present))?;
+    let implied = access.records(&keys.keyring).map_err(BackupError::Failed)?;
+    let last_records = keys.last_records(master, inventory, implied, digest.in_place_of(present))?;
     Ok(BackupContents {
         revision,
         records,
@@ -94,6 +99,58 @@ pub(super) fn verify<R: Read + Seek>(
         verified: verified || (!had_digest && keys.first_format),
         last_records,
     })
+}
+
+/// What a backup says about access: the API keys, which imply bindings where an earlier release made it.
+#[derive(Default)]
+struct ImpliedAccess {
+    has_epoch: bool,
+    keys: HashMap<ApiKeyId, ApiKey>,
+}
+
+impl ImpliedAccess {
+    fn put(&mut self, keyring: &Keyring, key: &Key, value: &[u8]) {
+        match key.kind() {
+            Kind::AccessEpoch => self.has_epoch = true,
+            Kind::ApiKey(id) => {
+                if let Ok(key) = ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()) {
+                    self.keys.insert(key.id, key);
+                }
+            }
+            Kind::Keyring
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::Namespace(_)
+            | Kind::Secret(..)
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::IdempotencyRecord(_)
+            | Kind::Digest
+            | Kind::Other => {}
+        }
+    }
+
+    fn delete(&mut self, key: &Key) {
+        match key.kind() {
+            Kind::AccessEpoch => self.has_epoch = false,
+            Kind::ApiKey(id) => drop(self.keys.remove(&ApiKeyId(id))),
+            Kind::Keyring
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::Namespace(_)
+            | Kind::Secret(..)
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::IdempotencyRecord(_)
+            | Kind::Digest
+            | Kind::Other => {}
+        }
+    }
+
+    /// The records of the bindings that the keys imply; none where the backup has its bindings.
+    fn records(self, keyring: &Keyring) -> Result<Vec<(Key, Vec<u8>)>, crypto::Error> {
+        if self.has_epoch { Ok(Vec::new()) } else { implied_access(keyring, self.keys.values()) }
+    }
 }
 
 /// The keys in a backup: the keyring, and those of its namespaces.
@@ -137,17 +194,21 @@ fn read_keys<R: Read + Seek>(
 }
 
 impl BackupKeys {
-    /// A keyring and a digest for a store with these records, whether or not they are damaged.
+    /// The records of access that are missing, and a keyring and a digest for a store with all of these records, whether or not
+    /// they are damaged.
     fn last_records(
         &self,
         master: &MasterKeys,
         mut inventory: Inventory,
+        mut last_records: Vec<(Key, Vec<u8>)>,
         before: StoreDigest,
     ) -> Result<Vec<(Key, Vec<u8>)>, BackupError> {
         let keyring = self.keyring.reseal(master).map_err(BackupError::Failed)?;
         inventory.put(&Key::keyring(), &keyring);
+        last_records.iter().for_each(|(key, record)| inventory.put(key, record));
         let digest = before.of(&self.keyring, &inventory).seal(&self.keyring).map_err(BackupError::Failed)?;
-        Ok(vec![(Key::keyring(), keyring), (Key::digest(), digest)])
+        last_records.extend([(Key::keyring(), keyring), (Key::digest(), digest)]);
+        Ok(last_records)
     }
 
     /// Whether a key means nothing to this service. A version may belong to a namespace that could not be opened.
@@ -159,6 +220,9 @@ impl BackupKeys {
             | Kind::Digest
             | Kind::Namespace(_)
             | Kind::ApiKey(_)
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::AccessEpoch
             | Kind::IdempotencyRecord(_)
             | Kind::Name(..)
             | Kind::Secret(..) => false,
@@ -174,6 +238,9 @@ impl BackupKeys {
             Kind::Digest => StoreDigest::open(keyring, value).is_ok(),
             Kind::Namespace(mac) => NamespaceKeys::open(keyring, &mac, value).is_ok(),
             Kind::ApiKey(id) => ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()).is_ok(),
+            Kind::Role(mac) => Role::open(keyring, &mac, value, Revision::default()).is_ok(),
+            Kind::Binding(id) => Binding::open(keyring, BindingId(id), value, Revision::default()).is_ok(),
+            Kind::AccessEpoch => AccessEpoch::open(keyring, value, Revision::default()).is_ok(),
             Kind::IdempotencyRecord(mac) => {
                 keyring.open_record(Purpose::IdempotencyRecord, &mac, value).is_ok()
             }

@@ -59,6 +59,14 @@ pub(super) enum KnownRequest {
     New(PendingRecord),
 }
 
+/// What stands at a request id.
+enum LookedUp {
+    /// The record of this request, and the revision of its outcome.
+    Found(Box<IdempotencyRecord>, Revision),
+    /// Nothing that counts.
+    New(PendingRecord),
+}
+
 /// An idempotency record that the change of a request is going to commit.
 pub(super) struct PendingRecord {
     mac: Mac,
@@ -82,6 +90,31 @@ impl IdempotencyRecords {
         namespace: &Namespace,
         request: &Idempotency,
     ) -> Result<KnownRequest, Error> {
+        let (record, revision) = match self.look_up(principal, request).await? {
+            LookedUp::Found(record, revision) => (record, revision),
+            LookedUp::New(pending) => return Ok(KnownRequest::New(pending)),
+        };
+        let present = self.present_secret(namespace, &record)?;
+        let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
+        Ok(KnownRequest::Answered(outcome, revision))
+    }
+
+    /// The same for a request to create a binding.
+    pub(super) async fn find_binding(
+        &self,
+        principal: &Principal,
+        request: &Idempotency,
+    ) -> Result<KnownRequest, Error> {
+        match self.look_up(principal, request).await? {
+            LookedUp::Found(record, revision) => {
+                let binding = record.created_binding(revision).ok_or(Error::Integrity)?;
+                Ok(KnownRequest::Answered(Outcome::Bound(binding), revision))
+            }
+            LookedUp::New(pending) => Ok(KnownRequest::New(pending)),
+        }
+    }
+
+    async fn look_up(&self, principal: &Principal, request: &Idempotency) -> Result<LookedUp, Error> {
         let keyring = self.core.keyring();
         let principal = principal.name().clone();
         let mac = request_mac(&keyring, &principal, request.id);
@@ -96,16 +129,14 @@ impl IdempotencyRecords {
             return Err(Error::RequestIdReused);
         }
         let revision = record.revision(stored_at);
-        let present = self.present_secret(namespace, &record)?;
-        let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
-        Ok(KnownRequest::Answered(outcome, revision))
+        Ok(LookedUp::Found(Box::new(record), revision))
     }
 
-    fn pending(&self, record: PendingRecord) -> Result<KnownRequest, Error> {
+    fn pending(&self, record: PendingRecord) -> Result<LookedUp, Error> {
         if self.counts.of(&record.principal) >= self.limit {
             return Err(Error::TooManyRequestIds(self.limit));
         }
-        Ok(KnownRequest::New(record))
+        Ok(LookedUp::New(record))
     }
 
     /// The secret of a record as it is now; `None` where it is not there any more, or the record does without it.

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::auth::{ApiKeyId, PrincipalName};
+use crate::auth::{ApiKeyId, Binding, BindingId, PrincipalName};
 use crate::crypto::{self, Keyring, Mac, Purpose};
 use crate::domain::{Namespace, Revision, Secret, SecretId, Timestamp, now};
 use crate::schema::{ChangedSecretRecord, IdempotencyRecord, decode_secret};
@@ -17,6 +17,8 @@ pub(in crate::app) enum Outcome {
     Unchanged(Secret),
     /// The secret of this id was deleted at this time.
     Deleted(SecretId, Timestamp),
+    /// This binding was created.
+    Bound(Binding),
 }
 
 /// An idempotency record, sealed by the newest generation of the keyring. `stored_at` is the revision that put the record
@@ -36,12 +38,17 @@ impl IdempotencyRecord {
     /// The record of an outcome, made now. `body` is the HMAC of the request. `None` where nothing was changed: then a repeat is
     /// carried out like a first request.
     pub(super) fn new(body: Mac, principal: &PrincipalName, outcome: &Outcome) -> Option<Self> {
+        let (mut binding_id, mut binding) = (Vec::new(), None);
         let (id, changed, deleted_at) = match outcome {
             Outcome::Unchanged(_) => return None,
-            Outcome::Changed(secret, number) => {
-                (secret.id, Some(ChangedSecretRecord::new(secret, *number)), None)
+            Outcome::Bound(bound) => {
+                (binding_id, binding) = (bound.id.0.to_vec(), Some(bound.record()));
+                (None, None, None)
             }
-            Outcome::Deleted(id, at) => (*id, None, Some(at.as_micros())),
+            Outcome::Changed(secret, number) => {
+                (Some(secret.id), Some(ChangedSecretRecord::new(secret, *number)), None)
+            }
+            Outcome::Deleted(id, at) => (Some(*id), None, Some(at.as_micros())),
         };
         let (key, name) = match principal {
             PrincipalName::ApiKey(id) => (id.0.to_vec(), String::new()),
@@ -52,11 +59,13 @@ impl IdempotencyRecord {
         Some(Self {
             body: body.to_vec(),
             at: now().as_micros(),
-            secret_id: id.as_bytes().to_vec(),
+            secret_id: id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
             deleted_at,
             changed,
             principal: key,
             principal_name: name,
+            binding_id,
+            binding,
             ..Self::default()
         })
     }
@@ -76,6 +85,12 @@ impl IdempotencyRecord {
     /// The id of the secret. `None` where the record has none.
     pub(super) fn secret_id(&self) -> Option<SecretId> {
         Some(SecretId::from_bytes(self.secret_id.as_slice().try_into().ok()?))
+    }
+
+    /// The binding that the request created. `None` where the record is of another request.
+    pub(super) fn created_binding(&self, revision: Revision) -> Option<Binding> {
+        let id = BindingId(self.binding_id.as_slice().try_into().ok()?);
+        Binding::of_record(id, self.binding.as_ref()?, revision)
     }
 
     /// Whether the outcome has parts of the secret as it is now.

@@ -6,10 +6,10 @@ use crate::app::fixture::{Fixture, named, options, request};
 use crate::app::{
     App, Error, Expiry, Idempotency, NewSecret, Options, SecretUpdate, ValueSource, VersionChange,
 };
-use crate::auth::{Grant, Principal, Write};
+use crate::auth::{Delete, Principal, Write};
 use crate::config::Limits;
 use crate::crypto::MasterKeys;
-use crate::domain::{Description, Metadata, Namespace, RequestId, Timestamp, Value, VersionState, now};
+use crate::domain::{Description, Metadata, RequestId, Timestamp, Value, VersionState, now};
 use crate::schema::{IdempotencyRecord, encode_secret};
 use crate::store::{self, Key, Transaction};
 use prost::Message;
@@ -23,10 +23,6 @@ fn numbered(number: u128) -> Idempotency {
     Idempotency { id, body: Zeroizing::new(b"body".to_vec()) }
 }
 
-fn write(caller: &Principal) -> Grant<Write> {
-    caller.authorize(&Namespace::default_namespace()).unwrap()
-}
-
 fn described(text: &str) -> SecretUpdate {
     SecretUpdate { description: Some(Description::parse(text).unwrap()), ..SecretUpdate::default() }
 }
@@ -34,9 +30,8 @@ fn described(text: &str) -> SecretUpdate {
 #[tokio::test]
 async fn records_are_removed_when_they_expire_and_not_before() {
     let fixture = Fixture::open().await;
-    let delete = async |app: &App| {
-        app.secrets.delete(&fixture.grant::<Write>(), &named("a"), None, Some(&request())).await
-    };
+    let delete =
+        async |app: &App| app.secrets.delete(&fixture.grant::<Delete>("a"), None, Some(&request())).await;
     let made = fixture.create("a", "a").await.unwrap();
     delete(&fixture.app).await.unwrap();
     assert_eq!(fixture.app.idempotency.remove_expired().await.unwrap(), 0);
@@ -61,22 +56,23 @@ async fn the_record_of_a_large_secret_is_small() {
     let fixture = Fixture::open().await;
     let pair = |n: usize| (format!("{n:0>128}"), "m".repeat(512));
     let new = NewSecret {
-        name: named(&"n".repeat(128)),
         source: ValueSource::Value(Value::text("v".to_owned()).unwrap()),
         description: Description::parse(&"d".repeat(1024)).unwrap(),
         metadata: Metadata::parse((0..64).map(pair).collect()).unwrap(),
     };
-    let (name, secrets, grant) = (new.name.clone(), &fixture.app.secrets, fixture.grant::<Write>());
+    let name = named(&"n".repeat(128));
+    let (secrets, grant) = (&fixture.app.secrets, fixture.grant::<Write>(name.as_str()));
+    let delete = fixture.grant::<Delete>(name.as_str());
     secrets.create(&grant, new, Some(&numbered(0))).await.unwrap();
     for n in 1..120 {
         fixture.rotate(name.as_str(), &n.to_string()).await;
     }
     assert_eq!(fixture.secret(name.as_str()).versions.iter().count(), 100);
-    secrets.update(&grant, &name, described("another"), Some(&numbered(1))).await.unwrap();
-    let change = VersionChange { name: name.clone(), number: 50, etag: None };
+    secrets.update(&grant, described("another"), Some(&numbered(1))).await.unwrap();
+    let change = VersionChange { number: 50, etag: None };
     secrets.disable_version(&grant, &change, Some(&numbered(2))).await.unwrap();
-    secrets.destroy_version(&grant, &change, Some(&numbered(3))).await.unwrap();
-    secrets.delete(&grant, &name, None, Some(&numbered(4))).await.unwrap();
+    secrets.destroy_version(&delete, &change, Some(&numbered(3))).await.unwrap();
+    secrets.delete(&delete, None, Some(&numbered(4))).await.unwrap();
     let records = fixture.stored(b'r').await;
     assert_eq!(records.len(), 5);
     for (_, entry) in records {
@@ -88,8 +84,8 @@ async fn the_record_of_a_large_secret_is_small() {
 async fn a_request_that_changes_nothing_leaves_no_record_and_runs_again() {
     let fixture = Fixture::open().await;
     fixture.create("a", "a").await.unwrap();
-    let (secrets, grant) = (&fixture.app.secrets, fixture.grant::<Write>());
-    let change = VersionChange { name: named("a"), number: 1, etag: None };
+    let (secrets, grant) = (&fixture.app.secrets, fixture.grant::<Write>("a"));
+    let change = VersionChange { number: 1, etag: None };
     let before = fixture.app.revision();
     for n in 0..10 {
         secrets.enable_version(&grant, &change, Some(&numbered(n))).await.unwrap();
@@ -112,13 +108,12 @@ async fn a_request_that_changes_nothing_leaves_no_record_and_runs_again() {
 async fn a_repeat_has_the_outcome_as_it_was_and_the_description_as_it_is() {
     let fixture = Fixture::open().await;
     let made = fixture.create("a", "a").await.unwrap();
-    let (secrets, grant, name) = (&fixture.app.secrets, fixture.grant::<Write>(), named("a"));
-    let update =
-        async |app: &App| app.secrets.update(&grant, &name, described("first"), Some(&request())).await;
+    let (secrets, grant) = (&fixture.app.secrets, fixture.grant::<Write>("a"));
+    let update = async |app: &App| app.secrets.update(&grant, described("first"), Some(&request())).await;
     let first = update(&fixture.app).await.unwrap().secret;
     assert_eq!(update(&fixture.app).await.unwrap().secret, first);
-    let rename = SecretUpdate { new_name: Some(named("b")), ..described("second") };
-    secrets.update(&grant, &name, rename, None).await.unwrap();
+    let rename = SecretUpdate { new_name: Some(fixture.grant("b")), ..described("second") };
+    secrets.update(&grant, rename, None).await.unwrap();
     fixture.rotate("b", "b").await;
     fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
     for app in [&*fixture.app, &fixture.restart().await] {
@@ -127,7 +122,7 @@ async fn a_repeat_has_the_outcome_as_it_was_and_the_description_as_it_is() {
         assert_eq!(told, (made.id, "a", 1, first.revision, first.updated_at));
         assert_eq!(again.description.as_str(), "second");
     }
-    secrets.delete(&grant, &named("b"), None, None).await.unwrap();
+    secrets.delete(&fixture.grant("b"), None, None).await.unwrap();
     let again = update(&fixture.app).await.unwrap().secret;
     assert_eq!((again.etag(), again.description.as_str()), (first.etag(), ""));
 }
@@ -173,7 +168,9 @@ async fn a_key_has_a_limit_of_records_until_they_expire() {
     let [one, other] = [fixture.caller(Expiry::Never).await, fixture.caller(Expiry::Never).await];
     let update = async |app: &App, caller: &Principal, number: u128| {
         let request = numbered(number);
-        app.secrets.update(&write(caller), &named("a"), described(&number.to_string()), Some(&request)).await
+        app.secrets
+            .update(&fixture.grant_to::<Write>(caller, "a"), described(&number.to_string()), Some(&request))
+            .await
     };
     for n in 0..3 {
         update(&fixture.app, &one, n).await.unwrap();
@@ -185,7 +182,7 @@ async fn a_key_has_a_limit_of_records_until_they_expire() {
         assert!(matches!(refused.err(), Some(Error::TooManyRequestIds(3))));
         // A repeat is answered, a request without a request id is made, and so are those of another key.
         update(app, &one, 0).await.unwrap();
-        app.secrets.update(&write(&one), &named("a"), described("d"), None).await.unwrap();
+        app.secrets.update(&fixture.grant_to::<Write>(&one, "a"), described("d"), None).await.unwrap();
         update(app, &other, 3).await.unwrap();
     }
 }

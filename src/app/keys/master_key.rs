@@ -12,7 +12,7 @@ use crate::app::Error;
 use crate::app::authority::Authority;
 use crate::app::commit::REKEY_ATTEMPTS;
 use crate::app::idempotency::reseal_idempotency_record;
-use crate::auth::ApiKeyId;
+use crate::auth::{ApiKeyId, BindingId, Role};
 use crate::crypto::{KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose};
 use crate::integrity::StoredKeyring;
 use crate::schema::Kind;
@@ -37,9 +37,19 @@ impl Rekeying {
             attempts.next()?;
             self.refuse_older_master_key().await?;
             let begun = self.begin_keyring_rekey().await?;
-            let records = self.core.catalog.namespaces().len() + self.core.catalog.api_keys().len();
+            let of_access = self.core.catalog.with_policy(|policy| policy.len() + policy.roles().count() + 1);
+            let records =
+                self.core.catalog.namespaces().len() + self.core.catalog.api_keys().len() + of_access;
             let mut rewrap = Rewrap::new(&self.core, progress, records as u64);
-            for prefix in [Key::namespaces(), Key::api_keys(), Key::idempotency_records()] {
+            let prefixes = [
+                Key::namespaces(),
+                Key::api_keys(),
+                Key::roles(),
+                Key::bindings(),
+                Key::access_epoch(),
+                Key::idempotency_records(),
+            ];
+            for prefix in prefixes {
                 rewrap.all(prefix, || None, |keyring, key, entry| self.reseal(keyring, key, entry)).await?;
             }
             let rekeyed = rewrap.finish(&begun.generations());
@@ -186,6 +196,31 @@ impl Rekeying {
                 Some(key) if key.revision != entry.revision => RewrapOutcome::Damaged,
                 Some(_) if is_newest(Purpose::ApiKey) => RewrapOutcome::Stays,
                 Some(key) => key.seal(keyring).into(),
+                None => RewrapOutcome::Damaged,
+            },
+            Kind::Role(mac) => {
+                let at = |role: &&Arc<Role>| keyring.role_mac(role.name.as_str()) == mac;
+                let served = catalog.with_policy(|policy| policy.roles().find(at).cloned());
+                match served {
+                    Some(role) if role.revision != entry.revision => RewrapOutcome::Damaged,
+                    Some(_) if is_newest(Purpose::Role) => RewrapOutcome::Stays,
+                    Some(role) => role.seal(keyring).into(),
+                    None => RewrapOutcome::Damaged,
+                }
+            }
+            Kind::Binding(id) => {
+                let served = catalog.with_policy(|policy| policy.binding(BindingId(id)).cloned());
+                match served {
+                    Some(binding) if binding.revision != entry.revision => RewrapOutcome::Damaged,
+                    Some(_) if is_newest(Purpose::Binding) => RewrapOutcome::Stays,
+                    Some(binding) => binding.seal(keyring).into(),
+                    None => RewrapOutcome::Damaged,
+                }
+            }
+            Kind::AccessEpoch => match catalog.with_policy(|policy| policy.epoch()) {
+                Some(epoch) if epoch.revision != entry.revision => RewrapOutcome::Damaged,
+                Some(_) if is_newest(Purpose::AccessEpoch) => RewrapOutcome::Stays,
+                Some(epoch) => epoch.seal(keyring).into(),
                 None => RewrapOutcome::Damaged,
             },
             Kind::IdempotencyRecord(mac) if catalog.is_idempotency_record_altered(&mac) => {

@@ -54,7 +54,8 @@ async fn a_backup_of_before_a_rekey_does_not_bring_the_old_master_key_back() {
     newer.keys.tend().await.unwrap();
     assert!(!open_keyring(&fixture, &only_old).await);
 
-    let restore = newer.backup.restore(&fixture.root.authorize_service::<Operate>().unwrap()).unwrap();
+    let restore =
+        newer.backup.restore(&newer.access.grant_service::<Operate>(&fixture.root).unwrap()).unwrap();
     restore.take(bytes).await;
     restore.finish(RestoreOptions::default(), |_| {}).await.unwrap();
     // Started again: a process puts a master key into use without being asked only once.
@@ -82,7 +83,7 @@ async fn a_passphrase_is_replaced_only_by_another_one() {
     });
     let app = Arc::new(app.await.unwrap());
     let principal = app.access.authenticate(&root).unwrap();
-    let permit = app.keys.begin(&principal.authorize_service::<Operate>().unwrap()).unwrap();
+    let permit = app.keys.begin(&app.access.grant_service::<Operate>(&principal).unwrap()).unwrap();
     assert!(matches!(permit.rekey_master_key(|_| {}).await, Err(Error::MasterKeyNotRenewed(_))));
     assert_eq!(app.core.keyring().generations(), [1]);
 

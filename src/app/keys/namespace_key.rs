@@ -128,6 +128,9 @@ fn reseal(namespace: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutco
         Kind::Keyring
         | Kind::Digest
         | Kind::ApiKey(_)
+        | Kind::Role(_)
+        | Kind::Binding(_)
+        | Kind::AccessEpoch
         | Kind::Namespace(_)
         | Kind::IdempotencyRecord(_)
         | Kind::Other => RewrapOutcome::Stays,

@@ -169,7 +169,7 @@ async fn a_rekey_that_was_cut_short_is_ended_and_one_rekey_runs_at_a_time() {
 
     let again = Arc::new(fixture.restart().await);
     assert_eq!(again.core.keyring().generations(), [1, 2]);
-    let grant = fixture.root.authorize_service::<Operate>().unwrap();
+    let grant = again.access.grant_service::<Operate>(&fixture.root).unwrap();
     let permit = again.keys.begin(&grant).unwrap();
     assert!(matches!(again.keys.begin(&grant).err(), Some(Error::Busy(_))));
     again.keys.tend().await.unwrap();

@@ -9,7 +9,7 @@ use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
-use crate::auth::{Grant, Principal, RightType};
+use crate::auth::{Grant, Granted, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
 use crate::domain::{Namespace, Revision, Secret, SecretName, Value};
 use crate::integrity::StoredKeyring;
@@ -25,8 +25,10 @@ pub struct ChangedSecret {
 }
 
 /// A request to change one secret.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct ChangeRequest<'a> {
+    /// What the caller was granted for it.
+    granted: Vec<Granted>,
     pub(super) principal: &'a Principal,
     pub(super) namespace: &'a Namespace,
     pub(super) name: &'a SecretName,
@@ -37,12 +39,21 @@ pub(super) struct ChangeRequest<'a> {
 
 impl<'a> ChangeRequest<'a> {
     /// A request that this grant permits.
-    pub(super) fn new<R: RightType>(
-        grant: &'a Grant<R>,
-        name: &'a SecretName,
-        idempotency: Option<&'a Idempotency>,
-    ) -> Self {
-        Self { principal: grant.principal(), namespace: grant.namespace(), name, idempotency, version: None }
+    pub(super) fn new<R: RightType>(grant: &'a Grant<R>, idempotency: Option<&'a Idempotency>) -> Self {
+        Self {
+            granted: vec![grant.granted()],
+            principal: grant.principal(),
+            namespace: grant.namespace(),
+            name: grant.name(),
+            idempotency,
+            version: None,
+        }
+    }
+
+    /// The same, for a change that needs this grant too.
+    pub(super) fn and<R: RightType>(mut self, grant: Option<&Grant<R>>) -> Self {
+        self.granted.extend(grant.map(Grant::granted));
+        self
     }
 
     /// The same, for a plan that has to know the stored record of a version.
@@ -64,10 +75,10 @@ impl Present {
     /// The secret that the request names, and its namespace. Fails where it has another etag than the given one.
     pub(super) fn secret(
         &self,
-        request: ChangeRequest<'_>,
+        request: &ChangeRequest<'_>,
         etag: Option<&str>,
     ) -> Result<(&NamespaceCatalog, Arc<Secret>), Error> {
-        let ChangeRequest { namespace, name, .. } = request;
+        let ChangeRequest { namespace, name, .. } = *request;
         let missing = || Error::SecretNotFound(namespace.clone(), name.clone());
         let catalog = self.namespace.as_deref().ok_or_else(missing)?;
         let secret = catalog.secret(name).ok_or_else(missing)?;
@@ -94,7 +105,7 @@ impl ChangeAnswer {
                 Ok(Secret { revision: self.revision, stored_at: self.revision, ..secret })
             }
             Outcome::Unchanged(secret) => Ok(secret),
-            Outcome::Deleted(..) => Err(Error::Integrity),
+            Outcome::Deleted(..) | Outcome::Bound(_) => Err(Error::Integrity),
         }
     }
 
@@ -116,13 +127,13 @@ impl SecretOperations {
     /// where that state has changed before the commit.
     pub(super) async fn change(
         &self,
-        request: ChangeRequest<'_>,
+        request: &ChangeRequest<'_>,
         plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
     ) -> Result<ChangeAnswer, Error> {
-        let ChangeRequest { principal, namespace, name, idempotency, version } = request;
+        let ChangeRequest { ref granted, principal, namespace, name, idempotency, version } = *request;
         let _lock = self.locks.lock(principal, namespace, name).await;
         self.reader.refuse_damaged(namespace, name).await?;
-        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal));
+        let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, granted));
         loop {
             let attempt = attempts.next()?;
             let pending = match idempotency {

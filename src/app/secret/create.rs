@@ -5,12 +5,10 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, Metadata, Revision, Secret, SecretId, SecretName, Versions, now};
+use crate::domain::{Description, Metadata, Revision, Secret, SecretId, Versions, now};
 
-/// A secret to create.
+/// A secret to create. Its grant has the name.
 pub struct NewSecret {
-    /// Its name.
-    pub name: SecretName,
     /// Where its value comes from.
     pub source: ValueSource,
     /// What it is for.
@@ -27,13 +25,14 @@ impl SecretOperations {
         new: NewSecret,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let NewSecret { name, source, description, metadata } = new;
+        let NewSecret { source, description, metadata } = new;
+        let name = grant.name();
         let (value, reveal) = source.value()?;
-        let request = ChangeRequest::new(grant, &name, idempotency);
+        let request = ChangeRequest::new(grant, idempotency);
         let answer = self
-            .change(request, |present| {
+            .change(&request, |present| {
                 let mut plan = match &present.namespace {
-                    Some(namespace) if namespace.secret(&name).is_some() => {
+                    Some(namespace) if namespace.secret(name).is_some() => {
                         return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
                     }
                     Some(namespace) => SecretPlan::in_namespace(namespace),
@@ -44,7 +43,7 @@ impl SecretOperations {
                 };
                 let (at, id) = (now(), SecretId::generate());
                 let version = plan.put_version(id, 1, at, &value)?;
-                plan.put_name(&name, id)?;
+                plan.put_name(name, id)?;
                 plan.put(Secret {
                     namespace: grant.namespace().clone(),
                     name: name.clone(),

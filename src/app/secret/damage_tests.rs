@@ -1,6 +1,6 @@
 //! Secrets whose records were altered behind the service's back: they are refused, and all others are served.
 
-use crate::app::fixture::{Fixture, named};
+use crate::app::fixture::Fixture;
 use crate::app::{Error, ListQuery, SecretUpdate};
 use crate::auth::{List, Write};
 use crate::domain::{Description, Filter, Metadata, Namespace, Order, OrderBy, Revision, Start};
@@ -24,12 +24,12 @@ async fn an_altered_secret_is_refused_and_the_rest_is_served() {
         assert_eq!(app.core.catalog.counts().damaged, 1);
         // The name is not free for another secret, and the secret is not said to be missing.
         let update = SecretUpdate { description: Some(Description::default()), ..SecretUpdate::default() };
-        let refused = app.secrets.update(&fixture.grant::<Write>(), &named("altered"), update, None).await;
+        let refused = app.secrets.update(&fixture.grant::<Write>("altered"), update, None).await;
         assert!(matches!(refused.err(), Some(Error::Integrity)));
     }
     assert!(matches!(fixture.create("altered", "b").await.err(), Some(Error::Integrity)));
-    let onto = SecretUpdate { new_name: Some(named("altered")), ..SecretUpdate::default() };
-    let renamed = fixture.app.secrets.update(&fixture.grant::<Write>(), &named("whole"), onto, None).await;
+    let onto = SecretUpdate { new_name: Some(fixture.grant("altered")), ..SecretUpdate::default() };
+    let renamed = fixture.app.secrets.update(&fixture.grant::<Write>("whole"), onto, None).await;
     assert!(matches!(renamed.err(), Some(Error::Integrity)));
 }
 
@@ -70,6 +70,7 @@ async fn an_altered_namespace_is_refused() {
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let query = ListQuery { filter, order, start: Start::Offset(0), limit: 1 };
-    let listed = app.secrets.list(&fixture.grant::<List>(), query, Revision::default(), |_| Ok(())).await;
+    let grant = app.access.grant_namespace::<List>(&fixture.root, fixture.root.home()).unwrap();
+    let listed = app.secrets.list(&grant, query, Revision::default(), |_| Ok(())).await;
     assert!(matches!(listed.err(), Some(Error::Integrity)));
 }

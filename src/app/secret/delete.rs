@@ -5,8 +5,8 @@ use super::change::ChangeRequest;
 use super::plan::SecretPlan;
 use crate::app::idempotency::Outcome;
 use crate::app::{Error, Idempotency};
-use crate::auth::{Grant, Write};
-use crate::domain::{Revision, SecretId, SecretName, Timestamp};
+use crate::auth::{Delete, Grant};
+use crate::domain::{Revision, SecretId, Timestamp};
 
 /// A secret that was deleted.
 pub struct DeletedSecret {
@@ -22,22 +22,21 @@ impl SecretOperations {
     /// Deletes a secret and all its versions, for good.
     pub async fn delete(
         &self,
-        grant: &Grant<Write>,
-        name: &SecretName,
+        grant: &Grant<Delete>,
         etag: Option<&str>,
         idempotency: Option<&Idempotency>,
     ) -> Result<DeletedSecret, Error> {
-        let request = ChangeRequest::new(grant, name, idempotency);
+        let request = ChangeRequest::new(grant, idempotency);
         let answer = self
-            .change(request, |present| {
-                let (namespace, current) = present.secret(request, etag)?;
+            .change(&request, |present| {
+                let (namespace, current) = present.secret(&request, etag)?;
                 Ok(SecretPlan::in_namespace(namespace).delete(&current))
             })
             .await?;
         match answer.into_outcome() {
             (Outcome::Deleted(id, deleted_at), revision) => Ok(DeletedSecret { id, deleted_at, revision }),
             // The record is of another request.
-            (Outcome::Changed(..) | Outcome::Unchanged(_), _) => Err(Error::Integrity),
+            (Outcome::Changed(..) | Outcome::Unchanged(_) | Outcome::Bound(_), _) => Err(Error::Integrity),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::plan::SecretPlan;
 use super::read::{find_version, open_version};
 use super::version::{ChangedVersion, VersionChange};
 use crate::app::{Error, Idempotency};
-use crate::auth::{Grant, Write};
+use crate::auth::{Delete, Grant};
 use crate::crypto::{PublicKey, Signature, data_key_digest};
 use crate::domain::{Destruction, Namespace, Revision, SecretName, Version, VersionState};
 use crate::store::{Expect, Key};
@@ -37,14 +37,14 @@ impl SecretOperations {
     /// the same receipt.
     pub async fn destroy_version(
         &self,
-        grant: &Grant<Write>,
+        grant: &Grant<Delete>,
         change: &VersionChange,
         idempotency: Option<&Idempotency>,
     ) -> Result<(ChangedVersion, DestructionReceipt), Error> {
-        let request = ChangeRequest::new(grant, &change.name, idempotency).of_version(change.number);
+        let request = ChangeRequest::new(grant, idempotency).of_version(change.number);
         let answer = self
-            .change(request, |present| {
-                let (namespace, current) = present.secret(request, change.etag.as_deref())?;
+            .change(&request, |present| {
+                let (namespace, current) = present.secret(&request, change.etag.as_deref())?;
                 let version = find_version(&current, change.number)?;
                 if version.state == VersionState::Destroyed {
                     return Ok(SecretPlan::unchanged(&current));

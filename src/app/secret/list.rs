@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use crate::app::Error;
-use crate::auth::{Grant, List};
+use crate::auth::{List, NamespaceGrant};
 use crate::catalog::Page;
 use crate::domain::{Filter, Order, Revision, Secret, Start};
 use crate::limits::LimitReached;
@@ -31,31 +31,36 @@ pub struct SecretPage {
     pub next: Option<String>,
     /// The store's revision that the page was read at.
     pub revision: Revision,
-    /// How many secrets of the namespace cannot be opened, and are on no page.
+    /// How many secrets of the namespace cannot be opened, and are on no page. None where the caller may list only some names:
+    /// the names of those secrets are not known.
     pub damaged: usize,
 }
 
 impl SecretOperations {
-    /// A page of a namespace's secrets. `room` is asked whether there is room for as many bytes as the page can have, just
+    /// A page of those secrets of a namespace that the caller may list. `room` is asked whether there is room for as many bytes as the page can have, just
     /// before the page is made.
     pub async fn list(
         &self,
-        grant: &Grant<List>,
+        grant: &NamespaceGrant<List>,
         query: ListQuery,
         at_least: Revision,
         room: impl FnOnce(usize) -> Result<(), LimitReached>,
     ) -> Result<SecretPage, Error> {
         self.core.catalog.at_least(at_least).await?;
         room(Page::max_bytes(query.limit))?;
+        self.core.confirm(grant.principal(), &[grant.granted()])?;
         let shown = self.core.catalog.revision();
         let (page, revision, damaged) = match self.core.catalog.namespace(grant.namespace()) {
-            Some(namespace) => namespace.page(&query.filter, query.order, &query.start, query.limit, shown),
+            Some(namespace) => {
+                namespace.page(grant.names(), &query.filter, query.order, &query.start, query.limit, shown)
+            }
             None if self.core.catalog.is_damaged(grant.namespace()) => return Err(Error::Integrity),
             None => (Page::default(), shown, 0),
         };
         let Page { items, total, next } = page;
-        let next =
-            next.map(|cursor| self.seal_page_token(&cursor, &query.filter, query.order)).transpose()?;
+        let next = next
+            .map(|cursor| self.seal_page_token(&cursor, grant.names(), &query.filter, query.order))
+            .transpose()?;
         Ok(SecretPage { items, total, next, revision, damaged })
     }
 }

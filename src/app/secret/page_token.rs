@@ -6,6 +6,7 @@ use prost::Message;
 
 use super::SecretOperations;
 use crate::app::Error;
+use crate::auth::NameFilter;
 use crate::crypto::Mac;
 use crate::domain::{Cursor, Filter, Invalid, Order, OrderBy, SecretId, SecretName, Timestamp};
 
@@ -14,19 +15,26 @@ impl SecretOperations {
     pub(super) fn seal_page_token(
         &self,
         cursor: &Cursor,
+        names: &NameFilter,
         filter: &Filter,
         order: Order,
     ) -> Result<String, Error> {
-        let query = self.query_mac(filter, order);
+        let query = self.query_mac(names, filter, order);
         let sealed = self.core.keyring().seal_token(&query, &PageToken::of(cursor).encode_to_vec())?;
         Ok(BASE64URL_NOPAD.encode(&sealed))
     }
 
-    /// The place where the page with this token ended. Refuses the token of another query.
-    pub fn open_page_token(&self, token: &str, filter: &Filter, order: Order) -> Result<Cursor, Invalid> {
+    /// The place where the page with this token ended. Refuses the token of another query, also one that lists other names.
+    pub fn open_page_token(
+        &self,
+        token: &str,
+        names: &NameFilter,
+        filter: &Filter,
+        order: Order,
+    ) -> Result<Cursor, Invalid> {
         let open = || {
             let sealed = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
-            let query = self.query_mac(filter, order);
+            let query = self.query_mac(names, filter, order);
             let clear = self.core.keyring().open_token(&query, &sealed).ok()?;
             PageToken::decode(clear.as_slice()).ok()?.cursor(order.by)
         };
@@ -35,7 +43,7 @@ impl SecretOperations {
         open().ok_or(REFUSED)
     }
 
-    fn query_mac(&self, filter: &Filter, order: Order) -> Mac {
+    fn query_mac(&self, names: &NameFilter, filter: &Filter, order: Order) -> Mac {
         let by = match order.by {
             OrderBy::Name => 0,
             OrderBy::CreatedAt => 1,
@@ -46,6 +54,14 @@ impl SecretOperations {
             vec![filter.namespace.as_str().as_bytes(), filter.prefix.as_bytes(), &order];
         for (key, value) in filter.metadata.iter() {
             parts.extend([key.as_bytes(), value.as_bytes()]);
+        }
+        if !names.is_every() {
+            let (allow, deny) = names.patterns();
+            // No key of metadata is empty.
+            for (mark, patterns) in [("allow", allow), ("deny", deny)] {
+                parts.extend([b"".as_slice(), mark.as_bytes()]);
+                parts.extend(patterns.iter().map(|pattern| pattern.as_str().as_bytes()));
+            }
         }
         self.core.keyring().query_mac(&parts)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::SecretOperations;
 use crate::app::Error;
 use crate::app::commit::Core;
-use crate::auth::{Grant, List, Read};
+use crate::auth::{Grant, Granted, List, NamespaceGrant, Principal, Read};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{NamespaceKeys, Purpose, value_seal};
 use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Value, Version, VersionState};
@@ -44,16 +44,17 @@ impl SecretOperations {
     pub async fn get(
         &self,
         grant: &Grant<Read>,
-        name: &SecretName,
         version: Option<u32>,
         at_least: Revision,
     ) -> Result<RevealedSecret, Error> {
         self.core.catalog.at_least(at_least).await?;
+        let granted = [grant.granted()];
+        let reading = (grant.principal(), granted.as_slice());
         loop {
             let shown = self.core.catalog.revision();
-            let (namespace, secret) = self.reader.find(grant.namespace(), name).await?;
+            let (namespace, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
             let version = find_enabled(&secret, version.unwrap_or(secret.version))?;
-            match self.reader.read_version(grant, &namespace, &secret, version).await? {
+            match self.reader.read_version(reading, &namespace, &secret, version).await? {
                 Some(value) => {
                     let (version, revision) = (version.number, secret.revision.max(shown));
                     return Ok(RevealedSecret { secret, version, value, revision });
@@ -67,13 +68,12 @@ impl SecretOperations {
     pub async fn describe(
         &self,
         grant: &Grant<List>,
-        name: &SecretName,
         version: Option<u32>,
         at_least: Revision,
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.core.catalog.at_least(at_least).await?;
         let shown = self.core.catalog.revision();
-        let (_, secret) = self.reader.find(grant.namespace(), name).await?;
+        let (_, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
         find_version(&secret, version.unwrap_or(secret.version))?;
         let revision = secret.revision.max(shown);
         Ok((secret, revision))
@@ -90,18 +90,24 @@ impl SecretReader {
         Self { core }
     }
 
-    /// Secrets with their current values, all of one moment. `None` where the values are larger than `max_bytes` in all.
+    /// The secrets of these grants, all in one namespace, with their current values, all of one moment. `None` where the values
+    /// are larger than `max_bytes` in all.
     pub(in crate::app) async fn read_current(
         &self,
-        grant: &Grant<Read>,
-        names: &[SecretName],
+        grant: &NamespaceGrant<Read>,
+        grants: &[Grant<Read>],
         max_bytes: usize,
     ) -> Result<Option<(Vec<CurrentValue>, Revision)>, Error> {
+        let names: Vec<_> = grants.iter().map(|grant| grant.name().clone()).collect();
+        let granted: Vec<_> = grants.iter().map(Grant::granted).collect();
+        if grants.iter().any(|of_secret| of_secret.namespace() != grant.namespace()) {
+            return Err(Error::Internal("the secrets of a document are in one namespace"));
+        }
         'snapshot: loop {
             let shown = self.core.catalog.revision();
             let namespace = self.core.catalog.namespace(grant.namespace());
             let (secrets, revision) = match &namespace {
-                Some(namespace) => namespace.secrets(names, shown),
+                Some(namespace) => namespace.secrets(&names, shown),
                 None => (Vec::new(), shown),
             };
             let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
@@ -123,7 +129,8 @@ impl SecretReader {
                         continue;
                     }
                 }
-                let Some(value) = self.read_version(grant, namespace, secret, version).await? else {
+                let reading = (grant.principal(), granted.get(at..=at).unwrap_or_default());
+                let Some(value) = self.read_version(reading, namespace, secret, version).await? else {
                     self.confirm_changed(namespace, secret).await?;
                     continue 'snapshot;
                 };
@@ -180,7 +187,7 @@ impl SecretReader {
     /// The value of a secret's version; `None` where the store does not hold it any more, or holds something else.
     async fn read_version(
         &self,
-        grant: &Grant<Read>,
+        (principal, granted): (&Principal, &[Granted]),
         namespace: &NamespaceCatalog,
         secret: &Secret,
         version: &Version,
@@ -202,7 +209,7 @@ impl SecretReader {
             }
         }
         // Nothing is waited for between here and the value.
-        self.core.confirm(grant.principal())?;
+        self.core.confirm(principal, granted)?;
         let opened = open_version(&keys, secret, version, &entry.value)
             .or_else(|_| open_version(&namespace.keys(), secret, version, &entry.value));
         match opened {

@@ -5,7 +5,6 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
-use crate::domain::SecretName;
 
 /// A new value for a secret.
 pub struct SecretRotation {
@@ -20,15 +19,14 @@ impl SecretOperations {
     pub async fn rotate(
         &self,
         grant: &Grant<Rotate>,
-        name: &SecretName,
         rotation: SecretRotation,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
         let (value, reveal) = rotation.source.value()?;
-        let request = ChangeRequest::new(grant, name, idempotency);
+        let request = ChangeRequest::new(grant, idempotency);
         let answer = self
-            .change(request, |present| {
-                let (namespace, current) = present.secret(request, rotation.etag.as_deref())?;
+            .change(&request, |present| {
+                let (namespace, current) = present.secret(&request, rotation.etag.as_deref())?;
                 let mut plan = SecretPlan::in_namespace(namespace);
                 let mut next = plan.successor(&current);
                 plan.put_next_version(&mut next, &value)?;

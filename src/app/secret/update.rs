@@ -5,13 +5,13 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, Metadata, SecretName, Value};
+use crate::domain::{Description, Metadata, Value};
 
 /// A change of a secret. Each field that is `None` stays as it is.
 #[derive(Default)]
 pub struct SecretUpdate {
-    /// Another name.
-    pub new_name: Option<SecretName>,
+    /// Another name, which the caller may write too.
+    pub new_name: Option<Grant<Write>>,
     /// A new value.
     pub value: Option<Value>,
     /// Another description.
@@ -27,18 +27,22 @@ impl SecretOperations {
     pub async fn update(
         &self,
         grant: &Grant<Write>,
-        name: &SecretName,
         update: SecretUpdate,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let new_name = update.new_name.as_ref().filter(|new_name| *new_name != name);
+        let renamed = update.new_name.as_ref();
+        if renamed.is_some_and(|renamed| renamed.namespace() != grant.namespace()) {
+            return Err(Error::Internal("a secret cannot leave its namespace"));
+        }
+        let name = grant.name();
+        let new_name = renamed.map(Grant::name).filter(|new_name| *new_name != name);
         if let Some(new_name) = new_name {
             self.reader.refuse_damaged(grant.namespace(), new_name).await?;
         }
-        let request = ChangeRequest::new(grant, name, idempotency);
+        let request = ChangeRequest::new(grant, idempotency).and(renamed);
         let answer = self
-            .change(request, |present| {
-                let (namespace, current) = present.secret(request, update.etag.as_deref())?;
+            .change(&request, |present| {
+                let (namespace, current) = present.secret(&request, update.etag.as_deref())?;
                 let mut plan = SecretPlan::in_namespace(namespace);
                 let mut next = plan.successor(&current);
                 if let Some(new_name) = new_name {

@@ -8,12 +8,10 @@ use super::plan::SecretPlan;
 use super::read::{destroyed, find_version};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, List, Write};
-use crate::domain::{Revision, Secret, SecretName, Version, VersionState};
+use crate::domain::{Revision, Secret, Version, VersionState};
 
-/// The version of a secret that a request changes.
+/// The version of a secret that a request changes. Its grant has the name of the secret.
 pub struct VersionChange {
-    /// The secret's name.
-    pub name: SecretName,
     /// The number of the version.
     pub number: u32,
     /// The etag that the secret must still have.
@@ -45,10 +43,9 @@ impl SecretOperations {
     pub async fn versions(
         &self,
         grant: &Grant<List>,
-        name: &SecretName,
         at_least: Revision,
     ) -> Result<(Arc<Secret>, Revision), Error> {
-        self.describe(grant, name, None, at_least).await
+        self.describe(grant, None, at_least).await
     }
 
     /// Disables a version, so that its value cannot be read. A disabled version stays as it is.
@@ -78,10 +75,10 @@ impl SecretOperations {
         state: VersionState,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedVersion, Error> {
-        let request = ChangeRequest::new(grant, &change.name, idempotency);
+        let request = ChangeRequest::new(grant, idempotency);
         let answer = self
-            .change(request, |present| {
-                let (namespace, current) = present.secret(request, change.etag.as_deref())?;
+            .change(&request, |present| {
+                let (namespace, current) = present.secret(&request, change.etag.as_deref())?;
                 let version = find_version(&current, change.number)?;
                 if version.state == VersionState::Destroyed {
                     return Err(destroyed(&current, version.number));

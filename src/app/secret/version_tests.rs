@@ -2,8 +2,8 @@
 
 use super::{ChangedVersion, DestructionReceipt, VersionChange};
 use crate::app::Error;
-use crate::app::fixture::{Fixture, named};
-use crate::auth::Write;
+use crate::app::fixture::Fixture;
+use crate::auth::Delete;
 use crate::crypto::data_key_digest;
 use crate::domain::{Value, VersionState};
 use crate::store::{Entry, Key};
@@ -15,8 +15,8 @@ async fn version(fixture: &Fixture, number: u32) -> Result<String, Error> {
 
 /// Destroys a version of the secret `a`.
 async fn destroy(fixture: &Fixture, number: u32) -> Result<(ChangedVersion, DestructionReceipt), Error> {
-    let change = VersionChange { name: named("a"), number, etag: None };
-    fixture.app.secrets.destroy_version(&fixture.grant::<Write>(), &change, None).await
+    let change = VersionChange { number, etag: None };
+    fixture.app.secrets.destroy_version(&fixture.grant::<Delete>("a"), &change, None).await
 }
 
 /// The records of all versions of the only secret, oldest first.
@@ -80,7 +80,7 @@ async fn a_destroyed_version_leaves_no_record_and_one_that_is_put_back_is_not_re
         assert!(matches!(read, Err(Error::VersionDestroyed(_, _, 1))));
     }
     // The deletion of the secret removes the record too.
-    fixture.app.secrets.delete(&fixture.grant::<Write>(), &named("a"), None, None).await.unwrap();
+    fixture.app.secrets.delete(&fixture.grant::<Delete>("a"), None, None).await.unwrap();
     assert!(records(&fixture).await.is_empty());
 }
 
@@ -113,10 +113,10 @@ async fn a_receipt_is_the_same_after_a_restart_and_of_this_store_alone() {
     let other = Fixture::open().await;
     fixture.create("a", "one").await.unwrap();
     let (changed, receipt) = destroy(&fixture, 1).await.unwrap();
-    let change = VersionChange { name: named("a"), number: 1, etag: None };
+    let change = VersionChange { number: 1, etag: None };
     for app in [&*fixture.app, &fixture.restart().await] {
         let (again, same) =
-            app.secrets.destroy_version(&fixture.grant::<Write>(), &change, None).await.unwrap();
+            app.secrets.destroy_version(&fixture.grant::<Delete>("a"), &change, None).await.unwrap();
         assert_eq!((again.secret, again.version), (changed.secret.clone(), changed.version.clone()));
         assert_eq!((same.statement, same.signature), (receipt.statement.clone(), receipt.signature));
         assert_eq!(same.public_key, receipt.public_key);

@@ -11,7 +11,9 @@ use crate::app::{
     App, ChangedSecret, Error, Expiry, Idempotency, ListQuery, NewApiKey, NewSecret, SecretRotation,
     SecretUpdate, SetupError, ValueSource, VersionChange,
 };
-use crate::auth::{ApiKey, Grant, KeyName, List, ManageAccess, Read, RightType, Rotate, Write};
+use crate::auth::{
+    ApiKey, BuiltInRole, Delete, Grant, KeyName, List, Read, RightType, RoleName, Rotate, Scope, Write,
+};
 use crate::domain::{
     Description, Filter, Metadata, Namespace, Order, OrderBy, RequestId, Revision, SecretName, Start, Value,
 };
@@ -76,10 +78,12 @@ impl SampleStore {
         };
         sample.credentials.push(sample.fixture.root_key.clone());
         for home in ["team/eu", "default", "elsewhere"] {
-            let manage = sample.fixture.root.authorize_service::<ManageAccess>().unwrap();
             let (name, home) = (KeyName::parse(home).unwrap(), Namespace::parse(home).unwrap());
-            let new = NewApiKey { name, home, expiry: Expiry::Never };
-            let (_, credential, _) = sample.fixture.app.access.create_api_key(&manage, new).await.unwrap();
+            let (access, scope) = (&sample.fixture.app.access, Scope::of_namespace(home.clone()));
+            let manage = access.grant_scope(&sample.fixture.root, scope).unwrap();
+            let role = Some(RoleName::of(BuiltInRole::Editor));
+            let new = NewApiKey { name, home, role, expiry: Expiry::Never };
+            let (_, credential, _) = access.create_api_key(&manage, new).await.unwrap();
             sample.credentials.push(credential.expose().to_owned());
         }
         for namespace in NAMESPACES {
@@ -132,20 +136,23 @@ impl SampleStore {
         let mut observed = Observations::new();
         for namespace in NAMESPACES {
             for name in NAMES {
-                let (grant, name) = (self.grant::<List>(namespace), named(name));
-                let found = app.secrets.describe(&grant, &name, None, Revision::default()).await;
+                let name = named(name);
+                let grant = self.grant::<List>(namespace, &name);
+                let found = app.secrets.describe(&grant, None, Revision::default()).await;
                 let found = observation(found, |(secret, _)| format!("{secret:?}"));
                 observed.insert(format!("describe {namespace} {name}"), found);
                 for version in [None, Some(1), Some(2), Some(3), Some(5)] {
-                    let grant = self.grant::<Read>(namespace);
-                    let found = app.secrets.get(&grant, &name, version, Revision::default()).await;
+                    let grant = self.grant::<Read>(namespace, &name);
+                    let found = app.secrets.get(&grant, version, Revision::default()).await;
                     let found = observation(found, |found| {
                         format!("{} {:?} {:?}", found.version, text(&found.value), found.secret)
                     });
                     observed.insert(format!("get {namespace} {name} {version:?}"), found);
                 }
             }
-            let grant = self.grant::<List>(namespace);
+            let home = Namespace::parse(namespace).unwrap();
+            let access = &self.fixture.app.access;
+            let grant = access.grant_namespace::<List>(&self.fixture.root, &home).unwrap();
             let listed = app.secrets.list(&grant, query(namespace), Revision::default(), |_| Ok(())).await;
             let listed = match listed {
                 Ok(page) => {
@@ -162,8 +169,7 @@ impl SampleStore {
             };
             observed.insert(format!("authenticate {at}"), authenticated);
         }
-        let manage = self.fixture.root.authorize_service::<ManageAccess>().unwrap();
-        let keys = app.access.list_api_keys(&manage).0;
+        let keys = app.core.catalog.api_keys();
         let told = |key: &ApiKey| (key.id, format!("{:?}", key.name), key.home.to_string(), key.revoked_at);
         let keys = keys.iter().map(|key| format!("{:?}", told(key))).collect();
         observed.insert("keys".to_owned(), Observation::Listed(keys));
@@ -175,8 +181,8 @@ impl SampleStore {
 
     /// Asks the service to change something that nobody has tampered with.
     pub(super) async fn change(&self, app: &App) -> Result<(), Error> {
-        let new = new(named("change"));
-        app.secrets.create(&self.grant::<Write>("quiet"), new, None).await.map(|_| ())
+        let name = named("change");
+        app.secrets.create(&self.grant::<Write>("quiet", &name), new(&name), None).await.map(|_| ())
     }
 
     /// Whether the service knows the caller of all requests.
@@ -187,7 +193,7 @@ impl SampleStore {
     /// Fails unless the change that was acknowledged can be seen.
     pub(super) async fn confirm_change(&self, app: &App) -> Result<(), String> {
         let found =
-            app.secrets.get(&self.grant::<Read>("quiet"), &named("change"), None, Revision::default()).await;
+            app.secrets.get(&self.grant::<Read>("quiet", &named("change")), None, Revision::default()).await;
         found.map(drop).map_err(|error| format!("a change was acknowledged, and cannot be read: {error:?}"))
     }
 
@@ -203,17 +209,17 @@ impl SampleStore {
         let id = RequestId::parse(&format!("0197f3a0-5c1e-7000-8000-{at:012x}")).unwrap().unwrap();
         let id = Idempotency { id, body };
         let tell = |changed: ChangedSecret| format!("{:?}", changed.secret);
-        let version = |name: &SecretName, number| VersionChange { name: name.clone(), number, etag: None };
+        let version = |number| VersionChange { number, etag: None };
         match &self.requests[at] {
             MadeRequest::Create(namespace, name) => {
-                let grant = self.grant::<Write>(namespace);
-                observation(app.secrets.create(&grant, new(name.clone()), Some(&id)).await, tell)
+                let grant = self.grant::<Write>(namespace, name);
+                observation(app.secrets.create(&grant, new(name), Some(&id)).await, tell)
             }
             MadeRequest::Rotate(namespace, name) => {
                 let source = ValueSource::Value(Value::text(format!("value {at}")).unwrap());
                 let rotation = SecretRotation { source, etag: None };
                 observation(
-                    app.secrets.rotate(&self.grant::<Rotate>(namespace), name, rotation, Some(&id)).await,
+                    app.secrets.rotate(&self.grant::<Rotate>(namespace, name), rotation, Some(&id)).await,
                     tell,
                 )
             }
@@ -221,25 +227,25 @@ impl SampleStore {
                 let description = Some(Description::parse(&format!("described {at}")).unwrap());
                 let update = SecretUpdate { description, ..SecretUpdate::default() };
                 observation(
-                    app.secrets.update(&self.grant::<Write>(namespace), name, update, Some(&id)).await,
+                    app.secrets.update(&self.grant::<Write>(namespace, name), update, Some(&id)).await,
                     tell,
                 )
             }
             MadeRequest::Delete(namespace, name) => {
                 let deleted =
-                    app.secrets.delete(&self.grant::<Write>(namespace), name, None, Some(&id)).await;
+                    app.secrets.delete(&self.grant::<Delete>(namespace, name), None, Some(&id)).await;
                 observation(deleted, |deleted| {
                     format!("{} {:?} {:?}", deleted.id, deleted.deleted_at, deleted.revision)
                 })
             }
             MadeRequest::Disable(namespace, name, number) => {
-                let grant = self.grant::<Write>(namespace);
-                let disabled = app.secrets.disable_version(&grant, &version(name, *number), Some(&id)).await;
+                let grant = self.grant::<Write>(namespace, name);
+                let disabled = app.secrets.disable_version(&grant, &version(*number), Some(&id)).await;
                 observation(disabled, |changed| format!("{:?} {:?}", changed.version, changed.secret))
             }
             MadeRequest::Destroy(namespace, name, number) => {
-                let grant = self.grant::<Write>(namespace);
-                let destroyed = app.secrets.destroy_version(&grant, &version(name, *number), Some(&id)).await;
+                let grant = self.grant::<Delete>(namespace, name);
+                let destroyed = app.secrets.destroy_version(&grant, &version(*number), Some(&id)).await;
                 observation(destroyed, |(_, receipt)| {
                     format!("{} {:?}", receipt.statement, receipt.signature)
                 })
@@ -248,17 +254,18 @@ impl SampleStore {
     }
 
     async fn rename(&self, namespace: &str, name: &str, to: &str) {
-        let update = SecretUpdate { new_name: Some(named(to)), ..SecretUpdate::default() };
+        let new_name = Some(self.grant(namespace, &named(to)));
+        let update = SecretUpdate { new_name, ..SecretUpdate::default() };
         self.fixture
             .app
             .secrets
-            .update(&self.grant::<Write>(namespace), &named(name), update, None)
+            .update(&self.grant::<Write>(namespace, &named(name)), update, None)
             .await
             .unwrap();
     }
 
     async fn revoke(&self, at: usize) {
-        let manage = self.fixture.root.authorize_service::<ManageAccess>().unwrap();
+        let manage = self.fixture.manager_grant();
         let id = self.fixture.app.access.authenticate(&self.credentials[at]).unwrap().api_key_id();
         self.fixture.app.access.revoke_api_key(&manage, id).await.unwrap();
     }
@@ -269,17 +276,17 @@ impl SampleStore {
         self.revision = self.fixture.store.durable();
     }
 
-    fn grant<R: RightType>(&self, namespace: &str) -> Grant<R> {
-        self.fixture.root.authorize(&Namespace::parse(namespace).unwrap()).unwrap()
+    fn grant<R: RightType>(&self, namespace: &str, name: &SecretName) -> Grant<R> {
+        let namespace = Namespace::parse(namespace).unwrap();
+        self.fixture.app.access.grant(&self.fixture.root, &namespace, name).unwrap()
     }
 }
 
-fn new(name: SecretName) -> NewSecret {
+fn new(name: &SecretName) -> NewSecret {
     NewSecret {
         source: ValueSource::Value(Value::text(format!("first of {name}")).unwrap()),
         description: Description::parse("what for").unwrap(),
         metadata: Metadata::parse([("owner".to_owned(), name.to_string())].into()).unwrap(),
-        name,
     }
 }
 

@@ -103,6 +103,8 @@ fn make() -> Vec<Value> {
         changed: None,
         principal: Vec::new(),
         principal_name: String::new(),
+        binding_id: Vec::new(),
+        binding: None,
     };
     let credential = "sr_oxxxxxxxxxxxxxxx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let api_key = [

@@ -210,6 +210,9 @@ fn namespace_of(vector: &Value) -> NamespaceKeys {
 fn purpose(vector: &Value) -> Purpose {
     match number(vector, "purpose") {
         2 => Purpose::ApiKey,
+        13 => Purpose::Role,
+        14 => Purpose::Binding,
+        15 => Purpose::AccessEpoch,
         3 => Purpose::Namespace,
         4 => Purpose::Name,
         5 => Purpose::Secret,

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::orders::Orders;
+use crate::auth::NameFilter;
 use crate::domain::{Metadata, Secret};
 
-/// A filter that no single part of the index answers: several pairs of metadata, or a prefix in an order by time.
+/// A filter that no single part of the index answers: several pairs of metadata, a prefix in an order by time, or names.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct FilterQuery {
     /// What the name must begin with; may be empty.
     pub(super) prefix: Box<str>,
     /// Pairs that the metadata must all have.
     pub(super) metadata: Metadata,
+    /// Which names pass.
+    pub(super) names: NameFilter,
 }
 
 impl FilterQuery {
@@ -23,6 +26,7 @@ impl FilterQuery {
     pub(super) fn matches(&self, secret: &Secret) -> bool {
         secret.name.as_str().starts_with(&*self.prefix)
             && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
+            && self.names.passes(&secret.name)
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
+use crate::auth::NameFilter;
 use crate::domain::{
     Cursor, Filter, Metadata, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
 };
@@ -148,13 +149,14 @@ impl Index {
         }
     }
 
-    /// A page of the secrets that match, at a cost that does not depend on how many secrets there are.
+    /// A page of the secrets that match and whose names pass, at a cost that does not depend on how many secrets there are.
     ///
-    /// `Err` is the search that has to run first: the filter has several pairs, or a prefix in an order by time, and the
-    /// cache does not hold it. The caller runs the search without the index's lock, and gives the result to
+    /// `Err` is the search that has to run first: the filter has several pairs, or a prefix in an order by time, or not all
+    /// names pass, and the cache does not hold it. The caller runs the search without the index's lock, and gives the result to
     /// [`Index::keep`].
     pub(super) fn page(
         &self,
+        names: &NameFilter,
         filter: &Filter,
         order: Order,
         start: &Start,
@@ -166,10 +168,11 @@ impl Index {
             OrderBy::Name => (&*filter.prefix, ""),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
-        if filter.metadata.iter().count() <= 1 && prefix.is_empty() {
+        if filter.metadata.iter().count() <= 1 && prefix.is_empty() && names.is_every() {
             return Ok(rarest.page(range, order, start, limit));
         }
-        let query = FilterQuery { prefix: prefix.into(), metadata: filter.metadata.clone() };
+        let query =
+            FilterQuery { prefix: prefix.into(), metadata: filter.metadata.clone(), names: names.clone() };
         match self.filters.get(&query) {
             Some(matches) => Ok(matches.page(range, order, start, limit)),
             None => Err(Search {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::NameFilter;
 use crate::domain::{Description, Namespace, Revision, Timestamp, Version, Versions};
 
 fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
@@ -32,7 +33,7 @@ prop_compose! {
 }
 
 fn page(index: &mut Index, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
-    index.page(filter, order, start, limit).unwrap_or_else(|search| {
+    index.page(&NameFilter::every(), filter, order, start, limit).unwrap_or_else(|search| {
         let found = search.run();
         let page = found.page(order, start, limit);
         index.keep(found);
@@ -142,9 +143,9 @@ fn the_least_recently_used_filters_are_dropped() {
         let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
         let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
         let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
-        assert!(index.page(&filter, order, &Start::Offset(0), 10).is_err());
+        assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_err());
         assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
-        assert!(index.page(&filter, order, &Start::Offset(0), 10).is_ok());
+        assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_ok());
     }
 }
 
@@ -159,13 +160,13 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
     let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
     let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
     let order = Order { by: OrderBy::Name, descending: false };
-    let search = index.page(&filter, order, &Start::Offset(0), 1000).err().unwrap();
+    let search = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).err().unwrap();
     index.put(secret(100, "new", &both, (1, 1), 2));
     index.put(secret(0, "renamed", &both, (1, 2), 3));
     index.put(secret(1, "n001", &[("env", "e")], (1, 2), 4));
     index.delete(secret(2, "n002", &both, (1, 1), 1).id, Revision(5));
     index.keep(search.run());
-    let page = index.page(&filter, order, &Start::Offset(0), 1000).ok().unwrap();
+    let page = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).ok().unwrap();
     assert_eq!((page.total, index.as_of()), (99, Revision(5)));
     let names: Vec<_> = page.items.iter().map(|secret| secret.name.as_str()).collect();
     assert!(names.is_sorted() && names.contains(&"new") && names.contains(&"renamed"));

@@ -41,6 +41,7 @@ impl Create {
             home_namespace: self.home.unwrap_or_else(|| client.namespace().to_owned()),
             ttl,
             expires_at: None,
+            role: String::new(),
         };
         let reply = client.access().create_api_key(message).await?;
         if self.key_only {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType};
-use strongroom::api::v1::WhoAmIResponse;
+use strongroom::api::v1::{CreateBindingRequest, GetSecretRequest, WhoAmIResponse};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,7 +20,7 @@ use crate::caller::{Caller, Credential, endpoint};
 use crate::harness::{Launch, Output, Server};
 use crate::raw::Wire;
 use crate::refusal::{denied, refused};
-use crate::requests::get;
+use crate::requests::{Value, get};
 
 /// A server that asks for client certificates.
 pub struct Site {
@@ -113,6 +113,37 @@ async fn a_certificate_gives_no_right_by_itself() {
     let reply = who(&caller).await.unwrap().into_inner();
     assert!(reply.api_key.is_none() && reply.rights.is_empty());
     denied(caller.secrets().get_secret(get("A")).await);
+    let root = site.try_connect(None).await.unwrap().with(Credential::bearer(&site.server.root_key));
+    root.create("A", "for the bound").await;
+    let binding = CreateBindingRequest {
+        principal: "cert:a.example.org".into(),
+        role: "editor".into(),
+        namespace_pattern: "default".into(),
+        ..Default::default()
+    };
+    root.access().create_binding(binding).await.unwrap();
+    assert_eq!(caller.value("A").await, Value::text("for the bound"));
+    caller.rotate("A", "from the bound").await;
+}
+
+#[tokio::test]
+async fn work_that_waits_ends_when_the_certificate_expires() {
+    let site = Site::open();
+    let root = site.try_connect(None).await.unwrap().with(Credential::bearer(&site.server.root_key));
+    let binding = CreateBindingRequest {
+        principal: "cert:a.example.org".into(),
+        role: "reader".into(),
+        namespace_pattern: "default".into(),
+        ..Default::default()
+    };
+    let revision = root.access().create_binding(binding).await.unwrap().into_inner().revision;
+    let (params, _) = ending(Authority::with(&[dns("a.example.org")]), 4);
+    let caller = site.connect(site.clients.sign(params)).await;
+    // It waits for a revision that nobody makes.
+    let waits = GetSecretRequest { min_revision: revision + 1000, ..get("A") };
+    let status =
+        refused(caller.secrets().get_secret(waits).await, Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+    assert!(status.message().contains("certificate"), "{status:?}");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Tokens that are credentials: each algorithm, and the shapes that common issuers give.
 
 use serde_json::json;
+use strongroom::api::v1::{CreateBindingRequest, CreateSecretRequest};
 use tonic::Code;
 
 use super::signer::Signer;
 use super::{ISSUER, Site, claims, unix_time, with, without};
 use crate::caller::Credential;
 use crate::refusal::{denied, refused};
-use crate::requests::get;
+use crate::requests::{Value, create, get};
 
 #[tokio::test]
 async fn tokens_of_each_kind_of_key_are_credentials() {
@@ -23,6 +24,23 @@ async fn tokens_of_each_kind_of_key_are_credentials() {
         let caller = site.caller.with(Credential::bearer(&token));
         denied(caller.secrets().get_secret(get("A")).await);
     }
+}
+
+/// Asserts that the caller of this token reads a secret once this principal is a reader of the namespace, and not before.
+async fn reads_once_bound(site: &Site, token: &str, principal: &str, namespace: &str) {
+    let root = site.caller.with(Credential::bearer(&site.server.root_key));
+    let secret = CreateSecretRequest { namespace: namespace.into(), ..create("A", "for the bound") };
+    root.create_with(secret).await;
+    let caller = site.caller.with(Credential::bearer(token));
+    denied(caller.secrets().get_secret(get("A")).await);
+    let request = CreateBindingRequest {
+        principal: principal.into(),
+        role: "reader".into(),
+        namespace_pattern: namespace.into(),
+        ..Default::default()
+    };
+    root.access().create_binding(request).await.unwrap();
+    assert_eq!(caller.value("A").await, Value::text("for the bound"));
 }
 
 #[tokio::test]
@@ -46,8 +64,10 @@ async fn a_token_of_a_kubernetes_service_account_is_a_credential() {
         "sub": "system:serviceaccount:web:api",
     });
     let header = json!({"alg": "RS256", "kid": "k1"});
-    let reply = site.who(&site.signer.token_with(&header, &claims)).await.unwrap().into_inner();
+    let token = site.signer.token_with(&header, &claims);
+    let reply = site.who(&token).await.unwrap().into_inner();
     assert_eq!(reply.principal, "jwt:ci:system:serviceaccount:web:api");
+    reads_once_bound(&site, &token, "jwt:ci:system:serviceaccount:web:api", "default").await;
 }
 
 #[tokio::test]
@@ -73,6 +93,8 @@ async fn an_id_token_of_openid_connect_is_a_credential_with_groups() {
     let caller = site.caller.with(Credential::bearer(&site.signer.token(&claims)));
     let status = denied(caller.secrets().get_secret(get("A")).await);
     assert!(status.message().contains("'team'"), "{status:?}");
+    // A binding of a group counts for its members.
+    reads_once_bound(&site, &site.signer.token(&claims), "group:ci:ops", "team").await;
 }
 
 #[tokio::test]

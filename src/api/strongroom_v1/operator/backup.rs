@@ -33,11 +33,11 @@ pub(super) fn create_backup(
         }
         let unfinished = tokio::select! {
             biased;
-            ended = app.access.ended(&call.principal) => Err(ended),
+            ended = app.access.ended(&call.caller) => Err(ended),
             handed_over = hand_over(&call, chunks, &replies) => match handed_over {
                 Ok(HandedOver::Whole) => return,
                 // The stream ends by itself with the caller's key, perhaps before this task has noticed.
-                Ok(HandedOver::Left) => match app.access.confirm(&call.principal) {
+                Ok(HandedOver::Left) => match app.access.confirm(&call.caller) {
                     Ok(()) => Ok("left by the caller before its end".to_owned()),
                     Err(ended) => Err(ended),
                 },
@@ -142,7 +142,7 @@ async fn take_in(
     };
     tokio::select! {
         uploaded = upload => uploaded?,
-        ended = app.access.ended(&call.principal) => return Err(Stopped::Failed(ended)),
+        ended = app.access.ended(&call.caller) => return Err(Stopped::Failed(ended)),
     }
     let replies = replies.clone();
     let tell = move |progress| {

@@ -20,7 +20,7 @@ pub(super) fn rotate_master_key(
     app: &Arc<App>,
     call: &Call,
 ) -> Result<ConfirmedReplies<v1::RotateMasterKeyResponse>, Error> {
-    let grant = call.service_grant::<Operate>()?;
+    let grant = call.service_grant::<Operate>(app)?;
     let rekey = app.keys.begin(&grant)?;
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
@@ -71,7 +71,7 @@ pub(super) fn rotate_namespace_keys(
     call: &Call,
     message: &v1::RotateNamespaceKeysRequest,
 ) -> Result<ConfirmedReplies<v1::RotateNamespaceKeysResponse>, Error> {
-    let grant = call.service_grant::<Operate>()?;
+    let grant = call.service_grant::<Operate>(app)?;
     let named = named(call, message)?;
     let rekey = app.keys.begin(&grant)?;
     let namespaces = named.map_or_else(|| rekey.namespaces(), |namespace| vec![namespace]);
@@ -171,7 +171,7 @@ fn result(Rekeyed { generation, damaged, .. }: &Rekeyed) -> String {
 
 /// The state of the keys.
 pub(super) fn key_status(app: &App, call: &Call) -> Result<v1::GetMasterKeyStatusResponse, Error> {
-    let keys = app.keys.status(&call.service_grant()?)?;
+    let keys = app.keys.status(&call.service_grant(app)?)?;
     Ok(v1::GetMasterKeyStatusResponse {
         source: keys.source,
         master_key_id: keys.master.to_string(),

@@ -41,7 +41,7 @@ impl OperatorService for Operator {
         request: Request<v1::CreateBackupRequest>,
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
         let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
-        let granted = call.service_grant::<Operate>();
+        let granted = call.service_grant::<Operate>(&self.0);
         call.close(
             granted.map(|grant| create_backup(call.clone(), self.0.clone(), self.0.backup.create(&grant))),
         )
@@ -54,7 +54,7 @@ impl OperatorService for Operator {
         request: Request<Streaming<v1::RestoreBackupRequest>>,
     ) -> Result<Response<Self::RestoreBackupStream>, Status> {
         let (call, chunks) = Call::open(&self.0, request)?;
-        let granted = call.service_grant::<Operate>();
+        let granted = call.service_grant::<Operate>(&self.0);
         call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
     }
 
@@ -97,7 +97,7 @@ fn limit(usage: LimitUse) -> v1::LimitUse {
 }
 
 fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
-    let grant = call.service_grant()?;
+    let grant = call.service_grant(app)?;
     let status = app.status(&grant);
     Ok(v1::GetStatusResponse {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -33,8 +33,8 @@ pub(in crate::api) struct ConfirmedReplies<R> {
 impl<R> ConfirmedReplies<R> {
     /// The replies that the task sends for this call.
     pub(super) fn new(app: Arc<App>, call: Call, replies: mpsc::Receiver<Result<R, Status>>) -> Self {
-        let principal = call.principal.clone();
-        let ended = Box::pin(async move { app.access.ended(&principal).await });
+        let caller = call.caller.clone();
+        let ended = Box::pin(async move { app.access.ended(&caller).await });
         Self { replies: ReceiverStream::new(replies), ended: Some(ended), call }
     }
 }
@@ -64,7 +64,7 @@ pub(super) async fn begun<R>(app: &App, call: &Call, replies: &mpsc::Sender<Resu
         () = call.begun() => {}
         () = replies.closed() => return false,
     }
-    let Err(ended) = app.access.confirm(&call.principal) else { return true };
+    let Err(ended) = app.access.confirm(&call.caller) else { return true };
     if let Err(refused) = call.close_stream(Err(ended)).await {
         let _ = replies.send(Err(refused)).await;
     }
@@ -76,7 +76,7 @@ pub(super) async fn to_its_end<T>(app: &App, call: &Call, work: impl Future<Outp
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => return done,
-        ended = app.access.ended(&call.principal) => drop(call.close_stream(Err(ended)).await),
+        ended = app.access.ended(&call.caller) => drop(call.close_stream(Err(ended)).await),
     }
     work.await
 }

@@ -13,6 +13,7 @@ use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::rpcs;
 use crate::app;
 use crate::audit::{self, Auditor};
+use crate::auth::Authorization;
 use crate::auth::Principal;
 use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use crate::store::{self, Key, Store, Transaction};
@@ -64,18 +65,19 @@ impl Site {
     async fn request<M>(&self, rpc: &str, message: M) -> Request<M> {
         let rpc = rpcs::of_path(&format!("/strongroom.v1.OperatorService/{rpc}"));
         let entry = Arc::new(AuditEntry::new(rpc, "id".into(), None, None, self.recorder.clone()));
-        entry.note_caller(&self.root);
+        let caller = Arc::new(Authorization::new(self.root.clone()));
+        entry.note_caller(&caller);
         entry.write(None).await.unwrap();
         self.recorder.written.notified().await;
         let mut request = Request::new(message);
-        request.extensions_mut().insert(Call { rpc: rpc.unwrap(), principal: self.root.clone(), entry });
+        request.extensions_mut().insert(Call { rpc: rpc.unwrap(), caller, entry });
         request
     }
 
     async fn remove_the_root_key(&self) {
         let delete = vec![Key::api_key(&self.root.api_key_id().0)];
         self.store.commit(Transaction { delete, ..Transaction::default() }).await.unwrap();
-        let ended = self.app.access.ended(&self.root).await;
+        let ended = self.app.access.ended(&Authorization::new(self.root.clone())).await;
         assert!(matches!(ended, Error::Unauthenticated(_)));
     }
 
@@ -117,7 +119,7 @@ async fn the_stream_of_a_rekey_ends_with_the_key_and_the_rekey_goes_on() {
     site.remove_the_root_key().await;
     assert_invalid(&stream.next().await.unwrap().err().unwrap());
     assert!(stream.next().await.is_none());
-    while site.app.keys.begin(&site.root.authorize_service().unwrap()).is_err() {
+    while site.app.keys.begin(&site.app.access.grant_service(&site.root).unwrap()).is_err() {
         tokio::task::yield_now().await;
     }
 }

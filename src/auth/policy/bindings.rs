@@ -1,0 +1,82 @@
+//! The bindings of one principal, found by the namespace that they are about.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::auth::binding::Binding;
+use crate::auth::pattern::NamespacePattern;
+use crate::auth::right::Rights;
+use crate::domain::Namespace;
+
+/// A binding with the rights of its role.
+pub(super) struct Bound {
+    pub(super) binding: Arc<Binding>,
+    pub(super) rights: Rights,
+}
+
+/// The bindings of one principal.
+#[derive(Default)]
+pub(super) struct PrincipalBindings {
+    everywhere: Vec<Bound>,
+    /// Those of one namespace alone.
+    exactly: HashMap<Namespace, Vec<Bound>>,
+    /// Those of a namespace and all below it.
+    below: HashMap<Namespace, Vec<Bound>>,
+}
+
+impl PrincipalBindings {
+    pub(super) fn insert(&mut self, bound: Bound) {
+        match &bound.binding.scope.namespaces {
+            NamespacePattern::Everywhere => self.everywhere.push(bound),
+            NamespacePattern::Exactly(namespace) => {
+                self.exactly.entry(namespace.clone()).or_default().push(bound);
+            }
+            NamespacePattern::Below(top) => self.below.entry(top.clone()).or_default().push(bound),
+        }
+    }
+
+    pub(super) fn remove(&mut self, binding: &Binding) {
+        let others = |bound: &Bound| bound.binding.id != binding.id;
+        let (table, namespace) = match &binding.scope.namespaces {
+            NamespacePattern::Everywhere => return self.everywhere.retain(others),
+            NamespacePattern::Exactly(namespace) => (&mut self.exactly, namespace),
+            NamespacePattern::Below(top) => (&mut self.below, top),
+        };
+        if let Some(bindings) = table.get_mut(namespace) {
+            bindings.retain(others);
+            if bindings.is_empty() {
+                table.remove(namespace);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.everywhere.is_empty() && self.exactly.is_empty() && self.below.is_empty()
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bound> {
+        let in_tables = self.exactly.values().chain(self.below.values()).flatten();
+        self.everywhere.iter().chain(in_tables)
+    }
+
+    /// Those of all namespaces.
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = &Bound> {
+        self.everywhere.iter()
+    }
+
+    /// Those whose namespace pattern has this namespace.
+    pub(super) fn at<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Bound> {
+        let exactly = self.exactly.get(namespace).into_iter().flatten();
+        let tops = if self.below.is_empty() { "" } else { namespace.as_str() };
+        let below =
+            ends(tops).filter_map(|end| tops.get(..end)).filter_map(|top| self.below.get(top)).flatten();
+        self.everywhere.iter().chain(exactly).chain(below)
+    }
+}
+
+/// Where the namespaces end that a namespace is within, itself included. None where the text is empty.
+fn ends(namespace: &str) -> impl Iterator<Item = usize> {
+    let whole = (!namespace.is_empty()).then_some(namespace.len());
+    namespace.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at).chain(whole)
+}
