@@ -1,4 +1,4 @@
-//! Entry points for `fuzz/`: bytes as they could stand in a store, a backup or a key file.
+//! Entry points for `fuzz/`: bytes as they could stand in a store, a backup or a key file, or as a caller presents them.
 //!
 //! Any bytes must be read without a panic, and must open only if they are exactly what was sealed. The test below tries the
 //! entry points with altered test vectors at every `cargo test`.
@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use crate::app;
-use crate::auth::{AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
+use crate::auth::{self, AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
 use crate::crypto::{
     self, Keyring, MasterKeys, NamespaceKeys, Purpose, data_key_digest, record_seal, value_seal,
 };
@@ -172,6 +172,11 @@ pub fn open(bytes: &[u8]) {
     }
 }
 
+/// Tries the bytes as credentials that a caller presents, and as the keys and authorities that verify them.
+pub fn presented(bytes: &[u8]) {
+    auth::fuzzing::presented(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +198,12 @@ mod tests {
             serde_json::from_str(include_str!("../tests/golden/vectors.json")).unwrap();
         let mut seeds = vec![Vec::new()];
         collect(&vectors, &mut seeds);
+        let presented = [
+            r#"{"iss":"i","aud":"a","sub":"s","iat":1764007800,"exp":1764007900,"groups":["g","h"]}"#,
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+            "eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.eyJpc3MiOiJpIiwiYXVkIjoiYSIsInN1YiI6InMifQ.AAAA",
+        ];
+        seeds.extend(presented.map(|text| text.as_bytes().to_vec()));
         seeds
     }
 
@@ -223,6 +234,7 @@ mod tests {
             }
             sealed(&bytes);
             open(&bytes);
+            presented(&bytes);
             clear(&[&[u8::try_from(round % 8).unwrap()], bytes.as_slice()].concat());
         }
     }

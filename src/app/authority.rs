@@ -14,7 +14,8 @@ use crate::auth::{
 use crate::domain::{Revision, Timestamp, now};
 use crate::store::{Expect, Key, Transaction};
 
-/// How long is slept at once for a time of expiry: the system's clock can be set meanwhile, and the caller can be granted more.
+/// How long is slept at once for a time of expiry: the system's clock can be set meanwhile, the caller can be granted more, an
+/// authority of client certificates can be removed, and an issuer can withdraw a key.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// On whose authority a change is made.
@@ -76,6 +77,14 @@ impl Core {
                 let expires_at = key.confirm(presented, now());
                 let expires_at = expires_at.map_err(|refused| Error::Unauthenticated(refused.into()))?;
                 Ok(InForce { record: Some((key.id, key.revision)), expires_at })
+            }
+            CredentialKind::Certificate(certificate) => {
+                self.sources.confirm_certificate(certificate)?;
+                Ok(InForce { record: None, expires_at: Some(certificate.expires_at()) })
+            }
+            CredentialKind::Token(token) => {
+                self.sources.confirm_token(token)?;
+                Ok(InForce { record: None, expires_at: Some(token.expires_at()) })
             }
         }
     }

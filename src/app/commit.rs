@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
 use super::outbox::{Outbox, Removal};
-use super::{CredentialProblem, Error, SealLimits};
+use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
@@ -51,6 +51,8 @@ pub(super) struct Core {
     pub(super) outbox: Option<Outbox>,
     /// The turns of the changes that callers ask for.
     pub(super) turns: Arc<FairQueue<PrincipalName>>,
+    /// Where credentials come from that the store does not have.
+    pub(super) sources: Arc<CredentialSources>,
 }
 
 /// The attempts at one change.

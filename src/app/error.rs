@@ -1,7 +1,9 @@
 //! The one error of the app. `api` maps each variant to a code, a reason and a sentence.
 
 use crate::audit::Unwritable;
-use crate::auth::{ApiKeyError, ApiKeyId, BindingId, Denied, NotConfirmed, RoleName};
+use crate::auth::{
+    ApiKeyError, ApiKeyId, BindingId, CertificateProblem, Denied, NotConfirmed, RoleName, TokenProblem,
+};
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
 use crate::limits::LimitReached;
@@ -17,6 +19,8 @@ pub enum Error {
     NotServed(Vec<Violation>),
     /// The caller is not known.
     Unauthenticated(CredentialProblem),
+    /// The keys of the issuer of the caller's token are not known now.
+    IssuerUnavailable,
     /// The caller lacks a right.
     Denied(Denied),
     /// There is no secret of this name.
@@ -88,6 +92,30 @@ pub enum CredentialProblem {
     Expired,
     /// The request has more than one credential.
     Several,
+    /// The request has a credential, and its connection a client certificate that is one too.
+    CertificateToo,
+    /// The client certificate is not a credential.
+    Certificate(CertificateProblem),
+    /// The token is not a credential.
+    Token(TokenProblem),
+}
+
+impl From<CertificateProblem> for CredentialProblem {
+    fn from(problem: CertificateProblem) -> Self {
+        Self::Certificate(problem)
+    }
+}
+
+impl From<TokenProblem> for CredentialProblem {
+    fn from(problem: TokenProblem) -> Self {
+        Self::Token(problem)
+    }
+}
+
+impl From<CredentialProblem> for Error {
+    fn from(problem: CredentialProblem) -> Self {
+        Self::Unauthenticated(problem)
+    }
 }
 
 impl Error {

@@ -48,8 +48,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
 pub use self::access::{
-    AccessControl, AccessPage, BindingQuery, Expiry, Explanation, NewApiKey, NewBinding, Question, Rotation,
-    Unauthenticated,
+    AccessControl, AccessPage, BindingQuery, CredentialSources, Expiry, Explanation, Fetch, IssuerKeys,
+    NewApiKey, NewBinding, NoPrincipal, Presented, Question, Rotation, Unauthenticated,
 };
 pub use self::audit::{AuditRecords, Checkpoint, InclusionProof};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::access::{implied_access, migrate};
 use super::commit::Core;
 use super::outbox::{OpenError, Outbox};
-use super::{App, Error, SealLimits};
+use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::Limits;
@@ -132,6 +132,8 @@ pub struct Options {
     pub begin_new_audit_log: bool,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
+    /// Where credentials come from that the store does not have.
+    pub sources: Arc<CredentialSources>,
 }
 
 /// Opens the service over a store. Where the store is new, it is set up first. The root key is handed out before it is put
@@ -173,7 +175,8 @@ pub async fn open(
     }
     let seal_limits = options.seal_limits;
     let outbox = options.audit_log.clone().map(Outbox::new);
-    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns: Core::turns() };
+    let (turns, sources) = (Core::turns(), options.sources);
+    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources };
     if let Some(outbox) = &core.outbox {
         outbox.open(&core, options.begin_new_audit_log).await?;
     }

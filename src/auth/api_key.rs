@@ -336,7 +336,7 @@ mod tests {
             Arc::new(ApiKey::open(&keyring, key.id, &rotated.seal(&keyring).unwrap(), Revision(4)).unwrap());
         let presented = rotated.authenticate(&keyring, &credential, at(7)).unwrap();
         assert_eq!(presented.expires_at(), Some(at(8)));
-        let CredentialKind::ApiKey(presented) = presented.credential();
+        let CredentialKind::ApiKey(presented) = presented.credential() else { panic!("an API key") };
         assert_eq!(rotated.confirm(presented, at(7)), Ok(Some(at(8))));
         assert_eq!(rotated.confirm(presented, at(8)), Err(ApiKeyError::Expired));
         assert_eq!(rotated.authenticate(&keyring, &credential, at(8)).err(), Some(ApiKeyError::Expired));

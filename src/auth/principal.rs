@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::api_key::{ApiKey, ApiKeyId};
+use super::certificate::ClientCertificate;
+use super::token::VerifiedToken;
 use crate::domain::{Invalid, Namespace, Timestamp};
 
 /// The name of a principal, or of a group of principals. As text: `key:ID`, `cert:SAN`, `jwt:ISSUER:SUBJECT` or
@@ -136,6 +138,10 @@ pub struct Principal {
 pub enum CredentialKind {
     /// An API key, as it was when it authenticated the caller.
     ApiKey(Arc<ApiKey>),
+    /// The client certificate of the connection.
+    Certificate(Arc<ClientCertificate>),
+    /// A token of a configured issuer.
+    Token(Arc<VerifiedToken>),
 }
 
 impl Principal {
@@ -144,15 +150,26 @@ impl Principal {
         Self { name: PrincipalName::ApiKey(key.id), credential: CredentialKind::ApiKey(key) }
     }
 
+    /// The caller whose connection presented this certificate.
+    pub(super) fn of_certificate(certificate: Arc<ClientCertificate>) -> Self {
+        Self { name: certificate.name().clone(), credential: CredentialKind::Certificate(certificate) }
+    }
+
+    /// The caller who presented this token.
+    pub(super) fn of_token(token: Arc<VerifiedToken>) -> Self {
+        Self { name: token.name().clone(), credential: CredentialKind::Token(token) }
+    }
+
     /// The caller's name.
     pub fn name(&self) -> &PrincipalName {
         &self.name
     }
 
-    /// The groups that the caller's credential says it belongs to. An API key belongs to none.
+    /// The groups that the caller's credential says it belongs to. Only tokens name groups.
     pub fn groups(&self) -> &[PrincipalName] {
         match &self.credential {
-            CredentialKind::ApiKey(_) => &[],
+            CredentialKind::ApiKey(_) | CredentialKind::Certificate(_) => &[],
+            CredentialKind::Token(token) => token.groups(),
         }
     }
 
@@ -160,6 +177,8 @@ impl Principal {
     pub fn home(&self) -> &Namespace {
         match &self.credential {
             CredentialKind::ApiKey(key) => &key.home,
+            CredentialKind::Certificate(certificate) => certificate.home(),
+            CredentialKind::Token(token) => token.home(),
         }
     }
 
@@ -167,6 +186,8 @@ impl Principal {
     pub fn expires_at(&self) -> Option<Timestamp> {
         match &self.credential {
             CredentialKind::ApiKey(key) => key.expires_at,
+            CredentialKind::Certificate(certificate) => Some(certificate.expires_at()),
+            CredentialKind::Token(token) => Some(token.expires_at()),
         }
     }
 
@@ -180,6 +201,7 @@ impl Principal {
     pub(crate) fn api_key_id(&self) -> ApiKeyId {
         match &self.credential {
             CredentialKind::ApiKey(key) => key.id,
+            CredentialKind::Certificate(_) | CredentialKind::Token(_) => panic!("{self} has no API key"),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Connection {
     #[arg(long, global = true, help_heading = "Connection")]
     insecure_plaintext: bool,
 
-    /// The file that holds the API key [env: STRONGROOM_API_KEY_FILE, or the key itself in STRONGROOM_API_KEY]
+    /// The file that holds the API key, or a token (JWT) of an issuer that the service knows [env: STRONGROOM_API_KEY_FILE, or the key itself in STRONGROOM_API_KEY]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     api_key_file: Option<PathBuf>,
 
@@ -35,6 +35,14 @@ pub(super) struct Connection {
     /// the system's authorities]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     ca_cert: Option<PathBuf>,
+
+    /// The client certificate (PEM) to present [env: STRONGROOM_CLIENT_CERT]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    client_cert: Option<PathBuf>,
+
+    /// The private key (PEM) of the client certificate [env: STRONGROOM_CLIENT_KEY]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    client_key: Option<PathBuf>,
 }
 
 impl Connection {
@@ -61,6 +69,12 @@ impl Connection {
         if let Some(file) = &self.ca_cert {
             builder = builder.ca_cert_file(file);
         }
+        if let Some(file) = &self.client_cert {
+            builder = builder.client_cert_file(file);
+        }
+        if let Some(file) = &self.client_key {
+            builder = builder.client_key_file(file);
+        }
         Ok(builder.settings()?)
     }
 }
@@ -76,6 +90,13 @@ impl From<ConnectError> for Failure {
             )),
             ConnectError::PlaintextWithCaCert => Self::usage(
                 "http:// is plaintext: leave --ca-cert and STRONGROOM_CA_CERT out, or use https://",
+            ),
+            ConnectError::PlaintextWithClientCert => Self::usage(
+                "http:// is plaintext: leave --client-cert and STRONGROOM_CLIENT_CERT out, or use https://",
+            ),
+            ConnectError::HalfClientCert => Self::usage(
+                "--client-cert and --client-key go together, as do STRONGROOM_CLIENT_CERT and STRONGROOM_CLIENT_KEY: give \
+                 both, or neither",
             ),
             other => Self::usage(other.to_string()),
         }

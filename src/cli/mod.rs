@@ -133,7 +133,7 @@ enum Command {
     /// Rotate the keys of namespaces
     #[command(subcommand, long_about = namespace_key::ABOUT)]
     NamespaceKey(namespace_key::NamespaceKey),
-    /// Show the identity and the rights of your API key
+    /// Show your identity and your rights
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
     /// Show the state of the service

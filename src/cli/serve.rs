@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::failure::Failure;
 use super::output;
@@ -101,6 +102,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
 
+    /// The certificates (PEM) of the authorities whose client certificates are credentials
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+
     /// Listen without TLS on an address that others on the network can reach
     #[arg(long)]
     insecure_plaintext: bool,
@@ -161,9 +166,9 @@ impl Serve {
             runtime.map_err(|error| Failure::local(format!("the runtime cannot start: {error}")))?;
         let data_dir = config.data_dir.clone();
         let ended = runtime.block_on(async {
-            let shutdown =
-                signals().map_err(|error| Failure::local(format!("signals cannot be received: {error}")))?;
-            let ended = server::run(config, shutdown, |ready| announce(ready, &data_dir)).await;
+            let unheard = |error| Failure::local(format!("signals cannot be received: {error}"));
+            let (shutdown, reload) = (signals().map_err(unheard)?, hangups().map_err(unheard)?);
+            let ended = server::run(config, shutdown, reload, |ready| announce(ready, &data_dir)).await;
             telemetry::flush().await;
             ended.map_err(|error| Failure::local(error.to_string()))
         });
@@ -192,6 +197,8 @@ impl Serve {
             credentials: None,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
+            tls_client_ca: self.tls_client_ca,
+            issuers: None, // in the configuration file only
             insecure_plaintext: self.insecure_plaintext.then_some(true),
             reflection: self.no_reflection.then_some(false),
             max_connection_age: self.max_connection_age,
@@ -224,6 +231,18 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
             std::process::exit(1);
         });
     })
+}
+
+/// A message for each SIGHUP. Those that come while one waits are one with it.
+fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (hung_up, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let _ = hung_up.try_send(()); // full: a message waits
+        }
+    });
+    Ok(hangups)
 }
 
 /// Writes to standard output that the service is ready, and what to do next.

@@ -1,4 +1,4 @@
-//! `strongroom whoami` shows the identity and the rights of the API key.
+//! `strongroom whoami` shows the identity and the rights of the caller.
 
 use serde_json::json;
 use strongroom_client::v1;
@@ -17,10 +17,14 @@ Example:
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let reply = connection.client().await?.access().who_am_i().await?;
     let rights: Vec<_> = reply.rights().map(|right| right_name(right).to_owned()).collect();
-    let key = reply.api_key.clone().unwrap_or_default();
     let mut fields = vec![("principal", reply.principal.clone()), ("rights", rights.join(" "))];
-    fields.extend(key_fields(&key));
-    let json = json!({ "principal": reply.principal, "rights": rights, "api_key": key_json(&key) });
+    if !reply.groups.is_empty() {
+        fields.push(("groups", reply.groups.join(" ")));
+    }
+    fields.extend(reply.api_key.iter().flat_map(key_fields));
+    let key = reply.api_key.as_ref().map(key_json);
+    let json =
+        json!({ "principal": reply.principal, "groups": reply.groups, "rights": rights, "api_key": key });
     output.print(&fields, &json)
 }
 

@@ -18,6 +18,17 @@ pub enum ConfigError {
     /// A certificate without its key, or the other way round.
     #[error("--tls-cert and --tls-key go together: give both, or neither")]
     HalfTls,
+    /// Client certificates without TLS.
+    #[error("--tls-client-ca is for TLS: give --tls-cert and --tls-key too, or leave it out")]
+    ClientCaWithoutTls,
+    /// The settings of an issuer of tokens cannot be used.
+    #[error("the issuer '{name}' in [[issuers]] cannot be used: {problem}")]
+    Issuer {
+        /// Its name.
+        name: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
     /// Others on the network could read along.
     #[error(
         "{0} can be reached over the network, and without TLS others there could read keys and values: give --tls-cert \

@@ -10,6 +10,7 @@ mod audit;
 mod connection_age;
 mod error;
 mod etcd;
+mod issuer;
 mod limits;
 mod master_key;
 
@@ -17,6 +18,7 @@ pub use self::audit::{AuditSettings, AuditStderr};
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
+pub use self::issuer::{Issuer, IssuerSettings, KeySource, TokenAlgorithm};
 pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 
@@ -63,6 +65,10 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     pub tls_key: Option<PathBuf>,
+    /// The authorities (PEM) whose client certificates are credentials.
+    pub tls_client_ca: Option<PathBuf>,
+    /// The issuers whose tokens are credentials.
+    pub issuers: Option<Vec<IssuerSettings>>,
     /// Whether to listen without TLS on an address that others can reach.
     pub insecure_plaintext: Option<bool>,
     /// Whether to serve reflection, which lists the services and their messages to anyone.
@@ -142,6 +148,10 @@ pub struct Config {
     pub master_key: MasterKeySource,
     /// Certificate and private key; `None`: plaintext.
     pub tls: Option<Tls>,
+    /// The file of the authorities (PEM) whose client certificates are credentials; `None`: clients present none.
+    pub client_ca: Option<PathBuf>,
+    /// The issuers whose tokens are credentials.
+    pub issuers: Vec<Issuer>,
     /// Whether to serve reflection.
     pub reflection: bool,
     /// How long a connection lives.
@@ -218,6 +228,8 @@ impl Settings {
             credentials: self.credentials.or(others.credentials),
             tls_cert: self.tls_cert.or(others.tls_cert),
             tls_key: self.tls_key.or(others.tls_key),
+            tls_client_ca: self.tls_client_ca.or(others.tls_client_ca),
+            issuers: self.issuers.or(others.issuers),
             insecure_plaintext: self.insecure_plaintext.or(others.insecure_plaintext),
             reflection: self.reflection.or(others.reflection),
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
@@ -251,6 +263,9 @@ impl TryFrom<Settings> for Config {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfTls),
         };
+        if tls.is_none() && settings.tls_client_ca.is_some() {
+            return Err(ConfigError::ClientCaWithoutTls);
+        }
         let default_listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
         let listen = settings.listen.unwrap_or(default_listen);
         let insecure = settings.insecure_plaintext.unwrap_or(false);
@@ -262,6 +277,7 @@ impl TryFrom<Settings> for Config {
         let connection_age = ConnectionAge::from_settings(&settings)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
+        let issuers = Issuer::from_settings(settings.issuers.unwrap_or_default())?;
         Ok(Self {
             data_dir,
             listen,
@@ -269,6 +285,8 @@ impl TryFrom<Settings> for Config {
             etcd,
             master_key,
             tls,
+            client_ca: settings.tls_client_ca,
+            issuers,
             reflection: settings.reflection.unwrap_or(true),
             connection_age,
             limits,
@@ -309,6 +327,8 @@ mod tests {
         assert!(Config::try_from(settings("listen = '[::1]:1'")).is_ok());
         let half = Config::try_from(settings("tls_cert = 'a'"));
         assert!(matches!(half, Err(ConfigError::HalfTls)));
+        let certificates = Config::try_from(settings("tls_client_ca = 'a'"));
+        assert!(matches!(certificates, Err(ConfigError::ClientCaWithoutTls)));
     }
 
     #[test]

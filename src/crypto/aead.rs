@@ -237,9 +237,7 @@ impl PublicKey {
 
     /// A short name of the key: 8 bytes of its SHA-256 digest, in hexadecimal.
     pub fn id(&self) -> String {
-        let mut digest = Digest::new();
-        digest.update(&self.0);
-        digest.finish().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        sha256(&[&self.0]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod master_key;
 mod namespace_keys;
 mod private_file;
 mod secret;
+mod token_signature;
 #[cfg(test)]
 mod vectors;
 mod wrap;
@@ -33,5 +34,6 @@ pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, Maste
 pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::{unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
+pub use self::token_signature::verify_tokens_with_ring;
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

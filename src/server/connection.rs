@@ -14,7 +14,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tower::Service;
 
@@ -23,7 +22,9 @@ use super::exchange::Exchanges;
 use super::places::Place;
 use super::reply::Tasks;
 use super::socket::{Duplex, Socket};
+use super::tls::Tls;
 use crate::api::{Begun, Connection};
+use crate::app::CredentialSources;
 use crate::config::{ConnectionAge, Limits};
 
 /// The time within which a TLS handshake must end.
@@ -63,7 +64,8 @@ async fn handshake<T>(handshake: impl Future<Output = io::Result<T>>, connection
 /// What all connections have in common.
 pub(super) struct Serving<S> {
     pub(super) gated: S,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) sources: Arc<CredentialSources>,
     pub(super) age: ConnectionAge,
     pub(super) limits: Limits,
 }
@@ -82,10 +84,15 @@ where
         stop: watch::Receiver<bool>,
     ) {
         let born = Instant::now();
-        let stream: Box<dyn Duplex> = match &self.acceptor {
+        let stream: Box<dyn Duplex> = match &self.tls {
             None => Box::new(stream),
-            Some(acceptor) => match handshake(acceptor.accept(stream), &connection).await {
-                Some(stream) => Box::new(stream),
+            Some(tls) => match handshake(tls.acceptor().accept(stream), &connection).await {
+                Some(stream) => {
+                    if let Some(chain) = stream.get_ref().1.peer_certificates() {
+                        connection.present(self.sources.certificate(chain));
+                    }
+                    Box::new(stream)
+                }
                 None => return,
             },
         };

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use super::data_dir::DataDirError;
 use crate::app::SetupError;
+use crate::auth::KeySetError;
 use crate::config::MasterKeySource;
 use crate::crypto::MasterKeyError;
+use crate::domain::Invalid;
 use crate::integrity::audit_log::LogError;
 use crate::store::Unavailable;
 
@@ -68,6 +70,15 @@ pub enum ServeError {
     /// The server's certificate or its key is not one.
     #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
     Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),
+    /// The authorities of client certificates cannot be used.
+    #[error("{} cannot be used as --tls-client-ca: {}", .0.display(), .1)]
+    ClientCa(PathBuf, Box<dyn std::error::Error + Send + Sync>),
+    /// The keys of an issuer cannot be used.
+    #[error("{} cannot be used as the keys of an issuer: {}", .0.display(), .1)]
+    KeySet(PathBuf, KeySetError),
+    /// The home namespace of an issuer is none.
+    #[error("the issuer '{0}' in [[issuers]] cannot be used: 'home_namespace' {1}")]
+    Issuer(String, Invalid),
     /// The server cannot listen on the address.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, io::Error),

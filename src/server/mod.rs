@@ -7,10 +7,12 @@ mod drain;
 mod error;
 mod exchange;
 mod frames;
+mod key_fetch;
 mod listen;
 mod parts;
 mod places;
 mod received;
+mod reload;
 mod reply;
 mod resets;
 mod socket;
@@ -20,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tonic::service::Routes;
 use tower::Layer;
 
@@ -31,6 +33,7 @@ use self::drain::drain;
 pub use self::error::ServeError;
 use self::parts::Parts;
 use self::places::Places;
+use self::reload::reload_when_asked;
 use crate::api::{self, Gate, InFlight};
 use crate::audit::LogAuditor;
 use crate::config::{AuditStderr, Config, MasterKeySource};
@@ -54,10 +57,11 @@ pub struct Ready {
 }
 
 /// Serves until `shutdown` ends, and then until the requests in flight are answered, within a bound. Calls `announce`
-/// once requests are accepted.
+/// once requests are accepted. Reads certificates, client authorities and issuers' keys again at each message of `reload`.
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    reload: mpsc::Receiver<()>,
     announce: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let mut shutdown = Box::pin(shutdown);
@@ -68,15 +72,16 @@ pub async fn run(
     let ready = &parts.ready;
     tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
     announce(ready);
-    serve(parts, &config, shutdown).await
+    serve(parts, &config, shutdown, reload).await
 }
 
 async fn serve(
     parts: Parts,
     config: &Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
+    reload: mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
-    let Parts { app, audit_log, listener, acceptor, ready: _, data: _held_to_the_end } = parts;
+    let Parts { app, audit_log, listener, tls, ready: _, data: _held_to_the_end } = parts;
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, true).await;
     let (stopping, stop) = watch::channel(false);
@@ -96,9 +101,13 @@ async fn serve(
     let places = Arc::new(Places::new(limits, listen::most_connections()));
     let counted = places.clone();
     app.count_connections(move || counted.usage());
-    let serving = Serving { gated: gate.layer(routes.prepare()), acceptor, age, limits };
+    let sources = app.access.sources().clone();
+    let gated = gate.layer(routes.prepare());
+    let serving = Serving { gated, tls: tls.clone(), sources: sources.clone(), age, limits };
 
     let mut background = background::start(&app, &auditor, &health);
+    key_fetch::start(sources.issuers(), &mut background);
+    background.spawn(reload_when_asked(reload, tls, sources));
     let mut serving = tokio::spawn(listen::serve(listener, serving, places, stop));
 
     let ended = tokio::select! {

@@ -1,20 +1,20 @@
-//! From the configuration to the parts of a service: the data folder, the store, the master keys, the app, and the
-//! listener with its TLS.
+//! From the configuration to the parts of a service: the data folder, the sources of credentials, the store, the master keys,
+//! the app, and the listener with its TLS.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::Ready;
 use super::data_dir::DataDir;
 use super::error::ServeError;
-use super::tls::acceptor;
-use crate::app::{self, App, SetupError};
-use crate::config::{Config, MasterKeySource, StoreKind, Tls};
+use super::reload::read_key_files;
+use super::tls::Tls;
+use crate::app::{self, App, CredentialSources, IssuerKeys, SetupError};
+use crate::config::{Config, Issuer, MasterKeySource, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
 use crate::integrity::audit_log::{AuditLog, Expected, LogError, VerifyError, verify};
@@ -25,7 +25,7 @@ pub(super) struct Parts {
     pub(super) app: Arc<App>,
     pub(super) audit_log: Arc<AuditLog>,
     pub(super) listener: TcpListener,
-    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) ready: Ready,
     /// The hold on the data folder, which lasts until all is over.
     pub(super) data: DataDir,
@@ -34,7 +34,9 @@ pub(super) struct Parts {
 /// Makes the parts. The first start makes the keys too.
 pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
     let data = DataDir::open(&config.data_dir)?;
-    let acceptor = config.tls.as_ref().map(identity).transpose()?;
+    let sources = Arc::new(sources(&config.issuers)?);
+    let tls = config.tls.as_ref().map(|files| Tls::open(files, config.client_ca.as_ref(), &sources));
+    let tls = tls.transpose()?.map(Arc::new);
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
     let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
@@ -48,6 +50,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,
+        sources,
         ..app::Options::default()
     };
     let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
@@ -79,9 +82,9 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
     let failed = |error| ServeError::Listen(config.listen, error);
     let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let tls = config.tls.is_some();
-    let ready = Ready { address, tls, master_key: config.master_key.clone(), root_key, first_start };
-    Ok(Parts { app, audit_log, listener, acceptor, ready, data })
+    let master_key = config.master_key.clone();
+    let ready = Ready { address, tls: tls.is_some(), master_key, root_key, first_start };
+    Ok(Parts { app, audit_log, listener, tls, ready, data })
 }
 
 /// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.
@@ -102,6 +105,19 @@ fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeErro
         "the audit log is broken, and a new one begins because of --begin-new-audit-log: {broken}"
     );
     Ok(AuditLog::open(&folder, config.audit, Some(&broken))?)
+}
+
+/// The sources of credentials, with the keys of the issuers that have them in files.
+fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
+    let issuers = issuers
+        .iter()
+        .map(|issuer| {
+            IssuerKeys::new(issuer).map_err(|invalid| ServeError::Issuer(issuer.name.clone(), invalid))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let sources = CredentialSources::new(issuers);
+    read_key_files(sources.issuers())?;
+    Ok(sources)
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
@@ -147,11 +163,4 @@ async fn master_keys(
         (error, _) => error.into(),
     })?;
     Ok((masters, made))
-}
-
-/// The server's side of TLS, with the certificate of the settings.
-fn identity(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
-    let read = |path: &PathBuf| fs::read(path).map_err(|error| ServeError::File(path.clone(), error));
-    acceptor(&read(&tls.cert)?, &read(&tls.key)?)
-        .map_err(|error| ServeError::Tls(tls.cert.clone(), tls.key.clone(), error))
 }

@@ -64,6 +64,13 @@ impl Capture {
         })?
     }
 
+    /// Waits until so many lines have this text; `false` where they do not come.
+    pub fn wait_for_lines(&self, count: usize, with: &str) -> bool {
+        let enough =
+            |written: &Written| written.text.lines().filter(|line| line.contains(with)).count() >= count;
+        self.wait(|written| enough(written).then_some(())).is_some()
+    }
+
     pub fn wait_for_end(&self) -> bool {
         self.wait(|written| written.ended.then_some(())).is_some()
     }

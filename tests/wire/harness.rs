@@ -290,6 +290,23 @@ impl Server {
         self.stderr.text()
     }
 
+    /// Waits until it has logged so many lines with this text.
+    #[track_caller]
+    pub fn wait_for_logged(&self, count: usize, text: &str) {
+        assert!(self.stderr.wait_for_lines(count, text), "{text:?} is not in the log:\n{}", self.logged());
+    }
+
+    /// Has it read its files again, and waits until it has. Returns what it has logged since.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        const RELOADED: &str = "keys were reloaded";
+        let before = self.logged();
+        let reloads = before.lines().filter(|line| line.contains(RELOADED)).count();
+        self.signal("HUP");
+        self.wait_for_logged(reloads + 1, RELOADED);
+        self.logged().split_off(before.len())
+    }
+
     /// Sends it a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("sh")

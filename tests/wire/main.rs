@@ -31,6 +31,7 @@ mod bindings;
 mod canary;
 mod connections;
 mod create;
+mod credentials;
 mod delete;
 mod disk;
 mod errors;

@@ -1,4 +1,4 @@
-//! The API key that a client presents.
+//! The API key that a client presents, or the token of an issuer that the service knows.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
-/// An API key, `srk_…`.
+/// An API key, `srk_…`, or a token (JWT), `eyJ…`.
 ///
 /// Its memory is wiped when it is dropped; a client's copy is wiped with the last clone of the client. `Debug` does not
 /// show it.
@@ -38,8 +38,8 @@ pub enum ApiKeyError {
     },
 }
 
-/// Far more than any API key has, in bytes.
-const LONGEST: u64 = 4096;
+/// The most bytes of a token. An API key has far less.
+const LONGEST: u64 = 8192;
 
 impl ApiKey {
     /// Takes the key from a text, without the space around it that shells and files leave.
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_and_not_shown() {
-        let long = "x".repeat(4097);
+        let long = "x".repeat(8193);
         for text in ["", " \n", "srk_hidden\nsrk_hidden", "srk hidden", "srk_hidden\0", "srk_hiddén", &long]
         {
             let refused = ApiKey::parse(text).unwrap_err();

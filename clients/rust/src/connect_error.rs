@@ -37,6 +37,21 @@ pub enum ConnectError {
         #[source]
         error: io::Error,
     },
+    /// A client certificate without its key, or the other way round.
+    #[error("a client certificate and its private key go together: give both, or neither")]
+    HalfClientCert,
+    /// `http://` with a client certificate, which only TLS uses.
+    #[error("http:// is plaintext: leave the client certificate out, or use https://")]
+    PlaintextWithClientCert,
+    /// The client certificate or its key cannot be read.
+    #[error("{} cannot be read: {error}", .path.display())]
+    ClientCert {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
     /// The certificates, or the settings of TLS, cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::api_key::{ApiKey, ApiKeyError};
@@ -26,6 +27,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// | --- | --- | --- |
 /// | `server` | `STRONGROOM_SERVER` | `127.0.0.1:50051` |
 /// | `api_key`, `api_key_file` | `STRONGROOM_API_KEY`, `STRONGROOM_API_KEY_FILE` | no key is sent |
+/// | `client_cert_file`, `client_key_file` | `STRONGROOM_CLIENT_CERT`, `STRONGROOM_CLIENT_KEY` | no certificate is presented |
 /// | `namespace` | `STRONGROOM_NAMESPACE` | the API key's home namespace |
 /// | `ca_cert_file` | `STRONGROOM_CA_CERT` | the system's certificates |
 ///
@@ -38,6 +40,8 @@ pub struct Builder {
     key: Option<Key>,
     namespace: Option<String>,
     ca_cert_file: Option<PathBuf>,
+    client_cert_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
     insecure_plaintext: bool,
     deadline: Duration,
     retry: RetryPolicy,
@@ -59,6 +63,8 @@ impl Builder {
             key: None,
             namespace: None,
             ca_cert_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             insecure_plaintext: false,
             deadline: Duration::from_secs(30),
             retry: RetryPolicy::default(),
@@ -87,7 +93,7 @@ impl Builder {
         self
     }
 
-    /// The file of the API key to present.
+    /// The file of the API key to present, or of a token (JWT) of an issuer that the service knows. It is read once.
     pub fn api_key_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.key = Some(Key::InFile(path.into()));
         self
@@ -102,6 +108,18 @@ impl Builder {
     /// The file of the CA certificates (PEM) to trust, in place of the system's.
     pub fn ca_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_cert_file = Some(path.into());
+        self
+    }
+
+    /// The file of the certificate (PEM) to present, with those that vouch for it.
+    pub fn client_cert_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client_cert_file = Some(path.into());
+        self
+    }
+
+    /// The file of that certificate's private key (PEM).
+    pub fn client_key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client_key_file = Some(path.into());
         self
     }
 
@@ -143,10 +161,15 @@ impl Builder {
         };
         let address: Address = server.parse()?;
         let ca_cert_file = self.ca_cert_file.clone().or_else(|| self.path("STRONGROOM_CA_CERT"));
-        let tls = address.tls().unwrap_or(ca_cert_file.is_some() || !address.is_loopback());
+        let identity = self.identity_files()?;
+        let for_tls = ca_cert_file.is_some() || identity.is_some();
+        let tls = address.tls().unwrap_or(for_tls || !address.is_loopback());
         let address = address.with_tls(tls);
         if !tls && ca_cert_file.is_some() {
             return Err(ConnectError::PlaintextWithCaCert);
+        }
+        if !tls && identity.is_some() {
+            return Err(ConnectError::PlaintextWithClientCert);
         }
         if !tls && !address.is_loopback() && !self.insecure_plaintext {
             return Err(ConnectError::Plaintext(address));
@@ -156,12 +179,33 @@ impl Builder {
             None => self.variable("STRONGROOM_NAMESPACE")?.unwrap_or_default(),
         };
         let header = self.key()?.as_ref().map(ApiKey::header).transpose()?;
-        let endpoint = self.endpoint(&address, ca_cert_file.as_deref())?;
+        let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let endpoint = self.endpoint(&address, ca_cert_file.as_deref(), identity)?;
         let (deadline, retry) = (self.deadline, self.retry);
         Ok(Settings { address, namespace, header, endpoint, deadline, retry })
     }
 
-    fn endpoint(&self, address: &Address, ca_cert_file: Option<&Path>) -> Result<Endpoint, ConnectError> {
+    /// The files of the client certificate and of its key: the methods', or else the environment's.
+    fn identity_files(&self) -> Result<Option<(PathBuf, PathBuf)>, ConnectError> {
+        let given = self.client_cert_file.is_some() || self.client_key_file.is_some();
+        let (cert, key) = if given {
+            (self.client_cert_file.clone(), self.client_key_file.clone())
+        } else {
+            (self.path("STRONGROOM_CLIENT_CERT"), self.path("STRONGROOM_CLIENT_KEY"))
+        };
+        match (cert, key) {
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => Err(ConnectError::HalfClientCert),
+        }
+    }
+
+    fn endpoint(
+        &self,
+        address: &Address,
+        ca_cert_file: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+    ) -> Result<Endpoint, ConnectError> {
         let tls_failed = |error: tonic::transport::Error| ConnectError::Tls(causes(&error));
         let endpoint = Endpoint::from_shared(address.to_string()).map_err(tls_failed)?;
         let endpoint = endpoint.user_agent(&*self.user_agent).map_err(|_| ConnectError::UserAgent)?;
@@ -177,6 +221,16 @@ impl Builder {
                 config.ca_certificate(Certificate::from_pem(fs::read(path).map_err(unreadable)?))
             }
         };
+        let config = match identity {
+            None => config,
+            Some((cert, key)) => {
+                let read = |path: &Path| {
+                    fs::read(path).map_err(|error| ConnectError::ClientCert { path: path.to_owned(), error })
+                };
+                // tonic keeps a copy of the key for as long as the client lives.
+                config.identity(Identity::from_pem(read(cert)?, Zeroizing::new(read(key)?)))
+            }
+        };
         endpoint.tls_config(config).map_err(tls_failed)
     }
 
@@ -189,7 +243,7 @@ impl Builder {
         const VARIABLE: &str = "STRONGROOM_API_KEY";
         let malformed = |_| ApiKeyError::MalformedIn(VARIABLE.to_owned());
         if let Some(text) = self.variable(VARIABLE)? {
-            return Ok(Some(ApiKey::parse(&zeroize::Zeroizing::new(text)).map_err(malformed)?));
+            return Ok(Some(ApiKey::parse(&Zeroizing::new(text)).map_err(malformed)?));
         }
         let file = self.path("STRONGROOM_API_KEY_FILE");
         Ok(file.map(ApiKey::from_file).transpose()?)
@@ -293,6 +347,29 @@ mod tests {
         assert!(with_ca("http://127.0.0.1").unwrap_err().contains("leave the CA certificate out"));
         fs::remove_file(&pem).unwrap();
         assert!(with_ca("127.0.0.1").unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_client_certificate_has_a_key_and_asks_for_tls() {
+        let (cert, key) = (file("client.pem", ""), file("client.key", ""));
+        let with = |server: &str| {
+            settle(Builder::new().server(server).client_cert_file(&cert).client_key_file(&key))
+        };
+        assert!(with("http://127.0.0.1").unwrap_err().contains("leave the client certificate out"));
+        assert!(
+            with("127.0.0.1").unwrap_err().contains("TLS cannot be set up"),
+            "the files hold no certificate"
+        );
+        for half in [Builder::new().client_cert_file(&cert), Builder::new().client_key_file(&key)] {
+            assert!(settle(half).unwrap_err().contains("go together"));
+        }
+        let set: fn(&str) -> Option<OsString> =
+            |name| (name == "STRONGROOM_CLIENT_CERT").then(|| "/nowhere".into());
+        let half = with_environment(Builder::new(), set).settings().unwrap_err();
+        assert!(half.to_string().contains("go together"));
+        fs::remove_file(&key).unwrap();
+        assert!(with("127.0.0.1").unwrap_err().contains("cannot be read"));
+        fs::remove_file(&cert).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::unresolved::unresolved;
 use super::{Code, Reason, Refusal};
 use crate::app::{CredentialProblem, Error};
-use crate::auth::Denied;
+use crate::auth::{CertificateProblem, Denied, TokenProblem};
 use crate::domain::Violation;
 
 impl From<&Error> for Refusal {
@@ -19,6 +19,11 @@ impl From<&Error> for Refusal {
                 with_fields(Self::new(Code::Unimplemented, Reason::NotServed, message), violations)
             }
             Error::Unauthenticated(problem) => credential(*problem),
+            Error::IssuerUnavailable => {
+                let message = "The keys of the issuer of the token cannot be fetched, so it is not known whether the token is \
+                               right: try again.";
+                Self::new(Code::Unavailable, Reason::IssuerUnavailable, message).that_passes()
+            }
             Error::Denied(denied) => denial(denied),
             Error::SecretNotFound(namespace, name) => {
                 let message = format!("There is no secret '{name}' in the namespace '{namespace}'.");
@@ -175,21 +180,95 @@ fn credential(problem: CredentialProblem) -> Refusal {
     let (reason, message) = match problem {
         CredentialProblem::Missing => (
             Reason::CredentialMissing,
-            "There is no API key: send the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…'.",
+            "There is no credential: send an API key as the metadata 'authorization: Bearer srk_…' or 'x-api-key: srk_…', or \
+             another credential that this service accepts.",
         ),
         CredentialProblem::Invalid => (
             Reason::CredentialInvalid,
             "The API key is malformed, unknown or revoked: check the key, or ask for a new one.",
         ),
         CredentialProblem::Expired => {
-            (Reason::CredentialExpired, "The API key has expired: ask for a new one.")
+            (Reason::CredentialExpired, "The credential has expired: ask for a new one.")
         }
         CredentialProblem::Several => (
             Reason::CredentialInvalid,
-            "The request has more than one API key: send one, as 'authorization' or as 'x-api-key'.",
+            "The request has more than one credential: send one, as 'authorization' or as 'x-api-key'.",
         ),
+        CredentialProblem::CertificateToo => (
+            Reason::CredentialInvalid,
+            "The request has more than one credential: the connection has a client certificate, which is one, so send no \
+             'authorization' and no 'x-api-key', or connect without the certificate.",
+        ),
+        CredentialProblem::Certificate(problem) => certificate(problem),
+        CredentialProblem::Token(problem) => token(problem),
     };
     Refusal::new(Code::Unauthenticated, reason, message)
+}
+
+fn certificate(problem: CertificateProblem) -> (Reason, &'static str) {
+    match problem {
+        CertificateProblem::Expired => (
+            Reason::CredentialExpired,
+            "The client certificate has expired, or one that vouches for it: connect again with a new one.",
+        ),
+        CertificateProblem::Untrusted => (
+            Reason::CredentialInvalid,
+            "No authority of this service vouches for the client certificate: use one of an authority in --tls-client-ca.",
+        ),
+        CertificateProblem::NoName => (
+            Reason::CredentialInvalid,
+            "The client certificate names no principal: it needs one URI or a DNS name as subject alternative name.",
+        ),
+        CertificateProblem::SeveralUris => (
+            Reason::CredentialInvalid,
+            "The client certificate has more than one URI, so its principal is not certain: use one with a single URI.",
+        ),
+    }
+}
+
+fn token(problem: TokenProblem) -> (Reason, &'static str) {
+    let message = match problem {
+        TokenProblem::Expired => {
+            return (Reason::CredentialExpired, "The token has expired: get a new one from its issuer.");
+        }
+        TokenProblem::Malformed => {
+            "The token is not a JSON web token that can be read, or is larger than 8 KiB: check it."
+        }
+        TokenProblem::UnknownIssuer => {
+            "The issuer of the token is not configured: use a token whose claim 'iss' an issuer of this service has."
+        }
+        TokenProblem::UnknownKey => {
+            "The issuer has no key with the id in the token's header: get a new token from the issuer."
+        }
+        TokenProblem::Algorithm => {
+            "The algorithm of the token's signature is not accepted for this issuer and key: use a token with another one."
+        }
+        TokenProblem::Signature => {
+            "The token's signature is not that of its issuer: get a new token from the issuer."
+        }
+        TokenProblem::Audience => {
+            "The token is for another audience: ask the issuer for one with the audience that this service is configured with."
+        }
+        TokenProblem::NoExpiry => {
+            "The token has no time of its end in the claim 'exp': use a token that ends."
+        }
+        TokenProblem::NotYetValid => {
+            "The time of the token has not come, by its claims 'nbf' and 'iat': check the clocks, or wait."
+        }
+        TokenProblem::TooLongLived => {
+            "The token lives for longer than tokens of its issuer may: ask the issuer for one that ends sooner."
+        }
+        TokenProblem::Subject => {
+            "The token has no subject that can be a principal: 1 to 512 bytes of text without control characters are expected."
+        }
+        TokenProblem::RequiredClaim => {
+            "A claim that this service requires of the issuer's tokens is missing, or has another text: use another token."
+        }
+        TokenProblem::Groups => {
+            "The groups of the token are not a list of at most 200 names: ask the issuer for a token with fewer groups."
+        }
+    };
+    (Reason::CredentialInvalid, message)
 }
 
 fn denial(Denied { right, object, by }: &Denied) -> Refusal {

@@ -138,6 +138,7 @@ reasons! {
     RoleNotFound "ROLE_NOT_FOUND",
     RoleAlreadyExists "ROLE_ALREADY_EXISTS",
     RoleInUse "ROLE_IN_USE",
+    IssuerUnavailable "ISSUER_UNAVAILABLE",
 }
 
 impl Reason {

@@ -4,9 +4,9 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::{HeaderMap, Response};
+use http::{Extensions, HeaderMap, Response};
 use tonic::body::Body;
 use tower::Service;
 
@@ -14,7 +14,7 @@ use super::{Admitted, Answer, Arrived, Connection, fit};
 use crate::api::error::Refusal;
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::response;
-use crate::app::{App, CredentialProblem, Error, Unauthenticated};
+use crate::app::{App, CredentialProblem, Error, Fetch, NoPrincipal, Presented, Unauthenticated};
 use crate::auth::{Authorization, Principal, PrincipalName};
 
 /// Admits requests with a credential that is in force.
@@ -29,30 +29,27 @@ impl<S> Authentication<S> {
         Self { app, inner }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Refused> {
-        self.app.serves().map_err(|_| Refused::NotServing)?;
-        let credential =
-            credential(headers).map_err(|problem| Unauthenticated { problem, principal: None })?;
-        Ok(self.app.access.authenticate(credential)?)
+    /// The caller. `may_wait`: whether it can wait for a fetch of its issuer's keys.
+    fn authenticate(&self, arrived: &Arrived, may_wait: bool) -> Result<Principal, NotKnown> {
+        self.app.serves().map_err(|_| NotKnown::Refused(Refused::NotServing))?;
+        let presented = presented(arrived.http.headers(), arrived.http.extensions());
+        let presented = presented.map_err(|problem| Unauthenticated { problem, principal: None });
+        let presented = presented.map_err(NoPrincipal::Refused)?;
+        Ok(self.app.access.identify(presented, may_wait)?)
     }
 }
 
-impl<S> Service<Arrived> for Authentication<S>
+impl<S> Authentication<S>
 where
     S: Service<Admitted, Response = Response<Body>, Error = Infallible>,
-    S::Future: Unpin,
 {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Authenticated<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, arrived: Arrived) -> Self::Future {
-        let Arrived { entry, until, mut http } = arrived;
-        let principal = match self.authenticate(http.headers()) {
+    /// Lets a request in whose caller is known, and refuses others.
+    fn admit(
+        &mut self,
+        Arrived { entry, until, mut http }: Arrived,
+        caller: Result<Principal, Refused>,
+    ) -> Authenticated<S> {
+        let principal = match caller {
             Ok(principal) => principal,
             Err(refused) => {
                 // Where the caller is certain, it is noted, so that the use of a revoked key can be traced.
@@ -79,22 +76,89 @@ where
     }
 }
 
-/// The answer to a request that was looked at.
-pub(super) enum Authenticated<F> {
-    /// The refusal, until it is taken.
-    Refused(Option<Response<Body>>),
-    Admitted(F),
+impl<S> Service<Arrived> for Authentication<S>
+where
+    S: Service<Admitted, Response = Response<Body>, Error = Infallible> + Clone,
+    S::Future: Unpin,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Authenticated<S>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, arrived: Arrived) -> Self::Future {
+        let caller = match self.authenticate(&arrived, true) {
+            Ok(principal) => Ok(principal),
+            Err(NotKnown::Refused(refused)) => Err(refused),
+            Err(NotKnown::KeyWanted(fetch)) => {
+                return Authenticated::Waiting {
+                    fetched: Box::pin(fetch.ended()),
+                    request: Some(Box::new((self.clone(), arrived))),
+                };
+            }
+        };
+        self.admit(arrived, caller)
+    }
 }
 
-impl<F: Future<Output = Answer> + Unpin> Future for Authenticated<F> {
+/// The answer to a request that was looked at.
+pub(super) enum Authenticated<S: Service<Admitted>> {
+    /// The refusal, until it is taken.
+    Refused(Option<Response<Body>>),
+    /// The key of the caller's token is not known yet.
+    Waiting {
+        fetched: Pin<Box<dyn Future<Output = ()> + Send>>,
+        /// The request, until the fetch has ended.
+        request: Option<Box<(Authentication<S>, Arrived)>>,
+    },
+    Admitted(S::Future),
+}
+
+impl<S> Future for Authenticated<S>
+where
+    S: Service<Admitted, Response = Response<Body>, Error = Infallible>,
+    S::Future: Unpin,
+{
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        match &mut *self {
-            Self::Refused(refusal) => {
-                refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)))
+        loop {
+            match &mut *self {
+                Self::Refused(refusal) => {
+                    return refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)));
+                }
+                Self::Waiting { fetched, request } => {
+                    ready!(fetched.as_mut().poll(context));
+                    let Some(waited) = request.take() else { return Poll::Pending };
+                    let (mut layer, arrived) = *waited;
+                    let caller = layer.authenticate(&arrived, false).map_err(|not_known| match not_known {
+                        NotKnown::Refused(refused) => refused,
+                        NotKnown::KeyWanted(_) => Refused::IssuerUnavailable,
+                    });
+                    *self = layer.admit(arrived, caller);
+                }
+                Self::Admitted(answer) => return Pin::new(answer).poll(context),
             }
-            Self::Admitted(answer) => Pin::new(answer).poll(context),
+        }
+    }
+}
+
+/// Why the caller is not known.
+enum NotKnown {
+    Refused(Refused),
+    /// The key of its token is not known; this fetch may bring it.
+    KeyWanted(Fetch),
+}
+
+impl From<NoPrincipal> for NotKnown {
+    fn from(none: NoPrincipal) -> Self {
+        match none {
+            NoPrincipal::Refused(unauthenticated) => Self::Refused(Refused::Unauthenticated(unauthenticated)),
+            NoPrincipal::KeyWanted(fetch) => Self::KeyWanted(fetch),
+            NoPrincipal::IssuerUnavailable => Self::Refused(Refused::IssuerUnavailable),
         }
     }
 }
@@ -103,6 +167,8 @@ impl<F: Future<Output = Answer> + Unpin> Future for Authenticated<F> {
 enum Refused {
     /// The store cannot serve, so that it is not known who calls.
     NotServing,
+    /// The keys of the issuer of the token are not known, so that it is not known who calls.
+    IssuerUnavailable,
     Unauthenticated(Unauthenticated),
 }
 
@@ -110,7 +176,7 @@ impl Refused {
     /// The caller where that is certain, for the audit: the id of an API key, or the name of another principal.
     fn subject(&self) -> Option<String> {
         match self {
-            Self::NotServing => None,
+            Self::NotServing | Self::IssuerUnavailable => None,
             Self::Unauthenticated(Unauthenticated { principal, .. }) => Some(match principal.as_ref()? {
                 PrincipalName::ApiKey(id) => id.to_string(),
                 other => other.to_string(),
@@ -123,6 +189,7 @@ impl Refused {
         match self {
             // Anyone can cause this, so it has no line of its own in the log.
             Self::NotServing => Refusal::store_unavailable(),
+            Self::IssuerUnavailable => (&Error::IssuerUnavailable).into(),
             Self::Unauthenticated(Unauthenticated { problem, .. }) => {
                 (&Error::Unauthenticated(*problem)).into()
             }
@@ -130,14 +197,24 @@ impl Refused {
     }
 }
 
-impl From<Unauthenticated> for Refused {
-    fn from(unauthenticated: Unauthenticated) -> Self {
-        Self::Unauthenticated(unauthenticated)
+/// The credential that a request presents. Two are refused, since it is not certain which one counts for a proxy on the way. A
+/// client certificate that is a credential counts as one; a certificate that is none does not hinder another credential.
+fn presented<'r>(
+    headers: &'r HeaderMap,
+    extensions: &'r Extensions,
+) -> Result<Presented<'r>, CredentialProblem> {
+    let connection = extensions.get::<Arc<Connection>>();
+    let certificate = connection.and_then(|connection| connection.certificate());
+    match (header(headers), certificate) {
+        (Err(CredentialProblem::Missing), Some(Ok(certificate))) => Ok(Presented::Certificate(certificate)),
+        (Err(CredentialProblem::Missing), Some(Err(problem))) => Err((*problem).into()),
+        (Ok(_), Some(Ok(_))) => Err(CredentialProblem::CertificateToo),
+        (header, _) => header,
     }
 }
 
-/// The credential that a request presents. Two are refused, since it is not certain which one counts for a proxy on the way.
-fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
+/// The credential in the headers of a request.
+fn header(headers: &HeaderMap) -> Result<Presented<'_>, CredentialProblem> {
     let mut authorizations = headers.get_all("authorization").iter();
     let mut keys = headers.get_all("x-api-key").iter();
     match (authorizations.next(), keys.next(), authorizations.next().or(keys.next())) {
@@ -145,11 +222,16 @@ fn credential(headers: &HeaderMap) -> Result<&str, CredentialProblem> {
         (Some(authorization), None, None) => {
             let text = authorization.to_str().map_err(|_| CredentialProblem::Invalid)?;
             match text.split_once(' ') {
-                Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Ok(credential.trim()),
+                Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => {
+                    Ok(Presented::Bearer(credential.trim()))
+                }
                 Some(_) | None => Err(CredentialProblem::Invalid),
             }
         }
-        (None, Some(key), None) => key.to_str().map(str::trim).map_err(|_| CredentialProblem::Invalid),
+        (None, Some(key), None) => {
+            let key = key.to_str().map_err(|_| CredentialProblem::Invalid)?;
+            Ok(Presented::ApiKey(key.trim()))
+        }
         (Some(_), Some(_), _) | (_, _, Some(_)) => Err(CredentialProblem::Several),
     }
 }

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::auth::{CertificateProblem, ClientCertificate};
+
 const LATE: &str = "the request took too long";
 
 /// A connection: its peer, and what the gate and the server tell each other about it.
@@ -21,6 +23,8 @@ pub(crate) struct Connection {
     peer: SocketAddr,
     /// The number of requests to health and reflection at a time.
     most_open: usize,
+    /// The client certificate that the peer has presented, if any.
+    certificate: OnceLock<Result<Arc<ClientCertificate>, CertificateProblem>>,
     /// The number of those now.
     open: AtomicUsize,
     authenticated: AtomicBool,
@@ -35,6 +39,7 @@ impl Connection {
         Self {
             peer,
             most_open,
+            certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
             authenticated: AtomicBool::new(false),
             to_close: AtomicBool::new(false),
@@ -45,6 +50,21 @@ impl Connection {
     /// The address of its peer.
     pub(super) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Notes the client certificate that the peer has presented in its TLS handshake: one that is a credential, or what is wrong
+    /// with it.
+    pub(crate) fn present(&self, certificate: Result<ClientCertificate, CertificateProblem>) {
+        let usable = certificate.is_ok();
+        let _ = self.certificate.set(certificate.map(Arc::new)); // there is one handshake
+        if usable {
+            self.authenticate();
+        }
+    }
+
+    /// The client certificate that the peer has presented.
+    pub(super) fn certificate(&self) -> Option<&Result<Arc<ClientCertificate>, CertificateProblem>> {
+        self.certificate.get()
     }
 
     /// Notes that a credential in force was presented on it.
@@ -141,10 +161,13 @@ mod tests {
     use std::future::poll_fn;
     use std::net::Ipv4Addr;
 
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     use tokio::time::timeout;
     use tonic::Code;
 
     use super::*;
+    use crate::auth::ClientAuthorities;
+    use crate::domain::now;
 
     #[test]
     fn a_connection_has_few_open_requests_though_it_is_authenticated() {
@@ -158,6 +181,25 @@ mod tests {
         assert!(connection.begin_open().is_none());
         drop((second, third));
         assert_eq!(connection.open.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_a_credential_authenticates_its_connection() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authorities = ClientAuthorities::parse(authority.pem().as_bytes(), now()).unwrap();
+        let params = CertificateParams::new(["a.example.org".to_owned()]).unwrap();
+        let certificate = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        connection.present(Err(CertificateProblem::NoName));
+        assert!(!connection.is_authenticated() && matches!(connection.certificate(), Some(Err(_))));
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        assert!(connection.certificate().is_none());
+        connection.present(authorities.verify(&[certificate.der().clone()], now()));
+        assert!(connection.is_authenticated() && matches!(connection.certificate(), Some(Ok(_))));
+        connection.changed().await;
     }
 
     /// A body that has nothing to say.

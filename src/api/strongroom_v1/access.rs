@@ -382,6 +382,7 @@ fn who_am_i(app: &App, call: &Call) -> v1::WhoAmIResponse {
         principal: principal.to_string(),
         api_key: match principal.credential() {
             CredentialKind::ApiKey(key) => Some(api_key(key)),
+            CredentialKind::Certificate(_) | CredentialKind::Token(_) => None,
         },
         rights: wire_rights(app.access.rights_in(principal, principal.home())),
         revision: app.revision().0,

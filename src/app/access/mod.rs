@@ -1,5 +1,5 @@
-//! Who may use the service: the callers that present credentials, what they may do, and the API keys, roles and bindings that say
-//! so.
+//! Who may use the service: the callers that present API keys, client certificates and tokens, what they may do,
+//! and the roles and bindings that say so.
 //!
 //! Every change here that can take something away writes the access epoch again, and every change requires the epoch as it was. So the
 //! state that a change was decided on, such as which administrators are left, is the state in which it is made. To create a key and to
@@ -9,23 +9,29 @@ mod administrators;
 mod api_key;
 mod binding;
 mod explain;
+mod issuer_keys;
 mod migrate;
 mod page;
 mod role;
+mod sources;
+mod verified_tokens;
 
 use std::sync::Arc;
 
 pub use self::api_key::{Expiry, NewApiKey, Rotation};
 pub use self::binding::{BindingQuery, NewBinding};
 pub use self::explain::{Explanation, Question};
+pub use self::issuer_keys::{Fetch, IssuerKeys};
 pub(super) use self::migrate::{implied_access, migrate};
 pub use self::page::AccessPage;
+pub use self::sources::CredentialSources;
+use self::sources::TokenRefused;
 use super::commit::Core;
 use super::idempotency::IdempotencyRecords;
 use super::{CredentialProblem, Error};
 use crate::auth::{
-    Authorization, Credential, Denied, Grant, ManagerGrant, NamespaceGrant, Principal, PrincipalName,
-    RightType, Rights, Scope, ScopeGrant, ServiceGrant,
+    Authorization, ClientCertificate, Credential, Denied, Grant, ManagerGrant, NamespaceGrant, Principal,
+    PrincipalName, RightType, Rights, Scope, ScopeGrant, ServiceGrant, Token,
 };
 use crate::domain::{Namespace, SecretName, now};
 use crate::limits::{FairQueue, Turn};
@@ -47,6 +53,27 @@ pub struct Unauthenticated {
     pub principal: Option<PrincipalName>,
 }
 
+/// The credential of a request.
+#[derive(Clone, Copy)]
+pub enum Presented<'a> {
+    /// The text of the header `authorization`, behind `Bearer`: an API key or a token.
+    Bearer(&'a str),
+    /// The text of the header `x-api-key`.
+    ApiKey(&'a str),
+    /// The client certificate of the connection.
+    Certificate(&'a Arc<ClientCertificate>),
+}
+
+/// Why a request has no principal.
+pub enum NoPrincipal {
+    /// Its credential is refused.
+    Refused(Unauthenticated),
+    /// The key of its token is not known: once this fetch has ended, the token can be looked at again.
+    KeyWanted(Fetch),
+    /// The keys of the issuer of its token are not known now.
+    IssuerUnavailable,
+}
+
 impl AccessControl {
     pub(super) fn new(core: Arc<Core>, idempotency: Arc<IdempotencyRecords>) -> Self {
         Self { core, idempotency, turns: FairQueue::new(1, usize::MAX) }
@@ -57,7 +84,25 @@ impl AccessControl {
         self.turns.turn(principal.name()).await.ok()
     }
 
-    /// The caller that presents this text as its credential.
+    /// The caller that presents this credential. `may_wait`: whether the caller waits where the key of its token is not known.
+    pub fn identify(&self, presented: Presented<'_>, may_wait: bool) -> Result<Principal, NoPrincipal> {
+        match presented {
+            Presented::Bearer(token) if Token::is_meant(token) => {
+                let token = self.core.sources.token(token, may_wait)?;
+                Ok(token.principal())
+            }
+            Presented::Bearer(key) | Presented::ApiKey(key) => Ok(self.authenticate(key)?),
+            Presented::Certificate(certificate) => {
+                let known = || Some(certificate.name().clone());
+                match self.core.sources.confirm_certificate(certificate) {
+                    Ok(()) => Ok(certificate.principal()),
+                    Err(problem) => Err(Unauthenticated { problem, principal: known() }.into()),
+                }
+            }
+        }
+    }
+
+    /// The caller that presents this text as its API key.
     pub fn authenticate(&self, credential: &str) -> Result<Principal, Unauthenticated> {
         let invalid = || Unauthenticated { problem: CredentialProblem::Invalid, principal: None };
         let credential = Credential::parse(credential).ok_or_else(invalid)?;
@@ -65,6 +110,11 @@ impl AccessControl {
         let known = key.is_of(&keyring, &credential).then_some(PrincipalName::ApiKey(key.id));
         key.authenticate(&keyring, &credential, now())
             .map_err(|refused| Unauthenticated { problem: refused.into(), principal: known })
+    }
+
+    /// Where credentials come from that the store does not have.
+    pub fn sources(&self) -> &Arc<CredentialSources> {
+        &self.core.sources
     }
 
     /// Proof that a caller has a right on a secret.
@@ -119,5 +169,23 @@ impl AccessControl {
     /// Waits until that is not so any more, and returns the error that a new request gets.
     pub async fn ended(&self, authorization: &Authorization) -> Error {
         self.core.ended(authorization).await
+    }
+}
+
+impl From<Unauthenticated> for NoPrincipal {
+    fn from(refused: Unauthenticated) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<TokenRefused> for NoPrincipal {
+    fn from(refused: TokenRefused) -> Self {
+        match refused {
+            TokenRefused::Problem(problem) => {
+                Self::Refused(Unauthenticated { problem: problem.into(), principal: None })
+            }
+            TokenRefused::KeyWanted(fetch) => Self::KeyWanted(fetch),
+            TokenRefused::IssuerUnavailable => Self::IssuerUnavailable,
+        }
     }
 }

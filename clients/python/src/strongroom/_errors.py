@@ -32,6 +32,7 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "INTEGRITY_FAILURE": e.IntegrityError,
     "MESSAGE_TOO_LARGE": e.LimitExceededError,
     "STORE_UNAVAILABLE": e.UnavailableError,
+    "ISSUER_UNAVAILABLE": e.UnavailableError,
     "NOT_SERVED": e.NotServedError,
     "API_KEY_NOT_FOUND": e.NotFoundError,
     "LAST_ADMINISTRATOR": e.FailedPreconditionError,

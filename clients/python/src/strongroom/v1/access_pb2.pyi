@@ -805,7 +805,9 @@ class WhoAmIResponse(google.protobuf.message.Message):
     GROUPS_FIELD_NUMBER: builtins.int
     HOME_NAMESPACE_FIELD_NUMBER: builtins.int
     principal: builtins.str
-    """The caller as the audit log names it, for example `key:4f2a…`."""
+    """The caller as the audit log names it: `key:ID` for an API key, `cert:SAN` for a client certificate, and
+    `jwt:ISSUER:SUBJECT` for a token.
+    """
     revision: builtins.int
     """The store's revision that the answer was read at."""
     home_namespace: builtins.str

@@ -30,8 +30,8 @@ class AccessServiceStub:
     the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -188,8 +188,8 @@ class AccessServiceAsyncStub:
     the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     CreateApiKey: grpc.aio.UnaryUnaryMultiCallable[
@@ -345,8 +345,8 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
     the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     @abc.abstractmethod

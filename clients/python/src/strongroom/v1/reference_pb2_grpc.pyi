@@ -21,8 +21,8 @@ class ReferenceServiceStub:
     """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -53,8 +53,8 @@ class ReferenceServiceAsyncStub:
     """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     ResolveReferences: grpc.aio.UnaryUnaryMultiCallable[
@@ -84,8 +84,8 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
     """Resolves the references to secrets inside a document, such as a task definition, a configuration or an environment.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons.
     """
 
     @abc.abstractmethod

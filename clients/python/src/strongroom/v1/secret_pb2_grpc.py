@@ -32,8 +32,8 @@ class SecretServiceStub(object):
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
@@ -122,8 +122,8 @@ class SecretServiceServicer(object):
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
@@ -346,8 +346,8 @@ class SecretService(object):
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.

@@ -24,8 +24,8 @@ class SecretServiceStub:
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
@@ -188,8 +188,8 @@ class SecretServiceAsyncStub:
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
@@ -351,8 +351,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
     the right of the caller, validates the fields, and only then looks for the secret.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
-    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
-    Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+    VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
+    DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
