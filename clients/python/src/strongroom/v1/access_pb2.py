@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astrongroom/v1/access.proto\x12\rstrongroom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x01\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0ehome_namespace\x18\x03 \x01(\t\x12\x0c\n\x04root\x18\x04 \x01(\x08\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x93\x01\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ehome_namespace\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x14\x43reateApiKeyResponse\x12&\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\x14\n\x12ListApiKeysRequest\"M\n\x13ListApiKeysResponse\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x10\n\x08revision\x18\x02 \x01(\x04\"!\n\x13RevokeApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"P\n\x14RevokeApiKeyResponse\x12&\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x0f\n\rWhoAmIRequest\"\x83\x01\n\x0eWhoAmIResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12&\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12$\n\x06rights\x18\x03 \x03(\x0e\x32\x14.strongroom.v1.Right\x12\x10\n\x08revision\x18\x04 \x01(\x04*\x9e\x01\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_LIST\x10\x01\x12\x0e\n\nRIGHT_READ\x10\x02\x12\x0f\n\x0bRIGHT_WRITE\x10\x03\x12\x10\n\x0cRIGHT_ROTATE\x10\x04\x12\x17\n\x13RIGHT_MANAGE_ACCESS\x10\x05\x12\x0f\n\x0bRIGHT_AUDIT\x10\x06\x12\x11\n\rRIGHT_OPERATE\x10\x07\x32\xde\x02\n\rAccessService\x12W\n\x0c\x43reateApiKey\x12\".strongroom.v1.CreateApiKeyRequest\x1a#.strongroom.v1.CreateApiKeyResponse\x12T\n\x0bListApiKeys\x12!.strongroom.v1.ListApiKeysRequest\x1a\".strongroom.v1.ListApiKeysResponse\x12W\n\x0cRevokeApiKey\x12\".strongroom.v1.RevokeApiKeyRequest\x1a#.strongroom.v1.RevokeApiKeyResponse\x12\x45\n\x06WhoAmI\x12\x1c.strongroom.v1.WhoAmIRequest\x1a\x1d.strongroom.v1.WhoAmIResponseB\x0f\x42\x0b\x41\x63\x63\x65ssProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astrongroom/v1/access.proto\x12\rstrongroom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x01\n\x04Role\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x06rights\x18\x02 \x03(\x0e\x32\x14.strongroom.v1.Right\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x62uilt_in\x18\x04 \x01(\x08\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x02\n\x07\x42inding\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x19\n\x11namespace_pattern\x18\x04 \x01(\t\x12\x14\n\x0cname_pattern\x18\x05 \x01(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x06 \x01(\x0e\x32\x15.strongroom.v1.Effect\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\"\x88\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0ehome_namespace\x18\x03 \x01(\t\x12\x0c\n\x04root\x18\x04 \x01(\x08\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrotated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0ehome_namespace\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04role\x18\x05 \x01(\t\"d\n\x14\x43reateApiKeyResponse\x12&\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"F\n\x12ListApiKeysRequest\x12\x12\n\x05limit\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x08\n\x06_limit\"f\n\x13ListApiKeysResponse\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"!\n\x13RevokeApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"P\n\x14RevokeApiKeyResponse\x12&\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x10\n\x08revision\x18\x02 \x01(\x04\"M\n\x13RotateApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x14RotateApiKeyResponse\x12&\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\\\n\x11\x43reateRoleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x06rights\x18\x02 \x03(\x0e\x32\x14.strongroom.v1.Right\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"I\n\x12\x43reateRoleResponse\x12!\n\x04role\x18\x01 \x01(\x0b\x32\x13.strongroom.v1.Role\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x12\n\x10ListRolesRequest\"I\n\x11ListRolesResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.strongroom.v1.Role\x12\x10\n\x08revision\x18\x02 \x01(\x04\"!\n\x11\x44\x65leteRoleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x12\x44\x65leteRoleResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\xe8\x01\n\x14\x43reateBindingRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x19\n\x11namespace_pattern\x18\x03 \x01(\t\x12\x14\n\x0cname_pattern\x18\x04 \x01(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x05 \x01(\x0e\x32\x15.strongroom.v1.Effect\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"R\n\x15\x43reateBindingResponse\x12\'\n\x07\x62inding\x18\x01 \x01(\x0b\x32\x16.strongroom.v1.Binding\x12\x10\n\x08revision\x18\x02 \x01(\x04\"{\n\x13ListBindingsRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x12\n\x05limit\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x05 \x01(\tB\x08\n\x06_limit\"h\n\x14ListBindingsResponse\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.strongroom.v1.Binding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\"\n\x14\x44\x65leteBindingRequest\x12\n\n\x02id\x18\x01 \x01(\t\")\n\x15\x44\x65leteBindingResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\x0f\n\rWhoAmIRequest\"\xab\x01\n\x0eWhoAmIResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12&\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x15.strongroom.v1.ApiKey\x12$\n\x06rights\x18\x03 \x03(\x0e\x32\x14.strongroom.v1.Right\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x0e\n\x06groups\x18\x05 \x03(\t\x12\x16\n\x0ehome_namespace\x18\x06 \x01(\t\"o\n\x14\x45xplainAccessRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12#\n\x05right\x18\x02 \x01(\x0e\x32\x14.strongroom.v1.Right\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"\x88\x01\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\'\n\x07\x62inding\x18\x02 \x01(\x0b\x32\x16.strongroom.v1.Binding\x12\x13\n\x0b\x65xplanation\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x04*\xb0\x01\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0e\n\nRIGHT_LIST\x10\x01\x12\x0e\n\nRIGHT_READ\x10\x02\x12\x0f\n\x0bRIGHT_WRITE\x10\x03\x12\x10\n\x0cRIGHT_ROTATE\x10\x04\x12\x17\n\x13RIGHT_MANAGE_ACCESS\x10\x05\x12\x0f\n\x0bRIGHT_AUDIT\x10\x06\x12\x11\n\rRIGHT_OPERATE\x10\x07\x12\x10\n\x0cRIGHT_DELETE\x10\x08*C\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x32\x9a\x08\n\rAccessService\x12W\n\x0c\x43reateApiKey\x12\".strongroom.v1.CreateApiKeyRequest\x1a#.strongroom.v1.CreateApiKeyResponse\x12T\n\x0bListApiKeys\x12!.strongroom.v1.ListApiKeysRequest\x1a\".strongroom.v1.ListApiKeysResponse\x12W\n\x0cRevokeApiKey\x12\".strongroom.v1.RevokeApiKeyRequest\x1a#.strongroom.v1.RevokeApiKeyResponse\x12W\n\x0cRotateApiKey\x12\".strongroom.v1.RotateApiKeyRequest\x1a#.strongroom.v1.RotateApiKeyResponse\x12Q\n\nCreateRole\x12 .strongroom.v1.CreateRoleRequest\x1a!.strongroom.v1.CreateRoleResponse\x12N\n\tListRoles\x12\x1f.strongroom.v1.ListRolesRequest\x1a .strongroom.v1.ListRolesResponse\x12Q\n\nDeleteRole\x12 .strongroom.v1.DeleteRoleRequest\x1a!.strongroom.v1.DeleteRoleResponse\x12Z\n\rCreateBinding\x12#.strongroom.v1.CreateBindingRequest\x1a$.strongroom.v1.CreateBindingResponse\x12W\n\x0cListBindings\x12\".strongroom.v1.ListBindingsRequest\x1a#.strongroom.v1.ListBindingsResponse\x12Z\n\rDeleteBinding\x12#.strongroom.v1.DeleteBindingRequest\x1a$.strongroom.v1.DeleteBindingResponse\x12\x45\n\x06WhoAmI\x12\x1c.strongroom.v1.WhoAmIRequest\x1a\x1d.strongroom.v1.WhoAmIResponse\x12Z\n\rExplainAccess\x12#.strongroom.v1.ExplainAccessRequest\x1a$.strongroom.v1.ExplainAccessResponseB\x0f\x42\x0b\x41\x63\x63\x65ssProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +34,64 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom.v1.access_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'B\013AccessProtoP\001'
-  _globals['_RIGHT']._serialized_start=951
-  _globals['_RIGHT']._serialized_end=1109
-  _globals['_APIKEY']._serialized_start=111
-  _globals['_APIKEY']._serialized_end=327
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=330
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=477
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=479
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=579
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=581
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=601
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=603
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=680
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=682
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=715
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=717
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=797
-  _globals['_WHOAMIREQUEST']._serialized_start=799
-  _globals['_WHOAMIREQUEST']._serialized_end=814
-  _globals['_WHOAMIRESPONSE']._serialized_start=817
-  _globals['_WHOAMIRESPONSE']._serialized_end=948
-  _globals['_ACCESSSERVICE']._serialized_start=1112
-  _globals['_ACCESSSERVICE']._serialized_end=1462
+  _globals['_RIGHT']._serialized_start=2939
+  _globals['_RIGHT']._serialized_end=3115
+  _globals['_EFFECT']._serialized_start=3117
+  _globals['_EFFECT']._serialized_end=3184
+  _globals['_ROLE']._serialized_start=111
+  _globals['_ROLE']._serialized_end=256
+  _globals['_BINDING']._serialized_start=259
+  _globals['_BINDING']._serialized_end=518
+  _globals['_APIKEY']._serialized_start=521
+  _globals['_APIKEY']._serialized_end=785
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=788
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=949
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=951
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1051
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1053
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1123
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1125
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1227
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1229
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1262
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1264
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1344
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1346
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1423
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1425
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1525
+  _globals['_CREATEROLEREQUEST']._serialized_start=1527
+  _globals['_CREATEROLEREQUEST']._serialized_end=1619
+  _globals['_CREATEROLERESPONSE']._serialized_start=1621
+  _globals['_CREATEROLERESPONSE']._serialized_end=1694
+  _globals['_LISTROLESREQUEST']._serialized_start=1696
+  _globals['_LISTROLESREQUEST']._serialized_end=1714
+  _globals['_LISTROLESRESPONSE']._serialized_start=1716
+  _globals['_LISTROLESRESPONSE']._serialized_end=1789
+  _globals['_DELETEROLEREQUEST']._serialized_start=1791
+  _globals['_DELETEROLEREQUEST']._serialized_end=1824
+  _globals['_DELETEROLERESPONSE']._serialized_start=1826
+  _globals['_DELETEROLERESPONSE']._serialized_end=1864
+  _globals['_CREATEBINDINGREQUEST']._serialized_start=1867
+  _globals['_CREATEBINDINGREQUEST']._serialized_end=2099
+  _globals['_CREATEBINDINGRESPONSE']._serialized_start=2101
+  _globals['_CREATEBINDINGRESPONSE']._serialized_end=2183
+  _globals['_LISTBINDINGSREQUEST']._serialized_start=2185
+  _globals['_LISTBINDINGSREQUEST']._serialized_end=2308
+  _globals['_LISTBINDINGSRESPONSE']._serialized_start=2310
+  _globals['_LISTBINDINGSRESPONSE']._serialized_end=2414
+  _globals['_DELETEBINDINGREQUEST']._serialized_start=2416
+  _globals['_DELETEBINDINGREQUEST']._serialized_end=2450
+  _globals['_DELETEBINDINGRESPONSE']._serialized_start=2452
+  _globals['_DELETEBINDINGRESPONSE']._serialized_end=2493
+  _globals['_WHOAMIREQUEST']._serialized_start=2495
+  _globals['_WHOAMIREQUEST']._serialized_end=2510
+  _globals['_WHOAMIRESPONSE']._serialized_start=2513
+  _globals['_WHOAMIRESPONSE']._serialized_end=2684
+  _globals['_EXPLAINACCESSREQUEST']._serialized_start=2686
+  _globals['_EXPLAINACCESSREQUEST']._serialized_end=2797
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=2800
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=2936
+  _globals['_ACCESSSERVICE']._serialized_start=3187
+  _globals['_ACCESSSERVICE']._serialized_end=4237
 # @@protoc_insertion_point(module_scope)

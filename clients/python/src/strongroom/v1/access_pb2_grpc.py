@@ -26,10 +26,16 @@ if _version_not_supported:
 
 
 class AccessServiceStub(object):
-    """Manages API keys, which are the credentials of callers.
+    """Manages API keys, roles and bindings, and explains decisions.
 
-    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
-    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+    A principal is a caller. It has the form `key:ID` (an API key), `cert:SAN` (a client certificate), `jwt:ISSUER:SUBJECT`
+    (a token) or `group:ISSUER:NAME` (a group that tokens name). A role is a named set of rights. A binding gives a
+    principal the rights of a role on the secrets that its patterns match, or denies them. A denial wins over every
+    binding that allows. What no binding gives is denied.
+
+    Nobody gives rights that they do not have. To create a binding, the caller needs the right `manage_access` on the whole
+    of its patterns, and, unless the binding denies, all rights of its role there. The right `manage_access` does not give
+    the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -57,18 +63,64 @@ class AccessServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_access__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_access__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/strongroom.v1.AccessService/RotateApiKey',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.CreateRole = channel.unary_unary(
+                '/strongroom.v1.AccessService/CreateRole',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.CreateRoleRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.CreateRoleResponse.FromString,
+                _registered_method=True)
+        self.ListRoles = channel.unary_unary(
+                '/strongroom.v1.AccessService/ListRoles',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.ListRolesResponse.FromString,
+                _registered_method=True)
+        self.DeleteRole = channel.unary_unary(
+                '/strongroom.v1.AccessService/DeleteRole',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.DeleteRoleRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.DeleteRoleResponse.FromString,
+                _registered_method=True)
+        self.CreateBinding = channel.unary_unary(
+                '/strongroom.v1.AccessService/CreateBinding',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.CreateBindingRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.CreateBindingResponse.FromString,
+                _registered_method=True)
+        self.ListBindings = channel.unary_unary(
+                '/strongroom.v1.AccessService/ListBindings',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.ListBindingsRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.ListBindingsResponse.FromString,
+                _registered_method=True)
+        self.DeleteBinding = channel.unary_unary(
+                '/strongroom.v1.AccessService/DeleteBinding',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.DeleteBindingRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.DeleteBindingResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/strongroom.v1.AccessService/WhoAmI',
                 request_serializer=strongroom_dot_v1_dot_access__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_access__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.ExplainAccess = channel.unary_unary(
+                '/strongroom.v1.AccessService/ExplainAccess',
+                request_serializer=strongroom_dot_v1_dot_access__pb2.ExplainAccessRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_access__pb2.ExplainAccessResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer(object):
-    """Manages API keys, which are the credentials of callers.
+    """Manages API keys, roles and bindings, and explains decisions.
 
-    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
-    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+    A principal is a caller. It has the form `key:ID` (an API key), `cert:SAN` (a client certificate), `jwt:ISSUER:SUBJECT`
+    (a token) or `group:ISSUER:NAME` (a group that tokens name). A role is a named set of rights. A binding gives a
+    principal the rights of a role on the secrets that its patterns match, or denies them. A denial wins over every
+    binding that allows. What no binding gives is denied.
+
+    Nobody gives rights that they do not have. To create a binding, the caller needs the right `manage_access` on the whole
+    of its patterns, and, unless the binding denies, all rights of its role there. The right `manage_access` does not give
+    the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -76,20 +128,22 @@ class AccessServiceServicer(object):
     """
 
     def CreateApiKey(self, request, context):
-        """Creates an API key for a namespace. Needs the right `manage_access`.
+        """Creates an API key for a namespace, and the binding of a role to it. Needs the right `manage_access` on all secrets
+        of this namespace, and all rights of the role there.
 
         Only this reply shows the key itself: the server keeps a hash of it. The request has no `request_id`, so a repeated
         request creates a second key. When a reply is lost, use ListApiKeys to see whether the key exists.
 
-        Further reasons: CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: ROLE_NOT_FOUND, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Returns all API keys, oldest first, including revoked and expired keys. The keys themselves are not shown. Needs
-        the right `manage_access`.
+        """Returns API keys, oldest first: those for whose home namespace the caller has the right `manage_access`. Revoked and
+        expired keys leave the list after 30 days. The keys themselves are not shown. Needs the right `manage_access` on some
+        namespace.
 
         Further reasons: none.
         """
@@ -98,12 +152,14 @@ class AccessServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key. The key stops working at once, and cannot be restored. Needs the right `manage_access`.
+        """Revokes an API key, and deletes its bindings. The key stops working at once, and cannot be restored. Needs the right
+        `manage_access` on all secrets of the key's home namespace, and on everything that bindings give the key rights on.
 
         Requests and streams of the key that are under way end within a second, on every replica, with CREDENTIAL_INVALID.
         No change of the key is made after the revision of the reply.
 
-        The root key cannot be revoked. When the key is already revoked, the call succeeds and changes nothing.
+        The last key with every right on everything cannot be revoked. When the key is already revoked, the call succeeds
+        and changes nothing. A key may revoke itself, if it has these rights.
 
         Further reasons: API_KEY_NOT_FOUND, LAST_ADMINISTRATOR, CONTENDED, INTEGRITY_FAILURE.
         """
@@ -111,8 +167,99 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateApiKey(self, request, context):
+        """Gives an API key a new secret. The key keeps its id, its name and its bindings. The present secret works until
+        `overlap` is over.
+
+        Every key may rotate itself. To rotate another key, the caller needs the right `manage_access` on all secrets of the
+        key's home namespace, and all rights that bindings give the key: who rotates a key can use it.
+
+        Only this reply shows the key itself. A revoked or expired key is not found.
+
+        Further reasons: API_KEY_NOT_FOUND, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRole(self, request, context):
+        """Creates a role. The role never changes. Needs the right `manage_access` on everything.
+
+        Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoles(self, request, context):
+        """Returns all roles: first the built-in ones, then the others by name. Needs the right `manage_access` on some
+        namespace.
+
+        Further reasons: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRole(self, request, context):
+        """Deletes a role. A built-in role, and a role that a binding has, cannot be deleted. Needs the right `manage_access` on
+        everything.
+
+        Further reasons: ROLE_NOT_FOUND, ROLE_IN_USE, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateBinding(self, request, context):
+        """Creates a binding. It counts at once, also for requests that are under way. Needs the right `manage_access` on the
+        whole of its patterns, and, unless the effect is EFFECT_DENY, all rights of the role there, until the binding expires.
+
+        A binding that denies something to the last principal with every right on everything cannot be created.
+
+        Further reasons: ROLE_NOT_FOUND, API_KEY_NOT_FOUND, LAST_ADMINISTRATOR, REQUEST_ID_REUSED, QUOTA_EXCEEDED, CONTENDED,
+        INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBindings(self, request, context):
+        """Returns bindings, oldest first: those on the whole of whose patterns the caller has the right `manage_access`. Needs
+        this right on some namespace.
+
+        Further reasons: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBinding(self, request, context):
+        """Deletes a binding. Requests and streams that are under way and need it end within a second, on every replica, with
+        ACCESS_DENIED. Needs the right `manage_access` on the whole of its patterns, and, when the binding denies, all rights of
+        its role there. Without `manage_access` there, the binding is not found.
+
+        The last binding that gives somebody every right on everything cannot be deleted.
+
+        Further reasons: BINDING_NOT_FOUND, LAST_ADMINISTRATOR, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WhoAmI(self, request, context):
         """Returns the identity of the caller and its rights. Needs no right, so it never returns ACCESS_DENIED.
+
+        Further reasons: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainAccess(self, request, context):
+        """Says whether a principal has a right, and why: the binding that decides, or what is missing and the command that
+        would give the right. The caller needs no right to ask about itself. To ask about another principal, it needs the
+        right `manage_access` on the namespace and name in question, or on everything if the question names no namespace.
 
         Further reasons: none.
         """
@@ -138,10 +285,50 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=strongroom_dot_v1_dot_access__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_access__pb2.RevokeApiKeyResponse.SerializeToString,
             ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.RotateApiKeyResponse.SerializeToString,
+            ),
+            'CreateRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRole,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.CreateRoleRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.CreateRoleResponse.SerializeToString,
+            ),
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.ListRolesRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'DeleteRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRole,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.DeleteRoleRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.DeleteRoleResponse.SerializeToString,
+            ),
+            'CreateBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBinding,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.CreateBindingRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.CreateBindingResponse.SerializeToString,
+            ),
+            'ListBindings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBindings,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.ListBindingsRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.ListBindingsResponse.SerializeToString,
+            ),
+            'DeleteBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBinding,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.DeleteBindingRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.DeleteBindingResponse.SerializeToString,
+            ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
                     request_deserializer=strongroom_dot_v1_dot_access__pb2.WhoAmIRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_access__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'ExplainAccess': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainAccess,
+                    request_deserializer=strongroom_dot_v1_dot_access__pb2.ExplainAccessRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_access__pb2.ExplainAccessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -152,10 +339,16 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService(object):
-    """Manages API keys, which are the credentials of callers.
+    """Manages API keys, roles and bindings, and explains decisions.
 
-    The server makes the root key at its first start. The root key has every right in every namespace. Every other key
-    has the rights `list`, `read`, `write` and `rotate` in its home namespace, and no other right.
+    A principal is a caller. It has the form `key:ID` (an API key), `cert:SAN` (a client certificate), `jwt:ISSUER:SUBJECT`
+    (a token) or `group:ISSUER:NAME` (a group that tokens name). A role is a named set of rights. A binding gives a
+    principal the rights of a role on the secrets that its patterns match, or denies them. A denial wins over every
+    binding that allows. What no binding gives is denied.
+
+    Nobody gives rights that they do not have. To create a binding, the caller needs the right `manage_access` on the whole
+    of its patterns, and, unless the binding denies, all rights of its role there. The right `manage_access` does not give
+    the right to read. One principal always keeps every right on everything.
 
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, AUDIT_UNAVAILABLE, DEADLINE_EXCEEDED, INTERNAL.
@@ -244,6 +437,195 @@ class AccessService(object):
             _registered_method=True)
 
     @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/RotateApiKey',
+            strongroom_dot_v1_dot_access__pb2.RotateApiKeyRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.RotateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/CreateRole',
+            strongroom_dot_v1_dot_access__pb2.CreateRoleRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.CreateRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/ListRoles',
+            strongroom_dot_v1_dot_access__pb2.ListRolesRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/DeleteRole',
+            strongroom_dot_v1_dot_access__pb2.DeleteRoleRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.DeleteRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/CreateBinding',
+            strongroom_dot_v1_dot_access__pb2.CreateBindingRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.CreateBindingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBindings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/ListBindings',
+            strongroom_dot_v1_dot_access__pb2.ListBindingsRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.ListBindingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/DeleteBinding',
+            strongroom_dot_v1_dot_access__pb2.DeleteBindingRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.DeleteBindingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WhoAmI(request,
             target,
             options=(),
@@ -260,6 +642,33 @@ class AccessService(object):
             '/strongroom.v1.AccessService/WhoAmI',
             strongroom_dot_v1_dot_access__pb2.WhoAmIRequest.SerializeToString,
             strongroom_dot_v1_dot_access__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainAccess(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AccessService/ExplainAccess',
+            strongroom_dot_v1_dot_access__pb2.ExplainAccessRequest.SerializeToString,
+            strongroom_dot_v1_dot_access__pb2.ExplainAccessResponse.FromString,
             options,
             channel_credentials,
             insecure,

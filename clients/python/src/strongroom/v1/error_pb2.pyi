@@ -54,13 +54,16 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     CREDENTIAL_INVALID.
     """
     ERROR_REASON_ACCESS_DENIED: _ErrorReason.ValueType  # 9
-    """PERMISSION_DENIED. The caller does not have the right that the RPC needs. The server checks the right before it
-    looks for the secret, so this answer does not tell whether the secret exists.
+    """PERMISSION_DENIED. No binding gives the caller the right that the RPC needs, or a binding denies it: ExplainAccess
+    says which. The server checks the right before it looks for the secret, so this answer does not tell whether the
+    secret exists. The server also ends requests and streams that are under way when a right is taken away.
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 10
     """ABORTED. The secret has changed since the `etag` in the request. Read the secret again, then decide again."""
     ERROR_REASON_CONTENDED: _ErrorReason.ValueType  # 11
-    """ABORTED. Other writers changed the same record each time that the server tried. Nothing was changed. Try again."""
+    """ABORTED. Other writers changed the same record each time that the server tried, or what the caller may list was changed
+    while its request waited. Nothing was changed. Try again.
+    """
     ERROR_REASON_INTEGRITY_FAILURE: _ErrorReason.ValueType  # 12
     """DATA_LOSS. The stored ciphertext of this record was altered, moved or damaged. Other records are still served."""
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 13
@@ -74,9 +77,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     `google.rpc.BadRequest` lists these fields. Nothing was changed.
     """
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 16
-    """NOT_FOUND. There is no API key with this id."""
+    """NOT_FOUND. There is no API key with this id, or the caller does not manage access in its home namespace."""
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 17
-    """FAILED_PRECONDITION. After this change nobody could manage the service: the request would revoke the root key."""
+    """FAILED_PRECONDITION. After this change no principal would have every right on everything, or only one whose rights end
+    by themselves. Make another administrator first.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 18
     """INTERNAL. A defect of the server. The message has no details; the server's log has them under the id in
     `google.rpc.RequestInfo`.
@@ -129,6 +134,14 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
     in 24 hours as it may. Repeat the request without a `request_id`, or later.
     """
+    ERROR_REASON_BINDING_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""
+    ERROR_REASON_ROLE_NOT_FOUND: _ErrorReason.ValueType  # 31
+    """NOT_FOUND. There is no role with this name."""
+    ERROR_REASON_ROLE_ALREADY_EXISTS: _ErrorReason.ValueType  # 32
+    """ALREADY_EXISTS. The name of a new role is taken. Nothing was changed."""
+    ERROR_REASON_ROLE_IN_USE: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. A binding has the role, so the role cannot be deleted. Delete its bindings first."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -173,13 +186,16 @@ ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 8
 CREDENTIAL_INVALID.
 """
 ERROR_REASON_ACCESS_DENIED: ErrorReason.ValueType  # 9
-"""PERMISSION_DENIED. The caller does not have the right that the RPC needs. The server checks the right before it
-looks for the secret, so this answer does not tell whether the secret exists.
+"""PERMISSION_DENIED. No binding gives the caller the right that the RPC needs, or a binding denies it: ExplainAccess
+says which. The server checks the right before it looks for the secret, so this answer does not tell whether the
+secret exists. The server also ends requests and streams that are under way when a right is taken away.
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 10
 """ABORTED. The secret has changed since the `etag` in the request. Read the secret again, then decide again."""
 ERROR_REASON_CONTENDED: ErrorReason.ValueType  # 11
-"""ABORTED. Other writers changed the same record each time that the server tried. Nothing was changed. Try again."""
+"""ABORTED. Other writers changed the same record each time that the server tried, or what the caller may list was changed
+while its request waited. Nothing was changed. Try again.
+"""
 ERROR_REASON_INTEGRITY_FAILURE: ErrorReason.ValueType  # 12
 """DATA_LOSS. The stored ciphertext of this record was altered, moved or damaged. Other records are still served."""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 13
@@ -193,9 +209,11 @@ ERROR_REASON_NOT_SERVED: ErrorReason.ValueType  # 15
 `google.rpc.BadRequest` lists these fields. Nothing was changed.
 """
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 16
-"""NOT_FOUND. There is no API key with this id."""
+"""NOT_FOUND. There is no API key with this id, or the caller does not manage access in its home namespace."""
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 17
-"""FAILED_PRECONDITION. After this change nobody could manage the service: the request would revoke the root key."""
+"""FAILED_PRECONDITION. After this change no principal would have every right on everything, or only one whose rights end
+by themselves. Make another administrator first.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 18
 """INTERNAL. A defect of the server. The message has no details; the server's log has them under the id in
 `google.rpc.RequestInfo`.
@@ -248,4 +266,12 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 29
 what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
 in 24 hours as it may. Repeat the request without a `request_id`, or later.
 """
+ERROR_REASON_BINDING_NOT_FOUND: ErrorReason.ValueType  # 30
+"""NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""
+ERROR_REASON_ROLE_NOT_FOUND: ErrorReason.ValueType  # 31
+"""NOT_FOUND. There is no role with this name."""
+ERROR_REASON_ROLE_ALREADY_EXISTS: ErrorReason.ValueType  # 32
+"""ALREADY_EXISTS. The name of a new role is taken. Nothing was changed."""
+ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. A binding has the role, so the role cannot be deleted. Delete its bindings first."""
 global___ErrorReason = ErrorReason

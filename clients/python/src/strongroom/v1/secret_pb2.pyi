@@ -811,7 +811,7 @@ class ListSecretsResponse(google.protobuf.message.Message):
     damaged_size: builtins.int
     """The number of secrets in the namespace that no list can show, because their records were altered or damaged.
     Filters do not change this number. GetSecret of such a secret fails with INTEGRITY_FAILURE. 0: the list is
-    complete.
+    complete. Also 0 when the caller may list only some names of the namespace: the names of these secrets are not known.
     """
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Secret]:

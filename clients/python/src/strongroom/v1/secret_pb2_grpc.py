@@ -174,7 +174,8 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListSecrets(self, request, context):
-        """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`.
+        """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not
+        list are neither returned nor counted.
 
         The server applies the filters before it divides the list into pages. A namespace without secrets gives an empty
         page.
@@ -186,7 +187,7 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSecret(self, request, context):
-        """Changes the given fields of a secret and keeps all other fields. Needs the right `write`.
+        """Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 
         A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
@@ -199,7 +200,7 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSecret(self, request, context):
-        """Deletes a secret and all its versions. Needs the right `write`.
+        """Deletes a secret and all its versions. Needs the right `delete`.
 
         The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
         `deleted_at`.
@@ -261,7 +262,7 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DestroyVersion(self, request, context):
-        """Destroys a version and returns a signed receipt. Needs the right `write`.
+        """Destroys a version and returns a signed receipt. Needs the right `delete`.
 
         The server deletes the data key and the value of the version in one step. They cannot be recovered. The secret, its
         other versions, and the number, state and times of this version stay. The current version can be destroyed too: the

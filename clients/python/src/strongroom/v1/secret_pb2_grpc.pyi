@@ -80,7 +80,8 @@ class SecretServiceStub:
         strongroom.v1.secret_pb2.ListSecretsRequest,
         strongroom.v1.secret_pb2.ListSecretsResponse,
     ]
-    """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`.
+    """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not
+    list are neither returned nor counted.
 
     The server applies the filters before it divides the list into pages. A namespace without secrets gives an empty
     page.
@@ -92,7 +93,7 @@ class SecretServiceStub:
         strongroom.v1.secret_pb2.UpdateSecretRequest,
         strongroom.v1.secret_pb2.UpdateSecretResponse,
     ]
-    """Changes the given fields of a secret and keeps all other fields. Needs the right `write`.
+    """Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 
     A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
@@ -105,7 +106,7 @@ class SecretServiceStub:
         strongroom.v1.secret_pb2.DeleteSecretRequest,
         strongroom.v1.secret_pb2.DeleteSecretResponse,
     ]
-    """Deletes a secret and all its versions. Needs the right `write`.
+    """Deletes a secret and all its versions. Needs the right `delete`.
 
     The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
     `deleted_at`.
@@ -167,7 +168,7 @@ class SecretServiceStub:
         strongroom.v1.secret_pb2.DestroyVersionRequest,
         strongroom.v1.secret_pb2.DestroyVersionResponse,
     ]
-    """Destroys a version and returns a signed receipt. Needs the right `write`.
+    """Destroys a version and returns a signed receipt. Needs the right `delete`.
 
     The server deletes the data key and the value of the version in one step. They cannot be recovered. The secret, its
     other versions, and the number, state and times of this version stay. The current version can be destroyed too: the
@@ -242,7 +243,8 @@ class SecretServiceAsyncStub:
         strongroom.v1.secret_pb2.ListSecretsRequest,
         strongroom.v1.secret_pb2.ListSecretsResponse,
     ]
-    """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`.
+    """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not
+    list are neither returned nor counted.
 
     The server applies the filters before it divides the list into pages. A namespace without secrets gives an empty
     page.
@@ -254,7 +256,7 @@ class SecretServiceAsyncStub:
         strongroom.v1.secret_pb2.UpdateSecretRequest,
         strongroom.v1.secret_pb2.UpdateSecretResponse,
     ]
-    """Changes the given fields of a secret and keeps all other fields. Needs the right `write`.
+    """Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 
     A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
@@ -267,7 +269,7 @@ class SecretServiceAsyncStub:
         strongroom.v1.secret_pb2.DeleteSecretRequest,
         strongroom.v1.secret_pb2.DeleteSecretResponse,
     ]
-    """Deletes a secret and all its versions. Needs the right `write`.
+    """Deletes a secret and all its versions. Needs the right `delete`.
 
     The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
     `deleted_at`.
@@ -329,7 +331,7 @@ class SecretServiceAsyncStub:
         strongroom.v1.secret_pb2.DestroyVersionRequest,
         strongroom.v1.secret_pb2.DestroyVersionResponse,
     ]
-    """Destroys a version and returns a signed receipt. Needs the right `write`.
+    """Destroys a version and returns a signed receipt. Needs the right `delete`.
 
     The server deletes the data key and the value of the version in one step. They cannot be recovered. The secret, its
     other versions, and the number, state and times of this version stay. The current version can be destroyed too: the
@@ -410,7 +412,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.secret_pb2.ListSecretsRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.secret_pb2.ListSecretsResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.ListSecretsResponse]]:
-        """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`.
+        """Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not
+        list are neither returned nor counted.
 
         The server applies the filters before it divides the list into pages. A namespace without secrets gives an empty
         page.
@@ -424,7 +427,7 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.secret_pb2.UpdateSecretRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.secret_pb2.UpdateSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.UpdateSecretResponse]]:
-        """Changes the given fields of a secret and keeps all other fields. Needs the right `write`.
+        """Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 
         A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
@@ -439,7 +442,7 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.secret_pb2.DeleteSecretRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.secret_pb2.DeleteSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.DeleteSecretResponse]]:
-        """Deletes a secret and all its versions. Needs the right `write`.
+        """Deletes a secret and all its versions. Needs the right `delete`.
 
         The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
         `deleted_at`.
@@ -511,7 +514,7 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.secret_pb2.DestroyVersionRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.secret_pb2.DestroyVersionResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.DestroyVersionResponse]]:
-        """Destroys a version and returns a signed receipt. Needs the right `write`.
+        """Destroys a version and returns a signed receipt. Needs the right `delete`.
 
         The server deletes the data key and the value of the version in one step. They cannot be recovered. The secret, its
         other versions, and the number, state and times of this version stay. The current version can be destroyed too: the
