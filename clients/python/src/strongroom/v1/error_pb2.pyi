@@ -41,16 +41,17 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_SECRET_ALREADY_EXISTS: _ErrorReason.ValueType  # 5
     """ALREADY_EXISTS. The name of a new or renamed secret is taken. Nothing was changed."""
     ERROR_REASON_CREDENTIAL_MISSING: _ErrorReason.ValueType  # 6
-    """UNAUTHENTICATED. The request has no credential. Send the metadata `authorization: Bearer srk_…` or
-    `x-api-key: srk_…`.
+    """UNAUTHENTICATED. The request has no credential. Send an API key as the metadata `authorization: Bearer srk_…` or
+    `x-api-key: srk_…`, or another credential that the server accepts: a token, or a client certificate.
     """
     ERROR_REASON_CREDENTIAL_INVALID: _ErrorReason.ValueType  # 7
-    """UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The server also
-    ends requests and streams that are under way when their API key is revoked. If such a request was to change
-    something, the message says that the change may or may not have been made.
+    """UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The message says
+    what is wrong with a token or a client certificate. The server also ends requests and streams that are under way when
+    their credential is revoked: an API key, the authority of a client certificate, or the key that signed a token. If such
+    a request was to change something, the message says that the change may or may not have been made.
     """
     ERROR_REASON_CREDENTIAL_EXPIRED: _ErrorReason.ValueType  # 8
-    """UNAUTHENTICATED. The API key has expired. The server also ends requests and streams that are under way then, as with
+    """UNAUTHENTICATED. The credential has expired. The server also ends requests and streams that are under way then, as with
     CREDENTIAL_INVALID.
     """
     ERROR_REASON_ACCESS_DENIED: _ErrorReason.ValueType  # 9
@@ -142,6 +143,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """ALREADY_EXISTS. The name of a new role is taken. Nothing was changed."""
     ERROR_REASON_ROLE_IN_USE: _ErrorReason.ValueType  # 33
     """FAILED_PRECONDITION. A binding has the role, so the role cannot be deleted. Delete its bindings first."""
+    ERROR_REASON_ISSUER_UNAVAILABLE: _ErrorReason.ValueType  # 34
+    """UNAVAILABLE. The server cannot fetch the keys of the issuer of the token, so it does not know whether the token is
+    right. `google.rpc.RetryInfo` says when to try again.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -173,16 +178,17 @@ that the server keeps.
 ERROR_REASON_SECRET_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 """ALREADY_EXISTS. The name of a new or renamed secret is taken. Nothing was changed."""
 ERROR_REASON_CREDENTIAL_MISSING: ErrorReason.ValueType  # 6
-"""UNAUTHENTICATED. The request has no credential. Send the metadata `authorization: Bearer srk_…` or
-`x-api-key: srk_…`.
+"""UNAUTHENTICATED. The request has no credential. Send an API key as the metadata `authorization: Bearer srk_…` or
+`x-api-key: srk_…`, or another credential that the server accepts: a token, or a client certificate.
 """
 ERROR_REASON_CREDENTIAL_INVALID: ErrorReason.ValueType  # 7
-"""UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The server also
-ends requests and streams that are under way when their API key is revoked. If such a request was to change
-something, the message says that the change may or may not have been made.
+"""UNAUTHENTICATED. The credential is malformed, unknown or revoked, or the request has more than one. The message says
+what is wrong with a token or a client certificate. The server also ends requests and streams that are under way when
+their credential is revoked: an API key, the authority of a client certificate, or the key that signed a token. If such
+a request was to change something, the message says that the change may or may not have been made.
 """
 ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 8
-"""UNAUTHENTICATED. The API key has expired. The server also ends requests and streams that are under way then, as with
+"""UNAUTHENTICATED. The credential has expired. The server also ends requests and streams that are under way then, as with
 CREDENTIAL_INVALID.
 """
 ERROR_REASON_ACCESS_DENIED: ErrorReason.ValueType  # 9
@@ -274,4 +280,8 @@ ERROR_REASON_ROLE_ALREADY_EXISTS: ErrorReason.ValueType  # 32
 """ALREADY_EXISTS. The name of a new role is taken. Nothing was changed."""
 ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION. A binding has the role, so the role cannot be deleted. Delete its bindings first."""
+ERROR_REASON_ISSUER_UNAVAILABLE: ErrorReason.ValueType  # 34
+"""UNAVAILABLE. The server cannot fetch the keys of the issuer of the token, so it does not know whether the token is
+right. `google.rpc.RetryInfo` says when to try again.
+"""
 global___ErrorReason = ErrorReason
