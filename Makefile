@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture bench bench-overload bench-rotation clients clean
+.PHONY: help run test check fuzz torture bench bench-access bench-overload bench-rotation clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -30,6 +30,9 @@ torture: ## repeat two tests thousands of times: servers killed, power lost
 
 bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
 	cargo bench --locked --bench commit
+
+bench-access: ## measure a decision among many bindings; ten seconds
+	cargo bench --locked --bench access
 
 bench-overload: ## measure the service under three times its capacity; needs a quiet machine and two minutes
 	cargo bench --locked --bench overload

@@ -1,7 +1,7 @@
 //! Measures the service under three times the load that it can carry: how many requests it still answers in time, how soon it
 //! refuses the others, and whether its memory returns to what it was.
 //!
-//! The server has one processor, and the clients have another. First the clients send their next request when they have an
+//! The server has a quarter of one processor, and the clients have another. First the clients send their next request when they have an
 //! answer: that gives the capacity. Then they send three times as many requests a second, whatever comes back, each with a
 //! deadline of one second. Like any client of gRPC, they send no more requests at a time on a connection than the server
 //! allows, and keep the others back. No result counts as a failure.

@@ -14,8 +14,19 @@ use tonic::transport::{Channel, Endpoint};
 /// The name of the secret that the clients read.
 pub const NAME: &str = "BENCH";
 
+/// How many programs share the server's processor, which have always something to do. The clients would not be able to send three
+/// times as many requests as a server that has all of a processor, and to keep their deadlines.
+const OTHERS: usize = 3;
+
+fn busy() -> Child {
+    let mut busy = Command::new("taskset");
+    busy.args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn().expect("a shell")
+}
+
 pub struct Server {
     child: Child,
+    /// What shares the processor with the server.
+    others: Vec<Child>,
     pub address: String,
     pub key: String,
     _folder: tempfile::TempDir,
@@ -49,7 +60,9 @@ impl Server {
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         let key = std::fs::read_to_string(data_dir.join("root.key")).expect("root.key").trim().to_owned();
 
-        let server = Self { child, address, key, _folder: folder };
+        let others = (0..OTHERS).map(|_| busy()).collect();
+
+        let server = Self { child, others, address, key, _folder: folder };
         let value = Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) });
         let create = CreateSecretRequest { name: NAME.into(), value, ..Default::default() };
         let mut secrets = SecretServiceClient::new(server.channel().await);
@@ -113,7 +126,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in self.others.iter_mut().chain([&mut self.child]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }

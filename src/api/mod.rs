@@ -7,8 +7,8 @@ mod gate;
 mod request;
 mod strongroom_v1;
 
-pub(crate) use self::gate::{Connection, Gate, InFlight, Recipient};
-pub use self::strongroom_v1::{SERVICES, proto as v1, services};
+pub(crate) use self::gate::{Begun, Connection, Gate, InFlight, Recipient};
+pub use self::strongroom_v1::{AUDIT_SERVICE, SERVICES, proto as v1, services};
 
 /// The largest message that is accepted, in bytes.
 pub const MAX_MESSAGE: usize = 1 << 20;

@@ -4,19 +4,21 @@
 //! with [`Fields`], and get from the call the grants that the app asks for.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::error::{Code, Reason, Refusal};
-use crate::app::{App, Error};
-use crate::audit::{Auditor, Record, Referenced, Target, Unwritable};
+use crate::app::{App, Error, RequestRecord};
+use crate::audit::{Auditor, Line, Record, Referenced, Target, Unwritable};
 use crate::auth::Right;
 use crate::auth::{
     Authorization, Grant, ManageAccess, ManagerGrant, NamespaceGrant, Principal, RightType, Scope,
     ScopeGrant, ServiceGrant,
 };
-use crate::domain::{Invalid, Namespace, SecretName, Violations};
+use crate::domain::{Invalid, Namespace, SecretName, Violations, now};
 
 /// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
 const UNKNOWN_RPC: &str = "unknown";
@@ -46,6 +48,11 @@ pub(super) struct AuditEntry {
     auditor: Arc<dyn Auditor>,
     noted: Mutex<Noted>,
     recorded: Notify,
+    /// Whether the caller has hung up before it was answered.
+    abandoned: AtomicBool,
+    hung_up: Notify,
+    /// Whether the work on the request has begun.
+    begun: AtomicBool,
 }
 
 #[derive(Default)]
@@ -66,8 +73,41 @@ impl AuditEntry {
         peer: Option<SocketAddr>,
         auditor: Arc<dyn Auditor>,
     ) -> Self {
-        let (noted, recorded) = (Mutex::default(), Notify::new());
-        Self { rpc, request_id, caller_request_id, peer, auditor, noted, recorded }
+        Self {
+            rpc,
+            request_id,
+            caller_request_id,
+            peer,
+            auditor,
+            noted: Mutex::default(),
+            recorded: Notify::new(),
+            abandoned: AtomicBool::new(false),
+            hung_up: Notify::new(),
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the caller has hung up before it was answered.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.hung_up.notify_one();
+    }
+
+    /// Begins the work, unless the caller has hung up.
+    pub(super) fn begin(&self) -> bool {
+        let begins = !self.abandoned.load(Ordering::Acquire);
+        self.begun.store(begins, Ordering::Release);
+        begins
+    }
+
+    /// Whether the work has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Waits until the caller hangs up before it is answered. For one task at a time.
+    pub(super) async fn abandoned(&self) {
+        self.hung_up.notified().await;
     }
 
     /// Notes the caller.
@@ -137,6 +177,22 @@ impl AuditEntry {
 
     fn with_noted<T>(&self, work: impl FnOnce(&mut Noted) -> T) -> T {
         work(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl RequestRecord for AuditEntry {
+    fn id(&self) -> [u8; 16] {
+        // The gate makes the id; a test may make another one.
+        Uuid::try_parse(&self.request_id).unwrap_or_default().into_bytes()
+    }
+
+    fn line(&self) -> Vec<u8> {
+        let noted = self.with_noted(|noted| Noted {
+            caller: noted.caller.clone(),
+            target: noted.target.clone(),
+            referenced: noted.referenced.clone(),
+        });
+        Line::of(&self.record(noted, None), now()).to_text()
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
+use super::outbox::{Outbox, Removal};
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
@@ -46,6 +47,8 @@ pub(super) struct Core {
     pub(super) catalog: Arc<Catalog>,
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
+    /// The audit records of changes; `None` where the app runs without an audit log.
+    pub(super) outbox: Option<Outbox>,
     /// The turns of the changes that callers ask for.
     pub(super) turns: Arc<FairQueue<PrincipalName>>,
     /// Where credentials come from that the store does not have.
@@ -100,14 +103,24 @@ impl Attempt<'_> {
     /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
     /// records contradict each other.
     pub(super) async fn commit(&self, mut transaction: Transaction) -> Result<Option<Revision>, Error> {
+        let mut copy = None;
         let _turn = match &self.caller {
             Some(caller) => {
                 caller.require(&mut transaction);
+                if let Some(outbox) = &self.core.outbox {
+                    copy = outbox.put(&mut transaction, &self.keyring)?.map(|id| (outbox, id));
+                }
                 self.core.turns.turn(&caller.name).await.ok()
             }
             None => None,
         };
-        let committed = match self.core.commit(&self.keyring, transaction).await {
+        let committed = self.core.commit(&self.keyring, transaction).await;
+        if let Some((outbox, id)) = copy
+            && matches!(committed, Ok(None) | Err(Error::TooLate | Error::Internal(_) | Error::Integrity))
+        {
+            outbox.not_made(id);
+        }
+        let committed = match committed {
             Err(Error::TooLate) if self.caller.as_ref().is_some_and(ConfirmedCaller::is_expired) => {
                 return Err(Error::Unauthenticated(CredentialProblem::Expired));
             }
@@ -155,7 +168,13 @@ impl Core {
         transaction.require.push(keyring.unchanged());
         transaction.digester = Some(keyring.digester(self.catalog.digest()));
         transaction.limit_deadline(deadline());
-        let (revision, committed) = match self.store.commit(transaction).await {
+        let removal = self.outbox.as_ref().map(|outbox| outbox.take(Removal::room(&transaction)));
+        transaction.delete.extend(removal.iter().flat_map(Removal::keys));
+        let committed = self.store.commit(transaction).await;
+        if let Some(removal) = removal.filter(|_| committed.is_ok()) {
+            removal.done();
+        }
+        let (revision, committed) = match committed {
             Ok(revision) => (revision, true),
             Err(CommitError::Conflict(revision)) => (revision, false),
             Err(CommitError::TooLarge) => {

@@ -7,6 +7,7 @@
 mod access;
 #[cfg(test)]
 mod anchor_tests;
+mod audit;
 mod authority;
 #[cfg(test)]
 mod authority_tests;
@@ -22,6 +23,7 @@ mod fixture;
 pub mod fuzzing;
 mod idempotency;
 mod keys;
+mod outbox;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
@@ -49,12 +51,14 @@ pub use self::access::{
     AccessControl, AccessPage, BindingQuery, CredentialSources, Expiry, Explanation, Fetch, IssuerKeys,
     NewApiKey, NewBinding, NoPrincipal, Presented, Question, Rotation, Unauthenticated,
 };
+pub use self::audit::{AuditRecords, Checkpoint, InclusionProof};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
 pub use self::idempotency::{Idempotency, IdempotencyRecords};
 pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
+pub use self::outbox::{RequestRecord, recorded};
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
@@ -67,6 +71,7 @@ use crate::auth::PrincipalName;
 use crate::config::Limits;
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
+use crate::integrity::audit_log::AuditLog;
 use crate::limits::{Admission, LimitUse};
 
 /// Tells how much of the limits on connections is used.
@@ -84,6 +89,8 @@ pub struct App {
     pub idempotency: Arc<IdempotencyRecords>,
     /// Backup and restore.
     pub backup: Backups,
+    /// The audit log of this server.
+    pub audit: AuditRecords,
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
     /// What the callers have under way, within the limits.
@@ -96,7 +103,13 @@ pub struct App {
 }
 
 impl App {
-    fn new(core: Core, limits: &Limits, data_dir: PathBuf, anchor: Option<Arc<AnchorFile>>) -> Self {
+    fn new(
+        core: Core,
+        limits: &Limits,
+        data_dir: PathBuf,
+        anchor: Option<Arc<AnchorFile>>,
+        audit_log: Option<Arc<AuditLog>>,
+    ) -> Self {
         let core = Arc::new(core);
         let idempotency =
             Arc::new(IdempotencyRecords::new(core.clone(), limits.idempotency_records_per_principal));
@@ -106,6 +119,7 @@ impl App {
             access: AccessControl::new(core.clone(), idempotency.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
+            audit: AuditRecords::new(audit_log),
             backup: Backups::new(core.clone(), data_dir, restored),
             references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
             admission: Admission::new(limits),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use super::access::{implied_access, migrate};
 use super::commit::Core;
+use super::outbox::{OpenError, Outbox};
 use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Namespace, now};
+use crate::integrity::audit_log::{AuditLog, LogError};
 use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
@@ -51,6 +53,18 @@ pub enum SetupError {
     /// The keys of an earlier release could not get their bindings.
     #[error("the store is of an earlier release, and its API keys could not get their bindings: start again")]
     NotMigrated,
+    /// The audit log is not the one that the store knows.
+    #[error(transparent)]
+    AuditLog(LogError),
+    /// The store knows an audit log that is not there any more.
+    #[error(
+        "the store knows an audit log, but the folder audit/ of the data folder is not there, or is that of another log. \
+         Nothing was changed. Put the folder back; or start once with --begin-new-audit-log, which begins a new log"
+    )]
+    AuditLogVanished,
+    /// Copies of audit records in the store cannot be moved to the audit log.
+    #[error("the audit records of the latest changes cannot be moved from the store to the audit log: {0}")]
+    Outbox(&'static str),
     /// Two servers set up the same store at once.
     #[error("another server is setting up this store: start again")]
     Raced,
@@ -81,6 +95,20 @@ impl From<LoadError> for SetupError {
     }
 }
 
+impl From<OpenError> for SetupError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Log(error) => Self::AuditLog(error),
+            OpenError::Vanished => Self::AuditLogVanished,
+            OpenError::Failed(Error::Unavailable(why)) => Self::Store(why),
+            OpenError::Failed(Error::AuditUnavailable) => {
+                Self::Outbox("the audit log cannot be written or read")
+            }
+            OpenError::Failed(_) => Self::Outbox("a copy was altered, or cannot be opened"),
+        }
+    }
+}
+
 impl From<crypto::Error> for SetupError {
     fn from(error: crypto::Error) -> Self {
         Self::Crypto(error)
@@ -88,7 +116,7 @@ impl From<crypto::Error> for SetupError {
 }
 
 /// How the service is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Where the bytes of a restore are kept until all of them have arrived.
     pub data_dir: PathBuf,
@@ -98,6 +126,10 @@ pub struct Options {
     pub anchor_file: Option<PathBuf>,
     /// The limits that keep one caller from taking the service from the others.
     pub limits: Limits,
+    /// The audit log of this server.
+    pub audit_log: Option<Arc<AuditLog>>,
+    /// Whether to begin a new audit log where the one that the store knows has vanished.
+    pub begin_new_audit_log: bool,
     /// How much a key may seal.
     pub seal_limits: SealLimits,
     /// Where credentials come from that the store does not have.
@@ -142,10 +174,14 @@ pub async fn open(
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
     let seal_limits = options.seal_limits;
+    let outbox = options.audit_log.clone().map(Outbox::new);
     let (turns, sources) = (Core::turns(), options.sources);
-    let core = Core { store, catalog, master_key: provider, seal_limits, turns, sources };
+    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources };
+    if let Some(outbox) = &core.outbox {
+        outbox.open(&core, options.begin_new_audit_log).await?;
+    }
     migrate(&core).await.map_err(SetupError::of_migration)?;
-    Ok(App::new(core, &options.limits, options.data_dir, anchor))
+    Ok(App::new(core, &options.limits, options.data_dir, anchor, options.audit_log))
 }
 
 /// Puts the keyring, the root key and its binding into the store, in one commit.

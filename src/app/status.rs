@@ -84,8 +84,29 @@ impl App {
         }
     }
 
+    /// Removes the copies of audit records that are in the audit log, and keeps the anchor of the log close behind it. A failure is
+    /// logged, and this is tried again.
+    pub async fn tend_outbox(&self) {
+        let Some(outbox) = &self.core.outbox else { return };
+        if let Err(error) = outbox.tend(&self.core).await {
+            tracing::debug!(?error, "the outbox of the audit log cannot be tended; this is tried again");
+        }
+    }
+
+    /// Notes that the record of a request that succeeded is in the audit log.
+    pub fn request_recorded(&self, id: [u8; 16]) {
+        if let Some(outbox) = &self.core.outbox {
+            outbox.written(id);
+        }
+    }
+
     /// Ends the service: changes that were accepted become durable, later ones are refused.
     pub async fn close(&self) {
+        if let Some(outbox) = &self.core.outbox
+            && let Err(error) = outbox.close(&self.core).await
+        {
+            tracing::warn!(?error, "the anchor of the audit log could not be written");
+        }
         self.core.store.close().await;
         self.write_anchor().await;
     }

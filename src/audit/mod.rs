@@ -1,20 +1,30 @@
 //! The audit: one record for every request that is answered, refused ones too. A record never holds a value. The gate writes
 //! records before answers leave, except for the refusals of strangers, which are summed: see [`LogAuditor`].
+//!
+//! Records go to the audit log, which `integrity/audit_log` keeps, and by default to standard error too.
 
+mod line;
 mod record;
 mod refusals;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED};
 pub use self::record::{Record, Referenced, Target};
 use self::refusals::{Refusals, Sum};
+use crate::domain::now;
 use crate::telemetry;
 
 /// How often the refusals of strangers are written.
 const REFUSALS: Duration = Duration::from_secs(1);
+/// How many records of strangers the audit log takes within [`REFUSALS`], on average: so that strangers cannot fill it.
+const REFUSAL_RECORDS: u64 = 10;
+/// How many it takes at once after a quiet time.
+const MAX_REFUSAL_RECORDS: u64 = 3600;
 /// The owner of the auditor's own records among those that wait for the log. No principal has this name.
 const AUDITOR: &str = "";
 
@@ -34,25 +44,58 @@ pub trait Auditor: Send + Sync {
 #[error("the audit record could not be written")]
 pub struct Unwritable;
 
-/// Writes records to the process's log, as structured events on a target of their own.
+/// The log that keeps records: lines with JSON, each with its line feed.
+#[async_trait]
+pub trait RecordLog: Send + Sync {
+    /// Writes the record of an owner, or fails within a bound. Owners share the log fairly.
+    async fn write(&self, owner: &str, line: Vec<u8>) -> Result<(), Unwritable>;
+
+    /// Adds a record that may be dropped. False: it was dropped.
+    fn offer(&self, line: Vec<u8>) -> bool;
+
+    /// Fails while records cannot be written.
+    async fn check(&self) -> Result<(), Unwritable>;
+}
+
+/// Writes records to the audit log, and to the process's log as structured events on a target of their own.
 ///
-/// The records of known callers have room of their own in front of the log. The refusals of strangers are summed per peer and
+/// The records of known callers have room of their own in front of each log. The refusals of strangers are summed per peer and
 /// second, and take the room of ordinary lines. Where there is none, they are dropped and counted, and the count is written
 /// once there is room again.
-#[derive(Default)]
 pub struct LogAuditor {
+    log: Option<Arc<dyn RecordLog>>,
+    /// Whether records go to the process's log too.
+    events: bool,
     refusals: Refusals,
-    /// How many refusals were dropped and not told so far.
+    /// How many refusals were dropped and not told so far in the process's log.
     dropped: AtomicU64,
-    /// Whether the last record could not be written.
+    /// The same for the audit log.
+    dropped_records: AtomicU64,
+    /// How many records of strangers the audit log still takes.
+    refusal_records: AtomicU64,
+    /// Whether the last event could not be written.
     failing: AtomicBool,
+}
+
+impl Default for LogAuditor {
+    fn default() -> Self {
+        Self::new(None, true)
+    }
 }
 
 #[async_trait]
 impl Auditor for LogAuditor {
     async fn write(&self, record: &Record) -> Result<(), Unwritable> {
         let owner = record.principal.as_deref().unwrap_or(AUDITOR);
-        self.written(owner, || emit(record)).await
+        let logged = async {
+            match &self.log {
+                Some(log) => log.write(owner, Line::of(record, now()).to_text()).await,
+                None => Ok(()),
+            }
+        };
+        let told = async { if self.events { self.written(owner, || emit(record)).await } else { Ok(()) } };
+        let (logged, told) = tokio::join!(logged, told);
+        logged.and(told)
     }
 
     fn refused(&self, record: Record) {
@@ -61,23 +104,50 @@ impl Auditor for LogAuditor {
 }
 
 impl LogAuditor {
+    /// Writes to this log, and with `events` to the process's log.
+    pub fn new(log: Option<Arc<dyn RecordLog>>, events: bool) -> Self {
+        Self {
+            log,
+            events,
+            refusals: Refusals::default(),
+            dropped: AtomicU64::new(0),
+            dropped_records: AtomicU64::new(0),
+            refusal_records: AtomicU64::new(MAX_REFUSAL_RECORDS),
+            failing: AtomicBool::new(false),
+        }
+    }
+
     /// Writes the refusals of strangers once a second.
     pub async fn write_refusals_regularly(&self) {
         let mut second = tokio::time::interval(REFUSALS);
         loop {
             second.tick().await;
+            let more = |left: u64| Some((left + REFUSAL_RECORDS).min(MAX_REFUSAL_RECORDS));
+            let _ = self.refusal_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more); // always succeeds
             self.write_refusals();
         }
     }
 
     /// Writes the refusals of strangers since the last time.
     pub fn write_refusals(&self) {
-        self.offer_refusals(|event| telemetry::offer(event));
+        let sums: Vec<_> = self.refusals.take().collect();
+        if self.events {
+            self.offer_refusals(&sums, |event| telemetry::offer(event));
+        }
+        if let Some(log) = &self.log {
+            self.log_refusals(&**log, &sums);
+        }
     }
 
     /// Fails while records cannot be written. Then this tries to write one: nobody else may do so, since callers stay away from
     /// a server that is not healthy.
     pub async fn check(&self) -> Result<(), Unwritable> {
+        if let Some(log) = &self.log {
+            log.check().await?;
+        }
+        if !self.events {
+            return Ok(());
+        }
         if self.failing.load(Ordering::Relaxed) {
             return self.written(AUDITOR, emit_resumed).await;
         }
@@ -95,16 +165,33 @@ impl LogAuditor {
         if written { Ok(()) } else { Err(Unwritable) }
     }
 
-    /// Offers the log each sum, and the number of those that it did not take.
-    fn offer_refusals(&self, offer: impl Fn(&dyn Fn()) -> bool) {
-        for sum in self.refusals.take() {
-            if !offer(&|| emit_sum(&sum)) {
+    /// Offers the process's log each sum, and the number of those that it did not take.
+    fn offer_refusals(&self, sums: &[Sum], offer: impl Fn(&dyn Fn()) -> bool) {
+        for sum in sums {
+            if !offer(&|| emit_sum(sum)) {
                 self.dropped.fetch_add(sum.size, Ordering::Relaxed);
             }
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 && !offer(&|| emit_dropped(dropped)) {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+    }
+
+    /// The same for the audit log.
+    fn log_refusals(&self, log: &dyn RecordLog, sums: &[Sum]) {
+        let take_one = |left: u64| left.checked_sub(1);
+        for sum in sums {
+            let room =
+                self.refusal_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_ok();
+            if !room || !log.offer(Line::of_sum(sum, now()).to_text()) {
+                self.dropped_records.fetch_add(sum.size, Ordering::Relaxed);
+            }
+        }
+        let dropped = self.dropped_records.swap(0, Ordering::Relaxed);
+        let line = || Line { refusals: Some(dropped), ..Line::event(REFUSALS_DROPPED, now()) };
+        if dropped > 0 && !log.offer(line().to_text()) {
+            self.dropped_records.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 }
@@ -122,8 +209,8 @@ fn emit(record: &Record) {
         name = name.map(display),
         version = target.version,
         subject = target.subject.as_deref(),
-        read = referenced.read_names().map(display),
-        not_read = referenced.not_read_names().map(display),
+        read = referenced.joined_read_names().map(display),
+        not_read = referenced.joined_not_read_names().map(display),
         not_read_size = referenced.not_read_size(),
         outcome = %outcome,
         reason = *reason,
@@ -252,14 +339,57 @@ mod tests {
             auditor.refused(refusal("192.0.2.1:5", id));
         }
         auditor.refused(refusal("192.0.2.2:5", "4"));
-        auditor.offer_refusals(|_| false);
-        auditor.offer_refusals(|_| false);
+        let sums: Vec<_> = auditor.refusals.take().collect();
+        auditor.offer_refusals(&sums, |_| false);
+        auditor.offer_refusals(&[], |_| false);
         assert_eq!(taken(&lines), [""; 0]);
         auditor.write_refusals();
         auditor.write_refusals();
         let told = taken(&lines);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains("WARN") && told[0].ends_with("refusals=4"), "{told:?}");
+    }
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Line<'static>>>);
+
+    #[async_trait]
+    impl RecordLog for Kept {
+        async fn write(&self, _: &str, line: Vec<u8>) -> Result<(), Unwritable> {
+            self.offer(line);
+            Ok(())
+        }
+
+        fn offer(&self, line: Vec<u8>) -> bool {
+            self.0.lock().unwrap().push(Line::parse(line.trim_ascii_end()).unwrap());
+            true
+        }
+
+        async fn check(&self) -> Result<(), Unwritable> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_do_not_fill_the_log_from_however_many_peers_they_come() {
+        let kept = Arc::<Kept>::default();
+        let auditor = Arc::new(LogAuditor::new(Some(kept.clone()), false));
+        let writing = auditor.clone();
+        let writing = tokio::spawn(async move { writing.write_refusals_regularly().await });
+        for second in 0..60_u32 {
+            for peer in 0..500_u32 {
+                let peer = format!("{}:1", std::net::Ipv4Addr::from(second << 16 | peer));
+                auditor.refused(refusal(&peer, "id"));
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        writing.abort();
+        let kept = kept.0.lock().unwrap();
+        let most = MAX_REFUSAL_RECORDS + 62 * REFUSAL_RECORDS;
+        let (dropped, told): (Vec<_>, Vec<_>) = kept.iter().partition(|line| line.event.is_some());
+        assert!(told.len() as u64 <= most && dropped.len() <= 61, "{} and {}", told.len(), dropped.len());
+        let counted: u64 = dropped.iter().filter_map(|line| line.refusals).sum();
+        assert_eq!(counted + told.len() as u64, 60 * 500, "every refusal is told or counted");
     }
 
     #[tokio::test]

@@ -51,17 +51,17 @@ pub struct Referenced {
 }
 
 /// How many of the secrets that were not read a record names.
-const NOT_READ_NAMES: usize = 10;
+pub(super) const NOT_READ_NAMES: usize = 10;
 
 impl Referenced {
     /// All secrets that were read, for example `billing_key@3,db_password@1`.
-    pub(super) fn read_names(&self) -> Option<String> {
+    pub(super) fn joined_read_names(&self) -> Option<String> {
         let names = self.read.iter().map(|(name, version)| format!("{name}@{version}"));
         joined(names)
     }
 
     /// The first of the secrets that were not read, for example `absent,disabled@2`.
-    pub(super) fn not_read_names(&self) -> Option<String> {
+    pub(super) fn joined_not_read_names(&self) -> Option<String> {
         let names = self.not_read.iter().take(NOT_READ_NAMES).map(|(name, version)| match version {
             Some(version) => format!("{name}@{version}"),
             None => name.to_string(),
@@ -88,20 +88,23 @@ mod tests {
     fn every_secret_that_was_read_is_named_and_the_others_are_counted() {
         let name = |n: usize| SecretName::parse(&format!("n{n}")).unwrap();
         let none = Referenced::default();
-        assert_eq!((none.read_names(), none.not_read_names(), none.not_read_size()), (None, None, None));
+        assert_eq!(
+            (none.joined_read_names(), none.joined_not_read_names(), none.not_read_size()),
+            (None, None, None)
+        );
         let some = Referenced {
             read: vec![(name(1), 1), (name(2), 77)],
             not_read: vec![(name(3), None), (name(4), Some(2))],
         };
-        assert_eq!(some.read_names().as_deref(), Some("n1@1,n2@77"));
-        assert_eq!(some.not_read_names().as_deref(), Some("n3,n4@2"));
+        assert_eq!(some.joined_read_names().as_deref(), Some("n1@1,n2@77"));
+        assert_eq!(some.joined_not_read_names().as_deref(), Some("n3,n4@2"));
         assert_eq!(some.not_read_size(), None);
         let many = Referenced {
             read: (0..1000).map(|n| (name(n), 1)).collect(),
             not_read: (0..1000).map(|n| (name(n), None)).collect(),
         };
-        assert_eq!(many.read_names().unwrap().split(',').count(), 1000);
-        assert_eq!(many.not_read_names().unwrap().split(',').count(), NOT_READ_NAMES);
+        assert_eq!(many.joined_read_names().unwrap().split(',').count(), 1000);
+        assert_eq!(many.joined_not_read_names().unwrap().split(',').count(), NOT_READ_NAMES);
         assert_eq!(many.not_read_size(), Some(1000));
     }
 }

@@ -80,12 +80,13 @@ impl fmt::Display for Object {
             Self::Scope(Scope { namespaces, names }) if names.is_every() => {
                 write!(f, "on all secrets of '{namespaces}'")
             }
-            Self::Scope(Scope { namespaces, names }) => {
-                write!(f, "on all secrets '{names}' of '{namespaces}'")
+            Self::Scope(Scope { namespaces, .. }) => {
+                write!(f, "on all secrets of '{namespaces}' with such names")
             }
             Self::Longer(scope) => write!(f, "{} for as long", Self::Scope(scope.clone())),
             Self::Namespace(namespace) => write!(f, "on the namespace '{namespace}'"),
-            Self::Secret(namespace, name) => write!(f, "on '{name}' in the namespace '{namespace}'"),
+            // The name is not told: it can be that of a secret that the caller may not know.
+            Self::Secret(namespace, _) => write!(f, "on this secret in the namespace '{namespace}'"),
         }
     }
 }

@@ -151,5 +151,5 @@ fn print(key: &DecodingKey) -> Option<KeyPrint> {
             [b"curve", point.as_slice()].concat()
         }
     };
-    Some(KeyPrint(sha256(&bytes)))
+    Some(KeyPrint(sha256(&[&bytes])))
 }

@@ -39,6 +39,8 @@ pub use self::key_set::{KeySet, KeySetError};
 pub use self::pattern::{NameFilter, NamePattern, NamespacePattern, Scope};
 pub use self::policy::{Covered, Decision, Policy};
 pub use self::principal::{CredentialKind, IssuedName, Principal, PrincipalName};
-pub use self::right::{Delete, List, ManageAccess, Operate, Read, Right, RightType, Rights, Rotate, Write};
+pub use self::right::{
+    Audit, Delete, List, ManageAccess, Operate, Read, Right, RightType, Rights, Rotate, Write,
+};
 pub use self::role::{BuiltInRole, Role, RoleName};
 pub use self::token::{Token, TokenProblem, TokenRules, VerifiedToken};

@@ -160,6 +160,8 @@ right_types!(
     Delete,
     /// [`Right::ManageAccess`].
     ManageAccess,
+    /// [`Right::Audit`].
+    Audit,
     /// [`Right::Operate`].
     Operate,
 );

@@ -97,6 +97,8 @@ impl Access {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -106,15 +108,16 @@ impl Access {
         match kind {
             Kind::Binding(id) => self.policy.distrust_binding(BindingId(id)),
             Kind::Role(mac) => self.remove_role(keyring, &mac),
-            // Commits require the epoch as the catalog has it, so that none is made until the record is as it was.
-            Kind::AccessEpoch
-            | Kind::Keyring
+            Kind::AccessEpoch => self.policy.distrust_epoch(),
+            Kind::Keyring
             | Kind::ApiKey(_)
             | Kind::Namespace(_)
             | Kind::Secret(..)
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -141,6 +144,8 @@ fn open(keyring: &Keyring, kind: Kind, value: &[u8], revision: Revision) -> Resu
         | Kind::Name(..)
         | Kind::Version(..)
         | Kind::IdempotencyRecord(_)
+        | Kind::AuditRecord(..)
+        | Kind::AuditAnchor(_)
         | Kind::Digest
         | Kind::Other => Err(Error::Integrity),
     }

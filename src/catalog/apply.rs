@@ -101,7 +101,12 @@ impl State {
                 Kind::IdempotencyRecord(mac) => drop(write(&self.altered_idempotency_records).insert(mac)),
                 // The catalog's keyring and digest stay as they are, and every commit requires them unchanged in the store.
                 // A version that does not match its secret is noticed when it is read.
-                Kind::Keyring | Kind::Digest | Kind::Version(..) | Kind::Other => {}
+                Kind::Keyring
+                | Kind::Digest
+                | Kind::Version(..)
+                | Kind::AuditRecord(..)
+                | Kind::AuditAnchor(_)
+                | Kind::Other => {}
             }
         }
     }
@@ -122,6 +127,8 @@ impl State {
             | Kind::Secret(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Other => {}
         }
     }
@@ -231,6 +238,8 @@ impl State {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Other => {}
         }
     }

@@ -3,6 +3,7 @@
 //! Each command has a file or a folder of its own name. The other files hold what several commands share. A value is
 //! never taken from an argument and never printed in an error.
 
+mod audit;
 mod backup;
 mod completions;
 mod confirm;
@@ -123,6 +124,9 @@ enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
+    /// Read and verify the audit log
+    #[command(subcommand, long_about = audit::ABOUT)]
+    Audit(audit::Audit),
     /// Generate, rotate and inspect master keys
     #[command(subcommand, long_about = master_key::ABOUT)]
     MasterKey(master_key::MasterKey),
@@ -179,6 +183,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(command) => on_runtime(command.run(&connection, output)),
         Command::Restore(command) => on_runtime(command.run(&connection, output)),
         Command::Key(command) => on_runtime(command.run(&connection, output)),
+        Command::Audit(command) => command.run(&connection, output),
         Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(whoami::run(&connection, output)),

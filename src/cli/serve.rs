@@ -134,6 +134,13 @@ pub(super) struct Serve {
     #[arg(long)]
     accept_altered_store: bool,
 
+    /// Begin a new audit log if the one in the data folder is broken
+    ///
+    /// This counts for one start. The broken log is kept beside the new one, and the first record of the new log says what
+    /// was found.
+    #[arg(long)]
+    begin_new_audit_log: bool,
+
     /// The form of the log on standard error [default: text on a terminal, JSON elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
@@ -149,7 +156,7 @@ impl Serve {
         let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
         let settings = self.settings().or(Settings::from_environment()).or(file.unwrap_or_default());
         let config = Config::try_from(settings).map_err(usage)?;
-        telemetry::start(config.log_format, config.log_level)
+        telemetry::start(config.log_format, config.log_level, config.audit.stderr)
             .map_err(|error| Failure::local(format!("the log cannot start: {error}")))?;
         // This must happen before a key is in memory.
         process::guard_memory();
@@ -197,6 +204,8 @@ impl Serve {
             max_connection_age: self.max_connection_age,
             max_connection_age_grace: self.max_connection_age_grace,
             limits: None, // in the configuration file only
+            audit: None,  // there too
+            begin_new_audit_log: self.begin_new_audit_log.then_some(true),
             anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,

@@ -53,6 +53,13 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
             ("damaged", reply.damaged_records.to_string()),
             ("signing key", BASE64.encode(&reply.signing_public_key)),
         ]);
+        let audit = reply.audit_log.clone().unwrap_or_default();
+        fields.extend([
+            ("audit log", audit.origin.clone()),
+            ("audit records", audit.size.to_string()),
+            ("audit failure", audit.failure.clone()),
+            ("audit breach", audit.breach.clone()),
+        ]);
         fields.extend(reply.limits.iter().filter_map(in_use));
         json = json!({
             "serving": serving,
@@ -64,6 +71,12 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
             "secrets": reply.secrets,
             "damaged_records": reply.damaged_records,
             "signing_public_key": BASE64.encode(&reply.signing_public_key),
+            "audit_log": {
+                "origin": audit.origin,
+                "size": audit.size,
+                "failure": audit.failure,
+                "breach": audit.breach,
+            },
             "limits": reply.limits.iter().map(limit).collect::<Vec<_>>(),
         });
     }

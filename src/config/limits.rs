@@ -56,7 +56,7 @@ impl Default for Limits {
             unauthenticated_connections_per_peer: 256,
             authentication_time: Duration::from_secs(60),
             unauthenticated_requests: 16,
-            requests_per_connection: 256,
+            requests_per_connection: 100,
             reply_time: Duration::from_secs(30),
             requests: 2048,
             requests_per_principal: 1024,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+mod audit;
 mod connection_age;
 mod error;
 mod etcd;
@@ -13,6 +14,7 @@ mod issuer;
 mod limits;
 mod master_key;
 
+pub use self::audit::{AuditSettings, AuditStderr};
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
@@ -79,6 +81,11 @@ pub struct Settings {
     pub max_connection_age_grace: Option<Duration>,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Option<Limits>,
+    /// The audit log.
+    pub audit: Option<AuditSettings>,
+    /// Whether to begin a new audit log in place of one that is broken: a flag only, since it is for one start.
+    #[serde(skip)]
+    pub begin_new_audit_log: Option<bool>,
     /// The file of the anchor, which holds the newest known state of the store.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store although something else altered it: a flag only, since it is for one start.
@@ -151,6 +158,10 @@ pub struct Config {
     pub connection_age: ConnectionAge,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Limits,
+    /// The audit log.
+    pub audit: AuditSettings,
+    /// Whether to begin a new audit log in place of one that is broken.
+    pub begin_new_audit_log: bool,
     /// The file of the anchor, if any.
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store although something else altered it.
@@ -224,6 +235,8 @@ impl Settings {
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
             limits: self.limits.or(others.limits),
+            audit: self.audit.or(others.audit),
+            begin_new_audit_log: self.begin_new_audit_log.or(others.begin_new_audit_log),
             anchor_file: self.anchor_file.or(others.anchor_file),
             accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
             log_format: self.log_format.or(others.log_format),
@@ -264,6 +277,7 @@ impl TryFrom<Settings> for Config {
         let connection_age = ConnectionAge::from_settings(&settings)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let issuers = Issuer::from_settings(settings.issuers.unwrap_or_default())?;
+        let audit = settings.audit.unwrap_or_default().checked()?;
         Ok(Self {
             data_dir,
             listen,
@@ -276,6 +290,8 @@ impl TryFrom<Settings> for Config {
             reflection: settings.reflection.unwrap_or(true),
             connection_age,
             limits,
+            audit,
+            begin_new_audit_log: settings.begin_new_audit_log.unwrap_or(false),
             anchor_file: settings.anchor_file,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),
             log_format: settings.log_format.unwrap_or(LogFormat::Auto),

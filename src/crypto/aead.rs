@@ -123,24 +123,30 @@ impl AeadKey {
 
 /// A SHA-256 digest (FIPS 180-4) in progress. It does not prove who made it.
 #[derive(Clone)]
-pub(super) struct Digest(digest::Context);
+pub struct Digest(digest::Context);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Digest {
     /// Its length in bytes.
-    pub(super) const LENGTH: usize = 32;
+    pub const LENGTH: usize = 32;
 
     /// The digest of no bytes.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
     /// Adds bytes.
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// The digest of the bytes so far.
-    pub(super) fn finish(&self) -> [u8; Self::LENGTH] {
+    pub fn finish(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         for (to, from) in bytes.iter_mut().zip(self.0.clone().finish().as_ref()) {
             *to = *from;
@@ -149,10 +155,10 @@ impl Digest {
     }
 }
 
-/// The SHA-256 digest of some bytes.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// The SHA-256 digest of several parts, one after the other.
+pub fn sha256(parts: &[&[u8]]) -> [u8; Digest::LENGTH] {
     let mut digest = Digest::new();
-    digest.update(bytes);
+    parts.iter().for_each(|part| digest.update(part));
     digest.finish()
 }
 
@@ -194,14 +200,14 @@ impl MacKey {
 pub type Signature = [u8; 64];
 
 /// An Ed25519 key that signs.
-pub(super) struct SigningKey {
+pub struct SigningKey {
     pair: Box<Ed25519KeyPair>,
     public: PublicKey,
 }
 
 impl SigningKey {
     /// The signing key with this private key.
-    pub(super) fn new(key: &KeyBytes) -> Result<Self, Error> {
+    pub fn new(key: &KeyBytes) -> Result<Self, Error> {
         let pair =
             Ed25519KeyPair::from_seed_unchecked(key.expose()).map(Box::new).map_err(|_| Error::Failed)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| Error::Failed)?;
@@ -209,12 +215,12 @@ impl SigningKey {
     }
 
     /// The key that verifies its signatures.
-    pub(super) fn public(&self) -> &PublicKey {
+    pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
     /// Signs a message. The signature of a message is always the same.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
         self.pair.sign(message).as_ref().try_into().map_err(|_| Error::Failed)
     }
 }
@@ -231,7 +237,7 @@ impl PublicKey {
 
     /// A short name of the key: 8 bytes of its SHA-256 digest, in hexadecimal.
     pub fn id(&self) -> String {
-        sha256(&self.0).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        sha256(&[&self.0]).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

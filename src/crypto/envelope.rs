@@ -48,6 +48,10 @@ pub enum Purpose {
     Binding = 14,
     /// The access epoch.
     AccessEpoch = 15,
+    /// The audit record of a request, on its way to a log.
+    AuditRecord = 32,
+    /// The anchor of an audit log.
+    AuditAnchor = 33,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

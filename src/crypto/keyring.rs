@@ -33,6 +33,7 @@ pub struct Keyring {
     idempotency_sealing: SealingKeys,
     digest_sealing: SealingKeys,
     tokens: KeyBytes,
+    audit: KeyBytes,
 }
 
 impl Keyring {
@@ -183,6 +184,27 @@ impl Keyring {
         self.token_key(salt)?.open(token_place(query), sealed)
     }
 
+    /// Seals a record for an audit log, with a key of its own, which no rekey changes: the server of the log can be down
+    /// meanwhile. The form is that of a token: salt (16 bytes), then a sealed record of generation 0.
+    pub fn seal_for_audit(&self, purpose: Purpose, id: &[&[u8]], record: &[u8]) -> Result<Vec<u8>, Error> {
+        let (salt, id): ([u8; 16], _) = (super::random()?, id.concat());
+        let place = Place { purpose, namespace: None, id: &id, version: 0 };
+        let sealed = self.audit_key(&salt)?.seal(place, record)?;
+        Ok([salt.as_slice(), &sealed].concat())
+    }
+
+    /// Opens a record for an audit log.
+    pub fn open_for_audit(&self, purpose: Purpose, id: &[&[u8]], sealed: &[u8]) -> Result<Opened, Error> {
+        let (salt, sealed) = sealed.split_first_chunk().ok_or(Error::Integrity)?;
+        let id = id.concat();
+        let place = Place { purpose, namespace: None, id: &id, version: 0 };
+        self.audit_key(salt)?.open(place, sealed)
+    }
+
+    fn audit_key(&self, salt: &[u8; 16]) -> Result<SealingKey, Error> {
+        SealingKey::new(0, &self.audit.derive_for("strongroom v1 audit record", salt)?)
+    }
+
     fn token_key(&self, salt: &[u8; 16]) -> Result<SealingKey, Error> {
         SealingKey::new(0, &self.tokens.derive_for("strongroom v1 page token", salt)?)
     }
@@ -202,6 +224,8 @@ impl Keyring {
             | Purpose::DataKey
             | Purpose::Value
             | Purpose::PageToken
+            | Purpose::AuditRecord
+            | Purpose::AuditAnchor
             | Purpose::BackupKey
             | Purpose::BackupPart => &self.sealing,
         }
@@ -230,6 +254,7 @@ impl Keyring {
             idempotency_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rekey
+            audit: index.derive("strongroom v1 audit records")?, // those of a server that is down do, too
             index,
             generations,
             masters,

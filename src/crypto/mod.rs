@@ -21,7 +21,9 @@ mod token_signature;
 mod vectors;
 mod wrap;
 
-pub use self::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, random, sha256};
+pub use self::aead::{
+    Digest, Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey, random, sha256,
+};
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,

@@ -222,7 +222,9 @@ fn covers(key: &Key) -> bool {
         | Kind::Name(..)
         | Kind::Secret(..)
         | Kind::IdempotencyRecord(_) => true,
-        Kind::Version(..) | Kind::Digest | Kind::Other => false,
+        Kind::Version(..) | Kind::Digest | Kind::AuditRecord(..) | Kind::AuditAnchor(_) | Kind::Other => {
+            false
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! How alterations of the store are noticed: the digest that every commit carries on, the anchor outside of the
-//! store that the digest is compared with, and the verification of a whole store against its digest.
+//! What vouches for what: the digest of the store that every commit carries on, the anchor outside of the store that the digest
+//! is compared with, the verification of a whole store against its digest, and the audit log with its tree.
 
 mod anchor;
 mod anchor_file;
+pub mod audit_log;
 mod digest;
 mod stored_keys;
 mod verify;

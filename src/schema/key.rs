@@ -13,6 +13,8 @@
 //! | `b` | binding id (10) | a binding |
 //! | `e` | | the access epoch, which every change of who may do what writes again |
 //! | `d` | | the digest: which records there are |
+//! | `u` | id of an audit log (8), id of a request (16) | the audit record of a change, until it is in the log |
+//! | `l` | id of an audit log (8) | the anchor of an audit log: a tree that it had |
 //!
 //! The first byte 0 belongs to the engines.
 
@@ -80,6 +82,26 @@ impl Key {
         Self::from_bytes(b"b")
     }
 
+    /// The audit record of a request, on its way to a log.
+    pub fn audit_record(log: &[u8; 8], request: &[u8; 16]) -> Self {
+        Self::of(b'u', &[log, request])
+    }
+
+    /// The anchor of an audit log.
+    pub fn audit_anchor(log: &[u8; 8]) -> Self {
+        Self::of(b'l', &[log])
+    }
+
+    /// The prefix of all audit records on their way to a log.
+    pub fn audit_records(log: &[u8; 8]) -> Self {
+        Self::of(b'u', &[log])
+    }
+
+    /// The prefix of the anchors of all audit logs.
+    pub fn audit_anchors() -> Self {
+        Self::from_bytes(b"l")
+    }
+
     /// The prefix of all namespaces.
     pub fn namespaces() -> Self {
         Self::from_bytes(b"n")
@@ -135,6 +157,11 @@ impl Key {
             b'b' => Kind::Binding(rest.try_into().ok()?),
             b'a' => Kind::ApiKey(rest.try_into().ok()?),
             b'n' => Kind::Namespace(rest.try_into().ok()?),
+            b'u' => {
+                let (log, request) = rest.split_first_chunk()?;
+                Kind::AuditRecord(*log, request.try_into().ok()?)
+            }
+            b'l' => Kind::AuditAnchor(rest.try_into().ok()?),
             b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
             b'i' => {
                 let (namespace, name) = rest.split_first_chunk()?;
@@ -186,6 +213,10 @@ pub enum Kind {
     IdempotencyRecord([u8; 32]),
     /// The digest of the others.
     Digest,
+    /// The audit record of a request, on its way to a log.
+    AuditRecord([u8; 8], [u8; 16]),
+    /// The anchor of an audit log.
+    AuditAnchor([u8; 8]),
     /// A key that this release does not know.
     Other,
 }

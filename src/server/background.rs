@@ -17,6 +17,8 @@ use crate::process;
 const HEALTH: Duration = Duration::from_secs(1);
 /// How often the anchor is brought up to date.
 const ANCHOR: Duration = Duration::from_secs(1);
+/// How often copies of audit records are removed from the store, where no commit has done so.
+const OUTBOX: Duration = Duration::from_secs(2);
 /// How often the keys are checked for a rotation that is due.
 const KEYS: Duration = Duration::from_secs(60);
 /// How often idempotency records whose time has passed are removed.
@@ -35,6 +37,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(sweep_idempotency_records(app.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
+    work.spawn(tend_outbox(app.clone()));
     work.spawn(give_back_memory());
     work
 }
@@ -47,12 +50,18 @@ pub(super) async fn report_health(health: &HealthReporter, healthy: bool) {
     }
 }
 
+/// Reports the health of the service that reads the audit log: it does not serve while the log is not as it was written.
+async fn report_audit_health(health: &HealthReporter, healthy: bool) {
+    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
+    health.set_service_status(api::AUDIT_SERVICE, status).await;
+}
+
 /// Reports the health of the store and of the audit when it changes: without one of them every request is refused.
 async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthReporter) {
     let mut check = tokio::time::interval(HEALTH);
     // A log that is not read makes a check take some seconds.
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut healthy = true;
+    let (mut healthy, mut audit_healthy) = (true, true);
     loop {
         check.tick().await;
         let (store, audit) = tokio::join!(app.check(), auditor.check());
@@ -61,6 +70,12 @@ async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthRep
             healthy = store && audit;
             tracing::warn!(healthy, store, audit, "the health of the store or of the audit log changed");
             report_health(&health, healthy).await;
+            audit_healthy = healthy;
+        }
+        let whole = app.audit.state().is_none_or(|state| state.breach.is_none());
+        if (healthy && whole) != audit_healthy {
+            audit_healthy = healthy && whole;
+            report_audit_health(&health, audit_healthy).await;
         }
     }
 }
@@ -104,6 +119,16 @@ async fn keep_anchor(app: Arc<App>) {
     loop {
         keep.tick().await;
         app.write_anchor().await;
+    }
+}
+
+/// Removes copies of audit records from the store.
+async fn tend_outbox(app: Arc<App>) {
+    let mut tend = tokio::time::interval(OUTBOX);
+    tend.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tend.tick().await;
+        app.tend_outbox().await;
     }
 }
 

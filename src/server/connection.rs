@@ -2,6 +2,7 @@
 //! time, or the connection has reached its age. All bounds of HTTP/2 are here.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use super::places::Place;
 use super::reply::Tasks;
 use super::socket::{Duplex, Socket};
 use super::tls::Tls;
-use crate::api::Connection;
+use crate::api::{Begun, Connection};
 use crate::app::CredentialSources;
 use crate::config::{ConnectionAge, Limits};
 
@@ -72,7 +73,7 @@ pub(super) struct Serving<S> {
 impl<S> Serving<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S::Future: Begun + Send,
 {
     /// Serves a connection until its end.
     pub(super) async fn serve(
@@ -135,7 +136,9 @@ where
                 biased;
                 ended = http.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(cause = %error, "a connection failed");
+                        // The library's own error is the source of hyper's.
+                        let cause = error.source().unwrap_or(&error).to_string();
+                        tracing::debug!(cause, "a connection failed");
                     }
                     return;
                 }

@@ -20,6 +20,7 @@ pub(super) struct DataDir {
 const LOCK: &str = "strongroom.lock";
 const MASTER_KEY: &str = "master.key";
 const ROOT_KEY: &str = "root.key";
+const AUDIT_LOG: &str = "audit";
 /// Marks the root key beside it as that of a store in memory. It is made before such a key, and removed before a root key of
 /// another store is written.
 const ROOT_KEY_OF_MEMORY: &str = "root.key.memory";
@@ -54,6 +55,11 @@ impl DataDir {
     /// The file of the first API key.
     pub(super) fn root_key(&self) -> PathBuf {
         self.path.join(ROOT_KEY)
+    }
+
+    /// The folder of the audit log.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.path.join(AUDIT_LOG)
     }
 
     /// Writes the first API key of a new store. The key of another store is kept under another name: `root.key.1` and so on.

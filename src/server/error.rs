@@ -10,6 +10,7 @@ use crate::auth::KeySetError;
 use crate::config::MasterKeySource;
 use crate::crypto::MasterKeyError;
 use crate::domain::Invalid;
+use crate::integrity::audit_log::LogError;
 use crate::store::Unavailable;
 
 /// Why the server does not serve. Each message says what to do.
@@ -60,6 +61,12 @@ pub enum ServeError {
     /// The service cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The audit log cannot be opened.
+    #[error(
+        "the audit log cannot be opened. {0} Nothing was changed. Put the files back as they were; or start once with \
+         --begin-new-audit-log, which keeps a broken log beside a new one that records the break"
+    )]
+    AuditLog(#[from] LogError),
     /// The server's certificate or its key is not one.
     #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
     Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),

@@ -14,7 +14,7 @@ use tower::Service;
 use super::received::Received;
 use super::reply::Reply;
 use super::resets::{Resets, Unanswered};
-use crate::api::Connection;
+use crate::api::{Begun, Connection};
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -35,6 +35,7 @@ impl<S> Exchanges<S> {
 impl<S> hyper::service::Service<Request<Incoming>> for Exchanges<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+    S::Future: Begun,
 {
     type Response = Response<Reply>;
     type Error = Infallible;
@@ -51,14 +52,26 @@ where
 
 pin_project! {
     /// The answer to a request.
-    pub(super) struct Exchange<F> {
+    pub(super) struct Exchange<F>
+    where
+        F: Begun,
+    {
         #[pin]
         answer: F,
         request: Option<Unanswered>,
     }
+
+    impl<F: Begun> PinnedDrop for Exchange<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(request) = this.request && !this.answer.has_begun() {
+                request.not_begun();
+            }
+        }
+    }
 }
 
-impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Exchange<F> {
+impl<F: Future<Output = Result<Response<Body>, Infallible>> + Begun> Future for Exchange<F> {
     type Output = Result<Response<Reply>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -18,6 +18,7 @@ use tower::Service;
 use super::connection::Serving;
 use super::drain::stopped;
 use super::places::Places;
+use crate::api::Begun;
 
 /// The number of files that are left for the store and everything else.
 const OTHER_FILES: usize = 64;
@@ -32,7 +33,7 @@ pub(super) async fn serve<S>(
     mut stop: watch::Receiver<bool>,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S::Future: Begun + Send,
 {
     let serving = Arc::new(serving);
     let mut connections = JoinSet::new();

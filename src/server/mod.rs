@@ -36,7 +36,7 @@ use self::places::Places;
 use self::reload::reload_when_asked;
 use crate::api::{self, Gate, InFlight};
 use crate::audit::LogAuditor;
-use crate::config::{Config, MasterKeySource};
+use crate::config::{AuditStderr, Config, MasterKeySource};
 
 /// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
 /// reserved as soon as its length is announced.
@@ -81,12 +81,13 @@ async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     reload: mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
-    let Parts { app, listener, tls, ready: _, data: _held_to_the_end } = parts;
+    let Parts { app, audit_log, listener, tls, ready: _, data: _held_to_the_end } = parts;
     let (health, health_service) = tonic_health::server::health_reporter();
     report_health(&health, true).await;
     let (stopping, stop) = watch::channel(false);
     let in_flight = InFlight::default();
-    let auditor = Arc::<LogAuditor>::default();
+    let events = config.audit.stderr != AuditStderr::Off;
+    let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events));
 
     let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
     let mut routes = api::services(&app).add_service(health_service);
@@ -126,6 +127,7 @@ async fn serve(
     };
     auditor.write_refusals();
     app.close().await;
+    let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
     tracing::info!("stopped");
     outcome
 }

@@ -17,11 +17,13 @@ use crate::app::{self, App, CredentialSources, IssuerKeys, SetupError};
 use crate::config::{Config, Issuer, MasterKeySource, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
+use crate::integrity::audit_log::{AuditLog, Expected, LogError, VerifyError, verify};
 use crate::store::{self, Store, Unavailable};
 
 /// The parts of a service that is ready to serve.
 pub(super) struct Parts {
     pub(super) app: Arc<App>,
+    pub(super) audit_log: Arc<AuditLog>,
     pub(super) listener: TcpListener,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) ready: Ready,
@@ -40,7 +42,10 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
     let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
+    let audit_log = Arc::new(open_audit_log(config, &data)?);
     let options = app::Options {
+        audit_log: Some(audit_log.clone()),
+        begin_new_audit_log: config.begin_new_audit_log,
         data_dir: data.path().to_owned(),
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
@@ -60,12 +65,17 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
             SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
             _ => [None, None],
         };
+        if matches!(error, SetupError::AuditLogVanished) && audit_log.is_begun() {
+            // So that the log can be put back.
+            let _ = fs::remove_dir_all(data.audit_log());
+        }
         for file in made.into_iter().flatten() {
             let _ = fs::remove_file(file);
         }
     });
     let app = Arc::new(app.map_err(|error| match error {
         SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
+        SetupError::AuditLog(error) => error.into(),
         other => other.into(),
     })?);
 
@@ -74,7 +84,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
     let address = listener.local_addr().map_err(failed)?;
     let master_key = config.master_key.clone();
     let ready = Ready { address, tls: tls.is_some(), master_key, root_key, first_start };
-    Ok(Parts { app, listener, tls, ready, data })
+    Ok(Parts { app, audit_log, listener, tls, ready, data })
 }
 
 /// The sources of credentials, with the keys of the issuers that have them in files.
@@ -88,6 +98,26 @@ fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     let sources = CredentialSources::new(issuers);
     read_key_files(sources.issuers())?;
     Ok(sources)
+}
+
+/// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.
+fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
+    let folder = data.audit_log();
+    if !config.begin_new_audit_log || !folder.exists() {
+        return Ok(AuditLog::open(&folder, config.audit, None)?);
+    }
+    let broken = match verify(&folder, &Expected::default()) {
+        Ok(_) => return Ok(AuditLog::open(&folder, config.audit, None)?),
+        Err(VerifyError::Broken(breach)) => breach.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let failed = |error| ServeError::AuditLog(LogError::File(folder.clone(), error));
+    let aside = AuditLog::set_aside(&folder).map_err(failed)?;
+    tracing::warn!(
+        kept = %aside.display(),
+        "the audit log is broken, and a new one begins because of --begin-new-audit-log: {broken}"
+    );
+    Ok(AuditLog::open(&folder, config.audit, Some(&broken))?)
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {

@@ -23,6 +23,10 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
+/// How much is read before others have their turn, in bytes. The HTTP/2 library reads all that has come before it hands on the
+/// first request. A peer that sends faster than the server works would fill its memory so, with requests that it resets again.
+const TURN: usize = 16 * 1024;
+
 /// The bytes of a connection. Reading and writing fail with `TimedOut` when it is silent for too long.
 pub(super) struct Socket {
     stream: Box<dyn Duplex>,
@@ -30,6 +34,8 @@ pub(super) struct Socket {
     received: usize,
     /// The frames in them.
     frames: Frames,
+    /// How much was read in this turn, in bytes.
+    in_turn: usize,
     /// The last time when the peer is known to have been there.
     heard: Instant,
     /// Wakes the task at the next limit.
@@ -41,7 +47,7 @@ impl Socket {
     pub(super) fn new(stream: Box<dyn Duplex>) -> Self {
         let now = Instant::now();
         let limit = Box::pin(sleep_until(now + BEGIN));
-        Self { stream, received: 0, frames: Frames::new(now), heard: now, limit }
+        Self { stream, received: 0, frames: Frames::new(now), in_turn: 0, heard: now, limit }
     }
 
     /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
@@ -85,17 +91,27 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.in_turn >= TURN {
+            self.in_turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
-                let heard = self.hear(buffer.filled().get(before..).unwrap_or_default());
+                let bytes = buffer.filled().get(before..).unwrap_or_default();
+                self.in_turn += bytes.len();
+                let heard = self.hear(bytes);
                 if heard.is_err() {
                     buffer.set_filled(before); // a read that fails reads nothing
                 }
                 Poll::Ready(heard)
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_limit(context),
+            Poll::Pending => {
+                self.in_turn = 0;
+                self.poll_limit(context)
+            }
         }
     }
 }

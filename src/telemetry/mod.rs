@@ -15,8 +15,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+pub use self::queue::{Batch, Next, Queue};
 use self::writer::LogWriter;
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{AuditStderr, LogFormat, LogLevel};
 
 /// The log target of audit records, which are written at every log level.
 pub const AUDIT: &str = "strongroom::audit";
@@ -26,7 +27,9 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 /// Starts the log, and sends panics there. Only the first call in a process has an effect. Fails where the system cannot
 /// start a thread.
-pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
+///
+/// `audit` is the form of the audit's records.
+pub fn start(format: LogFormat, level: LogLevel, audit: AuditStderr) -> std::io::Result<()> {
     let writer = LogWriter::start(std::io::stderr(), |lost| {
         tracing::warn!(lost, "lines of the log were lost: its reader is too slow");
     })?;
@@ -43,21 +46,30 @@ pub fn start(format: LogFormat, level: LogLevel) -> std::io::Result<()> {
     let shown = Targets::new()
         .with_default(LevelFilter::WARN.min(level))
         .with_target("strongroom", level)
-        .with_target(AUDIT, LevelFilter::INFO.max(level));
+        .with_target(AUDIT, LevelFilter::OFF);
+    let records = Targets::new().with_target(AUDIT, LevelFilter::INFO.max(level));
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let layer = fmt::layer().with_writer(writer).with_ansi(terminal);
-    let registry = tracing_subscriber::registry();
-    // If something else in the process started a log before, that one stays.
-    let _ = if json {
-        registry.with(layer.json().with_span_list(false).with_filter(shown)).try_init()
-    } else {
-        registry.with(layer.with_filter(shown)).try_init()
+    let json_records = match audit {
+        AuditStderr::Auto | AuditStderr::Off => json,
+        AuditStderr::Text => false,
+        AuditStderr::Json => true,
     };
+    let layer = |json: bool, shown: Targets| {
+        let layer = fmt::layer().with_writer(writer.clone()).with_ansi(terminal);
+        if json {
+            layer.json().with_span_list(false).with_filter(shown).boxed()
+        } else {
+            layer.with_filter(shown).boxed()
+        }
+    };
+    let layers = vec![layer(json, shown), layer(json_records, records)];
+    // If something else in the process started a log before, that one stays.
+    let _ = tracing_subscriber::registry().with(layers).try_init();
     std::panic::set_hook(Box::new(|panic| {
         // Without the panic's message, which can quote data of a request.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

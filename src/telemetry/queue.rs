@@ -4,9 +4,12 @@
 //! owner of records has a bounded share of the room, and always room for one record, so that no owner keeps the records of
 //! others from being written. Owners share the writer by bytes, not by records (self-clocked fair queueing). A line that finds
 //! no room is lost, and counted.
+//!
+//! The thread of the audit log has such a queue too: there, lines are the records that may be dropped.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -23,7 +26,7 @@ const BATCH_LINES: usize = 4 << 10;
 
 /// The queue between all threads that log and the one that writes.
 #[derive(Default)]
-pub(super) struct Queue {
+pub struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes the thread that writes.
     arrived: Condvar,
@@ -74,17 +77,28 @@ struct Record {
 
 /// Texts to write at once.
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) text: Vec<u8>,
+pub struct Batch {
+    /// The texts, one after the other.
+    pub text: Vec<u8>,
     /// How many lines are among them.
-    pub(super) lines: u64,
+    pub lines: u64,
     /// Told whether the batch was written.
-    pub(super) records: Vec<oneshot::Sender<bool>>,
+    pub records: Vec<oneshot::Sender<bool>>,
+}
+
+/// What [`Queue::next_batch_within`] waited for.
+pub enum Next {
+    /// Texts to write.
+    Batch(Batch),
+    /// Perhaps the time has passed. Nothing waits now.
+    Nothing,
+    /// The queue is closed, and nothing waits any more.
+    Closed,
 }
 
 impl Queue {
     /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room.
-    pub(super) fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
+    pub fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
         let (written, told) = oneshot::channel();
         let added = self.lock().records.add(owner, text, written);
         self.arrived.notify_one();
@@ -92,7 +106,7 @@ impl Queue {
     }
 
     /// Adds lines. False: there is no room.
-    pub(super) fn add_lines(&self, text: Vec<u8>) -> bool {
+    pub fn add_lines(&self, text: Vec<u8>) -> bool {
         let mut waiting = self.lock();
         let fits = text.len() <= LINE_ROOM.saturating_sub(waiting.line_bytes);
         if fits {
@@ -124,26 +138,42 @@ impl Queue {
     }
 
     /// Ends the thread that writes, once nothing waits any more.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_one();
     }
 
     /// Waits for the next batch. The caller has written the one before. `None`: the queue is closed.
     pub(super) fn next_batch(&self) -> Option<Batch> {
+        loop {
+            match self.next_batch_within(Duration::MAX) {
+                Next::Batch(batch) => return Some(batch),
+                Next::Nothing => {}
+                Next::Closed => return None,
+            }
+        }
+    }
+
+    /// Waits for the next batch, for this time at most. The caller has written the one before.
+    pub fn next_batch_within(&self, time: Duration) -> Next {
         let mut waiting = self.lock();
+        let mut waited = false;
         loop {
             let batch = waiting.batch();
             if !batch.is_empty() {
-                return Some(batch);
+                return Next::Batch(batch);
             }
             for flushed in waiting.flushes.drain(..) {
                 let _ = flushed.send(()); // the caller may have stopped waiting
             }
             if waiting.closed {
-                return None;
+                return Next::Closed;
             }
-            waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if waited {
+                return Next::Nothing;
+            }
+            waiting = self.arrived.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner).0;
+            waited = true;
         }
     }
 

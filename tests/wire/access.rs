@@ -114,7 +114,7 @@ async fn who_am_i_tells_an_ordinary_key_its_home_and_rights() {
     let me = room.access().who_am_i(WhoAmIRequest {}).await.unwrap().into_inner();
     let mut rights: Vec<Right> = me.rights().collect();
     rights.sort();
-    assert_eq!(rights, [Right::List, Right::Read, Right::Write, Right::Rotate]);
+    assert_eq!(rights, [Right::List, Right::Read, Right::Write, Right::Rotate, Right::Delete]);
     assert_eq!(me.principal, format!("key:{}", room.key.id));
     let key = me.api_key.unwrap();
     assert_eq!(key, room.key);
@@ -138,6 +138,7 @@ async fn who_am_i_tells_the_root_key_that_it_may_do_everything() {
         Right::ManageAccess,
         Right::Audit,
         Right::Operate,
+        Right::Delete,
     ];
     assert_eq!(rights, every);
     let key = me.api_key.unwrap();

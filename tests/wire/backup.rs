@@ -93,7 +93,7 @@ async fn a_backup_shows_no_plaintext_and_an_upload_leaves_no_file() {
         assert!(!bytes.windows(canary.len()).any(|some| some == canary));
     }
     restore(&root, &bytes, false).await.unwrap();
-    let expected = ["master.key", "root.key", "store", "store.marker", "strongroom.lock"];
+    let expected = ["audit", "master.key", "root.key", "store", "store.marker", "strongroom.lock"];
     assert_eq!(names_in(folder.path()), expected);
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use strongroom::api::v1::access_service_client::AccessServiceClient;
+use strongroom::api::v1::audit_service_client::AuditServiceClient;
 use strongroom::api::v1::operator_service_client::OperatorServiceClient;
 use strongroom::api::v1::reference_service_client::ReferenceServiceClient;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
@@ -62,6 +63,7 @@ pub struct Caller {
 pub type Secrets = SecretServiceClient<InterceptedService<Channel, Credential>>;
 pub type Access = AccessServiceClient<InterceptedService<Channel, Credential>>;
 pub type References = ReferenceServiceClient<InterceptedService<Channel, Credential>>;
+pub type Audit = AuditServiceClient<InterceptedService<Channel, Credential>>;
 pub type Operator = OperatorServiceClient<InterceptedService<Channel, Credential>>;
 
 /// The headers that a caller sends with each request.
@@ -121,6 +123,10 @@ impl Caller {
 
     pub fn operator(&self) -> Operator {
         OperatorServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
+    }
+
+    pub fn audit(&self) -> Audit {
+        AuditServiceClient::with_interceptor(self.channel.clone(), self.credential.clone())
     }
 
     pub fn references(&self) -> References {

@@ -43,6 +43,8 @@ async fn no_canary_leaks_with_the_store_on_disk() {
     assert!(!log.contains(&root_key), "the log has the root key");
     search.log(&log, &canaries);
     // The server writes nothing more now.
+    search.folder("the audit log", &folder.path().join("audit"), &canaries.nameless());
+    fs::remove_dir_all(folder.path().join("audit")).unwrap();
     search.folder("the data folder", folder.path(), &canaries.all());
     search.report();
 }

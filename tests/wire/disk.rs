@@ -1,7 +1,7 @@
 //! A disk that is full or refuses writes: changes are refused within a bound, and reads continue. Once the disk takes writes
 //! again, so does the service, without a restart.
 
-mod small;
+pub mod small;
 
 use std::time::Duration;
 
@@ -252,17 +252,22 @@ fn unavailable<T>(reply: Result<Response<T>, Status>) {
 }
 
 /// Watches the health of a server.
-struct Health(tonic::Streaming<tonic_health::pb::HealthCheckResponse>);
+pub struct Health(tonic::Streaming<tonic_health::pb::HealthCheckResponse>);
 
 impl Health {
-    async fn watch(server: &Server) -> Self {
+    pub async fn watch(server: &Server) -> Self {
+        Self::of(server, "strongroom.v1.SecretService").await
+    }
+
+    /// Watches the health of a service.
+    pub async fn of(server: &Server, service: &str) -> Self {
         let channel = endpoint(&server.url).connect().await.unwrap();
-        let request = HealthCheckRequest { service: "strongroom.v1.SecretService".into() };
+        let request = HealthCheckRequest { service: service.into() };
         Self(HealthClient::new(channel).watch(request).await.unwrap().into_inner())
     }
 
     /// Waits for this status.
-    async fn becomes(&mut self, wanted: ServingStatus) {
+    pub async fn becomes(&mut self, wanted: ServingStatus) {
         let become_it = async {
             while self.0.next().await.expect("health goes on").expect("health is told").status() != wanted {}
         };

@@ -128,9 +128,14 @@ impl Launch {
 
     /// Starts it with these limits, each a line of the table `[limits]` of its configuration file.
     pub fn limits(self, lines: &str) -> Self {
-        let folder = self.folder.as_ref().expect("a temporary folder");
-        let file = folder.path().join("strongroom.toml");
-        std::fs::write(&file, format!("[limits]\n{lines}\n")).expect("the configuration is written");
+        self.configured(&format!("[limits]\n{lines}\n"))
+    }
+
+    /// Starts it with this configuration file, which stands beside the data folder.
+    pub fn configured(self, toml: &str) -> Self {
+        let folder = self.data_dir.parent().expect("a folder around the data folder");
+        let file = folder.join("strongroom.toml");
+        std::fs::write(&file, toml).expect("the configuration is written");
         let file = file.to_str().expect("a path in UTF-8").to_owned();
         self.argument("--config").argument(file)
     }

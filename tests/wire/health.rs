@@ -43,7 +43,8 @@ async fn reflection_can_be_turned_off() {
     stranger.call("/grpc.health.v1.Health/Check", &[]).await.unwrap();
 }
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
+    "strongroom.v1.AuditService",
     "strongroom.v1.SecretService",
     "strongroom.v1.AccessService",
     "strongroom.v1.OperatorService",

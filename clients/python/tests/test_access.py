@@ -38,7 +38,7 @@ async def test_the_life_of_a_key(client: Any, kind: Any, server: Server) -> None
     # A key needs no namespace in its calls for its home, and has no rights in another namespace.
     theirs = kind(server=server.address, api_key=made.credential, ca_cert=server.ca_cert)
     me = await done(theirs.whoami())
-    assert (me.api_key.id, me.rights) == (made.api_key.id, frozenset({"list", "read", "write", "rotate"}))
+    assert (me.api_key.id, me.rights) == (made.api_key.id, frozenset({"list", "read", "write", "rotate", "delete"}))
     secret = await done(theirs.secrets.create(name="a_key", value="v-1"))
     assert secret.namespace == server.namespace
     refusals: list[Callable[[], Any]] = [

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Access;
 use crate::address::Address;
+use crate::audit::Audit;
 use crate::connect_error::ConnectError;
 use crate::error::Error;
 use crate::operator::Operator;
@@ -108,6 +109,11 @@ impl Client {
     /// API keys.
     pub fn access(&self) -> Access {
         Access(self.clone())
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> Audit {
+        Audit(self.clone())
     }
 
     /// The service itself: its state, backups and keys.

@@ -2,8 +2,8 @@
 //!
 //! # The parts
 //!
-//! [`Client::builder`] sets a client up and connects it; [`Client::secrets`], [`Client::access`] and
-//! [`Client::operator`] have a method for each request, and [`Client::resolve`] resolves the references of a document.
+//! [`Client::builder`] sets a client up and connects it; [`Client::secrets`], [`Client::access`],
+//! [`Client::audit`] and [`Client::operator`] have a method for each request, and [`Client::resolve`] resolves the references of a document.
 //! Requests and replies are the generated messages in [`v1`]. What fails is an [`Error`], told by its
 //! [`reason`](Error::reason).
 
@@ -12,6 +12,7 @@
 mod access;
 mod address;
 mod api_key;
+mod audit;
 mod client;
 mod connect_error;
 mod error;
@@ -30,6 +31,7 @@ pub use tonic::Code;
 pub use self::access::Access;
 pub use self::address::{Address, AddressError, DEFAULT_PORT};
 pub use self::api_key::{ApiKey, ApiKeyError};
+pub use self::audit::Audit;
 pub use self::client::{Client, Replies};
 pub use self::connect_error::ConnectError;
 pub use self::error::{Error, ErrorReason, Violation};

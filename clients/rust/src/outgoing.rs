@@ -73,6 +73,10 @@ impl Outgoing for v1::ListApiKeysRequest {}
 impl Outgoing for v1::WhoAmIRequest {}
 impl Outgoing for v1::GetStatusRequest {}
 impl Outgoing for v1::GetMasterKeyStatusRequest {}
+impl Outgoing for v1::ListAuditRecordsRequest {}
+impl Outgoing for v1::GetCheckpointRequest {}
+impl Outgoing for v1::GetInclusionProofRequest {}
+impl Outgoing for v1::GetConsistencyProofRequest {}
 
 #[cfg(test)]
 mod tests {

@@ -123,7 +123,7 @@ impl From<&Error> for Refusal {
             }
             Error::Contended => {
                 let message =
-                    "Other writers kept changing the same secret, and nothing was changed: try again.";
+                    "Other writers kept changing the same record, and nothing was changed: try again.";
                 Self::new(Code::Aborted, Reason::Contended, message).that_passes()
             }
             Error::TooLate => {

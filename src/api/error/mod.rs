@@ -183,6 +183,13 @@ impl Refusal {
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
     }
 
+    /// A watcher has not taken what was sent in time.
+    pub(super) fn too_slow() -> Self {
+        let message =
+            "The records were not taken in time, so the stream ended: watch again from the next index.";
+        Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
+    }
+
     /// There is no such RPC, or not in the encoding of the request.
     pub(super) fn no_such_rpc() -> Self {
         let message = "This server does not serve that RPC, or not in that encoding.";

@@ -17,7 +17,7 @@ use tower::Service;
 use super::{Answer, Arrived, refusal};
 use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::{failure, response};
-use crate::app::{App, Error};
+use crate::app::{self, App, Error};
 
 /// Records each request, refused ones too.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ where
                 Ok(_) => return Ok(answer),
                 Err(error) => return unwritable(error),
             };
+            app.request_recorded(app::RequestRecord::id(&*entry));
             let Some(refusal) = withheld(&app, &entry) else { return Ok(answer) };
             match entry.write_withheld(record, self::failure(&refusal)).await {
                 Ok(()) => Ok(refusal),

@@ -1,4 +1,4 @@
-//! How long a request may take: as long as its caller waits, and 30 seconds at most.
+//! How long a request may take: as long as its caller waits, and 30 seconds at most. A read also ends when its caller hangs up.
 //!
 //! [`Deadline`] stands outside of the request's task and answers a caller whose time is up, while the task goes on to its
 //! end and to its audit record. [`Limit`] stands inside and ends the work itself.
@@ -14,10 +14,11 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::body::Body;
 use tower::Service;
 
+use super::task::Spawned;
 use super::{Admitted, Answer, Arrived};
 use crate::api::error::Refusal;
 use crate::api::request::AuditEntry;
-use crate::api::strongroom_v1::status::response;
+use crate::api::strongroom_v1::status::{abandoned, response};
 use crate::app;
 
 /// How long a request may take, from its headers to its answer, however long the caller waits.
@@ -39,18 +40,17 @@ impl<S> Deadline<S> {
 
 impl<S> Service<Arrived> for Deadline<S>
 where
-    S: Service<Arrived, Response = Response<Body>, Error = Infallible>,
-    S::Future: Unpin,
+    S: Service<Arrived, Response = Response<Body>, Error = Infallible, Future = Spawned>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = InTime<S::Future>;
+    type Future = InTime;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut arrived: Arrived) -> InTime<S::Future> {
+    fn call(&mut self, mut arrived: Arrived) -> InTime {
         let end = patience(arrived.http.headers()).map(|patience| Instant::now() + patience);
         if let Some(end) = end {
             arrived.until = arrived.until.min(end);
@@ -61,13 +61,20 @@ where
 }
 
 /// An answer that comes in time.
-pub(crate) struct InTime<F> {
-    answer: F,
+pub(crate) struct InTime {
+    answer: Spawned,
     timer: Option<Pin<Box<Sleep>>>,
     entry: Arc<AuditEntry>,
 }
 
-impl<F: Future<Output = Answer> + Unpin> Future for InTime<F> {
+impl InTime {
+    /// Whether the work on the request has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.answer.has_begun()
+    }
+}
+
+impl Future for InTime {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
@@ -78,6 +85,7 @@ impl<F: Future<Output = Answer> + Unpin> Future for InTime<F> {
         // The clock is asked at every poll: the transport's own timer, which is set for later, can fire before this one
         // where both are due.
         if timer.as_mut().poll(context).is_ready() || Instant::now() >= timer.deadline() {
+            self.answer.answered();
             return Poll::Ready(Ok(response(Refusal::late(), &self.entry.request_id)));
         }
         Poll::Pending
@@ -116,11 +124,17 @@ where
         Box::pin(async move {
             let (until, entry) = (admitted.until, admitted.call.entry.clone());
             // A change that was begun goes on to its end. Nobody waits for the end of a read.
-            let end = if admitted.call.rpc.changes { Instant::now() + MAX_TIME } else { until };
-            let work = app::until(until.into_std(), inner.call(admitted));
-            match timeout_at(end, work).await {
-                Ok(answer) => answer,
-                Err(_elapsed) => Ok(response(Refusal::late(), &entry.request_id)),
+            let changes = admitted.call.rpc.changes;
+            let end = if changes { Instant::now() + MAX_TIME } else { until };
+            let work = app::recorded(entry.clone(), app::until(until.into_std(), inner.call(admitted)));
+            tokio::select! {
+                biased;
+                answer = timeout_at(end, work) => match answer {
+                    Ok(answer) => answer,
+                    Err(_elapsed) => Ok(response(Refusal::late(), &entry.request_id)),
+                },
+                // Only the audit sees this.
+                () = entry.abandoned(), if !changes => Ok(abandoned()),
             }
         })
     }

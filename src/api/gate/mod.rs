@@ -37,7 +37,7 @@ use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
 use self::panics::CatchPanic;
-use self::task::{OwnTask, Spawned};
+use self::task::OwnTask;
 use super::error::Refusal;
 use super::request::{AuditEntry, Call};
 use super::strongroom_v1::rpcs;
@@ -80,7 +80,7 @@ impl Gate {
         ServiceBuilder::new()
             // Outside of the task, so that it can answer while the task goes on.
             .layer_fn(Deadline::new)
-            // From here on, a request is served to its end though the caller hangs up.
+            // From here on, a change is served to its end though the caller hangs up.
             .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), inner))
             // Records the answers of all layers below, refusals and panics too.
             .layer_fn(|inner| Audit::new(self.app.clone(), inner))
@@ -194,8 +194,23 @@ pin_project! {
         },
         Gated {
             #[pin]
-            answer: InTime<Spawned>,
+            answer: InTime,
         },
+    }
+}
+
+/// Tells whether the work on a request has begun.
+pub(crate) trait Begun {
+    /// Whether it has.
+    fn has_begun(&self) -> bool;
+}
+
+impl<O> Begun for Answering<O> {
+    fn has_begun(&self) -> bool {
+        match self {
+            Self::Gated { answer } => answer.has_begun(),
+            Self::Open { .. } | Self::Refused { .. } => true,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! A task for each request, so that a request is served to its end and recorded though the caller hangs up. The requests
-//! that are being answered are counted: the server waits for them before it stops.
+//! A task for each request, so that a change is served to its end and recorded though the caller hangs up. A request whose
+//! caller hangs up before its task has begun is forgotten: nothing of it was done. The requests that are being answered are
+//! counted: the server waits for them before it stops.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -45,30 +46,56 @@ where
     }
 
     fn call(&mut self, arrived: Arrived) -> Spawned {
-        let entry = arrived.entry.clone();
+        let (entry, of_task) = (arrived.entry.clone(), arrived.entry.clone());
         let span = tracing::info_span!("request", request_id = &*entry.request_id);
         let entered = self.in_flight.enter();
         // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
         let answer = self.inner.call(arrived);
         let answering = async move {
             let _entered = entered;
+            if !of_task.begin() {
+                return Ok(Response::new(Body::empty()));
+            }
             answer.await
         };
-        Spawned { task: tokio::spawn(answering.instrument(span)), entry }
+        Spawned { task: tokio::spawn(answering.instrument(span)), entry, answered: false }
     }
 }
 
-/// The answer of a task. The task goes on when this is dropped.
+/// The answer of a task. The task learns that its caller has hung up when this is dropped before it was answered.
 pub(crate) struct Spawned {
     task: JoinHandle<Answer>,
     entry: Arc<AuditEntry>,
+    answered: bool,
+}
+
+impl Spawned {
+    /// Whether the task has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.entry.has_begun()
+    }
+
+    /// Notes that the caller was answered by another layer.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.entry.abandon();
+        }
+    }
 }
 
 impl Future for Spawned {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        Poll::Ready(match ready!(Pin::new(&mut self.task).poll(context)) {
+        let answer = ready!(Pin::new(&mut self.task).poll(context));
+        self.answered = true;
+        Poll::Ready(match answer {
             Ok(answer) => answer,
             // A handler that panics is answered within the task; this is the last resort.
             Err(_panicked) => Ok(response(Refusal::defect(), &self.entry.request_id)),

@@ -150,24 +150,42 @@ async fn a_panic_is_answered_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_request_whose_caller_hangs_up_is_served_to_its_end_and_recorded() {
-    let site = Site::open().await;
-    let go_on = Arc::new(Notify::new());
-    let told = go_on.clone();
-    let inner = tower::service_fn(move |_: Request<Body>| {
-        let told = told.clone();
-        async move {
-            told.notified().await;
-            Ok::<_, Infallible>(Status::not_found("").into_http())
+async fn a_change_whose_caller_hangs_up_is_served_to_its_end_and_a_read_is_not() {
+    for (path, outcome) in [(CREATE, "INTERNAL"), (GET, "CANCELLED")] {
+        let site = Site::open().await;
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begins, told) = (begun.clone(), go_on.clone());
+        let inner = tower::service_fn(move |_: Request<Body>| {
+            let (begins, told) = (begins.clone(), told.clone());
+            async move {
+                begins.notify_one();
+                told.notified().await;
+                Ok::<_, Infallible>(Status::not_found("").into_http())
+            }
+        });
+        let call = site.gate().layer(inner).call(site.request(path));
+        begun.notified().await;
+        drop(call);
+        if path == CREATE {
+            assert!(!site.in_flight.is_none());
+            go_on.notify_one();
         }
-    });
-    drop(site.gate().layer(inner).call(site.request(GET)));
-    assert!(!site.in_flight.is_none());
-    go_on.notify_one();
-    site.recorder.written.notified().await;
-    site.in_flight.none().await;
-    // A handler's own status without details is given some.
-    assert_eq!(site.outcomes(), ["INTERNAL"]);
+        site.recorder.written.notified().await;
+        site.in_flight.none().await;
+        // A handler's own status without details is given some.
+        assert_eq!(site.outcomes(), [outcome]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_hangs_up_before_it_is_begun_is_forgotten() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| -> Answer { panic!("nothing is done") });
+    for path in [CREATE, GET] {
+        drop(site.gate().layer(inner).call(site.request(path)));
+        site.in_flight.none().await;
+    }
+    assert!(site.outcomes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //! into messages. The services share `call`, `convert` and `status`, which has the errors.
 
 mod access;
+mod audit;
 mod call;
 mod convert;
 mod operator;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 
 use self::proto::access_service_server::AccessServiceServer;
+use self::proto::audit_service_server::AuditServiceServer;
 use self::proto::operator_service_server::OperatorServiceServer;
 use self::proto::reference_service_server::ReferenceServiceServer;
 use self::proto::secret_service_server::SecretServiceServer;
@@ -24,21 +26,27 @@ use super::MAX_MESSAGE;
 use crate::app::App;
 
 /// The names of the services.
-pub const SERVICES: [&str; 4] = [
+pub const SERVICES: [&str; 5] = [
     "strongroom.v1.SecretService",
     "strongroom.v1.AccessService",
     "strongroom.v1.OperatorService",
     "strongroom.v1.ReferenceService",
+    AUDIT_SERVICE,
 ];
+
+/// The service that reads the audit log.
+pub const AUDIT_SERVICE: &str = "strongroom.v1.AuditService";
 
 /// The services, to be served behind a [`Gate`](super::Gate).
 pub fn services(app: &Arc<App>) -> Routes {
     let secrets = SecretServiceServer::new(secret::Secrets(app.clone()));
     let access = AccessServiceServer::new(access::Access(app.clone()));
+    let audit = AuditServiceServer::new(audit::AuditLog(app.clone()));
     let operator = OperatorServiceServer::new(operator::Operator(app.clone()));
     let references = ReferenceServiceServer::new(reference::References(app.clone()));
     Routes::new(secrets.max_decoding_message_size(MAX_MESSAGE))
         .add_service(access.max_decoding_message_size(MAX_MESSAGE))
         .add_service(operator.max_decoding_message_size(MAX_MESSAGE))
+        .add_service(audit.max_decoding_message_size(MAX_MESSAGE))
         .add_service(references.max_decoding_message_size(MAX_MESSAGE))
 }

@@ -3,7 +3,7 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 29] = [
+static ALL: [Rpc; 34] = [
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -35,6 +35,11 @@ static ALL: [Rpc; 29] = [
     change("strongroom.v1.OperatorService/RotateMasterKey", &[Right::Operate]),
     rpc("strongroom.v1.OperatorService/GetMasterKeyStatus", &[Right::Operate]),
     change("strongroom.v1.OperatorService/RotateNamespaceKeys", &[Right::Operate]),
+    rpc("strongroom.v1.AuditService/ListAuditRecords", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/WatchAuditRecords", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetCheckpoint", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetInclusionProof", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/GetConsistencyProof", &[Right::Audit]),
     // Read for the values, list without them.
     document("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
@@ -87,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_rpcs_that_only_read_are_told_from_those_that_change_something() {
-        let reads = ["Get", "BatchGet", "List", "WhoAmI", "CreateBackup", "Resolve", "Explain"];
+        let reads = ["Get", "BatchGet", "List", "Watch", "WhoAmI", "CreateBackup", "Resolve", "Explain"];
         for rpc in &ALL {
             let method = rpc.name.split('/').next_back().unwrap();
             assert_eq!(rpc.changes, !reads.iter().any(|read| method.starts_with(read)), "{method}");

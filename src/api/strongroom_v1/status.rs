@@ -25,12 +25,22 @@ pub(super) fn completed(bare: &Status, request_id: &str) -> Status {
         GrpcCode::Internal | GrpcCode::InvalidArgument => Refusal::malformed(),
         GrpcCode::OutOfRange | GrpcCode::ResourceExhausted => Refusal::too_large(),
         GrpcCode::Unimplemented => Refusal::no_such_rpc(),
-        // Given where the caller ended its request early: see `gate/body.rs`. Only the audit sees this, so it has no details.
-        GrpcCode::Aborted => return Status::cancelled("The caller ended the request early."),
+        // Given where the caller ended its request early: see `gate/body.rs`.
+        GrpcCode::Aborted => return ended_early(),
         GrpcCode::Cancelled | GrpcCode::DeadlineExceeded => Refusal::late(),
         _ => Refusal::defect(),
     };
     refused(refusal, request_id)
+}
+
+/// The response to a caller that has hung up.
+pub(in crate::api) fn abandoned() -> Response<Body> {
+    ended_early().into_http()
+}
+
+/// Only the audit sees this, so it has no details.
+fn ended_early() -> Status {
+    Status::cancelled("The caller ended the request early.")
 }
 
 /// The response that tells a refusal.

@@ -113,7 +113,10 @@ impl AccessControl {
                 };
                 transaction.require.push((Key::binding(&binding_id.0), Expect::Absent));
                 transaction.put.push((Key::binding(&binding_id.0), binding.seal(&attempt.keyring)?));
-                attempt.change_access(&mut transaction)?;
+                // A binding of a new key takes nothing from anybody. But a role that people made can be deleted, if no binding has it.
+                if role.built_in().is_none() {
+                    attempt.change_access(&mut transaction)?;
+                }
             }
             if let Some(revision) = attempt.commit(transaction).await? {
                 return Ok((key, credential, revision));
@@ -189,7 +192,6 @@ impl AccessControl {
             let mut transaction = Transaction::default();
             transaction.require.push((place.clone(), Expect::At(key.revision)));
             transaction.put.push((place, rotated.seal(&attempt.keyring)?));
-            attempt.change_access(&mut transaction)?;
             if let Some(revision) = attempt.commit(transaction).await? {
                 return Ok((rotated, credential, revision));
             }
@@ -205,6 +207,7 @@ impl AccessControl {
         id: ApiKeyId,
     ) -> Result<(Arc<ApiKey>, Revision), Error> {
         let (principal, granted) = (grant.principal(), [grant.granted()]);
+        let _turn = self.turn(principal).await;
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, &granted));
         loop {
             // The keyring seals a revocation even where it has sealed as much as it may.

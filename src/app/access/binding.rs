@@ -57,6 +57,7 @@ impl AccessControl {
         idempotency: Option<&Idempotency>,
     ) -> Result<(Binding, Revision), Error> {
         let (principal, granted) = (grant.principal(), [grant.granted()]);
+        let _turn = self.turn(principal).await;
         let id = BindingId::generate()?;
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, &granted));
         loop {
@@ -133,6 +134,7 @@ impl AccessControl {
         id: BindingId,
     ) -> Result<(Arc<Binding>, Revision), Error> {
         let (principal, granted) = (grant.principal(), [grant.granted()]);
+        let _turn = self.turn(principal).await;
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, &granted));
         loop {
             let attempt = attempts.next()?;

@@ -3,6 +3,8 @@
 //!
 //! A store that has the access epoch has its bindings. The epoch is written last, so that a migration that was cut short begins again.
 
+use std::sync::Arc;
+
 use crate::app::Error;
 use crate::app::authority::Authority;
 use crate::app::commit::{Core, REKEY_ATTEMPTS};
@@ -34,12 +36,18 @@ pub(in crate::app) async fn migrate(core: &Core) -> Result<(), Error> {
         let attempt = attempts.next()?;
         let keys = core.catalog.api_keys();
         let missing = core.catalog.with_policy(|policy| {
-            if policy.epoch().is_some() {
+            if !policy.is_of_earlier_release() {
                 return None;
             }
-            let in_force = keys.iter().filter(|key| key.revoked_at.is_none());
-            let implied = in_force.map(|key| Binding::implied_by(&attempt.keyring, key, key.created_at));
-            Some(implied.filter(|binding| policy.binding(binding.id).is_none()).collect::<Vec<_>>())
+            let implied = |key: &Arc<ApiKey>| Binding::implied_by(&attempt.keyring, key, key.created_at);
+            let is_there = |binding: &Binding| policy.binding(binding.id).is_some();
+            let are_there = keys.iter().map(implied).filter(is_there).count();
+            if policy.len() > are_there || policy.roles().next().is_some() {
+                // The epoch was removed from a store that has its bindings, which is served all the same.
+                return None;
+            }
+            let in_force = keys.iter().filter(|key| key.revoked_at.is_none()).map(implied);
+            Some(in_force.filter(|binding| !is_there(binding)).collect::<Vec<_>>())
         });
         let Some(missing) = missing else { return Ok(()) };
         let mut transaction = Transaction::default();

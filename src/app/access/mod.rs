@@ -1,8 +1,9 @@
 //! Who may use the service: the callers that present API keys, client certificates and tokens, what they may do,
 //! and the roles and bindings that say so.
 //!
-//! Every change here writes the access epoch again. So the state that it was decided on, such as which administrators are left, is the
-//! state in which it is made.
+//! Every change here that can take something away writes the access epoch again, and every change requires the epoch as it was. So the
+//! state that a change was decided on, such as which administrators are left, is the state in which it is made. To create a key and to
+//! rotate one take nothing away: the record of a key stands for its credential.
 
 mod administrators;
 mod api_key;
@@ -33,11 +34,14 @@ use crate::auth::{
     PrincipalName, RightType, Rights, Scope, ScopeGrant, ServiceGrant, Token,
 };
 use crate::domain::{Namespace, SecretName, now};
+use crate::limits::{FairQueue, Turn};
 
 /// API keys, roles and bindings, and who calls.
 pub struct AccessControl {
     core: Arc<Core>,
     idempotency: Arc<IdempotencyRecords>,
+    /// The turns of changes that write the access epoch, one at a time in this process: they would otherwise race for it.
+    turns: Arc<FairQueue<PrincipalName>>,
 }
 
 /// A caller that is refused, because its credential is.
@@ -72,7 +76,12 @@ pub enum NoPrincipal {
 
 impl AccessControl {
     pub(super) fn new(core: Arc<Core>, idempotency: Arc<IdempotencyRecords>) -> Self {
-        Self { core, idempotency }
+        Self { core, idempotency, turns: FairQueue::new(1, usize::MAX) }
+    }
+
+    /// Waits until no other change of this process writes the access epoch. Correctness does not depend on it.
+    async fn turn(&self, principal: &Principal) -> Option<Turn<PrincipalName>> {
+        self.turns.turn(principal.name()).await.ok()
     }
 
     /// The caller that presents this credential. `may_wait`: whether the caller waits where the key of its token is not known.

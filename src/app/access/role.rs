@@ -20,6 +20,7 @@ impl AccessControl {
         description: Description,
     ) -> Result<(Role, Revision), Error> {
         let granted = [grant.granted()];
+        let _turn = self.turn(grant.principal()).await;
         let mut attempts =
             self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(grant.principal(), &granted));
         loop {
@@ -59,6 +60,7 @@ impl AccessControl {
             return Err(Error::invalid("name", "must not be the name of a role that is built in"));
         }
         let granted = [grant.granted()];
+        let _turn = self.turn(grant.principal()).await;
         let mut attempts =
             self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(grant.principal(), &granted));
         loop {

@@ -79,7 +79,7 @@ impl CredentialSources {
         if text.len() > Token::MAX_BYTES {
             return Err(TokenProblem::Malformed.into());
         }
-        let digest = sha256(text.as_bytes());
+        let digest = sha256(&[text.as_bytes()]);
         if let Some(token) = self.verified.find(&digest) {
             match self.confirm_token(&token) {
                 Ok(()) => return Ok(token),

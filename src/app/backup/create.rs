@@ -13,6 +13,7 @@ use crate::app::commit::Core;
 use crate::auth::{Operate, ServiceGrant};
 use crate::crypto::{About, BackupSealer, MAX_PART};
 use crate::domain::{Revision, now};
+use crate::schema::Kind;
 use crate::store::{Change, Key, MAX_RECORD, Pages, Unavailable, Watch, WatchEnd};
 
 /// The next bytes of a backup.
@@ -104,7 +105,9 @@ impl<'a> BackupWriter<'a> {
         let mut pages = Pages::new(&*core.store, Key::all(), PAGE);
         while let Some(page) = pages.next().await? {
             for (key, entry) in page {
-                self.put(key.as_bytes(), Some(entry.value)).await?;
+                if is_backed_up(&key) {
+                    self.put(key.as_bytes(), Some(entry.value)).await?;
+                }
             }
             // Changes are taken as they are made: the store keeps only the latest for its watchers.
             self.follow(core.store.durable()).await?;
@@ -129,10 +132,10 @@ impl<'a> BackupWriter<'a> {
                 })
             })?;
             let Change { revision, put, delete } = &*change;
-            for (key, value) in put {
+            for (key, value) in put.iter().filter(|(key, _)| is_backed_up(key)) {
                 self.put(key.as_bytes(), Some(value.clone())).await?;
             }
-            for key in delete {
+            for key in delete.iter().filter(|key| is_backed_up(key)) {
                 self.put(key.as_bytes(), None).await?;
             }
             self.reached = *revision;
@@ -162,4 +165,9 @@ impl<'a> BackupWriter<'a> {
         let chunk = BackupChunk { bytes, records: self.records, expected, ended_at };
         self.out.send(Ok(chunk)).await.map_err(|_| Stop::Gone)
     }
+}
+
+/// Whether a record belongs into a backup. What belongs to the audit log of a server does not.
+fn is_backed_up(key: &Key) -> bool {
+    !matches!(key.kind(), Kind::AuditRecord(..) | Kind::AuditAnchor(_))
 }

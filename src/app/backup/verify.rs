@@ -125,6 +125,8 @@ impl ImpliedAccess {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -142,6 +144,8 @@ impl ImpliedAccess {
             | Kind::Name(..)
             | Kind::Version(..)
             | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -214,7 +218,8 @@ impl BackupKeys {
     /// Whether a key means nothing to this service. A version may belong to a namespace that could not be opened.
     fn is_foreign(&self, key: &Key) -> bool {
         match key.kind() {
-            Kind::Other => true,
+            // The audit log of a server is not part of a backup.
+            Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => true,
             Kind::Version(namespace, ..) => self.all_namespaces && !self.namespaces.contains_key(&namespace),
             Kind::Keyring
             | Kind::Digest
@@ -257,7 +262,7 @@ impl BackupKeys {
                 let clear = keys.open_value(id.as_bytes(), version, value);
                 clear.is_ok_and(|clear| Value::decode(&clear).is_some())
             }),
-            Kind::Other => false,
+            Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => false,
         }
     }
 }

@@ -237,6 +237,8 @@ impl Rekeying {
             | Kind::Name(..)
             | Kind::Secret(..)
             | Kind::Version(..)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
             | Kind::Other => RewrapOutcome::Stays,
         }
     }

@@ -133,6 +133,8 @@ fn reseal(namespace: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutco
         | Kind::AccessEpoch
         | Kind::Namespace(_)
         | Kind::IdempotencyRecord(_)
+        | Kind::AuditRecord(..)
+        | Kind::AuditAnchor(_)
         | Kind::Other => RewrapOutcome::Stays,
     }
 }

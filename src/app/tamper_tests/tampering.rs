@@ -164,7 +164,7 @@ pub(super) fn replays(sample: &SampleStore) -> Vec<Tampering> {
         let without_digest = changed.iter().filter(|key| **key != digest).collect();
         tamperings.push(Tampering { kind: 'd', ..group("alone not replayed", without_digest) });
         // All of one kind, and all of one secret.
-        for kind in ['a', 'n', 'i', 's', 'v', 'r'] {
+        for kind in ['a', 'b', 'e', 'n', 'i', 's', 'v', 'r'] {
             let of_kind: Vec<_> = changed.iter().filter(|key| kind_of(key) == kind).collect();
             tamperings.push(group("kind replayed", of_kind.clone()));
             tamperings.push(group("kind replayed with the digest", [of_kind, vec![&digest]].concat()));

@@ -35,6 +35,8 @@ pub struct Policy {
     by_principal: HashMap<PrincipalName, PrincipalBindings>,
     by_role: HashMap<RoleName, HashSet<BindingId>>,
     epoch: Option<AccessEpoch>,
+    /// Whether the store has an epoch that cannot be opened.
+    epoch_is_damaged: bool,
     /// Another number after every change, in any policy of this process.
     generation: u64,
 }
@@ -48,6 +50,7 @@ impl Default for Policy {
             by_principal: HashMap::new(),
             by_role: HashMap::new(),
             epoch: None,
+            epoch_is_damaged: false,
             generation: next_generation(),
         }
     }
@@ -67,7 +70,19 @@ impl Policy {
     /// Notes the access epoch.
     pub fn set_epoch(&mut self, epoch: Option<AccessEpoch>) {
         self.epoch = epoch;
+        self.epoch_is_damaged = false;
         self.touch();
+    }
+
+    /// Notes that the access epoch was altered. Commits require the epoch as it was, so that none is made.
+    pub fn distrust_epoch(&mut self) {
+        self.epoch_is_damaged = true;
+        self.touch();
+    }
+
+    /// Whether a release without bindings wrote the store, so that its keys have yet to get the bindings that they imply.
+    pub fn is_of_earlier_release(&self) -> bool {
+        self.epoch.is_none() && !self.epoch_is_damaged
     }
 
     /// The role of this name that a person made.

@@ -77,6 +77,9 @@ pub(super) async fn a_scan_pages_through_a_prefix_in_order(store: Arc<dyn Store>
     assert_eq!(store.scan(&key("b"), Some(&key("b3")), 9).await.unwrap(), []);
     assert_eq!(store.scan(&key("b"), Some(&key("a")), 9).await.unwrap().len(), 3);
     assert_eq!(store.scan(&key("b"), None, 0).await.unwrap(), []);
+    // A key that is its own prefix is found once.
+    assert_eq!(store.scan(&key("b2"), None, 9).await.unwrap().len(), 1);
+    assert_eq!(store.scan(&key("b2"), Some(&key("b2")), 9).await.unwrap(), []);
 }
 
 pub(super) async fn a_scan_of_everything_shows_what_was_put_and_nothing_else(store: Arc<dyn Store>) {

@@ -54,7 +54,7 @@ impl Engine for MemoryEngine {
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
         let content = self.memory.content.read().unwrap_or_else(PoisonError::into_inner);
         let start = match after {
-            Some(after) if after > prefix => Bound::Excluded(after),
+            Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
         let found = content.entries.range((start, Bound::Unbounded));

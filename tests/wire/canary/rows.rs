@@ -75,6 +75,23 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         value: binary(c.value.as_str()),
         ..create.clone()
     };
+    let filter = AuditFilter {
+        principal: c.unfit.clone(),
+        rpc: c.value.clone(),
+        namespace: c.unfit.clone(),
+        name: c.unfit.clone(),
+        outcome: c.unfit.clone(),
+        reason: c.unfit.clone(),
+        request_id: c.unfit.clone(),
+        ..Default::default()
+    };
+    let audit_list = ListAuditRecordsRequest { filter: Some(filter.clone()), ..Default::default() };
+    let audit_lists = vec![
+        (SERVED, audit_list.encode_to_vec()),
+        (INVALID, ListAuditRecordsRequest { page_token: c.unfit.clone(), ..audit_list }.encode_to_vec()),
+    ];
+    let audit_watch = WatchAuditRecordsRequest { filter: Some(filter), from_index: Some(u64::MAX) };
+    let audit_watches = vec![(INVALID, audit_watch.encode_to_vec())];
     let second = Some(Duration { seconds: 1, nanos: 0 });
     let creates = vec![
         (SERVED, create.encode_to_vec()),
@@ -238,6 +255,63 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         ("API_KEY_NOT_FOUND", RevokeApiKeyRequest { id: "abcdefghabcdefgh".into() }.encode_to_vec()),
         (INVALID, RevokeApiKeyRequest { id: c.unfit.clone() }.encode_to_vec()),
     ];
+    let binding = CreateBindingRequest {
+        principal: format!("cert:{}", c.key_name),
+        role: "reader".into(),
+        namespace_pattern: NAMESPACE.into(),
+        name_pattern: c.name.clone(),
+        description: c.description.clone(),
+        ..Default::default()
+    };
+    let unfit = || c.unfit.clone();
+    let bindings = vec![
+        (SERVED, binding.encode_to_vec()),
+        (INVALID, CreateBindingRequest { principal: unfit(), ..binding.clone() }.encode_to_vec()),
+        (INVALID, CreateBindingRequest { role: unfit(), ..binding.clone() }.encode_to_vec()),
+        (INVALID, CreateBindingRequest { namespace_pattern: unfit(), ..binding.clone() }.encode_to_vec()),
+        (INVALID, CreateBindingRequest { name_pattern: unfit(), ..binding.clone() }.encode_to_vec()),
+        (INVALID, CreateBindingRequest { request_id: unfit(), ..binding.clone() }.encode_to_vec()),
+    ];
+    let role = CreateRoleRequest {
+        name: "canary".into(),
+        rights: vec![Right::List.into()],
+        description: c.description.clone(),
+    };
+    let roles = vec![
+        (SERVED, role.encode_to_vec()),
+        (INVALID, CreateRoleRequest { name: unfit(), ..role.clone() }.encode_to_vec()),
+        ("ROLE_ALREADY_EXISTS", role.encode_to_vec()),
+    ];
+    let deleted_roles = vec![
+        (SERVED, DeleteRoleRequest { name: "canary".into() }.encode_to_vec()),
+        ("ROLE_NOT_FOUND", DeleteRoleRequest { name: "canary".into() }.encode_to_vec()),
+        (INVALID, DeleteRoleRequest { name: unfit() }.encode_to_vec()),
+    ];
+    let listed = ListBindingsRequest { principal: binding.principal.clone(), ..Default::default() };
+    let listings = vec![
+        (SERVED, listed.encode_to_vec()),
+        (INVALID, ListBindingsRequest { page_token: unfit(), ..listed.clone() }.encode_to_vec()),
+        (INVALID, ListBindingsRequest { principal: unfit(), ..listed.clone() }.encode_to_vec()),
+        (INVALID, ListBindingsRequest { namespace: unfit(), ..listed }.encode_to_vec()),
+    ];
+    let deleted_bindings = vec![
+        ("BINDING_NOT_FOUND", DeleteBindingRequest { id: "abcdefghabcdefgh".into() }.encode_to_vec()),
+        (INVALID, DeleteBindingRequest { id: unfit() }.encode_to_vec()),
+    ];
+    let rotated = |id: String| RotateApiKeyRequest { id, overlap: None }.encode_to_vec();
+    let rotated_keys =
+        vec![("API_KEY_NOT_FOUND", rotated("abcdefghabcdefgh".into())), (INVALID, rotated(unfit()))];
+    let question = ExplainAccessRequest {
+        principal: binding.principal.clone(),
+        right: Right::Read.into(),
+        namespace: namespace(),
+        name: c.name.clone(),
+    };
+    let questions = vec![
+        (SERVED, question.encode_to_vec()),
+        (INVALID, ExplainAccessRequest { principal: unfit(), ..question.clone() }.encode_to_vec()),
+        (INVALID, ExplainAccessRequest { name: unfit(), ..question }.encode_to_vec()),
+    ];
     let no_backup = RestoreBackupRequest { chunk: c.value.clone().into(), ..Default::default() };
     let rotation = |namespace: &str| {
         RotateNamespaceKeysRequest { namespace: namespace.into(), all_namespaces: false }.encode_to_vec()
@@ -267,7 +341,27 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("AccessService/CreateApiKey", keys),
         row("AccessService/ListApiKeys", nothing()),
         row("AccessService/RevokeApiKey", revocations),
+        row("AccessService/RotateApiKey", rotated_keys),
+        row("AccessService/CreateRole", roles),
+        row("AccessService/ListRoles", nothing()),
+        row("AccessService/DeleteRole", deleted_roles),
+        row("AccessService/CreateBinding", bindings),
+        row("AccessService/ListBindings", listings),
+        row("AccessService/DeleteBinding", deleted_bindings),
+        row("AccessService/ExplainAccess", questions),
         row("AccessService/WhoAmI", nothing()),
+        row("AuditService/ListAuditRecords", audit_lists),
+        // A watch that is served has no end.
+        row("AuditService/WatchAuditRecords", audit_watches),
+        row("AuditService/GetCheckpoint", nothing()),
+        row(
+            "AuditService/GetInclusionProof",
+            vec![(SERVED, GetInclusionProofRequest::default().encode_to_vec())],
+        ),
+        row(
+            "AuditService/GetConsistencyProof",
+            vec![(SERVED, GetConsistencyProofRequest::default().encode_to_vec())],
+        ),
         row("OperatorService/GetStatus", nothing()),
         row("OperatorService/CreateBackup", nothing()),
         row("OperatorService/RestoreBackup", vec![("BACKUP_INVALID", no_backup.encode_to_vec())]),

@@ -34,7 +34,7 @@ def create_key(
 
     Args:
         name: 1 to 128 characters without control characters. Several keys can have the same name.
-        home_namespace: The namespace that the key gets its rights in. None: the home namespace of the caller; the
+        home_namespace: The home namespace of the key, on which it gets the role `editor`. None: the home namespace of the caller; the
             client's `namespace` does not count here.
         expires_at: When the key expires: a datetime with a time zone, in the future. Pass at most one of `expires_at`
             and `ttl`. None for both: the key never expires.
@@ -65,7 +65,9 @@ def create_key(
 
 
 def list_keys(scope: Scope, *, timeout: float | None = None) -> Call[list[ApiKey]]:
-    """Returns all API keys, oldest first, including revoked and expired keys. Needs the right `manage_access`.
+    """Returns API keys, oldest first, at most 1,000: those that the caller manages. Needs the right `manage_access`.
+
+    Revoked and expired keys leave the list after 30 days.
 
     Args:
         timeout: See `Access`.
@@ -74,7 +76,7 @@ def list_keys(scope: Scope, *, timeout: float | None = None) -> Call[list[ApiKey
         The API keys, without the keys themselves.
     """
     return Call(
-        lambda stubs: stubs.access.ListApiKeys, access_pb2.ListApiKeysRequest(), _api_keys_of, timeout_for(timeout)
+        lambda stubs: stubs.access.ListApiKeys, access_pb2.ListApiKeysRequest(limit=1000), _api_keys_of, timeout_for(timeout)
     )
 
 

@@ -48,6 +48,10 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "NAMESPACE_NOT_FOUND": e.NotFoundError,
     "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
     "QUOTA_EXCEEDED": e.LimitExceededError,
+    "BINDING_NOT_FOUND": e.NotFoundError,
+    "ROLE_NOT_FOUND": e.NotFoundError,
+    "ROLE_ALREADY_EXISTS": e.AlreadyExistsError,
+    "ROLE_IN_USE": e.FailedPreconditionError,
 }
 
 # For an error without a reason, or with a reason that this release does not know.

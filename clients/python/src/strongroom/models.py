@@ -204,7 +204,7 @@ class ApiKey:
     home_namespace: str
     """The namespace that the key has its rights in. A call without a namespace means this one."""
     root: bool
-    """True for the root key, which has every right in every namespace."""
+    """True for the key that was made with the store. It gives no right: bindings do."""
     created_at: datetime | None
     """When the key was created."""
     expires_at: datetime | None

@@ -12,13 +12,15 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::backup::{create_backup, restore_backup};
 use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
-use self::replies::{ConfirmedReplies, Replies};
+use self::replies::Replies;
+pub(super) use self::replies::{ConfirmedReplies, begun};
 use super::convert::timestamp;
 use super::proto as v1;
 use super::proto::operator_service_server::OperatorService;
 use crate::api::request::Call;
 use crate::app::{App, Error};
 use crate::auth::Operate;
+use crate::integrity::audit_log::LogState;
 use crate::limits::LimitUse;
 
 /// OperatorService over the app.
@@ -96,6 +98,12 @@ fn limit(usage: LimitUse) -> v1::LimitUse {
     v1::LimitUse { name: name.to_owned(), limit, used, refused }
 }
 
+fn audit_log(state: LogState) -> v1::AuditLogStatus {
+    let LogState { origin, head, failing, breach } = state;
+    let (failure, breach) = (failing.unwrap_or_default(), breach.unwrap_or_default());
+    v1::AuditLogStatus { origin, size: head.size, failure, breach }
+}
+
 fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
     let grant = call.service_grant(app)?;
     let status = app.status(&grant);
@@ -109,5 +117,6 @@ fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
         damaged_records: count(status.counts.damaged),
         signing_public_key: status.public_key.0.to_vec(),
         limits: status.limits.into_iter().map(limit).collect(),
+        audit_log: app.audit.state().map(audit_log),
     })
 }

@@ -32,7 +32,7 @@ pub(in crate::api) struct ConfirmedReplies<R> {
 
 impl<R> ConfirmedReplies<R> {
     /// The replies that the task sends for this call.
-    pub(super) fn new(app: Arc<App>, call: Call, replies: mpsc::Receiver<Result<R, Status>>) -> Self {
+    pub(in crate::api) fn new(app: Arc<App>, call: Call, replies: mpsc::Receiver<Result<R, Status>>) -> Self {
         let caller = call.caller.clone();
         let ended = Box::pin(async move { app.access.ended(&caller).await });
         Self { replies: ReceiverStream::new(replies), ended: Some(ended), call }
@@ -57,7 +57,11 @@ impl<R> Stream for ConfirmedReplies<R> {
 
 /// Waits until the beginning of the call is recorded, and confirms the caller. False: the work must not begin, since the caller
 /// has gone, or its key is not in force any more.
-pub(super) async fn begun<R>(app: &App, call: &Call, replies: &mpsc::Sender<Result<R, Status>>) -> bool {
+pub(in crate::api) async fn begun<R>(
+    app: &App,
+    call: &Call,
+    replies: &mpsc::Sender<Result<R, Status>>,
+) -> bool {
     tokio::select! {
         // What is recorded as begun begins, and has a record of its end.
         biased;

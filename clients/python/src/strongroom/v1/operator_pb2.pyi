@@ -99,6 +99,7 @@ class GetStatusResponse(google.protobuf.message.Message):
     DAMAGED_RECORDS_FIELD_NUMBER: builtins.int
     SIGNING_PUBLIC_KEY_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
+    AUDIT_LOG_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The version of the server, for example `0.1.0`."""
     store: builtins.str
@@ -125,6 +126,10 @@ class GetStatusResponse(google.protobuf.message.Message):
     def limits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LimitUse]:
         """How much of each limit is used now. Each server counts for itself."""
 
+    @property
+    def audit_log(self) -> global___AuditLogStatus:
+        """The state of the audit log of the server that answers."""
+
     def __init__(
         self,
         *,
@@ -137,11 +142,42 @@ class GetStatusResponse(google.protobuf.message.Message):
         damaged_records: builtins.int = ...,
         signing_public_key: builtins.bytes = ...,
         limits: collections.abc.Iterable[global___LimitUse] | None = ...,
+        audit_log: global___AuditLogStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["damaged_records", b"damaged_records", "limits", b"limits", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["audit_log", b"audit_log", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audit_log", b"audit_log", "damaged_records", b"damaged_records", "limits", b"limits", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
 
 global___GetStatusResponse = GetStatusResponse
+
+@typing.final
+class AuditLogStatus(google.protobuf.message.Message):
+    """The state of an audit log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    FAILURE_FIELD_NUMBER: builtins.int
+    BREACH_FIELD_NUMBER: builtins.int
+    origin: builtins.str
+    """The name of the log, which is the origin of its checkpoints."""
+    size: builtins.int
+    """The number of records in the log that survive a crash."""
+    failure: builtins.str
+    """Why records cannot be written now, so that requests are refused. Empty: they can be written."""
+    breach: builtins.str
+    """The first place where a file is not as it was written. New records are still written. Empty: none was found."""
+    def __init__(
+        self,
+        *,
+        origin: builtins.str = ...,
+        size: builtins.int = ...,
+        failure: builtins.str = ...,
+        breach: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["breach", b"breach", "failure", b"failure", "origin", b"origin", "size", b"size"]) -> None: ...
+
+global___AuditLogStatus = AuditLogStatus
 
 @typing.final
 class LimitUse(google.protobuf.message.Message):

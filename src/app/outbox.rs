@@ -1,0 +1,369 @@
+//! The outbox: a change and its audit record are one commit.
+//!
+//! The record of a request is written to the audit log when the request is answered. A crash can come between the commit and that. So
+//! each commit that a caller asks for also puts the record of the request into the store. Once the record of the answer is in the
+//! log, and survives a crash there, the copy in the store is removed: with a later commit, or soon after by itself. After a crash, the
+//! next start moves the copies that are left to the log. Each server has an outbox of its own, under the id of its log.
+//!
+//! A copy names the tree that the log had before. So it is known from which record on the log can have the record already, and a record
+//! is not written twice. The trees in the copies, and the anchor beside them, also tell the log from an older copy of its files.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::Error;
+use super::commit::Core;
+use crate::audit::{Line, RecordLog};
+use crate::crypto::{FieldReader, Purpose};
+use crate::integrity::StoredKeyring;
+use crate::integrity::audit_log::{AuditLog, LogError, Order, Query, TreeHead};
+use crate::schema::Kind;
+use crate::store::{Key, MAX_OPERATIONS, Pages, Transaction};
+
+/// How many copies a commit removes on its way, at most.
+const WITH_A_COMMIT: usize = 8;
+/// How many copies are removed at once otherwise.
+const AT_ONCE: usize = MAX_OPERATIONS - 10;
+/// After which time a request is not going to write its record any more.
+const ABANDONED: Duration = Duration::from_secs(60);
+/// How often the anchor is written, where nothing else is to be written.
+const ANCHOR: Duration = Duration::from_secs(60);
+/// How long the end of the service waits for the log.
+const CLOSE: Duration = Duration::from_secs(1);
+/// How many records of the log are read at once.
+const PAGE: usize = 1000;
+
+/// The record of a request that is under way.
+pub trait RequestRecord: Send + Sync {
+    /// The id of the request, which no other request has.
+    fn id(&self) -> [u8; 16];
+
+    /// The line of the request's record, for the case that it succeeds.
+    fn line(&self) -> Vec<u8>;
+}
+
+tokio::task_local! {
+    /// Kept beside the request like its deadline: only the commit looks at it.
+    static RECORD: Arc<dyn RequestRecord>;
+}
+
+/// Does the work of a request. Each change that it commits has a copy of this record beside it.
+pub async fn recorded<F: Future>(record: Arc<dyn RequestRecord>, work: F) -> F::Output {
+    RECORD.scope(record, work).await
+}
+
+/// The outbox of this server.
+pub(super) struct Outbox {
+    log: Arc<AuditLog>,
+    /// The id of the log.
+    id: [u8; 8],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Requests whose change may be in the store and whose record is not in the log, and since when.
+    waiting: HashMap<[u8; 16], Instant>,
+    /// Requests whose record is in the log, each with a size of the log that includes it. Their copies are to be removed.
+    written: VecDeque<([u8; 16], u64)>,
+    /// The size of the log in the newest anchor, and when that was put.
+    anchored: Option<(u64, Instant)>,
+}
+
+impl Outbox {
+    pub(super) fn new(log: Arc<AuditLog>) -> Self {
+        Self { id: log.id(), log, state: Mutex::default() }
+    }
+
+    /// Adds a copy of the present request's record to a transaction, where there is a request.
+    pub(super) fn put(
+        &self,
+        transaction: &mut Transaction,
+        keyring: &StoredKeyring,
+    ) -> Result<Option<[u8; 16]>, Error> {
+        let Ok(record) = RECORD.try_with(Arc::clone) else { return Ok(None) };
+        let id = record.id();
+        let head = *self.log.synced().borrow();
+        let clear = [&encode(&head), record.line().as_slice()].concat();
+        let sealed = keyring.seal_for_audit(Purpose::AuditRecord, &[&self.id, &id], &clear)?;
+        transaction.put.push((Key::audit_record(&self.id, &id), sealed));
+        self.lock().waiting.entry(id).or_insert_with(Instant::now);
+        Ok(Some(id))
+    }
+
+    /// Notes that a commit with a copy was not made.
+    pub(super) fn not_made(&self, id: [u8; 16]) {
+        self.lock().waiting.remove(&id);
+    }
+
+    /// Notes that the record of a request that succeeded is in the log.
+    pub(super) fn written(&self, id: [u8; 16]) {
+        let size = self.log.written();
+        let mut state = self.lock();
+        if state.waiting.remove(&id).is_some() {
+            state.written.push_back((id, size));
+        }
+    }
+
+    /// Takes copies to remove, for a transaction that has room for so many deletions.
+    pub(super) fn take(&self, room: usize) -> Removal<'_> {
+        let synced = self.log.synced().borrow().size;
+        let mut state = self.lock();
+        let mut taken = Vec::new();
+        while taken.len() < room.min(AT_ONCE)
+            && let Some((id, size)) = state.written.pop_front_if(|(_, size)| *size <= synced)
+        {
+            taken.push((id, size));
+        }
+        Removal { outbox: self, taken }
+    }
+
+    /// Fails where the store knows a tree that the log does not have. Then moves the copies that a crash has left to the log.
+    pub(super) async fn open(&self, core: &Core, accept: bool) -> Result<(), OpenError> {
+        let keyring = core.keyring();
+        let stored = core.store.get(&Key::audit_anchor(&self.id)).await?;
+        match &stored {
+            Some(stored) => {
+                let clear = keyring.open_for_audit(Purpose::AuditAnchor, &[&self.id], &stored.value)?;
+                let (head, _) = decode(&clear).ok_or(Error::Integrity)?;
+                self.log.refuse_older_than(&head, "the store")?;
+            }
+            None => self.refuse_other_log(core, accept).await?,
+        }
+        self.move_copies(core).await?;
+        if stored.is_none() {
+            self.put_anchor(core).await?;
+        }
+        Ok(())
+    }
+
+    /// Fails where the store belongs to this server alone, and knows another audit log: that one has vanished.
+    async fn refuse_other_log(&self, core: &Core, accept: bool) -> Result<(), OpenError> {
+        if core.store.engine() == "etcd" {
+            return Ok(()); // the logs of other servers
+        }
+        let mut others = core.store.scan(&Key::audit_anchors(), None, AT_ONCE).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        if !accept {
+            return Err(OpenError::Vanished);
+        }
+        let delete = others.drain(..).map(|(key, _)| key).collect();
+        let transaction = Transaction { delete, ..Transaction::default() };
+        core.commit(&core.keyring(), transaction).await?;
+        Ok(())
+    }
+
+    /// Moves the copies that are in the store to the log.
+    async fn move_copies(&self, core: &Core) -> Result<(), OpenError> {
+        let mut pages = Pages::new(&*core.store, Key::audit_records(&self.id), PAGE);
+        let mut copies = Vec::new();
+        while let Some(page) = pages.next().await? {
+            for (key, entry) in page {
+                if let Kind::AuditRecord(_, id) = key.kind() {
+                    copies.push(Copy::open(&core.keyring(), &self.id, id, &entry.value)?);
+                }
+            }
+        }
+        let moved = self.move_to_log(copies).await?;
+        if moved > 0 {
+            tracing::warn!(
+                moved,
+                "changes that a crash had left without a record in the audit log have one now"
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes those of the copies to the log that are not there. Returns how many those are.
+    async fn move_to_log(&self, mut copies: Vec<Copy>) -> Result<usize, OpenError> {
+        let Some(oldest) = copies.iter().map(|copy| copy.head.size).min() else { return Ok(0) };
+        copies.iter().try_for_each(|copy| self.log.refuse_older_than(&copy.head, "the store"))?;
+        copies.sort_by_key(|copy| copy.id); // in the order of time, which ids begin with
+        let there = self.succeeded_since(oldest).await?;
+        let mut moved = 0;
+        for Copy { id, line, .. } in copies {
+            if !there.contains(&id) {
+                self.log.write("", line).await.map_err(Error::from)?;
+                moved += 1;
+            }
+            let size = self.log.written();
+            let mut state = self.lock();
+            state.waiting.remove(&id);
+            state.written.push_back((id, size));
+        }
+        Ok(moved)
+    }
+
+    /// The requests that succeeded according to the log, from a record on.
+    async fn succeeded_since(&self, from: u64) -> Result<HashSet<[u8; 16]>, Error> {
+        // Only what survives a crash is read, and what was just written may not be among it.
+        let written = self.log.written();
+        let _ = self.log.synced().wait_for(|head| head.size >= written).await; // the log lives as long as this
+        let (mut found, mut from) = (HashSet::new(), from);
+        loop {
+            let log = self.log.clone();
+            let query = Query { outcome: Some("ok".to_owned()), ..Query::default() };
+            let page =
+                tokio::task::spawn_blocking(move || log.read(&query, Order::OldestFirst(from), PAGE)).await;
+            let page = page.map_err(|_| Error::Internal("reading the audit log panicked"))?;
+            let page = page.map_err(|_| Error::AuditUnavailable)?;
+            for record in &page.records {
+                let id = Line::parse(&record.line).and_then(|line| Uuid::try_parse(&line.request_id?).ok());
+                found.extend(id.map(Uuid::into_bytes));
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// Removes copies whose records are in the log, moves those of requests that have ended without a record, and keeps the anchor
+    /// close behind the log.
+    pub(super) async fn tend(&self, core: &Core) -> Result<(), Error> {
+        let abandoned: Vec<_> = {
+            let state = self.lock();
+            let old = state.waiting.iter().filter(|(_, since)| since.elapsed() >= ABANDONED);
+            old.map(|(id, _)| *id).collect()
+        };
+        let mut copies = Vec::new();
+        for id in abandoned {
+            match core.store.get(&Key::audit_record(&self.id, &id)).await? {
+                Some(entry) => copies.push(Copy::open(&core.keyring(), &self.id, id, &entry.value)?),
+                None => self.not_made(id),
+            }
+        }
+        match self.move_to_log(copies).await {
+            Ok(_) => {}
+            Err(OpenError::Failed(error)) => return Err(error),
+            Err(OpenError::Log(_) | OpenError::Vanished) => return Err(Error::AuditUnavailable),
+        }
+        let (left, due) = {
+            let state = self.lock();
+            let size = self.log.synced().borrow().size;
+            let moved_on = |(anchored, at): (u64, Instant)| anchored < size && at.elapsed() >= ANCHOR;
+            (!state.written.is_empty(), state.anchored.is_none_or(moved_on))
+        };
+        if left || due { self.put_anchor(core).await } else { Ok(()) }
+    }
+
+    /// Removes the copies and puts the anchor a last time, once everything that was written survives a crash, or after a second.
+    pub(super) async fn close(&self, core: &Core) -> Result<(), Error> {
+        let (mut synced, written) = (self.log.synced(), self.log.written());
+        let _ = tokio::time::timeout(CLOSE, synced.wait_for(|head| head.size >= written)).await;
+        let size = self.log.synced().borrow().size;
+        let as_it_was = self.lock().anchored.is_some_and(|(anchored, _)| anchored == size);
+        if as_it_was { Ok(()) } else { self.put_anchor(core).await }
+    }
+
+    /// Puts the anchor, and removes copies in the same commit.
+    async fn put_anchor(&self, core: &Core) -> Result<(), Error> {
+        let keyring = core.keyring();
+        let head = *self.log.synced().borrow();
+        let removal = self.take(AT_ONCE);
+        let sealed = keyring.seal_for_audit(Purpose::AuditAnchor, &[&self.id], &encode(&head))?;
+        let mut transaction = Transaction::default();
+        transaction.put.push((Key::audit_anchor(&self.id), sealed));
+        transaction.delete.extend(removal.keys());
+        if core.commit(&keyring, transaction).await?.is_some() {
+            removal.done();
+            self.lock().anchored = Some((head.size, Instant::now()));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy in the clear.
+struct Copy {
+    id: [u8; 16],
+    /// A tree that the log had before it could have the record.
+    head: TreeHead,
+    line: Vec<u8>,
+}
+
+impl Copy {
+    fn open(keyring: &StoredKeyring, log: &[u8; 8], id: [u8; 16], sealed: &[u8]) -> Result<Self, Error> {
+        let clear = keyring.open_for_audit(Purpose::AuditRecord, &[log, &id], sealed)?;
+        let (head, line) = decode(&clear).ok_or(Error::Integrity)?;
+        Ok(Self { id, head, line: line.to_vec() })
+    }
+}
+
+/// Copies that a transaction removes. They are given back unless the transaction was made.
+pub(super) struct Removal<'a> {
+    outbox: &'a Outbox,
+    taken: Vec<([u8; 16], u64)>,
+}
+
+impl Removal<'_> {
+    /// How many copies go with a commit.
+    pub(super) fn room(transaction: &Transaction) -> usize {
+        let used = transaction.put.len() + transaction.delete.len() + 2; // and the digest and the head
+        MAX_OPERATIONS.saturating_sub(used).min(WITH_A_COMMIT)
+    }
+
+    /// The keys of the copies.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.taken.iter().map(|(id, _)| Key::audit_record(&self.outbox.id, id))
+    }
+
+    /// The transaction was made.
+    pub(super) fn done(mut self) {
+        self.taken.clear();
+    }
+}
+
+impl Drop for Removal<'_> {
+    fn drop(&mut self) {
+        if self.taken.is_empty() {
+            return;
+        }
+        let mut state = self.outbox.lock();
+        for taken in self.taken.drain(..).rev() {
+            state.written.push_front(taken);
+        }
+    }
+}
+
+/// Why the outbox cannot be opened.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// The log is not the one that the store knows.
+    Log(LogError),
+    /// The store knows an audit log that is not there any more.
+    Vanished,
+    /// Something failed.
+    Failed(Error),
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl<E: Into<Error>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A tree in the clear: its size (8 bytes, big-endian) and its root (32).
+fn encode(head: &TreeHead) -> Vec<u8> {
+    [head.size.to_be_bytes().as_slice(), &head.root].concat()
+}
+
+fn decode(clear: &[u8]) -> Option<(TreeHead, &[u8])> {
+    let mut parts = FieldReader(clear);
+    let (size, root) = (parts.count().ok()?, *parts.take().ok()?);
+    Some((TreeHead { size, root }, parts.0))
+}

@@ -1,0 +1,439 @@
+//! The log of a running server: the thread that writes it, and those who wait for the thread.
+//!
+//! The thread takes records from a queue with turns for each principal, and writes each group with one write. Whoever waits is told
+//! then. At most [`SYNC`] later the group is synced, and nothing is written while that lasts: so a crash of the machine loses the
+//! records of at most that time. The thread also looks after the files: they end when they are large or old, they go when their
+//! retention is over, and it is noticed when something else changes them. Files that are not written to any more are read again by
+//! another thread.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::folder::{Folder, Hashes};
+use super::log::{Log, LogError, Seen};
+use super::note::LogKey;
+use super::query::{self, Order, Page, Query};
+use super::tree::{self, Hash, TreeHead};
+use super::verify::{Breach, Expected, VerifyError, verify};
+use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, Unwritable};
+use crate::config::AuditSettings;
+use crate::crypto;
+use crate::domain::now;
+use crate::telemetry::{Batch, Next, Queue};
+
+/// How long a caller waits until its record is written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a record is written before it is synced, at most.
+const SYNC: Duration = Duration::from_millis(100);
+/// How often the thread looks after the files.
+const TEND: Duration = Duration::from_secs(1);
+/// After how many of those times the newest checkpoint is written.
+const CHECKPOINT: u64 = 5;
+/// After how many of them files whose retention is over are removed.
+const RETENTION: u64 = 60;
+/// How often all files are read again.
+const REREAD: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same while the log is not as it was written. Each time, the server says so.
+const REREAD_BROKEN: Duration = Duration::from_secs(60);
+
+/// The log of a running server. Its thread ends when this is dropped.
+pub struct AuditLog(Arc<Shared>, Mutex<Option<JoinHandle<()>>>);
+
+struct Shared {
+    queue: Queue,
+    folder: Folder,
+    key: Arc<LogKey>,
+    /// How many records are written.
+    written: AtomicU64,
+    /// The tree that survives a crash.
+    synced: watch::Sender<TreeHead>,
+    state: Mutex<State>,
+    /// Whether this process has begun the log.
+    begun: bool,
+    /// Whether all files are being read again.
+    rereading: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Why records cannot be written now.
+    failing: Option<String>,
+    /// The first place where files that are not written to any more are not as they were written.
+    breach: Option<String>,
+    verified_at: Option<Instant>,
+}
+
+/// The state of the log.
+#[derive(Debug, Clone)]
+pub struct LogState {
+    /// The log's name.
+    pub origin: String,
+    /// The tree that survives a crash.
+    pub head: TreeHead,
+    /// Why records cannot be written now.
+    pub failing: Option<String>,
+    /// The first place where a file is not as it was written.
+    pub breach: Option<String>,
+}
+
+impl AuditLog {
+    /// Opens the log in a folder. Where there is none, begins one. `broken` is what was found in an earlier log whose place this
+    /// one takes.
+    pub fn open(path: &Path, settings: AuditSettings, broken: Option<&str>) -> Result<Self, LogError> {
+        let mut log = Log::open(path.to_owned(), settings)?;
+        if log.is_begun() || log.size() == 0 {
+            let detail = broken.map(|broken| format!("The earlier log is broken: {broken}").into());
+            log.append(&Line { detail, ..Line::event(LOG_BEGUN, now()) }.to_text())?;
+            log.sync()?;
+            log.write_checkpoint()?;
+        }
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            folder: Folder::new(path.to_owned()),
+            key: log.key().clone(),
+            written: AtomicU64::new(log.size()),
+            synced: watch::Sender::new(log.synced()),
+            state: Mutex::default(),
+            begun: log.is_begun(),
+            rereading: AtomicBool::new(false),
+        });
+        let seen = log.sealed()?.into_iter().map(|(path, seen)| (path, Some(seen))).collect();
+        let writer = Writer {
+            shared: shared.clone(),
+            log,
+            sync_at: None,
+            tend_at: Instant::now() + TEND,
+            tended: 0,
+            tend_failure: None,
+            seen,
+        };
+        let thread = std::thread::Builder::new().name("audit-log".into()).spawn(move || writer.run());
+        let thread = thread.map_err(|error| LogError::File(path.to_owned(), error))?;
+        Ok(Self(shared, Mutex::new(Some(thread))))
+    }
+
+    /// Moves a broken log away, so that a new one can begin in its place. Returns where it is now.
+    pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+        let mut number = 1_u32;
+        loop {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{number}"));
+            let aside = PathBuf::from(name);
+            if !aside.try_exists()? {
+                return std::fs::rename(path, &aside).map(|()| aside);
+            }
+            number += 1;
+        }
+    }
+
+    /// The id of the log: the hexadecimal digits of its name.
+    pub fn id(&self) -> [u8; 8] {
+        self.0.key.id()
+    }
+
+    /// Whether this process has begun the log.
+    pub fn is_begun(&self) -> bool {
+        self.0.begun
+    }
+
+    /// Fails unless the log has had this tree. `source` is what knows the tree.
+    pub fn refuse_older_than(&self, head: &TreeHead, source: &str) -> Result<(), LogError> {
+        let (size, path) = (self.written(), self.0.folder.path());
+        let failed =
+            |problem| LogError::Broken(Box::new(Breach { file: path.to_owned(), line: None, problem }));
+        if head.size > size {
+            return Err(failed(format!(
+                "The log ends after {size} records, but {source} knows {}: it was cut, or an older copy was put back.",
+                head.size
+            )));
+        }
+        let hashes = Hashes::open(&self.0.folder, false);
+        let root = hashes.and_then(|hashes| tree::root_at(&hashes, head.size));
+        if root.map_err(|error| LogError::File(path.to_owned(), error))? != head.root {
+            return Err(failed(format!(
+                "{source} knows another tree of {} records: the log was written again.",
+                head.size
+            )));
+        }
+        Ok(())
+    }
+
+    /// Ends the log: what is written becomes durable, and the newest checkpoint is written. This waits for the disk.
+    pub fn close(&self) {
+        self.0.queue.close();
+        let thread = self.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = thread.map(JoinHandle::join);
+        if matches!(ended, Some(Err(_))) {
+            tracing::error!("the thread of the audit log has panicked");
+        }
+    }
+
+    /// The number of records that are written.
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Acquire)
+    }
+
+    /// The tree that survives a crash, as it grows.
+    pub fn synced(&self) -> watch::Receiver<TreeHead> {
+        self.0.synced.subscribe()
+    }
+
+    /// The state of the log.
+    pub fn state(&self) -> LogState {
+        let state = lock(&self.0.state);
+        LogState {
+            origin: self.0.key.verifier().name().to_owned(),
+            head: *self.0.synced.borrow(),
+            failing: state.failing.clone(),
+            breach: state.breach.clone(),
+        }
+    }
+
+    /// The signed checkpoint of the tree that survives a crash, and the key that verifies it.
+    pub fn checkpoint(&self) -> Result<(TreeHead, String, String), crypto::Error> {
+        let head = *self.0.synced.borrow();
+        Ok((head, self.0.key.sign(&head)?, self.0.key.verifier().to_string()))
+    }
+
+    /// Reads up to `limit` records. This reads files, and can take its time.
+    pub fn read(&self, query: &Query, order: Order, limit: usize) -> io::Result<Page> {
+        let size = self.0.synced.borrow().size;
+        query::read(&self.0.folder, size, query, order, limit)
+    }
+
+    /// The number of the first record that is still in a file.
+    pub fn first(&self) -> io::Result<u64> {
+        Ok(self.0.folder.list()?.records.first().copied().unwrap_or_default())
+    }
+
+    /// The hash of a record, and the proof that it is in the tree of the first `size` records. `index` is less than `size`, and
+    /// that is at most the size of the tree.
+    pub fn inclusion_proof(&self, index: u64, size: u64) -> io::Result<(Hash, Vec<Hash>)> {
+        let hashes = Hashes::open(&self.0.folder, false)?;
+        Ok((hashes.leaf(index)?, tree::inclusion_proof(&hashes, index, size)?))
+    }
+
+    /// The proof that the tree of the first `size` records begins with that of the first `older` ones.
+    pub fn consistency_proof(&self, older: u64, size: u64) -> io::Result<Vec<Hash>> {
+        tree::consistency_proof(&Hashes::open(&self.0.folder, false)?, older, size)
+    }
+}
+
+#[async_trait]
+impl RecordLog for AuditLog {
+    async fn write(&self, owner: &str, line: Vec<u8>) -> Result<(), Unwritable> {
+        let written = self.0.queue.add_record(owner, line).ok_or(Unwritable)?;
+        match tokio::time::timeout(WRITE_TIMEOUT, written).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => Err(Unwritable),
+        }
+    }
+
+    fn offer(&self, line: Vec<u8>) -> bool {
+        self.0.queue.add_lines(line)
+    }
+
+    async fn check(&self) -> Result<(), Unwritable> {
+        let failing = lock(&self.0.state).failing.is_some();
+        let line = if failing { Line::event(LOG_RESUMED, now()).to_text() } else { Vec::new() };
+        self.write("", line).await
+    }
+}
+
+impl Drop for AuditLog {
+    fn drop(&mut self) {
+        self.0.queue.close();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread.
+struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    /// When what is written is to be synced.
+    sync_at: Option<Instant>,
+    tend_at: Instant,
+    tended: u64,
+    /// Why the files could not be looked after the last time. Records may still be written.
+    tend_failure: Option<String>,
+    /// The files that are not written to any more, as they were last; `None`: the file was missing.
+    seen: HashMap<PathBuf, Option<Seen>>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        self.reread();
+        loop {
+            let wake = self.sync_at.map_or(self.tend_at, |at| at.min(self.tend_at));
+            match self.shared.queue.next_batch_within(wake.saturating_duration_since(Instant::now())) {
+                Next::Batch(batch) => self.write(batch),
+                Next::Nothing => {}
+                Next::Closed => break,
+            }
+            if self.sync_at.is_some_and(|at| at <= Instant::now()) {
+                self.sync();
+            }
+            if self.tend_at <= Instant::now() {
+                self.tend();
+                self.tend_at = Instant::now() + TEND;
+            }
+        }
+        self.sync();
+        let written = self.log.write_checkpoint();
+        self.note(&written);
+    }
+
+    fn write(&mut self, batch: Batch) {
+        let written = self.log.append(&batch.text);
+        self.note(&written);
+        self.shared.written.store(self.log.size(), Ordering::Release);
+        for record in batch.records {
+            let _ = record.send(written.is_ok()); // the caller may have stopped waiting
+        }
+        if self.log.is_unsynced() && self.sync_at.is_none() {
+            self.sync_at = Some(Instant::now() + SYNC);
+        }
+    }
+
+    fn sync(&mut self) {
+        let synced = self.log.sync();
+        self.note(&synced);
+        self.sync_at = match synced {
+            Ok(()) => None,
+            Err(_) => Some(Instant::now() + TEND),
+        };
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let head = self.log.synced();
+        self.shared.synced.send_if_modified(|published| {
+            let moved = *published != head;
+            *published = head;
+            moved
+        });
+    }
+
+    /// Looks after the files.
+    fn tend(&mut self) {
+        self.tended += 1;
+        let altered = self.log.refuse_altered();
+        self.note(&altered);
+        if altered.is_err() {
+            return;
+        }
+        let mut tended = self.log.rotate_if_due();
+        if tended.is_ok() && self.tended.is_multiple_of(CHECKPOINT) {
+            tended = self.log.write_checkpoint();
+        }
+        if tended.is_ok() && self.tended.is_multiple_of(RETENTION) {
+            tended = self.log.remove_expired().map(|removed| {
+                for path in removed {
+                    tracing::info!(file = %path.display(), "a file of the audit log was removed: its retention is over");
+                    self.seen.remove(&path);
+                }
+            });
+        }
+        if !self.log.is_unsynced() {
+            self.sync_at = None;
+        }
+        self.publish();
+        let failure = tended.err().map(|error| error.to_string());
+        if failure.is_some() && failure != self.tend_failure {
+            tracing::warn!(failure, "the files of the audit log cannot be looked after; this is tried again");
+        }
+        self.tend_failure = failure;
+        self.look_at_sealed();
+    }
+
+    /// Reads all files again where one was touched, or where it is time.
+    fn look_at_sealed(&mut self) {
+        let Ok(sealed) = self.log.sealed() else { return };
+        let now: HashMap<_, _> = sealed.into_iter().map(|(path, seen)| (path, Some(seen))).collect();
+        let mut touched = false;
+        for (path, seen) in &mut self.seen {
+            let there = now.get(path).copied().flatten();
+            touched |= *seen != there;
+            *seen = there;
+        }
+        for (path, seen) in now {
+            self.seen.entry(path).or_insert(seen);
+        }
+        let due = {
+            let state = lock(&self.shared.state);
+            let every = if state.breach.is_some() { REREAD_BROKEN } else { REREAD };
+            state.verified_at.is_some_and(|at| at.elapsed() >= every)
+        };
+        if touched || due {
+            self.reread();
+        }
+    }
+
+    /// Reads all files again, in another thread, unless one does so already.
+    fn reread(&self) {
+        if self.shared.rereading.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (shared, head) = (self.shared.clone(), self.log.synced());
+        let started = std::thread::Builder::new().name("audit-verify".into()).spawn(move || {
+            shared.verify(head);
+            shared.rereading.store(false, Ordering::Release);
+        });
+        if started.is_err() {
+            self.shared.rereading.store(false, Ordering::Release);
+        }
+    }
+
+    /// Notes whether the log can be written.
+    fn note<T>(&self, outcome: &Result<T, LogError>) {
+        let mut state = lock(&self.shared.state);
+        let failing = outcome.as_ref().err().map(ToString::to_string);
+        if state.failing == failing {
+            return;
+        }
+        match &failing {
+            Some(why) => tracing::error!(
+                "the audit log cannot be written, so requests are refused: {why}. They are served again once it can be written. Where \
+                 a file was removed or altered, put it back as it was, or start once with --begin-new-audit-log"
+            ),
+            None => tracing::warn!("the audit log can be written again"),
+        }
+        state.failing = failing;
+    }
+}
+
+impl Shared {
+    /// Reads all files again, and notes what is found.
+    fn verify(&self, head: TreeHead) {
+        let expected =
+            Expected { key: Some(self.key.verifier().clone()), checkpoint: None, head: Some(head) };
+        let breach = match verify(self.folder.path(), &expected) {
+            Ok(_) => None,
+            Err(VerifyError::Broken(breach)) => Some(breach.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let mut state = lock(&self.state);
+        match (&state.breach, &breach) {
+            (_, Some(breach)) => tracing::error!(
+                "the audit log is not as it was written: {breach} Its other records are still vouched for, and new ones are written. \
+                 Put the file back as it was, or start once with --begin-new-audit-log"
+            ),
+            (Some(_), None) => tracing::warn!("the audit log is as it was written again"),
+            (None, None) => {}
+        }
+        state.breach = breach;
+        state.verified_at = Some(Instant::now());
+    }
+}
