@@ -36,6 +36,13 @@ impl Timestamp {
     }
 }
 
+/// A time of the system, such as that of a file. Times before 1970 become its beginning.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(0).plus(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
 /// The time in the form of RFC 3339: in UTC, always with six decimals.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,8 +72,7 @@ fn date(day: i64) -> (i64, i64, i64) {
 
 /// The current time. Nothing else in the service reads the system clock.
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(0).plus(since)
+    SystemTime::now().into()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::verify::Breach;
 use crate::audit::{FILES_REMOVED, Line};
 use crate::config::AuditSettings;
 use crate::crypto::{self, Digest};
-use crate::domain::now;
+use crate::domain::{Timestamp, now};
 
 /// How many bytes of room on the disk are taken ahead of the records.
 const RESERVE: u64 = 4 << 20;
@@ -77,7 +77,7 @@ struct Active {
     first: u64,
     path: PathBuf,
     file: File,
-    since: SystemTime,
+    since: Timestamp,
     /// The file as it was after the last write.
     seen: Option<Seen>,
 }
@@ -125,7 +125,7 @@ impl Log {
         let records = folder.records(first);
         let file = at(&records, open_records(&records, listing.records.is_empty()))?;
         let since = at(&records, file.metadata())
-            .map(|metadata| metadata.created().unwrap_or_else(|_| changed(&metadata)))?;
+            .map(|metadata| metadata.created().unwrap_or_else(|_| changed(&metadata)).into())?;
         let active = Active { first, path: records, file, since, seen: None };
         let written = Written { tree, length: 0, digest: Digest::new() };
         let synced = written.clone();
@@ -348,7 +348,7 @@ impl Log {
 
     /// Ends the active file where it is large or old enough, and begins the next one.
     pub(super) fn rotate_if_due(&mut self) -> Result<(), LogError> {
-        let age = SystemTime::elapsed(&self.active.since).unwrap_or_default();
+        let age = self.active.since.until(now());
         let due = self.written.length >= self.settings.file_size.as_u64() || age >= self.settings.file_age;
         if due && self.written.tree.size() > self.active.first { self.rotate() } else { Ok(()) }
     }
@@ -379,7 +379,7 @@ impl Log {
         }
         at(self.folder.path(), self.folder.sync())?;
         let seen = Some(Seen::of(&metadata));
-        let next = Active { first: head.size, path: next, file, since: SystemTime::now(), seen };
+        let next = Active { first: head.size, path: next, file, since: now(), seen };
         let sealed_file = std::mem::replace(&mut self.active, next).file;
         // What is left of the room behind its end.
         let _ = sealed_file.set_len(self.written.length);
