@@ -160,7 +160,8 @@ async fn every_rpc_is_refused_in_every_way() {
         }
     }
     assert_eq!(tried, rpcs().len() * ways.len());
-    assert!(tried >= 29 * 9, "{tried} ways were tried");
+    #[allow(clippy::print_stdout)] // figures for people to quote
+    println!("access: {} RPCs in {} ways, {tried} calls", rpcs().len(), ways.len());
 }
 
 #[tokio::test]
