@@ -120,7 +120,8 @@ fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     Ok(sources)
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+/// Opens the store of the settings.
+pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     match config.store {
         StoreKind::Memory | StoreKind::Etcd if store::holds_sled(&config.data_dir) => {
             Err(ServeError::OtherStore(config.data_dir.clone()))
@@ -151,16 +152,23 @@ async fn master_keys(
             made = Some(file.clone());
         }
     }
+    Ok((read_master_keys(source, first_start).await?, made))
+}
+
+/// The master keys of a store.
+pub(super) async fn read_master_keys(
+    source: &MasterKeySource,
+    first_start: bool,
+) -> Result<MasterKeys, ServeError> {
     let from = source.clone();
     // A command can take its time.
     let read = tokio::task::spawn_blocking(move || MasterKeys::read(&from)).await;
     let read = read.map_err(|_| Unavailable("the master key could not be read".into()))?;
-    let masters = read.map_err(|error| match (error, source) {
+    read.map_err(|error| match (error, source) {
         (MasterKeyError::Missing(source), _) if !first_start => ServeError::MasterKeyMissing(source),
         (MasterKeyError::Missing(source), MasterKeySource::File(file) | MasterKeySource::Variable(file)) => {
             ServeError::NoMasterKeyYet { source_of: source, file: file.clone() }
         }
         (error, _) => error.into(),
-    })?;
-    Ok((masters, made))
+    })
 }
