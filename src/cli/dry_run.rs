@@ -17,7 +17,7 @@ use crate::domain::now;
 
 /// The roles and the bindings that the caller may list.
 pub(super) struct Bindings {
-    rights: HashMap<String, Vec<Right>>,
+    roles: HashMap<String, v1::Role>,
     bindings: Vec<Binding>,
 }
 
@@ -35,9 +35,9 @@ impl Bindings {
     /// Reads them.
     pub(super) async fn read(access: &Access) -> Result<Self, Failure> {
         let roles = access.list_roles().await?.items;
-        let rights = roles.into_iter().map(|role| (role.name.clone(), role.rights().collect())).collect();
+        let roles = roles.into_iter().map(|role| (role.name.clone(), role)).collect();
         let bindings = access.list_bindings(v1::ListBindingsRequest::default()).await?.items;
-        Ok(Self { rights, bindings })
+        Ok(Self { roles, bindings })
     }
 
     /// The binding of this id.
@@ -53,12 +53,10 @@ impl Bindings {
         self.bindings.iter().filter(move |binding| binding.role == role)
     }
 
-    /// The rights of a role.
-    pub(super) fn rights_of(&self, role: &str) -> Result<&[Right], Failure> {
-        let found = self.rights.get(role);
-        found
-            .map(Vec::as_slice)
-            .ok_or_else(|| Failure::local(format!("There is no role '{}'.", output::printable(role))))
+    /// The role of this name.
+    pub(super) fn role(&self, name: &str) -> Result<&v1::Role, Failure> {
+        let found = self.roles.get(name);
+        found.ok_or_else(|| Failure::local(format!("There is no role '{}'.", output::printable(name))))
     }
 
     /// What is different without a binding.
@@ -109,7 +107,7 @@ impl Bindings {
 
     /// The rights of a binding's role. None: the caller did not get to see the role.
     fn of<'a>(&'a self, binding: &Binding) -> impl Iterator<Item = Right> + use<'a> {
-        self.rights.get(&binding.role).into_iter().flatten().copied()
+        self.roles.get(&binding.role).into_iter().flat_map(v1::Role::rights)
     }
 
     fn has(&self, binding: &Binding, right: Right) -> bool {
@@ -199,8 +197,12 @@ mod tests {
     }
 
     fn known(bindings: Vec<Binding>) -> Bindings {
-        let roles = [("viewer", vec![Right::List]), ("reader", vec![Right::List, Right::Read])];
-        Bindings { rights: roles.map(|(name, rights)| (name.to_owned(), rights)).into(), bindings }
+        let role = |name: &str, rights: &[Right]| {
+            let rights = rights.iter().map(|right| i32::from(*right)).collect();
+            (name.to_owned(), v1::Role { name: name.to_owned(), rights, ..v1::Role::default() })
+        };
+        let roles = [role("viewer", &[Right::List]), role("reader", &[Right::List, Right::Read])];
+        Bindings { roles: roles.into(), bindings }
     }
 
     fn told(differences: &[Difference]) -> Vec<String> {

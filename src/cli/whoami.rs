@@ -10,8 +10,8 @@ use super::right;
 
 /// The end of the help.
 pub(super) const EXAMPLES: &str = "\
-The rights are those that you have on some secret of your home namespace at least, and on the service as
-a whole. 'strongroom explain' says which binding gives a right.
+The rights are those that you have on some secret of your home namespace at least, and on the
+service as a whole. 'strongroom explain' says which binding gives a right.
 
 Example:
   STRONGROOM_API_KEY_FILE=./billing.key strongroom whoami";

@@ -51,8 +51,8 @@ pub enum RecoverError {
     )]
     NoStore(String),
     /// The key could not be made.
-    #[error("no key was made: {0:?}. Nothing was changed; try again")]
-    NotMade(app::Error),
+    #[error("the key could not be made: the log says more. Try again, or restore a backup into a new folder")]
+    NotMade,
     /// The audit record could not be written.
     #[error(
         "the audit record could not be written to standard error, so the key is not shown: revoke the key {0} later, and \
@@ -101,7 +101,13 @@ pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, Recove
     })?;
     let made = recovery.create_administrator(&name).await;
     recovery.close().await;
-    let (key, credential, revision) = made.map_err(RecoverError::NotMade)?;
+    let (key, credential, revision) = made.map_err(|error| match error {
+        app::Error::Unavailable(why) => ServeError::Store(why).into(),
+        other => {
+            tracing::error!(error = ?other, "the key could not be made");
+            RecoverError::NotMade
+        }
+    })?;
     let id = key.id.to_string();
     let written = LogAuditor::default().write(&record(&id)).await;
     written.map_err(|_| RecoverError::NotAudited(id.clone()))?;

@@ -17,8 +17,8 @@ use crate::domain::now;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom binding add --principal key:abcdefghijklmnop --role reader --on team/ci
-  strongroom binding add --principal group:corp:ops --role editor --on 'team/**' --name 'db_*' --expires-in 90d
-  strongroom binding add --principal group:corp:ops --role reader --on team/ci --name root_password --deny")]
+  strongroom binding add --principal group:corp:ops --role editor --on 'team/**' --expires-in 90d
+  strongroom binding add --principal group:corp:ops --role reader --on team/ci --name 'db_*' --deny")]
 pub(in crate::cli) struct Add {
     /// Who gets the rights: key:ID, cert:SAN, jwt:ISSUER:SUBJECT or group:ISSUER:NAME
     #[arg(long)]
@@ -84,7 +84,7 @@ impl Add {
         );
         if self.caution.dry_run {
             let bindings = Bindings::read(&connection.client().await?.access()).await?;
-            bindings.rights_of(&message.role)?;
+            bindings.role(&message.role)?;
             let lost = if self.deny { bindings.denied_by(&planned(&message)) } else { Vec::new() };
             return dry_run::print(output, &change, &lost);
         }

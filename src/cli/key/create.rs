@@ -20,8 +20,8 @@ const DEFAULT_ROLE: &str = "editor";
 /// The arguments of `strongroom key create`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an underscore, an
-upper-case letter or a *. To give more rights, or others, use 'strongroom binding add'.
+    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an
+underscore, an upper-case letter or a *. 'strongroom binding add' gives further rights.
 
 Examples:
   strongroom key create billing --home billing --ttl 90d --out billing.key

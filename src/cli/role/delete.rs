@@ -28,7 +28,9 @@ impl Delete {
         let change = format!("delete the role '{}'", self.name);
         if self.caution.dry_run {
             let bindings = Bindings::read(&connection.client().await?.access()).await?;
-            bindings.rights_of(&self.name)?;
+            if bindings.role(&self.name)?.built_in {
+                return Err(Failure::local("the role would not be deleted: it is built in"));
+            }
             let of: Vec<_> = bindings.of_role(&self.name).collect();
             if !of.is_empty() {
                 let listed =

@@ -18,5 +18,5 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
     let roles = connection.client().await?.access().list_roles().await?.items;
     let json = json!({ "items": roles.iter().map(role_json).collect::<Vec<_>>() });
     let row = |role: &v1::Role| role_fields(role).into_iter().map(|(_, text)| text).collect();
-    output.print_all(&["name", "rights", "made", "description"], roles.iter().map(row).collect(), &json)
+    output.print_all(&["name", "rights", "created", "description"], roles.iter().map(row).collect(), &json)
 }

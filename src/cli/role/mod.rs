@@ -47,7 +47,7 @@ fn role_fields(role: &v1::Role) -> Vec<(&'static str, String)> {
         ("name", role.name.clone()),
         ("rights", right::names(role.rights()).join(" ")),
         (
-            "made",
+            "created",
             if role.built_in {
                 "built in".to_owned()
             } else {
