@@ -301,7 +301,8 @@ fn lists_show_what_the_caller_manages_and_others_are_denied() {
         listed["items"].as_array().unwrap().iter().map(|one| text(&one["id"]).to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(ids(&[]), [viewer.clone(), reader.clone()]);
-    assert_eq!(ids(&["--role", "reader"]), [reader.clone()]);
+    let of_role = ids(&["--role", "reader"]);
+    assert_eq!(of_role, [reader.as_str()]);
     assert_eq!(ids(&["--on", "cli/lists/below"]), [reader]);
     let (code, error) = root.refused(&["binding", "list", "--on", "Cli"]);
     assert!(code == 1 && error.contains("--on: "), "{error}");
