@@ -65,9 +65,8 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
             SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
             _ => [None, None],
         };
-        if matches!(error, SetupError::AuditLogVanished) && audit_log.is_begun() {
-            // So that the log can be put back.
-            let _ = fs::remove_dir_all(data.audit_log());
+        if matches!(error, SetupError::AuditLogVanished) {
+            forget_begun(&audit_log, &data);
         }
         for file in made.into_iter().flatten() {
             let _ = fs::remove_file(file);
@@ -88,7 +87,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
 }
 
 /// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.
-fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
+pub(super) fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
     let folder = data.audit_log();
     if !config.begin_new_audit_log || !folder.exists() {
         return Ok(AuditLog::open(&folder, config.audit, None)?);
@@ -118,6 +117,13 @@ fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     let sources = CredentialSources::new(issuers);
     read_key_files(sources.issuers())?;
     Ok(sources)
+}
+
+/// Removes a log that this process has begun in the place of one that has vanished, so that the log can be put back.
+pub(super) fn forget_begun(audit_log: &AuditLog, data: &DataDir) {
+    if audit_log.is_begun() {
+        let _ = fs::remove_dir_all(data.audit_log());
+    }
 }
 
 /// Opens the store of the settings.

@@ -1,21 +1,19 @@
 //! Recover access without a running server: a new administrator's API key, made by somebody who holds the store and the master key.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::data_dir::DataDir;
 use super::error::ServeError;
-use super::parts::{open_store, read_master_keys};
+use super::parts::{forget_begun, open_audit_log, open_store, read_master_keys};
 use crate::app::{self, Recovery, SetupError};
-use crate::audit::{Auditor, LogAuditor, Record, Referenced, Target};
+use crate::audit::LogAuditor;
 use crate::auth::KeyName;
-use crate::config::{Config, StoreKind};
+use crate::config::{AuditStderr, Config, StoreKind};
 use crate::crypto::MasterKeyProvider;
 use crate::domain::{Revision, Timestamp};
 use crate::store;
-
-/// What the audit names in place of a principal and of an RPC.
-const OFFLINE: &str = "offline";
-const RECOVER: &str = "offline/RecoverApiKey";
 
 /// A recovered key.
 pub struct Recovered {
@@ -55,41 +53,40 @@ pub enum RecoverError {
     NotMade,
     /// The audit record could not be written.
     #[error(
-        "the audit record could not be written to standard error, so the key is not shown: revoke the key {0} later, and \
-         try again with a standard error that can be written"
+        "the audit record could not be written, so the key is not shown: make room for the audit log, or give a standard error \
+         that can be written, and try again. Then revoke the key that nobody has: `strongroom key list` shows it"
     )]
-    NotAudited(String),
+    NotAudited,
 }
 
-/// Makes an API key with every right on everything.
+/// Makes an API key with every right on everything, and writes that to the audit log of the data folder.
 ///
-/// A store in the data folder must not be in use. A store in etcd may be served meanwhile, and then nothing of the data folder is used
-/// but the master key.
+/// The data folder must not be in use. Over etcd, other replicas may serve meanwhile.
 pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, RecoverError> {
-    let no_store = |place: String| RecoverError::NoStore(place);
-    let (_held, store) = match config.store {
+    let folder = || config.data_dir.display().to_string();
+    match config.store {
         StoreKind::Memory => return Err(RecoverError::InMemory),
         StoreKind::Sled if !store::holds_sled(&config.data_dir) => {
-            return Err(no_store(config.data_dir.display().to_string()));
+            return Err(RecoverError::NoStore(folder()));
         }
-        StoreKind::Sled => {
-            let held = DataDir::open(&config.data_dir).map_err(ServeError::from)?;
-            (Some(held), open_store(config).await?)
-        }
-        StoreKind::Etcd => (None, open_store(config).await?),
-    };
+        StoreKind::Sled | StoreKind::Etcd => {}
+    }
+    let data = DataDir::open(&config.data_dir).map_err(ServeError::from)?;
+    let store = open_store(config).await?;
     if store.is_new().await.map_err(ServeError::from)? {
         store.close().await;
-        let place = match config.store {
-            StoreKind::Etcd => "etcd under this prefix".to_owned(),
-            StoreKind::Sled | StoreKind::Memory => config.data_dir.display().to_string(),
-        };
-        return Err(no_store(place));
+        let in_etcd = config.store == StoreKind::Etcd;
+        return Err(RecoverError::NoStore(if in_etcd {
+            "etcd under this prefix".to_owned()
+        } else {
+            folder()
+        }));
     }
     let masters = read_master_keys(&config.master_key, false).await?;
+    let audit_log = Arc::new(open_audit_log(config, &data)?);
     let options = app::Options {
-        data_dir: config.data_dir.clone(),
-        accept_altered_store: config.accept_altered_store,
+        audit_log: Some(audit_log.clone()),
+        data_dir: data.path().to_owned(),
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,
         ..app::Options::default()
@@ -97,22 +94,20 @@ pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, Recove
     let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
     let recovery = Recovery::open(store, provider, options).await.map_err(|error| match error {
         SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
+        SetupError::AuditLogVanished => {
+            forget_begun(&audit_log, &data);
+            error.into()
+        }
+        SetupError::AuditLog(error) => error.into(),
         other => other.into(),
     })?;
-    let made = recovery.create_administrator(&name).await;
+    let auditor = LogAuditor::new(Some(audit_log.clone()), config.audit.stderr != AuditStderr::Off);
+    let made = recovery.create_administrator(&name, &auditor).await;
     recovery.close().await;
-    let (key, credential, revision) = made.map_err(|error| match error {
-        app::Error::Unavailable(why) => ServeError::Store(why).into(),
-        other => {
-            tracing::error!(error = ?other, "the key could not be made");
-            RecoverError::NotMade
-        }
-    })?;
-    let id = key.id.to_string();
-    let written = LogAuditor::default().write(&record(&id)).await;
-    written.map_err(|_| RecoverError::NotAudited(id.clone()))?;
+    let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
+    let (key, credential, revision) = made.map_err(not_made)?;
     Ok(Recovered {
-        id,
+        id: key.id.to_string(),
         name: key.name.as_str().to_owned(),
         home_namespace: key.home.to_string(),
         created_at: key.created_at,
@@ -121,17 +116,13 @@ pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, Recove
     })
 }
 
-/// The audit record. The one who holds the master key has no other name.
-fn record(id: &str) -> Record {
-    Record {
-        principal: Some(OFFLINE.to_owned()),
-        peer: None,
-        rpc: RECOVER,
-        target: Target { subject: Some(id.to_owned()), ..Target::default() },
-        referenced: Referenced::default(),
-        outcome: "ok",
-        reason: None,
-        request_id: uuid::Uuid::now_v7().to_string(),
-        caller_request_id: None,
+fn not_made(error: app::Error) -> RecoverError {
+    match error {
+        app::Error::Unavailable(why) => ServeError::Store(why).into(),
+        app::Error::AuditUnavailable => RecoverError::NotAudited,
+        other => {
+            tracing::error!(error = ?other, "the key could not be made");
+            RecoverError::NotMade
+        }
     }
 }

@@ -56,6 +56,11 @@ async fn a_recovered_key_has_every_right_and_can_revoke_the_lost_one() {
 
     let server = Launch::durable(&data).start();
     let admin = Cli { server: &server, key: &key };
+    // The record is in the audit log too, once.
+    let records = admin.run(&["audit", "list"]);
+    let records = String::from_utf8(records.stdout).unwrap();
+    assert_eq!(records.matches("offline/RecoverApiKey").count(), 1, "{records}");
+    assert!(!records.contains(secret));
     let me = admin.json(&["whoami"]);
     assert_eq!(me["rights"].as_array().unwrap().len(), 8);
     assert_eq!(me["api_key"]["root"], false);

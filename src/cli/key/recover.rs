@@ -15,7 +15,8 @@ use crate::{process, server, telemetry};
 pub(super) const ABOUT: &str = "\
 Make an API key with every right, without the service\n\n\
 For the case that all keys of administrators are lost. The command needs the data folder and the master key, as 'strongroom \
-serve' does, and no API key. The service must be stopped, unless its store is etcd. The audit record goes to standard error.";
+serve' does, and no API key. Stop the service first. If the store is etcd, other replicas may run on: stop this one, or give another \
+--data-dir and the master key. The audit record goes to the audit log and to standard error, as those of the service do.";
 
 /// The arguments of `strongroom key recover`.
 #[derive(clap::Args)]
@@ -42,7 +43,7 @@ impl Recover {
         let file = self.opening.config_file().map_err(usage)?;
         let settings = self.opening.settings().or(Settings::from_environment()).or(file);
         let config = Config::try_from(settings).map_err(usage)?;
-        telemetry::start(config.log_format, LogLevel::Warn)
+        telemetry::start(config.log_format, LogLevel::Warn, config.audit.stderr)
             .map_err(|error| Failure::local(format!("the log cannot start: {error}")))?;
         // This must happen before a key is in memory.
         process::guard_memory();
