@@ -154,7 +154,8 @@ fn difference(of: &Binding, rights: Vec<Right>, on: &Binding) -> Difference {
         loses: true,
         rights,
         namespace_pattern: on.namespace_pattern.clone(),
-        name_pattern: on.name_pattern.clone(),
+        // A binding that is only planned has the name pattern of the request, where no pattern stands for all names.
+        name_pattern: if on.name_pattern.is_empty() { "*".to_owned() } else { on.name_pattern.clone() },
     }
 }
 
@@ -242,5 +243,7 @@ mod tests {
         assert_eq!(told(&all.denied_by(&denial)), ["loses list team/** db_*", "loses list team/ci db_a"]);
         assert_eq!(told(&all.without(&denial)), ["gains list team/** db_*", "gains list team/ci db_a"]);
         assert_eq!(told(&all.without_key("a")).len(), 3);
+        let planned = binding("", "viewer", "team/ci", "", Effect::Deny);
+        assert_eq!(told(&all.denied_by(&planned)), ["loses list team/ci *", "loses list team/ci db_a"]);
     }
 }
