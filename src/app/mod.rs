@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod idempotency;
 mod keys;
 mod outbox;
+mod recover;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
@@ -59,6 +60,7 @@ pub use self::error::{CredentialProblem, Error};
 pub use self::idempotency::{Idempotency, IdempotencyRecords};
 pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
 pub use self::outbox::{RequestRecord, recorded};
+pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{

@@ -4,7 +4,9 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use super::connect::Connection;
 use super::failure::Failure;
+use super::output;
 
 /// Asks the question on the terminal; fails unless the answer is yes. `unasked` is the error if there is no terminal,
 /// `refused` the error after a no.
@@ -24,4 +26,31 @@ pub(super) fn agreed(unasked: &str, question: &str, refused: &str) -> Result<(),
 /// Fails with `unasked` if standard input is not a terminal.
 pub(super) fn can_be_asked(unasked: &str) -> Result<(), Failure> {
     if std::io::stdin().is_terminal() { Ok(()) } else { Err(Failure::usage(unasked)) }
+}
+
+/// The flags of a command that takes access away.
+#[derive(clap::Args)]
+pub(super) struct Caution {
+    /// Say who would lose which rights, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Do not ask for confirmation
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Caution {
+    /// Asks whether to make this change, such as "revoke the API key x", unless `--yes` was given.
+    pub(super) fn agreed(&self, connection: &Connection, change: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        let settings = connection.settings()?;
+        agreed(
+            "this takes access away: give --yes, or use a terminal, which asks first. --dry-run says what would change",
+            &format!("This will {} in {}. Continue?", output::printable(change), settings.address()),
+            "nothing was changed",
+        )
+    }
 }

@@ -41,6 +41,11 @@ impl Failure {
         Self { code: UNAVAILABLE, message: message.into(), fields: Vec::new() }
     }
 
+    /// A principal does not have the right in question.
+    pub(super) fn denied(message: impl Into<String>) -> Self {
+        Self { code: DENIED, message: message.into(), fields: Vec::new() }
+    }
+
     /// The command that `run` was given did not start.
     pub(super) fn not_started(code: u8, message: String) -> Self {
         Self { code, message, fields: Vec::new() }

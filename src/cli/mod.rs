@@ -5,6 +5,7 @@
 
 mod audit;
 mod backup;
+mod binding;
 mod completions;
 mod confirm;
 mod connect;
@@ -14,7 +15,9 @@ mod destroy;
 mod disable;
 mod document;
 mod dotenv;
+mod dry_run;
 mod enable;
+mod explain;
 mod export;
 mod failure;
 mod file;
@@ -27,11 +30,15 @@ mod master_key;
 mod metadata;
 mod namespace_key;
 mod new_value;
+mod object;
+mod opening;
 mod output;
 mod progress;
 mod receipt;
 mod rename;
 mod restore;
+mod right;
+mod role;
 mod rotate;
 mod run;
 mod secret;
@@ -121,19 +128,28 @@ enum Command {
     /// Replace everything in the service by a backup
     #[command(long_about = restore::ABOUT)]
     Restore(restore::Restore),
-    /// Create, list and revoke API keys
+    /// Create, list, rotate, revoke and recover API keys
     #[command(subcommand)]
     Key(key::Key),
     /// Read and verify the audit log
     #[command(subcommand, long_about = audit::ABOUT)]
     Audit(audit::Audit),
+    /// Create, list and delete roles
+    #[command(subcommand, long_about = role::ABOUT)]
+    Role(role::Role),
+    /// Give rights to principals, or deny them
+    #[command(subcommand, long_about = binding::ABOUT)]
+    Binding(binding::Binding),
+    /// Say whether a principal has a right, and why
+    #[command(long_about = explain::ABOUT)]
+    Explain(explain::Explain),
     /// Generate, rotate and inspect master keys
     #[command(subcommand, long_about = master_key::ABOUT)]
     MasterKey(master_key::MasterKey),
     /// Rotate the keys of namespaces
     #[command(subcommand, long_about = namespace_key::ABOUT)]
     NamespaceKey(namespace_key::NamespaceKey),
-    /// Show your identity and your rights
+    /// Show your identity, your groups and your rights
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
     /// Show the state of the service
@@ -182,8 +198,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Export(command) => on_runtime(command.run(&connection)),
         Command::Backup(command) => on_runtime(command.run(&connection, output)),
         Command::Restore(command) => on_runtime(command.run(&connection, output)),
-        Command::Key(command) => on_runtime(command.run(&connection, output)),
         Command::Audit(command) => command.run(&connection, output),
+        Command::Key(command) => command.run(&connection, output),
+        Command::Role(command) => on_runtime(command.run(&connection, output)),
+        Command::Binding(command) => on_runtime(command.run(&connection, output)),
+        Command::Explain(command) => on_runtime(command.run(&connection, output)),
         Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(whoami::run(&connection, output)),

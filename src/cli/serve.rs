@@ -9,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::failure::Failure;
+use super::opening::Opening;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, StoreKind, parse_duration};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, parse_duration};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
@@ -32,67 +33,12 @@ the configuration file, the systemd credential, master.key in the data folder. T
 key in use. Further lines are earlier keys, which open the data that they sealed.
 'strongroom master-key generate' generates a key.")]
 pub(super) struct Serve {
-    /// Read settings from FILE
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// The folder for the store and the keys [default: ./strongroom-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    opening: Opening,
 
     /// The address to listen on; port 0 means any free port [default: 127.0.0.1:50051]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-
-    /// The engine that stores the data [default: sled]
-    #[arg(long, value_enum)]
-    store: Option<StoreKind>,
-
-    /// The addresses of etcd's members, separated by commas: HOST:PORT or http://HOST:PORT (plaintext), or
-    /// https://HOST:PORT (TLS)
-    #[arg(long, value_name = "URLS")]
-    etcd_endpoints: Option<String>,
-
-    /// The prefix of this store's keys in etcd [default: strongroom/]
-    #[arg(long, value_name = "PREFIX")]
-    etcd_prefix: Option<String>,
-
-    /// The certificate (PEM) of the authority that signed the certificates of etcd's members [default: the system's
-    /// authorities]
-    #[arg(long, value_name = "FILE")]
-    etcd_ca: Option<PathBuf>,
-
-    /// The client certificate (PEM) to present to etcd
-    #[arg(long, value_name = "FILE")]
-    etcd_cert: Option<PathBuf>,
-
-    /// The private key (PEM) of the client certificate
-    #[arg(long, value_name = "FILE")]
-    etcd_key: Option<PathBuf>,
-
-    /// The user of etcd to log in as
-    #[arg(long, value_name = "USER")]
-    etcd_user: Option<String>,
-
-    /// The file that holds the password of etcd's user; or put the password into STRONGROOM_ETCD_PASSWORD
-    #[arg(long, value_name = "FILE")]
-    etcd_password_file: Option<PathBuf>,
-
-    /// The file that holds the master key [env: STRONGROOM_MASTER_KEY_FILE] [default: master.key in the data folder]
-    #[arg(long, value_name = "FILE")]
-    master_key_file: Option<PathBuf>,
-
-    /// A command for sh that prints the master key; it must ask nothing and end within 30 seconds
-    #[arg(long, value_name = "COMMAND")]
-    master_key_command: Option<String>,
-
-    /// The file that holds a passphrase from which the master key is derived
-    #[arg(long, value_name = "FILE")]
-    master_key_passphrase_file: Option<PathBuf>,
-
-    /// The systemd credential that holds the master key [default: strongroom-master-key, if systemd passes it]
-    #[arg(long, value_name = "NAME")]
-    master_key_credential: Option<String>,
 
     /// The service's certificate chain (PEM), which turns TLS on
     #[arg(long, value_name = "FILE")]
@@ -122,12 +68,6 @@ pub(super) struct Serve {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     max_connection_age_grace: Option<Duration>,
 
-    /// Record the store's latest state in FILE and refuse to start from an older copy
-    ///
-    /// Put FILE on another disk, where the people who can write to the store cannot write.
-    #[arg(long, value_name = "FILE")]
-    anchor_file: Option<PathBuf>,
-
     /// Serve a store that something other than the service altered
     ///
     /// This counts for one start. Use it if you know why the store was altered.
@@ -153,8 +93,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
         let usage = |error: crate::config::ConfigError| Failure::usage(error.to_string());
-        let file = self.config.as_deref().map(Settings::read).transpose().map_err(usage)?;
-        let settings = self.settings().or(Settings::from_environment()).or(file.unwrap_or_default());
+        let file = self.opening.config_file().map_err(usage)?;
+        let settings = self.settings().or(Settings::from_environment()).or(file);
         let config = Config::try_from(settings).map_err(usage)?;
         telemetry::start(config.log_format, config.log_level, config.audit.stderr)
             .map_err(|error| Failure::local(format!("the log cannot start: {error}")))?;
@@ -179,22 +119,7 @@ impl Serve {
 
     fn settings(self) -> Settings {
         Settings {
-            data_dir: self.data_dir,
             listen: self.listen,
-            store: self.store,
-            etcd_endpoints: self.etcd_endpoints,
-            etcd_prefix: self.etcd_prefix,
-            etcd_ca: self.etcd_ca,
-            etcd_cert: self.etcd_cert,
-            etcd_key: self.etcd_key,
-            etcd_user: self.etcd_user,
-            etcd_password_file: self.etcd_password_file,
-            master_key_file: self.master_key_file,
-            master_key_command: self.master_key_command,
-            master_key_passphrase_file: self.master_key_passphrase_file,
-            master_key_credential: self.master_key_credential,
-            master_key_variable: None,
-            credentials: None,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             tls_client_ca: self.tls_client_ca,
@@ -206,10 +131,10 @@ impl Serve {
             limits: None, // in the configuration file only
             audit: None,  // there too
             begin_new_audit_log: self.begin_new_audit_log.then_some(true),
-            anchor_file: self.anchor_file,
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,
             log_level: self.log_level,
+            ..self.opening.settings()
         }
     }
 }

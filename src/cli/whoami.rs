@@ -1,34 +1,40 @@
-//! `strongroom whoami` shows the identity and the rights of the caller.
+//! `strongroom whoami` shows the identity, the groups and the rights of the caller.
 
 use serde_json::json;
-use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
 use super::key::{key_fields, key_json};
 use super::output::Output;
+use super::right;
 
 /// The end of the help.
 pub(super) const EXAMPLES: &str = "\
+The rights are those that you have on some secret of your home namespace at least, and on the
+service as a whole. 'strongroom explain' says which binding gives a right.
+
 Example:
   STRONGROOM_API_KEY_FILE=./billing.key strongroom whoami";
 
 /// Runs `strongroom whoami`.
 pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
     let reply = connection.client().await?.access().who_am_i().await?;
-    let rights: Vec<_> = reply.rights().map(|right| right_name(right).to_owned()).collect();
-    let mut fields = vec![("principal", reply.principal.clone()), ("rights", rights.join(" "))];
-    if !reply.groups.is_empty() {
-        fields.push(("groups", reply.groups.join(" ")));
+    let rights = right::names(reply.rights());
+    let mut fields = vec![
+        ("principal", reply.principal.clone()),
+        ("groups", reply.groups.join(" ")),
+        ("rights", rights.join(" ")),
+    ];
+    match &reply.api_key {
+        Some(key) => fields.extend(key_fields(key)),
+        None => fields.push(("namespace", reply.home_namespace.clone())),
     }
-    fields.extend(reply.api_key.iter().flat_map(key_fields));
-    let key = reply.api_key.as_ref().map(key_json);
-    let json =
-        json!({ "principal": reply.principal, "groups": reply.groups, "rights": rights, "api_key": key });
+    let json = json!({
+        "principal": reply.principal,
+        "groups": reply.groups,
+        "rights": rights,
+        "home_namespace": reply.home_namespace,
+        "api_key": reply.api_key.as_ref().map(key_json),
+    });
     output.print(&fields, &json)
-}
-
-fn right_name(right: v1::Right) -> String {
-    let name = right.as_str_name();
-    name.strip_prefix("RIGHT_").unwrap_or(name).to_ascii_lowercase()
 }

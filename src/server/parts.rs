@@ -65,9 +65,8 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
             SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
             _ => [None, None],
         };
-        if matches!(error, SetupError::AuditLogVanished) && audit_log.is_begun() {
-            // So that the log can be put back.
-            let _ = fs::remove_dir_all(data.audit_log());
+        if matches!(error, SetupError::AuditLogVanished) {
+            forget_begun(&audit_log, &data);
         }
         for file in made.into_iter().flatten() {
             let _ = fs::remove_file(file);
@@ -88,7 +87,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
 }
 
 /// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.
-fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
+pub(super) fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
     let folder = data.audit_log();
     if !config.begin_new_audit_log || !folder.exists() {
         return Ok(AuditLog::open(&folder, config.audit, None)?);
@@ -120,7 +119,15 @@ fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     Ok(sources)
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+/// Removes a log that this process has begun in the place of one that has vanished, so that the log can be put back.
+pub(super) fn forget_begun(audit_log: &AuditLog, data: &DataDir) {
+    if audit_log.is_begun() {
+        let _ = fs::remove_dir_all(data.audit_log());
+    }
+}
+
+/// Opens the store of the settings.
+pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     match config.store {
         StoreKind::Memory | StoreKind::Etcd if store::holds_sled(&config.data_dir) => {
             Err(ServeError::OtherStore(config.data_dir.clone()))
@@ -151,16 +158,23 @@ async fn master_keys(
             made = Some(file.clone());
         }
     }
+    Ok((read_master_keys(source, first_start).await?, made))
+}
+
+/// The master keys of a store.
+pub(super) async fn read_master_keys(
+    source: &MasterKeySource,
+    first_start: bool,
+) -> Result<MasterKeys, ServeError> {
     let from = source.clone();
     // A command can take its time.
     let read = tokio::task::spawn_blocking(move || MasterKeys::read(&from)).await;
     let read = read.map_err(|_| Unavailable("the master key could not be read".into()))?;
-    let masters = read.map_err(|error| match (error, source) {
+    read.map_err(|error| match (error, source) {
         (MasterKeyError::Missing(source), _) if !first_start => ServeError::MasterKeyMissing(source),
         (MasterKeyError::Missing(source), MasterKeySource::File(file) | MasterKeySource::Variable(file)) => {
             ServeError::NoMasterKeyYet { source_of: source, file: file.clone() }
         }
         (error, _) => error.into(),
-    })?;
-    Ok((masters, made))
+    })
 }

@@ -22,6 +22,7 @@ mod requests;
 
 mod abuse;
 mod access;
+mod access_commands;
 mod api_keys;
 mod audit;
 mod audit_log;
@@ -48,6 +49,7 @@ mod master_key;
 mod namespaces;
 mod paging;
 mod process;
+mod recover;
 mod references;
 mod rekey;
 mod remnants;

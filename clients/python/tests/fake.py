@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from fake_access import Access
 from fake_references import Resolution
 from fake_versions import Versions
 from refusals import Refusal, invalid, not_found
@@ -42,6 +43,7 @@ class Fake(
         self.last_change = 0
         self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
         self.versions = Versions()
+        self.access = Access()
         self.idempotency_records: dict[str, tuple[bytes, Any]] = {}
         self.pages: dict[str, tuple[bytes, Any]] = {}
         self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
@@ -229,9 +231,25 @@ class Fake(
             key.revoked_at.GetCurrentTime()
         return access_pb2.RevokeApiKeyResponse(api_key=key, revision=self.revision)
 
+    def rotate_api_key(self, request: Any) -> access_pb2.RotateApiKeyResponse:
+        found = next((old for old, key in self.keys.items() if key.id == request.id), None)
+        if found is None:
+            raise Refusal(Code.NOT_FOUND, "API_KEY_NOT_FOUND", "There is no API key of this id.")
+        key = self.keys.pop(found)
+        key.rotated_at.GetCurrentTime()
+        credential = f"srk_{key.id}_{secrets.token_hex(16)}"
+        self.keys[credential] = key
+        return access_pb2.RotateApiKeyResponse(api_key=key, credential=credential, revision=self.revision)
+
     def who_am_i(self, key: access_pb2.ApiKey) -> access_pb2.WhoAmIResponse:
-        rights = access_pb2.Right.values()[1:] if key.root else access_pb2.Right.values()[1:5]
-        return access_pb2.WhoAmIResponse(principal=f"key:{key.id}", api_key=key, rights=rights, revision=self.revision)
+        rights = access_pb2.Right.values()[1:] if key.root else self.access.roles["editor"].rights
+        return access_pb2.WhoAmIResponse(
+            principal=f"key:{key.id}",
+            api_key=key,
+            rights=rights,
+            revision=self.revision,
+            home_namespace=key.home_namespace,
+        )
 
     def CreateSecret(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.create_secret)
@@ -272,6 +290,30 @@ class Fake(
     def RevokeApiKey(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.revoke_api_key, administrator=True)
 
+    def RotateApiKey(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotate_api_key, administrator=True)
+
+    def CreateRole(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.create_role, administrator=True)
+
+    def ListRoles(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.list_roles, administrator=True)
+
+    def DeleteRole(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.delete_role, administrator=True)
+
+    def CreateBinding(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.create_binding, administrator=True)
+
+    def ListBindings(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.list_bindings, administrator=True)
+
+    def DeleteBinding(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.delete_binding, administrator=True)
+
+    def ExplainAccess(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.access.explain, administrator=True)
+
     def ResolveReferences(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.resolve_references)
 
@@ -286,11 +328,12 @@ class Fake(
                 if self.refusals:
                     raise self.refusals.pop(0)
                 key = self.authenticate(headers)
-                if not hasattr(request, "namespace"):
-                    if administrator and not key.root:
-                        raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs the right manage_access.")
-                    return self.who_am_i(key) if do is None else do(request)
-                assert do is not None
+                if administrator and not key.root:
+                    raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs the right manage_access.")
+                if do is None:
+                    return self.who_am_i(key)
+                if administrator:
+                    return self.once(request, do)
                 request.namespace = request.namespace or key.home_namespace
                 if not key.root and request.namespace != key.home_namespace:
                     raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs a right in that namespace.")

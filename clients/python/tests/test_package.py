@@ -13,6 +13,7 @@ from fake import ROOT_KEY, Fake, serving
 import strongroom
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom import _access_calls as access_calls
+from strongroom import _binding_calls as binding_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
@@ -53,6 +54,14 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
         access_calls.create_key(scope, name="n"),
         access_calls.list_keys(scope),
         access_calls.revoke_key(scope, id="i"),
+        access_calls.rotate_key(scope, id="i"),
+        binding_calls.create_role(scope, name="r", rights=["list"]),
+        binding_calls.list_roles(scope),
+        binding_calls.delete_role(scope, name="r"),
+        binding_calls.create_binding(scope, principal="key:i", role="r", namespace_pattern="**"),
+        binding_calls.list_bindings(scope),
+        binding_calls.delete_binding(scope, id="i"),
+        binding_calls.explain(scope, right="list"),
         access_calls.whoami(scope),
         reference_calls.resolve(scope, {}),
     ]
@@ -73,6 +82,7 @@ def test_the_methods_show_their_arguments() -> None:
         assert client.secrets.list.__name__ == "list"
         assert "65,536" in (client.secrets.create.__doc__ or "")
         assert inspect.signature(client.access.list_keys).return_annotation == "list[ApiKey]"
+        assert inspect.signature(client.access.list_bindings).return_annotation == "list[Binding]"
         resolve = inspect.signature(client.resolve)
         assert list(resolve.parameters)[:3] == ["document", "input", "inputs"]
         assert resolve.return_annotation == "ResolvedDocument"
@@ -97,6 +107,6 @@ def test_an_async_client_may_be_made_before_its_loop_runs() -> None:
 
         async def ask() -> bool:
             async with client:
-                return (await client.whoami()).api_key.root
+                return (await client.whoami()).principal.startswith("key:")
 
         assert asyncio.run(ask())

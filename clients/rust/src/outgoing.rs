@@ -62,15 +62,30 @@ changes! {
     DisableVersionRequest EnableVersionRequest DestroyVersionRequest
 }
 
-/// Each request makes another key.
-impl Outgoing for v1::CreateApiKeyRequest {
-    const REPEATABLE: bool = false;
+/// Of these, a second request would do more than the first, or be refused because the first was made.
+macro_rules! once {
+    ($($message:ident)*) => { $(
+        impl Outgoing for v1::$message {
+            const REPEATABLE: bool = false;
+        }
+    )* };
+}
+
+once! { CreateApiKeyRequest RotateApiKeyRequest CreateRoleRequest DeleteRoleRequest DeleteBindingRequest }
+
+impl Outgoing for v1::CreateBindingRequest {
+    fn request_id(&mut self) -> Option<&mut String> {
+        Some(&mut self.request_id)
+    }
 }
 
 /// Revoking a revoked key changes nothing and succeeds.
 impl Outgoing for v1::RevokeApiKeyRequest {}
 impl Outgoing for v1::ListApiKeysRequest {}
 impl Outgoing for v1::WhoAmIRequest {}
+impl Outgoing for v1::ListRolesRequest {}
+impl Outgoing for v1::ListBindingsRequest {}
+impl Outgoing for v1::ExplainAccessRequest {}
 impl Outgoing for v1::GetStatusRequest {}
 impl Outgoing for v1::GetMasterKeyStatusRequest {}
 impl Outgoing for v1::ListAuditRecordsRequest {}

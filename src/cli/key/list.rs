@@ -1,4 +1,4 @@
-//! `strongroom key list` lists all API keys.
+//! `strongroom key list` lists the API keys that the caller manages.
 
 use serde_json::json;
 use strongroom_client::v1;

@@ -1,8 +1,11 @@
-//! `strongroom key` creates, lists and revokes API keys.
+//! `strongroom key` creates, lists, rotates, revokes and recovers API keys.
 
 mod create;
+mod destination;
 mod list;
+mod recover;
 mod revoke;
+mod rotate;
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
@@ -10,7 +13,9 @@ use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
+use super::on_runtime;
 use super::output::{self, Output};
+use crate::domain::now;
 
 /// The commands below `strongroom key`.
 #[derive(Subcommand)]
@@ -22,24 +27,33 @@ pub(super) enum Key {
     List,
     /// Revoke an API key immediately and permanently
     Revoke(revoke::Revoke),
+    /// Give an API key a new secret, which is shown only once
+    Rotate(rotate::Rotate),
+    /// Make an API key with every right, without the service
+    #[command(long_about = recover::ABOUT)]
+    Recover(Box<recover::Recover>),
 }
 
 impl Key {
-    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Create(command) => command.run(connection, output).await,
-            Self::List => list::run(connection, output).await,
-            Self::Revoke(command) => command.run(connection, output).await,
+            Self::Create(command) => on_runtime(command.run(connection, output)),
+            Self::List => on_runtime(list::run(connection, output)),
+            Self::Revoke(command) => on_runtime(command.run(connection, output)),
+            Self::Rotate(command) => on_runtime(command.run(connection, output)),
+            Self::Recover(command) => command.run(output),
         }
     }
 }
 
 /// The lines of an API key.
 pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
-    let state = match (&key.revoked_at, key.root) {
-        (Some(_), _) => "revoked",
-        (None, true) => "root",
-        (None, false) => "in force",
+    let now = now().as_micros();
+    let expired = key.expires_at.as_ref().is_some_and(|at| at.seconds.saturating_mul(1_000_000) <= now);
+    let state = match &key.revoked_at {
+        Some(_) => "revoked",
+        None if expired => "expired",
+        None => "in force",
     };
     vec![
         ("id", key.id.clone()),
@@ -61,7 +75,12 @@ pub(super) fn key_json(key: &v1::ApiKey) -> Json {
         "created_at": output::time(key.created_at.as_ref()),
     });
     if let Some(object) = json.as_object_mut() {
-        for (field, at) in [("expires_at", &key.expires_at), ("revoked_at", &key.revoked_at)] {
+        let times = [
+            ("expires_at", &key.expires_at),
+            ("revoked_at", &key.revoked_at),
+            ("rotated_at", &key.rotated_at),
+        ];
+        for (field, at) in times {
             if let Some(at) = at {
                 object.insert(field.to_owned(), json!(at.to_string()));
             }

@@ -18,7 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from strongroom.exceptions import ValidationError, Violation
-from strongroom.v1 import secret_pb2
+from strongroom.v1 import access_pb2, secret_pb2
 
 __all__ = [
     "NOT_GIVEN",
@@ -32,6 +32,7 @@ __all__ = [
     "is_utf8",
     "metadata",
     "request_id",
+    "right",
     "seconds",
     "secret_value",
     "text",
@@ -129,6 +130,16 @@ def request_id(argument: str, given: RequestId | None) -> str:
     if given == "":
         raise invalid(argument, "must be a UUID; leave it out, and the client makes one.")
     return str(given) if isinstance(given, uuid.UUID) else text(argument, given)
+
+
+def right(argument: str, given: Any) -> access_pb2.Right.ValueType:
+    """Converts `manage_access` to `RIGHT_MANAGE_ACCESS`."""
+    name = text(argument, given)
+    known = access_pb2.Right.DESCRIPTOR.values[1:]
+    for value in known:
+        if value.name == f"RIGHT_{name.upper()}" and name.islower():
+            return access_pb2.Right.ValueType(value.number)
+    raise invalid(argument, f"must be one of {', '.join(value.name[len('RIGHT_') :].lower() for value in known)}.")
 
 
 def seconds(argument: str, given: Any) -> float:

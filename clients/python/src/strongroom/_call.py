@@ -9,13 +9,15 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from strongroom import _arguments as arguments
+from strongroom.exceptions import InternalError
 from strongroom.v1.access_pb2_grpc import AccessServiceStub
 from strongroom.v1.reference_pb2_grpc import ReferenceServiceStub
 from strongroom.v1.secret_pb2_grpc import SecretServiceStub
 
-__all__ = ["Call", "Scope", "Stubs", "timeout_for"]
+__all__ = ["Call", "Page", "Scope", "Stubs", "call_after", "timeout_for"]
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class Stubs:
@@ -50,6 +52,28 @@ class Call(Generic[Result]):
     def request_id(self) -> str | None:
         """The `request_id` of the request. None: the request has none."""
         return getattr(self.request, "request_id", None) or None
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """A page of a list that the client reads whole."""
+
+    items: list[Item]
+    """The items of this page."""
+    next_page_token: str
+    """The token of the next page. Empty: this page is the last."""
+
+
+def call_after(call: Call[Page[Item]], page: Page[Item]) -> Call[Page[Item]] | None:
+    """Returns the call for the page after this one. None: this page is the last."""
+    if not page.next_page_token:
+        return None
+    if page.next_page_token == call.request.page_token:
+        raise InternalError("The server returned the same page twice: report this defect of the server.")
+    request = type(call.request)()
+    request.CopyFrom(call.request)
+    request.page_token = page.next_page_token
+    return Call(call.rpc, request, call.read, call.timeout)
 
 
 @dataclass(frozen=True)

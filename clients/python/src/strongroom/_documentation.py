@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["document"]
+__all__ = ["document", "list_of"]
 
 
 def document(method: Callable[..., Any], build: Callable[..., Any], returns: str | None = None) -> None:
@@ -23,3 +23,8 @@ def document(method: Callable[..., Any], build: Callable[..., Any], returns: str
     # `setattr`, because a type checker knows no attribute `__signature__` of a function.
     signature = inspect.Signature([scope.replace(name="self", annotation=scope.empty), *arguments])
     setattr(method, "__signature__", signature.replace(return_annotation=result))  # noqa: B010
+
+
+def list_of(build: Callable[..., Any]) -> str:
+    """Returns `list[X]` for a `build` that returns `Call[Page[X]]`."""
+    return "list[" + str(inspect.signature(build).return_annotation)[len("Call[Page[") : -len("]]")] + "]"

@@ -34,8 +34,8 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "STORE_UNAVAILABLE": e.UnavailableError,
     "ISSUER_UNAVAILABLE": e.UnavailableError,
     "NOT_SERVED": e.NotServedError,
-    "API_KEY_NOT_FOUND": e.NotFoundError,
-    "LAST_ADMINISTRATOR": e.FailedPreconditionError,
+    "API_KEY_NOT_FOUND": e.ApiKeyNotFoundError,
+    "LAST_ADMINISTRATOR": e.LastAdministratorError,
     "INTERNAL": e.InternalError,
     "AUDIT_UNAVAILABLE": e.UnavailableError,
     "DEADLINE_EXCEEDED": e.DeadlineExceededError,
@@ -48,10 +48,10 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "NAMESPACE_NOT_FOUND": e.NotFoundError,
     "MASTER_KEY_NOT_RENEWED": e.FailedPreconditionError,
     "QUOTA_EXCEEDED": e.LimitExceededError,
-    "BINDING_NOT_FOUND": e.NotFoundError,
-    "ROLE_NOT_FOUND": e.NotFoundError,
-    "ROLE_ALREADY_EXISTS": e.AlreadyExistsError,
-    "ROLE_IN_USE": e.FailedPreconditionError,
+    "BINDING_NOT_FOUND": e.BindingNotFoundError,
+    "ROLE_NOT_FOUND": e.RoleNotFoundError,
+    "ROLE_ALREADY_EXISTS": e.RoleAlreadyExistsError,
+    "ROLE_IN_USE": e.RoleInUseError,
 }
 
 # For an error without a reason, or with a reason that this release does not know.

@@ -13,12 +13,15 @@ from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
 __all__ = [
     "api_key",
+    "binding",
     "changed_version",
     "created_api_key",
     "deleted_secret",
     "destroyed_version",
+    "explanation",
     "identity",
     "resolved_document",
+    "role",
     "secret",
     "secret_page",
     "secret_versions",
@@ -125,11 +128,14 @@ def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
         created_at=_time(message.created_at, message.HasField("created_at")),
         expires_at=_time(message.expires_at, message.HasField("expires_at")),
         revoked_at=_time(message.revoked_at, message.HasField("revoked_at")),
+        rotated_at=_time(message.rotated_at, message.HasField("rotated_at")),
     )
 
 
-def created_api_key(message: access_pb2.CreateApiKeyResponse) -> models.CreatedApiKey:
-    """Converts a new API key, with the key itself."""
+def created_api_key(
+    message: access_pb2.CreateApiKeyResponse | access_pb2.RotateApiKeyResponse,
+) -> models.CreatedApiKey:
+    """Converts an API key with a new secret, with the key itself."""
     return models.CreatedApiKey(
         api_key=api_key(message.api_key), credential=message.credential, revision=message.revision
     )
@@ -139,8 +145,47 @@ def identity(message: access_pb2.WhoAmIResponse) -> models.Identity:
     """Converts the identity of the caller."""
     return models.Identity(
         principal=message.principal,
-        api_key=api_key(message.api_key),
+        api_key=api_key(message.api_key) if message.HasField("api_key") else None,
         rights=frozenset(_right(number) for number in message.rights),
+        revision=message.revision,
+        groups=tuple(message.groups),
+        home_namespace=message.home_namespace,
+    )
+
+
+def role(message: access_pb2.Role) -> models.Role:
+    """Converts a role."""
+    return models.Role(
+        name=message.name,
+        rights=frozenset(_right(number) for number in message.rights),
+        description=message.description,
+        built_in=message.built_in,
+        created_at=_time(message.created_at, message.HasField("created_at")),
+    )
+
+
+def binding(message: access_pb2.Binding) -> models.Binding:
+    """Converts a binding."""
+    return models.Binding(
+        id=message.id,
+        principal=message.principal,
+        role=message.role,
+        namespace_pattern=message.namespace_pattern,
+        name_pattern=message.name_pattern,
+        denies=message.effect == access_pb2.EFFECT_DENY,
+        created_at=_time(message.created_at, message.HasField("created_at")),
+        expires_at=_time(message.expires_at, message.HasField("expires_at")),
+        description=message.description,
+    )
+
+
+def explanation(message: access_pb2.ExplainAccessResponse) -> models.Explanation:
+    """Converts an explanation."""
+    return models.Explanation(
+        allowed=message.allowed,
+        binding=binding(message.binding) if message.HasField("binding") else None,
+        explanation=message.explanation,
+        remedy=message.remedy,
         revision=message.revision,
     )
 

@@ -12,12 +12,13 @@ import grpc
 from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
+from strongroom import _binding_calls as binding_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
-from strongroom._call import Call, Scope, Stubs
+from strongroom._call import Call, Page, Scope, Stubs, call_after
 from strongroom._channel import aio_channel
-from strongroom._documentation import document
+from strongroom._documentation import document, list_of
 from strongroom._retry import RetryPolicy
 from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
@@ -26,6 +27,7 @@ from strongroom.models import Secret, SecretPage
 __all__ = ["AsyncAccess", "AsyncReferences", "AsyncSecrets", "AsyncStrongroom"]
 
 P = ParamSpec("P")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -111,6 +113,24 @@ def _pages(
     return method
 
 
+def _whole_list(
+    build: Callable[Concatenate[Scope, P], Call[Page[Item]]],
+) -> Callable[Concatenate[_Resource, P], Coroutine[Any, Any, list[Item]]]:
+    """Returns the method that returns the items of all pages: it sends a call for each page."""
+
+    async def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> list[Item]:
+        items: list[Item] = []
+        call: Call[Page[Item]] | None = build(self._scope, *args, **kwargs)
+        while call is not None:
+            page = await self._transport.send(call)
+            items += page.items
+            call = call_after(call, page)
+        return items
+
+    document(method, build, returns=list_of(build))
+    return method
+
+
 class AsyncSecrets(_Resource):
     """The secrets of a namespace: `client.secrets`. Await the methods, which are those of `Secrets`."""
 
@@ -128,11 +148,22 @@ class AsyncSecrets(_Resource):
 
 
 class AsyncAccess(_Resource):
-    """The API keys and the identity of the caller: `client.access`. Await the methods, which are those of `Access`."""
+    """API keys, roles, bindings, and the identity of the caller: `client.access`.
+
+    Await the methods, which are those of `Access`.
+    """
 
     create_key = _method(access_calls.create_key)
-    list_keys = _method(access_calls.list_keys)
+    list_keys = _whole_list(access_calls.list_keys)
     revoke_key = _method(access_calls.revoke_key)
+    rotate_key = _method(access_calls.rotate_key)
+    create_role = _method(binding_calls.create_role)
+    list_roles = _method(binding_calls.list_roles)
+    delete_role = _method(binding_calls.delete_role)
+    create_binding = _method(binding_calls.create_binding)
+    list_bindings = _whole_list(binding_calls.list_bindings)
+    delete_binding = _method(binding_calls.delete_binding)
+    explain = _method(binding_calls.explain)
     whoami = _method(access_calls.whoami)
 
 

@@ -16,19 +16,25 @@ import grpc
 
 __all__ = [
     "AlreadyExistsError",
+    "ApiKeyNotFoundError",
     "AuthenticationError",
+    "BindingNotFoundError",
     "ConflictError",
     "DeadlineExceededError",
     "FailedPreconditionError",
     "IntegrityError",
     "InternalError",
     "InvalidReferenceError",
+    "LastAdministratorError",
     "LimitExceededError",
     "NotFoundError",
     "NotServedError",
     "PermissionDeniedError",
     "ReferenceTooCostlyError",
     "RequestIdReusedError",
+    "RoleAlreadyExistsError",
+    "RoleInUseError",
+    "RoleNotFoundError",
     "SecretAlreadyExistsError",
     "SecretNotFoundError",
     "StrongroomError",
@@ -128,7 +134,7 @@ class ReferenceTooCostlyError(ValidationError):
 
 
 class NotFoundError(StrongroomError):
-    """The secret, version, API key or namespace does not exist."""
+    """The secret, version, API key, role, binding or namespace does not exist."""
 
 
 class SecretNotFoundError(NotFoundError):
@@ -139,6 +145,18 @@ class VersionNotFoundError(NotFoundError):
     """The secret exists, but the version does not: it never existed, or it is not among the 100 newest any more."""
 
 
+class ApiKeyNotFoundError(NotFoundError):
+    """There is no API key of this id, or the caller does not manage it."""
+
+
+class RoleNotFoundError(NotFoundError):
+    """There is no role of this name."""
+
+
+class BindingNotFoundError(NotFoundError):
+    """There is no binding of this id, or the caller does not manage it."""
+
+
 class AlreadyExistsError(StrongroomError):
     """The resource to create already exists."""
 
@@ -147,12 +165,19 @@ class SecretAlreadyExistsError(AlreadyExistsError):
     """The name of the new or renamed secret is taken. Nothing was changed."""
 
 
+class RoleAlreadyExistsError(AlreadyExistsError):
+    """The name of the new role is taken. Nothing was changed."""
+
+
 class AuthenticationError(StrongroomError):
     """The API key is missing, malformed, unknown, revoked or expired. `reason` says which."""
 
 
 class PermissionDeniedError(StrongroomError):
-    """The API key does not have the right that the call needs. This does not tell whether the secret exists."""
+    """The API key does not have the right that the call needs. This does not tell whether the secret exists.
+
+    `client.access.explain` says what is missing.
+    """
 
 
 class ConflictError(StrongroomError):
@@ -164,6 +189,14 @@ class ConflictError(StrongroomError):
 
 class FailedPreconditionError(StrongroomError):
     """The present state of the service does not allow the call. `reason` says why, for example `LAST_ADMINISTRATOR`."""
+
+
+class LastAdministratorError(FailedPreconditionError):
+    """The change would leave nobody with every right on everything. Nothing was changed."""
+
+
+class RoleInUseError(FailedPreconditionError):
+    """Bindings have the role. Delete them first."""
 
 
 class VersionDisabledError(FailedPreconditionError):

@@ -13,15 +13,18 @@ from typing import Any, Union
 __all__ = [
     "ENCRYPTED",
     "ApiKey",
+    "Binding",
     "ChangedVersion",
     "CreatedApiKey",
     "Credential",
     "DeletedSecret",
     "DestroyedVersion",
     "DestructionReceipt",
+    "Explanation",
     "Identity",
     "Reference",
     "ResolvedDocument",
+    "Role",
     "Secret",
     "SecretPage",
     "SecretVersion",
@@ -202,7 +205,7 @@ class ApiKey:
     name: str
     """The name that the key was given. Several keys can have the same name."""
     home_namespace: str
-    """The namespace that the key has its rights in. A call without a namespace means this one."""
+    """The home namespace. A call of this key without a namespace means this one."""
     root: bool
     """True for the key that was made with the store. It gives no right: bindings do."""
     created_at: datetime | None
@@ -211,18 +214,20 @@ class ApiKey:
     """When the key expires. None: it never expires."""
     revoked_at: datetime | None
     """When the key was revoked. None: it is not revoked."""
+    rotated_at: datetime | None = None
+    """When the key last got a new secret. None: it never did."""
 
 
 @dataclass(frozen=True)
 class CreatedApiKey:
-    """A new API key. Only this result shows the key itself."""
+    """An API key with its new secret. Only this result shows the key itself."""
 
     api_key: ApiKey
     """The key as the server keeps it."""
     credential: str = field(repr=False, compare=False)
     """The key itself. Give it to the caller that it is for. It cannot be shown again."""
     revision: int
-    """The store's revision of the creation."""
+    """The store's revision of the change."""
 
 
 @dataclass(frozen=True)
@@ -231,11 +236,72 @@ class Identity:
 
     principal: str
     """The caller as the audit log names it, for example `key:4f2a…`."""
-    api_key: ApiKey
-    """The API key of the caller."""
+    api_key: ApiKey | None
+    """The API key of the caller. None: the caller presented another kind of credential."""
     rights: frozenset[str]
-    """The rights of the caller in its home namespace: `list`, `read`, `write`, `rotate`, `manage_access`, `audit`,
-    `operate`. A right that this package does not know is `right_<number>`."""
+    """The rights of the caller on some secret of its home namespace at least, and on the service as a whole: `list`,
+    `read`, `write`, `rotate`, `delete`, `manage_access`, `audit`, `operate`. A right that this package does not know is
+    `right_<number>`."""
+    revision: int
+    """The store's revision that the answer was read at."""
+    groups: tuple[str, ...] = ()
+    """The groups of the caller, for example `group:corp:ops`. An API key has none."""
+    home_namespace: str = ""
+    """The namespace that a call without a namespace means."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A named set of rights."""
+
+    name: str
+    """The name."""
+    rights: frozenset[str]
+    """The rights, for example `list` and `read`."""
+    description: str
+    """What the role is for. Empty: it has no description."""
+    built_in: bool
+    """True for a role that every store has."""
+    created_at: datetime | None
+    """When the role was created. None: it is built in."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A binding: it gives a principal the rights of a role, or denies them."""
+
+    id: str
+    """The id: 16 characters."""
+    principal: str
+    """Whom the binding is for, for example `key:abcdefghijklmnop` or `group:corp:ops`."""
+    role: str
+    """The name of the role."""
+    namespace_pattern: str
+    """The namespaces: one (`team/ci`), one and everything below it (`team/**`), or all (`**`)."""
+    name_pattern: str
+    """The names of secrets. Each `*` stands for any characters."""
+    denies: bool
+    """True: the binding denies the rights, whatever other bindings give."""
+    created_at: datetime | None
+    """When the binding was created."""
+    expires_at: datetime | None
+    """From when on the binding does not count any more. None: it never expires."""
+    description: str
+    """What the binding is for. Empty: it has no description."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Whether a principal has a right, and why."""
+
+    allowed: bool
+    """Whether the principal has the right."""
+    binding: Binding | None
+    """The binding that decides. None: no binding gives the right."""
+    explanation: str
+    """The reason in words."""
+    remedy: str
+    """The command that would give the right. Empty: the principal has it."""
     revision: int
     """The store's revision that the answer was read at."""
 
