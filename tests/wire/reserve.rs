@@ -8,7 +8,7 @@ use crate::harness::{PATIENCE, Server};
 use crate::raw::{Wire, frame};
 
 const STREAMS: usize = 500;
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 /// How much memory the server may take for a stream, its task and its 14 bytes: 1/16 of the smallest announcement here.
 const PER_STREAM: usize = 64 << 10;
 
