@@ -57,7 +57,7 @@ async fn malformed_and_unknown_credentials_are_invalid() {
     let server = shared();
     let wire = Wire::to(server).await;
     let key = &server.root_key;
-    let secret = key.rsplit('_').next().unwrap();
+    let secret = key.splitn(3, '_').nth(2).unwrap();
     let malformed: Vec<Vec<u8>> = [
         "srk_",
         "srk__",

@@ -47,7 +47,7 @@ async fn a_recovered_key_has_every_right_and_can_revoke_the_lost_one() {
     let id = shown["id"].as_str().unwrap();
     assert_eq!((&shown["name"], &shown["credential_file"]), (&"recovered".into(), &out.into()));
     assert!(key.starts_with(&format!("srk_{id}_")));
-    let secret = key.rsplit('_').next().unwrap();
+    let secret = key.splitn(3, '_').nth(2).unwrap();
     assert!(!told.contains(secret) && !String::from_utf8(recovered.stdout).unwrap().contains(secret));
     // The audit record, and what to do next.
     let record = told.lines().find(|line| line.contains("offline/RecoverApiKey")).unwrap();
