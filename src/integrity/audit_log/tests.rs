@@ -217,6 +217,13 @@ fn the_end_of_a_file_in_the_middle_that_was_cut_is_found() {
 }
 
 #[test]
+fn a_line_without_an_end_is_found_before_it_fills_the_memory() {
+    let sample = Sample::new();
+    fs::OpenOptions::new().write(true).open(sample.file(20)).unwrap().set_len(1 << 33).unwrap();
+    sample.assert_breach(20, 6, "longer than a record can be");
+}
+
+#[test]
 fn checkpoints_that_do_not_count_are_found() {
     let sample = Sample::new();
     fs::write(sample.path().join("checkpoint"), "").unwrap();

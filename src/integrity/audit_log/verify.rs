@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::folder::{Folder, Hashes, Listing};
 use super::note::{NoteError, VerifierKey};
 use super::tree::{GrowingTree, Hash, Subtrees, TreeHead, leaf_hash};
 use crate::audit::{FILES_REMOVED, Line};
+
+/// The length of a line that no record can have, in bytes: a record has at most the names of one document, which is shorter.
+const MAX_LINE: u64 = 4 << 20;
 
 /// A log that is as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,10 +222,16 @@ impl Walk<'_> {
         let (mut line, mut number) = (Vec::new(), 0);
         while !self.is_at_limit() {
             line.clear();
-            if reader.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? == 0 {
                 break;
             }
-            let Some(record) = line.strip_suffix(b"\n") else { return Ok((number, true)) };
+            let Some(record) = line.strip_suffix(b"\n") else {
+                if line.len() as u64 == MAX_LINE {
+                    let problem = "This line is longer than a record can be: something else wrote it.";
+                    return Err(broken(path.clone(), Some(number + 1), problem));
+                }
+                return Ok((number, true));
+            };
             number += 1;
             self.take(&path, number, record)?;
         }
