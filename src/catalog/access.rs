@@ -1,32 +1,40 @@
 //! Applies stored roles, bindings and the access epoch to the catalog's policy.
 //!
-//! The effect of one commit on the policy is seen as a whole or not at all, so that who sees the epoch of a commit sees its bindings
-//! too. A record that does not open is marked as damaged and left out.
+//! The effect of one commit on the policy is seen as a whole or not at all, so that a reader that sees the epoch of a commit sees its
+//! bindings too. A record that does not open is marked as damaged and left out.
 
 use super::locks::write;
 use super::state::{Access, State};
 use crate::auth::{AccessEpoch, Binding, BindingId, Role};
 use crate::crypto::{Error, Keyring, Mac};
 use crate::domain::Revision;
-use crate::schema::Kind;
 use crate::store::Key;
+
+/// A record of the policy.
+#[derive(Clone, Copy)]
+pub(super) enum AccessRecord {
+    /// A role, by the HMAC of its name.
+    Role(Mac),
+    Binding(BindingId),
+    Epoch,
+}
 
 /// What a change does to the policy.
 #[derive(Default)]
 pub(super) struct AccessChanges<'a> {
-    put: Vec<(Kind, &'a Key, &'a [u8], Revision)>,
-    delete: Vec<(Kind, &'a Key)>,
+    put: Vec<(AccessRecord, &'a Key, &'a [u8], Revision)>,
+    delete: Vec<(AccessRecord, &'a Key)>,
 }
 
 impl<'a> AccessChanges<'a> {
     /// Puts a role, a binding or the epoch.
-    pub(super) fn put(&mut self, kind: Kind, key: &'a Key, value: &'a [u8], revision: Revision) {
-        self.put.push((kind, key, value, revision));
+    pub(super) fn put(&mut self, record: AccessRecord, key: &'a Key, value: &'a [u8], revision: Revision) {
+        self.put.push((record, key, value, revision));
     }
 
     /// Removes one of them.
-    pub(super) fn delete(&mut self, kind: Kind, key: &'a Key) {
-        self.delete.push((kind, key));
+    pub(super) fn delete(&mut self, record: AccessRecord, key: &'a Key) {
+        self.delete.push((record, key));
     }
 }
 
@@ -48,36 +56,43 @@ impl State {
         let opened: Vec<_> = changes
             .put
             .into_iter()
-            .map(|(kind, key, value, revision)| (kind, key, open(&keyring, kind, value, revision)))
+            .map(|(record, key, value, revision)| (record, key, open(&keyring, record, value, revision)))
             .collect();
         let mut access = write(&self.access);
-        for (kind, key, opened) in opened {
-            access.put(&keyring, kind, key, opened);
+        for (record, key, opened) in opened {
+            access.put(&keyring, record, key, opened);
         }
-        for (kind, key) in changes.delete {
+        for (record, key) in changes.delete {
             access.damaged.remove(key);
-            access.delete(&keyring, kind);
+            access.delete(&keyring, record);
         }
     }
 
+    /// Applies a record that a scan read.
+    pub(super) fn put_access(&self, record: AccessRecord, key: &Key, value: &[u8], revision: Revision) {
+        let mut changes = AccessChanges::default();
+        changes.put(record, key, value, revision);
+        self.change_access(changes);
+    }
+
     /// Marks a role, a binding or the epoch as damaged, since something other than this service changed it.
-    pub(super) fn distrust_access(&self, kind: Kind, key: &Key) {
+    pub(super) fn distrust_access(&self, record: AccessRecord, key: &Key) {
         let keyring = self.keyring();
         let mut access = write(&self.access);
-        access.distrust(&keyring, kind);
+        access.distrust(&keyring, record);
         access.damaged.insert(key.clone());
     }
 }
 
 impl Access {
-    fn put(&mut self, keyring: &Keyring, kind: Kind, key: &Key, opened: Result<Opened, Error>) {
+    fn put(&mut self, keyring: &Keyring, record: AccessRecord, key: &Key, opened: Result<Opened, Error>) {
         match opened {
             Ok(Opened::Role(role)) => self.policy.put_role(role),
             Ok(Opened::Binding(binding)) => self.policy.put_binding(binding),
             Ok(Opened::Epoch(epoch)) => self.policy.set_epoch(Some(epoch)),
             Err(error) => {
                 tracing::error!(cause = %error, "a record of access cannot be opened: it gives nobody a right");
-                self.distrust(keyring, kind);
+                self.distrust(keyring, record);
                 self.damaged.insert(key.clone());
                 return;
             }
@@ -85,41 +100,19 @@ impl Access {
         self.damaged.remove(key);
     }
 
-    fn delete(&mut self, keyring: &Keyring, kind: Kind) {
-        match kind {
-            Kind::Role(mac) => self.remove_role(keyring, &mac),
-            Kind::Binding(id) => self.policy.remove_binding(BindingId(id)),
-            Kind::AccessEpoch => self.policy.set_epoch(None),
-            Kind::Keyring
-            | Kind::ApiKey(_)
-            | Kind::Namespace(_)
-            | Kind::Secret(..)
-            | Kind::Name(..)
-            | Kind::Version(..)
-            | Kind::IdempotencyRecord(_)
-            | Kind::AuditRecord(..)
-            | Kind::AuditAnchor(_)
-            | Kind::Digest
-            | Kind::Other => {}
+    fn delete(&mut self, keyring: &Keyring, record: AccessRecord) {
+        match record {
+            AccessRecord::Role(mac) => self.remove_role(keyring, &mac),
+            AccessRecord::Binding(id) => self.policy.remove_binding(id),
+            AccessRecord::Epoch => self.policy.set_epoch(None),
         }
     }
 
-    fn distrust(&mut self, keyring: &Keyring, kind: Kind) {
-        match kind {
-            Kind::Binding(id) => self.policy.distrust_binding(BindingId(id)),
-            Kind::Role(mac) => self.remove_role(keyring, &mac),
-            Kind::AccessEpoch => self.policy.distrust_epoch(),
-            Kind::Keyring
-            | Kind::ApiKey(_)
-            | Kind::Namespace(_)
-            | Kind::Secret(..)
-            | Kind::Name(..)
-            | Kind::Version(..)
-            | Kind::IdempotencyRecord(_)
-            | Kind::AuditRecord(..)
-            | Kind::AuditAnchor(_)
-            | Kind::Digest
-            | Kind::Other => {}
+    fn distrust(&mut self, keyring: &Keyring, record: AccessRecord) {
+        match record {
+            AccessRecord::Role(mac) => self.remove_role(keyring, &mac),
+            AccessRecord::Binding(id) => self.policy.distrust_binding(id),
+            AccessRecord::Epoch => self.policy.distrust_epoch(),
         }
     }
 
@@ -132,21 +125,10 @@ impl Access {
     }
 }
 
-fn open(keyring: &Keyring, kind: Kind, value: &[u8], revision: Revision) -> Result<Opened, Error> {
-    match kind {
-        Kind::Role(mac) => Role::open(keyring, &mac, value, revision).map(Opened::Role),
-        Kind::Binding(id) => Binding::open(keyring, BindingId(id), value, revision).map(Opened::Binding),
-        Kind::AccessEpoch => AccessEpoch::open(keyring, value, revision).map(Opened::Epoch),
-        Kind::Keyring
-        | Kind::ApiKey(_)
-        | Kind::Namespace(_)
-        | Kind::Secret(..)
-        | Kind::Name(..)
-        | Kind::Version(..)
-        | Kind::IdempotencyRecord(_)
-        | Kind::AuditRecord(..)
-        | Kind::AuditAnchor(_)
-        | Kind::Digest
-        | Kind::Other => Err(Error::Integrity),
+fn open(keyring: &Keyring, record: AccessRecord, value: &[u8], revision: Revision) -> Result<Opened, Error> {
+    match record {
+        AccessRecord::Role(mac) => Role::open(keyring, &mac, value, revision).map(Opened::Role),
+        AccessRecord::Binding(id) => Binding::open(keyring, id, value, revision).map(Opened::Binding),
+        AccessRecord::Epoch => AccessEpoch::open(keyring, value, revision).map(Opened::Epoch),
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::access::{AccessChanges, AccessRecord};
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use super::state::{Namespaces, State};
-use crate::auth::{ApiKey, ApiKeyId};
-use crate::catalog::access::AccessChanges;
+use crate::auth::{ApiKey, ApiKeyId, BindingId};
 use crate::crypto::{Mac, Purpose, open_secret};
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
@@ -31,16 +31,20 @@ impl State {
         let mut access = AccessChanges::default();
         for (key, value) in &change.put {
             match key.kind() {
-                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
-                    access.put(kind, key, value, change.revision);
+                Kind::Role(mac) => access.put(AccessRecord::Role(mac), key, value, change.revision),
+                Kind::Binding(id) => {
+                    access.put(AccessRecord::Binding(BindingId(id)), key, value, change.revision);
                 }
+                Kind::AccessEpoch => access.put(AccessRecord::Epoch, key, value, change.revision),
                 Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().put.push((id, value)),
                 other => self.put_other(&other, value, change.revision),
             }
         }
         for key in &change.delete {
             match key.kind() {
-                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => access.delete(kind, key),
+                Kind::Role(mac) => access.delete(AccessRecord::Role(mac), key),
+                Kind::Binding(id) => access.delete(AccessRecord::Binding(BindingId(id)), key),
+                Kind::AccessEpoch => access.delete(AccessRecord::Epoch, key),
                 Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().delete.push(id),
                 other => self.delete_other(&other),
             }
@@ -59,11 +63,11 @@ impl State {
                 let changes = SecretChanges { put: vec![(id, value)], delete: Vec::new() };
                 self.change_secrets(namespace, &changes, revision);
             }
-            kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
-                let mut access = AccessChanges::default();
-                access.put(kind, key, value, revision);
-                self.change_access(access);
+            Kind::Role(mac) => self.put_access(AccessRecord::Role(mac), key, value, revision),
+            Kind::Binding(id) => {
+                self.put_access(AccessRecord::Binding(BindingId(id)), key, value, revision);
             }
+            Kind::AccessEpoch => self.put_access(AccessRecord::Epoch, key, value, revision),
             other => self.put_other(&other, value, revision),
         }
     }
@@ -95,9 +99,9 @@ impl State {
                     api_keys.by_id.remove(&ApiKeyId(id));
                     api_keys.damaged.insert(ApiKeyId(id));
                 }
-                kind @ (Kind::Role(_) | Kind::Binding(_) | Kind::AccessEpoch) => {
-                    self.distrust_access(kind, key)
-                }
+                Kind::Role(mac) => self.distrust_access(AccessRecord::Role(mac), key),
+                Kind::Binding(id) => self.distrust_access(AccessRecord::Binding(BindingId(id)), key),
+                Kind::AccessEpoch => self.distrust_access(AccessRecord::Epoch, key),
                 Kind::IdempotencyRecord(mac) => drop(write(&self.altered_idempotency_records).insert(mac)),
                 // The catalog's keyring and digest stay as they are, and every commit requires them unchanged in the store.
                 // A version that does not match its secret is noticed when it is read.
@@ -117,8 +121,8 @@ impl State {
             Kind::Namespace(mac) => self.put_namespace(mac, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(*id), value, revision),
             Kind::Name(namespace, mac) => self.put_name(*namespace, *mac, value),
-            // The caller has applied the keyring and the digest already, and applies roles, bindings and the epoch. Versions and idempotency records are read from the
-            // store when they are needed.
+            // The caller has applied the keyring and the digest already, and applies roles, bindings and the epoch. Versions and
+            // idempotency records are read from the store when they are needed.
             Kind::Keyring
             | Kind::Digest
             | Kind::Role(_)

@@ -581,6 +581,10 @@ async fn odd_bindings_are_refused() {
         (CreateBindingRequest { principal: "root".into(), ..good() }, "principal"),
         (CreateBindingRequest { principal: "cert:a b".into(), ..good() }, "principal"),
         (CreateBindingRequest { role: "Reader".into(), ..good() }, "role"),
+        // They would give nothing there, and deny nothing.
+        (bind(&key, "auditor", "a", "*"), "role"),
+        (bind(&key, "operator", "**", "db_*"), "role"),
+        (deny(&key, "auditor", "a/**", "*"), "role"),
         (CreateBindingRequest { namespace_pattern: "a/*".into(), ..good() }, "namespace_pattern"),
         (CreateBindingRequest { namespace_pattern: "".into(), ..good() }, "namespace_pattern"),
         (CreateBindingRequest { name_pattern: "a?".into(), ..good() }, "name_pattern"),
@@ -592,6 +596,10 @@ async fn odd_bindings_are_refused() {
     ] {
         invalid(root.access().create_binding(request).await, &[field]);
     }
+    let of_service =
+        CreateApiKeyRequest { name: "ops".into(), role: "operator".into(), ..Default::default() };
+    invalid(root.access().create_api_key(of_service).await, &["role"]);
+    made(&root, bind(&key, "operator", "**", "*")).await;
     // A key must be there. Others need not have called yet.
     let reversed: String = key.id.chars().rev().collect();
     let dangling = CreateBindingRequest { principal: format!("key:{reversed}"), ..good() };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::administrators::{AccessChange, makes_administrator, refuse_last_administrator};
-use super::binding::{manages, refuse_to_exceed, rights_of};
+use super::binding::{manages, refuse_to_exceed, refuse_without_effect, rights_of};
 use super::page::Place;
 use super::{AccessControl, AccessPage};
 use crate::app::Error;
@@ -98,6 +98,7 @@ impl AccessControl {
             if let Some(role) = &new.role {
                 self.core.catalog.with_policy(|policy| {
                     let rights = rights_of(policy, role)?;
+                    refuse_without_effect(rights, &scope)?;
                     refuse_to_exceed(policy, principal, rights, &scope, expires_at)
                 })?;
                 let binding = Binding {

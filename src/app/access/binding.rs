@@ -92,6 +92,7 @@ impl AccessControl {
             self.refuse_unknown_key(&binding.principal)?;
             self.core.catalog.with_policy(|policy| {
                 let rights = rights_of(policy, &binding.role)?;
+                refuse_without_effect(rights, &binding.scope)?;
                 match binding.effect {
                     Effect::Allow => {
                         refuse_to_exceed(policy, principal, rights, &binding.scope, binding.expires_at)
@@ -229,6 +230,16 @@ pub(super) fn manages(policy: &Policy, principal: &Principal, scope: &Scope) -> 
 /// The rights of a role.
 pub(super) fn rights_of(policy: &Policy, role: &RoleName) -> Result<Rights, Error> {
     policy.rights_of(role).ok_or_else(|| Error::RoleNotFound(role.clone()))
+}
+
+/// Fails where a binding would do nothing: all rights of its role are on the service as a whole, and its scope is a part of that.
+pub(super) fn refuse_without_effect(rights: Rights, scope: &Scope) -> Result<(), Error> {
+    const REASON: &str =
+        "has only rights on the service as a whole: bind it to '**' and to all names, with CreateBinding";
+    if !scope.is_everything() && rights.iter().all(Right::is_of_service) {
+        return Err(Error::invalid("role", REASON));
+    }
+    Ok(())
 }
 
 /// Fails unless a principal has all of these rights on the whole of a scope, until that time at least.

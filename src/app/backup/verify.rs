@@ -66,7 +66,7 @@ pub(super) fn verify<R: Read + Seek>(
             ReplaceRecord::Put(key, _) if keys.is_foreign(&key) => drop(foreign.0.insert(key)),
             ReplaceRecord::Put(key, value) => {
                 inventory.put(&key, &value);
-                access.put(&keys.keyring, &key, &value);
+                access.note(&keys.keyring, &key, Some(&value));
                 match keys.opens(&key, &value) {
                     true => drop(damaged.remove(&key)),
                     false => drop(damaged.insert(key.clone())),
@@ -77,7 +77,7 @@ pub(super) fn verify<R: Read + Seek>(
             }
             ReplaceRecord::Delete(key) => {
                 inventory.delete(&key);
-                access.delete(&key);
+                access.note(&keys.keyring, &key, None);
                 damaged.remove(&key);
             }
         }
@@ -109,33 +109,18 @@ struct ImpliedAccess {
 }
 
 impl ImpliedAccess {
-    fn put(&mut self, keyring: &Keyring, key: &Key, value: &[u8]) {
+    /// Notes what a change does to a record: its new value, or `None` where it deletes the record.
+    fn note(&mut self, keyring: &Keyring, key: &Key, value: Option<&[u8]>) {
         match key.kind() {
-            Kind::AccessEpoch => self.has_epoch = true,
+            Kind::AccessEpoch => self.has_epoch = value.is_some(),
             Kind::ApiKey(id) => {
-                if let Ok(key) = ApiKey::open(keyring, ApiKeyId(id), value, Revision::default()) {
-                    self.keys.insert(key.id, key);
+                let id = ApiKeyId(id);
+                let open = |value| ApiKey::open(keyring, id, value, Revision::default()).ok();
+                match value.and_then(open) {
+                    Some(key) => drop(self.keys.insert(id, key)),
+                    None => drop(self.keys.remove(&id)),
                 }
             }
-            Kind::Keyring
-            | Kind::Role(_)
-            | Kind::Binding(_)
-            | Kind::Namespace(_)
-            | Kind::Secret(..)
-            | Kind::Name(..)
-            | Kind::Version(..)
-            | Kind::IdempotencyRecord(_)
-            | Kind::AuditRecord(..)
-            | Kind::AuditAnchor(_)
-            | Kind::Digest
-            | Kind::Other => {}
-        }
-    }
-
-    fn delete(&mut self, key: &Key) {
-        match key.kind() {
-            Kind::AccessEpoch => self.has_epoch = false,
-            Kind::ApiKey(id) => drop(self.keys.remove(&ApiKeyId(id))),
             Kind::Keyring
             | Kind::Role(_)
             | Kind::Binding(_)

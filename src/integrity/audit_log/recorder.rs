@@ -1,8 +1,8 @@
 //! The log of a running server: the thread that writes it, and those who wait for the thread.
 //!
-//! The thread takes records from a queue with turns for each principal, and writes each group with one write. Whoever waits is told
-//! then. At most [`SYNC`] later the group is synced, and nothing is written while that lasts: so a crash of the machine loses the
-//! records of at most that time. The thread also looks after the files: they end when they are large or old, they go when their
+//! The thread takes records from a queue with turns for each principal, and writes each group with one write. Then it tells the
+//! callers that wait. At most [`SYNC`] later the thread syncs the group, and writes nothing meanwhile. So a crash of the machine
+//! loses the records of at most that time. The thread also looks after the files: they end when they are large or old, they go when their
 //! retention is over, and it is noticed when something else changes them. Files that are not written to any more are read again by
 //! another thread.
 
