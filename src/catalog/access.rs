@@ -99,6 +99,8 @@ impl Access {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::SecretUsage(..)
+            | Kind::KeyUsage(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -118,6 +120,8 @@ impl Access {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::SecretUsage(..)
+            | Kind::KeyUsage(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -146,6 +150,8 @@ fn open(keyring: &Keyring, kind: Kind, value: &[u8], revision: Revision) -> Resu
         | Kind::IdempotencyRecord(_)
         | Kind::AuditRecord(..)
         | Kind::AuditAnchor(_)
+        | Kind::SecretUsage(..)
+        | Kind::KeyUsage(_)
         | Kind::Digest
         | Kind::Other => Err(Error::Integrity),
     }

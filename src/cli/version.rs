@@ -52,12 +52,15 @@ pub(super) fn print_changed(
 /// A version in JSON, with the field names of the wire.
 pub(super) fn version_json(version: &v1::SecretVersion) -> Json {
     let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(ToString::to_string);
+    let consumer = |consumer: &v1::Consumer| json!({ "principal": consumer.principal, "last_read_at": time(&consumer.last_read_at) });
     json!({
         "number": version.number,
         "state": state_name(version.state()),
         "created_at": time(&version.created_at),
         "state_changed_at": time(&version.state_changed_at),
         "current": version.current,
+        "last_read_at": time(&version.last_read_at),
+        "consumers": version.consumers.iter().map(consumer).collect::<Vec<_>>(),
     })
 }
 
