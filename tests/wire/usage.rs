@@ -155,7 +155,7 @@ async fn usage_goes_with_what_was_used_and_comes_back_with_a_backup() {
     let [version] = versions(&root, "A").await;
     assert_eq!((version.last_read_at, version.consumers.len()), (None, 0));
 
-    assert_eq!(restore(&root, &bytes, false).await.unwrap().damaged, 0);
+    assert_eq!(restore(&root, &bytes, false).await.unwrap().damaged_records, 0);
     assert_eq!(versions(&root, "A").await, kept);
     let (_server, root) = restarted(server, folder.path()).await;
     assert_eq!(versions(&root, "A").await, kept);
@@ -206,11 +206,7 @@ async fn replicas_over_one_etcd_complete_each_others_usage() {
     // The folder of the first server has the master key, which the last one has read already.
     one.stop().await;
     let root = Caller::new(&last, root).await;
-    let listed = root.secrets().list_secret_versions(strongroom::api::v1::ListSecretVersionsRequest {
-        name: "A".into(),
-        ..Default::default()
-    });
-    let version = listed.await.unwrap().into_inner().versions.remove(0);
+    let [version] = versions(&root, "A").await;
     let mut found: Vec<_> = version.consumers.into_iter().map(|consumer| consumer.principal).collect();
     found.sort();
     readers.sort();
