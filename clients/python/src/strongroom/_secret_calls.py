@@ -140,12 +140,13 @@ def list_(
         limit: The largest number of secrets in the page, 1 to 1,000. None: 100.
         offset: The number of secrets to skip from the start. Must not be passed together with `page_token`. None: 0.
         page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by`,
-            `unused_since` and `namespace` as for that page. The pages stay disjoint while others create and delete secrets.
+            `unused_since` and `namespace` as for that page. The pages stay disjoint while others create and delete
+            secrets.
         metadata: Return only secrets whose metadata holds all these pairs exactly, case-sensitive. None: no filter.
         name_prefix: Return only secrets whose name begins with this text, case-sensitive. Empty: no filter.
         order_by: `name`, `created_at` or `updated_at`. Add ` desc` for the reverse order. Empty: `name`.
-        unused_since: Return only secrets that were created before this time, a datetime with a time zone, and of which no
-            value was read since. A read is known within 60 seconds. None: no filter.
+        unused_since: Return only secrets that were created before this time, a datetime with a time zone, and of which
+            no value was read since. A read is known within 60 seconds. None: no filter.
         namespace: See `Secrets`.
         min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
             revision.
