@@ -180,7 +180,7 @@ impl Index {
         order: Order,
         start: &Start,
         limit: usize,
-    ) -> Result<Page, Search> {
+    ) -> Result<Page, Box<Search>> {
         let Some(rarest) = self.rarest(&filter.metadata) else { return Ok(Page::default()) };
         // In the order of names a prefix is a range. In an order by time it is a filter like any other.
         let (range, prefix) = match order.by {
@@ -199,12 +199,12 @@ impl Index {
         };
         match self.filters.get(&query) {
             Some(matches) => Ok(matches.page(range, order, start, limit)),
-            None => Err(Search {
+            None => Err(Box::new(Search {
                 query,
                 candidates: rarest.iter().cloned().collect(),
                 began_at: self.changes.position(),
                 range: range.into(),
-            }),
+            })),
         }
     }
 
