@@ -13,7 +13,7 @@ use crate::crypto::{
 use crate::crypto::{open_secret, reseal_secret};
 use crate::domain::{Namespace, Revision, SecretId, Value};
 use crate::integrity::{Anchor, StoreDigest};
-use crate::schema::{decode_secret, encode_secret};
+use crate::schema::{decode_secret, decode_secret_usage, encode_secret, encode_secret_usage};
 use crate::store;
 
 /// Keys that are the same in every run, so that a finding can be repeated.
@@ -52,7 +52,7 @@ fn keys() -> Option<&'static Keys> {
 /// Tries the bytes as every kind of sealed record, and as an alteration of sealed ones. Nothing may open but what was sealed.
 pub fn sealed(bytes: &[u8]) {
     let Some(keys) = keys() else { return };
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 9] = [
         Purpose::ApiKey,
         Purpose::Role,
         Purpose::Binding,
@@ -60,6 +60,8 @@ pub fn sealed(bytes: &[u8]) {
         Purpose::Namespace,
         Purpose::IdempotencyRecord,
         Purpose::Digest,
+        Purpose::SecretUsage,
+        Purpose::KeyUsage,
     ];
     for purpose in PURPOSES {
         assert!(keys.keyring.open_record(purpose, &ID, bytes).is_err());
@@ -140,6 +142,9 @@ pub fn clear(bytes: &[u8]) {
             if let Ok(binding) = opened {
                 let again = Binding::of_record(binding.id, &binding.record(), Revision(1));
                 assert_eq!(again, Some(binding));
+            }
+            if let Some(usage) = decode_secret_usage(bytes) {
+                assert_eq!(decode_secret_usage(&encode_secret_usage(&usage)), Some(usage));
             }
             let place = keys.keyring.role_mac("role");
             let _ = Role::open(&keys.keyring, &place, &sealed(Purpose::Role, &place), Revision(1));

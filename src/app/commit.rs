@@ -23,6 +23,7 @@ use std::sync::Arc;
 use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
 use super::outbox::{Outbox, Removal};
+use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
@@ -53,6 +54,8 @@ pub(super) struct Core {
     pub(super) turns: Arc<FairQueue<PrincipalName>>,
     /// Where credentials come from that the store does not have.
     pub(super) sources: Arc<CredentialSources>,
+    /// The uses of secrets and API keys that are to be stored.
+    pub(super) usage: UsageNotes,
 }
 
 /// The attempts at one change.

@@ -251,7 +251,12 @@ pub(super) fn request() -> Idempotency {
 /// All secrets of the default namespace, by name.
 pub(super) fn everything(app: &App) -> Vec<Arc<Secret>> {
     let namespace = Namespace::default_namespace();
-    let filter = Filter { namespace: namespace.clone(), prefix: "".into(), metadata: Metadata::default() };
+    let filter = Filter {
+        namespace: namespace.clone(),
+        prefix: "".into(),
+        metadata: Metadata::default(),
+        unused_since: None,
+    };
     let order = Order { by: OrderBy::Name, descending: false };
     let namespace = app.core.catalog.namespace(&namespace).unwrap();
     namespace

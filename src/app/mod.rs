@@ -40,6 +40,9 @@ mod status;
 mod store_failure_tests;
 #[cfg(test)]
 mod tamper_tests;
+mod usage;
+#[cfg(test)]
+mod usage_tests;
 #[cfg(test)]
 mod vector_tests;
 
@@ -64,8 +67,8 @@ pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, NewSecret, RevealedSecret,
-    SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
+    ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
+    RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;

@@ -97,10 +97,14 @@ impl ReferenceResolver {
             return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
         };
         let (mut values, mut named) = (SecretValues::default(), Vec::with_capacity(references.len()));
+        let mut opened = Vec::new();
         for (reference, current) in references.into_iter().zip(found) {
             let name = reference.name.clone();
             let (version, value) = match current {
-                CurrentValue::Value(secret, value) => (Some(secret.version), Ok(data(value))),
+                CurrentValue::Value(secret, value) => {
+                    opened.push((secret.id, secret.version));
+                    (Some(secret.version), Ok(data(value)))
+                }
                 CurrentValue::Disabled(secret) => {
                     (Some(secret.version), Err(ProblemKind::VersionDisabled(name.clone(), secret.version)))
                 }
@@ -118,6 +122,11 @@ impl ReferenceResolver {
         // A computation can take a good part of a second.
         let granted: Vec<_> = grants.iter().map(Grant::granted).collect();
         self.core.confirm(grant.principal(), &granted)?;
+        if let Some(namespace) = self.core.catalog.namespace(grant.namespace()) {
+            for (secret, version) in opened {
+                self.core.usage.note_read(&namespace, secret, version, grant.principal().name());
+            }
+        }
         Ok(Resolution { resolved, named, revision })
     }
 

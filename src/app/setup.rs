@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::access::{implied_access, migrate};
 use super::commit::Core;
 use super::outbox::{OpenError, Outbox};
+use super::usage::UsageNotes;
 use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
@@ -176,7 +177,8 @@ pub async fn open(
     let seal_limits = options.seal_limits;
     let outbox = options.audit_log.clone().map(Outbox::new);
     let (turns, sources) = (Core::turns(), options.sources);
-    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources };
+    let usage = UsageNotes::new();
+    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources, usage };
     if let Some(outbox) = &core.outbox {
         outbox.open(&core, options.begin_new_audit_log).await?;
     }

@@ -13,6 +13,9 @@ use crate::store::Unavailable;
 /// How long the store has to answer a health check.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
+/// How long the last uses may take to be stored when the service ends.
+const USAGE_TIME: Duration = Duration::from_secs(5);
+
 /// The state of the service.
 pub struct ServiceStatus {
     /// The store's engine: `sled`, `etcd` or `memory`.
@@ -100,8 +103,23 @@ impl App {
         }
     }
 
+    /// Stores when secrets and API keys were last used. A failure is logged, and tried again with the next call.
+    pub async fn store_usage(&self) {
+        if let Err(error) = self.core.store_usage().await {
+            tracing::warn!(?error, "uses of secrets and API keys could not be stored; this is tried again");
+        }
+    }
+
+    /// Waits until so many uses were noted that they should be stored.
+    pub async fn much_used(&self) {
+        self.core.usage.full().await;
+    }
+
     /// Ends the service: changes that were accepted become durable, later ones are refused.
     pub async fn close(&self) {
+        if tokio::time::timeout(USAGE_TIME, self.store_usage()).await.is_err() {
+            tracing::warn!("the last uses of secrets and API keys could not be stored in time");
+        }
         if let Some(outbox) = &self.core.outbox
             && let Err(error) = outbox.close(&self.core).await
         {

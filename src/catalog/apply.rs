@@ -11,7 +11,7 @@ use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use super::state::{Namespaces, State};
 use crate::auth::{ApiKey, ApiKeyId, BindingId};
-use crate::crypto::{Mac, Purpose, open_secret};
+use crate::crypto::{Mac, Purpose, open_key_usage, open_secret, open_secret_usage};
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::{Kind, NamespaceId};
@@ -29,8 +29,10 @@ impl State {
     pub(super) fn apply(&self, change: &Change) {
         let mut secrets: HashMap<NamespaceId, SecretChanges<'_>> = HashMap::new();
         let mut access = AccessChanges::default();
+        let mut usage = Vec::new();
         for (key, value) in &change.put {
             match key.kind() {
+                kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_)) => usage.push((kind, value)),
                 Kind::Role(mac) => access.put(AccessRecord::Role(mac), key, value, change.revision),
                 Kind::Binding(id) => {
                     access.put(AccessRecord::Binding(BindingId(id)), key, value, change.revision);
@@ -54,6 +56,10 @@ impl State {
         for (namespace, changes) in secrets {
             self.change_secrets(namespace, &changes, change.revision);
         }
+        // After the secrets that were used.
+        for (kind, value) in usage {
+            self.put_usage(&kind, value, change.revision);
+        }
     }
 
     /// Applies a record that a scan read. `revision` is that of the commit that put it.
@@ -68,6 +74,7 @@ impl State {
                 self.put_access(AccessRecord::Binding(BindingId(id)), key, value, revision);
             }
             Kind::AccessEpoch => self.put_access(AccessRecord::Epoch, key, value, revision),
+            kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_)) => self.put_usage(&kind, value, revision),
             other => self.put_other(&other, value, revision),
         }
     }
@@ -104,12 +111,14 @@ impl State {
                 Kind::AccessEpoch => self.distrust_access(AccessRecord::Epoch, key),
                 Kind::IdempotencyRecord(mac) => drop(write(&self.altered_idempotency_records).insert(mac)),
                 // The catalog's keyring and digest stay as they are, and every commit requires them unchanged in the store.
-                // A version that does not match its secret is noticed when it is read.
+                // A version that does not match its secret is noticed when it is read. The usage that the catalog knows stays.
                 Kind::Keyring
                 | Kind::Digest
                 | Kind::Version(..)
                 | Kind::AuditRecord(..)
                 | Kind::AuditAnchor(_)
+                | Kind::SecretUsage(..)
+                | Kind::KeyUsage(_)
                 | Kind::Other => {}
             }
         }
@@ -121,8 +130,8 @@ impl State {
             Kind::Namespace(mac) => self.put_namespace(mac, value, revision),
             Kind::ApiKey(id) => self.put_api_key(ApiKeyId(*id), value, revision),
             Kind::Name(namespace, mac) => self.put_name(*namespace, *mac, value),
-            // The caller has applied the keyring and the digest already, and applies roles, bindings and the epoch. Versions and
-            // idempotency records are read from the store when they are needed.
+            // The caller has applied the keyring and the digest already, and applies roles, bindings, the epoch and usage.
+            // Versions and idempotency records are read from the store when they are needed.
             Kind::Keyring
             | Kind::Digest
             | Kind::Role(_)
@@ -133,6 +142,8 @@ impl State {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::SecretUsage(..)
+            | Kind::KeyUsage(_)
             | Kind::Other => {}
         }
     }
@@ -225,13 +236,52 @@ impl State {
         }
     }
 
+    /// Notes when a secret or an API key was last used. A record that does not open is as good as none.
+    fn put_usage(&self, kind: &Kind, value: &[u8], revision: Revision) {
+        let keyring = self.keyring();
+        let noted = match kind {
+            Kind::SecretUsage(namespace, id) => {
+                open_secret_usage(&keyring, (*namespace, *id), value).map(|usage| {
+                    if let Some(at) = usage.last_read
+                        && let Some(catalog) = read(&self.namespaces).by_id.get(namespace)
+                    {
+                        write(&catalog.index).set_last_read(*id, at, revision);
+                    }
+                })
+            }
+            Kind::KeyUsage(id) => open_key_usage(&keyring, id, value).map(|at| {
+                write(&self.api_keys).last_used.insert(ApiKeyId(*id), at);
+            }),
+            Kind::Keyring
+            | Kind::Digest
+            | Kind::ApiKey(_)
+            | Kind::Role(_)
+            | Kind::Binding(_)
+            | Kind::AccessEpoch
+            | Kind::Namespace(_)
+            | Kind::Secret(..)
+            | Kind::Name(..)
+            | Kind::Version(..)
+            | Kind::IdempotencyRecord(_)
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
+            | Kind::Other => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(cause = %error, "a record of usage cannot be opened, and is not shown");
+        }
+    }
+
     /// Removes a record of any kind but a secret.
     fn delete_other(&self, kind: &Kind) {
         match kind {
             Kind::ApiKey(id) => {
                 write(&self.api_keys).by_id.remove(&ApiKeyId(*id));
             }
-            // Namespaces are never deleted, and the other kinds are not in the catalog.
+            Kind::KeyUsage(id) => {
+                write(&self.api_keys).last_used.remove(&ApiKeyId(*id));
+            }
+            // Namespaces are never deleted, the usage of a secret goes with the secret, and the other kinds are not in the catalog.
             Kind::Namespace(_)
             | Kind::Keyring
             | Kind::Digest
@@ -244,6 +294,7 @@ impl State {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::SecretUsage(..)
             | Kind::Other => {}
         }
     }

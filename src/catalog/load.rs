@@ -129,6 +129,9 @@ async fn scan_once(
         Key::secrets(),
         Key::names(),
         Key::idempotency_records(),
+        // After the secrets and the API keys that were used.
+        Key::secret_usages(),
+        Key::key_usages(),
     ];
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);

@@ -27,9 +27,10 @@ pub use self::state::Counts;
 use self::state::State;
 use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::{Mac, MasterKeyProvider};
-use crate::domain::{Namespace, Revision};
+use crate::domain::{Minute, Namespace, Revision};
 pub use crate::integrity::LoadError;
 use crate::integrity::{StoreDigest, StoredKeyring};
+use crate::schema::NamespaceId;
 use crate::store::{Store, Unavailable};
 
 /// The catalog of a store. Shared by all requests; a background task keeps it current until it is dropped.
@@ -114,6 +115,11 @@ impl Catalog {
         self.state().namespaces()
     }
 
+    /// The namespace with this id.
+    pub fn namespace_of(&self, id: NamespaceId) -> Option<Arc<NamespaceCatalog>> {
+        self.state().namespace_of(id)
+    }
+
     /// Whether the store has a record of this namespace that could not be opened or was altered.
     pub fn is_damaged(&self, namespace: &Namespace) -> bool {
         self.state().is_damaged(namespace)
@@ -133,6 +139,11 @@ impl Catalog {
     /// The API key with this id, in force or not.
     pub fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
         self.state().api_key(id)
+    }
+
+    /// When the API key with this id was last used, as far as the store knows.
+    pub fn key_last_used(&self, id: ApiKeyId) -> Option<Minute> {
+        self.state().key_last_used(id)
     }
 
     /// All API keys, oldest first.

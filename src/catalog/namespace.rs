@@ -12,9 +12,11 @@ use crate::auth::NameFilter;
 use crate::crypto::Mac;
 use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
 use crate::integrity::StoredNamespaceKeys;
+use crate::schema::NamespaceId;
 
 /// A namespace and its secrets.
 pub struct NamespaceCatalog {
+    id: NamespaceId,
     keys: RwLock<Arc<StoredNamespaceKeys>>,
     pub(super) index: RwLock<Index>,
     /// The HMACs of the names whose records could not be opened or were altered.
@@ -23,7 +25,17 @@ pub struct NamespaceCatalog {
 
 impl NamespaceCatalog {
     pub(super) fn new(keys: Arc<StoredNamespaceKeys>) -> Self {
-        Self { keys: RwLock::new(keys), index: RwLock::default(), altered_names: RwLock::default() }
+        Self {
+            id: keys.id(),
+            keys: RwLock::new(keys),
+            index: RwLock::default(),
+            altered_names: RwLock::default(),
+        }
+    }
+
+    /// The namespace's id.
+    pub fn id(&self) -> NamespaceId {
+        self.id
     }
 
     /// The namespace's keys. A change that is sealed with them must require, when it commits, that they are unchanged.

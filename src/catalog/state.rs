@@ -10,7 +10,7 @@ use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::Mac;
-use crate::domain::{Namespace, SecretId};
+use crate::domain::{Minute, Namespace, SecretId};
 use crate::integrity::{StoreDigest, StoredKeyring};
 use crate::schema::NamespaceId;
 use crate::store::Key;
@@ -43,6 +43,8 @@ pub(super) struct ApiKeys {
     pub(super) by_id: HashMap<ApiKeyId, Arc<ApiKey>>,
     /// API keys whose records could not be opened or were altered.
     pub(super) damaged: HashSet<ApiKeyId>,
+    /// When keys were last used, as far as the store knows.
+    pub(super) last_used: HashMap<ApiKeyId, Minute>,
 }
 
 /// Who may do what.
@@ -97,6 +99,10 @@ impl State {
         read(&self.namespaces).by_name.get(namespace).cloned()
     }
 
+    pub(super) fn namespace_of(&self, id: NamespaceId) -> Option<Arc<NamespaceCatalog>> {
+        read(&self.namespaces).by_id.get(&id).cloned()
+    }
+
     pub(super) fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
         read(&self.namespaces).by_id.values().cloned().collect()
     }
@@ -111,6 +117,10 @@ impl State {
 
     pub(super) fn api_key(&self, id: ApiKeyId) -> Option<Arc<ApiKey>> {
         read(&self.api_keys).by_id.get(&id).cloned()
+    }
+
+    pub(super) fn key_last_used(&self, id: ApiKeyId) -> Option<Minute> {
+        read(&self.api_keys).last_used.get(&id).copied()
     }
 
     pub(super) fn api_keys(&self) -> Vec<Arc<ApiKey>> {
@@ -146,7 +156,10 @@ impl State {
         };
         keyring_and_digest
             + namespaces.by_name.len()
-            + read(&self.api_keys).by_id.len()
+            + {
+                let api_keys = read(&self.api_keys);
+                api_keys.by_id.len() + api_keys.last_used.len()
+            }
             + of_access
             + of_secrets
     }

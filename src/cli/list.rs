@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
+use prost_types::Timestamp;
 use serde_json::json;
 use strongroom_client::{Secrets, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
 use super::metadata;
+use super::moment::moment;
 use super::output::{self, Output};
 use super::secret::secret_json;
 
@@ -15,7 +17,8 @@ use super::secret::secret_json;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom list --metadata env=production --prefix billing_
-  strongroom list --order-by 'updated_at desc' --limit 10")]
+  strongroom list --order-by 'updated_at desc' --limit 10
+  strongroom list --unused-since 90d")]
 pub(super) struct List {
     /// Show at most N secrets, from 1 to 1,000 [default: all secrets]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -37,6 +40,11 @@ pub(super) struct List {
     #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
     prefix: String,
 
+    /// Show only secrets that existed then and of which no value was read since: 90d for 90 days ago, or
+    /// 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    unused_since: Option<Timestamp>,
+
     /// The order: name, created_at or updated_at, followed by ' desc' for the reverse order
     #[arg(long, default_value = "name", value_name = "ORDER")]
     order_by: String,
@@ -53,6 +61,7 @@ impl List {
             metadata: self.metadata.into_iter().collect(),
             name_prefix: self.prefix,
             order_by: self.order_by,
+            unused_since: self.unused_since,
             ..v1::ListSecretsRequest::default()
         };
         let secrets = connection.client().await?.secrets();

@@ -28,6 +28,7 @@ mod key;
 mod list;
 mod master_key;
 mod metadata;
+mod moment;
 mod namespace_key;
 mod new_value;
 mod object;

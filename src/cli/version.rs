@@ -52,13 +52,21 @@ pub(super) fn print_changed(
 /// A version in JSON, with the field names of the wire.
 pub(super) fn version_json(version: &v1::SecretVersion) -> Json {
     let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(ToString::to_string);
-    json!({
+    let consumer = |consumer: &v1::Consumer| json!({ "principal": consumer.principal, "last_read_at": time(&consumer.last_read_at) });
+    let mut json = json!({
         "number": version.number,
         "state": state_name(version.state()),
         "created_at": time(&version.created_at),
         "state_changed_at": time(&version.state_changed_at),
         "current": version.current,
-    })
+    });
+    // Only a list of versions says how they were used.
+    if let (Some(object), Some(_)) = (json.as_object_mut(), &version.last_read_at) {
+        object.insert("last_read_at".to_owned(), json!(time(&version.last_read_at)));
+        let consumers: Vec<_> = version.consumers.iter().map(consumer).collect();
+        object.insert("consumers".to_owned(), json!(consumers));
+    }
+    json
 }
 
 /// `enabled`, `disabled` or `destroyed`.

@@ -31,10 +31,11 @@ impl Versions {
                 state_name(version.state()),
                 output::time_in_brief(version.created_at.as_ref()),
                 output::time_in_brief(version.state_changed_at.as_ref()),
+                output::time_in_brief(version.last_read_at.as_ref()),
                 current.to_owned(),
             ]
         };
         let rows = reply.versions.iter().map(row).collect();
-        output.print_all(&["version", "state", "created", "state changed", ""], rows, &json)
+        output.print_all(&["version", "state", "created", "state changed", "last read", ""], rows, &json)
     }
 }

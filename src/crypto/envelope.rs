@@ -52,6 +52,10 @@ pub enum Purpose {
     AuditRecord = 32,
     /// The anchor of an audit log.
     AuditAnchor = 33,
+    /// The usage of a secret.
+    SecretUsage = 34,
+    /// The last use of an API key.
+    KeyUsage = 35,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

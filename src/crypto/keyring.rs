@@ -32,6 +32,8 @@ pub struct Keyring {
     /// other records.
     idempotency_sealing: SealingKeys,
     digest_sealing: SealingKeys,
+    /// Seals records of usage, whose number callers determine too.
+    usage_sealing: SealingKeys,
     tokens: KeyBytes,
     audit: KeyBytes,
 }
@@ -213,6 +215,7 @@ impl Keyring {
         match purpose {
             Purpose::IdempotencyRecord => &self.idempotency_sealing,
             Purpose::Digest => &self.digest_sealing,
+            Purpose::SecretUsage | Purpose::KeyUsage => &self.usage_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
             | Purpose::Role
@@ -253,6 +256,7 @@ impl Keyring {
             sealing: generations.sealing(None)?,
             idempotency_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
+            usage_sealing: generations.sealing(Some("strongroom v1 sealed usage"))?,
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rekey
             audit: index.derive("strongroom v1 audit records")?, // those of a server that is down do, too
             index,

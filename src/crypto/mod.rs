@@ -17,6 +17,7 @@ mod namespace_keys;
 mod private_file;
 mod secret;
 mod token_signature;
+mod usage;
 #[cfg(test)]
 mod vectors;
 mod wrap;
@@ -35,5 +36,6 @@ pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::{unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
 pub use self::token_signature::verify_tokens_with_ring;
+pub use self::usage::{open_key_usage, open_secret_usage, seal_key_usage, seal_secret_usage};
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

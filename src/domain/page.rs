@@ -16,6 +16,8 @@ pub struct Filter {
     pub prefix: Box<str>,
     /// Pairs that the metadata must have; empty for all secrets.
     pub metadata: Metadata,
+    /// The time since which no value was read and before which the secret was created; `None` for all secrets.
+    pub unused_since: Option<Timestamp>,
 }
 
 /// The order of a list.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Invalid, Metadata, Namespace, SecretName, Timestamp, Versions};
+use super::{Invalid, Metadata, Minute, Namespace, SecretName, Timestamp, Versions};
 
 /// A secret without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +34,19 @@ pub struct Secret {
     /// The store's revision that put the present record. Later than `revision` where the record was sealed again since, with
     /// new keys.
     pub stored_at: Revision,
+    /// When a value of the secret was last read, as far as the catalog knows. It is not in the record of the secret.
+    pub last_read: Option<Minute>,
 }
 
 impl Secret {
     /// An opaque tag of the secret's state, different after every change (AIP-154).
     pub fn etag(&self) -> String {
         format!("{:016x}", self.revision.0)
+    }
+
+    /// Whether the secret was created before that time, and no value of it was read since. The minute of a read counts as a whole.
+    pub fn is_unused_since(&self, since: Timestamp) -> bool {
+        self.created_at < since && self.last_read.is_none_or(|read| read.is_before(since))
     }
 
     /// The numbers of the versions whose values the store holds.

@@ -222,9 +222,15 @@ fn covers(key: &Key) -> bool {
         | Kind::Name(..)
         | Kind::Secret(..)
         | Kind::IdempotencyRecord(_) => true,
-        Kind::Version(..) | Kind::Digest | Kind::AuditRecord(..) | Kind::AuditAnchor(_) | Kind::Other => {
-            false
-        }
+        // Usage says nothing that anybody is let in by, and changes all the time: to read all of it again at each start and to
+        // look up what each commit replaces would cost more than it protects.
+        Kind::Version(..)
+        | Kind::Digest
+        | Kind::AuditRecord(..)
+        | Kind::AuditAnchor(_)
+        | Kind::SecretUsage(..)
+        | Kind::KeyUsage(_)
+        | Kind::Other => false,
     }
 }
 

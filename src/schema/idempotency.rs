@@ -108,6 +108,7 @@ impl ChangedSecretRecord {
             rotated_at: self.rotated_at.map(Timestamp::from_micros),
             revision,
             stored_at: revision,
+            last_read: None,
         })
     }
 }

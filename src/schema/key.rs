@@ -15,6 +15,8 @@
 //! | `d` | | the digest: which records there are |
 //! | `u` | id of an audit log (8), id of a request (16) | the audit record of a change, until it is in the log |
 //! | `l` | id of an audit log (8) | the anchor of an audit log: a tree that it had |
+//! | `c` | namespace id (16), secret id (16) | who read the values of a secret, and when |
+//! | `t` | API key id (10) | when an API key was last used |
 //!
 //! The first byte 0 belongs to the engines.
 
@@ -92,6 +94,26 @@ impl Key {
         Self::of(b'l', &[log])
     }
 
+    /// The usage of a secret.
+    pub fn secret_usage(namespace: NamespaceId, id: SecretId) -> Self {
+        Self::of(b'c', &[&namespace.0, id.as_bytes()])
+    }
+
+    /// The last use of an API key.
+    pub fn key_usage(id: &[u8; 10]) -> Self {
+        Self::of(b't', &[id])
+    }
+
+    /// The prefix of the usage of all secrets.
+    pub fn secret_usages() -> Self {
+        Self::from_bytes(b"c")
+    }
+
+    /// The prefix of the last uses of all API keys.
+    pub fn key_usages() -> Self {
+        Self::from_bytes(b"t")
+    }
+
     /// The prefix of all audit records on their way to a log.
     pub fn audit_records(log: &[u8; 8]) -> Self {
         Self::of(b'u', &[log])
@@ -162,6 +184,11 @@ impl Key {
                 Kind::AuditRecord(*log, request.try_into().ok()?)
             }
             b'l' => Kind::AuditAnchor(rest.try_into().ok()?),
+            b'c' => {
+                let (namespace, id) = rest.split_first_chunk()?;
+                Kind::SecretUsage(NamespaceId(*namespace), SecretId::from_bytes(id.try_into().ok()?))
+            }
+            b't' => Kind::KeyUsage(rest.try_into().ok()?),
             b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
             b'i' => {
                 let (namespace, name) = rest.split_first_chunk()?;
@@ -217,6 +244,10 @@ pub enum Kind {
     AuditRecord([u8; 8], [u8; 16]),
     /// The anchor of an audit log.
     AuditAnchor([u8; 8]),
+    /// The usage of a secret.
+    SecretUsage(NamespaceId, SecretId),
+    /// The last use of an API key.
+    KeyUsage([u8; 10]),
     /// A key that this release does not know.
     Other,
 }

@@ -6,9 +6,11 @@ mod api_key;
 mod idempotency;
 mod key;
 mod secret;
+mod usage;
 
 pub use self::access::{AccessEpochRecord, BindingRecord, RoleRecord};
 pub use self::api_key::ApiKeyRecord;
 pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};
 pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};
+pub use self::usage::{decode_key_usage, decode_secret_usage, encode_key_usage, encode_secret_usage};

@@ -43,6 +43,7 @@ pub fn decode_secret(
         // A later revision belongs to another store, from which this one was restored.
         revision: record.revision.map(Revision).filter(|at| *at <= revision).unwrap_or(revision),
         stored_at: revision,
+        last_read: None,
     })
 }
 
@@ -202,6 +203,7 @@ mod tests {
             rotated_at: Some(Timestamp::from_micros(20)),
             revision: Revision(5),
             stored_at: Revision(5),
+            last_read: None,
         }
     }
 

@@ -21,6 +21,8 @@ const ANCHOR: Duration = Duration::from_secs(1);
 const OUTBOX: Duration = Duration::from_secs(2);
 /// How often the keys are checked for a rotation that is due.
 const KEYS: Duration = Duration::from_secs(60);
+/// How often the uses of secrets and API keys are stored.
+const USAGE: Duration = Duration::from_secs(40);
 /// How often idempotency records whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
@@ -38,6 +40,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
     work.spawn(tend_outbox(app.clone()));
+    work.spawn(store_usage(app.clone()));
     work.spawn(give_back_memory());
     work
 }
@@ -129,6 +132,20 @@ async fn tend_outbox(app: Arc<App>) {
     loop {
         tend.tick().await;
         app.tend_outbox().await;
+    }
+}
+
+/// Stores when secrets and API keys were last used.
+async fn store_usage(app: Arc<App>) {
+    let mut pause = tokio::time::interval(USAGE);
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pause.tick().await; // the first one is at once, and nothing was used yet
+    loop {
+        tokio::select! {
+            _ = pause.tick() => {}
+            () = app.much_used() => {}
+        }
+        app.store_usage().await;
     }
 }
 

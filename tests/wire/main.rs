@@ -66,4 +66,5 @@ mod tamper;
 mod tls;
 mod torture;
 mod update;
+mod usage;
 mod versions;

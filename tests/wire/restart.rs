@@ -245,8 +245,10 @@ impl State {
             }
         }
         let values = secrets.iter().map(Value::of).collect();
-        let keys =
+        let mut keys =
             root.access().list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner().items;
+        // A use is stored later, at the latest when the server stops.
+        keys.iter_mut().for_each(|key| key.last_used_at = None);
         Self { secrets, values, keys }
     }
 }

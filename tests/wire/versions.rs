@@ -68,6 +68,7 @@ async fn versions_are_listed_newest_first_with_their_times() {
             created_at,
             state_changed_at: changed.secret.as_ref().filter(|_| number == 2).and_then(|s| s.updated_at),
             current,
+            ..SecretVersion::default()
         })
         .collect();
     let request = ListSecretVersionsRequest {

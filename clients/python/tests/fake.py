@@ -132,6 +132,11 @@ class Fake(
             if namespace == request.namespace
             and name.startswith(request.name_prefix)
             and all(secret.metadata.get(k) == v for k, v in request.metadata.items())
+            # The fake notes no reads.
+            and (
+                not request.HasField("unused_since")
+                or secret.created_at.ToNanoseconds() < request.unused_since.ToNanoseconds()
+            )
         ]
         found.sort(key=key, reverse=match[2] is not None)
         total = len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -121,3 +122,17 @@ async def test_the_page_after_an_offset(client: Any) -> None:
     page = await done(client.secrets.list(limit=1, offset=1))
     following = await done(client.secrets.list(limit=2, page_token=page.next_page_token))
     assert (names(page), names(following)) == (["b"], ["c", "d"])
+
+
+async def test_secrets_that_nobody_read_since_a_time(client: Any) -> None:
+    await make(client, "a", "b", "c")
+    now = datetime.now(timezone.utc)
+    before, after = now - timedelta(days=1), now + timedelta(days=1)
+    assert names(await done(client.secrets.list(unused_since=before))) == []
+    unused = await all_of(client.secrets.iterate(unused_since=after, page_size=2))
+    assert [secret.name for secret in unused] == ["a", "b", "c"]
+    page = await done(client.secrets.list(unused_since=after, limit=1))
+    with pytest.raises(ValidationError):
+        await done(client.secrets.list(page_token=page.next_page_token))
+    with pytest.raises(ValidationError):
+        await done(client.secrets.list(unused_since=datetime(2026, 1, 1)))

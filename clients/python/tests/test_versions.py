@@ -41,6 +41,7 @@ async def test_versions_are_listed_newest_first(client: Any, name: str) -> None:
     told = [(version.number, version.state, version.current) for version in listed.versions]
     assert told == [(3, "enabled", True), (2, "enabled", False), (1, "enabled", False)]
     assert all(version.created_at and version.state_changed_at is None for version in listed.versions)
+    assert all(isinstance(version.consumers, tuple) for version in listed.versions)
     assert listed.revision > 0
     with pytest.raises(SecretNotFoundError):
         await done(client.secrets.versions("absent"))

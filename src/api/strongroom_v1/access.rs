@@ -143,7 +143,7 @@ async fn create_key(
     let (key, credential, revision) = app.access.create_api_key(&grant, new).await?;
     call.note(|target| target.subject = Some(key.id.to_string()));
     Ok(v1::CreateApiKeyResponse {
-        api_key: Some(api_key(&key)),
+        api_key: Some(api_key(app, &key)),
         credential: credential.expose().to_owned(),
         revision: revision.0,
     })
@@ -175,7 +175,7 @@ fn list_keys(
     let limit = fields.finish(limit)?;
     let page = app.access.list_api_keys(&grant, limit, &message.page_token)?;
     Ok(v1::ListApiKeysResponse {
-        items: page.items.iter().map(|key| api_key(key)).collect(),
+        items: page.items.iter().map(|key| api_key(app, key)).collect(),
         revision: page.revision.0,
         next_page_token: page.next.unwrap_or_default(),
     })
@@ -194,7 +194,7 @@ async fn revoke_key(
 
     let (key, revision) = app.access.revoke_api_key(&grant, id).await?;
     conclude_own(call, &PrincipalName::ApiKey(id));
-    Ok(v1::RevokeApiKeyResponse { api_key: Some(api_key(&key)), revision: revision.0 })
+    Ok(v1::RevokeApiKeyResponse { api_key: Some(api_key(app, &key)), revision: revision.0 })
 }
 
 async fn rotate_key(
@@ -218,7 +218,7 @@ async fn rotate_key(
     let (key, credential, revision) = app.access.rotate_api_key(&by, id, overlap).await?;
     conclude_own(call, &PrincipalName::ApiKey(id));
     Ok(v1::RotateApiKeyResponse {
-        api_key: Some(api_key(&key)),
+        api_key: Some(api_key(app, &key)),
         credential: credential.expose().to_owned(),
         revision: revision.0,
     })
@@ -381,7 +381,7 @@ fn who_am_i(app: &App, call: &Call) -> v1::WhoAmIResponse {
     v1::WhoAmIResponse {
         principal: principal.to_string(),
         api_key: match principal.credential() {
-            CredentialKind::ApiKey(key) => Some(api_key(key)),
+            CredentialKind::ApiKey(key) => Some(api_key(app, key)),
             CredentialKind::Certificate(_) | CredentialKind::Token(_) => None,
         },
         rights: wire_rights(app.access.rights_in(principal, principal.home())),
@@ -448,7 +448,7 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn api_key(key: &ApiKey) -> v1::ApiKey {
+fn api_key(app: &App, key: &ApiKey) -> v1::ApiKey {
     v1::ApiKey {
         id: key.id.to_string(),
         name: key.name.as_str().to_owned(),
@@ -458,6 +458,7 @@ fn api_key(key: &ApiKey) -> v1::ApiKey {
         expires_at: key.expires_at.map(timestamp),
         revoked_at: key.revoked_at.map(timestamp),
         rotated_at: key.rotated_at.map(timestamp),
+        last_used_at: app.access.last_used(key.id).map(timestamp),
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::convert::{etag, idempotency, limit, metadata, redacted, revealed, source, timestamp, value};
+use super::convert::{
+    etag, idempotency, limit, metadata, redacted, revealed, source, time, timestamp, value,
+};
 use super::proto::secret_service_server::SecretService;
 use super::{proto as v1, version};
 use crate::api::request::{Call, Fields};
@@ -171,10 +173,14 @@ async fn list(
     let offset = fields.check("offset", offset(message.offset));
     let metadata = metadata(message.metadata, &mut fields);
     let prefix = fields.check("name_prefix", SecretName::parse_prefix(&message.name_prefix));
+    let unused_since = match &message.unused_since {
+        Some(since) => fields.check("unused_since", time(since)).map(Some),
+        None => Some(None),
+    };
     let order = fields.check("order_by", Order::parse(&message.order_by));
     let filter = (|| {
         let namespace = grant.as_ref()?.namespace().clone();
-        Some(Filter { namespace, prefix: prefix?, metadata: metadata? })
+        Some(Filter { namespace, prefix: prefix?, metadata: metadata?, unused_since: unused_since? })
     })();
     let start = if message.page_token.is_empty() {
         offset.map(Start::Offset)

@@ -5,9 +5,11 @@ use data_encoding::HEXLOWER;
 use super::convert::{etag, idempotency, redacted, timestamp};
 use super::proto as v1;
 use crate::api::request::{Call, Fields};
-use crate::app::{App, ChangedVersion, DestructionReceipt, Error, Idempotency, VersionChange};
+use crate::app::{
+    App, ChangedVersion, DestructionReceipt, Error, Idempotency, ListedVersions, VersionChange,
+};
 use crate::auth::{Grant, List, RightType};
-use crate::domain::{Revision, Secret, Version, VersionState};
+use crate::domain::{Consumer, Revision, Secret, Version, VersionState};
 
 pub(super) async fn list(
     app: &App,
@@ -19,8 +21,17 @@ pub(super) async fn list(
     let grant = call.grant::<List>(app, &message.namespace, name.as_ref(), &mut fields)?;
     let grant = fields.finish(grant)?;
 
-    let (secret, revision) = app.secrets.versions(&grant, Revision(message.min_revision)).await?;
-    let versions = secret.versions.iter().rev().map(|version| described(version, &secret)).collect();
+    let ListedVersions { secret, usage, revision } =
+        app.secrets.versions(&grant, Revision(message.min_revision)).await?;
+    let listed = |version: &Version| {
+        let of_version = usage.of_version(version.number);
+        v1::SecretVersion {
+            last_read_at: of_version.map(|usage| timestamp(usage.last_read.start())),
+            consumers: of_version.iter().flat_map(|usage| &usage.consumers).map(consumer).collect(),
+            ..described(version, &secret)
+        }
+    };
+    let versions = secret.versions.iter().rev().map(listed).collect();
     Ok(v1::ListSecretVersionsResponse { versions, revision: revision.0 })
 }
 
@@ -104,6 +115,15 @@ fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
         created_at: version.created_at.map(timestamp),
         state_changed_at: version.changed_at.map(timestamp),
         current: version.number == secret.version,
+        last_read_at: None,
+        consumers: Vec::new(),
+    }
+}
+
+fn consumer(consumer: &Consumer) -> v1::Consumer {
+    v1::Consumer {
+        principal: consumer.principal.to_string(),
+        last_read_at: Some(timestamp(consumer.last_read.start())),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::auth::{
     ApiKey, ApiKeyId, Binding, BindingId, Credential, Effect, KeyName, ManageAccess, ManagerGrant, Policy,
     Principal, PrincipalName, Right, Rights, RoleName, Scope, ScopeGrant,
 };
-use crate::domain::{Description, Namespace, Revision, Timestamp, now};
+use crate::domain::{Description, Minute, Namespace, Revision, Timestamp, now};
 use crate::store::{Expect, Key, Transaction};
 
 /// How long a key that was revoked or has expired stays in lists.
@@ -245,6 +245,11 @@ impl AccessControl {
                 return Ok((Arc::new(revoked), revision));
             }
         }
+    }
+
+    /// When an API key was last used, to the minute, as far as the store knows.
+    pub fn last_used(&self, id: ApiKeyId) -> Option<Timestamp> {
+        self.core.catalog.key_last_used(id).map(Minute::start)
     }
 
     /// The key with this id. One whose home the caller does not manage is not found.

@@ -108,8 +108,11 @@ impl AccessControl {
         let credential = Credential::parse(credential).ok_or_else(invalid)?;
         let (key, keyring) = self.core.catalog.credential(credential.id()).ok_or_else(invalid)?;
         let known = key.is_of(&keyring, &credential).then_some(PrincipalName::ApiKey(key.id));
-        key.authenticate(&keyring, &credential, now())
-            .map_err(|refused| Unauthenticated { problem: refused.into(), principal: known })
+        let principal = key
+            .authenticate(&keyring, &credential, now())
+            .map_err(|refused| Unauthenticated { problem: refused.into(), principal: known })?;
+        self.core.usage.note_key(key.id);
+        Ok(principal)
     }
 
     /// Where credentials come from that the store does not have.

@@ -6,7 +6,10 @@ use std::io::{Read, Seek};
 use super::format::BackupReader;
 use crate::app::access::implied_access;
 use crate::auth::{AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
-use crate::crypto::{self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format};
+use crate::crypto::{
+    self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format, open_key_usage,
+    open_secret_usage,
+};
 use crate::domain::{Revision, Value};
 use crate::integrity::{Inventory, StoreDigest};
 use crate::schema::{Kind, NamespaceId, decode_secret};
@@ -29,7 +32,8 @@ pub(super) struct BackupContents {
     pub(super) last_records: Vec<(Key, Vec<u8>)>,
 }
 
-/// Keys that mean nothing to this service: those of no kind, and those of versions whose namespace does not exist. The digest
+/// Keys that mean nothing to this service: those of no kind, and those of versions and of usage
+/// whose namespace does not exist. The digest
 /// does not cover them, so anybody could have put them into the store, and nothing is lost without them.
 #[derive(Default)]
 pub(super) struct ForeignKeys(HashSet<Key>);
@@ -131,6 +135,8 @@ impl ImpliedAccess {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::SecretUsage(..)
+            | Kind::KeyUsage(_)
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -205,7 +211,9 @@ impl BackupKeys {
         match key.kind() {
             // The audit log of a server is not part of a backup.
             Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => true,
-            Kind::Version(namespace, ..) => self.all_namespaces && !self.namespaces.contains_key(&namespace),
+            Kind::Version(namespace, ..) | Kind::SecretUsage(namespace, _) => {
+                self.all_namespaces && !self.namespaces.contains_key(&namespace)
+            }
             Kind::Keyring
             | Kind::Digest
             | Kind::Namespace(_)
@@ -215,7 +223,8 @@ impl BackupKeys {
             | Kind::AccessEpoch
             | Kind::IdempotencyRecord(_)
             | Kind::Name(..)
-            | Kind::Secret(..) => false,
+            | Kind::Secret(..)
+            | Kind::KeyUsage(_) => false,
         }
     }
 
@@ -247,6 +256,8 @@ impl BackupKeys {
                 let clear = keys.open_value(id.as_bytes(), version, value);
                 clear.is_ok_and(|clear| Value::decode(&clear).is_some())
             }),
+            Kind::SecretUsage(namespace, id) => open_secret_usage(keyring, (namespace, id), value).is_ok(),
+            Kind::KeyUsage(id) => open_key_usage(keyring, &id, value).is_ok(),
             Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => false,
         }
     }

@@ -13,7 +13,10 @@ use crate::app::authority::Authority;
 use crate::app::commit::REKEY_ATTEMPTS;
 use crate::app::idempotency::reseal_idempotency_record;
 use crate::auth::{ApiKeyId, BindingId, Role};
-use crate::crypto::{KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose};
+use crate::crypto::{
+    KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose, open_key_usage, open_secret_usage,
+    seal_key_usage, seal_secret_usage,
+};
 use crate::integrity::StoredKeyring;
 use crate::schema::Kind;
 use crate::store::{Entry, Key, Transaction};
@@ -48,6 +51,8 @@ impl Rekeying {
                 Key::bindings(),
                 Key::access_epoch(),
                 Key::idempotency_records(),
+                Key::secret_usages(),
+                Key::key_usages(),
             ];
             for prefix in prefixes {
                 rewrap.all(prefix, || None, |keyring, key, entry| self.reseal(keyring, key, entry)).await?;
@@ -232,6 +237,17 @@ impl Rekeying {
                     resealed => resealed.into(),
                 }
             }
+            // The digest does not cover usage: whichever record opens is as good as another.
+            Kind::SecretUsage(namespace, id) => match open_secret_usage(keyring, (namespace, id), record) {
+                Ok(_) if is_newest(Purpose::SecretUsage) => RewrapOutcome::Stays,
+                Ok(usage) => seal_secret_usage(keyring, (namespace, id), &usage).into(),
+                Err(_) => RewrapOutcome::Damaged,
+            },
+            Kind::KeyUsage(id) => match open_key_usage(keyring, &id, record) {
+                Ok(_) if is_newest(Purpose::KeyUsage) => RewrapOutcome::Stays,
+                Ok(last_used) => seal_key_usage(keyring, &id, last_used).into(),
+                Err(_) => RewrapOutcome::Damaged,
+            },
             Kind::Keyring
             | Kind::Digest
             | Kind::Name(..)

@@ -135,6 +135,8 @@ fn reseal(namespace: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutco
         | Kind::IdempotencyRecord(_)
         | Kind::AuditRecord(..)
         | Kind::AuditAnchor(_)
+        | Kind::SecretUsage(..)
+        | Kind::KeyUsage(_)
         | Kind::Other => RewrapOutcome::Stays,
     }
 }

@@ -58,6 +58,7 @@ impl SecretOperations {
                     // Only the commit has a revision.
                     revision: Revision::default(),
                     stored_at: Revision::default(),
+                    last_read: None,
                 })
             })
             .await?;

@@ -67,6 +67,7 @@ async fn an_altered_namespace_is_refused() {
         namespace: Namespace::default_namespace(),
         prefix: "".into(),
         metadata: Metadata::default(),
+        unused_since: None,
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let query = ListQuery { filter, order, start: Start::Offset(0), limit: 1 };

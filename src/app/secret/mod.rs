@@ -37,7 +37,7 @@ pub use self::read::RevealedSecret;
 pub(super) use self::read::{CurrentValue, SecretReader};
 pub use self::rotate::SecretRotation;
 pub use self::update::SecretUpdate;
-pub use self::version::{ChangedVersion, VersionChange};
+pub use self::version::{ChangedVersion, ListedVersions, VersionChange};
 use super::commit::Core;
 use super::idempotency::IdempotencyRecords;
 

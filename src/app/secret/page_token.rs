@@ -55,9 +55,13 @@ impl SecretOperations {
         for (key, value) in filter.metadata.iter() {
             parts.extend([key.as_bytes(), value.as_bytes()]);
         }
+        // No key of metadata is empty.
+        let since = filter.unused_since.map(|since| since.as_micros().to_be_bytes());
+        if let Some(since) = &since {
+            parts.extend([b"".as_slice(), b"unused_since", since]);
+        }
         if !names.is_every() {
             let (allow, deny) = names.patterns();
-            // No key of metadata is empty.
             for (mark, patterns) in [("allow", allow), ("deny", deny)] {
                 parts.extend([b"".as_slice(), mark.as_bytes()]);
                 parts.extend(patterns.iter().map(|pattern| pattern.as_str().as_bytes()));

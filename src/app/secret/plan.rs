@@ -141,7 +141,7 @@ impl SecretPlan {
         Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
-    /// The plan that deletes the secret, with its name and all its versions.
+    /// The plan that deletes the secret, with its name, all its versions and its usage.
     pub(super) fn delete(mut self, current: &Secret) -> (Transaction, Outcome) {
         let deleted_at = self.successor(current).updated_at;
         let namespace = self.keys.id();
@@ -151,6 +151,7 @@ impl SecretPlan {
         }
         self.delete_name(&current.name);
         self.transaction.delete.push(Key::secret(namespace, current.id));
+        self.transaction.delete.push(Key::secret_usage(namespace, current.id));
         (self.transaction, Outcome::Deleted(current.id, deleted_at))
     }
 }

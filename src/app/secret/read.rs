@@ -56,6 +56,8 @@ impl SecretOperations {
             let version = find_enabled(&secret, version.unwrap_or(secret.version))?;
             match self.reader.read_version(reading, &namespace, &secret, version).await? {
                 Some(value) => {
+                    let reader = grant.principal().name();
+                    self.core.usage.note_read(&namespace, secret.id, version.number, reader);
                     let (version, revision) = (version.number, secret.revision.max(shown));
                     return Ok(RevealedSecret { secret, version, value, revision });
                 }

@@ -8,7 +8,17 @@ use super::plan::SecretPlan;
 use super::read::{destroyed, find_version};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, List, Write};
-use crate::domain::{Revision, Secret, Version, VersionState};
+use crate::domain::{Revision, Secret, SecretUsage, Version, VersionState};
+
+/// A secret, with the versions of it that are kept.
+pub struct ListedVersions {
+    /// The secret.
+    pub secret: Arc<Secret>,
+    /// How the values of its versions were used.
+    pub usage: SecretUsage,
+    /// The store's revision that the secret was read at.
+    pub revision: Revision,
+}
 
 /// The version of a secret that a request changes. Its grant has the name of the secret.
 pub struct VersionChange {
@@ -39,13 +49,14 @@ impl ChangedVersion {
 }
 
 impl SecretOperations {
-    /// A secret, with the versions of it that are kept.
-    pub async fn versions(
-        &self,
-        grant: &Grant<List>,
-        at_least: Revision,
-    ) -> Result<(Arc<Secret>, Revision), Error> {
-        self.describe(grant, None, at_least).await
+    /// A secret, with the versions of it that are kept, and how they were used.
+    pub async fn versions(&self, grant: &Grant<List>, at_least: Revision) -> Result<ListedVersions, Error> {
+        let (secret, revision) = self.describe(grant, None, at_least).await?;
+        let usage = match self.core.catalog.namespace(grant.namespace()) {
+            Some(namespace) => self.core.usage_of(&namespace, &secret).await?,
+            None => SecretUsage::default(),
+        };
+        Ok(ListedVersions { secret, usage, revision })
     }
 
     /// Disables a version, so that its value cannot be read. A disabled version stays as it is.

@@ -292,7 +292,7 @@ fn new(name: &SecretName) -> NewSecret {
 
 fn query(namespace: &str) -> ListQuery {
     let namespace = Namespace::parse(namespace).unwrap();
-    let filter = Filter { namespace, prefix: "".into(), metadata: Metadata::default() };
+    let filter = Filter { namespace, prefix: "".into(), metadata: Metadata::default(), unused_since: None };
     let order = Order { by: OrderBy::Name, descending: false };
     ListQuery { filter, order, start: Start::Offset(0), limit: 100 }
 }

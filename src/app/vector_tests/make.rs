@@ -88,6 +88,7 @@ fn make() -> Vec<Value> {
         rotated_at: Some(at(1_700_000_000_000_002)),
         revision: Revision(42),
         stored_at: Revision(42),
+        last_read: None,
     };
     let (key_id, request_id) = (ApiKeyId([0x77; 10]), [0x88; 16]);
     let request = keyring.request_mac(&[b"id", &key_id.0, &request_id]);

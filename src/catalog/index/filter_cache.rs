@@ -8,15 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::orders::Orders;
 use crate::auth::NameFilter;
-use crate::domain::{Metadata, Secret};
+use crate::domain::{Metadata, Secret, Timestamp};
 
-/// A filter that no single part of the index answers: several pairs of metadata, a prefix in an order by time, or names.
+/// A filter that no single part of the index answers: several pairs of metadata, a prefix in an order by time, a time since
+/// which no value was read, or names.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct FilterQuery {
     /// What the name must begin with; may be empty.
     pub(super) prefix: Box<str>,
     /// Pairs that the metadata must all have.
     pub(super) metadata: Metadata,
+    /// The time since which no value was read; `None` for all secrets.
+    pub(super) unused_since: Option<Timestamp>,
     /// Which names pass.
     pub(super) names: NameFilter,
 }
@@ -26,6 +29,7 @@ impl FilterQuery {
     pub(super) fn matches(&self, secret: &Secret) -> bool {
         secret.name.as_str().starts_with(&*self.prefix)
             && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
+            && self.unused_since.is_none_or(|since| secret.is_unused_since(since))
             && self.names.passes(&secret.name)
     }
 }

@@ -21,7 +21,7 @@ use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use crate::auth::NameFilter;
 use crate::domain::{
-    Cursor, Filter, Metadata, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
+    Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
 };
 
 /// More bytes than the name, the description and the metadata of a secret have.
@@ -68,10 +68,11 @@ impl Index {
         self.by_id.len()
     }
 
-    /// How many records these secrets have in the store: each has its own, one for its name, and one for each stored
-    /// version. Looks at every secret.
+    /// How many records these secrets have in the store: each has its own, one for its name, one for each stored
+    /// version, and one for its usage. Looks at every secret.
     pub(super) fn records(&self) -> usize {
-        self.by_id.values().map(|secret| 2 + secret.stored_versions().count()).sum()
+        let usage = |secret: &Secret| usize::from(secret.last_read.is_some());
+        self.by_id.values().map(|secret| 2 + secret.stored_versions().count() + usage(secret)).sum()
     }
 
     /// How many secrets are damaged.
@@ -101,13 +102,31 @@ impl Index {
     }
 
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
-    pub(super) fn put(&mut self, secret: Secret) {
+    pub(super) fn put(&mut self, mut secret: Secret) {
         if self.by_id.get(&secret.id).is_some_and(|present| present.stored_at >= secret.stored_at) {
             return;
         }
+        // The record of a secret does not say when it was read.
+        secret.last_read =
+            self.by_id.get(&secret.id).and_then(|present| present.last_read).max(secret.last_read);
+        self.as_of = self.as_of.max(secret.stored_at);
+        self.replace(secret);
+    }
+
+    /// Notes that a value of a secret was read, as the commit with this revision says.
+    pub(super) fn set_last_read(&mut self, id: SecretId, at: Minute, revision: Revision) {
+        let Some(present) = self.by_id.get(&id).filter(|present| present.last_read < Some(at)) else {
+            return;
+        };
+        let secret = Secret { last_read: Some(at), ..Secret::clone(present) };
+        self.as_of = self.as_of.max(revision);
+        self.replace(secret);
+    }
+
+    /// Puts a secret in place of the present state.
+    fn replace(&mut self, secret: Secret) {
         self.remove(secret.id);
         let secret = Arc::new(secret);
-        self.as_of = self.as_of.max(secret.stored_at);
         self.all.insert(&secret);
         self.filters.insert(&secret);
         self.changes.record(IndexChange::Put(secret.clone()));
@@ -151,8 +170,8 @@ impl Index {
 
     /// A page of the secrets that match and whose names pass, at a cost that does not depend on how many secrets there are.
     ///
-    /// `Err` is the search that has to run first: the filter has several pairs, or a prefix in an order by time, or not all
-    /// names pass, and the cache does not hold it. The caller runs the search without the index's lock, and gives the result to
+    /// `Err` is the search that has to run first: the filter has several pairs, a prefix in an order by time, or a time since
+    /// which no value was read, or not all names pass, and the cache does not hold it. The caller runs the search without the index's lock, and gives the result to
     /// [`Index::keep`].
     pub(super) fn page(
         &self,
@@ -161,26 +180,31 @@ impl Index {
         order: Order,
         start: &Start,
         limit: usize,
-    ) -> Result<Page, Search> {
+    ) -> Result<Page, Box<Search>> {
         let Some(rarest) = self.rarest(&filter.metadata) else { return Ok(Page::default()) };
         // In the order of names a prefix is a range. In an order by time it is a filter like any other.
         let (range, prefix) = match order.by {
             OrderBy::Name => (&*filter.prefix, ""),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
-        if filter.metadata.iter().count() <= 1 && prefix.is_empty() && names.is_every() {
+        let one_pair = filter.metadata.iter().count() <= 1;
+        if one_pair && prefix.is_empty() && names.is_every() && filter.unused_since.is_none() {
             return Ok(rarest.page(range, order, start, limit));
         }
-        let query =
-            FilterQuery { prefix: prefix.into(), metadata: filter.metadata.clone(), names: names.clone() };
+        let query = FilterQuery {
+            prefix: prefix.into(),
+            metadata: filter.metadata.clone(),
+            unused_since: filter.unused_since,
+            names: names.clone(),
+        };
         match self.filters.get(&query) {
             Some(matches) => Ok(matches.page(range, order, start, limit)),
-            None => Err(Search {
+            None => Err(Box::new(Search {
                 query,
                 candidates: rarest.iter().cloned().collect(),
                 began_at: self.changes.position(),
                 range: range.into(),
-            }),
+            })),
         }
     }
 

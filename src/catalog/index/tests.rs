@@ -20,6 +20,7 @@ fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: 
         rotated_at: None,
         revision: Revision(revision),
         stored_at: Revision(revision),
+        last_read: None,
     }
 }
 
@@ -71,7 +72,7 @@ proptest! {
     ) {
         let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
         let metadata = wanted.into_iter().take(pairs).collect();
-        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata };
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata, unused_since: None };
         let order = Order { by, descending };
         let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
         let asked = steps.len() / 2;
@@ -121,7 +122,7 @@ fn a_page_ends_before_it_is_too_large_for_a_client() {
         index.put(secret(id, &format!("n{id:03}"), &pairs, (1, 1), 1));
     }
     let (prefix, metadata) = ("".into(), Metadata::default());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
     for descending in [false, true] {
         let order = Order { by: OrderBy::Name, descending };
         let first = page(&mut index, &filter, order, &Start::Offset(0), 1000);
@@ -142,7 +143,8 @@ fn the_least_recently_used_filters_are_dropped() {
     for id in 0..100 {
         let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
         let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-        let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+        let filter =
+            Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_err());
         assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_ok());
@@ -158,7 +160,7 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
     }
     let pairs = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata };
+    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
     let order = Order { by: OrderBy::Name, descending: false };
     let search = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).err().unwrap();
     index.put(secret(100, "new", &both, (1, 1), 2));

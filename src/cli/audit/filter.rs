@@ -1,12 +1,9 @@
 //! Which records to show: the arguments of `list` and `tail`.
 
-use std::time::SystemTime;
-
 use prost_types::Timestamp;
 use strongroom_client::v1;
 
-use crate::config::parse_duration;
-use crate::domain::now;
+use crate::cli::moment::moment;
 
 /// The arguments that choose records. A record must match all of them.
 #[derive(clap::Args)]
@@ -40,11 +37,11 @@ pub(super) struct Filter {
     request_id: String,
 
     /// Show only what came at or after a time: 2026-01-31T12:00:00Z, or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
 
     /// Show only what came before a time, in the same form
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
 }
 
@@ -63,15 +60,4 @@ impl Filter {
             before: self.until,
         }
     }
-}
-
-/// A time, or how long ago it was.
-fn time(text: &str) -> Result<Timestamp, &'static str> {
-    if let Ok(ago) = parse_duration(text) {
-        let micros = now().as_micros().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX));
-        return Ok(Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 });
-    }
-    let at: SystemTime = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago it was, such as 2h")?;
-    Ok(Timestamp::from(at))
 }

@@ -18,6 +18,6 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
     let keys = connection.client().await?.access().list_api_keys().await?.items;
     let json = json!({ "items": keys.iter().map(key_json).collect::<Vec<_>>() });
     let row = |key: &v1::ApiKey| key_fields(key).into_iter().map(|(_, text)| text).collect();
-    let header = ["id", "name", "namespace", "state", "created", "expires"];
+    let header = ["id", "name", "namespace", "state", "created", "expires", "last used"];
     output.print_all(&header, keys.iter().map(row).collect(), &json)
 }

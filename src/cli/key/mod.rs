@@ -62,6 +62,7 @@ pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
         ("state", state.to_owned()),
         ("created", output::time_in_brief(key.created_at.as_ref())),
         ("expires", output::time_in_brief(key.expires_at.as_ref())),
+        ("last used", output::time_in_brief(key.last_used_at.as_ref())),
     ]
 }
 
@@ -79,6 +80,7 @@ pub(super) fn key_json(key: &v1::ApiKey) -> Json {
             ("expires_at", &key.expires_at),
             ("revoked_at", &key.revoked_at),
             ("rotated_at", &key.rotated_at),
+            ("last_used_at", &key.last_used_at),
         ];
         for (field, at) in times {
             if let Some(at) = at {

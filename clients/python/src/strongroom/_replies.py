@@ -115,6 +115,14 @@ def _version(message: secret_pb2.SecretVersion) -> models.SecretVersion:
         created_at=_time(message.created_at, message.HasField("created_at")),
         state_changed_at=_time(message.state_changed_at, message.HasField("state_changed_at")),
         current=message.current,
+        last_read_at=_time(message.last_read_at, message.HasField("last_read_at")),
+        consumers=tuple(
+            models.Consumer(
+                principal=consumer.principal,
+                last_read_at=_time(consumer.last_read_at, consumer.HasField("last_read_at")),
+            )
+            for consumer in message.consumers
+        ),
     )
 
 
@@ -129,6 +137,7 @@ def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
         expires_at=_time(message.expires_at, message.HasField("expires_at")),
         revoked_at=_time(message.revoked_at, message.HasField("revoked_at")),
         rotated_at=_time(message.rotated_at, message.HasField("rotated_at")),
+        last_used_at=_time(message.last_used_at, message.HasField("last_used_at")),
     )
 
 

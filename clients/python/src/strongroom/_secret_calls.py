@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -128,6 +129,7 @@ def list_(
     metadata: Mapping[str, str] | None = None,
     name_prefix: str = "",
     order_by: str = "",
+    unused_since: datetime | None = None,
     namespace: str | None = None,
     min_revision: int = 0,
     timeout: float | None = None,
@@ -137,11 +139,14 @@ def list_(
     Args:
         limit: The largest number of secrets in the page, 1 to 1,000. None: 100.
         offset: The number of secrets to skip from the start. Must not be passed together with `page_token`. None: 0.
-        page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by` and
-            `namespace` as for that page. The pages stay disjoint while others create and delete secrets.
+        page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by`,
+            `unused_since` and `namespace` as for that page. The pages stay disjoint while others create and delete
+            secrets.
         metadata: Return only secrets whose metadata holds all these pairs exactly, case-sensitive. None: no filter.
         name_prefix: Return only secrets whose name begins with this text, case-sensitive. Empty: no filter.
         order_by: `name`, `created_at` or `updated_at`. Add ` desc` for the reverse order. Empty: `name`.
+        unused_since: Return only secrets that were created before this time, a datetime with a time zone, and of which
+            no value was read since. A read is known within 60 seconds. None: no filter.
         namespace: See `Secrets`.
         min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
             revision.
@@ -167,6 +172,8 @@ def list_(
         request.offset = arguments.integer("offset", offset, -arguments.INT32, arguments.INT32)
     if metadata is not None:
         request.metadata.update(arguments.metadata("metadata", metadata))
+    if unused_since is not None:
+        request.unused_since.CopyFrom(arguments.timestamp("unused_since", unused_since))
     return Call(lambda stubs: stubs.secrets.ListSecrets, request, replies.secret_page, timeout_for(timeout))
 
 
@@ -176,6 +183,7 @@ def iterate(
     metadata: Mapping[str, str] | None = None,
     name_prefix: str = "",
     order_by: str = "",
+    unused_since: datetime | None = None,
     page_size: int = 1000,
     namespace: str | None = None,
     timeout: float | None = None,
@@ -189,6 +197,7 @@ def iterate(
         metadata: See `list`.
         name_prefix: See `list`.
         order_by: See `list`.
+        unused_since: See `list`.
         page_size: The number of secrets to read at a time, 1 to 1,000.
         namespace: See `Secrets`.
         timeout: Seconds for each page with all its retries. None: the client's timeout.
@@ -203,6 +212,7 @@ def iterate(
         metadata=metadata,
         name_prefix=name_prefix,
         order_by=order_by,
+        unused_since=unused_since,
         namespace=namespace,
         timeout=timeout,
     )

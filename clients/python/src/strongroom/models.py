@@ -15,6 +15,7 @@ __all__ = [
     "ApiKey",
     "Binding",
     "ChangedVersion",
+    "Consumer",
     "CreatedApiKey",
     "Credential",
     "DeletedSecret",
@@ -118,6 +119,16 @@ class DeletedSecret:
 
 
 @dataclass(frozen=True)
+class Consumer:
+    """A principal that reads the value of a version."""
+
+    principal: str
+    """The principal, for example `key:abcdefghijklmnop`."""
+    last_read_at: datetime | None
+    """When it last read the value: the beginning of the minute."""
+
+
+@dataclass(frozen=True)
 class SecretVersion:
     """A version of a secret, without its value."""
 
@@ -132,6 +143,11 @@ class SecretVersion:
     """When the version was last disabled, enabled or destroyed. None: never."""
     current: bool
     """Whether it is the current version of its secret."""
+    last_read_at: datetime | None = None
+    """When its value was last read: the beginning of the minute. None: no read is known, or this is not from a list of
+    versions."""
+    consumers: tuple[Consumer, ...] = ()
+    """Who read its value, the latest first: at most 64 principals."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +232,8 @@ class ApiKey:
     """When the key was revoked. None: it is not revoked."""
     rotated_at: datetime | None = None
     """When the key last got a new secret. None: it never did."""
+    last_used_at: datetime | None = None
+    """When the key last authenticated a call: the beginning of the minute. None: no use is known."""
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,7 @@ class ApiKey(google.protobuf.message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     REVOKED_AT_FIELD_NUMBER: builtins.int
     ROTATED_AT_FIELD_NUMBER: builtins.int
+    LAST_USED_AT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The public part of the key: 16 characters of `[a-z2-7]`. It is also part of the key itself, `srk_<id>_…`, and the
     audit log names the key by it.
@@ -237,6 +238,12 @@ class ApiKey(google.protobuf.message.Message):
     def rotated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the key last got a new secret. Absent: it never did."""
 
+    @property
+    def last_used_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the key last authenticated a request: the beginning of the minute. A use is stored within 60 seconds; a crash
+        can lose it before. Absent: no use is known.
+        """
+
     def __init__(
         self,
         *,
@@ -248,9 +255,10 @@ class ApiKey(google.protobuf.message.Message):
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         revoked_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         rotated_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        last_used_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at", "rotated_at", b"rotated_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "home_namespace", b"home_namespace", "id", b"id", "name", b"name", "revoked_at", b"revoked_at", "root", b"root", "rotated_at", b"rotated_at"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at", "revoked_at", b"revoked_at", "rotated_at", b"rotated_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "home_namespace", b"home_namespace", "id", b"id", "last_used_at", b"last_used_at", "name", b"name", "revoked_at", b"revoked_at", "root", b"root", "rotated_at", b"rotated_at"]) -> None: ...
 
 global___ApiKey = ApiKey
 

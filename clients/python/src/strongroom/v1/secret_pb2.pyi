@@ -260,6 +260,8 @@ class SecretVersion(google.protobuf.message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     STATE_CHANGED_AT_FIELD_NUMBER: builtins.int
     CURRENT_FIELD_NUMBER: builtins.int
+    LAST_READ_AT_FIELD_NUMBER: builtins.int
+    CONSUMERS_FIELD_NUMBER: builtins.int
     number: builtins.int
     """The number of the version. The first is 1, and each new value adds 1."""
     state: global___VersionState.ValueType
@@ -274,6 +276,19 @@ class SecretVersion(google.protobuf.message.Message):
     def state_changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the version was last disabled, enabled or destroyed. Absent: never."""
 
+    @property
+    def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the value of the version was last read, by GetSecret or ResolveReferences: the beginning of the minute. A read
+        is stored within 60 seconds; a crash can lose it before. Absent: no read is known, the version was destroyed, or
+        this is not a reply of ListSecretVersions.
+        """
+
+    @property
+    def consumers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Consumer]:
+        """Who read the value of the version, the latest first: at most 64 principals. Those that read it longest ago are left
+        out. Empty: no read is known, the version was destroyed, or this is not a reply of ListSecretVersions.
+        """
+
     def __init__(
         self,
         *,
@@ -282,11 +297,38 @@ class SecretVersion(google.protobuf.message.Message):
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         state_changed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         current: builtins.bool = ...,
+        last_read_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        consumers: collections.abc.Iterable[global___Consumer] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "state_changed_at", b"state_changed_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "current", b"current", "number", b"number", "state", b"state", "state_changed_at", b"state_changed_at"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "last_read_at", b"last_read_at", "state_changed_at", b"state_changed_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consumers", b"consumers", "created_at", b"created_at", "current", b"current", "last_read_at", b"last_read_at", "number", b"number", "state", b"state", "state_changed_at", b"state_changed_at"]) -> None: ...
 
 global___SecretVersion = SecretVersion
+
+@typing.final
+class Consumer(google.protobuf.message.Message):
+    """A principal that reads the value of a version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    LAST_READ_AT_FIELD_NUMBER: builtins.int
+    principal: builtins.str
+    """The principal, for example `key:abcdefghijklmnop`, as in bindings and in the audit log."""
+    @property
+    def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the principal last read the value: the beginning of the minute."""
+
+    def __init__(
+        self,
+        *,
+        principal: builtins.str = ...,
+        last_read_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["last_read_at", b"last_read_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["last_read_at", b"last_read_at", "principal", b"principal"]) -> None: ...
+
+global___Consumer = Consumer
 
 @typing.final
 class DestructionReceipt(google.protobuf.message.Message):
@@ -736,6 +778,7 @@ class ListSecretsRequest(google.protobuf.message.Message):
     ORDER_BY_FIELD_NUMBER: builtins.int
     INCLUDE_DELETED_FIELD_NUMBER: builtins.int
     MIN_REVISION_FIELD_NUMBER: builtins.int
+    UNUSED_SINCE_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace to list. Empty: the caller's home namespace."""
     limit: builtins.int
@@ -745,8 +788,8 @@ class ListSecretsRequest(google.protobuf.message.Message):
     the next page, add the number of received items, which can be less than `limit`.
     """
     page_token: builtins.str
-    """The `next_page_token` of the previous page. `namespace`, `metadata`, `name_prefix` and `order_by` must be the same
-    as for that page. An altered token, or a token of another query, fails with VALIDATION_FAILED. Empty: the page
+    """The `next_page_token` of the previous page. `namespace`, `metadata`, `name_prefix`, `unused_since` and `order_by`
+    must be the same as for that page. An altered token, or a token of another query, fails with VALIDATION_FAILED. Empty: the page
     begins at `offset`.
     """
     name_prefix: builtins.str
@@ -767,6 +810,14 @@ class ListSecretsRequest(google.protobuf.message.Message):
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Return only secrets whose metadata holds all these pairs exactly, case-sensitive. Empty: do not filter by metadata."""
 
+    @property
+    def unused_since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Return only secrets that were created before this time and of which no value was read since: secrets that nobody may
+        need any more. Reads are known to the minute: a secret that was read in the minute of this time counts as read since.
+        A read is known within 60 seconds. Reads from before the first release that notes them, and reads that a crash lost,
+        are not known. Absent: do not filter by reads.
+        """
+
     def __init__(
         self,
         *,
@@ -779,9 +830,10 @@ class ListSecretsRequest(google.protobuf.message.Message):
         order_by: builtins.str = ...,
         include_deleted: builtins.bool = ...,
         min_revision: builtins.int = ...,
+        unused_since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "limit", b"limit", "offset", b"offset"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "include_deleted", b"include_deleted", "limit", b"limit", "metadata", b"metadata", "min_revision", b"min_revision", "name_prefix", b"name_prefix", "namespace", b"namespace", "offset", b"offset", "order_by", b"order_by", "page_token", b"page_token"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "limit", b"limit", "offset", b"offset", "unused_since", b"unused_since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "include_deleted", b"include_deleted", "limit", b"limit", "metadata", b"metadata", "min_revision", b"min_revision", "name_prefix", b"name_prefix", "namespace", b"namespace", "offset", b"offset", "order_by", b"order_by", "page_token", b"page_token", "unused_since", b"unused_since"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
     @typing.overload

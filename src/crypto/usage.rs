@@ -1,0 +1,43 @@
+//! The sealed records of usage, under keys of the keyring of their own.
+
+use super::aead::Error;
+use super::envelope::Purpose;
+use super::keyring::Keyring;
+use crate::domain::{Minute, SecretId, SecretUsage};
+use crate::schema::{
+    NamespaceId, decode_key_usage, decode_secret_usage, encode_key_usage, encode_secret_usage,
+};
+
+/// The sealed record of a secret's usage.
+pub fn seal_secret_usage(
+    keyring: &Keyring,
+    (namespace, id): (NamespaceId, SecretId),
+    usage: &SecretUsage,
+) -> Result<Vec<u8>, Error> {
+    keyring.seal(Purpose::SecretUsage, &place(namespace, id), &encode_secret_usage(usage))
+}
+
+/// The usage in the sealed record of this secret.
+pub fn open_secret_usage(
+    keyring: &Keyring,
+    (namespace, id): (NamespaceId, SecretId),
+    sealed: &[u8],
+) -> Result<SecretUsage, Error> {
+    let clear = keyring.open_record(Purpose::SecretUsage, &place(namespace, id), sealed)?;
+    decode_secret_usage(&clear).ok_or(Error::Integrity)
+}
+
+/// The sealed record of an API key's last use.
+pub fn seal_key_usage(keyring: &Keyring, key: &[u8; 10], last_used: Minute) -> Result<Vec<u8>, Error> {
+    keyring.seal(Purpose::KeyUsage, key, &encode_key_usage(last_used))
+}
+
+/// The last use in the sealed record of this API key.
+pub fn open_key_usage(keyring: &Keyring, key: &[u8; 10], sealed: &[u8]) -> Result<Minute, Error> {
+    let clear = keyring.open_record(Purpose::KeyUsage, key, sealed)?;
+    decode_key_usage(&clear).ok_or(Error::Integrity)
+}
+
+fn place(namespace: NamespaceId, id: SecretId) -> Vec<u8> {
+    [namespace.0, *id.as_bytes()].concat()
+}

@@ -1,0 +1,112 @@
+//! The records of usage in the clear: when the values of a secret and an API key were last used. Times are minutes since 1970.
+
+use prost::Message;
+
+use crate::domain::{Consumer, Minute, SecretUsage, VersionUsage};
+
+/// Encodes the usage of a secret.
+pub fn encode_secret_usage(usage: &SecretUsage) -> Vec<u8> {
+    let consumer = |of: &Consumer| ConsumerRecord {
+        principal: of.principal.to_string(),
+        last_read: of.last_read.number(),
+    };
+    let version = |of: &VersionUsage| VersionUsageRecord {
+        number: of.number,
+        last_read: of.last_read.number(),
+        consumers: of.consumers.iter().map(consumer).collect(),
+    };
+    let record = SecretUsageRecord {
+        last_read: usage.last_read.map(Minute::number).unwrap_or_default(),
+        versions: usage.versions.iter().map(version).collect(),
+    };
+    record.encode_to_vec()
+}
+
+/// Decodes the usage of a secret; `None` where the bytes are none.
+pub fn decode_secret_usage(clear: &[u8]) -> Option<SecretUsage> {
+    let record = SecretUsageRecord::decode(clear).ok()?;
+    let consumer = |of: ConsumerRecord| {
+        Some(Consumer { principal: of.principal.into(), last_read: Minute::from_number(of.last_read)? })
+    };
+    let version = |of: VersionUsageRecord| {
+        Some(VersionUsage {
+            number: of.number,
+            last_read: Minute::from_number(of.last_read)?,
+            consumers: of.consumers.into_iter().map(consumer).collect::<Option<_>>()?,
+        })
+    };
+    Some(SecretUsage {
+        last_read: Minute::from_number(record.last_read),
+        versions: record.versions.into_iter().map(version).collect::<Option<_>>()?,
+    })
+}
+
+/// Encodes the last use of an API key.
+pub fn encode_key_usage(last_used: Minute) -> Vec<u8> {
+    KeyUsageRecord { last_used: last_used.number() }.encode_to_vec()
+}
+
+/// Decodes the last use of an API key; `None` where the bytes are none.
+pub fn decode_key_usage(clear: &[u8]) -> Option<Minute> {
+    Minute::from_number(KeyUsageRecord::decode(clear).ok()?.last_used)
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SecretUsageRecord {
+    /// The last read of any version; 0: none.
+    #[prost(uint32, tag = "1")]
+    last_read: u32,
+    /// The versions that were read.
+    #[prost(message, repeated, tag = "2")]
+    versions: Vec<VersionUsageRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct VersionUsageRecord {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+    #[prost(uint32, tag = "2")]
+    last_read: u32,
+    /// The latest first.
+    #[prost(message, repeated, tag = "3")]
+    consumers: Vec<ConsumerRecord>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ConsumerRecord {
+    /// The name of the principal.
+    #[prost(string, tag = "1")]
+    principal: String,
+    #[prost(uint32, tag = "2")]
+    last_read: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct KeyUsageRecord {
+    #[prost(uint32, tag = "1")]
+    last_used: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_decoded_as_it_was_encoded() {
+        let minute = |number| Minute::from_number(number).unwrap();
+        let mut usage = SecretUsage::default();
+        assert_eq!(decode_secret_usage(&encode_secret_usage(&usage)), Some(usage.clone()));
+        usage.note(1, "key:a", minute(29_000_000));
+        usage.note(3, "jwt:ci:build", minute(29_000_001));
+        assert_eq!(decode_secret_usage(&encode_secret_usage(&usage)), Some(usage));
+        assert_eq!(decode_key_usage(&encode_key_usage(minute(7))), Some(minute(7)));
+        assert_eq!(decode_key_usage(b""), None);
+        assert_eq!(decode_secret_usage(b"\xff"), None);
+        // A version that was read at no time.
+        let record = SecretUsageRecord {
+            last_read: 1,
+            versions: vec![VersionUsageRecord { number: 1, ..Default::default() }],
+        };
+        assert_eq!(decode_secret_usage(&record.encode_to_vec()), None);
+    }
+}
