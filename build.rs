@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .extern_path(".strongroom.v1", "::strongroom_client::v1")
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(described)?;
     Ok(())
 }

@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.btree_map(["."]);
     tonic_prost_build::configure()
         .build_server(false)
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

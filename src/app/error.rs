@@ -5,7 +5,7 @@ use crate::auth::{
     ApiKeyError, ApiKeyId, BindingId, CertificateProblem, Denied, NotConfirmed, RoleName, TokenProblem,
 };
 use crate::crypto::{self, BackupError, MasterKeyError};
-use crate::domain::{Invalid, Namespace, SecretName, Violation, Violations};
+use crate::domain::{Invalid, Namespace, SecretId, SecretName, Violation, Violations};
 use crate::limits::LimitReached;
 use crate::reference::Problem;
 use crate::store::Unavailable;
@@ -31,6 +31,22 @@ pub enum Error {
     VersionDisabled(Namespace, SecretName, u32),
     /// The version of this number was destroyed.
     VersionDestroyed(Namespace, SecretName, u32),
+    /// The version of this number is pending.
+    VersionPending(Namespace, SecretName, u32),
+    /// The secret has expired.
+    SecretExpired(Namespace, SecretName),
+    /// No deleted secret of the namespace has this id.
+    DeletedSecretNotFound(Namespace, SecretId),
+    /// The version of this number is pending already.
+    RotationPending(Namespace, SecretName, u32),
+    /// The claim on a rotation does not hold.
+    ClaimLost,
+    /// No rotation is due for the caller to take.
+    NoRotationDue,
+    /// The store no longer keeps the changes after a revision.
+    RevisionCompacted,
+    /// A watcher has not read its events in time.
+    WatchLagged,
     /// A secret already has this name.
     SecretAlreadyExists(Namespace, SecretName),
     /// References in a document cannot be resolved: where, and why.

@@ -83,7 +83,11 @@ fn generator_spec(spec: &str) -> Result<v1::Generator, String> {
         generator::Kind::Bytes(v1::BytesGenerator { length, encoding: encoding.into() })
     };
     let kind = match kind {
-        "password" => generator::Kind::Password(v1::PasswordGenerator { length, alphabet: String::new() }),
+        "password" => generator::Kind::Password(v1::PasswordGenerator {
+            length,
+            alphabet: String::new(),
+            required: Vec::new(),
+        }),
         "base64url" => bytes(v1::BytesEncoding::Base64url),
         "hex" => bytes(v1::BytesEncoding::Hex),
         "raw" => bytes(v1::BytesEncoding::Raw),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{Invalid, Metadata, Minute, Namespace, SecretName, Timestamp, Versions};
+use super::{Invalid, Metadata, Minute, Namespace, Rotation, SecretName, Timestamp, VersionState, Versions};
 
 /// A secret without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Secret {
     pub metadata: Metadata,
     /// The number of the current version, from 1.
     pub version: u32,
-    /// The kept versions, the current one last.
+    /// The kept versions, the current one among them.
     pub versions: Versions,
     /// When the secret was created.
     pub created_at: Timestamp,
@@ -29,6 +29,14 @@ pub struct Secret {
     pub updated_at: Timestamp,
     /// When the secret was last rotated; `None` while version 1 is current.
     pub rotated_at: Option<Timestamp>,
+    /// When the secret expires; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// What has been told of the expiry.
+    pub expiry_told: ExpiryTold,
+    /// When and how the secret is rotated; `None`: only on request.
+    pub rotation: Option<Box<Rotation>>,
+    /// When the secret was deleted; `None`: it is not deleted.
+    pub deletion: Option<Deletion>,
     /// The store's revision of the last change.
     pub revision: Revision,
     /// The store's revision that put the present record. Later than `revision` where the record was sealed again since, with
@@ -49,10 +57,47 @@ impl Secret {
         self.created_at < since && self.last_read.is_none_or(|read| read.is_before(since))
     }
 
+    /// Whether the secret has expired at that time.
+    pub fn is_expired(&self, at: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= at)
+    }
+
+    /// Whether the secret is deleted, and can still be brought back.
+    pub fn is_deleted(&self) -> bool {
+        self.deletion.is_some()
+    }
+
+    /// The number of the version that is pending.
+    pub fn pending_version(&self) -> Option<u32> {
+        let pending = self.versions.iter().find(|version| version.state == VersionState::Pending);
+        pending.map(|version| version.number)
+    }
+
     /// The numbers of the versions whose values the store holds.
     pub fn stored_versions(&self) -> impl Iterator<Item = u32> {
         self.versions.iter().filter(|version| version.is_stored()).map(|version| version.number)
     }
+}
+
+/// What watchers have been told of the expiry of a secret, so that it is told once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExpiryTold {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That the secret expires soon.
+    Expiring,
+    /// That the secret has expired.
+    Expired,
+}
+
+/// The deletion of a secret that can still be brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When the secret was deleted.
+    pub deleted_at: Timestamp,
+    /// When it is removed for good.
+    pub purge_at: Timestamp,
 }
 
 /// A secret's id: a UUID, version 7 (RFC 9562).

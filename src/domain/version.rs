@@ -22,11 +22,15 @@ pub struct Version {
     /// The SHA-256 digest of the wrapped data key that was destroyed; `None` where the version is not destroyed, or where
     /// the stored record was damaged, so that its data key is unknown.
     pub destroyed_key: Option<Box<[u8; 32]>>,
+    /// The end of the version's grace period, after which its value cannot be read; `None` where it has none.
+    pub retires_at: Option<Timestamp>,
 }
 
 /// The state of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionState {
+    /// The value is the new one of a staged rotation. It cannot be read until the version becomes current.
+    Pending,
     /// The value can be read.
     Enabled,
     /// The value cannot be read until the version is enabled again.
@@ -45,13 +49,14 @@ impl Version {
             changed_at: None,
             seal,
             destroyed_key: None,
+            retires_at: None,
         }
     }
 
     /// Whether the store holds the value.
     pub fn is_stored(&self) -> bool {
         match self.state {
-            VersionState::Enabled | VersionState::Disabled => true,
+            VersionState::Pending | VersionState::Enabled | VersionState::Disabled => true,
             VersionState::Destroyed => false,
         }
     }
@@ -171,6 +176,6 @@ mod tests {
 
     #[test]
     fn a_version_takes_little_memory() {
-        assert!(size_of::<Version>() <= 64, "{}", size_of::<Version>());
+        assert!(size_of::<Version>() <= 80, "{}", size_of::<Version>());
     }
 }

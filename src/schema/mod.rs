@@ -5,6 +5,7 @@ mod access;
 mod api_key;
 mod idempotency;
 mod key;
+mod rotation;
 mod secret;
 mod usage;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
+use super::rotation::RotationRecord;
 use crate::domain::{
-    Description, MAX_KEPT_VERSIONS, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Version,
-    VersionState, Versions,
+    Deletion, Description, ExpiryTold, MAX_KEPT_VERSIONS, Namespace, Revision, Secret, SecretId, SecretName,
+    Timestamp, Version, VersionState, Versions,
 };
 
 /// Encodes a secret, for its own record or an idempotency record.
@@ -29,6 +30,17 @@ pub fn decode_secret(
 ) -> Option<Secret> {
     let record = SecretRecord::decode(clear).ok()?;
     let versions = record.versions()?;
+    let expiry_told = match record.expiry_told {
+        0 => ExpiryTold::Nothing,
+        1 => ExpiryTold::Expiring,
+        2 => ExpiryTold::Expired,
+        _ => return None,
+    };
+    let rotation = match &record.rotation {
+        Some(rotation) => Some(Box::new(rotation.rotation()?)),
+        None => None,
+    };
+    let purge_at = Timestamp::from_micros(record.purge_at);
     Some(Secret {
         namespace: namespace.clone(),
         name: SecretName::parse(&record.name).ok()?,
@@ -40,6 +52,12 @@ pub fn decode_secret(
         created_at: Timestamp::from_micros(record.created_at),
         updated_at: Timestamp::from_micros(record.updated_at),
         rotated_at: record.rotated_at.map(Timestamp::from_micros),
+        expires_at: record.expires_at.map(Timestamp::from_micros),
+        expiry_told,
+        rotation,
+        deletion: record
+            .deleted_at
+            .map(|deleted_at| Deletion { deleted_at: Timestamp::from_micros(deleted_at), purge_at }),
         // A later revision belongs to another store, from which this one was restored.
         revision: record.revision.map(Revision).filter(|at| *at <= revision).unwrap_or(revision),
         stored_at: revision,
@@ -70,6 +88,21 @@ struct SecretRecord {
     /// The revision of the last change, where the record was written later.
     #[prost(uint64, optional, tag = "9")]
     revision: Option<u64>,
+    /// When the secret expires; absent: never.
+    #[prost(int64, optional, tag = "10")]
+    expires_at: Option<i64>,
+    /// What has been told of the expiry: 0 nothing, 1 that it is near, 2 that it has come.
+    #[prost(uint32, tag = "11")]
+    expiry_told: u32,
+    /// When and how the secret is rotated; absent: only on request.
+    #[prost(message, optional, tag = "12")]
+    rotation: Option<RotationRecord>,
+    /// When the secret was deleted; absent: it is not deleted.
+    #[prost(int64, optional, tag = "13")]
+    deleted_at: Option<i64>,
+    /// When a deleted secret is removed for good.
+    #[prost(int64, tag = "14")]
+    purge_at: i64,
 }
 
 impl SecretRecord {
@@ -85,6 +118,15 @@ impl SecretRecord {
             rotated_at: secret.rotated_at.map(Timestamp::as_micros),
             versions: secret.versions.iter().map(VersionRecord::new).collect(),
             revision: None,
+            expires_at: secret.expires_at.map(Timestamp::as_micros),
+            expiry_told: match secret.expiry_told {
+                ExpiryTold::Nothing => 0,
+                ExpiryTold::Expiring => 1,
+                ExpiryTold::Expired => 2,
+            },
+            rotation: secret.rotation.as_deref().map(RotationRecord::of),
+            deleted_at: secret.deletion.map(|deletion| deletion.deleted_at.as_micros()),
+            purge_at: secret.deletion.map(|deletion| deletion.purge_at.as_micros()).unwrap_or_default(),
         }
     }
 
@@ -93,9 +135,10 @@ impl SecretRecord {
             [] => Some(self.unlisted_versions().collect()),
             listed => listed.iter().map(VersionRecord::version).collect(),
         };
-        let current_is_last =
-            |versions: &Versions| versions.iter().last().is_some_and(|last| last.number == self.version);
-        Versions::from_oldest(versions?).filter(current_is_last)
+        let has_current = |versions: &Versions| {
+            versions.find(self.version).is_some_and(|current| current.state != VersionState::Pending)
+        };
+        Versions::from_oldest(versions?).filter(has_current)
     }
 
     /// The versions of a secret whose record has no list: the newest ones, all readable. The time of creation is
@@ -115,6 +158,7 @@ impl SecretRecord {
                 changed_at: None,
                 seal: None,
                 destroyed_key: None,
+                retires_at: None,
             }
         })
     }
@@ -138,8 +182,11 @@ pub(super) struct VersionRecord {
     /// 32 bytes, or none.
     #[prost(bytes = "vec", tag = "6")]
     destroyed_key: Vec<u8>,
+    #[prost(int64, optional, tag = "7")]
+    retires_at: Option<i64>,
 }
 
+const PENDING: u32 = 1;
 const ENABLED: u32 = 2;
 const DISABLED: u32 = 3;
 const DESTROYED: u32 = 4;
@@ -147,6 +194,7 @@ const DESTROYED: u32 = 4;
 impl VersionRecord {
     pub(super) fn new(version: &Version) -> Self {
         let state = match version.state {
+            VersionState::Pending => PENDING,
             VersionState::Enabled => ENABLED,
             VersionState::Disabled => DISABLED,
             VersionState::Destroyed => DESTROYED,
@@ -158,11 +206,13 @@ impl VersionRecord {
             changed_at: version.changed_at.map(Timestamp::as_micros),
             seal: version.seal.map(Vec::from).unwrap_or_default(),
             destroyed_key: version.destroyed_key.as_ref().map(|key| key.to_vec()).unwrap_or_default(),
+            retires_at: version.retires_at.map(Timestamp::as_micros),
         }
     }
 
     pub(super) fn version(&self) -> Option<Version> {
         let state = match self.state {
+            PENDING => VersionState::Pending,
             ENABLED => VersionState::Enabled,
             DISABLED => VersionState::Disabled,
             DESTROYED => VersionState::Destroyed,
@@ -175,6 +225,7 @@ impl VersionRecord {
             changed_at: self.changed_at.map(Timestamp::from_micros),
             seal: present(&self.seal)?,
             destroyed_key: present(&self.destroyed_key)?.map(Box::new),
+            retires_at: self.retires_at.map(Timestamp::from_micros),
         })
     }
 }
@@ -201,6 +252,13 @@ mod tests {
             created_at: Timestamp::from_micros(10),
             updated_at: Timestamp::from_micros(30),
             rotated_at: Some(Timestamp::from_micros(20)),
+            expires_at: Some(Timestamp::from_micros(90)),
+            expiry_told: ExpiryTold::Expiring,
+            rotation: Some(Box::new(crate::schema::rotation::tests::rotation())),
+            deletion: Some(Deletion {
+                deleted_at: Timestamp::from_micros(40),
+                purge_at: Timestamp::from_micros(50),
+            }),
             revision: Revision(5),
             stored_at: Revision(5),
             last_read: None,
@@ -225,7 +283,8 @@ mod tests {
             },
             Version { created_at: None, seal: None, ..made(5) },
             Version { state: VersionState::Disabled, changed_at: Some(at(8)), ..made(6) },
-            made(7),
+            Version { retires_at: Some(at(70)), ..made(7) },
+            made(8),
         ];
         let secret = secret(versions);
         assert_eq!(decoded(&encode_secret(&secret)), Some(secret));
@@ -266,11 +325,13 @@ mod tests {
             decoded(&record.encode_to_vec())
         };
         assert!(listed(&[2, 3]).is_some());
-        for wrong in [&[1, 2][..], &[1, 3], &[3, 4], &[4], &[0]] {
+        assert!(listed(&[3, 4]).is_some(), "an older version can be current");
+        for wrong in [&[1, 2][..], &[1, 3], &[4], &[0]] {
             assert_eq!(listed(wrong), None, "{wrong:?}");
         }
         for wrong in [
             VersionRecord { number: 3, state: 9, ..VersionRecord::default() },
+            VersionRecord { number: 3, state: PENDING, ..VersionRecord::default() },
             VersionRecord { number: 3, state: ENABLED, seal: vec![1; 11], ..VersionRecord::default() },
         ] {
             let record = SecretRecord {

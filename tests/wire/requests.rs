@@ -114,7 +114,11 @@ pub fn mask(paths: &[&str]) -> Option<FieldMask> {
 }
 
 pub fn password(length: Option<u32>, alphabet: &str) -> Option<Generator> {
-    generator(generator::Kind::Password(PasswordGenerator { length, alphabet: alphabet.into() }))
+    generator(generator::Kind::Password(PasswordGenerator {
+        length,
+        alphabet: alphabet.into(),
+        required: Vec::new(),
+    }))
 }
 
 pub fn random_bytes(length: Option<u32>, encoding: BytesEncoding) -> Option<Generator> {

@@ -50,6 +50,55 @@ impl From<&Error> for Refusal {
                 let refusal = Self::new(Code::FailedPrecondition, Reason::VersionDestroyed, message);
                 refusal.of_version(namespace, name, *version)
             }
+            Error::VersionPending(namespace, name, version) => {
+                let message = format!(
+                    "Version {version} of the secret '{name}' in the namespace '{namespace}' is pending: promote it first."
+                );
+                let refusal = Self::new(Code::FailedPrecondition, Reason::VersionPending, message);
+                refusal.of_version(namespace, name, *version)
+            }
+            Error::SecretExpired(namespace, name) => {
+                let message = format!(
+                    "The secret '{name}' in the namespace '{namespace}' has expired: update it with a later expires_at."
+                );
+                Self::new(Code::FailedPrecondition, Reason::SecretExpired, message).of_secret(namespace, name)
+            }
+            Error::DeletedSecretNotFound(namespace, id) => {
+                let message = format!(
+                    "The namespace '{namespace}' has no deleted secret with the id {id}: list the secrets with \
+                     include_deleted to see those that can be brought back."
+                );
+                Self::new(Code::NotFound, Reason::SecretNotFound, message)
+                    .of_resource("strongroom.v1.Secret", format!("{namespace}/{id}"))
+            }
+            Error::RotationPending(namespace, name, version) => {
+                let message = format!(
+                    "The secret '{name}' in the namespace '{namespace}' has the pending version {version}: promote it or \
+                     destroy it, then stage another one."
+                );
+                Self::new(Code::FailedPrecondition, Reason::RotationPending, message)
+                    .of_secret(namespace, name)
+            }
+            Error::ClaimLost => {
+                let message = "The claim on this rotation does not hold: its lease has run out, it was released, or the \
+                               rotation has ended. Claim the rotation again.";
+                Self::new(Code::FailedPrecondition, Reason::ClaimLost, message)
+            }
+            Error::NoRotationDue => {
+                let message = "No rotation is due that matches and that this caller may make: ask again later, or wait for an \
+                               event ROTATION_DUE.";
+                Self::new(Code::NotFound, Reason::NoRotationDue, message)
+            }
+            Error::RevisionCompacted => {
+                let message = "The changes after this revision are no longer kept, or a restore has replaced them: watch again \
+                               with snapshot.";
+                Self::new(Code::OutOfRange, Reason::RevisionCompacted, message)
+            }
+            Error::WatchLagged => {
+                let message = "The events of the watch were not read in time, so it has ended: watch again with after_revision, \
+                               from the resume_revision of the last event.";
+                Self::new(Code::Unavailable, Reason::WatchLagged, message).that_passes()
+            }
             Error::SecretAlreadyExists(namespace, name) => {
                 let message = format!(
                     "The namespace '{namespace}' already has a secret '{name}': update or rotate it, or choose another \

@@ -139,6 +139,13 @@ reasons! {
     RoleAlreadyExists "ROLE_ALREADY_EXISTS",
     RoleInUse "ROLE_IN_USE",
     IssuerUnavailable "ISSUER_UNAVAILABLE",
+    SecretExpired "SECRET_EXPIRED",
+    VersionPending "VERSION_PENDING",
+    RotationPending "ROTATION_PENDING",
+    ClaimLost "CLAIM_LOST",
+    NoRotationDue "NO_ROTATION_DUE",
+    RevisionCompacted "REVISION_COMPACTED",
+    WatchLagged "WATCH_LAGGED",
 }
 
 impl Reason {

@@ -13,8 +13,8 @@ use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
 use crate::app::{Idempotency, ValueSource};
 use crate::domain::{
-    BytesEncoding, DEFAULT_LIMIT, Generator, Invalid, MAX_LIMIT, Metadata, RequestId, Secret, Timestamp,
-    Value,
+    BytesEncoding, DEFAULT_LIMIT, Generator, Invalid, MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret,
+    Timestamp, Value,
 };
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -60,7 +60,9 @@ fn generator(generate: v1::Generator) -> Result<Generator, Invalid> {
         Some(generator::Kind::Password(password)) => Generator::password(password.length, &password.alphabet),
         Some(generator::Kind::Bytes(bytes)) => Generator::bytes(bytes.length, encoding(bytes.encoding)?),
         Some(generator::Kind::Uuid(v1::UuidGenerator {})) => Ok(Generator::Uuid),
-        None => Err(Invalid::new("must have password, bytes or uuid")),
+        Some(generator::Kind::Passphrase(_) | generator::Kind::KeyPair(_)) | None => {
+            Err(Invalid::new("must have password, bytes or uuid"))
+        }
     }
 }
 
@@ -110,6 +112,7 @@ pub(super) fn etag(etag: &str) -> Option<Box<str>> {
 /// A secret in a reply, with its value redacted.
 pub(super) fn redacted(secret: &Secret) -> v1::Secret {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let rotation = secret.rotation.as_deref();
     v1::Secret {
         namespace: secret.namespace.to_string(),
         name: secret.name.to_string(),
@@ -123,14 +126,63 @@ pub(super) fn redacted(secret: &Secret) -> v1::Secret {
         created_at: Some(timestamp(secret.created_at)),
         updated_at: Some(timestamp(secret.updated_at)),
         rotated_at: secret.rotated_at.map(timestamp),
-        expires_at: None,
-        rotation_policy: None,
-        next_rotation_at: None,
-        deleted_at: None,
-        purge_at: None,
+        expires_at: secret.expires_at.map(timestamp),
+        rotation_policy: rotation.map(|rotation| policy(&rotation.policy)),
+        next_rotation_at: rotation.and_then(|rotation| rotation.next_at).map(timestamp),
+        deleted_at: secret.deletion.map(|deletion| timestamp(deletion.deleted_at)),
+        purge_at: secret.deletion.map(|deletion| timestamp(deletion.purge_at)),
         etag: secret.etag(),
         revision: secret.revision.0,
+        pending_version: secret.pending_version(),
+        rotation_claim: rotation.and_then(|rotation| rotation.claim.as_ref()).map(|claim| {
+            v1::RotationClaim {
+                principal: claim.principal.to_string(),
+                lease_expires_at: Some(timestamp(claim.expires_at)),
+            }
+        }),
+        rotation_failure: rotation.and_then(|rotation| rotation.failure.as_ref()).map(|failure| {
+            v1::RotationFailure {
+                attempts: failure.attempts,
+                failed_at: Some(timestamp(failure.failed_at)),
+                error: failure.error.to_string(),
+                retry_at: Some(timestamp(failure.retry_at)),
+            }
+        }),
     }
+}
+
+fn policy(policy: &RotationPolicy) -> v1::RotationPolicy {
+    v1::RotationPolicy {
+        interval: policy.interval.map(span),
+        generator: policy.generator.as_ref().map(described),
+        grace_period: policy.grace_period.map(span),
+        window: policy.window.map(|window| window.to_string()).unwrap_or_default(),
+        paused: policy.paused,
+        retire_when_unread: policy.retire_when_unread,
+    }
+}
+
+/// A generator in a reply.
+fn described(generator: &Generator) -> v1::Generator {
+    let count = |length: usize| u32::try_from(length).ok();
+    let kind = match generator {
+        Generator::Password { length, alphabet } => generator::Kind::Password(v1::PasswordGenerator {
+            length: count(*length),
+            alphabet: alphabet.iter().copied().map(char::from).collect(),
+            required: Vec::new(),
+        }),
+        Generator::Bytes { length, encoding } => generator::Kind::Bytes(v1::BytesGenerator {
+            length: count(*length),
+            encoding: match encoding {
+                BytesEncoding::Base64Url => v1::BytesEncoding::Base64url,
+                BytesEncoding::Hex => v1::BytesEncoding::Hex,
+                BytesEncoding::Raw => v1::BytesEncoding::Raw,
+            }
+            .into(),
+        }),
+        Generator::Uuid => generator::Kind::Uuid(v1::UuidGenerator {}),
+    };
+    v1::Generator { kind: Some(kind) }
 }
 
 /// A secret in a reply, with the value that is given.
@@ -161,6 +213,12 @@ pub(super) fn timestamp(at: Timestamp) -> WireTimestamp {
     let micros = at.as_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0);
     WireTimestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// A span of time in a message.
+pub(super) fn span(span: Duration) -> prost_types::Duration {
+    let nanos = i32::try_from(span.subsec_nanos()).unwrap_or_default();
+    prost_types::Duration { seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), nanos }
 }
 
 /// A span of time from a message: more than 0, at most 100 years.

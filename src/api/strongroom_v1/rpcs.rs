@@ -3,18 +3,26 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 34] = [
+static ALL: [Rpc; 41] = [
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
+    // Read for the values, list without them.
+    rpc("strongroom.v1.SecretService/BatchGetSecrets", &[Right::Read, Right::List]),
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
     change("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
     change("strongroom.v1.SecretService/DeleteSecret", &[Right::Delete]),
+    change("strongroom.v1.SecretService/UndeleteSecret", &[Right::Delete]),
     change("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
+    change("strongroom.v1.SecretService/PromoteVersion", &[Right::Rotate]),
+    change("strongroom.v1.SecretService/AcknowledgeVersion", &[Right::Read]),
+    change("strongroom.v1.SecretService/ClaimRotation", &[Right::Rotate]),
+    change("strongroom.v1.SecretService/ReleaseRotation", &[Right::Rotate]),
     rpc("strongroom.v1.SecretService/ListSecretVersions", &[Right::List]),
     change("strongroom.v1.SecretService/DisableVersion", &[Right::Write]),
     change("strongroom.v1.SecretService/EnableVersion", &[Right::Write]),
     change("strongroom.v1.SecretService/DestroyVersion", &[Right::Delete]),
+    rpc("strongroom.v1.SecretService/WatchSecrets", &[Right::List]),
     change("strongroom.v1.AccessService/CreateApiKey", &[Right::ManageAccess]),
     rpc("strongroom.v1.AccessService/ListApiKeys", &[Right::ManageAccess]),
     change("strongroom.v1.AccessService/RevokeApiKey", &[Right::ManageAccess]),

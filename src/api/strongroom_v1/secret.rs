@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::convert::{
     etag, idempotency, limit, metadata, redacted, revealed, source, time, timestamp, value,
 };
+use super::operator::ConfirmedReplies;
 use super::proto::secret_service_server::SecretService;
 use super::{proto as v1, version};
 use crate::api::request::{Call, Fields};
@@ -98,6 +99,68 @@ impl SecretService for Secrets {
         let (call, message) = Call::open(&self.0, request)?;
         call.close(version::destroy(&self.0, &call, message).await)
     }
+
+    async fn batch_get_secrets(
+        &self,
+        request: Request<v1::BatchGetSecretsRequest>,
+    ) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    async fn undelete_secret(
+        &self,
+        request: Request<v1::UndeleteSecretRequest>,
+    ) -> Result<Response<v1::UndeleteSecretResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    async fn promote_version(
+        &self,
+        request: Request<v1::PromoteVersionRequest>,
+    ) -> Result<Response<v1::PromoteVersionResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    async fn acknowledge_version(
+        &self,
+        request: Request<v1::AcknowledgeVersionRequest>,
+    ) -> Result<Response<v1::AcknowledgeVersionResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    async fn claim_rotation(
+        &self,
+        request: Request<v1::ClaimRotationRequest>,
+    ) -> Result<Response<v1::ClaimRotationResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    async fn release_rotation(
+        &self,
+        request: Request<v1::ReleaseRotationRequest>,
+    ) -> Result<Response<v1::ReleaseRotationResponse>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+
+    type WatchSecretsStream = ConfirmedReplies<v1::WatchSecretsResponse>;
+
+    async fn watch_secrets(
+        &self,
+        request: Request<v1::WatchSecretsRequest>,
+    ) -> Result<Response<Self::WatchSecretsStream>, Status> {
+        let (call, _) = Call::open(&self.0, request)?;
+        call.close(Err(not_served()))
+    }
+}
+
+fn not_served() -> Error {
+    Error::not_served("request", "is not served yet")
 }
 
 async fn create(

@@ -105,6 +105,7 @@ fn parts(changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Sec
 
 fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
     let state = match version.state {
+        VersionState::Pending => v1::VersionState::Pending,
         VersionState::Enabled => v1::VersionState::Enabled,
         VersionState::Disabled => v1::VersionState::Disabled,
         VersionState::Destroyed => v1::VersionState::Destroyed,
@@ -117,6 +118,7 @@ fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
         current: version.number == secret.version,
         last_read_at: None,
         consumers: Vec::new(),
+        retires_at: version.retires_at.map(timestamp),
     }
 }
 
@@ -124,6 +126,8 @@ fn consumer(consumer: &Consumer) -> v1::Consumer {
     v1::Consumer {
         principal: consumer.principal.to_string(),
         last_read_at: Some(timestamp(consumer.last_read.start())),
+        acknowledged_at: None,
+        consumer: String::new(),
     }
 }
 

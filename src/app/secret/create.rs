@@ -5,7 +5,7 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, Metadata, Revision, Secret, SecretId, Versions, now};
+use crate::domain::{Description, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now};
 
 /// A secret to create. Its grant has the name.
 pub struct NewSecret {
@@ -55,6 +55,10 @@ impl SecretOperations {
                     created_at: at,
                     updated_at: at,
                     rotated_at: None,
+                    expires_at: None,
+                    expiry_told: ExpiryTold::Nothing,
+                    rotation: None,
+                    deletion: None,
                     // Only the commit has a revision.
                     revision: Revision::default(),
                     stored_at: Revision::default(),

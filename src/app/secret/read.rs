@@ -122,6 +122,7 @@ impl SecretReader {
                 let version = find_version(secret, secret.version)?;
                 match version.state {
                     VersionState::Enabled => {}
+                    VersionState::Pending => return Err(Error::Integrity),
                     VersionState::Disabled => {
                         found.push(CurrentValue::Disabled(secret.clone()));
                         continue;
@@ -245,6 +246,9 @@ fn find_enabled(secret: &Secret, number: u32) -> Result<&Version, Error> {
     let version = find_version(secret, number)?;
     match version.state {
         VersionState::Enabled => Ok(version),
+        VersionState::Pending => {
+            Err(Error::VersionPending(secret.namespace.clone(), secret.name.clone(), number))
+        }
         VersionState::Disabled => {
             Err(Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number))
         }

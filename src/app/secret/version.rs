@@ -91,8 +91,13 @@ impl SecretOperations {
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, change.etag.as_deref())?;
                 let version = find_version(&current, change.number)?;
-                if version.state == VersionState::Destroyed {
-                    return Err(destroyed(&current, version.number));
+                match version.state {
+                    VersionState::Enabled | VersionState::Disabled => {}
+                    VersionState::Pending => {
+                        let (namespace, name) = (current.namespace.clone(), current.name.clone());
+                        return Err(Error::VersionPending(namespace, name, version.number));
+                    }
+                    VersionState::Destroyed => return Err(destroyed(&current, version.number)),
                 }
                 if version.state == state {
                     return Ok(SecretPlan::unchanged(&current));

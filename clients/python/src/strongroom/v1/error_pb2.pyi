@@ -147,6 +147,30 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """UNAVAILABLE. The server cannot fetch the keys of the issuer of the token, so it does not know whether the token is
     right. `google.rpc.RetryInfo` says when to try again.
     """
+    ERROR_REASON_SECRET_EXPIRED: _ErrorReason.ValueType  # 35
+    """FAILED_PRECONDITION. The secret has expired, so that its values cannot be read and it cannot be rotated. UpdateSecret with a
+    later `expires_at` makes it readable again, until the server removes it at its `purge_at`.
+    """
+    ERROR_REASON_VERSION_PENDING: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION. The version is pending: its value can be read once PromoteVersion has made it the current version."""
+    ERROR_REASON_ROTATION_PENDING: _ErrorReason.ValueType  # 37
+    """FAILED_PRECONDITION. The secret has a pending version already. Promote it or destroy it, then stage another one."""
+    ERROR_REASON_CLAIM_LOST: _ErrorReason.ValueType  # 38
+    """FAILED_PRECONDITION. The claim on the rotation does not hold: its lease has run out, it was released, or the rotation has
+    ended. Claim the rotation again.
+    """
+    ERROR_REASON_NO_ROTATION_DUE: _ErrorReason.ValueType  # 39
+    """NOT_FOUND. No rotation is due among the secrets that match and that the caller may rotate. Ask again later, or wait for an
+    event ROTATION_DUE.
+    """
+    ERROR_REASON_REVISION_COMPACTED: _ErrorReason.ValueType  # 40
+    """OUT_OF_RANGE. The server no longer keeps the changes after this revision, or a restore has replaced them. Watch again with
+    `snapshot`.
+    """
+    ERROR_REASON_WATCH_LAGGED: _ErrorReason.ValueType  # 41
+    """UNAVAILABLE. The caller has not read the events of its watch in time. Watch again with the `resume_revision` of the last
+    event as `after_revision`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request failed, for programs.
@@ -283,5 +307,29 @@ ERROR_REASON_ROLE_IN_USE: ErrorReason.ValueType  # 33
 ERROR_REASON_ISSUER_UNAVAILABLE: ErrorReason.ValueType  # 34
 """UNAVAILABLE. The server cannot fetch the keys of the issuer of the token, so it does not know whether the token is
 right. `google.rpc.RetryInfo` says when to try again.
+"""
+ERROR_REASON_SECRET_EXPIRED: ErrorReason.ValueType  # 35
+"""FAILED_PRECONDITION. The secret has expired, so that its values cannot be read and it cannot be rotated. UpdateSecret with a
+later `expires_at` makes it readable again, until the server removes it at its `purge_at`.
+"""
+ERROR_REASON_VERSION_PENDING: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION. The version is pending: its value can be read once PromoteVersion has made it the current version."""
+ERROR_REASON_ROTATION_PENDING: ErrorReason.ValueType  # 37
+"""FAILED_PRECONDITION. The secret has a pending version already. Promote it or destroy it, then stage another one."""
+ERROR_REASON_CLAIM_LOST: ErrorReason.ValueType  # 38
+"""FAILED_PRECONDITION. The claim on the rotation does not hold: its lease has run out, it was released, or the rotation has
+ended. Claim the rotation again.
+"""
+ERROR_REASON_NO_ROTATION_DUE: ErrorReason.ValueType  # 39
+"""NOT_FOUND. No rotation is due among the secrets that match and that the caller may rotate. Ask again later, or wait for an
+event ROTATION_DUE.
+"""
+ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 40
+"""OUT_OF_RANGE. The server no longer keeps the changes after this revision, or a restore has replaced them. Watch again with
+`snapshot`.
+"""
+ERROR_REASON_WATCH_LAGGED: ErrorReason.ValueType  # 41
+"""UNAVAILABLE. The caller has not read the events of its watch in time. Watch again with the `resume_revision` of the last
+event as `after_revision`.
 """
 global___ErrorReason = ErrorReason

@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import google.rpc.status_pb2
 import sys
 import typing
 
@@ -31,7 +32,9 @@ class _VersionStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     VERSION_STATE_UNSPECIFIED: _VersionState.ValueType  # 0
     """Never sent."""
     VERSION_STATE_PENDING: _VersionState.ValueType  # 1
-    """The version is not yet the current version. This release does not send it."""
+    """The version is the new value of a staged rotation. Its value cannot be read until PromoteVersion makes it the current
+    version.
+    """
     VERSION_STATE_ENABLED: _VersionState.ValueType  # 2
     """The value can be read."""
     VERSION_STATE_DISABLED: _VersionState.ValueType  # 3
@@ -45,7 +48,9 @@ class VersionState(_VersionState, metaclass=_VersionStateEnumTypeWrapper):
 VERSION_STATE_UNSPECIFIED: VersionState.ValueType  # 0
 """Never sent."""
 VERSION_STATE_PENDING: VersionState.ValueType  # 1
-"""The version is not yet the current version. This release does not send it."""
+"""The version is the new value of a staged rotation. Its value cannot be read until PromoteVersion makes it the current
+version.
+"""
 VERSION_STATE_ENABLED: VersionState.ValueType  # 2
 """The value can be read."""
 VERSION_STATE_DISABLED: VersionState.ValueType  # 3
@@ -98,6 +103,38 @@ VIEW_METADATA: View.ValueType  # 2
 """Everything except the value, which is redacted. Needs only the right `list`."""
 global___View = View
 
+class _CharacterClass:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _CharacterClassEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_CharacterClass.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CHARACTER_CLASS_UNSPECIFIED: _CharacterClass.ValueType  # 0
+    """Not valid in a request."""
+    CHARACTER_CLASS_LOWER: _CharacterClass.ValueType  # 1
+    """The letters `a` to `z`."""
+    CHARACTER_CLASS_UPPER: _CharacterClass.ValueType  # 2
+    """The letters `A` to `Z`."""
+    CHARACTER_CLASS_DIGIT: _CharacterClass.ValueType  # 3
+    """The digits `0` to `9`."""
+    CHARACTER_CLASS_SYMBOL: _CharacterClass.ValueType  # 4
+    """The other printable ASCII characters, without space."""
+
+class CharacterClass(_CharacterClass, metaclass=_CharacterClassEnumTypeWrapper):
+    """A class of characters."""
+
+CHARACTER_CLASS_UNSPECIFIED: CharacterClass.ValueType  # 0
+"""Not valid in a request."""
+CHARACTER_CLASS_LOWER: CharacterClass.ValueType  # 1
+"""The letters `a` to `z`."""
+CHARACTER_CLASS_UPPER: CharacterClass.ValueType  # 2
+"""The letters `A` to `Z`."""
+CHARACTER_CLASS_DIGIT: CharacterClass.ValueType  # 3
+"""The digits `0` to `9`."""
+CHARACTER_CLASS_SYMBOL: CharacterClass.ValueType  # 4
+"""The other printable ASCII characters, without space."""
+global___CharacterClass = CharacterClass
+
 class _BytesEncoding:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -125,6 +162,106 @@ BYTES_ENCODING_HEX: BytesEncoding.ValueType  # 2
 BYTES_ENCODING_RAW: BytesEncoding.ValueType  # 3
 """Binary: the bytes themselves."""
 global___BytesEncoding = BytesEncoding
+
+class _KeyPairAlgorithm:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _KeyPairAlgorithmEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_KeyPairAlgorithm.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    KEY_PAIR_ALGORITHM_UNSPECIFIED: _KeyPairAlgorithm.ValueType  # 0
+    """Not valid in a request."""
+    KEY_PAIR_ALGORITHM_ED25519: _KeyPairAlgorithm.ValueType  # 1
+    """Ed25519 (RFC 8032)."""
+    KEY_PAIR_ALGORITHM_ECDSA_P256: _KeyPairAlgorithm.ValueType  # 2
+    """ECDSA over the curve P-256 (FIPS 186-5)."""
+
+class KeyPairAlgorithm(_KeyPairAlgorithm, metaclass=_KeyPairAlgorithmEnumTypeWrapper):
+    """A kind of key pairs."""
+
+KEY_PAIR_ALGORITHM_UNSPECIFIED: KeyPairAlgorithm.ValueType  # 0
+"""Not valid in a request."""
+KEY_PAIR_ALGORITHM_ED25519: KeyPairAlgorithm.ValueType  # 1
+"""Ed25519 (RFC 8032)."""
+KEY_PAIR_ALGORITHM_ECDSA_P256: KeyPairAlgorithm.ValueType  # 2
+"""ECDSA over the curve P-256 (FIPS 186-5)."""
+global___KeyPairAlgorithm = KeyPairAlgorithm
+
+class _SecretEventType:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SecretEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SecretEventType.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SECRET_EVENT_TYPE_UNSPECIFIED: _SecretEventType.ValueType  # 0
+    """Never sent."""
+    SECRET_EVENT_TYPE_SNAPSHOT: _SecretEventType.ValueType  # 1
+    """The secret matches, at the beginning of a watch with `snapshot`."""
+    SECRET_EVENT_TYPE_CREATED: _SecretEventType.ValueType  # 2
+    """The secret was created."""
+    SECRET_EVENT_TYPE_UPDATED: _SecretEventType.ValueType  # 3
+    """Its description, metadata, expiry or rotation policy changed."""
+    SECRET_EVENT_TYPE_RENAMED: _SecretEventType.ValueType  # 4
+    """It has another name."""
+    SECRET_EVENT_TYPE_STAGED: _SecretEventType.ValueType  # 5
+    """It has a new version that is pending: `secret.pending_version`."""
+    SECRET_EVENT_TYPE_ROTATED: _SecretEventType.ValueType  # 6
+    """Another version is current: `secret.version`."""
+    SECRET_EVENT_TYPE_VERSION_CHANGED: _SecretEventType.ValueType  # 7
+    """A version was disabled, enabled or destroyed."""
+    SECRET_EVENT_TYPE_DELETED: _SecretEventType.ValueType  # 8
+    """The secret was deleted."""
+    SECRET_EVENT_TYPE_UNDELETED: _SecretEventType.ValueType  # 9
+    """A deleted secret was brought back."""
+    SECRET_EVENT_TYPE_PURGED: _SecretEventType.ValueType  # 10
+    """A deleted or expired secret was removed for good."""
+    SECRET_EVENT_TYPE_ROTATION_DUE: _SecretEventType.ValueType  # 11
+    """A rotation is due, for a worker to take: the rotation policy has no generator."""
+    SECRET_EVENT_TYPE_ROTATION_FAILED: _SecretEventType.ValueType  # 12
+    """An attempt to rotate the secret failed: `secret.rotation_failure`."""
+    SECRET_EVENT_TYPE_EXPIRING: _SecretEventType.ValueType  # 13
+    """The secret expires within 24 hours."""
+    SECRET_EVENT_TYPE_EXPIRED: _SecretEventType.ValueType  # 14
+    """The secret has expired."""
+    SECRET_EVENT_TYPE_REMOVED: _SecretEventType.ValueType  # 15
+    """The secret does not match the filter any more, or the caller may not list it under its new name."""
+
+class SecretEventType(_SecretEventType, metaclass=_SecretEventTypeEnumTypeWrapper):
+    """What happened to a secret."""
+
+SECRET_EVENT_TYPE_UNSPECIFIED: SecretEventType.ValueType  # 0
+"""Never sent."""
+SECRET_EVENT_TYPE_SNAPSHOT: SecretEventType.ValueType  # 1
+"""The secret matches, at the beginning of a watch with `snapshot`."""
+SECRET_EVENT_TYPE_CREATED: SecretEventType.ValueType  # 2
+"""The secret was created."""
+SECRET_EVENT_TYPE_UPDATED: SecretEventType.ValueType  # 3
+"""Its description, metadata, expiry or rotation policy changed."""
+SECRET_EVENT_TYPE_RENAMED: SecretEventType.ValueType  # 4
+"""It has another name."""
+SECRET_EVENT_TYPE_STAGED: SecretEventType.ValueType  # 5
+"""It has a new version that is pending: `secret.pending_version`."""
+SECRET_EVENT_TYPE_ROTATED: SecretEventType.ValueType  # 6
+"""Another version is current: `secret.version`."""
+SECRET_EVENT_TYPE_VERSION_CHANGED: SecretEventType.ValueType  # 7
+"""A version was disabled, enabled or destroyed."""
+SECRET_EVENT_TYPE_DELETED: SecretEventType.ValueType  # 8
+"""The secret was deleted."""
+SECRET_EVENT_TYPE_UNDELETED: SecretEventType.ValueType  # 9
+"""A deleted secret was brought back."""
+SECRET_EVENT_TYPE_PURGED: SecretEventType.ValueType  # 10
+"""A deleted or expired secret was removed for good."""
+SECRET_EVENT_TYPE_ROTATION_DUE: SecretEventType.ValueType  # 11
+"""A rotation is due, for a worker to take: the rotation policy has no generator."""
+SECRET_EVENT_TYPE_ROTATION_FAILED: SecretEventType.ValueType  # 12
+"""An attempt to rotate the secret failed: `secret.rotation_failure`."""
+SECRET_EVENT_TYPE_EXPIRING: SecretEventType.ValueType  # 13
+"""The secret expires within 24 hours."""
+SECRET_EVENT_TYPE_EXPIRED: SecretEventType.ValueType  # 14
+"""The secret has expired."""
+SECRET_EVENT_TYPE_REMOVED: SecretEventType.ValueType  # 15
+"""The secret does not match the filter any more, or the caller may not list it under its new name."""
+global___SecretEventType = SecretEventType
 
 @typing.final
 class Secret(google.protobuf.message.Message):
@@ -165,6 +302,9 @@ class Secret(google.protobuf.message.Message):
     PURGE_AT_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    PENDING_VERSION_FIELD_NUMBER: builtins.int
+    ROTATION_CLAIM_FIELD_NUMBER: builtins.int
+    ROTATION_FAILURE_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Never empty."""
     name: builtins.str
@@ -183,6 +323,8 @@ class Secret(google.protobuf.message.Message):
     """
     revision: builtins.int
     """The store's revision of the last change of the secret."""
+    pending_version: builtins.int
+    """The number of the version that is pending: the new value of a staged rotation. Absent: none is pending."""
     @property
     def value(self) -> global___SecretValue:
         """The value. `value.redacted` is set when the reply does not return the value."""
@@ -205,23 +347,31 @@ class Secret(google.protobuf.message.Message):
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret expires. Absent: it never expires. This release does not set it."""
+        """When the secret expires: from then on its values cannot be read. Absent: it never expires."""
 
     @property
     def rotation_policy(self) -> global___RotationPolicy:
-        """How the server rotates the secret. Absent: the server does not rotate it. This release does not set it."""
+        """When and how the secret is rotated. Absent: only on request."""
 
     @property
     def next_rotation_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the server rotates the secret next. Absent: there is no rotation policy. This release does not set it."""
+        """When the next rotation is due. Absent: no rotation is planned."""
 
     @property
     def deleted_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret was deleted. Absent: it is not deleted. This release does not set it."""
+        """When the secret was deleted. Absent: it is not deleted."""
 
     @property
     def purge_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When a deleted secret can no longer be recovered. Absent: it is not deleted. This release does not set it."""
+        """When the server removes a deleted or expired secret for good. Absent: it is neither deleted nor expired."""
+
+    @property
+    def rotation_claim(self) -> global___RotationClaim:
+        """The claim of a worker on the rotation that is due. Absent: nobody holds it."""
+
+    @property
+    def rotation_failure(self) -> global___RotationFailure:
+        """The last attempts to rotate the secret, where they failed. Absent: the last attempt succeeded, or there was none."""
 
     def __init__(
         self,
@@ -243,11 +393,75 @@ class Secret(google.protobuf.message.Message):
         purge_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         revision: builtins.int = ...,
+        pending_version: builtins.int | None = ...,
+        rotation_claim: global___RotationClaim | None = ...,
+        rotation_failure: global___RotationFailure | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "deleted_at", b"deleted_at", "expires_at", b"expires_at", "next_rotation_at", b"next_rotation_at", "purge_at", b"purge_at", "rotated_at", b"rotated_at", "rotation_policy", b"rotation_policy", "updated_at", b"updated_at", "value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "deleted_at", b"deleted_at", "description", b"description", "etag", b"etag", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_rotation_at", b"next_rotation_at", "purge_at", b"purge_at", "revision", b"revision", "rotated_at", b"rotated_at", "rotation_policy", b"rotation_policy", "updated_at", b"updated_at", "value", b"value", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_pending_version", b"_pending_version", "created_at", b"created_at", "deleted_at", b"deleted_at", "expires_at", b"expires_at", "next_rotation_at", b"next_rotation_at", "pending_version", b"pending_version", "purge_at", b"purge_at", "rotated_at", b"rotated_at", "rotation_claim", b"rotation_claim", "rotation_failure", b"rotation_failure", "rotation_policy", b"rotation_policy", "updated_at", b"updated_at", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_pending_version", b"_pending_version", "created_at", b"created_at", "deleted_at", b"deleted_at", "description", b"description", "etag", b"etag", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "next_rotation_at", b"next_rotation_at", "pending_version", b"pending_version", "purge_at", b"purge_at", "revision", b"revision", "rotated_at", b"rotated_at", "rotation_claim", b"rotation_claim", "rotation_failure", b"rotation_failure", "rotation_policy", b"rotation_policy", "updated_at", b"updated_at", "value", b"value", "version", b"version"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_pending_version", b"_pending_version"]) -> typing.Literal["pending_version"] | None: ...
 
 global___Secret = Secret
+
+@typing.final
+class RotationClaim(google.protobuf.message.Message):
+    """The claim of a worker on a rotation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PRINCIPAL_FIELD_NUMBER: builtins.int
+    LEASE_EXPIRES_AT_FIELD_NUMBER: builtins.int
+    principal: builtins.str
+    """The principal that holds the rotation, for example `key:abcdefghijklmnop`."""
+    @property
+    def lease_expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the lease runs out."""
+
+    def __init__(
+        self,
+        *,
+        principal: builtins.str = ...,
+        lease_expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lease_expires_at", b"lease_expires_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lease_expires_at", b"lease_expires_at", "principal", b"principal"]) -> None: ...
+
+global___RotationClaim = RotationClaim
+
+@typing.final
+class RotationFailure(google.protobuf.message.Message):
+    """Attempts to rotate a secret that failed, one after the other."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: builtins.int
+    FAILED_AT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    RETRY_AT_FIELD_NUMBER: builtins.int
+    attempts: builtins.int
+    """How many there were since the last success."""
+    error: builtins.str
+    """Why it failed, as the worker has said it: at most 1,024 bytes."""
+    @property
+    def failed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the last one failed."""
+
+    @property
+    def retry_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the rotation is due again."""
+
+    def __init__(
+        self,
+        *,
+        attempts: builtins.int = ...,
+        failed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        error: builtins.str = ...,
+        retry_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["failed_at", b"failed_at", "retry_at", b"retry_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "error", b"error", "failed_at", b"failed_at", "retry_at", b"retry_at"]) -> None: ...
+
+global___RotationFailure = RotationFailure
 
 @typing.final
 class SecretVersion(google.protobuf.message.Message):
@@ -262,12 +476,13 @@ class SecretVersion(google.protobuf.message.Message):
     CURRENT_FIELD_NUMBER: builtins.int
     LAST_READ_AT_FIELD_NUMBER: builtins.int
     CONSUMERS_FIELD_NUMBER: builtins.int
+    RETIRES_AT_FIELD_NUMBER: builtins.int
     number: builtins.int
     """The number of the version. The first is 1, and each new value adds 1."""
     state: global___VersionState.ValueType
     """The state of the version."""
     current: builtins.bool
-    """Whether the version is the current version of its secret, which is the newest."""
+    """Whether the version is the current version of its secret."""
     @property
     def created_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the version was created. Absent: an earlier release created it and did not store the time."""
@@ -285,8 +500,14 @@ class SecretVersion(google.protobuf.message.Message):
 
     @property
     def consumers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Consumer]:
-        """Who read the value of the version, the latest first: at most 64 principals. Those that read it longest ago are left
-        out. Empty: no read is known, the version was destroyed, or this is not a reply of ListSecretVersions.
+        """Who read or acknowledged the version, the latest first: at most 64. Those that did so longest ago are left out. Empty:
+        nobody is known, the version was destroyed, or this is not a reply of ListSecretVersions or AcknowledgeVersion.
+        """
+
+    @property
+    def retires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Until when the version stays readable: the end of its grace period after a rotation. It is then disabled. Absent: it has
+        no grace period.
         """
 
     def __init__(
@@ -299,34 +520,45 @@ class SecretVersion(google.protobuf.message.Message):
         current: builtins.bool = ...,
         last_read_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         consumers: collections.abc.Iterable[global___Consumer] | None = ...,
+        retires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "last_read_at", b"last_read_at", "state_changed_at", b"state_changed_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["consumers", b"consumers", "created_at", b"created_at", "current", b"current", "last_read_at", b"last_read_at", "number", b"number", "state", b"state", "state_changed_at", b"state_changed_at"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "last_read_at", b"last_read_at", "retires_at", b"retires_at", "state_changed_at", b"state_changed_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["consumers", b"consumers", "created_at", b"created_at", "current", b"current", "last_read_at", b"last_read_at", "number", b"number", "retires_at", b"retires_at", "state", b"state", "state_changed_at", b"state_changed_at"]) -> None: ...
 
 global___SecretVersion = SecretVersion
 
 @typing.final
 class Consumer(google.protobuf.message.Message):
-    """A principal that reads the value of a version."""
+    """A consumer of a version: who reads its value, or says that it uses it."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PRINCIPAL_FIELD_NUMBER: builtins.int
     LAST_READ_AT_FIELD_NUMBER: builtins.int
+    ACKNOWLEDGED_AT_FIELD_NUMBER: builtins.int
+    CONSUMER_FIELD_NUMBER: builtins.int
     principal: builtins.str
     """The principal, for example `key:abcdefghijklmnop`, as in bindings and in the audit log."""
+    consumer: builtins.str
+    """The name that the consumer gave itself in AcknowledgeVersion. Empty: none."""
     @property
     def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the principal last read the value: the beginning of the minute."""
+        """When the principal last read the value: the beginning of the minute. Absent: no read is known."""
+
+    @property
+    def acknowledged_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the consumer acknowledged the version. Absent: it did not."""
 
     def __init__(
         self,
         *,
         principal: builtins.str = ...,
         last_read_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        acknowledged_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        consumer: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["last_read_at", b"last_read_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["last_read_at", b"last_read_at", "principal", b"principal"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["acknowledged_at", b"acknowledged_at", "last_read_at", b"last_read_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["acknowledged_at", b"acknowledged_at", "consumer", b"consumer", "last_read_at", b"last_read_at", "principal", b"principal"]) -> None: ...
 
 global___Consumer = Consumer
 
@@ -425,27 +657,40 @@ global___SecretValue = SecretValue
 
 @typing.final
 class RotationPolicy(google.protobuf.message.Message):
-    """When and how the server rotates a secret by itself. This release does not serve it: a request that sets it fails with
-    NOT_SERVED.
-    """
+    """When and how a secret is rotated."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     INTERVAL_FIELD_NUMBER: builtins.int
     GENERATOR_FIELD_NUMBER: builtins.int
     GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
+    PAUSED_FIELD_NUMBER: builtins.int
+    RETIRE_WHEN_UNREAD_FIELD_NUMBER: builtins.int
+    window: builtins.str
+    """The time of day (UTC) within which rotations are made, such as `02:00-04:00`; `22:00-02:00` goes over midnight. A
+    rotation that is due outside waits for the next window. Empty: at any time.
+    """
+    paused: builtins.bool
+    """Make no rotations until the policy is changed again. Requests can still rotate the secret."""
+    retire_when_unread: builtins.bool
+    """Disable the previous version before its grace period ends, once each consumer that has read or acknowledged it has moved
+    to a newer version. Needs `grace_period`.
+    """
     @property
     def interval(self) -> google.protobuf.duration_pb2.Duration:
-        """The time between two rotations. Absent: the server rotates the secret only on request."""
+        """The time between two rotations, 1 second to 10 years. Absent: the secret is rotated only on request."""
 
     @property
     def generator(self) -> global___Generator:
-        """How the server generates new values. Absent: the server only reports that a rotation is due."""
+        """How the server generates new values, to rotate the secret by itself. Absent: the server only tells that a rotation is
+        due, and a worker takes it with ClaimRotation.
+        """
 
     @property
     def grace_period(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the previous version stays readable by its number after a rotation. Absent: as long as the server keeps it
-        and it is enabled.
+        """How long the previous version stays readable by its number after a rotation, 0 to 10 years. Absent: as long as the
+        server keeps it and it is enabled.
         """
 
     def __init__(
@@ -454,9 +699,12 @@ class RotationPolicy(google.protobuf.message.Message):
         interval: google.protobuf.duration_pb2.Duration | None = ...,
         generator: global___Generator | None = ...,
         grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+        window: builtins.str = ...,
+        paused: builtins.bool = ...,
+        retire_when_unread: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generator", b"generator", "grace_period", b"grace_period", "interval", b"interval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["generator", b"generator", "grace_period", b"grace_period", "interval", b"interval"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["generator", b"generator", "grace_period", b"grace_period", "interval", b"interval", "paused", b"paused", "retire_when_unread", b"retire_when_unread", "window", b"window"]) -> None: ...
 
 global___RotationPolicy = RotationPolicy
 
@@ -469,6 +717,8 @@ class Generator(google.protobuf.message.Message):
     PASSWORD_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
     UUID_FIELD_NUMBER: builtins.int
+    PASSPHRASE_FIELD_NUMBER: builtins.int
+    KEY_PAIR_FIELD_NUMBER: builtins.int
     @property
     def password(self) -> global___PasswordGenerator:
         """A string of random characters."""
@@ -481,16 +731,26 @@ class Generator(google.protobuf.message.Message):
     def uuid(self) -> global___UuidGenerator:
         """A random UUID (version 4, RFC 9562) as text. It has 122 random bits."""
 
+    @property
+    def passphrase(self) -> global___PassphraseGenerator:
+        """Random words."""
+
+    @property
+    def key_pair(self) -> global___KeyPairGenerator:
+        """A pair of a private and a public key."""
+
     def __init__(
         self,
         *,
         password: global___PasswordGenerator | None = ...,
         bytes: global___BytesGenerator | None = ...,
         uuid: global___UuidGenerator | None = ...,
+        passphrase: global___PassphraseGenerator | None = ...,
+        key_pair: global___KeyPairGenerator | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["bytes", b"bytes", "kind", b"kind", "password", b"password", "uuid", b"uuid"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "kind", b"kind", "password", b"password", "uuid", b"uuid"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["password", "bytes", "uuid"] | None: ...
+    def HasField(self, field_name: typing.Literal["bytes", b"bytes", "key_pair", b"key_pair", "kind", b"kind", "passphrase", b"passphrase", "password", b"password", "uuid", b"uuid"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "key_pair", b"key_pair", "kind", b"kind", "passphrase", b"passphrase", "password", b"password", "uuid", b"uuid"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["kind", b"kind"]) -> typing.Literal["password", "bytes", "uuid", "passphrase", "key_pair"] | None: ...
 
 global___Generator = Generator
 
@@ -502,20 +762,28 @@ class PasswordGenerator(google.protobuf.message.Message):
 
     LENGTH_FIELD_NUMBER: builtins.int
     ALPHABET_FIELD_NUMBER: builtins.int
+    REQUIRED_FIELD_NUMBER: builtins.int
     length: builtins.int
     """The number of characters, 8 to 4,096. Absent: 32."""
     alphabet: builtins.str
     """The characters to choose from: 2 or more different printable ASCII characters, no space. Empty: the 62 ASCII
     letters and digits.
     """
+    @property
+    def required(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___CharacterClass.ValueType]:
+        """Classes of which the password must have at least one character each. The alphabet must have characters of each of them;
+        with an empty alphabet, the characters of these classes are added to the letters and digits. Empty: no class is required.
+        """
+
     def __init__(
         self,
         *,
         length: builtins.int | None = ...,
         alphabet: builtins.str = ...,
+        required: collections.abc.Iterable[global___CharacterClass.ValueType] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_length", b"_length", "length", b"length"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_length", b"_length", "alphabet", b"alphabet", "length", b"length"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_length", b"_length", "alphabet", b"alphabet", "length", b"length", "required", b"required"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_length", b"_length"]) -> typing.Literal["length"] | None: ...
 
 global___PasswordGenerator = PasswordGenerator
@@ -555,6 +823,53 @@ class UuidGenerator(google.protobuf.message.Message):
     ) -> None: ...
 
 global___UuidGenerator = UuidGenerator
+
+@typing.final
+class PassphraseGenerator(google.protobuf.message.Message):
+    """Generates words of a public list, each with the same probability."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: builtins.int
+    SEPARATOR_FIELD_NUMBER: builtins.int
+    words: builtins.int
+    """The number of words, 4 to 64. Absent: 8."""
+    separator: builtins.str
+    """The text between two words, at most 8 printable ASCII characters or spaces. Absent: a hyphen."""
+    def __init__(
+        self,
+        *,
+        words: builtins.int | None = ...,
+        separator: builtins.str | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_separator", b"_separator", "_words", b"_words", "separator", b"separator", "words", b"words"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_separator", b"_separator", "_words", b"_words", "separator", b"separator", "words", b"words"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_separator", b"_separator"]) -> typing.Literal["separator"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_words", b"_words"]) -> typing.Literal["words"] | None: ...
+
+global___PassphraseGenerator = PassphraseGenerator
+
+@typing.final
+class KeyPairGenerator(google.protobuf.message.Message):
+    """Generates a pair of keys. The value is the private key in PEM (PKCS #8). The public key goes into the metadata `public_key`, in
+    PEM (SubjectPublicKeyInfo), and takes the place of the one before.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALGORITHM_FIELD_NUMBER: builtins.int
+    algorithm: global___KeyPairAlgorithm.ValueType
+    """The kind of keys. Required."""
+    def __init__(
+        self,
+        *,
+        algorithm: global___KeyPairAlgorithm.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm"]) -> None: ...
+
+global___KeyPairGenerator = KeyPairGenerator
 
 @typing.final
 class CreateSecretRequest(google.protobuf.message.Message):
@@ -619,19 +934,15 @@ class CreateSecretRequest(google.protobuf.message.Message):
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret expires. Must not be set together with `ttl`. Absent: it never expires. This release does not serve
-        it.
-        """
+        """When the secret expires: a time in the future. Must not be set together with `ttl`. Absent: it never expires."""
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the secret lives. Must not be set together with `expires_at`. Absent: it never expires. This release does
-        not serve it.
-        """
+        """How long the secret lives, 1 second to 100 years. Must not be set together with `expires_at`. Absent: it never expires."""
 
     @property
     def rotation_policy(self) -> global___RotationPolicy:
-        """How the server rotates the secret. Absent: the server does not rotate it. This release does not serve it."""
+        """When and how the secret is rotated. Absent: only on request."""
 
     def __init__(
         self,
@@ -717,6 +1028,96 @@ class GetSecretRequest(google.protobuf.message.Message):
 global___GetSecretRequest = GetSecretRequest
 
 @typing.final
+class BatchGetSecretsRequest(google.protobuf.message.Message):
+    """The request for several secrets."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
+    VIEW_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace of the secrets. Empty: the caller's home namespace."""
+    view: global___View.ValueType
+    """The parts of each secret to return. Unspecified: VIEW_FULL."""
+    min_revision: builtins.int
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+    """
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of the secrets, 1 to 100, each of them once."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+        view: global___View.ValueType = ...,
+        min_revision: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["min_revision", b"min_revision", "names", b"names", "namespace", b"namespace", "view", b"view"]) -> None: ...
+
+global___BatchGetSecretsRequest = BatchGetSecretsRequest
+
+@typing.final
+class BatchGetSecretsResponse(google.protobuf.message.Message):
+    """The requested secrets."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The store's revision that all items were read at."""
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BatchGetSecretsItem]:
+        """One item for each name, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[global___BatchGetSecretsItem] | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["items", b"items", "revision", b"revision"]) -> None: ...
+
+global___BatchGetSecretsResponse = BatchGetSecretsResponse
+
+@typing.final
+class BatchGetSecretsItem(google.protobuf.message.Message):
+    """One of several requested secrets."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SECRET_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name that was asked for."""
+    @property
+    def secret(self) -> global___Secret:
+        """The secret, with the value of its current version. Its value is redacted with VIEW_METADATA."""
+
+    @property
+    def error(self) -> google.rpc.status_pb2.Status:
+        """Why the secret is not returned. Its details hold a `google.rpc.ErrorInfo`, like those of a call that failed."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        secret: global___Secret | None = ...,
+        error: google.rpc.status_pb2.Status | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "result", b"result", "secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "name", b"name", "result", b"result", "secret", b"secret"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["secret", "error"] | None: ...
+
+global___BatchGetSecretsItem = BatchGetSecretsItem
+
+@typing.final
 class GetSecretResponse(google.protobuf.message.Message):
     """The requested secret."""
 
@@ -788,8 +1189,8 @@ class ListSecretsRequest(google.protobuf.message.Message):
     the next page, add the number of received items, which can be less than `limit`.
     """
     page_token: builtins.str
-    """The `next_page_token` of the previous page. `namespace`, `metadata`, `name_prefix`, `unused_since` and `order_by`
-    must be the same as for that page. An altered token, or a token of another query, fails with VALIDATION_FAILED. Empty: the page
+    """The `next_page_token` of the previous page. `namespace`, `metadata`, `name_prefix`, `unused_since`, `include_deleted` and
+    `order_by` must be the same as for that page. An altered token, or a token of another query, fails with VALIDATION_FAILED. Empty: the page
     begins at `offset`.
     """
     name_prefix: builtins.str
@@ -799,9 +1200,7 @@ class ListSecretsRequest(google.protobuf.message.Message):
     ordered by their bytes. In the order of `updated_at`, a secret that changes between two pages changes its place.
     """
     include_deleted: builtins.bool
-    """Also return deleted secrets that can still be recovered. Absent: do not return them. This release does not serve
-    it.
-    """
+    """Also return deleted secrets that can still be recovered: those with `deleted_at`. Absent: do not return them."""
     min_revision: builtins.int
     """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
     the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
@@ -946,16 +1345,20 @@ class UpdateSecretRequest(google.protobuf.message.Message):
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret expires. Absent: this stays. This release does not serve it."""
+        """When the secret expires: a time in the future. An expired secret can be read again then. Absent: this stays, unless
+        `update_mask` names `expires_at`; then the secret never expires.
+        """
 
     @property
     def rotation_policy(self) -> global___RotationPolicy:
-        """The new rotation policy. Absent: it stays. This release does not serve it."""
+        """The new rotation policy, which replaces the whole policy. Absent: it stays, unless `update_mask` names
+        `rotation_policy`; then the policy is removed.
+        """
 
     @property
     def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
-        """Names of fields to set even when they are empty, at most 16: `description` and `metadata` are then cleared. `value`
-        and `new_name` can be named only when they are present. Absent: the present fields are set. A present field is set
+        """Names of fields to set even when they are empty, at most 16: `description`, `metadata`, `expires_at` and
+        `rotation_policy` are then cleared. `value` and `new_name` can be named only when they are present. Absent: the present fields are set. A present field is set
         whether or not the mask names it.
         """
 
@@ -1060,7 +1463,7 @@ class DeleteSecretResponse(google.protobuf.message.Message):
 
     @property
     def purge_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret can no longer be recovered. In this release always `deleted_at`."""
+        """When the server removes the secret for good. Until then, UndeleteSecret brings it back."""
 
     def __init__(
         self,
@@ -1074,6 +1477,63 @@ class DeleteSecretResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["deleted_at", b"deleted_at", "id", b"id", "purge_at", b"purge_at", "revision", b"revision"]) -> None: ...
 
 global___DeleteSecretResponse = DeleteSecretResponse
+
+@typing.final
+class UndeleteSecretRequest(google.protobuf.message.Message):
+    """The request to bring a deleted secret back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    NEW_NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace of the secret. Empty: the caller's home namespace."""
+    id: builtins.str
+    """The id of the deleted secret. Required."""
+    new_name: builtins.str
+    """The name that the secret gets. Empty: the one that it had."""
+    request_id: builtins.str
+    """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
+    """
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        id: builtins.str = ...,
+        new_name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "namespace", b"namespace", "new_name", b"new_name", "request_id", b"request_id"]) -> None: ...
+
+global___UndeleteSecretRequest = UndeleteSecretRequest
+
+@typing.final
+class UndeleteSecretResponse(google.protobuf.message.Message):
+    """The secret that was brought back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The store's revision of this change."""
+    @property
+    def secret(self) -> global___Secret:
+        """The secret, with its value redacted."""
+
+    def __init__(
+        self,
+        *,
+        secret: global___Secret | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "secret", b"secret"]) -> None: ...
+
+global___UndeleteSecretResponse = UndeleteSecretResponse
 
 @typing.final
 class RotateSecretRequest(google.protobuf.message.Message):
@@ -1090,12 +1550,13 @@ class RotateSecretRequest(google.protobuf.message.Message):
     RETURN_VALUE_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    CLAIM_ID_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
     """The name of the secret. Required."""
     stage: builtins.bool
-    """Keep the new version pending. Absent: it becomes the current version. This release does not serve it."""
+    """Keep the new version pending. Absent: it becomes the current version."""
     return_value: builtins.bool
     """Return the generated value. Needs `generate`. Absent: the reply redacts the value. A repeated request with the same
     `request_id` always gets the value redacted.
@@ -1106,18 +1567,23 @@ class RotateSecretRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    claim_id: builtins.str
+    """The `claim_id` of a claim on this rotation, which must still hold. Without `stage`, the rotation ends the claim. Empty: no
+    claim is asked for.
+    """
     @property
     def value(self) -> global___SecretValue:
-        """The new value, `text` or `binary`. Absent: `generate` must be set."""
+        """The new value, `text` or `binary`. Absent: `generate` must be set, or the secret's rotation policy must have a generator."""
 
     @property
     def generate(self) -> global___Generator:
-        """How the server generates the value. Absent: `value` must be set."""
+        """How the server generates the value. Absent: `value` must be set, or the secret's rotation policy must have a generator."""
 
     @property
     def grace_period(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the previous version stays readable by its number. Absent: as long as the server keeps it and it is
-        enabled. This release does not serve it.
+        """How long the previous version stays readable by its number, 0 to 10 years; then it is disabled. Must not be set together
+        with `stage`: PromoteVersion takes it then. Absent: what the rotation policy says; without one, as long as the server
+        keeps the version and it is enabled.
         """
 
     def __init__(
@@ -1132,9 +1598,10 @@ class RotateSecretRequest(google.protobuf.message.Message):
         return_value: builtins.bool = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        claim_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generate", b"generate", "grace_period", b"grace_period", "value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "generate", b"generate", "grace_period", b"grace_period", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "stage", b"stage", "value", b"value"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "generate", b"generate", "grace_period", b"grace_period", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "stage", b"stage", "value", b"value"]) -> None: ...
 
 global___RotateSecretRequest = RotateSecretRequest
 
@@ -1166,6 +1633,288 @@ class RotateSecretResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["revision", b"revision", "secret", b"secret", "version", b"version"]) -> None: ...
 
 global___RotateSecretResponse = RotateSecretResponse
+
+@typing.final
+class PromoteVersionRequest(google.protobuf.message.Message):
+    """The request to make a version the current one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    CLAIM_ID_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace of the secret. Empty: the caller's home namespace."""
+    name: builtins.str
+    """The name of the secret. Required."""
+    version: builtins.int
+    """The number of the version, 1 or more. Required."""
+    claim_id: builtins.str
+    """The `claim_id` of a claim on this rotation, which must still hold. The promotion ends the claim. Empty: no claim is asked
+    for.
+    """
+    etag: builtins.str
+    """The `etag` that the secret must still have. Empty: any."""
+    request_id: builtins.str
+    """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
+    stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
+    """
+    @property
+    def grace_period(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the version that was current stays readable by its number, 0 to 10 years; then it is disabled. Absent: what the
+        rotation policy says; without one, as long as the server keeps the version and it is enabled.
+        """
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+        claim_id: builtins.str = ...,
+        etag: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["grace_period", b"grace_period"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "grace_period", b"grace_period", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
+
+global___PromoteVersionRequest = PromoteVersionRequest
+
+@typing.final
+class PromoteVersionResponse(google.protobuf.message.Message):
+    """The secret with its new current version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The store's revision of this change. When nothing had to be changed: a revision at which this state was already
+    true.
+    """
+    @property
+    def secret(self) -> global___Secret:
+        """The secret, with its value redacted."""
+
+    def __init__(
+        self,
+        *,
+        secret: global___Secret | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "secret", b"secret"]) -> None: ...
+
+global___PromoteVersionResponse = PromoteVersionResponse
+
+@typing.final
+class AcknowledgeVersionRequest(google.protobuf.message.Message):
+    """The request to note that a consumer uses a version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    CONSUMER_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace of the secret. Empty: the caller's home namespace."""
+    name: builtins.str
+    """The name of the secret. Required."""
+    version: builtins.int
+    """The number of the version, 1 or more. Required."""
+    consumer: builtins.str
+    """A name of the consumer, for callers that share a credential: at most 128 printable ASCII characters. Empty: the
+    principal of the caller is enough.
+    """
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        consumer: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumer", b"consumer", "name", b"name", "namespace", b"namespace", "version", b"version"]) -> None: ...
+
+global___AcknowledgeVersionRequest = AcknowledgeVersionRequest
+
+@typing.final
+class AcknowledgeVersionResponse(google.protobuf.message.Message):
+    """The acknowledged version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The store's revision of this change."""
+    @property
+    def version(self) -> global___SecretVersion:
+        """The version, with its consumers."""
+
+    def __init__(
+        self,
+        *,
+        version: global___SecretVersion | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["version", b"version"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "version", b"version"]) -> None: ...
+
+global___AcknowledgeVersionResponse = AcknowledgeVersionResponse
+
+@typing.final
+class ClaimRotationRequest(google.protobuf.message.Message):
+    """The request to take a rotation that is due."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_PREFIX_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    LEASE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace whose secrets to look at. Empty: the caller's home namespace."""
+    name_prefix: builtins.str
+    """Take only a secret whose name begins with this text, case-sensitive. Empty: any name."""
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Take only a secret whose metadata holds all these pairs exactly. Empty: any metadata."""
+
+    @property
+    def lease(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the caller holds the rotation, 1 second to 24 hours. Absent: 5 minutes."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name_prefix: builtins.str = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        lease: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "metadata", b"metadata", "name_prefix", b"name_prefix", "namespace", b"namespace"]) -> None: ...
+
+global___ClaimRotationRequest = ClaimRotationRequest
+
+@typing.final
+class ClaimRotationResponse(google.protobuf.message.Message):
+    """A rotation that the caller holds."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: builtins.int
+    SECRET_FIELD_NUMBER: builtins.int
+    LEASE_EXPIRES_AT_FIELD_NUMBER: builtins.int
+    PENDING_VERSION_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    claim_id: builtins.str
+    """Identifies the claim in RotateSecret, PromoteVersion and ReleaseRotation."""
+    pending_version: builtins.int
+    """The version that another worker has left pending. Promote it, or destroy it and stage another. Absent: none is pending."""
+    revision: builtins.int
+    """The store's revision of this change."""
+    @property
+    def secret(self) -> global___Secret:
+        """The secret to rotate, with its value redacted."""
+
+    @property
+    def lease_expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the lease runs out."""
+
+    def __init__(
+        self,
+        *,
+        claim_id: builtins.str = ...,
+        secret: global___Secret | None = ...,
+        lease_expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        pending_version: builtins.int | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_pending_version", b"_pending_version", "lease_expires_at", b"lease_expires_at", "pending_version", b"pending_version", "secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_pending_version", b"_pending_version", "claim_id", b"claim_id", "lease_expires_at", b"lease_expires_at", "pending_version", b"pending_version", "revision", b"revision", "secret", b"secret"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_pending_version", b"_pending_version"]) -> typing.Literal["pending_version"] | None: ...
+
+global___ClaimRotationResponse = ClaimRotationResponse
+
+@typing.final
+class ReleaseRotationRequest(google.protobuf.message.Message):
+    """The request to give a rotation back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    RETRY_AFTER_FIELD_NUMBER: builtins.int
+    claim_id: builtins.str
+    """The `claim_id` of the claim. Required."""
+    error: builtins.str
+    """Why the rotation failed, without any value: at most 1,024 bytes. Empty: it did not fail."""
+    @property
+    def retry_after(self) -> google.protobuf.duration_pb2.Duration:
+        """After how long the rotation is due again, 0 to 30 days. Needs `error`. Absent: 1 minute after the first failure, twice as
+        long after each further one, at most 6 hours.
+        """
+
+    def __init__(
+        self,
+        *,
+        claim_id: builtins.str = ...,
+        error: builtins.str = ...,
+        retry_after: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["retry_after", b"retry_after"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "error", b"error", "retry_after", b"retry_after"]) -> None: ...
+
+global___ReleaseRotationRequest = ReleaseRotationRequest
+
+@typing.final
+class ReleaseRotationResponse(google.protobuf.message.Message):
+    """The secret whose rotation was given back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The store's revision of this change."""
+    @property
+    def secret(self) -> global___Secret:
+        """The secret, with its value redacted."""
+
+    def __init__(
+        self,
+        *,
+        secret: global___Secret | None = ...,
+        revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "secret", b"secret"]) -> None: ...
+
+global___ReleaseRotationResponse = ReleaseRotationResponse
 
 @typing.final
 class ListSecretVersionsRequest(google.protobuf.message.Message):
@@ -1431,3 +2180,151 @@ class DestroyVersionResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["receipt", b"receipt", "revision", b"revision", "secret", b"secret", "version", b"version"]) -> None: ...
 
 global___DestroyVersionResponse = DestroyVersionResponse
+
+@typing.final
+class WatchSecretsRequest(google.protobuf.message.Message):
+    """The request for the changes of a namespace's secrets."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    INCLUDE_CHILDREN_FIELD_NUMBER: builtins.int
+    NAME_PREFIX_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    AFTER_REVISION_FIELD_NUMBER: builtins.int
+    SNAPSHOT_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace to watch. Empty: the caller's home namespace."""
+    include_children: builtins.bool
+    """Also watch the namespaces below it: with `team`, also `team/billing`."""
+    name_prefix: builtins.str
+    """Tell only of secrets whose name begins with this text, case-sensitive. Empty: do not filter by name."""
+    after_revision: builtins.int
+    """Tell the changes after this revision: the `resume_revision` of the last event, or the `revision` of the last bookmark, of
+    an earlier stream. Must not be set together with `snapshot`. 0: the changes from now on.
+    """
+    snapshot: builtins.bool
+    """First send the secrets that match now, each as an event SNAPSHOT, then a bookmark with `synced`, then the changes since."""
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Tell only of secrets whose metadata holds all these pairs exactly, case-sensitive. Empty: do not filter by metadata."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        include_children: builtins.bool = ...,
+        name_prefix: builtins.str = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        after_revision: builtins.int = ...,
+        snapshot: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_revision", b"after_revision", "include_children", b"include_children", "metadata", b"metadata", "name_prefix", b"name_prefix", "namespace", b"namespace", "snapshot", b"snapshot"]) -> None: ...
+
+global___WatchSecretsRequest = WatchSecretsRequest
+
+@typing.final
+class WatchSecretsResponse(google.protobuf.message.Message):
+    """One step of a watch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: builtins.int
+    BOOKMARK_FIELD_NUMBER: builtins.int
+    @property
+    def event(self) -> global___SecretEvent:
+        """A change of one secret."""
+
+    @property
+    def bookmark(self) -> global___WatchBookmark:
+        """How far the watch has come."""
+
+    def __init__(
+        self,
+        *,
+        event: global___SecretEvent | None = ...,
+        bookmark: global___WatchBookmark | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["bookmark", b"bookmark", "event", b"event", "step", b"step"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bookmark", b"bookmark", "event", b"event", "step", b"step"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["step", b"step"]) -> typing.Literal["event", "bookmark"] | None: ...
+
+global___WatchSecretsResponse = WatchSecretsResponse
+
+@typing.final
+class SecretEvent(google.protobuf.message.Message):
+    """A change of one secret."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    SECRET_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    FORMER_NAME_FIELD_NUMBER: builtins.int
+    RESUME_REVISION_FIELD_NUMBER: builtins.int
+    type: global___SecretEventType.ValueType
+    """What happened."""
+    revision: builtins.int
+    """The store's revision of the change. GetSecret with this `min_revision` shows it."""
+    former_name: builtins.str
+    """The name that the secret had before. Present only in RENAMED, when the caller may list that name."""
+    resume_revision: builtins.int
+    """The `after_revision` with which a watch continues after this event. It is `revision`, unless more events of the same
+    revision follow.
+    """
+    @property
+    def secret(self) -> global___Secret:
+        """The secret after the change, with its value redacted. For DELETED, PURGED and REMOVED: as it was last."""
+
+    def __init__(
+        self,
+        *,
+        type: global___SecretEventType.ValueType = ...,
+        secret: global___Secret | None = ...,
+        revision: builtins.int = ...,
+        former_name: builtins.str | None = ...,
+        resume_revision: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "resume_revision", b"resume_revision", "revision", b"revision", "secret", b"secret", "type", b"type"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_former_name", b"_former_name"]) -> typing.Literal["former_name"] | None: ...
+
+global___SecretEvent = SecretEvent
+
+@typing.final
+class WatchBookmark(google.protobuf.message.Message):
+    """How far a watch has come: every change up to this revision that matches was sent."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    SYNCED_FIELD_NUMBER: builtins.int
+    revision: builtins.int
+    """The revision. A watch continues with it as `after_revision`."""
+    synced: builtins.bool
+    """Whether the watch has sent all that had happened when it began. It stays set from then on."""
+    def __init__(
+        self,
+        *,
+        revision: builtins.int = ...,
+        synced: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["revision", b"revision", "synced", b"synced"]) -> None: ...
+
+global___WatchBookmark = WatchBookmark

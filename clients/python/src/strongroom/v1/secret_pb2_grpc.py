@@ -73,6 +73,11 @@ class SecretServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.GetSecretRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_secret__pb2.GetSecretResponse.FromString,
                 _registered_method=True)
+        self.BatchGetSecrets = channel.unary_unary(
+                '/strongroom.v1.SecretService/BatchGetSecrets',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsResponse.FromString,
+                _registered_method=True)
         self.ListSecrets = channel.unary_unary(
                 '/strongroom.v1.SecretService/ListSecrets',
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.ListSecretsRequest.SerializeToString,
@@ -88,10 +93,35 @@ class SecretServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.DeleteSecretRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_secret__pb2.DeleteSecretResponse.FromString,
                 _registered_method=True)
+        self.UndeleteSecret = channel.unary_unary(
+                '/strongroom.v1.SecretService/UndeleteSecret',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.UndeleteSecretRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.UndeleteSecretResponse.FromString,
+                _registered_method=True)
         self.RotateSecret = channel.unary_unary(
                 '/strongroom.v1.SecretService/RotateSecret',
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.RotateSecretRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_secret__pb2.RotateSecretResponse.FromString,
+                _registered_method=True)
+        self.PromoteVersion = channel.unary_unary(
+                '/strongroom.v1.SecretService/PromoteVersion',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.PromoteVersionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.PromoteVersionResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeVersion = channel.unary_unary(
+                '/strongroom.v1.SecretService/AcknowledgeVersion',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionResponse.FromString,
+                _registered_method=True)
+        self.ClaimRotation = channel.unary_unary(
+                '/strongroom.v1.SecretService/ClaimRotation',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.ClaimRotationRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.ClaimRotationResponse.FromString,
+                _registered_method=True)
+        self.ReleaseRotation = channel.unary_unary(
+                '/strongroom.v1.SecretService/ReleaseRotation',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.ReleaseRotationRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.ReleaseRotationResponse.FromString,
                 _registered_method=True)
         self.ListSecretVersions = channel.unary_unary(
                 '/strongroom.v1.SecretService/ListSecretVersions',
@@ -112,6 +142,11 @@ class SecretServiceStub(object):
                 '/strongroom.v1.SecretService/DestroyVersion',
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.DestroyVersionRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_secret__pb2.DestroyVersionResponse.FromString,
+                _registered_method=True)
+        self.WatchSecrets = channel.unary_stream(
+                '/strongroom.v1.SecretService/WatchSecrets',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.WatchSecretsRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.WatchSecretsResponse.FromString,
                 _registered_method=True)
 
 
@@ -167,7 +202,20 @@ class SecretServiceServicer(object):
         disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
         versions that the server keeps.
 
-        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+        VERSION_DESTROYED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetSecrets(self, request, context):
+        """Returns several secrets of one namespace with their plaintext values, all as they were at one revision. Needs the right
+        `read` on each of them; with `view: VIEW_METADATA` the right `list` is enough.
+
+        A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
+        when the request is not valid or the server cannot serve. The error of an item is the one that GetSecret of the same
+        name would give.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,10 +250,25 @@ class SecretServiceServicer(object):
     def DeleteSecret(self, request, context):
         """Deletes a secret and all its versions. Needs the right `delete`.
 
-        The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
-        `deleted_at`.
+        The secret is hidden at once, and its name is free again. UndeleteSecret brings it back until `purge_at`; then the server
+        removes it for good. How long that is, is a setting of the server (`deletion_retention`, 7 days unless configured
+        otherwise). When it is 0, the secret is removed at once.
 
         Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteSecret(self, request, context):
+        """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
+        it gets.
+
+        The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
+        ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
+
+        Further reasons: SECRET_NOT_FOUND (no deleted secret of the namespace has this id), SECRET_ALREADY_EXISTS,
+        REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,11 +277,69 @@ class SecretServiceServicer(object):
     def RotateSecret(self, request, context):
         """Gives a secret a new value as its next version. Needs the right `rotate`.
 
-        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The rotation is
-        made in one step: a concurrent GetSecret returns the old value or the new one, never no value. Older versions stay
-        as they are.
+        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. When the secret has a
+        rotation policy with a generator, both can be absent: then that generator is used. The rotation is made in one step: a
+        concurrent GetSecret returns the old value or the new one, never no value. Older versions stay readable by their number,
+        unless `grace_period` ends that.
 
-        Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        With `stage` the new version stays pending, and the current version stays as it is. PromoteVersion makes the new version
+        the current one; DestroyVersion abandons it. A secret has at most one pending version.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING, CLAIM_LOST, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteVersion(self, request, context):
+        """Makes a version the current one, in one step. Needs the right `rotate`.
+
+        The version is the pending one, at the end of a staged rotation, or an older enabled one, to go back to its value. When the
+        version is already the current one, the call succeeds and changes nothing.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, CLAIM_LOST,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeVersion(self, request, context):
+        """Notes that a consumer now uses a version. Needs the right `read`.
+
+        ListSecretVersions shows who has acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's
+        former version retires once each consumer that has read or acknowledged it has moved to a newer one.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+        VERSION_DESTROYED, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimRotation(self, request, context):
+        """Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`.
+
+        A rotation is due when the secret has a rotation policy without a generator, its `next_rotation_at` has passed, and nobody
+        holds it. The server gives the caller the one that has been due for longest, among the secrets that match and that the
+        caller may rotate. The caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
+        used, and makes it current (PromoteVersion with `claim_id`), which ends the claim. A claim whose lease has run out is
+        lost: another worker can take the rotation, and requests with the old `claim_id` fail with CLAIM_LOST.
+
+        Further reasons: NO_ROTATION_DUE, CONTENDED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseRotation(self, request, context):
+        """Gives a rotation back that the caller has claimed. Needs the right `rotate`.
+
+        With an `error`, the rotation has failed: it is due again after `retry_after`, or after a time that doubles with each
+        failure. Without, it is due at once.
+
+        Further reasons: CLAIM_LOST, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +399,21 @@ class SecretServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchSecrets(self, request, context):
+        """Tells the changes of a namespace's secrets as they are made. Needs the right `list`. Secrets that the caller may not list
+        are not told.
+
+        The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
+        with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
+        a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
+        read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+
+        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SecretServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +426,11 @@ def add_SecretServiceServicer_to_server(servicer, server):
                     servicer.GetSecret,
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.GetSecretRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_secret__pb2.GetSecretResponse.SerializeToString,
+            ),
+            'BatchGetSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetSecrets,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsResponse.SerializeToString,
             ),
             'ListSecrets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSecrets,
@@ -306,10 +447,35 @@ def add_SecretServiceServicer_to_server(servicer, server):
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.DeleteSecretRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_secret__pb2.DeleteSecretResponse.SerializeToString,
             ),
+            'UndeleteSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteSecret,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.UndeleteSecretRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.UndeleteSecretResponse.SerializeToString,
+            ),
             'RotateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateSecret,
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.RotateSecretRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_secret__pb2.RotateSecretResponse.SerializeToString,
+            ),
+            'PromoteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteVersion,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.PromoteVersionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.PromoteVersionResponse.SerializeToString,
+            ),
+            'AcknowledgeVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeVersion,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionResponse.SerializeToString,
+            ),
+            'ClaimRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimRotation,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.ClaimRotationRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.ClaimRotationResponse.SerializeToString,
+            ),
+            'ReleaseRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseRotation,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.ReleaseRotationRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.ReleaseRotationResponse.SerializeToString,
             ),
             'ListSecretVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSecretVersions,
@@ -330,6 +496,11 @@ def add_SecretServiceServicer_to_server(servicer, server):
                     servicer.DestroyVersion,
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.DestroyVersionRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_secret__pb2.DestroyVersionResponse.SerializeToString,
+            ),
+            'WatchSecrets': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSecrets,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.WatchSecretsRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.WatchSecretsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -426,6 +597,33 @@ class SecretService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchGetSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/BatchGetSecrets',
+            strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.BatchGetSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListSecrets(request,
             target,
             options=(),
@@ -507,6 +705,33 @@ class SecretService(object):
             _registered_method=True)
 
     @staticmethod
+    def UndeleteSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/UndeleteSecret',
+            strongroom_dot_v1_dot_secret__pb2.UndeleteSecretRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.UndeleteSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RotateSecret(request,
             target,
             options=(),
@@ -523,6 +748,114 @@ class SecretService(object):
             '/strongroom.v1.SecretService/RotateSecret',
             strongroom_dot_v1_dot_secret__pb2.RotateSecretRequest.SerializeToString,
             strongroom_dot_v1_dot_secret__pb2.RotateSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/PromoteVersion',
+            strongroom_dot_v1_dot_secret__pb2.PromoteVersionRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.PromoteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/AcknowledgeVersion',
+            strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.AcknowledgeVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/ClaimRotation',
+            strongroom_dot_v1_dot_secret__pb2.ClaimRotationRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.ClaimRotationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/ReleaseRotation',
+            strongroom_dot_v1_dot_secret__pb2.ReleaseRotationRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.ReleaseRotationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -631,6 +964,33 @@ class SecretService(object):
             '/strongroom.v1.SecretService/DestroyVersion',
             strongroom_dot_v1_dot_secret__pb2.DestroyVersionRequest.SerializeToString,
             strongroom_dot_v1_dot_secret__pb2.DestroyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.SecretService/WatchSecrets',
+            strongroom_dot_v1_dot_secret__pb2.WatchSecretsRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.WatchSecretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

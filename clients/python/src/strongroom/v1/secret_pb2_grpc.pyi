@@ -73,7 +73,20 @@ class SecretServiceStub:
     disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
     versions that the server keeps.
 
-    Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+    VERSION_DESTROYED, INTEGRITY_FAILURE.
+    """
+
+    BatchGetSecrets: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.BatchGetSecretsRequest,
+        strongroom.v1.secret_pb2.BatchGetSecretsResponse,
+    ]
+    """Returns several secrets of one namespace with their plaintext values, all as they were at one revision. Needs the right
+    `read` on each of them; with `view: VIEW_METADATA` the right `list` is enough.
+
+    A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
+    when the request is not valid or the server cannot serve. The error of an item is the one that GetSecret of the same
+    name would give.
     """
 
     ListSecrets: grpc.UnaryUnaryMultiCallable[
@@ -108,10 +121,25 @@ class SecretServiceStub:
     ]
     """Deletes a secret and all its versions. Needs the right `delete`.
 
-    The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
-    `deleted_at`.
+    The secret is hidden at once, and its name is free again. UndeleteSecret brings it back until `purge_at`; then the server
+    removes it for good. How long that is, is a setting of the server (`deletion_retention`, 7 days unless configured
+    otherwise). When it is 0, the secret is removed at once.
 
     Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    UndeleteSecret: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.UndeleteSecretRequest,
+        strongroom.v1.secret_pb2.UndeleteSecretResponse,
+    ]
+    """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
+    it gets.
+
+    The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
+    ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
+
+    Further reasons: SECRET_NOT_FOUND (no deleted secret of the namespace has this id), SECRET_ALREADY_EXISTS,
+    REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     RotateSecret: grpc.UnaryUnaryMultiCallable[
@@ -120,11 +148,69 @@ class SecretServiceStub:
     ]
     """Gives a secret a new value as its next version. Needs the right `rotate`.
 
-    Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The rotation is
-    made in one step: a concurrent GetSecret returns the old value or the new one, never no value. Older versions stay
-    as they are.
+    Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. When the secret has a
+    rotation policy with a generator, both can be absent: then that generator is used. The rotation is made in one step: a
+    concurrent GetSecret returns the old value or the new one, never no value. Older versions stay readable by their number,
+    unless `grace_period` ends that.
 
-    Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    With `stage` the new version stays pending, and the current version stays as it is. PromoteVersion makes the new version
+    the current one; DestroyVersion abandons it. A secret has at most one pending version.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING, CLAIM_LOST, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    PromoteVersion: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.PromoteVersionRequest,
+        strongroom.v1.secret_pb2.PromoteVersionResponse,
+    ]
+    """Makes a version the current one, in one step. Needs the right `rotate`.
+
+    The version is the pending one, at the end of a staged rotation, or an older enabled one, to go back to its value. When the
+    version is already the current one, the call succeeds and changes nothing.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, CLAIM_LOST,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    AcknowledgeVersion: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.AcknowledgeVersionRequest,
+        strongroom.v1.secret_pb2.AcknowledgeVersionResponse,
+    ]
+    """Notes that a consumer now uses a version. Needs the right `read`.
+
+    ListSecretVersions shows who has acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's
+    former version retires once each consumer that has read or acknowledged it has moved to a newer one.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+    VERSION_DESTROYED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    ClaimRotation: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ClaimRotationRequest,
+        strongroom.v1.secret_pb2.ClaimRotationResponse,
+    ]
+    """Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`.
+
+    A rotation is due when the secret has a rotation policy without a generator, its `next_rotation_at` has passed, and nobody
+    holds it. The server gives the caller the one that has been due for longest, among the secrets that match and that the
+    caller may rotate. The caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
+    used, and makes it current (PromoteVersion with `claim_id`), which ends the claim. A claim whose lease has run out is
+    lost: another worker can take the rotation, and requests with the old `claim_id` fail with CLAIM_LOST.
+
+    Further reasons: NO_ROTATION_DUE, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    ReleaseRotation: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ReleaseRotationRequest,
+        strongroom.v1.secret_pb2.ReleaseRotationResponse,
+    ]
+    """Gives a rotation back that the caller has claimed. Needs the right `rotate`.
+
+    With an `error`, the rotation has failed: it is due again after `retry_after`, or after a time that doubles with each
+    failure. Without, it is due at once.
+
+    Further reasons: CLAIM_LOST, CONTENDED, INTEGRITY_FAILURE.
     """
 
     ListSecretVersions: grpc.UnaryUnaryMultiCallable[
@@ -179,6 +265,21 @@ class SecretServiceStub:
 
     Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
     INTEGRITY_FAILURE.
+    """
+
+    WatchSecrets: grpc.UnaryStreamMultiCallable[
+        strongroom.v1.secret_pb2.WatchSecretsRequest,
+        strongroom.v1.secret_pb2.WatchSecretsResponse,
+    ]
+    """Tells the changes of a namespace's secrets as they are made. Needs the right `list`. Secrets that the caller may not list
+    are not told.
+
+    The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
+    with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
+    a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
+    read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+
+    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
     """
 
 class SecretServiceAsyncStub:
@@ -236,7 +337,20 @@ class SecretServiceAsyncStub:
     disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
     versions that the server keeps.
 
-    Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+    VERSION_DESTROYED, INTEGRITY_FAILURE.
+    """
+
+    BatchGetSecrets: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.BatchGetSecretsRequest,
+        strongroom.v1.secret_pb2.BatchGetSecretsResponse,
+    ]
+    """Returns several secrets of one namespace with their plaintext values, all as they were at one revision. Needs the right
+    `read` on each of them; with `view: VIEW_METADATA` the right `list` is enough.
+
+    A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
+    when the request is not valid or the server cannot serve. The error of an item is the one that GetSecret of the same
+    name would give.
     """
 
     ListSecrets: grpc.aio.UnaryUnaryMultiCallable[
@@ -271,10 +385,25 @@ class SecretServiceAsyncStub:
     ]
     """Deletes a secret and all its versions. Needs the right `delete`.
 
-    The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
-    `deleted_at`.
+    The secret is hidden at once, and its name is free again. UndeleteSecret brings it back until `purge_at`; then the server
+    removes it for good. How long that is, is a setting of the server (`deletion_retention`, 7 days unless configured
+    otherwise). When it is 0, the secret is removed at once.
 
     Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    UndeleteSecret: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.UndeleteSecretRequest,
+        strongroom.v1.secret_pb2.UndeleteSecretResponse,
+    ]
+    """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
+    it gets.
+
+    The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
+    ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
+
+    Further reasons: SECRET_NOT_FOUND (no deleted secret of the namespace has this id), SECRET_ALREADY_EXISTS,
+    REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     RotateSecret: grpc.aio.UnaryUnaryMultiCallable[
@@ -283,11 +412,69 @@ class SecretServiceAsyncStub:
     ]
     """Gives a secret a new value as its next version. Needs the right `rotate`.
 
-    Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The rotation is
-    made in one step: a concurrent GetSecret returns the old value or the new one, never no value. Older versions stay
-    as they are.
+    Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. When the secret has a
+    rotation policy with a generator, both can be absent: then that generator is used. The rotation is made in one step: a
+    concurrent GetSecret returns the old value or the new one, never no value. Older versions stay readable by their number,
+    unless `grace_period` ends that.
 
-    Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    With `stage` the new version stays pending, and the current version stays as it is. PromoteVersion makes the new version
+    the current one; DestroyVersion abandons it. A secret has at most one pending version.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING, CLAIM_LOST, ETAG_MISMATCH, REQUEST_ID_REUSED,
+    CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    PromoteVersion: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.PromoteVersionRequest,
+        strongroom.v1.secret_pb2.PromoteVersionResponse,
+    ]
+    """Makes a version the current one, in one step. Needs the right `rotate`.
+
+    The version is the pending one, at the end of a staged rotation, or an older enabled one, to go back to its value. When the
+    version is already the current one, the call succeeds and changes nothing.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, CLAIM_LOST,
+    ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    AcknowledgeVersion: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.AcknowledgeVersionRequest,
+        strongroom.v1.secret_pb2.AcknowledgeVersionResponse,
+    ]
+    """Notes that a consumer now uses a version. Needs the right `read`.
+
+    ListSecretVersions shows who has acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's
+    former version retires once each consumer that has read or acknowledged it has moved to a newer one.
+
+    Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+    VERSION_DESTROYED, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    ClaimRotation: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ClaimRotationRequest,
+        strongroom.v1.secret_pb2.ClaimRotationResponse,
+    ]
+    """Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`.
+
+    A rotation is due when the secret has a rotation policy without a generator, its `next_rotation_at` has passed, and nobody
+    holds it. The server gives the caller the one that has been due for longest, among the secrets that match and that the
+    caller may rotate. The caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
+    used, and makes it current (PromoteVersion with `claim_id`), which ends the claim. A claim whose lease has run out is
+    lost: another worker can take the rotation, and requests with the old `claim_id` fail with CLAIM_LOST.
+
+    Further reasons: NO_ROTATION_DUE, CONTENDED, INTEGRITY_FAILURE.
+    """
+
+    ReleaseRotation: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ReleaseRotationRequest,
+        strongroom.v1.secret_pb2.ReleaseRotationResponse,
+    ]
+    """Gives a rotation back that the caller has claimed. Needs the right `rotate`.
+
+    With an `error`, the rotation has failed: it is due again after `retry_after`, or after a time that doubles with each
+    failure. Without, it is due at once.
+
+    Further reasons: CLAIM_LOST, CONTENDED, INTEGRITY_FAILURE.
     """
 
     ListSecretVersions: grpc.aio.UnaryUnaryMultiCallable[
@@ -342,6 +529,21 @@ class SecretServiceAsyncStub:
 
     Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
     INTEGRITY_FAILURE.
+    """
+
+    WatchSecrets: grpc.aio.UnaryStreamMultiCallable[
+        strongroom.v1.secret_pb2.WatchSecretsRequest,
+        strongroom.v1.secret_pb2.WatchSecretsResponse,
+    ]
+    """Tells the changes of a namespace's secrets as they are made. Needs the right `list`. Secrets that the caller may not list
+    are not told.
+
+    The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
+    with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
+    a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
+    read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+
+    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
     """
 
 class SecretServiceServicer(metaclass=abc.ABCMeta):
@@ -403,7 +605,22 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
         versions that the server keeps.
 
-        Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+        VERSION_DESTROYED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def BatchGetSecrets(
+        self,
+        request: strongroom.v1.secret_pb2.BatchGetSecretsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.BatchGetSecretsResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.BatchGetSecretsResponse]]:
+        """Returns several secrets of one namespace with their plaintext values, all as they were at one revision. Needs the right
+        `read` on each of them; with `view: VIEW_METADATA` the right `list` is enough.
+
+        A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
+        when the request is not valid or the server cannot serve. The error of an item is the one that GetSecret of the same
+        name would give.
         """
 
     @abc.abstractmethod
@@ -444,10 +661,27 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[strongroom.v1.secret_pb2.DeleteSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.DeleteSecretResponse]]:
         """Deletes a secret and all its versions. Needs the right `delete`.
 
-        The name is free again at once. In this release a deleted secret cannot be recovered: `purge_at` equals
-        `deleted_at`.
+        The secret is hidden at once, and its name is free again. UndeleteSecret brings it back until `purge_at`; then the server
+        removes it for good. How long that is, is a setting of the server (`deletion_retention`, 7 days unless configured
+        otherwise). When it is 0, the secret is removed at once.
 
         Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def UndeleteSecret(
+        self,
+        request: strongroom.v1.secret_pb2.UndeleteSecretRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.UndeleteSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.UndeleteSecretResponse]]:
+        """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
+        it gets.
+
+        The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
+        ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
+
+        Further reasons: SECRET_NOT_FOUND (no deleted secret of the namespace has this id), SECRET_ALREADY_EXISTS,
+        REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
@@ -458,11 +692,77 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[strongroom.v1.secret_pb2.RotateSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.RotateSecretResponse]]:
         """Gives a secret a new value as its next version. Needs the right `rotate`.
 
-        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. The rotation is
-        made in one step: a concurrent GetSecret returns the old value or the new one, never no value. Older versions stay
-        as they are.
+        Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. When the secret has a
+        rotation policy with a generator, both can be absent: then that generator is used. The rotation is made in one step: a
+        concurrent GetSecret returns the old value or the new one, never no value. Older versions stay readable by their number,
+        unless `grace_period` ends that.
 
-        Further reasons: SECRET_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        With `stage` the new version stays pending, and the current version stays as it is. PromoteVersion makes the new version
+        the current one; DestroyVersion abandons it. A secret has at most one pending version.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING, CLAIM_LOST, ETAG_MISMATCH, REQUEST_ID_REUSED,
+        CONTENDED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def PromoteVersion(
+        self,
+        request: strongroom.v1.secret_pb2.PromoteVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.PromoteVersionResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.PromoteVersionResponse]]:
+        """Makes a version the current one, in one step. Needs the right `rotate`.
+
+        The version is the pending one, at the end of a staged rotation, or an older enabled one, to go back to its value. When the
+        version is already the current one, the call succeeds and changes nothing.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, CLAIM_LOST,
+        ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def AcknowledgeVersion(
+        self,
+        request: strongroom.v1.secret_pb2.AcknowledgeVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.AcknowledgeVersionResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.AcknowledgeVersionResponse]]:
+        """Notes that a consumer now uses a version. Needs the right `read`.
+
+        ListSecretVersions shows who has acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's
+        former version retires once each consumer that has read or acknowledged it has moved to a newer one.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
+        VERSION_DESTROYED, CONTENDED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def ClaimRotation(
+        self,
+        request: strongroom.v1.secret_pb2.ClaimRotationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.ClaimRotationResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.ClaimRotationResponse]]:
+        """Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`.
+
+        A rotation is due when the secret has a rotation policy without a generator, its `next_rotation_at` has passed, and nobody
+        holds it. The server gives the caller the one that has been due for longest, among the secrets that match and that the
+        caller may rotate. The caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
+        used, and makes it current (PromoteVersion with `claim_id`), which ends the claim. A claim whose lease has run out is
+        lost: another worker can take the rotation, and requests with the old `claim_id` fail with CLAIM_LOST.
+
+        Further reasons: NO_ROTATION_DUE, CONTENDED, INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def ReleaseRotation(
+        self,
+        request: strongroom.v1.secret_pb2.ReleaseRotationRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.ReleaseRotationResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.ReleaseRotationResponse]]:
+        """Gives a rotation back that the caller has claimed. Needs the right `rotate`.
+
+        With an `error`, the rotation has failed: it is due again after `retry_after`, or after a time that doubles with each
+        failure. Without, it is due at once.
+
+        Further reasons: CLAIM_LOST, CONTENDED, INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
@@ -525,6 +825,23 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
 
         Further reasons: SECRET_NOT_FOUND, VERSION_NOT_FOUND, ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
         INTEGRITY_FAILURE.
+        """
+
+    @abc.abstractmethod
+    def WatchSecrets(
+        self,
+        request: strongroom.v1.secret_pb2.WatchSecretsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[strongroom.v1.secret_pb2.WatchSecretsResponse], collections.abc.AsyncIterator[strongroom.v1.secret_pb2.WatchSecretsResponse]]:
+        """Tells the changes of a namespace's secrets as they are made. Needs the right `list`. Secrets that the caller may not list
+        are not told.
+
+        The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
+        with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
+        a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
+        read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+
+        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
         """
 
 def add_SecretServiceServicer_to_server(servicer: SecretServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
