@@ -5,7 +5,9 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now};
+use crate::domain::{
+    Description, EventType, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now,
+};
 
 /// A secret to create. Its grant has the name.
 pub struct NewSecret {
@@ -35,7 +37,7 @@ impl SecretOperations {
                     Some(namespace) if namespace.secret(name).is_some() => {
                         return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
                     }
-                    Some(namespace) => SecretPlan::in_namespace(namespace),
+                    Some(namespace) => SecretPlan::in_namespace(&present.keyring, namespace),
                     None => {
                         let seals = self.core.catalog.digest().seals;
                         SecretPlan::in_new_namespace(&present.keyring, grant.namespace(), seals)?
@@ -44,7 +46,7 @@ impl SecretOperations {
                 let (at, id) = (now(), SecretId::generate());
                 let version = plan.put_version(id, 1, at, &value)?;
                 plan.put_name(name, id)?;
-                plan.put(Secret {
+                let secret = Secret {
                     namespace: grant.namespace().clone(),
                     name: name.clone(),
                     id,
@@ -63,7 +65,8 @@ impl SecretOperations {
                     revision: Revision::default(),
                     stored_at: Revision::default(),
                     last_read: None,
-                })
+                };
+                plan.put(secret, EventType::Created)
             })
             .await?;
         answer.into_changed(reveal.then_some(value))
