@@ -26,7 +26,9 @@ pub use metadata::Metadata;
 pub use name::SecretName;
 pub use namespace::Namespace;
 pub use page::{Cursor, DEFAULT_LIMIT, Filter, MAX_LIMIT, Order, OrderBy, Start};
-pub use rotation::{Claim, DailyWindow, Rotation, RotationFailure, RotationPolicy};
+pub use rotation::{
+    Claim, ClaimId, DailyWindow, MAX_FAILURE_BYTES, Rotation, RotationFailure, RotationPolicy, RotationStep,
+};
 pub use secret::{Deletion, Description, ExpiryTold, RequestId, Revision, Secret, SecretId};
 pub use usage::{Consumer, Minute, SecretUsage, VersionUsage};
 pub use value::Value;

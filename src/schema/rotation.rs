@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BytesEncoding, Claim, DailyWindow, Generator, Rotation, RotationFailure, RotationPolicy, Timestamp,
+    BytesEncoding, Claim, ClaimId, DailyWindow, Generator, Rotation, RotationFailure, RotationPolicy,
+    Timestamp,
 };
 
 /// The rotation of a secret. Times are microseconds since 1970, durations are microseconds.
@@ -91,7 +92,7 @@ impl RotationRecord {
             next_at: next_at.map(Timestamp::as_micros),
             due_told: *due_told,
             claim: claim.as_ref().map(|claim| ClaimRecord {
-                id: claim.id.to_vec(),
+                id: claim.id.as_bytes().to_vec(),
                 principal: claim.principal.to_string(),
                 expires_at: claim.expires_at.as_micros(),
             }),
@@ -116,7 +117,7 @@ impl RotationRecord {
         };
         let claim = match &self.claim {
             Some(claim) => Some(Claim {
-                id: claim.id.as_slice().try_into().ok()?,
+                id: ClaimId::from_bytes(claim.id.as_slice().try_into().ok()?),
                 principal: claim.principal.as_str().into(),
                 expires_at: Timestamp::from_micros(claim.expires_at),
             }),
@@ -202,7 +203,7 @@ pub(crate) mod tests {
             next_at: Some(Timestamp::from_micros(100)),
             due_told: true,
             claim: Some(Claim {
-                id: [5; 16],
+                id: ClaimId::from_bytes([5; 16]),
                 principal: "key:abcdefghijklmnop".into(),
                 expires_at: Timestamp::from_micros(200),
             }),
