@@ -99,7 +99,7 @@ impl Writer for OverApp {
                 self.create(format!("{}_{}", self.name, self.created)).await;
             }
             Kind::Rotate => {
-                let rotation = SecretRotation { source: value(), etag: None };
+                let rotation = SecretRotation::of(value());
                 self.app
                     .secrets
                     .rotate(&self.grant(&self.name), rotation, None)

@@ -111,7 +111,7 @@ impl Fixture {
 
     pub(super) async fn rotate(&self, name: &str, value: &str) {
         let source = ValueSource::Value(Value::text(value.to_owned()).unwrap());
-        let rotation = SecretRotation { source, etag: None };
+        let rotation = SecretRotation::of(source);
         self.app.secrets.rotate(&self.grant::<Rotate>(name), rotation, None).await.unwrap();
     }
 

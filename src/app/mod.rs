@@ -67,8 +67,8 @@ pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
-    RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
+    AcknowledgedVersion, Acknowledgement, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
+    Promotion, RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;

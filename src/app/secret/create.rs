@@ -6,7 +6,8 @@ use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
 use crate::domain::{
-    Description, EventType, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now,
+    Description, EventType, ExpiryTold, Metadata, Revision, Rotation, RotationPolicy, Secret, SecretId, Versions,
+    now,
 };
 
 /// A secret to create. Its grant has the name.
@@ -17,6 +18,8 @@ pub struct NewSecret {
     pub description: Description,
     /// Its metadata.
     pub metadata: Metadata,
+    /// When and how it is rotated; `None`: only on request.
+    pub rotation_policy: Option<RotationPolicy>,
 }
 
 impl SecretOperations {
@@ -27,7 +30,7 @@ impl SecretOperations {
         new: NewSecret,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let NewSecret { source, description, metadata } = new;
+        let NewSecret { source, description, metadata, rotation_policy } = new;
         let name = grant.name();
         let (value, reveal) = source.value()?;
         let request = ChangeRequest::new(grant, idempotency);
@@ -59,7 +62,7 @@ impl SecretOperations {
                     rotated_at: None,
                     expires_at: None,
                     expiry_told: ExpiryTold::Nothing,
-                    rotation: None,
+                    rotation: rotation_policy.clone().map(|policy| Box::new(Rotation::new(policy, at))),
                     deletion: None,
                     // Only the commit has a revision.
                     revision: Revision::default(),

@@ -2,13 +2,16 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::Error;
 use crate::app::idempotency::Outcome;
 use crate::catalog::NamespaceCatalog;
-use crate::crypto::{Keyring, NamespaceKeys, Purpose, former_metadata, seal_event, seal_secret, value_seal};
+use crate::crypto::{
+    Keyring, NamespaceKeys, Purpose, former_metadata, reseal_secret, seal_event, seal_secret, value_seal,
+};
 use crate::domain::{
-    EventType, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp, Value, Version, now,
+    EventType, MAX_VERSIONS, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp, Value, Version, VersionState, now,
 };
 use crate::integrity::StoredNamespaceKeys;
 use crate::store::{Expect, Key, Transaction};
@@ -78,6 +81,12 @@ impl<'a> SecretPlan<'a> {
         Secret { updated_at: now().after(current.updated_at), ..current.clone() }
     }
 
+    /// The secret as it is, for a change that callers do not see as one: it keeps its time, its revision and its etag. It requires that
+    /// the secret stays as `current` until the commit.
+    pub(in crate::app) fn kept(&mut self, current: &Secret) -> Secret {
+        Secret { updated_at: current.updated_at, ..self.successor(current) }
+    }
+
     /// Takes the name for the secret, and requires that the name is free.
     pub(super) fn put_name(&mut self, name: &SecretName, id: SecretId) -> Result<(), Error> {
         let mac = self.keys.name_mac(name);
@@ -106,17 +115,43 @@ impl<'a> SecretPlan<'a> {
         Ok(version)
     }
 
-    /// Puts the value as the secret's next version, and removes its oldest version where there are too many now.
-    pub(super) fn put_next_version(&mut self, secret: &mut Secret, value: &Value) -> Result<(), Error> {
-        let next = secret.version.checked_add(1);
-        secret.version = next.ok_or(Error::Internal("a secret has no version numbers left"))?;
-        secret.rotated_at = Some(secret.updated_at);
-        let version = self.put_version(secret.id, secret.version, secret.updated_at, value)?;
-        let (versions, removed) = secret.versions.with_next(version);
+    /// Puts the value as the secret's next version and makes it the current one. The version that was current stays readable for the
+    /// grace period: see [`Secret::make_current`].
+    pub(super) fn put_next_version(
+        &mut self,
+        secret: &mut Secret,
+        value: &Value,
+        grace_period: Option<Duration>,
+    ) -> Result<(), Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        secret.make_current(number, grace_period);
+        self.add_version(secret, version)
+    }
+
+    /// Puts the value as the secret's next version, which is pending.
+    pub(super) fn put_pending_version(&mut self, secret: &mut Secret, value: &Value) -> Result<u32, Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        self.add_version(secret, Version { state: VersionState::Pending, ..version })?;
+        Ok(number)
+    }
+
+    fn next_version(&mut self, secret: &Secret, value: &Value) -> Result<Version, Error> {
+        let number = secret.versions.next_number();
+        let number = number.ok_or(Error::Internal("a secret has no version numbers left"))?;
+        self.put_version(secret.id, number, secret.updated_at, value)
+    }
+
+    /// Adds a version to those of the secret, and removes old ones where there are too many now.
+    fn add_version(&mut self, secret: &mut Secret, version: Version) -> Result<(), Error> {
+        let next = secret.versions.with_next(version, secret.version, now());
+        let (versions, removed) = next.ok_or_else(|| {
+            Error::TooManyVersions(secret.namespace.clone(), secret.name.clone(), MAX_VERSIONS)
+        })?;
         secret.versions = versions;
-        if let Some(oldest) = removed {
-            self.transaction.delete.push(Key::version(self.keys.id(), secret.id, oldest.number));
-        }
+        let record = |number| Key::version(self.keys.id(), secret.id, number);
+        self.transaction.delete.extend(removed.into_iter().map(record));
         Ok(())
     }
 
@@ -131,6 +166,31 @@ impl<'a> SecretPlan<'a> {
     pub(super) fn put(self, secret: Secret, event: EventType) -> Result<(Transaction, Outcome), Error> {
         let current = secret.version;
         self.put_all(secret, current, event)
+    }
+
+    /// The same, where the change made this version, which is not the current one.
+    pub(super) fn put_with_version(
+        self,
+        secret: Secret,
+        number: u32,
+        event: EventType,
+    ) -> Result<(Transaction, Outcome), Error> {
+        self.put_all(secret, number, event)
+    }
+
+    /// The plan that leaves the secret, which was [kept](Self::kept), in this state. It has an event where a type is given.
+    pub(in crate::app) fn put_kept(
+        mut self,
+        secret: Secret,
+        event: Option<EventType>,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let key = Key::secret(self.keys.id(), secret.id);
+        self.transaction.put.push((key, reseal_secret(&self.keys, &secret)?));
+        if let Some(event) = event {
+            self.append_event(event, &secret, now())?;
+        }
+        let number = secret.version;
+        Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
     /// The plan that leaves the secret with this version in place of the one that has the same number.
@@ -152,16 +212,17 @@ impl<'a> SecretPlan<'a> {
     ) -> Result<(Transaction, Outcome), Error> {
         let key = Key::secret(self.keys.id(), secret.id);
         self.transaction.put.push((key, seal_secret(&self.keys, &secret)?));
-        self.append_event(event, &secret)?;
+        let at = secret.updated_at;
+        self.append_event(event, &secret, at)?;
         Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
     /// Appends the event of the change, which leaves the secret in this state.
-    fn append_event(&mut self, kind: EventType, secret: &Secret) -> Result<(), Error> {
+    fn append_event(&mut self, kind: EventType, secret: &Secret, at: Timestamp) -> Result<(), Error> {
         let former = self.former.as_ref();
         let event = SecretEvent {
             kind,
-            at: secret.updated_at,
+            at,
             secret: secret.clone(),
             former_name: former.map(|former| &former.name).filter(|name| **name != secret.name).cloned(),
             former_metadata: former
@@ -187,7 +248,7 @@ impl<'a> SecretPlan<'a> {
         self.delete_name(&current.name);
         self.transaction.delete.push(Key::secret(namespace, current.id));
         self.transaction.delete.push(Key::secret_usage(namespace, current.id));
-        self.append_event(EventType::Deleted, &deleted)?;
+        self.append_event(EventType::Deleted, &deleted, deleted_at)?;
         Ok((self.transaction, Outcome::Deleted(current.id, deleted_at)))
     }
 }

@@ -12,7 +12,7 @@ use crate::app::commit::Core;
 use crate::auth::{Grant, Granted, List, NamespaceGrant, Principal, Read};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{NamespaceKeys, Purpose, value_seal};
-use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Value, Version, VersionState};
+use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Value, Version, VersionState, now};
 use crate::store::Key;
 
 /// A secret with a value.
@@ -172,7 +172,7 @@ impl SecretReader {
     }
 
     /// The secret of a name, and its namespace.
-    async fn find(
+    pub(super) async fn find(
         &self,
         namespace: &Namespace,
         name: &SecretName,
@@ -242,18 +242,21 @@ pub(super) fn find_version(secret: &Secret, number: u32) -> Result<&Version, Err
 }
 
 /// The version of that number. Fails where its value must not be read.
-fn find_enabled(secret: &Secret, number: u32) -> Result<&Version, Error> {
+pub(super) fn find_enabled(secret: &Secret, number: u32) -> Result<&Version, Error> {
     let version = find_version(secret, number)?;
-    match version.state {
+    match version.state_at(now()) {
         VersionState::Enabled => Ok(version),
         VersionState::Pending => {
             Err(Error::VersionPending(secret.namespace.clone(), secret.name.clone(), number))
         }
-        VersionState::Disabled => {
-            Err(Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number))
-        }
+        VersionState::Disabled => Err(disabled(secret, number)),
         VersionState::Destroyed => Err(destroyed(secret, number)),
     }
+}
+
+/// The refusal of a version that is disabled.
+pub(super) fn disabled(secret: &Secret, number: u32) -> Error {
+    Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number)
 }
 
 /// The refusal of a version that was destroyed.

@@ -1,18 +1,34 @@
-//! Rotate a secret.
+//! Rotate a secret: give it a new value as its next version, which is current at once or pending.
+
+use std::time::Duration;
 
 use super::change::ChangeRequest;
+use super::claim::{ClaimToken, require_claim};
 use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
-use crate::domain::EventType;
+use crate::domain::{EventType, Secret, Value, now};
 
 /// A new value for a secret.
 pub struct SecretRotation {
-    /// Where the value comes from.
-    pub source: ValueSource,
+    /// Where the value comes from; `None`: from the generator of the rotation policy.
+    pub source: Option<ValueSource>,
+    /// Whether the new version stays pending.
+    pub stage: bool,
+    /// How long the version that was current stays readable; `None`: as the rotation policy says.
+    pub grace_period: Option<Duration>,
+    /// A claim on the rotation, which must still hold.
+    pub claim: Option<ClaimToken>,
     /// The etag that the secret must still have.
     pub etag: Option<Box<str>>,
+}
+
+impl SecretRotation {
+    /// A new value that becomes the current one, and no further conditions.
+    pub fn of(source: ValueSource) -> Self {
+        Self { source: Some(source), stage: false, grace_period: None, claim: None, etag: None }
+    }
 }
 
 impl SecretOperations {
@@ -23,17 +39,54 @@ impl SecretOperations {
         rotation: SecretRotation,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let (value, reveal) = rotation.source.value()?;
+        let SecretRotation { source, stage, grace_period, claim, etag } = rotation;
+        let given = source.map(ValueSource::value).transpose()?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {
-                let (namespace, current) = present.secret(&request, rotation.etag.as_deref())?;
+                let (namespace, current) = present.secret(&request, etag.as_deref())?;
+                refuse_expired(&current)?;
+                if let Some(claim) = &claim {
+                    require_claim(namespace, &current, claim)?;
+                }
+                let generated;
+                let value = match &given {
+                    Some((value, _)) => value,
+                    None => {
+                        generated = generate_by_policy(&current)?;
+                        &generated
+                    }
+                };
                 let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
                 let mut next = plan.successor(&current);
-                plan.put_next_version(&mut next, &value)?;
-                plan.put(next, EventType::Rotated)
+                if !stage {
+                    plan.put_next_version(&mut next, value, grace_period)?;
+                    return plan.put(next, EventType::Rotated);
+                }
+                if let Some(pending) = current.pending_version() {
+                    let (namespace, name) = (current.namespace.clone(), current.name.clone());
+                    return Err(Error::RotationPending(namespace, name, pending));
+                }
+                let pending = plan.put_pending_version(&mut next, value)?;
+                plan.put_with_version(next, pending, EventType::Staged)
             })
             .await?;
-        answer.into_changed(reveal.then_some(value))
+        answer.into_changed(given.and_then(|(value, reveal)| reveal.then_some(value)))
     }
+}
+
+/// Fails where the secret has expired.
+pub(super) fn refuse_expired(secret: &Secret) -> Result<(), Error> {
+    if secret.is_expired(now()) {
+        return Err(Error::SecretExpired(secret.namespace.clone(), secret.name.clone()));
+    }
+    Ok(())
+}
+
+/// A value of the generator that the rotation policy of the secret has.
+fn generate_by_policy(secret: &Secret) -> Result<Value, Error> {
+    const NO_GENERATOR: &str = "is required: give a value, a generator in generate, or the secret a rotation policy with a generator";
+    let generator = secret.rotation.as_ref().and_then(|rotation| rotation.policy.generator.clone());
+    let generator = generator.ok_or(Error::invalid("value", NO_GENERATOR))?;
+    Ok(ValueSource::Generate { generator, reveal: false }.value()?.0)
 }

@@ -5,7 +5,7 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, EventType, Metadata, Value};
+use crate::domain::{Description, EventType, Metadata, Rotation, RotationPolicy, Value};
 
 /// A change of a secret. Each field that is `None` stays as it is.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct SecretUpdate {
     pub description: Option<Description>,
     /// Other metadata, which replaces all of the present metadata.
     pub metadata: Option<Metadata>,
+    /// Another rotation policy; `Some(None)`: none any more.
+    pub rotation_policy: Option<Option<RotationPolicy>>,
     /// The etag that the secret must still have.
     pub etag: Option<Box<str>>,
 }
@@ -59,8 +61,17 @@ impl SecretOperations {
                 if let Some(metadata) = &update.metadata {
                     next.metadata = metadata.clone();
                 }
+                if let Some(policy) = &update.rotation_policy {
+                    let (former, at) = (next.rotation.take(), next.updated_at);
+                    next.rotation = policy.clone().map(|policy| {
+                        Box::new(match former {
+                            Some(former) => former.with_policy(policy, at),
+                            None => Rotation::new(policy, at),
+                        })
+                    });
+                }
                 if let Some(value) = &update.value {
-                    plan.put_next_version(&mut next, value)?;
+                    plan.put_next_version(&mut next, value, None)?;
                 }
                 let event = match (new_name, &update.value) {
                     (Some(_), _) => EventType::Renamed,

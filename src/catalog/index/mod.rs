@@ -13,7 +13,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::filter_cache::{FilterCache, FilterQuery};
@@ -21,7 +21,7 @@ use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use crate::auth::NameFilter;
 use crate::domain::{
-    Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
+    Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start, Timestamp,
 };
 
 /// More bytes than the name, the description and the metadata of a secret have.
@@ -38,6 +38,8 @@ pub(super) struct Index {
     filters: FilterCache,
     /// The latest changes, for searches that began before them.
     changes: SearchChanges,
+    /// The secrets whose rotations workers can claim, by the time from which they can.
+    claimable: BTreeSet<(Timestamp, SecretId)>,
     /// The revision of the last change.
     as_of: Revision,
     /// Secrets whose records could not be opened or were altered. None of them is in the other fields.
@@ -101,6 +103,19 @@ impl Index {
         self.as_of
     }
 
+    /// The secrets whose rotations workers can claim now, and which pass: those that could be claimed for longest first, at most as many as
+    /// the limit. Looks only at secrets whose rotations are due.
+    pub(super) fn claimable(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        passes: impl Fn(&Secret) -> bool,
+    ) -> Vec<Arc<Secret>> {
+        let due = self.claimable.iter().take_while(|(at, _)| *at <= now);
+        let secrets = due.filter_map(|(_, id)| self.by_id.get(id));
+        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).cloned().collect()
+    }
+
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
         if self.by_id.get(&secret.id).is_some_and(|present| present.stored_at >= secret.stored_at) {
@@ -133,6 +148,7 @@ impl Index {
         for (key, value) in secret.metadata.iter() {
             self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
         }
+        self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
         self.by_id.insert(secret.id, secret);
     }
 
@@ -152,6 +168,9 @@ impl Index {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
         self.all.remove(&secret);
+        if let Some(at) = secret.claimable_at() {
+            self.claimable.remove(&(at, secret.id));
+        }
         self.filters.remove(&secret);
         self.changes.record(IndexChange::Removed(secret.clone()));
         for (key, value) in secret.metadata.iter() {
