@@ -5,6 +5,7 @@
 
 mod clock;
 mod destruction;
+mod due;
 mod event;
 mod generator;
 mod metadata;
@@ -18,8 +19,9 @@ mod value;
 mod version;
 mod violation;
 
-pub use clock::{Timestamp, now};
+pub use clock::{Clock, Timestamp, now};
 pub use destruction::Destruction;
+pub use due::Duty;
 pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
 pub use generator::{BytesEncoding, Generator};
 pub use metadata::Metadata;

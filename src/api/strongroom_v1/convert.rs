@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::proto as v1;
 use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
-use crate::app::{Idempotency, ValueSource};
+use crate::app::{App, Idempotency, ValueSource};
 use crate::domain::{
     BytesEncoding, DEFAULT_LIMIT, Generator, Invalid, MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret,
     Timestamp, Value,
@@ -110,7 +110,7 @@ pub(super) fn etag(etag: &str) -> Option<Box<str>> {
 }
 
 /// A secret in a reply, with its value redacted.
-pub(super) fn redacted(secret: &Secret) -> v1::Secret {
+pub(super) fn redacted(app: &App, secret: &Secret) -> v1::Secret {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let rotation = secret.rotation.as_deref();
     v1::Secret {
@@ -130,7 +130,7 @@ pub(super) fn redacted(secret: &Secret) -> v1::Secret {
         rotation_policy: rotation.map(|rotation| policy(&rotation.policy)),
         next_rotation_at: rotation.and_then(|rotation| rotation.next_at).map(timestamp),
         deleted_at: secret.deletion.map(|deletion| timestamp(deletion.deleted_at)),
-        purge_at: secret.deletion.map(|deletion| timestamp(deletion.purge_at)),
+        purge_at: app.secrets.purge_at(secret).map(timestamp),
         etag: secret.etag(),
         revision: secret.revision.0,
         pending_version: secret.pending_version(),
@@ -186,8 +186,8 @@ fn described(generator: &Generator) -> v1::Generator {
 }
 
 /// A secret in a reply, with the value that is given.
-pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
-    let mut revealed = redacted(secret);
+pub(super) fn revealed(app: &App, secret: &Secret, value: Option<Value>) -> v1::Secret {
+    let mut revealed = redacted(app, secret);
     if let Some(value) = value {
         // The value is moved and not copied.
         let kind = match value {
@@ -230,6 +230,12 @@ pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid>
     let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
     let longest = Duration::from_secs(3_155_760_000);
     span.filter(|span| !span.is_zero() && *span <= longest).ok_or(REFUSED)
+}
+
+/// How long a new secret lives: 1 second to 100 years.
+pub(super) fn ttl(span: prost_types::Duration) -> Result<Duration, Invalid> {
+    const REFUSED: Invalid = Invalid::new("must be 1 second to 100 years (3,155,760,000 seconds)");
+    duration(span).ok().filter(|span| *span >= Duration::from_secs(1)).ok_or(REFUSED)
 }
 
 /// A time from a message.

@@ -46,7 +46,7 @@ pub(super) async fn disable(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.disable_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DisableVersionResponse { version, secret, revision })
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn enable(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.enable_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::EnableVersionResponse { version, secret, revision })
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn destroy(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let (changed, receipt) = app.secrets.destroy_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })
 }
 
@@ -98,9 +98,9 @@ fn parse<R: RightType>(
     fields.finish((|| Some((grant?, request?, change)))())
 }
 
-fn parts(changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {
+fn parts(app: &App, changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {
     let ChangedVersion { version, secret, revision } = changed;
-    (Some(described(version, secret)), Some(redacted(secret)), revision.0)
+    (Some(described(version, secret)), Some(redacted(app, secret)), revision.0)
 }
 
 fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {

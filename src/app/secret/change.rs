@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
+use super::plan::SecretPlan;
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Granted, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
-use crate::domain::{Namespace, Revision, Secret, SecretName, Value};
+use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
 use crate::integrity::StoredKeyring;
 use crate::store::Transaction;
 
@@ -50,6 +51,11 @@ impl<'a> ChangeRequest<'a> {
         }
     }
 
+    /// The same, of the secret with another name.
+    pub(super) fn on(self, name: &'a SecretName) -> Self {
+        Self { name, ..self }
+    }
+
     /// The same, for a change that needs this grant too.
     pub(super) fn and<R: RightType>(mut self, grant: Option<&Grant<R>>) -> Self {
         self.granted.extend(grant.map(Grant::granted));
@@ -69,9 +75,16 @@ pub(super) struct Present {
     pub(super) namespace: Option<Arc<NamespaceCatalog>>,
     /// The stored record of the request's version, where it has one.
     pub(super) stored_version: StoredVersion,
+    /// The present time.
+    pub(super) now: Timestamp,
 }
 
 impl Present {
+    /// A plan to change a secret of the namespace.
+    pub(super) fn plan(&self, namespace: &NamespaceCatalog) -> SecretPlan<'_> {
+        SecretPlan::in_namespace(&self.keyring, namespace, self.now)
+    }
+
     /// The secret that the request names, and its namespace. Fails where it has another etag than the given one.
     pub(super) fn secret(
         &self,
@@ -154,7 +167,9 @@ impl SecretOperations {
             if let Some(catalog) = &catalog {
                 self.core.refuse_spent(catalog.keys().since())?;
             }
-            let present = Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version };
+            let now = self.core.clock.now();
+            let present =
+                Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version, now };
             let (mut transaction, outcome) = plan(&present)?;
             if let Outcome::Unchanged(secret) = &outcome {
                 let revision = attempt.planned_at.max(secret.revision);

@@ -1,7 +1,7 @@
 //! Rotate a secret.
 
 use super::change::ChangeRequest;
-use super::plan::SecretPlan;
+use super::read::refuse_expired;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
@@ -28,7 +28,8 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, rotation.etag.as_deref())?;
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                refuse_expired(&current, present.now)?;
+                let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 plan.put_next_version(&mut next, &value)?;
                 plan.put(next, EventType::Rotated)

@@ -102,7 +102,7 @@ impl SecretOperations {
                 if version.state == state {
                     return Ok(SecretPlan::unchanged(&current));
                 }
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let next = plan.successor(&current);
                 let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
                 plan.put_changed(next, changed, EventType::VersionChanged)
