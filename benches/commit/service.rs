@@ -85,8 +85,13 @@ impl OverApp {
     }
 
     async fn create(&self, name: String) {
-        let new =
-            NewSecret { source: value(), description: Description::default(), metadata: Metadata::default() };
+        let new = NewSecret {
+            source: value(),
+            description: Description::default(),
+            metadata: Metadata::default(),
+            expiry: None,
+            rotation_policy: None,
+        };
         self.app.secrets.create(&self.grant(&name), new, None).await.expect("a new secret");
     }
 }

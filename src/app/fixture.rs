@@ -105,6 +105,8 @@ impl Fixture {
             source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
             description: Description::default(),
             metadata: Metadata::default(),
+            expiry: None,
+            rotation_policy: None,
         };
         Ok(self.app.secrets.create(&self.grant::<Write>(name), new, None).await?.secret)
     }
@@ -256,6 +258,7 @@ pub(super) fn everything(app: &App) -> Vec<Arc<Secret>> {
         prefix: "".into(),
         metadata: Metadata::default(),
         unused_since: None,
+        include_deleted: false,
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let namespace = app.core.catalog.namespace(&namespace).unwrap();

@@ -316,7 +316,7 @@ impl Core {
         if !change(&mut usage) {
             return Ok(None);
         }
-        if awaits_consumers(secret) {
+        if awaits_consumers(secret, self.clock.now()) {
             self.usage.wait_for(namespace, secret.id);
         }
         usage.trim(|number| has_value(secret, number));

@@ -5,12 +5,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
 use crate::auth::NameFilter;
 use crate::crypto::Mac;
-use crate::domain::{Filter, Order, Revision, RotationFilter, Secret, SecretId, SecretName, Start, Timestamp};
+use crate::domain::{
+    Filter, Order, Revision, RotationFilter, Secret, SecretId, SecretName, Start, Timestamp,
+};
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::NamespaceId;
 
@@ -24,11 +27,12 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    pub(super) fn new(keys: Arc<StoredNamespaceKeys>) -> Self {
+    /// A namespace without secrets. Expired ones will be kept for as long as `retention` says.
+    pub(super) fn new(keys: Arc<StoredNamespaceKeys>, retention: Duration) -> Self {
         Self {
             id: keys.id(),
             keys: RwLock::new(keys),
-            index: RwLock::default(),
+            index: RwLock::new(Index::new(retention)),
             altered_names: RwLock::default(),
         }
     }
@@ -72,12 +76,12 @@ impl NamespaceCatalog {
         read(&self.index).damaged() + read(&self.altered_names).len()
     }
 
-    /// The secret with this name.
+    /// The secret with this name, which is not deleted.
     pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
         read(&self.index).find(name).cloned()
     }
 
-    /// The secret with this id.
+    /// The secret with this id, deleted or not.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
         read(&self.index).get(id).cloned()
     }

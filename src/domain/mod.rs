@@ -5,6 +5,7 @@
 
 mod clock;
 mod destruction;
+mod due;
 mod event;
 mod generator;
 mod metadata;
@@ -18,8 +19,9 @@ mod value;
 mod version;
 mod violation;
 
-pub use clock::{Timestamp, now};
+pub use clock::{Clock, Timestamp, now};
 pub use destruction::Destruction;
+pub use due::Duty;
 pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
 pub use generator::{BytesEncoding, Generator};
 pub use metadata::Metadata;
@@ -27,8 +29,8 @@ pub use name::SecretName;
 pub use namespace::Namespace;
 pub use page::{Cursor, DEFAULT_LIMIT, Filter, MAX_LIMIT, Order, OrderBy, Start};
 pub use rotation::{
-    Claim, ClaimId, DailyWindow, MAX_FAILURE_BYTES, Rotation, RotationFailure, RotationFilter, RotationPolicy,
-    RotationStep,
+    Claim, ClaimId, DailyWindow, MAX_FAILURE_BYTES, Rotation, RotationFailure, RotationFilter,
+    RotationPolicy, RotationStep,
 };
 pub use secret::{Deletion, Description, ExpiryTold, RequestId, Revision, Secret, SecretId};
 pub use usage::{Consumer, Minute, SecretUsage, VersionUsage};

@@ -101,7 +101,12 @@ impl SecretUsage {
     fn version_mut(&mut self, number: u32) -> Option<&mut VersionUsage> {
         let position = self.versions.iter().position(|version| version.number == number);
         let position = position.unwrap_or_else(|| {
-            self.versions.push(VersionUsage { number, last_read: None, consumers: Vec::new(), has_more: false });
+            self.versions.push(VersionUsage {
+                number,
+                last_read: None,
+                consumers: Vec::new(),
+                has_more: false,
+            });
             self.versions.len() - 1
         });
         self.versions.get_mut(position)
@@ -116,7 +121,8 @@ impl SecretUsage {
         let has_moved = |consumer: &Consumer| {
             let last = consumer.last_use();
             newer().filter_map(|version| version.find(&consumer.principal, &consumer.name)).any(|newer| {
-                newer.last_read > last || newer.acknowledged_at.map(Minute::of).is_some_and(|at| Some(at) >= last)
+                newer.last_read > last
+                    || newer.acknowledged_at.map(Minute::of).is_some_and(|at| Some(at) >= last)
             })
         };
         !version.consumers.is_empty() && version.consumers.iter().all(has_moved)
@@ -126,14 +132,13 @@ impl SecretUsage {
     pub fn trim(&mut self, keeps: impl Fn(u32) -> bool) {
         self.versions.retain(|version| keeps(version.number));
         self.versions.iter_mut().for_each(VersionUsage::trim);
-        let size = |consumer: &Consumer| {
-            consumer.principal.len() + consumer.name.len() + CONSUMER_OVERHEAD
-        };
+        let size = |consumer: &Consumer| consumer.principal.len() + consumer.name.len() + CONSUMER_OVERHEAD;
         let all = || self.versions.iter().flat_map(|version| &version.consumers);
         if all().map(size).sum::<usize>() <= MAX_CONSUMER_BYTES {
             return;
         }
-        let mut sizes: Vec<_> = all().map(|consumer| (Reverse(consumer.last_use()), size(consumer))).collect();
+        let mut sizes: Vec<_> =
+            all().map(|consumer| (Reverse(consumer.last_use()), size(consumer))).collect();
         sizes.sort_unstable();
         let mut bytes = 0;
         let first_without_room = sizes.into_iter().find(|(_, size)| {

@@ -170,20 +170,6 @@ impl Versions {
         versions
     }
 
-    /// When the next grace period of a version that can be read ends; `None`: none has one.
-    pub fn next_retirement(&self) -> Option<Timestamp> {
-        let readable = self.0.iter().filter(|version| version.state == VersionState::Enabled);
-        readable.filter_map(|version| version.retires_at).min()
-    }
-
-    /// These versions, with those retired whose grace periods have ended; `None` where there are none.
-    #[must_use]
-    pub fn with_retired(&self, now: Timestamp, at: Timestamp) -> Option<Self> {
-        let retires = |version: &Version| version.state_at(now) != version.state;
-        let retire = |version: &Version| if retires(version) { version.retired(at) } else { version.clone() };
-        self.0.iter().any(retires).then(|| Self(self.0.iter().map(retire).collect()))
-    }
-
     fn position(&self, number: u32) -> Option<usize> {
         self.0.binary_search_by_key(&number, |version| version.number).ok()
     }
@@ -206,7 +192,8 @@ impl Secret {
             self.versions = self.versions.with_changed(former);
         }
         if let Some(current) = self.versions.find(number) {
-            let changed_at = if current.state == VersionState::Pending { Some(at) } else { current.changed_at };
+            let changed_at =
+                if current.state == VersionState::Pending { Some(at) } else { current.changed_at };
             let current =
                 Version { state: VersionState::Enabled, changed_at, retires_at: None, ..current.clone() };
             self.versions = self.versions.with_changed(current);
@@ -296,13 +283,15 @@ mod tests {
     fn a_version_retires_at_the_end_of_its_grace_period() {
         let (before, end) = (NOW, Timestamp::from_micros(NOW.as_micros() + 1));
         let graced = Version { retires_at: Some(end), ..version(1) };
-        assert_eq!((graced.state_at(before), graced.state_at(end)), (VersionState::Enabled, VersionState::Disabled));
-        let versions = Versions::from_oldest(vec![graced.clone(), version(2)]).unwrap();
-        assert_eq!((versions.next_retirement(), versions.with_retired(before, before)), (Some(end), None));
-        let retired = versions.with_retired(end, end).unwrap();
-        let one = retired.find(1).unwrap();
-        assert_eq!((one.state, one.changed_at, one.retires_at), (VersionState::Disabled, Some(end), None));
-        assert_eq!((retired.find(2), retired.next_retirement()), (Some(&version(2)), None));
+        assert_eq!(
+            (graced.state_at(before), graced.state_at(end)),
+            (VersionState::Enabled, VersionState::Disabled)
+        );
+        let retired = graced.retired(end);
+        assert_eq!(
+            (retired.state, retired.changed_at, retired.retires_at),
+            (VersionState::Disabled, Some(end), None)
+        );
         // A version that was disabled and enabled within its grace period still retires; one that is enabled later does not.
         let again = graced.disabled(before).enabled(before);
         assert_eq!((again.state, again.retires_at), (VersionState::Enabled, Some(end)));

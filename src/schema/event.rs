@@ -126,7 +126,8 @@ impl HistoryStartRecord {
 
 /// The secret with only the current one of its versions, and the pending one where there is one.
 fn with_current_version(secret: &Secret) -> Secret {
-    let told = |version: &&Version| version.number == secret.version || version.state == VersionState::Pending;
+    let told =
+        |version: &&Version| version.number == secret.version || version.state == VersionState::Pending;
     let kept = Versions::from_oldest(secret.versions.iter().filter(told).cloned().collect());
     Secret { versions: kept.unwrap_or_else(|| secret.versions.clone()), ..secret.clone() }
 }

@@ -84,8 +84,9 @@ impl From<&Error> for Refusal {
                     "The secret '{name}' in the namespace '{namespace}' has {most} versions, and none of them can be removed: \
                      they are within their grace periods"
                 );
-                let message =
-                    format!("{reached}. Shorten the grace period of its rotations, or wait until one has ended.");
+                let message = format!(
+                    "{reached}. Shorten the grace period of its rotations, or wait until one has ended."
+                );
                 let mut refusal = Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message);
                 refusal.details.quota = Some(("versions_per_secret", format!("{reached}.")));
                 refusal

@@ -8,6 +8,7 @@ mod convert;
 mod operator;
 pub mod proto;
 mod reference;
+mod rotation;
 pub(super) mod rpcs;
 mod secret;
 pub(super) mod status;

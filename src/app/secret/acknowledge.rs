@@ -1,13 +1,14 @@
 //! Note that a consumer uses a version. It is stored at once, unlike a read.
 
+use std::sync::Arc;
+
 use super::SecretOperations;
-use super::read::find_enabled;
-use super::rotate::refuse_expired;
+use super::read::find_readable;
 use crate::app::Error;
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::auth::{Grant, Read};
-use crate::domain::{Revision, Secret, SecretUsage, Version, now};
+use crate::domain::{Revision, Secret, SecretUsage, Version};
 use crate::store::Transaction;
 
 /// What a consumer says. Its grant has the name of the secret.
@@ -23,7 +24,7 @@ pub struct AcknowledgedVersion {
     /// The version.
     pub version: Version,
     /// The secret.
-    pub secret: std::sync::Arc<Secret>,
+    pub secret: Arc<Secret>,
     /// How its versions are used.
     pub usage: SecretUsage,
     /// The store's revision of the acknowledgement.
@@ -44,11 +45,11 @@ impl SecretOperations {
         loop {
             let attempt = attempts.next()?;
             let (namespace, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
-            refuse_expired(&secret)?;
-            let version = find_enabled(&secret, *number)?.clone();
+            let now = self.core.clock.now();
+            let version = find_readable(&secret, *number, now)?.clone();
             let name = principal.name().to_string();
             let acknowledge = |usage: &mut SecretUsage| {
-                usage.acknowledge(*number, &name, consumer, now());
+                usage.acknowledge(*number, &name, consumer, now);
                 true
             };
             let planned = self.core.plan_secret_usage(&attempt, namespace.id(), &secret, acknowledge).await?;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
+use super::plan::SecretPlan;
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Granted, NamespaceGrant, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
-use crate::domain::{Namespace, Revision, Secret, SecretName, Value};
+use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
 use crate::integrity::StoredKeyring;
 use crate::store::Transaction;
 
@@ -22,6 +23,8 @@ pub struct ChangedSecret {
     pub secret: Secret,
     /// The number of the version that the change made; where it made none, of the current one.
     pub version: u32,
+    /// The store's revision of the change; where there was nothing to change, one at which the secret was so.
+    pub revision: Revision,
     /// The value, where the server generated it and the caller wants to see it.
     pub generated: Option<Value>,
 }
@@ -64,6 +67,11 @@ impl<'a> ChangeRequest<'a> {
         }
     }
 
+    /// The same, of the secret with another name.
+    pub(super) fn on(self, name: &'a SecretName) -> Self {
+        Self { name, ..self }
+    }
+
     /// The same, for a change that needs this grant too.
     pub(super) fn and<R: RightType>(mut self, grant: Option<&Grant<R>>) -> Self {
         self.granted.extend(grant.map(Grant::granted));
@@ -83,9 +91,16 @@ pub(super) struct Present {
     pub(super) namespace: Option<Arc<NamespaceCatalog>>,
     /// The stored record of the request's version, where it has one.
     pub(super) stored_version: StoredVersion,
+    /// The present time.
+    pub(super) now: Timestamp,
 }
 
 impl Present {
+    /// A plan to change a secret of the namespace.
+    pub(super) fn plan(&self, namespace: &NamespaceCatalog) -> SecretPlan<'_> {
+        SecretPlan::in_namespace(&self.keyring, namespace, self.now)
+    }
+
     /// The secret that the request names, and its namespace. Fails where it has another etag than the given one.
     pub(super) fn secret(
         &self,
@@ -131,12 +146,13 @@ impl ChangeAnswer {
             Outcome::Changed(_, number) => Some(*number),
             Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => None,
         };
+        let revision = self.revision;
         let secret = self.into_secret()?;
-        Ok(ChangedSecret { version: made.unwrap_or(secret.version), secret, generated })
+        Ok(ChangedSecret { version: made.unwrap_or(secret.version), secret, revision, generated })
     }
 
     /// The secret after a change that kept its revision.
-    pub(super) fn into_kept(self) -> Result<Secret, Error> {
+    pub(super) fn into_noted(self) -> Result<Secret, Error> {
         match self.outcome {
             Outcome::Changed(secret, _) => Ok(Secret { stored_at: self.revision, ..secret }),
             Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => Err(Error::Integrity),
@@ -181,7 +197,9 @@ impl SecretOperations {
             if let Some(catalog) = &catalog {
                 self.core.refuse_spent(catalog.keys().since())?;
             }
-            let present = Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version };
+            let now = self.core.clock.now();
+            let present =
+                Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version, now };
             let (mut transaction, outcome) = plan(&present)?;
             if let Outcome::Unchanged(secret) = &outcome {
                 let revision = attempt.planned_at.max(secret.revision);

@@ -9,13 +9,13 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::SecretOperations;
 use super::change::ChangeRequest;
-use super::plan::SecretPlan;
 use crate::app::Error;
 use crate::auth::{Grant, NamespaceGrant, Rotate};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::random;
 use crate::domain::{
-    Claim, ClaimId, EventType, Invalid, Namespace, Revision, RotationFilter, Secret, SecretId, SecretName, Timestamp, now,
+    Claim, ClaimId, EventType, Invalid, Namespace, Revision, RotationFilter, Secret, SecretId, SecretName,
+    Timestamp,
 };
 use crate::schema::NamespaceId;
 
@@ -73,7 +73,7 @@ impl ClaimToken {
 
     /// The text form: base64url of the id of the namespace, the id of the secret, and the id of the claim.
     pub fn to_text(&self) -> String {
-        let bytes = [&self.namespace.0, self.secret.as_bytes(), self.id.as_bytes()].concat();
+        let bytes = [self.namespace.0, *self.secret.as_bytes(), *self.id.as_bytes()].concat();
         BASE64URL_NOPAD.encode(&bytes)
     }
 }
@@ -93,7 +93,7 @@ impl SecretOperations {
                 let damaged = self.core.catalog.is_damaged(grant.namespace());
                 return Err(if damaged { Error::Integrity } else { Error::NoRotationDue });
             };
-            let due = namespace.claimable(grant.names(), &query.filter, now(), CANDIDATES);
+            let due = namespace.claimable(grant.names(), &query.filter, self.core.clock.now(), CANDIDATES);
             if due.is_empty() {
                 return Err(Error::NoRotationDue);
             }
@@ -125,14 +125,14 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, None)?;
-                let at = now();
+                let at = present.now;
                 let can_be_claimed =
                     current.id == found.id && current.is_claimable(at) && query.filter.matches(&current);
                 if !can_be_claimed {
                     return Err(Error::NoRotationDue);
                 }
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
-                let mut next = plan.kept(&current);
+                let mut plan = present.plan(namespace);
+                let mut next = plan.unchanged_successor(&current);
                 if let Some(rotation) = &mut next.rotation {
                     rotation.claimed(Claim {
                         id: id.clone(),
@@ -140,11 +140,11 @@ impl SecretOperations {
                         expires_at: at.plus(query.lease),
                     });
                 }
-                plan.put_kept(next, None)
+                plan.put_noted(next, None)
             })
             .await?;
         let revision = answer.revision;
-        let secret = answer.into_kept()?;
+        let secret = answer.into_noted()?;
         let namespace = self.core.catalog.namespace(grant.namespace()).ok_or(Error::Integrity)?.id();
         let claim = secret.rotation.as_ref().and_then(|rotation| rotation.claim.as_ref());
         let expires_at = claim.ok_or(Error::Integrity)?.expires_at;
@@ -170,18 +170,18 @@ impl SecretOperations {
         let request = ChangeRequest::new(grant, None);
         let answer = self.change(&request, |present| {
             let (namespace, current) = present.secret(&request, None)?;
-            require_claim(namespace, &current, &release.token)?;
-            let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
-            let mut next = plan.kept(&current);
+            require_claim(namespace, &current, &release.token, present.now)?;
+            let mut plan = present.plan(namespace);
+            let mut next = plan.unchanged_successor(&current);
             let Some(rotation) = &mut next.rotation else { return Err(Error::ClaimLost) };
             match &release.failure {
                 Some((error, retry_after)) => {
-                    rotation.failed(now(), error, *retry_after);
-                    plan.put_kept(next, Some(EventType::RotationFailed))
+                    rotation.failed(present.now, error, *retry_after);
+                    plan.put_noted(next, Some(EventType::RotationFailed))
                 }
                 None => {
                     rotation.released();
-                    plan.put_kept(next, None)
+                    plan.put_noted(next, None)
                 }
             }
         });
@@ -191,7 +191,7 @@ impl SecretOperations {
             other => other,
         })?;
         let revision = answer.revision;
-        Ok((answer.into_kept()?, revision))
+        Ok((answer.into_noted()?, revision))
     }
 }
 
@@ -200,10 +200,11 @@ pub(super) fn require_claim(
     namespace: &NamespaceCatalog,
     secret: &Secret,
     token: &ClaimToken,
+    now: Timestamp,
 ) -> Result<(), Error> {
     let is_here = namespace.id() == token.namespace && secret.id == token.secret;
     let rotation = secret.rotation.as_ref().filter(|_| is_here);
-    let holds = rotation.is_some_and(|rotation| rotation.is_held_by(&token.id, now()));
+    let holds = rotation.is_some_and(|rotation| rotation.is_held_by(&token.id, now));
     if holds { Ok(()) } else { Err(Error::ClaimLost) }
 }
 

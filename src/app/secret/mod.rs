@@ -12,6 +12,7 @@ mod create;
 mod damage_tests;
 mod delete;
 mod destroy;
+mod duty;
 mod generate;
 mod list;
 mod locks;
@@ -21,6 +22,7 @@ mod promote;
 mod read;
 mod retire;
 mod rotate;
+mod undelete;
 mod update;
 mod version;
 #[cfg(test)]
@@ -31,9 +33,10 @@ use std::sync::Arc;
 pub use self::acknowledge::{AcknowledgedVersion, Acknowledgement};
 pub use self::change::ChangedSecret;
 pub use self::claim::{ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation};
-pub use self::create::NewSecret;
+pub use self::create::{NewSecret, SecretExpiry};
 pub use self::delete::DeletedSecret;
 pub use self::destroy::DestructionReceipt;
+pub(super) use self::duty::DutyRecord;
 pub use self::generate::ValueSource;
 pub use self::list::{ListQuery, SecretPage};
 use self::locks::SecretLocks;
@@ -48,6 +51,7 @@ pub use self::update::SecretUpdate;
 pub use self::version::{ChangedVersion, ListedVersions, VersionChange};
 use super::commit::Core;
 use super::idempotency::IdempotencyRecords;
+use crate::domain::{Secret, Timestamp};
 
 /// What the service does with secrets.
 pub struct SecretOperations {
@@ -61,5 +65,15 @@ impl SecretOperations {
     pub(super) fn new(core: Arc<Core>, idempotency: Arc<IdempotencyRecords>) -> Self {
         let reader = SecretReader::new(core.clone());
         Self { core, reader, idempotency, locks: SecretLocks::default() }
+    }
+
+    /// The present time by the clock by which secrets expire.
+    pub fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
+    /// When a secret that is deleted or has expired is removed for good; `None` where it is neither.
+    pub fn purge_at(&self, secret: &Secret) -> Option<Timestamp> {
+        secret.purge_at(self.now(), self.core.catalog.retention())
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
 use super::plan::SecretPlan;
-use super::read::{destroyed, disabled, find_version};
-use super::rotate::refuse_expired;
+use super::read::{destroyed, disabled, find_version, refuse_expired};
 use super::{ChangedSecret, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
-use crate::domain::{EventType, VersionState, now};
+use crate::domain::{EventType, VersionState};
 
 /// A version that is to be the current one. Its grant has the name of the secret.
 pub struct Promotion {
@@ -38,9 +37,9 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag.as_deref())?;
-                refuse_expired(&current)?;
+                refuse_expired(&current, present.now)?;
                 let version = find_version(&current, number)?;
-                match version.state_at(now()) {
+                match version.state_at(present.now) {
                     VersionState::Pending | VersionState::Enabled => {}
                     VersionState::Disabled => return Err(disabled(&current, number)),
                     VersionState::Destroyed => return Err(destroyed(&current, number)),
@@ -49,9 +48,9 @@ impl SecretOperations {
                     return Ok(SecretPlan::unchanged(&current));
                 }
                 if let Some(claim) = claim {
-                    require_claim(namespace, &current, claim)?;
+                    require_claim(namespace, &current, claim, present.now)?;
                 }
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 next.make_current(number, grace_period);
                 plan.put(next, EventType::Rotated)

@@ -1,8 +1,8 @@
 //! Retire former versions before their grace periods end, once nobody uses them any more: `retire_when_unread` of a rotation policy.
 //!
 //! Whenever a use of such a secret is stored, the secret is looked at, and again with each storing of uses until there is nothing to wait
-//! for. A use that no replica has stored yet is not known, so nothing is retired within [`SETTLED`] of a promotion: by then every use from
-//! before it is stored.
+//! for. The grace periods of the versions that nobody uses end then, and the scheduler disables them. A use that no replica has stored yet
+//! is not known, so nothing retires within [`SETTLED`] of a promotion: by then every use from before it is stored.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::plan::SecretPlan;
 use crate::app::Error;
 use crate::app::authority::Authority;
 use crate::app::commit::{Core, REQUEST_ATTEMPTS};
-use crate::domain::{EventType, Secret, SecretId, Version, VersionState, now};
+use crate::domain::{Secret, SecretId, Timestamp, Version, VersionState};
 use crate::schema::NamespaceId;
 use crate::store::{Expect, Key};
 
@@ -46,26 +46,31 @@ impl Core {
         loop {
             let attempt = attempts.next()?;
             let Some(namespace) = self.catalog.namespace_of(namespace) else { return Ok(false) };
-            let Some(current) = namespace.secret_of(id).filter(|secret| awaits_consumers(secret)) else {
+            let Some(current) =
+                namespace.secret_of(id).filter(|secret| awaits_consumers(secret, self.clock.now()))
+            else {
                 return Ok(false);
             };
-            if current.rotated_at.is_some_and(|rotated_at| now() < rotated_at.plus(SETTLED)) {
+            let now = self.clock.now();
+            if current.rotated_at.is_some_and(|rotated_at| now < rotated_at.plus(SETTLED)) {
                 return Ok(true);
             }
             let (stored, usage) = self.stored_usage(&attempt.keyring, namespace.id(), id).await?;
-            let is_left =
-                |version: &&Version| is_in_grace(version) && usage.has_moved_on(version.number, current.version);
+            let is_left = |version: &&Version| {
+                is_in_grace(version, now) && usage.has_moved_on(version.number, current.version)
+            };
             let left: Vec<_> = current.versions.iter().filter(is_left).collect();
             if left.is_empty() {
                 return Ok(true);
             }
-            let mut plan = SecretPlan::in_namespace(&attempt.keyring, &namespace);
-            let mut next = plan.successor(&current);
+            let mut plan = SecretPlan::in_namespace(&attempt.keyring, &namespace, now);
+            let mut next = plan.unchanged_successor(&current);
             for version in left {
-                next.versions = next.versions.with_changed(version.retired(next.updated_at));
+                let ended = Version { retires_at: Some(now), ..version.clone() };
+                next.versions = next.versions.with_changed(ended);
             }
-            let waits = awaits_consumers(&next);
-            let (mut transaction, _) = plan.put(next, EventType::VersionChanged)?;
+            let waits = awaits_consumers(&next, now);
+            let mut transaction = plan.put_note(&next, None)?;
             let expect = stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision));
             transaction.require.push((Key::secret_usage(namespace.id(), id), expect));
             if attempt.commit(transaction).await?.is_some() {
@@ -76,11 +81,11 @@ impl Core {
 }
 
 /// Whether a version of the secret retires once its consumers have moved on.
-pub(in crate::app) fn awaits_consumers(secret: &Secret) -> bool {
+pub(in crate::app) fn awaits_consumers(secret: &Secret, now: Timestamp) -> bool {
     let retires_unread = secret.rotation.as_ref().is_some_and(|rotation| rotation.policy.retire_when_unread);
-    retires_unread && !secret.is_deleted() && secret.versions.iter().any(is_in_grace)
+    retires_unread && !secret.is_deleted() && secret.versions.iter().any(|version| is_in_grace(version, now))
 }
 
-fn is_in_grace(version: &Version) -> bool {
-    version.retires_at.is_some() && version.state_at(now()) == VersionState::Enabled
+fn is_in_grace(version: &Version, now: Timestamp) -> bool {
+    version.retires_at.is_some() && version.state_at(now) == VersionState::Enabled
 }

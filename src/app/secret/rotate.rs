@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
-use super::plan::SecretPlan;
+use super::read::refuse_expired;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
-use crate::domain::{EventType, Secret, Value, now};
+use crate::domain::{EventType, Secret, Value};
 
 /// A new value for a secret.
 pub struct SecretRotation {
@@ -45,9 +45,9 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag.as_deref())?;
-                refuse_expired(&current)?;
+                refuse_expired(&current, present.now)?;
                 if let Some(claim) = &claim {
-                    require_claim(namespace, &current, claim)?;
+                    require_claim(namespace, &current, claim, present.now)?;
                 }
                 let generated;
                 let value = match &given {
@@ -57,7 +57,7 @@ impl SecretOperations {
                         &generated
                     }
                 };
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 if !stage {
                     plan.put_next_version(&mut next, value, grace_period)?;
@@ -73,14 +73,6 @@ impl SecretOperations {
             .await?;
         answer.into_changed(given.and_then(|(value, reveal)| reveal.then_some(value)))
     }
-}
-
-/// Fails where the secret has expired.
-pub(super) fn refuse_expired(secret: &Secret) -> Result<(), Error> {
-    if secret.is_expired(now()) {
-        return Err(Error::SecretExpired(secret.namespace.clone(), secret.name.clone()));
-    }
-    Ok(())
 }
 
 /// A value of the generator that the rotation policy of the secret has.

@@ -76,7 +76,7 @@ proptest! {
     ) {
         let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
         let metadata = wanted.into_iter().take(pairs).collect();
-        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata, unused_since: None };
+        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata, unused_since: None, include_deleted: false };
         let order = Order { by, descending };
         let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
         let asked = steps.len() / 2;
@@ -126,7 +126,13 @@ fn a_page_ends_before_it_is_too_large_for_a_client() {
         index.put(secret(id, &format!("n{id:03}"), &pairs, (1, 1), 1));
     }
     let (prefix, metadata) = ("".into(), Metadata::default());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+    let filter = Filter {
+        namespace: Namespace::default_namespace(),
+        prefix,
+        metadata,
+        unused_since: None,
+        include_deleted: false,
+    };
     for descending in [false, true] {
         let order = Order { by: OrderBy::Name, descending };
         let first = page(&mut index, &filter, order, &Start::Offset(0), 1000);
@@ -147,8 +153,13 @@ fn the_least_recently_used_filters_are_dropped() {
     for id in 0..100 {
         let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
         let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-        let filter =
-            Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+        let filter = Filter {
+            namespace: Namespace::default_namespace(),
+            prefix,
+            metadata,
+            unused_since: None,
+            include_deleted: false,
+        };
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_err());
         assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_ok());
@@ -164,7 +175,13 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
     }
     let pairs = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+    let filter = Filter {
+        namespace: Namespace::default_namespace(),
+        prefix,
+        metadata,
+        unused_since: None,
+        include_deleted: false,
+    };
     let order = Order { by: OrderBy::Name, descending: false };
     let search = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).err().unwrap();
     index.put(secret(100, "new", &both, (1, 1), 2));
