@@ -11,6 +11,7 @@ mod field_reader;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generation;
+mod key_pair;
 mod keyring;
 mod master_key;
 mod namespace_keys;
@@ -30,6 +31,7 @@ pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
 };
 pub use self::field_reader::FieldReader;
+pub use self::key_pair::KeyPairPem;
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeyProvider, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;

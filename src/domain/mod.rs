@@ -19,7 +19,7 @@ mod violation;
 
 pub use clock::{Timestamp, now};
 pub use destruction::Destruction;
-pub use generator::{BytesEncoding, Generator};
+pub use generator::{BytesEncoding, CharacterClass, Generator, KeyPairAlgorithm};
 pub use metadata::Metadata;
 pub use name::SecretName;
 pub use namespace::Namespace;

@@ -27,7 +27,8 @@ impl SecretOperations {
     ) -> Result<ChangedSecret, Error> {
         let NewSecret { source, description, metadata } = new;
         let name = grant.name();
-        let (value, reveal) = source.value()?;
+        let new = source.value()?;
+        let metadata = new.metadata(&metadata)?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {
@@ -42,7 +43,7 @@ impl SecretOperations {
                     }
                 };
                 let (at, id) = (now(), SecretId::generate());
-                let version = plan.put_version(id, 1, at, &value)?;
+                let version = plan.put_version(id, 1, at, &new.value)?;
                 plan.put_name(name, id)?;
                 plan.put(Secret {
                     namespace: grant.namespace().clone(),
@@ -66,6 +67,6 @@ impl SecretOperations {
                 })
             })
             .await?;
-        answer.into_changed(reveal.then_some(value))
+        answer.into_changed(new.revealed())
     }
 }

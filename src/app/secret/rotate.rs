@@ -22,17 +22,18 @@ impl SecretOperations {
         rotation: SecretRotation,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let (value, reveal) = rotation.source.value()?;
+        let new = rotation.source.value()?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, rotation.etag.as_deref())?;
                 let mut plan = SecretPlan::in_namespace(namespace);
                 let mut next = plan.successor(&current);
-                plan.put_next_version(&mut next, &value)?;
+                next.metadata = new.metadata(&current.metadata)?;
+                plan.put_next_version(&mut next, &new.value)?;
                 plan.put(next)
             })
             .await?;
-        answer.into_changed(reveal.then_some(value))
+        answer.into_changed(new.revealed())
     }
 }
