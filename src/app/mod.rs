@@ -67,8 +67,9 @@ pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
-    RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
+    Batch, ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions,
+    NewSecret, RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource,
+    VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;

@@ -4,6 +4,7 @@
 //! and commits it together with its idempotency record. A read goes through [`SecretReader`] (`read.rs`), which finds the
 //! secret in the catalog and its value in the store.
 
+mod batch;
 mod change;
 mod create;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod version_tests;
 
 use std::sync::Arc;
 
+pub use self::batch::Batch;
 pub use self::change::ChangedSecret;
 pub use self::create::NewSecret;
 pub use self::delete::DeletedSecret;
