@@ -45,6 +45,8 @@ pub enum Error {
     ClaimLost,
     /// No rotation is due for the caller to take.
     NoRotationDue,
+    /// There is no room for the value beside the others of its batch.
+    BatchTooLarge,
     /// The store no longer keeps the changes after a revision.
     RevisionCompacted,
     /// A watcher has not read its events in time.

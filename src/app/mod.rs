@@ -69,7 +69,7 @@ pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::scheduler::Scheduler;
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    AcknowledgedVersion, Acknowledgement, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
+    AcknowledgedVersion, Acknowledgement, Batch, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
     ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
     Promotion, RevealedSecret, SecretExpiry, SecretOperations, SecretPage, SecretRotation, SecretUpdate,
     ValueSource, VersionChange,

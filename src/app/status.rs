@@ -111,7 +111,10 @@ impl App {
             return;
         }
         if let Err(error) = self.core.retire_unread().await {
-            tracing::warn!(?error, "versions that nobody uses any more were not retired; this is tried again");
+            tracing::warn!(
+                ?error,
+                "versions that nobody uses any more were not retired; this is tried again"
+            );
         }
     }
 

@@ -23,7 +23,7 @@ pub use clock::{Clock, Timestamp, now};
 pub use destruction::Destruction;
 pub use due::Duty;
 pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
-pub use generator::{BytesEncoding, Generator};
+pub use generator::{BytesEncoding, CharacterClass, Generator, KeyPairAlgorithm};
 pub use metadata::Metadata;
 pub use name::SecretName;
 pub use namespace::Namespace;

@@ -337,7 +337,8 @@ mod tests {
         let pairs = (0..64).map(|n| (format!("{n:0>128}"), "v".repeat(512)));
         let mut rotation = crate::schema::rotation::tests::rotation();
         let alphabet: String = ('!'..='~').collect();
-        rotation.policy.generator = Some(crate::domain::Generator::password(Some(4096), &alphabet).unwrap());
+        rotation.policy.generator =
+            Some(crate::domain::Generator::password(Some(4096), &alphabet, [].into()).unwrap());
         rotation.failed(time, &"e".repeat(1024), None);
         rotation.claimed(crate::domain::Claim {
             id: crate::domain::ClaimId::from_bytes([1; 16]),

@@ -28,6 +28,7 @@ mod audit;
 mod audit_log;
 mod authentication;
 mod backup;
+mod batch;
 mod bindings;
 mod canary;
 mod connections;

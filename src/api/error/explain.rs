@@ -101,6 +101,11 @@ impl From<&Error> for Refusal {
                                event ROTATION_DUE.";
                 Self::new(Code::NotFound, Reason::NoRotationDue, message)
             }
+            Error::BatchTooLarge => {
+                let message = "The values of the batch have more than 3 MiB, and there is no room for this one: ask for it in \
+                               another request.";
+                Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
+            }
             Error::RevisionCompacted => {
                 let message = "The changes after this revision are no longer kept, or a restore has replaced them: watch again \
                                with snapshot.";

@@ -13,8 +13,8 @@ use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
 use crate::app::{App, Idempotency, ValueSource};
 use crate::domain::{
-    BytesEncoding, DEFAULT_LIMIT, DailyWindow, Generator, Invalid, MAX_LIMIT, Metadata, RequestId,
-    RotationPolicy, Secret, Timestamp, Value,
+    BytesEncoding, CharacterClass, DEFAULT_LIMIT, DailyWindow, Generator, Invalid, KeyPairAlgorithm,
+    MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret, Timestamp, Value,
 };
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -103,11 +103,34 @@ pub(super) fn rotation_policy(policy: v1::RotationPolicy, fields: &mut Fields) -
 
 fn generator(generate: v1::Generator) -> Result<Generator, Invalid> {
     match generate.kind {
-        Some(generator::Kind::Password(password)) => Generator::password(password.length, &password.alphabet),
+        Some(generator::Kind::Password(password)) => {
+            let required = password.required.into_iter().map(character_class).collect::<Result<_, _>>()?;
+            Generator::password(password.length, &password.alphabet, required)
+        }
         Some(generator::Kind::Bytes(bytes)) => Generator::bytes(bytes.length, encoding(bytes.encoding)?),
         Some(generator::Kind::Uuid(v1::UuidGenerator {})) => Ok(Generator::Uuid),
-        Some(generator::Kind::Passphrase(_) | generator::Kind::KeyPair(_)) | None => {
-            Err(Invalid::new("must have password, bytes or uuid"))
+        Some(generator::Kind::Passphrase(passphrase)) => {
+            Generator::passphrase(passphrase.words, passphrase.separator.as_deref())
+        }
+        Some(generator::Kind::KeyPair(pair)) => match v1::KeyPairAlgorithm::try_from(pair.algorithm) {
+            Ok(v1::KeyPairAlgorithm::Ed25519) => Ok(Generator::KeyPair(KeyPairAlgorithm::Ed25519)),
+            Ok(v1::KeyPairAlgorithm::EcdsaP256) => Ok(Generator::KeyPair(KeyPairAlgorithm::EcdsaP256)),
+            Ok(v1::KeyPairAlgorithm::Unspecified) | Err(_) => {
+                Err(Invalid::new("must have a known key_pair.algorithm: ed25519 or ecdsa-p256"))
+            }
+        },
+        None => Err(Invalid::new("must have password, bytes, uuid, passphrase or key_pair")),
+    }
+}
+
+fn character_class(number: i32) -> Result<CharacterClass, Invalid> {
+    match v1::CharacterClass::try_from(number) {
+        Ok(v1::CharacterClass::Lower) => Ok(CharacterClass::Lower),
+        Ok(v1::CharacterClass::Upper) => Ok(CharacterClass::Upper),
+        Ok(v1::CharacterClass::Digit) => Ok(CharacterClass::Digit),
+        Ok(v1::CharacterClass::Symbol) => Ok(CharacterClass::Symbol),
+        Ok(v1::CharacterClass::Unspecified) | Err(_) => {
+            Err(Invalid::new("must have known classes in password.required: lower, upper, digit or symbol"))
         }
     }
 }
@@ -212,11 +235,19 @@ fn policy(policy: &RotationPolicy) -> v1::RotationPolicy {
 fn described(generator: &Generator) -> v1::Generator {
     let count = |length: usize| u32::try_from(length).ok();
     let kind = match generator {
-        Generator::Password { length, alphabet } => generator::Kind::Password(v1::PasswordGenerator {
-            length: count(*length),
-            alphabet: alphabet.iter().copied().map(char::from).collect(),
-            required: Vec::new(),
-        }),
+        Generator::Password { length, alphabet, required } => {
+            let class = |class: &CharacterClass| match class {
+                CharacterClass::Lower => v1::CharacterClass::Lower.into(),
+                CharacterClass::Upper => v1::CharacterClass::Upper.into(),
+                CharacterClass::Digit => v1::CharacterClass::Digit.into(),
+                CharacterClass::Symbol => v1::CharacterClass::Symbol.into(),
+            };
+            generator::Kind::Password(v1::PasswordGenerator {
+                length: count(*length),
+                alphabet: alphabet.iter().copied().map(char::from).collect(),
+                required: required.iter().map(class).collect(),
+            })
+        }
         Generator::Bytes { length, encoding } => generator::Kind::Bytes(v1::BytesGenerator {
             length: count(*length),
             encoding: match encoding {
@@ -227,6 +258,17 @@ fn described(generator: &Generator) -> v1::Generator {
             .into(),
         }),
         Generator::Uuid => generator::Kind::Uuid(v1::UuidGenerator {}),
+        Generator::Passphrase { words, separator } => {
+            let separator = Some(separator.to_string());
+            generator::Kind::Passphrase(v1::PassphraseGenerator { words: count(*words), separator })
+        }
+        Generator::KeyPair(algorithm) => generator::Kind::KeyPair(v1::KeyPairGenerator {
+            algorithm: match algorithm {
+                KeyPairAlgorithm::Ed25519 => v1::KeyPairAlgorithm::Ed25519,
+                KeyPairAlgorithm::EcdsaP256 => v1::KeyPairAlgorithm::EcdsaP256,
+            }
+            .into(),
+        }),
     };
     v1::Generator { kind: Some(kind) }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod batch;
 mod call;
 mod convert;
 mod operator;

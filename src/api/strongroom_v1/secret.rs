@@ -10,7 +10,7 @@ use super::convert::{
 };
 use super::operator::ConfirmedReplies;
 use super::proto::secret_service_server::SecretService;
-use super::{proto as v1, rotation, version};
+use super::{batch, proto as v1, rotation, version};
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretUpdate};
 use crate::auth::{Delete, List, Read, Write};
@@ -107,8 +107,8 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::BatchGetSecretsRequest>,
     ) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(batch::get(&self.0, &call, message).await)
     }
 
     async fn undelete_secret(
@@ -249,7 +249,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
     }
 }
 
-const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
+pub(super) const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
 
 async fn list(
     app: &App,

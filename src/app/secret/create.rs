@@ -59,7 +59,8 @@ impl SecretOperations {
     ) -> Result<ChangedSecret, Error> {
         let NewSecret { source, description, metadata, expiry, rotation_policy } = new;
         let name = grant.name();
-        let (value, reveal) = source.value()?;
+        let new = source.value()?;
+        let metadata = new.metadata(&metadata)?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {
@@ -74,7 +75,7 @@ impl SecretOperations {
                     }
                 };
                 let (at, id) = (present.now, SecretId::generate());
-                let version = plan.put_version(id, 1, at, &value)?;
+                let version = plan.put_version(id, 1, at, &new.value)?;
                 plan.put_name(name, id)?;
                 let secret = Secret {
                     namespace: grant.namespace().clone(),
@@ -99,6 +100,6 @@ impl SecretOperations {
                 plan.put(secret, EventType::Created)
             })
             .await?;
-        answer.into_changed(reveal.then_some(value))
+        answer.into_changed(new.revealed())
     }
 }

@@ -183,9 +183,10 @@ fn rotate<'a>(
 /// The plan of a rotation that the service makes by itself.
 fn new_version(mut plan: SecretPlan<'_>, secret: &Secret, generator: &Generator) -> Result<Planned, Error> {
     let source = ValueSource::Generate { generator: generator.clone(), reveal: false };
-    let (value, _) = source.value()?;
+    let new = source.value()?;
     let mut next = plan.successor(secret);
-    plan.put_next_version(&mut next, &value, None)?;
+    next.metadata = new.metadata(&secret.metadata)?;
+    plan.put_next_version(&mut next, &new.value, None)?;
     let record = DutyRecord::new("scheduler/RotateSecret", secret, Some(next.version), None);
     let (transaction, _) = plan.put(next, EventType::Rotated)?;
     Ok(Planned::whole(transaction, record))

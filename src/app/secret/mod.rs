@@ -5,6 +5,7 @@
 //! secret in the catalog and its value in the store.
 
 mod acknowledge;
+mod batch;
 mod change;
 mod claim;
 mod create;
@@ -31,6 +32,7 @@ mod version_tests;
 use std::sync::Arc;
 
 pub use self::acknowledge::{AcknowledgedVersion, Acknowledgement};
+pub use self::batch::Batch;
 pub use self::change::ChangedSecret;
 pub use self::claim::{ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation};
 pub use self::create::{NewSecret, SecretExpiry};

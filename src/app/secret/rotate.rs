@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
+use super::generate::NewValue;
 use super::read::refuse_expired;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
-use crate::domain::{EventType, Secret, Value};
+use crate::domain::{EventType, Secret};
 
 /// A new value for a secret.
 pub struct SecretRotation {
@@ -23,6 +24,9 @@ pub struct SecretRotation {
     /// The etag that the secret must still have.
     pub etag: Option<Box<str>>,
 }
+
+/// The metadata has one public key, that of the current version.
+const KEY_PAIR: &str = "must not be set for a key pair: its public key takes the place of the current one at once, so rotate without stage";
 
 impl SecretRotation {
     /// A new value that becomes the current one, and no further conditions.
@@ -50,8 +54,8 @@ impl SecretOperations {
                     require_claim(namespace, &current, claim, present.now)?;
                 }
                 let generated;
-                let value = match &given {
-                    Some((value, _)) => value,
+                let new = match &given {
+                    Some(given) => given,
                     None => {
                         generated = generate_by_policy(&current)?;
                         &generated
@@ -60,25 +64,29 @@ impl SecretOperations {
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 if !stage {
-                    plan.put_next_version(&mut next, value, grace_period)?;
+                    next.metadata = new.metadata(&current.metadata)?;
+                    plan.put_next_version(&mut next, &new.value, grace_period)?;
                     return plan.put(next, EventType::Rotated);
                 }
                 if let Some(pending) = current.pending_version() {
                     let (namespace, name) = (current.namespace.clone(), current.name.clone());
                     return Err(Error::RotationPending(namespace, name, pending));
                 }
-                let pending = plan.put_pending_version(&mut next, value)?;
+                if new.has_public_key() {
+                    return Err(Error::invalid("stage", KEY_PAIR));
+                }
+                let pending = plan.put_pending_version(&mut next, &new.value)?;
                 plan.put_with_version(next, pending, EventType::Staged)
             })
             .await?;
-        answer.into_changed(given.and_then(|(value, reveal)| reveal.then_some(value)))
+        answer.into_changed(given.and_then(NewValue::revealed))
     }
 }
 
 /// A value of the generator that the rotation policy of the secret has.
-fn generate_by_policy(secret: &Secret) -> Result<Value, Error> {
+fn generate_by_policy(secret: &Secret) -> Result<NewValue, Error> {
     const NO_GENERATOR: &str = "is required: give a value, a generator in generate, or the secret a rotation policy with a generator";
     let generator = secret.rotation.as_ref().and_then(|rotation| rotation.policy.generator.clone());
     let generator = generator.ok_or(Error::invalid("value", NO_GENERATOR))?;
-    Ok(ValueSource::Generate { generator, reveal: false }.value()?.0)
+    ValueSource::Generate { generator, reveal: false }.value()
 }
