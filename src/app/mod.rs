@@ -28,6 +28,8 @@ mod recover;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
+#[cfg(test)]
+mod rotation_tests;
 mod scheduler;
 mod seal_limits;
 mod secret;
