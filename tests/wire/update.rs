@@ -228,9 +228,6 @@ async fn update_names_all_wrong_fields_at_once() {
 #[tokio::test]
 async fn update_refuses_fields_that_this_release_does_not_serve() {
     let (room, before) = full().await;
-    let expires_at = Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 });
-    let request = UpdateSecretRequest { expires_at, ..describe("A", "changed") };
-    not_served(room.secrets().update_secret(request).await, &["expires_at"]);
     let request =
         UpdateSecretRequest { rotation_policy: Some(RotationPolicy::default()), ..describe("A", "changed") };
     not_served(room.secrets().update_secret(request).await, &["rotation_policy"]);
