@@ -14,7 +14,7 @@ use crate::caller::{Credential, Room};
 use crate::harness::shared;
 use crate::raw::Wire;
 use crate::refusal::reason_of;
-use crate::requests::{create, describe, get, list};
+use crate::requests::{create, describe, get};
 
 #[tokio::test]
 async fn messages_are_whole_sentences() {

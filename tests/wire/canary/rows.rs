@@ -2,7 +2,7 @@
 
 use prost::Message;
 use prost_types::value::Kind;
-use prost_types::{Duration, Struct, Value as Json};
+use prost_types::{Duration, Struct, Timestamp, Value as Json};
 use strongroom::api::v1::*;
 use uuid::Uuid;
 
