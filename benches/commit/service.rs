@@ -90,6 +90,7 @@ impl OverApp {
             description: Description::default(),
             metadata: Metadata::default(),
             expiry: None,
+            rotation_policy: None,
         };
         self.app.secrets.create(&self.grant(&name), new, None).await.expect("a new secret");
     }
@@ -103,7 +104,7 @@ impl Writer for OverApp {
                 self.create(format!("{}_{}", self.name, self.created)).await;
             }
             Kind::Rotate => {
-                let rotation = SecretRotation { source: value(), etag: None };
+                let rotation = SecretRotation::of(value());
                 self.app
                     .secrets
                     .rotate(&self.grant(&self.name), rotation, None)

@@ -39,10 +39,14 @@ pub enum Error {
     DeletedSecretNotFound(Namespace, SecretId),
     /// The version of this number is pending already.
     RotationPending(Namespace, SecretName, u32),
+    /// The secret has so many versions, none of which may be removed for another one.
+    TooManyVersions(Namespace, SecretName, u32),
     /// The claim on a rotation does not hold.
     ClaimLost,
     /// No rotation is due for the caller to take.
     NoRotationDue,
+    /// There is no room for the value beside the others of its batch.
+    BatchTooLarge,
     /// The store no longer keeps the changes after a revision.
     RevisionCompacted,
     /// A watcher has not read its events in time.

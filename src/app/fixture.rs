@@ -106,13 +106,14 @@ impl Fixture {
             description: Description::default(),
             metadata: Metadata::default(),
             expiry: None,
+            rotation_policy: None,
         };
         Ok(self.app.secrets.create(&self.grant::<Write>(name), new, None).await?.secret)
     }
 
     pub(super) async fn rotate(&self, name: &str, value: &str) {
         let source = ValueSource::Value(Value::text(value.to_owned()).unwrap());
-        let rotation = SecretRotation { source, etag: None };
+        let rotation = SecretRotation::of(source);
         self.app.secrets.rotate(&self.grant::<Rotate>(name), rotation, None).await.unwrap();
     }
 

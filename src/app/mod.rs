@@ -69,9 +69,10 @@ pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
 pub use self::scheduler::Scheduler;
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
-    RevealedSecret, SecretExpiry, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource,
-    VersionChange,
+    AcknowledgedVersion, Acknowledgement, Batch, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
+    ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
+    Promotion, RevealedSecret, SecretExpiry, SecretOperations, SecretPage, SecretRotation, SecretUpdate,
+    ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;

@@ -92,10 +92,7 @@ impl ReferenceResolver {
         let grants = self.grants(authorization, grant, &references)?;
         // Values are read within the turn: so only as many documents as there are turns have values in memory.
         let turn = self.turn(grant.principal()).await?;
-        let Some((found, revision)) = self.reader.read_current(grant, &grants, MAX_VALUE_BYTES).await? else {
-            let kind = ProblemKind::TooCostly(Bound::Built);
-            return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
-        };
+        let (found, revision) = self.reader.read_current(grant, &grants, MAX_VALUE_BYTES).await?;
         let (mut values, mut named) = (SecretValues::default(), Vec::with_capacity(references.len()));
         let mut opened = Vec::new();
         for (reference, current) in references.into_iter().zip(found) {
@@ -115,6 +112,11 @@ impl ReferenceResolver {
                     (Some(secret.version), Err(ProblemKind::SecretExpired(name.clone())))
                 }
                 CurrentValue::Missing => (None, Err(ProblemKind::MissingSecret(name.clone()))),
+                CurrentValue::Damaged => return Err(Error::Integrity),
+                CurrentValue::TooLarge => {
+                    let kind = ProblemKind::TooCostly(Bound::Built);
+                    return Err(unresolved(vec![Problem { place: Pointer::root(), kind }]));
+                }
             };
             named.push(NamedSecret { reference, version, has_value: value.is_ok() });
             values.0.insert(name, value);

@@ -11,7 +11,9 @@ use super::index::{Index, Page};
 use super::locks::{read, write};
 use crate::auth::NameFilter;
 use crate::crypto::Mac;
-use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
+use crate::domain::{
+    Filter, Order, Revision, RotationFilter, Secret, SecretId, SecretName, Start, Timestamp,
+};
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::NamespaceId;
 
@@ -104,6 +106,19 @@ impl NamespaceCatalog {
     /// Whether the record of this secret could not be opened or was altered.
     pub fn is_damaged(&self, id: SecretId) -> bool {
         read(&self.index).is_damaged(id)
+    }
+
+    /// The secrets whose rotations a worker can claim now, among those that match and whose names pass: those that could be claimed for
+    /// longest first, at most as many as the limit.
+    pub fn claimable(
+        &self,
+        names: &NameFilter,
+        filter: &RotationFilter,
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<Arc<Secret>> {
+        let passes = |secret: &Secret| names.passes(&secret.name) && filter.matches(secret);
+        read(&self.index).claimable(now, limit, passes)
     }
 
     /// A page of those of its secrets whose names pass, the revision at which these were the secrets of the page, and how many

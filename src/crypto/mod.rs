@@ -12,6 +12,7 @@ mod field_reader;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod generation;
+mod key_pair;
 mod keyring;
 mod master_key;
 mod namespace_keys;
@@ -35,6 +36,7 @@ pub use self::event::{
     seal_history_start,
 };
 pub use self::field_reader::FieldReader;
+pub use self::key_pair::KeyPairPem;
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeyProvider, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;

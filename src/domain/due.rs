@@ -106,7 +106,7 @@ mod tests {
 
     fn secret() -> Secret {
         let first = Version { retires_at: Some(at(50)), ..Version::new(1, at(0), None) };
-        let (versions, _) = Versions::first(first).with_next(Version::new(2, at(1), None));
+        let (versions, _) = Versions::first(first).with_next(Version::new(2, at(1), None), 2, at(1)).unwrap();
         Secret {
             namespace: Namespace::default_namespace(),
             name: SecretName::parse("a").unwrap(),

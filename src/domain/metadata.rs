@@ -34,6 +34,12 @@ impl Metadata {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }
 
+    /// The metadata with this pair, in place of one that has the same key.
+    pub fn with(&self, key: &str, value: &str) -> Result<Self, Invalid> {
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Self::parse(self.iter().chain([(key, value)]).map(owned).collect())
+    }
+
     /// Whether the metadata has this key with this value.
     pub fn has(&self, key: &str, value: &str) -> bool {
         let found = self.0.binary_search_by(|(present, _)| (**present).cmp(key));

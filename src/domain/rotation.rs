@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
-use super::{Generator, Invalid, Secret, Timestamp};
+use super::{Generator, Invalid, Metadata, Secret, Timestamp};
 
 /// The rotation of a secret that has a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,15 @@ pub struct RotationFailure {
     pub error: Box<str>,
     /// When the rotation is due again.
     pub retry_at: Timestamp,
+}
+
+/// Which rotations a worker takes.
+#[derive(Debug, Clone, Default)]
+pub struct RotationFilter {
+    /// What the name of the secret must begin with; empty for all names.
+    pub prefix: Box<str>,
+    /// Pairs that the metadata of the secret must have; empty for all secrets.
+    pub metadata: Metadata,
 }
 
 /// What the service has to do for a rotation at a time.
@@ -214,10 +223,24 @@ impl Rotation {
     }
 }
 
+impl RotationFilter {
+    /// Whether a secret is one of those.
+    pub fn matches(&self, secret: &Secret) -> bool {
+        secret.name.as_str().starts_with(&*self.prefix)
+            && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
+    }
+}
+
 impl Secret {
     /// Since when a worker can claim the rotation of the secret, or when it will be able to; `None`: there is none to claim.
     pub fn claimable_at(&self) -> Option<Timestamp> {
         self.rotation.as_ref().filter(|_| !self.is_deleted())?.claimable_at()
+    }
+
+    /// Whether a worker can claim the rotation of the secret now.
+    pub fn is_claimable(&self, now: Timestamp) -> bool {
+        let can_change = !self.is_deleted() && !self.is_expired(now);
+        can_change && self.rotation.as_ref().is_some_and(|rotation| rotation.is_claimable(now))
     }
 }
 

@@ -15,7 +15,8 @@ pub enum Value {
 }
 
 impl Value {
-    const MAX: usize = 64 * 1024;
+    /// The largest value, in bytes.
+    pub const MAX: usize = 64 * 1024;
     const TOO_LARGE: Invalid = Invalid::new("must be at most 65,536 bytes");
 
     /// A text value, checked against the limit.

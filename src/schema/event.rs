@@ -5,7 +5,7 @@ use super::NamespaceId;
 use super::secret::{decode_secret, encode_secret};
 use crate::domain::{
     EventType, FormerMetadata, Namespace, PairDigest, Revision, Secret, SecretEvent, SecretId, SecretName,
-    Timestamp, Versions,
+    Timestamp, Version, VersionState, Versions,
 };
 
 /// The event of a change of a secret.
@@ -124,14 +124,11 @@ impl HistoryStartRecord {
     }
 }
 
-/// The secret with only the current one of its versions, and the pending one where there is one. Versions have no gap, so those
-/// between the two stay, too.
+/// The secret with only the current one of its versions, and the pending one where there is one.
 fn with_current_version(secret: &Secret) -> Secret {
-    let number = |pending: Option<u32>| pending.unwrap_or(secret.version);
-    let pending = secret.pending_version();
-    let (first, last) = (secret.version.min(number(pending)), secret.version.max(number(pending)));
-    let kept = secret.versions.iter().filter(|version| (first..=last).contains(&version.number));
-    let kept = Versions::from_oldest(kept.cloned().collect());
+    let told =
+        |version: &&Version| version.number == secret.version || version.state == VersionState::Pending;
+    let kept = Versions::from_oldest(secret.versions.iter().filter(told).cloned().collect());
     Secret { versions: kept.unwrap_or_else(|| secret.versions.clone()), ..secret.clone() }
 }
 

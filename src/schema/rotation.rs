@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BytesEncoding, Claim, ClaimId, DailyWindow, Generator, Rotation, RotationFailure, RotationPolicy,
-    Timestamp,
+    BytesEncoding, CharacterClass, Claim, ClaimId, DailyWindow, Generator, KeyPairAlgorithm, Rotation,
+    RotationFailure, RotationPolicy, Timestamp,
 };
 
 /// The rotation of a secret. Times are microseconds since 1970, durations are microseconds.
@@ -63,10 +63,10 @@ struct FailureRecord {
 /// How the server makes a value.
 #[derive(Clone, PartialEq, prost::Message)]
 struct GeneratorRecord {
-    /// 1 password, 2 bytes, 3 UUID.
+    /// 1 password, 2 bytes, 3 UUID, 4 passphrase, 5 key pair.
     #[prost(uint32, tag = "1")]
     kind: u32,
-    /// The number of characters or bytes.
+    /// The number of characters, bytes or words.
     #[prost(uint32, tag = "2")]
     length: u32,
     /// The alphabet of a password.
@@ -75,7 +75,23 @@ struct GeneratorRecord {
     /// The encoding of bytes: 1 base64url, 2 hexadecimal, 3 the bytes themselves.
     #[prost(uint32, tag = "4")]
     encoding: u32,
+    /// The classes that a password must have, one bit each: 1 lower, 2 upper, 4 digit, 8 symbol.
+    #[prost(uint32, tag = "5")]
+    required: u32,
+    /// The text between the words of a passphrase.
+    #[prost(string, tag = "6")]
+    separator: String,
+    /// The kind of a key pair: 1 Ed25519, 2 ECDSA on P-256.
+    #[prost(uint32, tag = "7")]
+    algorithm: u32,
 }
+
+const CLASSES: [(u32, CharacterClass); 4] = [
+    (1, CharacterClass::Lower),
+    (2, CharacterClass::Upper),
+    (4, CharacterClass::Digit),
+    (8, CharacterClass::Symbol),
+];
 
 impl RotationRecord {
     pub(super) fn of(rotation: &Rotation) -> Self {
@@ -149,10 +165,15 @@ impl GeneratorRecord {
     fn of(generator: &Generator) -> Self {
         let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         match generator {
-            Generator::Password { length: characters, alphabet } => Self {
+            Generator::Password { length: characters, alphabet, required } => Self {
                 kind: 1,
                 length: length(*characters),
                 alphabet: alphabet.iter().copied().map(char::from).collect(),
+                required: CLASSES
+                    .iter()
+                    .filter(|(_, class)| required.contains(class))
+                    .map(|(bit, _)| bit)
+                    .sum(),
                 ..Self::default()
             },
             Generator::Bytes { length: bytes, encoding } => Self {
@@ -166,16 +187,37 @@ impl GeneratorRecord {
                 ..Self::default()
             },
             Generator::Uuid => Self { kind: 3, ..Self::default() },
+            Generator::Passphrase { words, separator } => {
+                Self { kind: 4, length: length(*words), separator: separator.to_string(), ..Self::default() }
+            }
+            Generator::KeyPair(algorithm) => Self {
+                kind: 5,
+                algorithm: match algorithm {
+                    KeyPairAlgorithm::Ed25519 => 1,
+                    KeyPairAlgorithm::EcdsaP256 => 2,
+                },
+                ..Self::default()
+            },
         }
     }
 
     fn generator(&self) -> Option<Generator> {
         match (self.kind, self.encoding) {
-            (1, _) => Generator::password(Some(self.length), &self.alphabet).ok(),
+            (1, _) => {
+                let required = CLASSES.iter().filter(|(bit, _)| self.required & bit != 0);
+                let required = required.map(|(_, class)| *class).collect();
+                Generator::password(Some(self.length), &self.alphabet, required).ok()
+            }
             (2, 1) => Generator::bytes(Some(self.length), BytesEncoding::Base64Url).ok(),
             (2, 2) => Generator::bytes(Some(self.length), BytesEncoding::Hex).ok(),
             (2, 3) => Generator::bytes(Some(self.length), BytesEncoding::Raw).ok(),
             (3, _) => Some(Generator::Uuid),
+            (4, _) => Generator::passphrase(Some(self.length), Some(&self.separator)).ok(),
+            (5, _) => match self.algorithm {
+                1 => Some(Generator::KeyPair(KeyPairAlgorithm::Ed25519)),
+                2 => Some(Generator::KeyPair(KeyPairAlgorithm::EcdsaP256)),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -194,7 +236,7 @@ pub(crate) mod tests {
         Rotation {
             policy: RotationPolicy {
                 interval: Some(Duration::from_secs(3600)),
-                generator: Some(Generator::password(Some(20), "abc").unwrap()),
+                generator: Some(Generator::password(Some(20), "abc", Vec::new()).unwrap()),
                 grace_period: Some(Duration::from_secs(60)),
                 window: Some(DailyWindow::parse("22:00-02:30").unwrap()),
                 paused: true,
@@ -220,11 +262,14 @@ pub(crate) mod tests {
     fn a_rotation_comes_back_with_each_kind_of_generator() {
         let generators = [
             None,
-            Some(Generator::password(None, "").unwrap()),
+            Some(Generator::password(None, "", vec![CharacterClass::Digit, CharacterClass::Symbol]).unwrap()),
             Some(Generator::bytes(Some(16), BytesEncoding::Raw).unwrap()),
             Some(Generator::bytes(None, BytesEncoding::Hex).unwrap()),
             Some(Generator::bytes(None, BytesEncoding::Base64Url).unwrap()),
             Some(Generator::Uuid),
+            Some(Generator::passphrase(None, None).unwrap()),
+            Some(Generator::KeyPair(KeyPairAlgorithm::Ed25519)),
+            Some(Generator::KeyPair(KeyPairAlgorithm::EcdsaP256)),
         ];
         for generator in generators {
             let mut rotation = rotation();

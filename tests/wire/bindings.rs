@@ -80,7 +80,7 @@ fn message(described: &DescriptorProto, namespace: &str, name: &str) -> Vec<u8> 
         };
         match (field.name(), field.r#type()) {
             ("namespace" | "home_namespace" | "namespace_pattern", Type::String) => text(namespace),
-            ("name", Type::String) => text(name),
+            ("name" | "names", Type::String) => text(name),
             ("principal", Type::String) => text("cert:somebody"),
             ("role", Type::String) => text("reader"),
             ("id", Type::String) if described.name() == "UndeleteSecretRequest" => {
@@ -153,12 +153,13 @@ async fn every_rpc_is_refused_in_every_way() {
             let answer = caller.call(&rpc, &bytes).await.map(drop);
             let answer = answer.map_err(|status| (status.code(), reason_of(&status)));
             let (code, reason) = *expected;
-            // Everybody who is known may ask who it is. A key that may list other names lists those, and a document that names no
-            // secret needs none.
+            // Everybody who is known may ask who it is. A key that may list other names lists those, a document that names no secret
+            // needs none, and a batch says for each name that it is denied.
             let some_names = *way == "name pattern that does not match";
             let answered = code == Code::PermissionDenied
                 && (method == "WhoAmI"
-                    || some_names && ["ListSecrets", "ResolveReferences"].contains(&method));
+                    || some_names
+                        && ["BatchGetSecrets", "ListSecrets", "ResolveReferences"].contains(&method));
             let expected = if answered { Ok(()) } else { Err((code, reason.to_owned())) };
             assert_eq!(answer, expected, "{rpc}: {way}");
             tried += 1;

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use strongroom::api::v1::{CreateSecretRequest, RotationPolicy, SecretValue};
+use strongroom::api::v1::{CreateSecretRequest, SecretValue};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -10,7 +10,7 @@ use uuid::{Uuid, Version};
 
 use crate::caller::{Caller, Room};
 use crate::harness::shared;
-use crate::refusal::{fields_of, invalid, not_served, refused, taken};
+use crate::refusal::{fields_of, invalid, refused, taken};
 use crate::requests::{
     MAX_VALUE, Value, binary, create, get, list, many_pairs, nanos, pairs, password, text,
 };
@@ -306,16 +306,6 @@ async fn create_names_all_wrong_fields_at_once() {
         &["namespace", "name", "value", "description", "metadata", "request_id"],
     );
     assert_eq!(status.get_details_bad_request().unwrap().field_violations.len(), 6);
-}
-
-#[tokio::test]
-async fn create_refuses_fields_that_this_release_does_not_serve() {
-    let room = Room::open().await;
-    let policy = Some(RotationPolicy::default());
-    let refuse =
-        async |request, field| drop(not_served(room.secrets().create_secret(request).await, &[field]));
-    refuse(CreateSecretRequest { rotation_policy: policy, ..create("A", "v") }, "rotation_policy").await;
-    assert_eq!(room.names().await, Vec::<String>::new());
 }
 
 #[tokio::test]

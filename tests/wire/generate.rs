@@ -1,14 +1,21 @@
 //! Values that the server makes, in CreateSecret and RotateSecret alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
-use strongroom::api::v1::{BytesEncoding, CreateSecretRequest, Generator, RotateSecretRequest};
+use strongroom::api::v1::{
+    BytesEncoding, CharacterClass, CreateSecretRequest, Generator, KeyPairAlgorithm, RotateSecretRequest,
+};
 use tonic::Code;
 use uuid::{Uuid, Version};
 
 use crate::caller::{Caller, Room};
 use crate::refusal::{fields_of, invalid, refused};
-use crate::requests::{Value, create, password, random_bytes, random_uuid, rotate};
+use crate::requests::{
+    Value, create, key_pair, many_pairs, pairs, passphrase, password, password_with, random_bytes,
+    random_uuid, rotate,
+};
 
 #[tokio::test]
 async fn a_password_is_32_letters_and_digits_by_default() {
@@ -81,6 +88,79 @@ async fn a_generated_uuid_is_a_random_one() {
 }
 
 #[tokio::test]
+async fn a_password_has_a_character_of_each_required_class() {
+    let room = Room::open().await;
+    let required =
+        [CharacterClass::Lower, CharacterClass::Upper, CharacterClass::Digit, CharacterClass::Symbol];
+    for value in both_ways(&room, password_with(8, "", &required)).await {
+        assert_eq!(value.len(), 8);
+        assert!(value.contains(|c: char| c.is_ascii_lowercase()), "{value:?}");
+        assert!(value.contains(|c: char| c.is_ascii_uppercase()), "{value:?}");
+        assert!(value.contains(|c: char| c.is_ascii_digit()), "{value:?}");
+        assert!(value.contains(|c: char| c.is_ascii_punctuation()), "{value:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_passphrase_has_its_words_and_its_separator() {
+    let room = Room::open().await;
+    for value in both_ways(&room, passphrase(None, None)).await {
+        assert_eq!(value.split('-').count(), 8, "{value:?}");
+        assert!(value.split('-').all(|word| word.bytes().all(|c| c.is_ascii_lowercase())), "{value:?}");
+    }
+    for value in both_ways(&room, passphrase(Some(4), Some(" "))).await {
+        assert_eq!(value.split(' ').count(), 4, "{value:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_pair_has_its_private_key_as_the_value_and_its_public_key_in_the_metadata() {
+    let room = Room::open().await;
+    for algorithm in [KeyPairAlgorithm::Ed25519, KeyPairAlgorithm::EcdsaP256] {
+        let name = format!("pair_{}", Uuid::new_v4().simple());
+        let metadata = pairs(&[("owner", "payments")]);
+        let request =
+            CreateSecretRequest { value: None, generate: key_pair(algorithm), metadata, ..create(&name, "") };
+        let created = room.create_with(request).await;
+        let first = (room.value(&name).await, created.metadata.get("public_key").unwrap().clone());
+        assert_eq!(created.metadata.get("owner").unwrap(), "payments");
+
+        let request = RotateSecretRequest { value: None, generate: key_pair(algorithm), ..rotate(&name, "") };
+        let rotated = room.secrets().rotate_secret(request).await.unwrap().into_inner().secret.unwrap();
+        let second = (room.value(&name).await, rotated.metadata.get("public_key").unwrap().clone());
+        assert_eq!(rotated.metadata.len(), 2);
+
+        assert_ne!(first, second);
+        for (private, public) in [first, second] {
+            let Value::Text(private) = private else { panic!("{private:?} is not text") };
+            assert_eq!(public_key_by_openssl(&private), public);
+        }
+    }
+    // There is no room for the public key.
+    let request = CreateSecretRequest {
+        value: None,
+        generate: key_pair(KeyPairAlgorithm::Ed25519),
+        metadata: many_pairs(64),
+        ..create("full", "")
+    };
+    invalid(room.secrets().create_secret(request).await, &["metadata"]);
+}
+
+/// The public key of a private key, both in PEM, as another implementation sees it.
+fn public_key_by_openssl(private: &str) -> String {
+    let mut openssl = Command::new("openssl")
+        .args(["pkey", "-pubout"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    openssl.stdin.take().unwrap().write_all(private.as_bytes()).unwrap();
+    let output = openssl.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
 async fn no_value_is_generated_twice() {
     let room = Room::open().await;
     let mut seen = BTreeSet::new();
@@ -135,6 +215,13 @@ async fn generators_beyond_their_limits_are_refused_and_make_nothing() {
         random_bytes(Some(4097), BytesEncoding::Raw),
         random_bytes(Some(u32::MAX), BytesEncoding::Base64url),
         unknown_encoding(),
+        password_with(8, "abc", &[CharacterClass::Digit]),
+        password_with(8, "", &[CharacterClass::Unspecified]),
+        passphrase(Some(3), None),
+        passphrase(Some(65), None),
+        passphrase(None, Some("123456789")),
+        passphrase(None, Some("\n")),
+        key_pair(KeyPairAlgorithm::Unspecified),
         Some(Generator { kind: None }),
     ] {
         let request = CreateSecretRequest { value: None, generate: generate.clone(), ..create("made", "") };

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use prost_types::{FieldMask, Timestamp};
 use strongroom::api::v1::secret_value::Kind;
 use strongroom::api::v1::{
-    BytesEncoding, BytesGenerator, CreateSecretRequest, DeleteSecretRequest, DestroyVersionRequest,
-    DisableVersionRequest, EnableVersionRequest, Generator, GetSecretRequest, ListSecretsRequest,
-    PasswordGenerator, Redaction, RotateSecretRequest, Secret, SecretValue, UpdateSecretRequest,
-    UuidGenerator, generator,
+    BytesEncoding, BytesGenerator, CharacterClass, CreateSecretRequest, DeleteSecretRequest,
+    DestroyVersionRequest, DisableVersionRequest, EnableVersionRequest, Generator, GetSecretRequest,
+    KeyPairAlgorithm, KeyPairGenerator, ListSecretsRequest, PassphraseGenerator, PasswordGenerator,
+    Redaction, RotateSecretRequest, Secret, SecretValue, UpdateSecretRequest, UuidGenerator, generator,
 };
 
 /// The value of a secret in a reply. The generated type has no `Debug`, on purpose; these values are no secrets.
@@ -119,6 +119,23 @@ pub fn password(length: Option<u32>, alphabet: &str) -> Option<Generator> {
         alphabet: alphabet.into(),
         required: Vec::new(),
     }))
+}
+
+pub fn password_with(length: u32, alphabet: &str, required: &[CharacterClass]) -> Option<Generator> {
+    generator(generator::Kind::Password(PasswordGenerator {
+        length: Some(length),
+        alphabet: alphabet.into(),
+        required: required.iter().map(|class| (*class).into()).collect(),
+    }))
+}
+
+pub fn passphrase(words: Option<u32>, separator: Option<&str>) -> Option<Generator> {
+    let separator = separator.map(str::to_owned);
+    generator(generator::Kind::Passphrase(PassphraseGenerator { words, separator }))
+}
+
+pub fn key_pair(algorithm: KeyPairAlgorithm) -> Option<Generator> {
+    generator(generator::Kind::KeyPair(KeyPairGenerator { algorithm: algorithm.into() }))
 }
 
 pub fn random_bytes(length: Option<u32>, encoding: BytesEncoding) -> Option<Generator> {

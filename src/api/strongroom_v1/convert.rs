@@ -13,8 +13,8 @@ use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
 use crate::app::{App, Idempotency, ValueSource};
 use crate::domain::{
-    BytesEncoding, DEFAULT_LIMIT, Generator, Invalid, MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret,
-    Timestamp, Value,
+    BytesEncoding, CharacterClass, DEFAULT_LIMIT, DailyWindow, Generator, Invalid, KeyPairAlgorithm,
+    MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret, Timestamp, Value,
 };
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -55,13 +55,82 @@ pub(super) fn source(
     }
 }
 
+/// The same for a rotation, which can also leave the value to the generator of the rotation policy: `Some(None)`.
+pub(super) fn rotation_source(
+    given: Option<v1::SecretValue>,
+    generate: Option<v1::Generator>,
+    return_value: bool,
+    fields: &mut Fields,
+) -> Option<Option<ValueSource>> {
+    if given.is_none() && generate.is_none() && !return_value {
+        return Some(None);
+    }
+    source(given, generate, return_value, fields).map(Some)
+}
+
+/// The rotation policy of a request.
+pub(super) fn rotation_policy(policy: v1::RotationPolicy, fields: &mut Fields) -> Option<RotationPolicy> {
+    let mut span = |field, span: Option<prost_types::Duration>, limits| match span {
+        Some(span) => fields.check(field, span_within(span, limits)).map(Some),
+        None => Some(None),
+    };
+    let interval = span("rotation_policy.interval", policy.interval, SECOND_TO_TEN_YEARS);
+    let grace_period = span("rotation_policy.grace_period", policy.grace_period, MOMENT_TO_TEN_YEARS);
+    const NEEDS_GRACE: &str =
+        "must not be set without grace_period: without one, the former version does not retire";
+    fields.require(
+        policy.grace_period.is_some() || !policy.retire_when_unread,
+        "rotation_policy.retire_when_unread",
+        NEEDS_GRACE,
+    );
+    let window = match &*policy.window {
+        "" => Some(None),
+        window => fields.check("rotation_policy.window", DailyWindow::parse(window)).map(Some),
+    };
+    let generator = match policy.generator {
+        Some(generate) => fields.check("rotation_policy.generator", generator(generate)).map(Some),
+        None => Some(None),
+    };
+    Some(RotationPolicy {
+        interval: interval?,
+        generator: generator?,
+        grace_period: grace_period?,
+        window: window?,
+        paused: policy.paused,
+        retire_when_unread: policy.retire_when_unread,
+    })
+}
+
 fn generator(generate: v1::Generator) -> Result<Generator, Invalid> {
     match generate.kind {
-        Some(generator::Kind::Password(password)) => Generator::password(password.length, &password.alphabet),
+        Some(generator::Kind::Password(password)) => {
+            let required = password.required.into_iter().map(character_class).collect::<Result<_, _>>()?;
+            Generator::password(password.length, &password.alphabet, required)
+        }
         Some(generator::Kind::Bytes(bytes)) => Generator::bytes(bytes.length, encoding(bytes.encoding)?),
         Some(generator::Kind::Uuid(v1::UuidGenerator {})) => Ok(Generator::Uuid),
-        Some(generator::Kind::Passphrase(_) | generator::Kind::KeyPair(_)) | None => {
-            Err(Invalid::new("must have password, bytes or uuid"))
+        Some(generator::Kind::Passphrase(passphrase)) => {
+            Generator::passphrase(passphrase.words, passphrase.separator.as_deref())
+        }
+        Some(generator::Kind::KeyPair(pair)) => match v1::KeyPairAlgorithm::try_from(pair.algorithm) {
+            Ok(v1::KeyPairAlgorithm::Ed25519) => Ok(Generator::KeyPair(KeyPairAlgorithm::Ed25519)),
+            Ok(v1::KeyPairAlgorithm::EcdsaP256) => Ok(Generator::KeyPair(KeyPairAlgorithm::EcdsaP256)),
+            Ok(v1::KeyPairAlgorithm::Unspecified) | Err(_) => {
+                Err(Invalid::new("must have a known key_pair.algorithm: ed25519 or ecdsa-p256"))
+            }
+        },
+        None => Err(Invalid::new("must have password, bytes, uuid, passphrase or key_pair")),
+    }
+}
+
+fn character_class(number: i32) -> Result<CharacterClass, Invalid> {
+    match v1::CharacterClass::try_from(number) {
+        Ok(v1::CharacterClass::Lower) => Ok(CharacterClass::Lower),
+        Ok(v1::CharacterClass::Upper) => Ok(CharacterClass::Upper),
+        Ok(v1::CharacterClass::Digit) => Ok(CharacterClass::Digit),
+        Ok(v1::CharacterClass::Symbol) => Ok(CharacterClass::Symbol),
+        Ok(v1::CharacterClass::Unspecified) | Err(_) => {
+            Err(Invalid::new("must have known classes in password.required: lower, upper, digit or symbol"))
         }
     }
 }
@@ -166,11 +235,19 @@ fn policy(policy: &RotationPolicy) -> v1::RotationPolicy {
 fn described(generator: &Generator) -> v1::Generator {
     let count = |length: usize| u32::try_from(length).ok();
     let kind = match generator {
-        Generator::Password { length, alphabet } => generator::Kind::Password(v1::PasswordGenerator {
-            length: count(*length),
-            alphabet: alphabet.iter().copied().map(char::from).collect(),
-            required: Vec::new(),
-        }),
+        Generator::Password { length, alphabet, required } => {
+            let class = |class: &CharacterClass| match class {
+                CharacterClass::Lower => v1::CharacterClass::Lower.into(),
+                CharacterClass::Upper => v1::CharacterClass::Upper.into(),
+                CharacterClass::Digit => v1::CharacterClass::Digit.into(),
+                CharacterClass::Symbol => v1::CharacterClass::Symbol.into(),
+            };
+            generator::Kind::Password(v1::PasswordGenerator {
+                length: count(*length),
+                alphabet: alphabet.iter().copied().map(char::from).collect(),
+                required: required.iter().map(class).collect(),
+            })
+        }
         Generator::Bytes { length, encoding } => generator::Kind::Bytes(v1::BytesGenerator {
             length: count(*length),
             encoding: match encoding {
@@ -181,6 +258,17 @@ fn described(generator: &Generator) -> v1::Generator {
             .into(),
         }),
         Generator::Uuid => generator::Kind::Uuid(v1::UuidGenerator {}),
+        Generator::Passphrase { words, separator } => {
+            let separator = Some(separator.to_string());
+            generator::Kind::Passphrase(v1::PassphraseGenerator { words: count(*words), separator })
+        }
+        Generator::KeyPair(algorithm) => generator::Kind::KeyPair(v1::KeyPairGenerator {
+            algorithm: match algorithm {
+                KeyPairAlgorithm::Ed25519 => v1::KeyPairAlgorithm::Ed25519,
+                KeyPairAlgorithm::EcdsaP256 => v1::KeyPairAlgorithm::EcdsaP256,
+            }
+            .into(),
+        }),
     };
     v1::Generator { kind: Some(kind) }
 }
@@ -236,6 +324,37 @@ pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid>
 pub(super) fn ttl(span: prost_types::Duration) -> Result<Duration, Invalid> {
     const REFUSED: Invalid = Invalid::new("must be 1 second to 100 years (3,155,760,000 seconds)");
     duration(span).ok().filter(|span| *span >= Duration::from_secs(1)).ok_or(REFUSED)
+}
+
+/// The shortest and the longest span of time that a field may have, in seconds, and what is said of others.
+pub(super) struct SpanLimits(u64, u64, Invalid);
+
+/// 0 to 10 years.
+pub(super) const MOMENT_TO_TEN_YEARS: SpanLimits =
+    SpanLimits(0, 315_576_000, Invalid::new("must be 0 to 10 years (315,576,000 seconds)"));
+/// 1 second to 10 years.
+const SECOND_TO_TEN_YEARS: SpanLimits = SpanLimits(
+    1,
+    315_576_000,
+    Invalid::new(
+        "must be 1 second to 10 years (315,576,000 seconds), or absent for rotations on request only",
+    ),
+);
+/// 1 second to 24 hours.
+pub(super) const SECOND_TO_DAY: SpanLimits =
+    SpanLimits(1, 86_400, Invalid::new("must be 1 second to 24 hours (86,400 seconds)"));
+/// 0 to 30 days.
+pub(super) const UP_TO_THIRTY_DAYS: SpanLimits =
+    SpanLimits(0, 2_592_000, Invalid::new("must be 0 to 30 days (2,592,000 seconds)"));
+
+/// A span of time from a message, within limits.
+pub(super) fn span_within(span: prost_types::Duration, limits: SpanLimits) -> Result<Duration, Invalid> {
+    let SpanLimits(least, most, refused) = limits;
+    let seconds = u64::try_from(span.seconds).ok();
+    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
+    let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
+    span.filter(|span| allowed.contains(span)).ok_or(refused)
 }
 
 /// A time from a message.

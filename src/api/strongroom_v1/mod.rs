@@ -3,11 +3,13 @@
 
 mod access;
 mod audit;
+mod batch;
 mod call;
 mod convert;
 mod operator;
 pub mod proto;
 mod reference;
+mod rotation;
 pub(super) mod rpcs;
 mod secret;
 pub(super) mod status;

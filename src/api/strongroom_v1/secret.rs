@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::convert::{
-    etag, idempotency, limit, metadata, redacted, revealed, source, time, timestamp, ttl, value,
+    etag, idempotency, limit, metadata, redacted, revealed, rotation_policy, source, time, timestamp, ttl,
+    value,
 };
 use super::operator::ConfirmedReplies;
 use super::proto::secret_service_server::SecretService;
-use super::{proto as v1, version};
+use super::{batch, proto as v1, rotation, version};
 use crate::api::request::{Call, Fields};
-use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretRotation, SecretUpdate};
+use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretUpdate};
 use crate::auth::{Delete, List, Read, Write};
 use crate::domain::{
     Description, Filter, Invalid, Metadata, Order, Revision, SecretId, SecretName, Start, Timestamp,
@@ -67,7 +68,7 @@ impl SecretService for Secrets {
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
         let (call, message) = Call::open(&self.0, request)?;
-        call.close(rotate(&self.0, &call, message).await)
+        call.close(rotation::rotate(&self.0, &call, message).await)
     }
 
     async fn list_secret_versions(
@@ -106,8 +107,8 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::BatchGetSecretsRequest>,
     ) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(batch::get(&self.0, &call, message).await)
     }
 
     async fn undelete_secret(
@@ -122,32 +123,32 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::PromoteVersionRequest>,
     ) -> Result<Response<v1::PromoteVersionResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::promote(&self.0, &call, message).await)
     }
 
     async fn acknowledge_version(
         &self,
         request: Request<v1::AcknowledgeVersionRequest>,
     ) -> Result<Response<v1::AcknowledgeVersionResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::acknowledge(&self.0, &call, message).await)
     }
 
     async fn claim_rotation(
         &self,
         request: Request<v1::ClaimRotationRequest>,
     ) -> Result<Response<v1::ClaimRotationResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::claim(&self.0, &call, message).await)
     }
 
     async fn release_rotation(
         &self,
         request: Request<v1::ReleaseRotationRequest>,
     ) -> Result<Response<v1::ReleaseRotationResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::release(&self.0, &call, message).await)
     }
 
     type WatchSecretsStream = ConfirmedReplies<v1::WatchSecretsResponse>;
@@ -187,10 +188,15 @@ async fn create(
         (None, Some(span)) => fields.check("ttl", ttl(span)).map(|time| Some(SecretExpiry::After(time))),
         (None, None) => Some(None),
     };
-    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
+    let policy = message.rotation_policy.map(|policy| rotation_policy(policy, &mut fields));
     let parsed = (|| {
-        let new =
-            NewSecret { source: source?, description: description?, metadata: metadata?, expiry: expiry? };
+        let new = NewSecret {
+            source: source?,
+            description: description?,
+            metadata: metadata?,
+            expiry: expiry?,
+            rotation_policy: given(policy)?,
+        };
         Some((grant?, request?, new))
     })();
     let (grant, request, new) = fields.finish(parsed)?;
@@ -243,7 +249,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
     }
 }
 
-const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
+pub(super) const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
 
 async fn list(
     app: &App,
@@ -310,7 +316,6 @@ async fn update(
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
-    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
     let expires_at =
         message.expires_at.as_ref().map(|at| expires_at(app, at, &request, &mut fields).map(Some));
     let changes = changes(app, call, message, expires_at, &mut fields)?;
@@ -332,7 +337,6 @@ fn changes(
     mut expires_at: Option<Option<Option<Timestamp>>>,
     fields: &mut Fields,
 ) -> Result<Option<SecretUpdate>, Error> {
-    let named_later = message.rotation_policy.is_some();
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
     if let Some(Some(new_name)) = &new_name {
@@ -347,6 +351,7 @@ fn changes(
     };
     let mut description =
         message.description.as_deref().map(|text| fields.check("description", Description::parse(text)));
+    let mut policy = message.rotation_policy.map(|policy| rotation_policy(policy, fields).map(Some));
     let mut changed = (!message.metadata.is_empty()).then(|| metadata(message.metadata, fields));
     const FEW: &str = "must name each field at most once";
     fields.require(
@@ -369,18 +374,21 @@ fn changes(
             "expires_at" => {
                 expires_at.get_or_insert(Some(None));
             }
-            "rotation_policy" => fields.not_served(true, "update_mask"),
+            "rotation_policy" => {
+                policy.get_or_insert(Some(None));
+            }
             _ => fields.require(
                 false,
                 "update_mask",
-                "must name only fields that can be changed: value, description, metadata, new_name, expires_at",
+                "must name only fields that can be changed: value, description, metadata, new_name, expires_at, \
+                 rotation_policy",
             ),
         }
     }
     let masked = message.update_mask.is_some_and(|mask| !mask.paths.is_empty());
     let any = value.is_some() || new_name.is_some() || description.is_some() || changed.is_some();
     fields.require(
-        any || expires_at.is_some() || masked || named_later,
+        any || expires_at.is_some() || policy.is_some() || masked,
         "update_mask",
         "must name a field to clear, or another field must be given: this update changes nothing",
     );
@@ -392,6 +400,7 @@ fn changes(
             description: given(description)?,
             metadata: given(changed)?,
             expires_at: given(expires_at)?,
+            rotation_policy: given(policy)?,
             etag,
         })
     })())
@@ -459,27 +468,4 @@ async fn undelete(
     let secret = undeleted.await?;
     call.note(|target| target.name = Some(secret.name.clone()));
     Ok(v1::UndeleteSecretResponse { revision: secret.revision.0, secret: Some(redacted(app, &secret)) })
-}
-
-async fn rotate(
-    app: &App,
-    call: &Call,
-    mut message: v1::RotateSecretRequest,
-) -> Result<v1::RotateSecretResponse, Error> {
-    let mut fields = Fields::default();
-    let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
-    let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
-    let source = source(message.value, message.generate, message.return_value, &mut fields);
-    fields.not_served(message.grace_period.is_some(), "grace_period");
-    fields.not_served(message.stage, "stage");
-    let rotation = source.map(|source| SecretRotation { source, etag: etag(&message.etag) });
-    let parsed = (|| Some((grant?, request?, rotation?)))();
-    let (grant, request, rotation) = fields.finish(parsed)?;
-
-    let changed = app.secrets.rotate(&grant, rotation, request.as_ref()).await?;
-    let (version, revision) = (changed.secret.version, changed.secret.revision.0);
-    call.note(|target| target.version = Some(version));
-    let secret = Some(revealed(app, &changed.secret, changed.generated));
-    Ok(v1::RotateSecretResponse { secret, version, revision })
 }

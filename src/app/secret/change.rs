@@ -10,7 +10,7 @@ use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
-use crate::auth::{Grant, Granted, Principal, RightType};
+use crate::auth::{Grant, Granted, NamespaceGrant, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
 use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
 use crate::integrity::StoredKeyring;
@@ -21,6 +21,10 @@ pub struct ChangedSecret {
     /// The secret as the change left it. Where an earlier request with the same id made the change, the description and the
     /// metadata are those that the secret has now, and of the versions only one is here.
     pub secret: Secret,
+    /// The number of the version that the change made; where it made none, of the current one.
+    pub version: u32,
+    /// The store's revision of the change; where there was nothing to change, one at which the secret was so.
+    pub revision: Revision,
     /// The value, where the server generated it and the caller wants to see it.
     pub generated: Option<Value>,
 }
@@ -39,6 +43,18 @@ pub(super) struct ChangeRequest<'a> {
 }
 
 impl<'a> ChangeRequest<'a> {
+    /// A request on one of the secrets that this grant is on.
+    pub(super) fn of_namespace<R: RightType>(grant: &'a NamespaceGrant<R>, name: &'a SecretName) -> Self {
+        Self {
+            granted: vec![grant.granted()],
+            principal: grant.principal(),
+            namespace: grant.namespace(),
+            name,
+            idempotency: None,
+            version: None,
+        }
+    }
+
     /// A request that this grant permits.
     pub(super) fn new<R: RightType>(grant: &'a Grant<R>, idempotency: Option<&'a Idempotency>) -> Self {
         Self {
@@ -126,7 +142,21 @@ impl ChangeAnswer {
     /// generated a value that is stored nowhere, so it is not returned.
     pub(super) fn into_changed(self, generated: Option<Value>) -> Result<ChangedSecret, Error> {
         let generated = generated.filter(|_| !self.repeated);
-        Ok(ChangedSecret { secret: self.into_secret()?, generated })
+        let made = match &self.outcome {
+            Outcome::Changed(_, number) => Some(*number),
+            Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => None,
+        };
+        let revision = self.revision;
+        let secret = self.into_secret()?;
+        Ok(ChangedSecret { version: made.unwrap_or(secret.version), secret, revision, generated })
+    }
+
+    /// The secret after a change that kept its revision.
+    pub(super) fn into_noted(self) -> Result<Secret, Error> {
+        match self.outcome {
+            Outcome::Changed(secret, _) => Ok(Secret { stored_at: self.revision, ..secret }),
+            Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => Err(Error::Integrity),
+        }
     }
 
     /// The outcome and its revision.

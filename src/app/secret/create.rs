@@ -8,7 +8,8 @@ use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
 use crate::domain::{
-    Description, EventType, ExpiryTold, Metadata, Revision, Secret, SecretId, Timestamp, Versions,
+    Description, EventType, ExpiryTold, Metadata, Revision, Rotation, RotationPolicy, Secret, SecretId,
+    Timestamp, Versions,
 };
 
 /// A secret to create. Its grant has the name.
@@ -19,6 +20,8 @@ pub struct NewSecret {
     pub description: Description,
     /// Its metadata.
     pub metadata: Metadata,
+    /// When and how it is rotated; `None`: only on request.
+    pub rotation_policy: Option<RotationPolicy>,
     /// When it expires; `None`: never.
     pub expiry: Option<SecretExpiry>,
 }
@@ -54,9 +57,10 @@ impl SecretOperations {
         new: NewSecret,
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
-        let NewSecret { source, description, metadata, expiry } = new;
+        let NewSecret { source, description, metadata, expiry, rotation_policy } = new;
         let name = grant.name();
-        let (value, reveal) = source.value()?;
+        let new = source.value()?;
+        let metadata = new.metadata(&metadata)?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {
@@ -71,7 +75,7 @@ impl SecretOperations {
                     }
                 };
                 let (at, id) = (present.now, SecretId::generate());
-                let version = plan.put_version(id, 1, at, &value)?;
+                let version = plan.put_version(id, 1, at, &new.value)?;
                 plan.put_name(name, id)?;
                 let secret = Secret {
                     namespace: grant.namespace().clone(),
@@ -86,7 +90,7 @@ impl SecretOperations {
                     rotated_at: None,
                     expires_at: expiry.map(|expiry| expiry.from(at)).transpose()?,
                     expiry_told: ExpiryTold::Nothing,
-                    rotation: None,
+                    rotation: rotation_policy.clone().map(|policy| Box::new(Rotation::new(policy, at))),
                     deletion: None,
                     // Only the commit has a revision.
                     revision: Revision::default(),
@@ -96,6 +100,6 @@ impl SecretOperations {
                 plan.put(secret, EventType::Created)
             })
             .await?;
-        answer.into_changed(reveal.then_some(value))
+        answer.into_changed(new.revealed())
     }
 }

@@ -57,6 +57,7 @@ impl SecretOperations {
                 let changed = Version {
                     state: VersionState::Destroyed,
                     changed_at: Some(next.updated_at),
+                    retires_at: None,
                     destroyed_key: stored.data_key.map(Box::new),
                     ..version.clone()
                 };

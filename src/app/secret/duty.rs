@@ -13,8 +13,7 @@ use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::{Error, RequestRecord};
 use crate::audit::{Line, Record, Referenced, Target};
 use crate::domain::{
-    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, Version,
-    VersionState, now,
+    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, now,
 };
 use crate::schema::NamespaceId;
 use crate::store::Transaction;
@@ -139,12 +138,7 @@ fn retire_versions(
     let retired: Vec<_> = secret.versions.iter().filter(|version| secret.is_retired(version, now)).collect();
     let Some(newest) = retired.last().map(|version| version.number) else { return Ok(None) };
     for version in retired {
-        next.versions = next.versions.with_changed(Version {
-            state: VersionState::Disabled,
-            changed_at: Some(next.updated_at),
-            retires_at: None,
-            ..version.clone()
-        });
+        next.versions = next.versions.with_changed(version.retired(next.updated_at));
     }
     let record = DutyRecord::new("scheduler/RetireVersions", secret, Some(newest), None);
     let (transaction, _) = plan.put(next, EventType::VersionChanged)?;
@@ -173,43 +167,26 @@ fn rotate<'a>(
         (Some(RotationStep::Postpone), _) => {
             note("scheduler/PostponeRotation", None, &|rotation| rotation.postponed(now))
         }
-        (Some(RotationStep::Rotate), Some(generator)) => {
-            match new_version(plan(), secret, rotation, generator, now) {
-                Err(Error::Integrity) => Err(Error::Integrity),
-                Err(error) => {
-                    tracing::warn!(secret = %secret.id, ?error, "a secret could not be rotated; this is tried again");
-                    note("scheduler/FailRotation", Some(EventType::RotationFailed), &|rotation| {
-                        rotation.failed(now, failure(&error), None);
-                    })
-                }
-                planned => planned.map(Some),
+        (Some(RotationStep::Rotate), Some(generator)) => match new_version(plan(), secret, generator) {
+            Err(Error::Integrity) => Err(Error::Integrity),
+            Err(error) => {
+                tracing::warn!(secret = %secret.id, ?error, "a secret could not be rotated; this is tried again");
+                note("scheduler/FailRotation", Some(EventType::RotationFailed), &|rotation| {
+                    rotation.failed(now, failure(&error), None);
+                })
             }
-        }
+            planned => planned.map(Some),
+        },
     }
 }
 
 /// The plan of a rotation that the service makes by itself.
-fn new_version(
-    mut plan: SecretPlan<'_>,
-    secret: &Secret,
-    rotation: &Rotation,
-    generator: &Generator,
-    now: Timestamp,
-) -> Result<Planned, Error> {
+fn new_version(mut plan: SecretPlan<'_>, secret: &Secret, generator: &Generator) -> Result<Planned, Error> {
     let source = ValueSource::Generate { generator: generator.clone(), reveal: false };
-    let (value, _) = source.value()?;
+    let new = source.value()?;
     let mut next = plan.successor(secret);
-    plan.put_next_version(&mut next, &value)?;
-    if let Some(grace) = rotation.policy.grace_period
-        && let Some(former) = next.versions.find(secret.version)
-        && former.state == VersionState::Enabled
-    {
-        let former = Version { retires_at: Some(now.plus(grace)), ..former.clone() };
-        next.versions = next.versions.with_changed(former);
-    }
-    let mut rotation = rotation.clone();
-    rotation.finished(now);
-    next.rotation = Some(Box::new(rotation));
+    next.metadata = new.metadata(&secret.metadata)?;
+    plan.put_next_version(&mut next, &new.value, None)?;
     let record = DutyRecord::new("scheduler/RotateSecret", secret, Some(next.version), None);
     let (transaction, _) = plan.put(next, EventType::Rotated)?;
     Ok(Planned::whole(transaction, record))
@@ -219,6 +196,9 @@ fn new_version(
 fn failure(error: &Error) -> &'static str {
     match error {
         Error::Internal(why) => why,
+        Error::TooManyVersions(..) => {
+            "the secret has as many versions as it may, all within their grace periods: shorten the grace period"
+        }
         _ => "the service could not make a new version",
     }
 }

@@ -4,7 +4,10 @@
 //! and commits it together with its idempotency record. A read goes through [`SecretReader`] (`read.rs`), which finds the
 //! secret in the catalog and its value in the store.
 
+mod acknowledge;
+mod batch;
 mod change;
+mod claim;
 mod create;
 #[cfg(test)]
 mod damage_tests;
@@ -16,7 +19,9 @@ mod list;
 mod locks;
 mod page_token;
 mod plan;
+mod promote;
 mod read;
+mod retire;
 mod rotate;
 mod undelete;
 mod update;
@@ -26,7 +31,10 @@ mod version_tests;
 
 use std::sync::Arc;
 
+pub use self::acknowledge::{AcknowledgedVersion, Acknowledgement};
+pub use self::batch::Batch;
 pub use self::change::ChangedSecret;
+pub use self::claim::{ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation};
 pub use self::create::{NewSecret, SecretExpiry};
 pub use self::delete::DeletedSecret;
 pub use self::destroy::DestructionReceipt;
@@ -36,8 +44,10 @@ pub use self::list::{ListQuery, SecretPage};
 use self::locks::SecretLocks;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::page_token::PageToken;
+pub use self::promote::Promotion;
 pub use self::read::RevealedSecret;
 pub(super) use self::read::{CurrentValue, SecretReader};
+pub(super) use self::retire::awaits_consumers;
 pub use self::rotate::SecretRotation;
 pub use self::update::SecretUpdate;
 pub use self::version::{ChangedVersion, ListedVersions, VersionChange};

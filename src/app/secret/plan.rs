@@ -11,8 +11,8 @@ use crate::crypto::{
     Keyring, NamespaceKeys, Purpose, former_metadata, reseal_secret, seal_event, seal_secret, value_seal,
 };
 use crate::domain::{
-    Deletion, EventType, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp, Value,
-    Version,
+    Deletion, EventType, MAX_VERSIONS, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName,
+    Timestamp, Value, Version, VersionState,
 };
 use crate::integrity::StoredNamespaceKeys;
 use crate::store::{Expect, Key, Transaction};
@@ -123,17 +123,43 @@ impl<'a> SecretPlan<'a> {
         Ok(version)
     }
 
-    /// Puts the value as the secret's next version, and removes its oldest version where there are too many now.
-    pub(super) fn put_next_version(&mut self, secret: &mut Secret, value: &Value) -> Result<(), Error> {
-        let next = secret.version.checked_add(1);
-        secret.version = next.ok_or(Error::Internal("a secret has no version numbers left"))?;
-        secret.rotated_at = Some(secret.updated_at);
-        let version = self.put_version(secret.id, secret.version, secret.updated_at, value)?;
-        let (versions, removed) = secret.versions.with_next(version);
+    /// Puts the value as the secret's next version and makes it the current one. The version that was current stays readable for the
+    /// grace period: see [`Secret::make_current`].
+    pub(super) fn put_next_version(
+        &mut self,
+        secret: &mut Secret,
+        value: &Value,
+        grace_period: Option<Duration>,
+    ) -> Result<(), Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        secret.make_current(number, grace_period);
+        self.add_version(secret, version)
+    }
+
+    /// Puts the value as the secret's next version, which is pending.
+    pub(super) fn put_pending_version(&mut self, secret: &mut Secret, value: &Value) -> Result<u32, Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        self.add_version(secret, Version { state: VersionState::Pending, ..version })?;
+        Ok(number)
+    }
+
+    fn next_version(&mut self, secret: &Secret, value: &Value) -> Result<Version, Error> {
+        let number = secret.versions.next_number();
+        let number = number.ok_or(Error::Internal("a secret has no version numbers left"))?;
+        self.put_version(secret.id, number, secret.updated_at, value)
+    }
+
+    /// Adds a version to those of the secret, and removes old ones where there are too many now.
+    fn add_version(&mut self, secret: &mut Secret, version: Version) -> Result<(), Error> {
+        let next = secret.versions.with_next(version, secret.version, self.now);
+        let (versions, removed) = next.ok_or_else(|| {
+            Error::TooManyVersions(secret.namespace.clone(), secret.name.clone(), MAX_VERSIONS)
+        })?;
         secret.versions = versions;
-        if let Some(oldest) = removed {
-            self.transaction.delete.push(Key::version(self.keys.id(), secret.id, oldest.number));
-        }
+        let record = |number| Key::version(self.keys.id(), secret.id, number);
+        self.transaction.delete.extend(removed.into_iter().map(record));
         Ok(())
     }
 
@@ -148,6 +174,16 @@ impl<'a> SecretPlan<'a> {
     pub(super) fn put(self, secret: Secret, event: EventType) -> Result<(Transaction, Outcome), Error> {
         let current = secret.version;
         self.put_all(secret, current, event)
+    }
+
+    /// The same, where the change made this version, which is not the current one.
+    pub(super) fn put_with_version(
+        self,
+        secret: Secret,
+        number: u32,
+        event: EventType,
+    ) -> Result<(Transaction, Outcome), Error> {
+        self.put_all(secret, number, event)
     }
 
     /// The plan that leaves the secret with this version in place of the one that has the same number.
@@ -185,6 +221,17 @@ impl<'a> SecretPlan<'a> {
             self.append_event(event, secret)?;
         }
         Ok(self.transaction)
+    }
+
+    /// The same for a request, whose outcome is the secret as it is then.
+    pub(super) fn put_noted(
+        self,
+        secret: Secret,
+        event: Option<EventType>,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let transaction = self.put_note(&secret, event)?;
+        let current = secret.version;
+        Ok((transaction, Outcome::Changed(secret, current)))
     }
 
     /// Appends the event of the change, which leaves the secret in this state.

@@ -41,6 +41,10 @@ pub(in crate::app) enum CurrentValue {
     Expired(Arc<Secret>),
     /// No secret.
     Missing,
+    /// A secret whose records were altered or damaged.
+    Damaged,
+    /// A secret with a value for which there is no room beside those before it.
+    TooLarge,
 }
 
 impl SecretOperations {
@@ -98,18 +102,18 @@ impl SecretReader {
         Self { core }
     }
 
-    /// The secrets of these grants, all in one namespace, with their current values, all of one moment. `None` where the values
-    /// are larger than `max_bytes` in all.
+    /// The secrets of these grants, all in one namespace, with their current values, all of one moment. The values have at most
+    /// `max_bytes` in all: the first one for which there is no room, and all after it, are left out.
     pub(in crate::app) async fn read_current(
         &self,
         grant: &NamespaceGrant<Read>,
         grants: &[Grant<Read>],
         max_bytes: usize,
-    ) -> Result<Option<(Vec<CurrentValue>, Revision)>, Error> {
+    ) -> Result<(Vec<CurrentValue>, Revision), Error> {
         let names: Vec<_> = grants.iter().map(|grant| grant.name().clone()).collect();
         let granted: Vec<_> = grants.iter().map(Grant::granted).collect();
         if grants.iter().any(|of_secret| of_secret.namespace() != grant.namespace()) {
-            return Err(Error::Internal("the secrets of a document are in one namespace"));
+            return Err(Error::Internal("the secrets of one read are in one namespace"));
         }
         'snapshot: loop {
             let shown = self.core.catalog.revision();
@@ -121,10 +125,14 @@ impl SecretReader {
             let (mut found, mut bytes) = (Vec::with_capacity(names.len()), 0);
             for (at, name) in names.iter().enumerate() {
                 let (Some(namespace), Some(Some(secret))) = (&namespace, secrets.get(at)) else {
-                    self.refuse_damaged(grant.namespace(), name).await?;
-                    found.push(CurrentValue::Missing);
+                    let missing = self.refuse_damaged(grant.namespace(), name).await;
+                    found.push(or_damaged(missing.map(|()| CurrentValue::Missing))?);
                     continue;
                 };
+                if namespace.is_name_altered(name) {
+                    found.push(CurrentValue::Damaged);
+                    continue;
+                }
                 let version = find_version(secret, secret.version)?;
                 if secret.is_expired(self.core.clock.now()) {
                     found.push(CurrentValue::Expired(secret.clone()));
@@ -144,8 +152,11 @@ impl SecretReader {
                 }
                 let reading = (grant.principal(), granted.get(at..=at).unwrap_or_default());
                 let Some(value) = self.read_version(reading, namespace, secret, version).await? else {
-                    self.confirm_changed(namespace, secret).await?;
-                    continue 'snapshot;
+                    match self.confirm_changed(namespace, secret).await {
+                        Ok(()) => continue 'snapshot,
+                        Err(error) => found.push(or_damaged(Err(error))?),
+                    }
+                    continue;
                 };
                 // The store can have taken its time.
                 if secret.is_expired(self.core.clock.now()) {
@@ -154,11 +165,12 @@ impl SecretReader {
                 }
                 bytes += value.len();
                 if bytes > max_bytes {
-                    return Ok(None);
+                    found.resize_with(names.len(), || CurrentValue::TooLarge);
+                    break;
                 }
                 found.push(CurrentValue::Value(secret.clone(), value));
             }
-            return Ok(Some((found, revision)));
+            return Ok((found, revision));
         }
     }
 
@@ -187,7 +199,7 @@ impl SecretReader {
     }
 
     /// The secret of a name, and its namespace.
-    async fn find(
+    pub(super) async fn find(
         &self,
         namespace: &Namespace,
         name: &SecretName,
@@ -265,19 +277,30 @@ pub(super) fn refuse_expired(secret: &Secret, now: Timestamp) -> Result<(), Erro
 }
 
 /// The version of that number. Fails where its value must not be read.
-fn find_readable(secret: &Secret, number: u32, now: Timestamp) -> Result<&Version, Error> {
+pub(super) fn find_readable(secret: &Secret, number: u32, now: Timestamp) -> Result<&Version, Error> {
     refuse_expired(secret, now)?;
     let version = find_version(secret, number)?;
-    match version.state {
-        VersionState::Enabled if !secret.is_retired(version, now) => Ok(version),
+    match version.state_at(now) {
+        VersionState::Enabled => Ok(version),
         VersionState::Pending => {
             Err(Error::VersionPending(secret.namespace.clone(), secret.name.clone(), number))
         }
-        VersionState::Enabled | VersionState::Disabled => {
-            Err(Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number))
-        }
+        VersionState::Disabled => Err(disabled(secret, number)),
         VersionState::Destroyed => Err(destroyed(secret, number)),
     }
+}
+
+/// What a name stands for, where records that were altered or damaged are no failure of the whole read.
+fn or_damaged(found: Result<CurrentValue, Error>) -> Result<CurrentValue, Error> {
+    match found {
+        Err(Error::Integrity) => Ok(CurrentValue::Damaged),
+        found => found,
+    }
+}
+
+/// The refusal of a version that is disabled.
+pub(super) fn disabled(secret: &Secret, number: u32) -> Error {
+    Error::VersionDisabled(secret.namespace.clone(), secret.name.clone(), number)
 }
 
 /// The refusal of a version that was destroyed.

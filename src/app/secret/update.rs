@@ -4,7 +4,9 @@ use super::change::ChangeRequest;
 use super::{ChangedSecret, SecretExpiry, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, EventType, ExpiryTold, Metadata, Timestamp, Value};
+use crate::domain::{
+    Description, EventType, ExpiryTold, Metadata, Rotation, RotationPolicy, Timestamp, Value,
+};
 
 /// A change of a secret. Each field that is `None` stays as it is.
 #[derive(Default)]
@@ -17,6 +19,8 @@ pub struct SecretUpdate {
     pub description: Option<Description>,
     /// Other metadata, which replaces all of the present metadata.
     pub metadata: Option<Metadata>,
+    /// Another rotation policy; `Some(None)`: none any more.
+    pub rotation_policy: Option<Option<RotationPolicy>>,
     /// Another time at which it expires, or `Some(None)`: never.
     pub expires_at: Option<Option<Timestamp>>,
     /// The etag that the secret must still have.
@@ -68,8 +72,17 @@ impl SecretOperations {
                     next.expires_at = expires_at;
                     next.expiry_told = ExpiryTold::Nothing;
                 }
+                if let Some(policy) = &update.rotation_policy {
+                    let (former, at) = (next.rotation.take(), next.updated_at);
+                    next.rotation = policy.clone().map(|policy| {
+                        Box::new(match former {
+                            Some(former) => former.with_policy(policy, at),
+                            None => Rotation::new(policy, at),
+                        })
+                    });
+                }
                 if let Some(value) = &update.value {
-                    plan.put_next_version(&mut next, value)?;
+                    plan.put_next_version(&mut next, value, None)?;
                 }
                 let event = match (new_name, &update.value) {
                     (Some(_), _) => EventType::Renamed,

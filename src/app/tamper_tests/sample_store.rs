@@ -217,7 +217,7 @@ impl SampleStore {
             }
             MadeRequest::Rotate(namespace, name) => {
                 let source = ValueSource::Value(Value::text(format!("value {at}")).unwrap());
-                let rotation = SecretRotation { source, etag: None };
+                let rotation = SecretRotation::of(source);
                 observation(
                     app.secrets.rotate(&self.grant::<Rotate>(namespace, name), rotation, Some(&id)).await,
                     tell,
@@ -288,6 +288,7 @@ fn new(name: &SecretName) -> NewSecret {
         description: Description::parse("what for").unwrap(),
         metadata: Metadata::parse([("owner".to_owned(), name.to_string())].into()).unwrap(),
         expiry: None,
+        rotation_policy: None,
     }
 }
 

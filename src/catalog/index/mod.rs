@@ -17,7 +17,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(super) struct Index {
     filters: FilterCache,
     /// The latest changes, for searches that began before them.
     changes: SearchChanges,
+    /// The secrets whose rotations workers can claim, by the time from which they can.
+    claimable: BTreeSet<(Timestamp, SecretId)>,
     /// The revision of the last change.
     as_of: Revision,
     /// Secrets whose records could not be opened or were altered. None of them is in the other fields.
@@ -136,6 +138,19 @@ impl Index {
         self.as_of
     }
 
+    /// The secrets whose rotations workers can claim now, and which pass: those that could be claimed for longest first, at most as many as
+    /// the limit. Looks only at secrets whose rotations are due.
+    pub(super) fn claimable(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        passes: impl Fn(&Secret) -> bool,
+    ) -> Vec<Arc<Secret>> {
+        let due = self.claimable.iter().take_while(|(at, _)| *at <= now);
+        let secrets = due.filter_map(|(_, id)| self.by_id.get(id));
+        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).cloned().collect()
+    }
+
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
         if self.by_id.get(&secret.id).is_some_and(|present| present.stored_at >= secret.stored_at) {
@@ -173,6 +188,7 @@ impl Index {
                 self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
             }
         }
+        self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
         self.by_id.insert(secret.id, secret);
     }
 
@@ -191,6 +207,9 @@ impl Index {
     fn remove(&mut self, id: SecretId) {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
+        if let Some(at) = secret.claimable_at() {
+            self.claimable.remove(&(at, secret.id));
+        }
         self.filters.remove(&secret);
         self.changes.record(IndexChange::Removed(secret.clone()));
         self.due.remove(&secret);
