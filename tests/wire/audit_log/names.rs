@@ -65,7 +65,7 @@ async fn fingerprints_take_the_place_of_names_and_the_server_tells_whose_they_ar
     assert_eq!(records(&room.root, batch).await.len(), 1);
 
     assert_eq!(find(&room.root, &new).await.secrets, [name(&room.namespace, "other_name")]);
-    assert_eq!(find(&room.root, &namespace).await.namespaces, [room.namespace.clone()]);
+    assert_eq!(find(&room.root, &namespace).await.namespaces, std::slice::from_ref(&room.namespace));
     assert_eq!(find(&room.root, &former).await, FindAuditNamesResponse::default(), "it is gone");
     // A name has the same fingerprint in each namespace, and the namespace of that name has another.
     let twin = format!("{}/twin", room.namespace);
