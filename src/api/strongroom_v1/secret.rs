@@ -340,7 +340,7 @@ fn changes(
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
     if let Some(Some(new_name)) = &new_name {
-        call.note(|target| target.subject = Some(new_name.to_string()));
+        call.note(|target| target.new_name = Some(new_name.clone()));
     }
     let new_name = match new_name {
         Some(Some(name)) => {
