@@ -192,7 +192,7 @@ impl RequestRecord for AuditEntry {
             target: noted.target.clone(),
             referenced: noted.referenced.clone(),
         });
-        Line::of(&self.record(noted, None), now()).to_text()
+        Line::of(&self.record(noted, None), self.auditor.names(), now()).to_text()
     }
 }
 

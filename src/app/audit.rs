@@ -5,11 +5,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Error;
-use crate::auth::{Audit, ServiceGrant};
+use super::commit::Core;
+use crate::audit::{NameMac, fingerprint};
+use crate::auth::{Audit, List, Principal, ServiceGrant};
+use crate::domain::{
+    Filter, Metadata, Namespace, Order as ListOrder, OrderBy, Revision, SecretName, Start, now,
+};
 use crate::integrity::audit_log::{AuditLog, Hash, LogState, Order, Page, Query, TreeHead};
 
 /// The audit log of this server.
 pub struct AuditRecords {
+    core: Arc<Core>,
     /// `None`: the app runs without one, as tests do.
     log: Option<Arc<AuditLog>>,
 }
@@ -34,9 +40,67 @@ pub struct InclusionProof {
     pub size: u64,
 }
 
+/// The names of a fingerprint, as far as the caller may list them.
+#[derive(Debug, Default)]
+pub struct NamesOfFingerprint {
+    /// The namespaces that have it.
+    pub namespaces: Vec<Namespace>,
+    /// The secrets whose names have it.
+    pub secrets: Vec<(Namespace, SecretName)>,
+}
+
+/// How many secrets are looked at under one lock of their namespace.
+const PAGE: usize = 1000;
+/// How many secrets are told of one fingerprint. A name can be in many namespaces.
+const MAX_SECRETS: usize = 1000;
+
+/// Makes fingerprints with the keyring.
+struct KeyringNames(Arc<Core>);
+
+impl NameMac for KeyringNames {
+    fn of_namespace(&self, namespace: &Namespace) -> [u8; 32] {
+        self.0.keyring().audit_name_mac("namespace", namespace.as_str())
+    }
+
+    fn of_secret(&self, name: &SecretName) -> [u8; 32] {
+        self.0.keyring().audit_name_mac("secret", name.as_str())
+    }
+}
+
 impl AuditRecords {
-    pub(super) fn new(log: Option<Arc<AuditLog>>) -> Self {
-        Self { log }
+    pub(super) fn new(core: Arc<Core>, log: Option<Arc<AuditLog>>) -> Self {
+        Self { core, log }
+    }
+
+    /// Makes the fingerprints of names.
+    pub fn name_mac(&self) -> Arc<dyn NameMac> {
+        Arc::new(KeyringNames(self.core.clone()))
+    }
+
+    /// Each form in which a record can show a namespace: as it is, and as a fingerprint.
+    pub fn forms_of_namespace(&self, text: String) -> Vec<String> {
+        let mac = Namespace::parse(&text).map(|namespace| self.name_mac().of_namespace(&namespace));
+        mac.ok().map(|mac| fingerprint(&mac)).into_iter().chain([text]).collect()
+    }
+
+    /// Each form in which a record can show the name of a secret.
+    pub fn forms_of_name(&self, text: String) -> Vec<String> {
+        let mac = SecretName::parse(&text).map(|name| self.name_mac().of_secret(&name));
+        mac.ok().map(|mac| fingerprint(&mac)).into_iter().chain([text]).collect()
+    }
+
+    /// The names that have a fingerprint, of those that the caller may list. Looks at every secret that the caller may list.
+    pub async fn find_names(
+        &self,
+        grant: &ServiceGrant<Audit>,
+        fingerprint: String,
+    ) -> Result<NamesOfFingerprint, Error> {
+        let (core, principal) = (self.core.clone(), grant.principal().clone());
+        let finding = tokio::task::spawn_blocking(move || find_names(&core, &principal, &fingerprint));
+        let found =
+            finding.await.map_err(|_| Error::Internal("the names of a fingerprint were not found"))?;
+        self.core.confirm(grant.principal(), &[grant.granted()])?;
+        Ok(found)
     }
 
     /// Up to `limit` records, and the size of the log.
@@ -109,6 +173,39 @@ impl AuditRecords {
     fn log(&self) -> Result<Arc<AuditLog>, Error> {
         self.log.clone().ok_or(Error::AuditUnavailable)
     }
+}
+
+fn find_names(core: &Arc<Core>, principal: &Principal, wanted: &str) -> NamesOfFingerprint {
+    let (macs, mut found) = (KeyringNames(core.clone()), NamesOfFingerprint::default());
+    for catalog in core.catalog.namespaces() {
+        let namespace = catalog.keys().namespace().clone();
+        let granted =
+            core.catalog.with_policy(|policy| policy.grant_namespace::<List>(principal, &namespace, now()));
+        let Ok(grant) = granted else { continue };
+        if fingerprint(&macs.of_namespace(&namespace)) == wanted {
+            found.namespaces.push(namespace.clone());
+        }
+        let filter = Filter {
+            namespace: namespace.clone(),
+            prefix: "".into(),
+            metadata: Metadata::default(),
+            unused_since: None,
+        };
+        let order = ListOrder { by: OrderBy::Name, descending: false };
+        let mut start = Start::Offset(0);
+        loop {
+            let (page, _, _) = catalog.page(grant.names(), &filter, order, &start, PAGE, Revision::default());
+            let same =
+                page.items.iter().filter(|secret| fingerprint(&macs.of_secret(&secret.name)) == wanted);
+            let room = MAX_SECRETS.saturating_sub(found.secrets.len());
+            found.secrets.extend(same.take(room).map(|secret| (namespace.clone(), secret.name.clone())));
+            match page.next {
+                Some(next) => start = Start::After(next),
+                None => break,
+            }
+        }
+    }
+    found
 }
 
 fn size_within(log: &AuditLog, size: Option<u64>) -> Result<u64, Error> {

@@ -58,7 +58,7 @@ pub use self::access::{
     AccessControl, AccessPage, BindingQuery, CredentialSources, Expiry, Explanation, Fetch, IssuerKeys,
     NewApiKey, NewBinding, NoPrincipal, Presented, Question, Rotation, Unauthenticated,
 };
-pub use self::audit::{AuditRecords, Checkpoint, InclusionProof};
+pub use self::audit::{AuditRecords, Checkpoint, InclusionProof, NamesOfFingerprint};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
 use self::commit::Core;
 pub use self::deadline::until;
@@ -130,7 +130,7 @@ impl App {
             access: AccessControl::new(core.clone(), idempotency.clone()),
             keys: Arc::new(Rekeying::new(core.clone(), restored.clone())),
             idempotency,
-            audit: AuditRecords::new(audit_log),
+            audit: AuditRecords::new(core.clone(), audit_log),
             backup: Backups::new(core.clone(), data_dir, restored),
             references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
             admission: Admission::new(limits),

@@ -12,7 +12,7 @@ use super::authority::Authority;
 use super::commit::REQUEST_ATTEMPTS;
 use super::setup::{Options, SetupError, open};
 use super::{App, Error, RequestRecord, recorded};
-use crate::audit::{Auditor, Line, Record, Referenced, Target};
+use crate::audit::{Auditor, Line, Names, Record, Referenced, Target};
 use crate::auth::{
     ApiKey, ApiKeyId, Binding, BindingId, BuiltInRole, Credential, Effect, KeyName, PrincipalName, RoleName,
     Scope,
@@ -129,7 +129,7 @@ impl RequestRecord for Offline {
     }
 
     fn line(&self) -> Vec<u8> {
-        Line::of(&self.record, now()).to_text()
+        Line::of(&self.record, &Names::Plain, now()).to_text() // it names no secret
     }
 }
 

@@ -20,6 +20,9 @@ use super::{App, Error, RequestRecord};
 use crate::audit::Auditor;
 use crate::domain::SecretId;
 
+#[cfg(test)]
+mod tests;
+
 /// How many secrets are taken from the catalog at once.
 const BATCH: usize = 64;
 /// How many changes are committed at a time, at most: callers share the store.

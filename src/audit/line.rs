@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::refusals::Sum;
-use super::{Record, Referenced, Target};
+use super::{Names, Record, Target};
 use crate::domain::Timestamp;
 
 /// The fields of a line, in their order. Those without a value are left out. No field holds a value of a secret.
@@ -94,8 +94,8 @@ impl<'a> Line<'a> {
         Self { time: at.to_string().into(), event: Some(event.into()), ..Self::default() }
     }
 
-    /// The line of a request.
-    pub fn of(record: &'a Record, at: Timestamp) -> Self {
+    /// The line of a request, with names as they are to be shown.
+    pub fn of(record: &'a Record, names: &Names, at: Timestamp) -> Self {
         let Record {
             principal,
             peer,
@@ -107,19 +107,19 @@ impl<'a> Line<'a> {
             request_id,
             caller_request_id,
         } = record;
-        let Target { namespace, name, version, subject } = target;
+        let Target { namespace, name, version, .. } = target;
         let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         Self {
             time: at.to_string().into(),
             principal: borrowed(principal),
             peer: peer.map(|peer| peer.to_string().into()),
             rpc: Some((*rpc).into()),
-            namespace: namespace.as_ref().map(|namespace| namespace.as_str().into()),
-            name: name.as_ref().map(|name| name.as_str().into()),
+            namespace: namespace.as_ref().map(|namespace| names.namespace(namespace)),
+            name: name.as_ref().map(|name| names.secret(name)),
             version: *version,
-            subject: borrowed(subject),
-            read: referenced.read_names().collect(),
-            not_read: referenced.not_read_names().collect(),
+            subject: target.subject(names),
+            read: referenced.read_names(names).collect(),
+            not_read: referenced.not_read_names(names).collect(),
             not_read_size: referenced.not_read_size().and_then(|size| u64::try_from(size).ok()),
             outcome: Some((*outcome).into()),
             reason: reason.map(Cow::Borrowed),
@@ -130,9 +130,9 @@ impl<'a> Line<'a> {
     }
 
     /// The line of the refusals of a peer. One refusal has the line of any other request.
-    pub(super) fn of_sum(sum: &'a Sum, at: Timestamp) -> Self {
+    pub(super) fn of_sum(sum: &'a Sum, names: &Names, at: Timestamp) -> Self {
         if sum.size == 1 {
-            return Self::of(&sum.first, at);
+            return Self::of(&sum.first, names, at);
         }
         let Sum { peer, size, first, rpc, outcome, last_request_id, .. } = sum;
         Self {
@@ -140,7 +140,7 @@ impl<'a> Line<'a> {
             principal: first.principal.as_deref().map(Cow::Borrowed),
             peer: Some(peer.to_string().into()),
             rpc: Some((*rpc).into()),
-            subject: first.target.subject.as_deref().map(Cow::Borrowed),
+            subject: first.target.subject(names),
             outcome: Some((*outcome).into()),
             reason: sum.reason().map(Cow::Borrowed),
             refusals: Some(*size),
@@ -164,24 +164,10 @@ impl<'a> Line<'a> {
     }
 }
 
-impl Referenced {
-    /// All secrets that were read, for example `db_password@1`.
-    fn read_names(&self) -> impl Iterator<Item = String> {
-        self.read.iter().map(|(name, version)| format!("{name}@{version}"))
-    }
-
-    /// The first of the secrets that were not read, for example `absent` or `disabled@2`.
-    fn not_read_names(&self) -> impl Iterator<Item = String> {
-        self.not_read.iter().take(super::record::NOT_READ_NAMES).map(|(name, version)| match version {
-            Some(version) => format!("{name}@{version}"),
-            None => name.to_string(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Referenced;
     use crate::domain::{Namespace, SecretName};
 
     #[test]
@@ -196,6 +182,7 @@ mod tests {
                 name: Some(name("A")),
                 version: Some(3),
                 subject: None,
+                new_name: None,
             },
             referenced: Referenced {
                 read: vec![(name("B"), 1), (name("C"), 2)],
@@ -206,7 +193,7 @@ mod tests {
             request_id: "id".into(),
             caller_request_id: Some("x\",\n\"principal\":\"key:root".into()),
         };
-        let line = Line::of(&record, Timestamp::from_micros(0));
+        let line = Line::of(&record, &Names::Plain, Timestamp::from_micros(0));
         let text = String::from_utf8(line.to_text()).unwrap();
         let expected = r#"{"time":"1970-01-01T00:00:00.000000Z","principal":"key:abc","peer":"192.0.2.1:5","rpc":"strongroom.v1.SecretService/GetSecret","namespace":"team/a","name":"A","version":3,"read":["B@1","C@2"],"not_read":["D","E@7"],"outcome":"ok","request_id":"id","caller_request_id":"x\",\n\"principal\":\"key:root"}"#;
         assert_eq!(text, format!("{expected}\n"));

@@ -4,6 +4,7 @@
 //! Records go to the audit log, which `integrity/audit_log` keeps, and by default to standard error too.
 
 mod line;
+mod names;
 mod record;
 mod refusals;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED};
+pub use self::names::{NameMac, Names, fingerprint, is_fingerprint};
+use self::record::joined;
 pub use self::record::{Record, Referenced, Target};
 use self::refusals::{Refusals, Sum};
 use crate::domain::now;
@@ -34,6 +37,9 @@ pub trait Auditor: Send + Sync {
     /// Writes the record of a request whose caller is known, or fails within a bound. The request is answered only once its
     /// record is written.
     async fn write(&self, record: &Record) -> Result<(), Unwritable>;
+
+    /// How its records show names.
+    fn names(&self) -> &Names;
 
     /// Notes the refusal of a stranger, or of a caller at a limit. This waits for nothing, and may be dropped.
     fn refused(&self, record: Record);
@@ -69,6 +75,7 @@ pub struct LogAuditor {
     log: Option<Arc<dyn RecordLog>>,
     /// Whether records go to the process's log too.
     events: bool,
+    names: Names,
     refusals: Refusals,
     /// How many refusals were dropped and not told so far in the process's log.
     dropped: AtomicU64,
@@ -82,7 +89,7 @@ pub struct LogAuditor {
 
 impl Default for LogAuditor {
     fn default() -> Self {
-        Self::new(None, true)
+        Self::new(None, true, Names::Plain)
     }
 }
 
@@ -92,13 +99,19 @@ impl Auditor for LogAuditor {
         let owner = record.principal.as_deref().unwrap_or(AUDITOR);
         let logged = async {
             match &self.log {
-                Some(log) => log.write(owner, Line::of(record, now()).to_text()).await,
+                Some(log) => log.write(owner, Line::of(record, &self.names, now()).to_text()).await,
                 None => Ok(()),
             }
         };
-        let told = async { if self.events { self.written(owner, || emit(record)).await } else { Ok(()) } };
+        let told = async {
+            if self.events { self.written(owner, || emit(record, &self.names)).await } else { Ok(()) }
+        };
         let (logged, told) = tokio::join!(logged, told);
         logged.and(told)
+    }
+
+    fn names(&self) -> &Names {
+        &self.names
     }
 
     fn refused(&self, record: Record) {
@@ -111,11 +124,12 @@ impl Auditor for LogAuditor {
 }
 
 impl LogAuditor {
-    /// Writes to this log, and with `events` to the process's log.
-    pub fn new(log: Option<Arc<dyn RecordLog>>, events: bool) -> Self {
+    /// Writes to this log, and with `events` to the process's log. Names are shown as `names` says.
+    pub fn new(log: Option<Arc<dyn RecordLog>>, events: bool, names: Names) -> Self {
         Self {
             log,
             events,
+            names,
             refusals: Refusals::default(),
             dropped: AtomicU64::new(0),
             dropped_records: AtomicU64::new(0),
@@ -175,7 +189,7 @@ impl LogAuditor {
     /// Offers the process's log each sum, and the number of those that it did not take.
     fn offer_refusals(&self, sums: &[Sum], offer: impl Fn(&dyn Fn()) -> bool) {
         for sum in sums {
-            if !offer(&|| emit_sum(sum)) {
+            if !offer(&|| emit_sum(sum, &self.names)) {
                 self.dropped.fetch_add(sum.size, Ordering::Relaxed);
             }
         }
@@ -191,7 +205,7 @@ impl LogAuditor {
         for sum in sums {
             let room =
                 self.refusal_records.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_ok();
-            if !room || !log.offer(Line::of_sum(sum, now()).to_text()) {
+            if !room || !log.offer(Line::of_sum(sum, &self.names, now()).to_text()) {
                 self.dropped_records.fetch_add(sum.size, Ordering::Relaxed);
             }
         }
@@ -203,10 +217,11 @@ impl LogAuditor {
     }
 }
 
-fn emit(record: &Record) {
+fn emit(record: &Record, names: &Names) {
     let Record { principal, peer, rpc, target, referenced, outcome, reason, request_id, caller_request_id } =
         record;
-    let (namespace, name) = (target.namespace.as_ref(), target.name.as_ref());
+    let namespace = target.namespace.as_ref().map(|namespace| names.namespace(namespace));
+    let name = target.name.as_ref().map(|name| names.secret(name));
     tracing::info!(
         target: telemetry::AUDIT,
         principal = principal.as_deref(),
@@ -215,9 +230,9 @@ fn emit(record: &Record) {
         namespace = namespace.map(display),
         name = name.map(display),
         version = target.version,
-        subject = target.subject.as_deref(),
-        read = referenced.joined_read_names().map(display),
-        not_read = referenced.joined_not_read_names().map(display),
+        subject = target.subject(names).as_deref(),
+        read = joined(referenced.read_names(names)).map(display),
+        not_read = joined(referenced.not_read_names(names)).map(display),
         not_read_size = referenced.not_read_size(),
         outcome = %outcome,
         reason = *reason,
@@ -229,16 +244,16 @@ fn emit(record: &Record) {
 }
 
 /// One refusal has the record of any other request.
-fn emit_sum(sum: &Sum) {
+fn emit_sum(sum: &Sum, names: &Names) {
     if sum.size == 1 {
-        return emit(&sum.first);
+        return emit(&sum.first, names);
     }
     tracing::info!(
         target: telemetry::AUDIT,
         principal = sum.first.principal.as_deref(),
         peer = %sum.peer,
         rpc = %sum.rpc,
-        subject = sum.first.target.subject.as_deref(),
+        subject = sum.first.target.subject(names).as_deref(),
         outcome = %sum.outcome,
         reason = sum.reason(),
         refusals = sum.size,
@@ -380,7 +395,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn strangers_do_not_fill_the_log_from_however_many_peers_they_come() {
         let kept = Arc::<Kept>::default();
-        let auditor = Arc::new(LogAuditor::new(Some(kept.clone()), false));
+        let auditor = Arc::new(LogAuditor::new(Some(kept.clone()), false, Names::Plain));
         let writing = auditor.clone();
         let writing = tokio::spawn(async move { writing.write_refusals_regularly().await });
         for second in 0..60_u32 {
@@ -403,7 +418,7 @@ mod tests {
     async fn text_of_the_caller_looks_like_no_other_field() {
         let (lines, _guard) = log();
         let forged = "x\" principal=\"key:root".to_owned();
-        emit(&Record { caller_request_id: Some(forged), ..refusal("192.0.2.1:5", "1") });
+        emit(&Record { caller_request_id: Some(forged), ..refusal("192.0.2.1:5", "1") }, &Names::Plain);
         let told = taken(&lines);
         assert!(told[0].ends_with(r#"caller_request_id="x\" principal=\"key:root""#), "{told:?}");
     }

@@ -1,7 +1,9 @@
 //! The audit's records.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use super::Names;
 use crate::domain::{Namespace, SecretName};
 
 /// A request that was answered. Its time is that of the log event.
@@ -37,8 +39,20 @@ pub struct Target {
     pub name: Option<SecretName>,
     /// The version that was read or made.
     pub version: Option<u32>,
-    /// Another object: an API key's id, a secret's new name, or the result of a long operation.
+    /// Another object: an API key's id, or the result of a long operation.
     pub subject: Option<String>,
+    /// The name that the request gives to the secret. Records have it as the subject.
+    pub new_name: Option<SecretName>,
+}
+
+impl Target {
+    /// The other object, as records have it.
+    pub(super) fn subject(&self, names: &Names) -> Option<Cow<'_, str>> {
+        match (&self.new_name, &self.subject) {
+            (Some(new_name), _) => Some(names.secret(new_name)),
+            (None, subject) => subject.as_deref().map(Cow::Borrowed),
+        }
+    }
 }
 
 /// The secrets that the references of a document name.
@@ -51,22 +65,20 @@ pub struct Referenced {
 }
 
 /// How many of the secrets that were not read a record names.
-pub(super) const NOT_READ_NAMES: usize = 10;
+const NOT_READ_NAMES: usize = 10;
 
 impl Referenced {
-    /// All secrets that were read, for example `billing_key@3,db_password@1`.
-    pub(super) fn joined_read_names(&self) -> Option<String> {
-        let names = self.read.iter().map(|(name, version)| format!("{name}@{version}"));
-        joined(names)
+    /// All secrets that were read, each for example as `db_password@1`.
+    pub(super) fn read_names(&self, names: &Names) -> impl Iterator<Item = String> {
+        self.read.iter().map(|(name, version)| format!("{}@{version}", names.secret(name)))
     }
 
-    /// The first of the secrets that were not read, for example `absent,disabled@2`.
-    pub(super) fn joined_not_read_names(&self) -> Option<String> {
-        let names = self.not_read.iter().take(NOT_READ_NAMES).map(|(name, version)| match version {
-            Some(version) => format!("{name}@{version}"),
-            None => name.to_string(),
-        });
-        joined(names)
+    /// The first of the secrets that were not read, each for example as `absent` or `disabled@2`.
+    pub(super) fn not_read_names(&self, names: &Names) -> impl Iterator<Item = String> {
+        self.not_read.iter().take(NOT_READ_NAMES).map(|(name, version)| match version {
+            Some(version) => format!("{}@{version}", names.secret(name)),
+            None => names.secret(name).into_owned(),
+        })
     }
 
     /// How many secrets were not read, where a record does not name all of them.
@@ -75,7 +87,8 @@ impl Referenced {
     }
 }
 
-fn joined(names: impl Iterator<Item = String>) -> Option<String> {
+/// The names in one text, for example `billing_key@3,db_password@1`.
+pub(super) fn joined(names: impl Iterator<Item = String>) -> Option<String> {
     let names: Vec<_> = names.collect();
     if names.is_empty() { None } else { Some(names.join(",")) }
 }
@@ -87,24 +100,23 @@ mod tests {
     #[test]
     fn every_secret_that_was_read_is_named_and_the_others_are_counted() {
         let name = |n: usize| SecretName::parse(&format!("n{n}")).unwrap();
+        let read = |referenced: &Referenced| joined(referenced.read_names(&Names::Plain));
+        let not_read = |referenced: &Referenced| joined(referenced.not_read_names(&Names::Plain));
         let none = Referenced::default();
-        assert_eq!(
-            (none.joined_read_names(), none.joined_not_read_names(), none.not_read_size()),
-            (None, None, None)
-        );
+        assert_eq!((read(&none), not_read(&none), none.not_read_size()), (None, None, None));
         let some = Referenced {
             read: vec![(name(1), 1), (name(2), 77)],
             not_read: vec![(name(3), None), (name(4), Some(2))],
         };
-        assert_eq!(some.joined_read_names().as_deref(), Some("n1@1,n2@77"));
-        assert_eq!(some.joined_not_read_names().as_deref(), Some("n3,n4@2"));
+        assert_eq!(read(&some).as_deref(), Some("n1@1,n2@77"));
+        assert_eq!(not_read(&some).as_deref(), Some("n3,n4@2"));
         assert_eq!(some.not_read_size(), None);
         let many = Referenced {
             read: (0..1000).map(|n| (name(n), 1)).collect(),
             not_read: (0..1000).map(|n| (name(n), None)).collect(),
         };
-        assert_eq!(many.joined_read_names().unwrap().split(',').count(), 1000);
-        assert_eq!(many.joined_not_read_names().unwrap().split(',').count(), NOT_READ_NAMES);
+        assert_eq!(read(&many).unwrap().split(',').count(), 1000);
+        assert_eq!(not_read(&many).unwrap().split(',').count(), NOT_READ_NAMES);
         assert_eq!(many.not_read_size(), Some(1000));
     }
 }

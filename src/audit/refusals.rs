@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
-use super::Record;
+use super::{Record, Target};
 
 /// How many peers have a record of their own in a second.
 const MAX_PEERS: usize = 1024;
@@ -96,8 +96,12 @@ impl Sum {
         if self.first.principal != refusal.principal {
             self.first.principal = None;
         }
-        if self.first.target.subject != refusal.target.subject {
+        let Target { subject, new_name, .. } = refusal.target;
+        if self.first.target.subject != subject {
             self.first.target.subject = None;
+        }
+        if self.first.target.new_name != new_name {
+            self.first.target.new_name = None;
         }
     }
 
@@ -168,7 +172,7 @@ impl fmt::Display for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Referenced, Target};
+    use crate::audit::Referenced;
 
     const RPC: &str = "strongroom.v1.SecretService/GetSecret";
 

@@ -23,6 +23,19 @@ pub struct AuditSettings {
     pub max_size: Option<ByteSize>,
     /// The form of the records on standard error.
     pub stderr: AuditStderr,
+    /// How records show the names of namespaces and secrets.
+    pub names: AuditNames,
+}
+
+/// How the records of the audit show the names of namespaces and secrets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditNames {
+    /// As they are.
+    #[default]
+    Plain,
+    /// As keyed fingerprints, which the server can tell the names of.
+    Fingerprint,
 }
 
 /// Whether the records of the audit also go to standard error, and in which form.
@@ -48,6 +61,7 @@ impl Default for AuditSettings {
             retention: None,
             max_size: None,
             stderr: AuditStderr::default(),
+            names: AuditNames::default(),
         }
     }
 }
@@ -95,11 +109,13 @@ mod tests {
     #[test]
     fn what_is_not_given_has_its_default_and_what_is_out_of_range_is_refused_by_name() {
         assert_eq!(audit("").unwrap(), AuditSettings::default());
-        let given = audit("file_size = '1 MiB'\nretention = '400d'\nstderr = 'off'").unwrap();
+        let given =
+            audit("file_size = '1 MiB'\nretention = '400d'\nstderr = 'off'\nnames = 'fingerprint'").unwrap();
         let expected = AuditSettings {
             file_size: ByteSize::mib(1),
             retention: Some(Duration::from_secs(400 * 24 * 60 * 60)),
             stderr: AuditStderr::Off,
+            names: AuditNames::Fingerprint,
             ..AuditSettings::default()
         };
         assert_eq!(given, expected);
@@ -108,7 +124,7 @@ mod tests {
             let refused = audit(line).unwrap_err();
             assert!(refused.starts_with(&format!("audit.{name} must be")), "{refused}");
         }
-        for line in ["stderr = 'maybe'", "file_age = 5", "file = 1"] {
+        for line in ["stderr = 'maybe'", "names = 'none'", "file_age = 5", "file = 1"] {
             assert!(audit(line).is_err(), "{line}");
         }
     }

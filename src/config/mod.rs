@@ -15,7 +15,7 @@ mod issuer;
 mod limits;
 mod master_key;
 
-pub use self::audit::{AuditSettings, AuditStderr};
+pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};

@@ -25,6 +25,7 @@ pub struct Keyring {
     requests: MacKey,
     queries: MacKey,
     anchors: MacKey,
+    audit_names: MacKey,
     elements: MacKey,
     signing: SigningKey,
     sealing: SealingKeys,
@@ -137,6 +138,11 @@ impl Keyring {
     /// The element of the store's digest for a record: the HMAC of its key and its mark.
     pub fn element_mac(&self, parts: &[&[u8]]) -> Mac {
         self.elements.tag(parts)
+    }
+
+    /// The HMAC of a name of this kind, for audit records that show fingerprints. The same for the life of a store.
+    pub fn audit_name_mac(&self, kind: &'static str, name: &str) -> Mac {
+        self.audit_names.tag(&[kind.as_bytes(), name.as_bytes()])
     }
 
     /// Whether this is the HMAC over the parts of an anchor. Compares in constant time.
@@ -254,6 +260,7 @@ impl Keyring {
             requests: mac("strongroom v1 receipts")?,
             queries: mac("strongroom v1 queries")?,
             anchors: mac("strongroom v1 anchors")?,
+            audit_names: mac("strongroom v1 names in audit records")?,
             signing: SigningKey::new(&index.derive("strongroom v1 signatures")?)?,
             elements: mac("strongroom v1 digest elements")?,
             sealing: generations.sealing(None)?,

@@ -37,8 +37,8 @@ use self::places::Places;
 pub use self::recover::{RecoverError, Recovered, recover};
 use self::reload::reload_when_asked;
 use crate::api::{self, Gate, InFlight};
-use crate::audit::LogAuditor;
-use crate::config::{AuditStderr, Config, MasterKeySource};
+use crate::audit::{LogAuditor, Names};
+use crate::config::{AuditNames, AuditStderr, Config, MasterKeySource};
 
 /// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
 /// reserved as soon as its length is announced.
@@ -89,7 +89,11 @@ async fn serve(
     let (stopping, stop) = watch::channel(false);
     let in_flight = InFlight::default();
     let events = config.audit.stderr != AuditStderr::Off;
-    let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events));
+    let names = match config.audit.names {
+        AuditNames::Plain => Names::Plain,
+        AuditNames::Fingerprint => Names::Fingerprints(app.audit.name_mac()),
+    };
+    let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events, names));
 
     let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
     let mut routes = api::services(&app).add_service(health_service);

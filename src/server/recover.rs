@@ -8,7 +8,7 @@ use super::data_dir::DataDir;
 use super::error::ServeError;
 use super::parts::{forget_begun, open_audit_log, open_store, read_master_keys};
 use crate::app::{self, Recovery, SetupError};
-use crate::audit::LogAuditor;
+use crate::audit::{LogAuditor, Names};
 use crate::auth::KeyName;
 use crate::config::{AuditStderr, Config, StoreKind};
 use crate::crypto::MasterKeyProvider;
@@ -101,7 +101,8 @@ pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, Recove
         SetupError::AuditLog(error) => error.into(),
         other => other.into(),
     })?;
-    let auditor = LogAuditor::new(Some(audit_log.clone()), config.audit.stderr != AuditStderr::Off);
+    let auditor =
+        LogAuditor::new(Some(audit_log.clone()), config.audit.stderr != AuditStderr::Off, Names::Plain);
     let made = recovery.create_administrator(&name, &auditor).await;
     recovery.close().await;
     let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails

@@ -2,6 +2,7 @@
 //! runs, when it starts, and without it.
 
 mod faults;
+mod names;
 mod offline;
 mod outbox;
 mod python;
@@ -9,8 +10,9 @@ mod python;
 use serde_json::Value as Json;
 use std::path::PathBuf;
 use strongroom::api::v1::{
-    AuditFilter, AuditOrder, AuditRecord, GetCheckpointRequest, GetConsistencyProofRequest,
-    GetInclusionProofRequest, GetStatusRequest, ListAuditRecordsRequest, WatchAuditRecordsRequest,
+    AuditFilter, AuditOrder, AuditRecord, FindAuditNamesRequest, GetCheckpointRequest,
+    GetConsistencyProofRequest, GetInclusionProofRequest, GetStatusRequest, ListAuditRecordsRequest,
+    WatchAuditRecordsRequest,
 };
 use strongroom::integrity::audit_log::{Hash, TreeHead, VerifierKey, extends, includes, leaf_hash};
 use tokio::time::timeout;
@@ -219,6 +221,7 @@ async fn only_who_has_the_right_reads_the_log() {
     denied(audit.get_checkpoint(GetCheckpointRequest {}).await.map(drop));
     denied(audit.get_inclusion_proof(GetInclusionProofRequest::default()).await.map(drop));
     denied(audit.get_consistency_proof(GetConsistencyProofRequest::default()).await.map(drop));
+    denied(audit.find_audit_names(FindAuditNamesRequest::default()).await.map(drop));
 }
 
 /// The next record of a stream.

@@ -83,6 +83,10 @@ fn message(described: &DescriptorProto, namespace: &str, name: &str) -> Vec<u8> 
             ("name" | "names", Type::String) => text(name),
             ("principal", Type::String) => text("cert:somebody"),
             ("role", Type::String) => text("reader"),
+            ("id", Type::String) if described.name() == "UndeleteSecretRequest" => {
+                text("0197f3a0-5c1e-7000-8000-4d6f6e657921");
+            }
+            ("new_name", Type::String) if described.name() == "UndeleteSecretRequest" => text(name),
             ("id", Type::String) => text("abcdefghijklmnop"),
             _ => {}
         }

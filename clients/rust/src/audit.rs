@@ -4,9 +4,10 @@ use crate::client::{Client, MAX_REPLY, Replies, Transport};
 use crate::error::Error;
 use crate::v1::audit_service_client::AuditServiceClient;
 use crate::v1::{
-    GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
-    GetInclusionProofRequest, GetInclusionProofResponse, ListAuditRecordsRequest, ListAuditRecordsResponse,
-    WatchAuditRecordsRequest, WatchAuditRecordsResponse,
+    FindAuditNamesRequest, FindAuditNamesResponse, GetCheckpointRequest, GetCheckpointResponse,
+    GetConsistencyProofRequest, GetConsistencyProofResponse, GetInclusionProofRequest,
+    GetInclusionProofResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, WatchAuditRecordsRequest,
+    WatchAuditRecordsResponse,
 };
 
 /// The audit log of the server; see [`Client::audit`].
@@ -46,6 +47,12 @@ impl Audit {
     ) -> Result<GetInclusionProofResponse, Error> {
         let send = |transport, request| async move { stub(transport).get_inclusion_proof(request).await };
         self.0.unary(request, send).await
+    }
+
+    /// Asks for the names that a fingerprint stands for.
+    pub async fn find_names(&self, fingerprint: impl Into<String>) -> Result<FindAuditNamesResponse, Error> {
+        let send = |transport, request| async move { stub(transport).find_audit_names(request).await };
+        self.0.unary(FindAuditNamesRequest { fingerprint: fingerprint.into() }, send).await
     }
 
     /// Asks for the proof that a tree begins with an older one.

@@ -92,6 +92,7 @@ impl Outgoing for v1::ListAuditRecordsRequest {}
 impl Outgoing for v1::GetCheckpointRequest {}
 impl Outgoing for v1::GetInclusionProofRequest {}
 impl Outgoing for v1::GetConsistencyProofRequest {}
+impl Outgoing for v1::FindAuditNamesRequest {}
 
 #[cfg(test)]
 mod tests {

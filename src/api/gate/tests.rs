@@ -34,6 +34,10 @@ impl Auditor for Recorder {
         Ok(())
     }
 
+    fn names(&self) -> &audit::Names {
+        &audit::Names::Plain
+    }
+
     fn refused(&self, record: audit::Record) {
         self.outcomes.lock().unwrap().push(record.outcome);
     }

@@ -16,9 +16,10 @@ use crate::api::error::Refusal;
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::status::refused;
 use crate::app::{App, Error};
+use crate::audit::is_fingerprint;
 use crate::auth::{Audit, ServiceGrant};
 use crate::crypto::sha256;
-use crate::domain::Invalid;
+use crate::domain::{Invalid, Namespace, SecretName};
 use crate::integrity::audit_log::{Order, Query, Stored};
 
 /// How many records are read for a watcher at once.
@@ -74,6 +75,36 @@ impl AuditService for AuditLog {
         let (call, message) = Call::open(&self.0, request)?;
         call.close(consistency_proof(&self.0, &call, message).await)
     }
+
+    async fn find_audit_names(
+        &self,
+        request: Request<v1::FindAuditNamesRequest>,
+    ) -> Result<Response<v1::FindAuditNamesResponse>, Status> {
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(find_names(&self.0, &call, message).await)
+    }
+}
+
+async fn find_names(
+    app: &App,
+    call: &Call,
+    message: v1::FindAuditNamesRequest,
+) -> Result<v1::FindAuditNamesResponse, Error> {
+    let grant = call.service_grant::<Audit>(app)?;
+    if !is_fingerprint(&message.fingerprint) {
+        const FORM: &str = "must be a fingerprint of a record: fp: and 16 hexadecimal digits in lower case";
+        return Err(Error::invalid("fingerprint", FORM));
+    }
+    call.note(|target| target.subject = Some(message.fingerprint.clone()));
+    let found = app.audit.find_names(&grant, message.fingerprint).await?;
+    let secret = |(namespace, name): (Namespace, SecretName)| v1::AuditName {
+        namespace: namespace.to_string(),
+        name: name.to_string(),
+    };
+    Ok(v1::FindAuditNamesResponse {
+        namespaces: found.namespaces.iter().map(ToString::to_string).collect(),
+        secrets: found.secrets.into_iter().map(secret).collect(),
+    })
 }
 
 async fn list(
@@ -85,7 +116,7 @@ async fn list(
     let mut fields = Fields::default();
     let filter = message.filter.unwrap_or_default();
     let place = Place { filter: sha256(&[&filter.encode_to_vec()]), order: message.order };
-    let query = query(filter, &mut fields);
+    let query = query(app, filter, &mut fields);
     let limit = fields.check("limit", limit(message.limit));
     let order = fields.check("order", order(message.order));
     let begin = fields.check("page_token", place.begin(&message.page_token));
@@ -146,7 +177,7 @@ fn order(number: i32) -> Result<v1::AuditOrder, Invalid> {
     v1::AuditOrder::try_from(number).map_err(|_| Invalid::new("must be a known order"))
 }
 
-fn query(filter: v1::AuditFilter, fields: &mut Fields) -> Option<Query> {
+fn query(app: &App, filter: v1::AuditFilter, fields: &mut Fields) -> Option<Query> {
     let given = |text: String| (!text.is_empty()).then_some(text);
     let after = filter.after.map(|after| fields.check("filter.after", time(&after)));
     let before = filter.before.map(|before| fields.check("filter.before", time(&before)));
@@ -156,8 +187,8 @@ fn query(filter: v1::AuditFilter, fields: &mut Fields) -> Option<Query> {
     Some(Query {
         principal: given(filter.principal),
         rpc: given(filter.rpc),
-        namespace: given(filter.namespace),
-        name: given(filter.name),
+        namespace: given(filter.namespace).map(|text| app.audit.forms_of_namespace(text)),
+        name: given(filter.name).map(|text| app.audit.forms_of_name(text)),
         outcome: given(filter.outcome),
         reason: given(filter.reason),
         request_id: given(filter.request_id),
@@ -177,7 +208,7 @@ async fn watch(
 ) -> Result<ConfirmedReplies<v1::WatchAuditRecordsResponse>, Error> {
     let grant = call.service_grant::<Audit>(app)?;
     let mut fields = Fields::default();
-    let query = query(message.filter.unwrap_or_default(), &mut fields);
+    let query = query(app, message.filter.unwrap_or_default(), &mut fields);
     let query = fields.finish(query)?;
     let size = app.audit.growth(&grant)?.borrow().size;
     let from = message.from_index.unwrap_or(size);

@@ -3,7 +3,7 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 41] = [
+static ALL: [Rpc; 42] = [
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -48,6 +48,7 @@ static ALL: [Rpc; 41] = [
     rpc("strongroom.v1.AuditService/GetCheckpoint", &[Right::Audit]),
     rpc("strongroom.v1.AuditService/GetInclusionProof", &[Right::Audit]),
     rpc("strongroom.v1.AuditService/GetConsistencyProof", &[Right::Audit]),
+    rpc("strongroom.v1.AuditService/FindAuditNames", &[Right::Audit]),
     // Read for the values, list without them.
     document("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
 ];
@@ -100,7 +101,8 @@ mod tests {
 
     #[test]
     fn the_rpcs_that_only_read_are_told_from_those_that_change_something() {
-        let reads = ["Get", "BatchGet", "List", "Watch", "WhoAmI", "CreateBackup", "Resolve", "Explain"];
+        let reads =
+            ["Get", "BatchGet", "Find", "List", "Watch", "WhoAmI", "CreateBackup", "Resolve", "Explain"];
         for rpc in &ALL {
             let method = rpc.name.split('/').next_back().unwrap();
             assert_eq!(rpc.changes, !reads.iter().any(|read| method.starts_with(read)), "{method}");

@@ -340,7 +340,7 @@ fn changes(
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
     if let Some(Some(new_name)) = &new_name {
-        call.note(|target| target.subject = Some(new_name.to_string()));
+        call.note(|target| target.new_name = Some(new_name.clone()));
     }
     let new_name = match new_name {
         Some(Some(name)) => {
@@ -448,10 +448,8 @@ async fn undelete(
     );
     let id = fields.check("id", SecretId::parse(&message.id).ok_or(ID));
     call.note(|target| target.subject = id.map(|id| id.to_string()));
-    let new_name = match &*message.new_name {
-        "" => Some(None),
-        name => fields.check("new_name", SecretName::parse(name)).map(Some),
-    };
+    let new_name = (!message.new_name.is_empty())
+        .then(|| fields.check("new_name", SecretName::parse(&message.new_name)));
     // The right on the new name is asked for before the secret is looked for.
     let grant = call.namespace_grant::<Delete>(app, &message.namespace, &mut fields)?;
     let new_grant = match &new_name {
@@ -459,7 +457,8 @@ async fn undelete(
             call.note(|target| target.name = Some(name.clone()));
             Some(call.grant::<Delete>(app, &message.namespace, Some(name), &mut Fields::default())?)
         }
-        Some(None) | None => new_name.map(|_| None),
+        Some(None) => Some(None),
+        None => None,
     };
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let parsed = (|| Some((grant?, id?, given(new_grant)?, request?)))();

@@ -202,3 +202,24 @@ fn failure(error: &Error) -> &'static str {
         _ => "the service could not make a new version",
     }
 }
+
+#[cfg(test)]
+impl SecretOperations {
+    /// Gives a secret this rotation, as a change of it.
+    pub(in crate::app) async fn set_rotation(&self, secret: &Secret, rotation: Rotation) {
+        self.revise(secret, |next| next.rotation = Some(Box::new(rotation))).await;
+    }
+
+    /// Changes a secret in any way.
+    pub(in crate::app) async fn revise(&self, secret: &Secret, revise: impl FnOnce(&mut Secret)) {
+        let mut attempts = self.core.attempts(1, Authority::Service);
+        let attempt = attempts.next().unwrap();
+        let catalog = self.core.catalog.namespace(&secret.namespace).unwrap();
+        let current = catalog.secret_of(secret.id).unwrap();
+        let mut plan = SecretPlan::in_namespace(&attempt.keyring, &catalog, self.core.clock.now());
+        let mut next = plan.successor(&current);
+        revise(&mut next);
+        let (transaction, _) = plan.put(next, EventType::Updated).unwrap();
+        attempt.commit(transaction).await.unwrap().unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod filter;
 mod list;
+mod names;
 mod tail;
 mod verify;
 
@@ -33,6 +34,8 @@ pub(super) enum Audit {
     Tail(tail::Tail),
     /// List records, the newest first
     List(list::List),
+    /// Say which names a fingerprint of the log stands for
+    Names(names::Names),
     /// Print the signed checkpoint of the log
     Checkpoint(checkpoint::Checkpoint),
     /// Verify the log from its files, without the server
@@ -44,6 +47,7 @@ impl Audit {
         match self {
             Self::Tail(command) => on_runtime(command.run(connection, output)),
             Self::List(command) => on_runtime(command.run(connection, output)),
+            Self::Names(command) => on_runtime(command.run(connection, output)),
             Self::Checkpoint(command) => on_runtime(command.run(connection)),
             Self::Verify(command) => command.run(output),
         }

@@ -22,10 +22,10 @@ pub struct Query {
     pub principal: Option<String>,
     /// The RPC: its full name, or its name without the service.
     pub rpc: Option<String>,
-    /// The namespace, exactly.
-    pub namespace: Option<String>,
-    /// The secret's name, exactly. Records of documents that read the secret are found too.
-    pub name: Option<String>,
+    /// The namespace, exactly, in each form that a record can show.
+    pub namespace: Option<Vec<String>>,
+    /// The secret's name, exactly, in each form that a record can show. Records of documents that read the secret are found too.
+    pub name: Option<Vec<String>>,
     /// The outcome, exactly.
     pub outcome: Option<String>,
     /// The reason, exactly.
@@ -68,16 +68,10 @@ pub struct Page {
 impl Query {
     /// Whether a record is asked for.
     pub fn holds_for(&self, record: &[u8]) -> bool {
-        let texts = [
-            &self.principal,
-            &self.rpc,
-            &self.namespace,
-            &self.name,
-            &self.outcome,
-            &self.reason,
-            &self.request_id,
-        ];
-        if texts.iter().all(|text| text.is_none()) && self.after.is_none() && self.before.is_none() {
+        let texts = [&self.principal, &self.rpc, &self.outcome, &self.reason, &self.request_id];
+        let names = self.namespace.is_none() && self.name.is_none();
+        let times = self.after.is_none() && self.before.is_none();
+        if texts.iter().all(|text| text.is_none()) && names && times {
             return true;
         }
         let Some(line) = Line::parse(record) else { return false };
@@ -87,7 +81,7 @@ impl Query {
         };
         is(&line.principal, &self.principal)
             && self.is_rpc(&line)
-            && is(&line.namespace, &self.namespace)
+            && self.is_namespace(&line)
             && self.is_name(&line)
             && is(&line.outcome, &self.outcome)
             && is(&line.reason, &self.reason)
@@ -103,10 +97,16 @@ impl Query {
         rpc == wanted || rpc.rsplit_once('/').is_some_and(|(_, method)| method == wanted)
     }
 
+    fn is_namespace(&self, line: &Line<'_>) -> bool {
+        let Some(wanted) = self.namespace.as_deref() else { return true };
+        line.namespace.as_deref().is_some_and(|namespace| wanted.iter().any(|wanted| wanted == namespace))
+    }
+
     fn is_name(&self, line: &Line<'_>) -> bool {
         let Some(wanted) = self.name.as_deref() else { return true };
-        let referenced = |text: &String| text.split('@').next() == Some(wanted);
-        line.name.as_deref() == Some(wanted)
+        let is_wanted = |name: &str| wanted.iter().any(|wanted| wanted == name);
+        let referenced = |text: &String| text.split('@').next().is_some_and(is_wanted);
+        line.name.as_deref().is_some_and(is_wanted)
             || line.read.iter().any(referenced)
             || line.not_read.iter().any(referenced)
     }

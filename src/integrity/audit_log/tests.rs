@@ -11,7 +11,7 @@ use super::log::{Log, LogError};
 use super::verify::{Expected, Verified, VerifyError, verify};
 use super::*;
 use crate::audit::RecordLog;
-use crate::config::AuditSettings;
+use crate::config::{AuditNames, AuditSettings};
 
 /// A log of three files, of which the last is not full. Each record has its number.
 struct Sample {
@@ -27,6 +27,7 @@ const SMALL: AuditSettings = AuditSettings {
     retention: None,
     max_size: None,
     stderr: crate::config::AuditStderr::Off,
+    names: AuditNames::Plain,
 };
 
 fn record(number: u64) -> Vec<u8> {

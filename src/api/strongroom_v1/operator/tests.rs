@@ -33,6 +33,10 @@ impl Auditor for Recorder {
         Ok(())
     }
 
+    fn names(&self) -> &audit::Names {
+        &audit::Names::Plain
+    }
+
     fn refused(&self, _record: audit::Record) {}
 
     async fn check(&self) -> Result<(), audit::Unwritable> {

@@ -375,3 +375,71 @@ class GetConsistencyProofResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["hashes", b"hashes", "size", b"size"]) -> None: ...
 
 global___GetConsistencyProofResponse = GetConsistencyProofResponse
+
+@typing.final
+class FindAuditNamesRequest(google.protobuf.message.Message):
+    """The request for the names of a fingerprint."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FINGERPRINT_FIELD_NUMBER: builtins.int
+    fingerprint: builtins.str
+    """The fingerprint as records have it, such as `fp:1f2e3d4c5b6a7988`. Required."""
+    def __init__(
+        self,
+        *,
+        fingerprint: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["fingerprint", b"fingerprint"]) -> None: ...
+
+global___FindAuditNamesRequest = FindAuditNamesRequest
+
+@typing.final
+class FindAuditNamesResponse(google.protobuf.message.Message):
+    """The names of a fingerprint."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
+    @property
+    def namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The namespaces whose names have this fingerprint. Empty: none that the caller may list."""
+
+    @property
+    def secrets(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AuditName]:
+        """The secrets whose names have this fingerprint, at most 1,000: a name has the same fingerprint in each namespace. Empty:
+        none that the caller may list.
+        """
+
+    def __init__(
+        self,
+        *,
+        namespaces: collections.abc.Iterable[builtins.str] | None = ...,
+        secrets: collections.abc.Iterable[global___AuditName] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["namespaces", b"namespaces", "secrets", b"secrets"]) -> None: ...
+
+global___FindAuditNamesResponse = FindAuditNamesResponse
+
+@typing.final
+class AuditName(google.protobuf.message.Message):
+    """The name of a secret."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace of the secret."""
+    name: builtins.str
+    """The name of the secret."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "namespace", b"namespace"]) -> None: ...
+
+global___AuditName = AuditName

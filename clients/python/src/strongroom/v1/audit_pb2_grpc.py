@@ -71,6 +71,11 @@ class AuditServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.FindAuditNames = channel.unary_unary(
+                '/strongroom.v1.AuditService/FindAuditNames',
+                request_serializer=strongroom_dot_v1_dot_audit__pb2.FindAuditNamesRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_audit__pb2.FindAuditNamesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer(object):
@@ -142,6 +147,16 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindAuditNames(self, request, context):
+        """Says which names a fingerprint stands for, where the server writes fingerprints into the log in place of names. Needs the
+        right `audit`, and returns only names that the caller may list, of secrets and namespaces that exist now.
+
+        Further reasons: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +184,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'FindAuditNames': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindAuditNames,
+                    request_deserializer=strongroom_dot_v1_dot_audit__pb2.FindAuditNamesRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_audit__pb2.FindAuditNamesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -318,6 +338,33 @@ class AuditService(object):
             '/strongroom.v1.AuditService/GetConsistencyProof',
             strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.SerializeToString,
             strongroom_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindAuditNames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.AuditService/FindAuditNames',
+            strongroom_dot_v1_dot_audit__pb2.FindAuditNamesRequest.SerializeToString,
+            strongroom_dot_v1_dot_audit__pb2.FindAuditNamesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,16 @@ class AuditServiceStub:
     Further reasons: none.
     """
 
+    FindAuditNames: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.audit_pb2.FindAuditNamesRequest,
+        strongroom.v1.audit_pb2.FindAuditNamesResponse,
+    ]
+    """Says which names a fingerprint stands for, where the server writes fingerprints into the log in place of names. Needs the
+    right `audit`, and returns only names that the caller may list, of secrets and namespaces that exist now.
+
+    Further reasons: none.
+    """
+
 class AuditServiceAsyncStub:
     """Reads the audit log of the server that answers. Each server has a log of its own.
 
@@ -152,6 +162,16 @@ class AuditServiceAsyncStub:
         strongroom.v1.audit_pb2.GetConsistencyProofResponse,
     ]
     """Proves that a tree begins with all records of an older one (RFC 6962, section 2.1.2). Needs the right `audit`.
+
+    Further reasons: none.
+    """
+
+    FindAuditNames: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.audit_pb2.FindAuditNamesRequest,
+        strongroom.v1.audit_pb2.FindAuditNamesResponse,
+    ]
+    """Says which names a fingerprint stands for, where the server writes fingerprints into the log in place of names. Needs the
+    right `audit`, and returns only names that the caller may list, of secrets and namespaces that exist now.
 
     Further reasons: none.
     """
@@ -231,6 +251,18 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.audit_pb2.GetConsistencyProofResponse, collections.abc.Awaitable[strongroom.v1.audit_pb2.GetConsistencyProofResponse]]:
         """Proves that a tree begins with all records of an older one (RFC 6962, section 2.1.2). Needs the right `audit`.
+
+        Further reasons: none.
+        """
+
+    @abc.abstractmethod
+    def FindAuditNames(
+        self,
+        request: strongroom.v1.audit_pb2.FindAuditNamesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.audit_pb2.FindAuditNamesResponse, collections.abc.Awaitable[strongroom.v1.audit_pb2.FindAuditNamesResponse]]:
+        """Says which names a fingerprint stands for, where the server writes fingerprints into the log in place of names. Needs the
+        right `audit`, and returns only names that the caller may list, of secrets and namespaces that exist now.
 
         Further reasons: none.
         """
