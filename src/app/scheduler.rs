@@ -105,7 +105,7 @@ impl Scheduler {
             {
                 let (app, auditor) = (self.app.clone(), self.auditor.clone());
                 under_way.spawn(async move {
-                    let done = app.secrets.attend(next.namespace.id(), next.id).await;
+                    let done = app.secrets.attend(next.namespace.id(), next.id, auditor.names()).await;
                     if let Ok(Some(record)) = &done {
                         tell_audit(&app, &*auditor, record).await;
                     }

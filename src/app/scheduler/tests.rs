@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::app::fixture::{Fixture, options, reopen_with};
-use crate::app::{NewSecret, Options, SecretExpiry, SecretUpdate, ValueSource};
-use crate::audit::{Record, Unwritable};
+use crate::app::{NewSecret, Options, SecretExpiry, SecretRotation, SecretUpdate, ValueSource};
+use crate::audit::{Names, Record, Unwritable};
 use crate::auth::{Delete, Grant, Rotate, Write};
 use crate::crypto::{MasterKeys, open_event};
 use crate::domain::{
@@ -35,6 +35,10 @@ impl Auditor for Recorder {
 
     fn refused(&self, _: Record) {
         panic!("nothing is refused");
+    }
+
+    fn names(&self) -> &Names {
+        &Names::Plain
     }
 
     async fn check(&self) -> Result<(), Unwritable> {
@@ -78,6 +82,7 @@ impl Site {
             description: Description::default(),
             metadata: Metadata::default(),
             expiry: Some(SecretExpiry::After(ttl)),
+            rotation_policy: None,
         };
         self.fixture.app.secrets.create(&self.fixture.grant::<Write>(name), new, None).await.unwrap().secret
     }
@@ -232,10 +237,11 @@ async fn an_expiry_is_told_twice_and_a_later_one_brings_the_values_back() {
         site.fixture.value_of(&site.fixture.app, "a", Some(1)).await,
         Err(Error::SecretExpired(..))
     ));
-    let source = || ValueSource::Value(Value::text("two".to_owned()).unwrap());
-    let rotation = || crate::app::SecretRotation { source: source(), etag: None };
+    let source = ValueSource::Value(Value::text("two".to_owned()).unwrap());
+    let (stage, grace_period, claim, etag) = (false, None, None, None);
+    let rotation = SecretRotation { source: Some(source), stage, grace_period, claim, etag };
     let grant = site.fixture.grant::<Rotate>("a");
-    let rotated = site.fixture.app.secrets.rotate(&grant, rotation(), None).await;
+    let rotated = site.fixture.app.secrets.rotate(&grant, rotation, None).await;
     assert!(matches!(rotated.err(), Some(Error::SecretExpired(..))));
     site.run().await;
     site.run().await;

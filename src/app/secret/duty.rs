@@ -11,7 +11,7 @@ use super::{SecretOperations, ValueSource};
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::{Error, RequestRecord};
-use crate::audit::{Line, Record, Referenced, Target};
+use crate::audit::{Line, Names, Record, Referenced, Target};
 use crate::domain::{
     Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, now,
 };
@@ -25,6 +25,8 @@ const SERVICE: &str = "service";
 pub(in crate::app) struct DutyRecord {
     id: Uuid,
     pub(in crate::app) record: Record,
+    /// How its copy in the store shows names.
+    names: Names,
 }
 
 impl DutyRecord {
@@ -36,14 +38,14 @@ impl DutyRecord {
             principal: Some(SERVICE.to_owned()),
             peer: None,
             rpc,
-            target: Target { namespace, name, version, subject },
+            target: Target { namespace, name, version, subject, new_name: None },
             referenced: Referenced::default(),
             outcome: "ok",
             reason: None,
             request_id: id.to_string(),
             caller_request_id: None,
         };
-        Self { id, record }
+        Self { id, record, names: Names::default() }
     }
 }
 
@@ -53,7 +55,7 @@ impl RequestRecord for DutyRecord {
     }
 
     fn line(&self) -> Vec<u8> {
-        Line::of(&self.record, now()).to_text()
+        Line::of(&self.record, &self.names, now()).to_text()
     }
 }
 
@@ -72,11 +74,13 @@ impl Planned {
 }
 
 impl SecretOperations {
-    /// Does what is due about a secret. Returns the audit record of that; `None` where nothing is due any more.
+    /// Does what is due about a secret. Returns the audit record of that; `None` where nothing is due any more. `names` says how the
+    /// copy of the record shows names.
     pub(in crate::app) async fn attend(
         &self,
         namespace: NamespaceId,
         id: SecretId,
+        names: &Names,
     ) -> Result<Option<DutyRecord>, Error> {
         let retention = self.core.catalog.retention();
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Service);
@@ -98,6 +102,7 @@ impl SecretOperations {
                 Duty::Rotate => rotate(plan, &secret, now)?,
             };
             let Some(Planned { transaction, record, removed: step }) = planned else { return Ok(None) };
+            let record = DutyRecord { names: names.clone(), ..record };
             if let Some(step) = step {
                 if attempt.commit(transaction).await?.is_some() {
                     removed = step;

@@ -102,7 +102,11 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
             CreateSecretRequest { description: String::new(), ..create.clone() }.encode_to_vec(),
         ),
         ("SECRET_ALREADY_EXISTS", other.encode_to_vec()),
-        (INVALID, CreateSecretRequest { ttl: second, expires_at: Some(Timestamp::default()), ..other.clone() }.encode_to_vec()),
+        (
+            INVALID,
+            CreateSecretRequest { ttl: second, expires_at: Some(Timestamp::default()), ..other.clone() }
+                .encode_to_vec(),
+        ),
         (INVALID, CreateSecretRequest { name: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
         (INVALID, CreateSecretRequest { namespace: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
         (INVALID, CreateSecretRequest { request_id: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
