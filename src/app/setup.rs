@@ -199,7 +199,7 @@ async fn set_up(store: &dyn Store, master: &MasterKeys, root: &Credential) -> Re
     let put = transaction.put.iter();
     let changed: Vec<_> =
         put.map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();
-    let digest = StoreDigest::default().after(&keyring, &changed).seal(&keyring)?;
+    let digest = StoreDigest::default().after(&keyring, &changed, 0).seal(&keyring)?;
     transaction.put.push((Key::digest(), digest));
     match store.commit(transaction).await {
         Ok(_) => Ok(()),

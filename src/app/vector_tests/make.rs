@@ -196,7 +196,7 @@ fn make() -> Vec<Value> {
     let mut changed: Vec<_> =
         records.iter().map(|(key, record)| Changed { key, before: None, after: Some(record) }).collect();
     changed.push(Changed { key: &gone, before: None, after: None });
-    let digest = StoreDigest::estimate(41).after(&keyring, &changed);
+    let digest = StoreDigest::estimate(41).after(&keyring, &changed, 0);
     let commit: Vec<_> = changed
         .iter()
         .map(|Changed { key, after, .. }| {

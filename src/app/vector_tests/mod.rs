@@ -125,7 +125,7 @@ fn fingerprints(keyring: &Keyring, vector: &Value) -> Option<StoreDigest> {
     let after =
         |key: &Key| records.iter().find(|(stored, _)| stored == key).map(|(_, record)| record.as_slice());
     let changed: Vec<_> = commit.iter().map(|key| Changed { key, before: None, after: after(key) }).collect();
-    Some(StoreDigest::estimate(number(vector, "follows_commits")).after(keyring, &changed))
+    Some(StoreDigest::estimate(number(vector, "follows_commits")).after(keyring, &changed, 0))
 }
 
 /// The HMAC of a vector's parts.
