@@ -231,6 +231,9 @@ fn covers(key: &Key) -> bool {
         | Kind::AuditAnchor(_)
         | Kind::SecretUsage(..)
         | Kind::KeyUsage(_)
+        // The history: see SECURITY.md.
+        | Kind::Event(_)
+        | Kind::HistoryStart
         | Kind::Other => false,
     }
 }
