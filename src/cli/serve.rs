@@ -130,6 +130,7 @@ impl Serve {
             max_connection_age_grace: self.max_connection_age_grace,
             limits: None, // in the configuration file only
             audit: None,  // there too
+            history: None, // and there
             begin_new_audit_log: self.begin_new_audit_log.then_some(true),
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,

@@ -1,6 +1,8 @@
 //! The records of the history in the clear: the event of each change of a secret, and where the history starts. Times are
 //! microseconds since 1970.
 
+use std::sync::Arc;
+
 use super::NamespaceId;
 use super::secret::{decode_secret, encode_secret};
 use crate::domain::{
@@ -101,7 +103,7 @@ impl EventRecord {
         Some(SecretEvent {
             kind: kind(self.kind)?,
             at: self.at(),
-            secret: decode_secret(namespace, id, &self.secret, revision)?,
+            secret: Arc::new(decode_secret(namespace, id, &self.secret, revision)?),
             former_name,
             former_metadata,
             revision,
