@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::convert::{metadata, redacted};
+use super::convert::{hidden, metadata, redacted};
 use super::operator::{ConfirmedReplies, begun};
 use super::proto as v1;
 use super::status::refused;
@@ -45,7 +45,8 @@ pub(super) async fn watch(
     let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
     let prefix = fields.check("name_prefix", SecretName::parse_prefix(&message.name_prefix));
     let metadata = metadata(message.metadata, &mut fields);
-    const BOTH: &str = "must not be set together with after_revision: a snapshot begins with the present secrets";
+    const BOTH: &str =
+        "must not be set together with after_revision: a snapshot begins with the present secrets";
     fields.require(!message.snapshot || message.after_revision == 0, "snapshot", BOTH);
     let from = match message.after_revision {
         _ if message.snapshot => WatchFrom::Snapshot,
@@ -142,6 +143,7 @@ fn removed(namespace: &Namespace, id: SecretId, name: &SecretName, revision: Rev
         name: name.to_string(),
         id: id.to_string(),
         revision: revision.0,
+        value: Some(hidden()),
         ..v1::Secret::default()
     }
 }

@@ -60,9 +60,8 @@ impl EventFilter {
             return None;
         }
         let names = self.names(policy, &secret.namespace)?;
-        let has_name = |name: &SecretName| {
-            names.passes(name) && name.as_str().starts_with(&*self.query.prefix)
-        };
+        let has_name =
+            |name: &SecretName| names.passes(name) && name.as_str().starts_with(&*self.query.prefix);
         let has_metadata = self.has_metadata(secret);
         if has_name(&secret.name) && has_metadata {
             let former_name = former_name.clone().filter(|name| names.passes(name));

@@ -139,7 +139,8 @@ impl SecretWatches {
 impl Core {
     /// Fails unless the changes after this revision can be told.
     async fn refuse_unknown(&self, revision: Revision) -> Result<(), Error> {
-        const FUTURE: &str = "must be a revision that the server has reached: take it from an event or a bookmark of a watch";
+        const FUTURE: &str =
+            "must be a revision that the server has reached: take it from an event or a bookmark of a watch";
         if revision > self.catalog.revision() {
             return Err(Error::invalid("after_revision", FUTURE));
         }
@@ -256,9 +257,9 @@ impl Watch {
     /// Tells those of the events of a revision that match.
     fn tell<'a>(&mut self, revision: Revision, events: impl Iterator<Item = &'a SecretEvent>) {
         let Self { core, filter, snapshot, synced, ready, .. } = self;
-        let told = core.catalog.with_policy(|policy| {
-            events.filter_map(|event| filter.told(policy, event)).collect::<Vec<_>>()
-        });
+        let told = core
+            .catalog
+            .with_policy(|policy| events.filter_map(|event| filter.told(policy, event)).collect::<Vec<_>>());
         let before_revision = Revision(revision.0.saturating_sub(1));
         let last = told.len().saturating_sub(1);
         for (nth, kind) in told.into_iter().enumerate() {
@@ -279,10 +280,6 @@ impl Watch {
     /// The namespaces whose events it receives.
     fn watched(&self) -> Watched {
         let namespace = self.filter.namespace().clone();
-        if self.filter.includes_children() {
-            Watched::Tree(namespace)
-        } else {
-            Watched::Namespace(namespace)
-        }
+        if self.filter.includes_children() { Watched::Tree(namespace) } else { Watched::Namespace(namespace) }
     }
 }

@@ -45,7 +45,8 @@ impl Watch {
             (None, _) if core.catalog.is_damaged(&namespace) => return Err(Error::Integrity),
             (None, _) | (_, None) => Vec::new(),
         };
-        let next = found.last().filter(|_| found.len() == PAGE).map(|secret| Cursor::of(secret, OrderBy::Name));
+        let next =
+            found.last().filter(|_| found.len() == PAGE).map(|secret| Cursor::of(secret, OrderBy::Name));
         for secret in found {
             let revision = secret.revision;
             if revision <= self.cursor {
