@@ -24,6 +24,8 @@ const AT_ONCE: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 /// How many events are counted at a time.
 const COUNT_PAGE: usize = 500;
+/// How many events are read at a time: more than one revision can have.
+const READ_PAGE: usize = 128;
 
 /// The history of changes, and how much of it is kept.
 pub struct History {
@@ -55,9 +57,12 @@ impl History {
 
     /// Removes the oldest events, as far as they are not to be kept and one commit takes them.
     async fn remove_oldest(&self) -> Result<usize, Error> {
-        let beyond = self.count().await?.saturating_sub(self.settings.max_events);
         let core = &*self.core;
         let keyring = core.keyring();
+        // Read first, and required to be unchanged: so no other replica has removed events since they were counted.
+        let start = core.store.get(&Key::history_start()).await?.ok_or(Error::Integrity)?;
+        core.wait_visible(start.revision).await?;
+        let beyond = self.count().await?.saturating_sub(self.settings.max_events);
         let is_old = |at: Timestamp| at.plus(self.settings.max_age) <= now();
         // Mostly the oldest one is to be kept.
         let oldest = core.store.scan(&Key::appended(), None, 1).await?;
@@ -81,7 +86,6 @@ impl History {
         if removed == 0 {
             return Ok(0);
         }
-        let start = core.store.get(&Key::history_start()).await?.ok_or(Error::Integrity)?;
         let before = core.history_start_in(&start).await?.unwrap_or_default();
         let record = seal_history_start(&keyring, Some(before.max(newest)))?;
         transaction.require.push((Key::history_start(), Expect::At(start.revision)));
@@ -178,16 +182,11 @@ impl Core {
         if at > after {
             return Ok(None);
         }
-        // Events at `low` or before it are not after the revision; those at `high` or behind it are.
-        let (mut low, mut high) = (first, position_after.max(first.saturating_add(1)));
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            match self.first_event(middle).await? {
-                Some((position, at)) if at <= after && position < high => low = position,
-                Some(_) | None => high = middle,
-            }
+        let mut search = PositionSearch::new(first, position_after);
+        while let Some(position) = search.next() {
+            search.answer(self.first_event(position).await?, after);
         }
-        Ok(Some(Key::appended_at(low, u16::MAX)))
+        Ok(Some(Key::appended_at(search.last(), u16::MAX)))
     }
 
     /// The position and the revision of the first event at a position or behind it.
@@ -249,6 +248,41 @@ impl Core {
     }
 }
 
+/// A binary search for the last position of an event that is not after a revision.
+struct PositionSearch {
+    /// Events here and before are not after the revision.
+    low: u64,
+    /// Events here and behind it are.
+    high: u64,
+}
+
+impl PositionSearch {
+    /// Between the position of an event that is not after the revision, and the end of all positions.
+    fn new(first: u64, end: u64) -> Self {
+        Self { low: first, high: end.max(first.saturating_add(1)) }
+    }
+
+    /// The position to look at; `None`: the search has ended.
+    fn next(&self) -> Option<u64> {
+        let between = self.high - self.low;
+        (between > 1).then(|| self.low + between / 2)
+    }
+
+    /// Takes the position and the revision of the first event at that position or behind it.
+    fn answer(&mut self, found: Option<(u64, Revision)>, after: Revision) {
+        let Some(middle) = self.next() else { return };
+        match found {
+            Some((position, at)) if at <= after && position < self.high => self.low = position,
+            Some(_) | None => self.high = middle,
+        }
+    }
+
+    /// The position, once the search has ended.
+    fn last(&self) -> u64 {
+        self.low
+    }
+}
+
 /// How far a page of events was read.
 pub(super) struct ReadEvents {
     /// The key of the last event that was given.
@@ -257,5 +291,40 @@ pub(super) struct ReadEvents {
     pub(super) more: bool,
 }
 
-/// How many events are read at a time: more than one revision can have.
-const READ_PAGE: usize = 128;
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The steps between two events: in positions, which leap at a restore, and in revisions, which some events share.
+        #[test]
+        fn the_place_of_each_revision_is_found_in_few_steps(
+            steps in prop::collection::vec((prop_oneof![9 => 1..4u64, 1 => Just(1u64 << 32)], 0..3u64), 0..40),
+            first in 0..100u64,
+        ) {
+            let (mut position, mut revision) = (first, 5);
+            let mut events = BTreeMap::from([(position, Revision(revision))]);
+            for (leap, later) in steps {
+                // Events of one position have one revision, and a later position has a later revision.
+                position += leap;
+                revision += later + 1;
+                events.insert(position, Revision(revision));
+            }
+            for after in (5..revision + 2).map(Revision) {
+                let (mut search, mut asked) = (PositionSearch::new(first, position + 1), 0);
+                while let Some(middle) = search.next() {
+                    let found = events.range(middle..).next();
+                    search.answer(found.map(|(position, revision)| (*position, *revision)), after);
+                    asked += 1;
+                }
+                let expected = events.iter().filter(|(_, at)| **at <= after).map(|(position, _)| *position).last();
+                prop_assert_eq!(Some(search.last()), expected);
+                prop_assert!(asked <= 64);
+            }
+        }
+    }
+}

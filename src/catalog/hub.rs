@@ -244,3 +244,156 @@ impl Drop for Subscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{MasterKeys, seal_event};
+    use crate::domain::{
+        Description, EventType, ExpiryTold, Metadata, Secret, SecretId, SecretName, Timestamp, Version,
+        Versions,
+    };
+
+    const ONE: NamespaceId = NamespaceId([1; 16]);
+    const INNER: NamespaceId = NamespaceId([2; 16]);
+
+    fn namespace(text: &str) -> Namespace {
+        Namespace::parse(text).unwrap()
+    }
+
+    fn name_of(id: NamespaceId) -> Option<Namespace> {
+        match id {
+            ONE => Some(namespace("a")),
+            INNER => Some(namespace("a/b/c")),
+            _ => None,
+        }
+    }
+
+    fn record(keyring: &Keyring, id: NamespaceId, name: &str) -> Vec<u8> {
+        let at = Timestamp::from_micros(1);
+        let secret = Secret {
+            namespace: namespace("ignored"),
+            name: SecretName::parse(name).unwrap(),
+            id: SecretId::generate(),
+            description: Description::default(),
+            metadata: Metadata::default(),
+            version: 1,
+            versions: Versions::first(Version::new(1, at, None)),
+            created_at: at,
+            updated_at: at,
+            rotated_at: None,
+            expires_at: None,
+            expiry_told: ExpiryTold::Nothing,
+            rotation: None,
+            deletion: None,
+            revision: Revision(0),
+            stored_at: Revision(0),
+            last_read: None,
+        };
+        let event = SecretEvent {
+            kind: EventType::Created,
+            at,
+            secret: Arc::new(secret),
+            former_name: None,
+            former_metadata: None,
+            revision: Revision(0),
+        };
+        seal_event(keyring, id, &event).unwrap()
+    }
+
+    /// What is there for a subscriber: the revision and the names of each change.
+    fn received(events: &mut Subscription) -> Vec<(u64, Vec<String>)> {
+        let mut all = Vec::new();
+        while let Ok(Some(Ok(events))) = events.try_next() {
+            all.push((
+                events[0].revision.0,
+                events.iter().map(|event| event.secret.name.to_string()).collect(),
+            ));
+        }
+        all
+    }
+
+    #[test]
+    fn a_change_reaches_the_channels_of_its_namespace_and_of_the_trees_around_it_alone() {
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let hub = EventHub::new(Revision(5));
+        let publish = |revision: u64, events: &[(NamespaceId, &str)], position: u64| {
+            let put = (0..).zip(events);
+            let put = put.map(|(nth, (id, name))| (Key::appended_at(7, nth), record(&keyring, *id, name)));
+            let change = Change { revision: Revision(revision), put: put.collect(), delete: Vec::new() };
+            hub.publish(&keyring, &change, position, name_of);
+        };
+        publish(6, &[(ONE, "before")], 7);
+        assert_eq!(hub.history_changes().appended, 1);
+        let tree = |text| Watched::Tree(namespace(text));
+        let all = [
+            Watched::Namespace(namespace("a")),
+            Watched::Namespace(namespace("b")),
+            tree("a"),
+            tree("a/b"),
+            tree("a/b/c"),
+        ];
+        let mut all = all.map(|watched| hub.subscribe(watched));
+        assert!(all.iter().all(|events| events.after() == Revision(6)));
+        publish(7, &[(ONE, "one")], 7);
+        publish(8, &[(INNER, "inner")], 7);
+        publish(9, &[(INNER, "x"), (ONE, "y")], 7);
+        publish(10, &[(ONE, "sealed_again")], 8); // puts a record that had its place before
+        assert_eq!((hub.reached(), hub.history_changes().appended), (Revision(10), 5));
+        let of = |revision: u64, names: &[&str]| {
+            (revision, names.iter().map(|name| name.to_string()).collect::<Vec<_>>())
+        };
+        let mut got = all.each_mut().map(received);
+        got[2][2].1.sort(); // of one change, in any order
+        let inner = vec![of(8, &["inner"]), of(9, &["x"])];
+        let expected = [
+            vec![of(7, &["one"]), of(9, &["y"])],
+            vec![],
+            vec![of(7, &["one"]), of(8, &["inner"]), of(9, &["x", "y"])],
+            inner.clone(),
+            inner,
+        ];
+        assert_eq!(got, expected);
+
+        // A channel goes with its last subscriber.
+        let mut all = Vec::from(all);
+        drop(all.drain(..4));
+        assert_eq!(hub.lock().len(), 1);
+        let second = hub.subscribe(tree("a/b/c"));
+        drop(all);
+        assert_eq!(hub.lock().len(), 1);
+        drop(second);
+        assert!(hub.lock().is_empty());
+    }
+
+    #[test]
+    fn who_missed_something_is_told_so() {
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let hub = EventHub::new(Revision(5));
+        let change = |revision: u64, record: Vec<u8>| {
+            let put = vec![(Key::appended_at(7, 0), record)];
+            Change { revision: Revision(revision), put, delete: vec![Key::appended_at(1, 0)] }
+        };
+        let watched = || Watched::Namespace(namespace("a"));
+        let (mut slow, mut damaged) = (hub.subscribe(watched()), hub.subscribe(watched()));
+        hub.publish(&keyring, &change(6, b"no event".to_vec()), 7, name_of);
+        assert!(matches!(damaged.try_next(), Ok(Some(Err(EventDamaged)))));
+        hub.publish(
+            &keyring,
+            &change(7, record(&keyring, NamespaceId([9; 16]), "of_no_namespace")),
+            7,
+            name_of,
+        );
+        assert!(matches!(damaged.try_next(), Ok(Some(Err(EventDamaged)))));
+        for revision in 8..8 + BEHIND as u64 {
+            hub.publish(&keyring, &change(revision, record(&keyring, ONE, "a")), 7, name_of);
+        }
+        assert!(matches!(slow.try_next(), Err(EventsMissed)));
+        assert_eq!(hub.history_changes().removed, 2 + BEHIND as u64);
+
+        let mut before = hub.subscribe(watched());
+        hub.restart(Revision(1000));
+        assert!(matches!(before.try_next(), Err(EventsMissed)));
+        assert_eq!((hub.subscribe(watched()).after(), hub.reached()), (Revision(1000), Revision(1000)));
+    }
+}
