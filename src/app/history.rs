@@ -321,7 +321,7 @@ mod tests {
                     search.answer(found.map(|(position, revision)| (*position, *revision)), after);
                     asked += 1;
                 }
-                let expected = events.iter().filter(|(_, at)| **at <= after).map(|(position, _)| *position).last();
+                let expected = events.iter().rfind(|(_, at)| **at <= after).map(|(position, _)| *position);
                 prop_assert_eq!(Some(search.last()), expected);
                 prop_assert!(asked <= 64);
             }
