@@ -24,8 +24,9 @@ check: ## check formatting, lints, dependencies, and that the protos break no cl
 fuzz: ## fuzz each parser for FUZZ_SECONDS (60): hostile bytes in the store, in backups, in references
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: ## repeat two tests thousands of times: servers killed, power lost
+torture: ## repeat tests many times: servers killed, also while watched, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
+	STRONGROOM_WATCH_KILLS=$${STRONGROOM_WATCH_KILLS:-50} cargo test --locked --test wire watch::kills
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
