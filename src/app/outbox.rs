@@ -307,7 +307,7 @@ pub(super) struct Removal<'a> {
 impl Removal<'_> {
     /// How many copies go with a commit.
     pub(super) fn room(transaction: &Transaction) -> usize {
-        let used = transaction.put.len() + transaction.delete.len() + 2; // and the digest and the head
+        let used = transaction.operations() + 2; // and the digest and the head
         MAX_OPERATIONS.saturating_sub(used).min(WITH_A_COMMIT)
     }
 

@@ -119,6 +119,8 @@ impl State {
                 | Kind::AuditAnchor(_)
                 | Kind::SecretUsage(..)
                 | Kind::KeyUsage(_)
+                | Kind::Event(_)
+                | Kind::HistoryStart
                 | Kind::Other => {}
             }
         }
@@ -144,6 +146,8 @@ impl State {
             | Kind::AuditAnchor(_)
             | Kind::SecretUsage(..)
             | Kind::KeyUsage(_)
+            | Kind::Event(_)
+            | Kind::HistoryStart
             | Kind::Other => {}
         }
     }
@@ -265,6 +269,8 @@ impl State {
             | Kind::IdempotencyRecord(_)
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
+            | Kind::Event(_)
+            | Kind::HistoryStart
             | Kind::Other => Ok(()),
         };
         if let Err(error) = noted {
@@ -295,6 +301,8 @@ impl State {
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)
             | Kind::SecretUsage(..)
+            | Kind::Event(_)
+            | Kind::HistoryStart
             | Kind::Other => {}
         }
     }

@@ -56,6 +56,10 @@ pub enum Purpose {
     SecretUsage = 34,
     /// The last use of an API key.
     KeyUsage = 35,
+    /// The event of the change of a secret.
+    Event = 36,
+    /// The start of the history of events.
+    HistoryStart = 37,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

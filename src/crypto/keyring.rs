@@ -35,6 +35,8 @@ pub struct Keyring {
     digest_sealing: SealingKeys,
     /// Seals records of usage, whose number callers determine too.
     usage_sealing: SealingKeys,
+    /// Seals events, of which each change of a secret has one.
+    event_sealing: SealingKeys,
     tokens: KeyBytes,
     audit: KeyBytes,
 }
@@ -222,6 +224,7 @@ impl Keyring {
             Purpose::IdempotencyRecord => &self.idempotency_sealing,
             Purpose::Digest => &self.digest_sealing,
             Purpose::SecretUsage | Purpose::KeyUsage => &self.usage_sealing,
+            Purpose::Event | Purpose::HistoryStart => &self.event_sealing,
             Purpose::Keyring
             | Purpose::ApiKey
             | Purpose::Role
@@ -264,6 +267,7 @@ impl Keyring {
             idempotency_sealing: generations.sealing(Some("strongroom v1 sealed receipts"))?,
             digest_sealing: generations.sealing(Some("strongroom v1 sealed digests"))?,
             usage_sealing: generations.sealing(Some("strongroom v1 sealed usage"))?,
+            event_sealing: generations.sealing(Some("strongroom v1 sealed events"))?,
             tokens: index.derive("strongroom v1 page tokens")?, // they outlive a rekey
             audit: index.derive("strongroom v1 audit records")?, // those of a server that is down do, too
             index,

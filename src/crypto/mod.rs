@@ -7,6 +7,7 @@
 mod aead;
 mod backup;
 mod envelope;
+mod event;
 mod field_reader;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -29,6 +30,10 @@ pub use self::aead::{
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{
     Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
+};
+pub use self::event::{
+    former_metadata, open_event, open_history_start, pair_digest, reseal_event, seal_event,
+    seal_history_start,
 };
 pub use self::field_reader::FieldReader;
 pub use self::key_pair::KeyPairPem;

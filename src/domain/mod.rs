@@ -5,6 +5,7 @@
 
 mod clock;
 mod destruction;
+mod event;
 mod generator;
 mod metadata;
 mod name;
@@ -19,6 +20,7 @@ mod violation;
 
 pub use clock::{Timestamp, now};
 pub use destruction::Destruction;
+pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
 pub use generator::{BytesEncoding, CharacterClass, Generator, KeyPairAlgorithm};
 pub use metadata::Metadata;
 pub use name::SecretName;

@@ -82,7 +82,7 @@ mod tests {
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         let step = |digest: StoreDigest, record: &[u8]| {
             let key = Key::api_key(&[1; 10]);
-            digest.after(&keyring, &[Changed { key: &key, before: None, after: Some(record) }])
+            digest.after(&keyring, &[Changed { key: &key, before: None, after: Some(record) }], 0)
         };
         let first = step(StoreDigest::default(), &[1; 40]);
         let (second, other) = (step(first, &[2; 40]), step(first, &[3; 40]));

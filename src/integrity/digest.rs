@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose, record_seal};
 use crate::schema::Kind;
-use crate::store::{Change, Changed, Digester, Key};
+use crate::store::{Change, Changed, Digester, Key, NextDigest};
 
 /// The digest of a store at one of its revisions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -88,13 +88,18 @@ impl StoreDigest {
         Self { commits: revision, seals: revision.saturating_mul(4).min(1 << 29), ..Self::default() }
     }
 
+    /// The same, with at least this many commits.
+    pub fn with_commits(self, commits: u64) -> Self {
+        Self { commits: self.commits.max(commits), ..self }
+    }
+
     /// The same, with at least this many seals.
     pub fn with_seals(self, seals: u64) -> Self {
         Self { seals: self.seals.max(seals), ..self }
     }
 
-    /// The digest after one more commit, which makes these changes.
-    pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>]) -> Self {
+    /// The digest after one more commit, which makes these changes and appends so many records.
+    pub fn after(mut self, keyring: &Keyring, changed: &[Changed<'_>], appended: usize) -> Self {
         self.follows = self.fingerprint(keyring);
         self.commit = commit_fingerprint(keyring, changed.iter().map(|changed| (changed.key, changed.after)));
         for Changed { key, before, after } in changed {
@@ -102,7 +107,8 @@ impl StoreDigest {
                 self.toggle(keyring, key, mark(key, record));
             }
         }
-        let sealed = changed.iter().filter(|changed| changed.after.is_some()).count() + 1; // and the digest
+        let put = changed.iter().filter(|changed| changed.after.is_some()).count();
+        let sealed = put + appended + 1; // and the digest
         self.commits = self.commits.saturating_add(1);
         self.seals = self.seals.saturating_add(u64::try_from(sealed).unwrap_or(u64::MAX));
         self
@@ -183,9 +189,9 @@ impl Digester for DigestCarrier {
         self.open(digest).is_some()
     }
 
-    fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-        let before = self.open(before)?;
-        before.after(&self.keyring, changed).seal(&self.keyring).ok()
+    fn after(&self, before: &[u8], changed: &[Changed<'_>], appended: usize) -> Option<NextDigest> {
+        let after = self.open(before)?.after(&self.keyring, changed, appended);
+        Some(NextDigest { record: after.seal(&self.keyring).ok()?, position: after.commits })
     }
 }
 
@@ -230,6 +236,9 @@ fn covers(key: &Key) -> bool {
         | Kind::AuditAnchor(_)
         | Kind::SecretUsage(..)
         | Kind::KeyUsage(_)
+        // The history: see SECURITY.md.
+        | Kind::Event(_)
+        | Kind::HistoryStart
         | Kind::Other => false,
     }
 }
@@ -258,9 +267,10 @@ mod tests {
         let put = |key, before, after| Changed { key, before, after };
         let (a, b, c) = (record(1), record(2), record(3));
         let mut digest = StoreDigest::default();
-        digest = digest.after(&keyring, &[put(&keys[0], None, Some(&a)), put(&keys[1], None, Some(&b))]);
-        digest = digest.after(&keyring, &[put(&keys[0], Some(&a), Some(&c)), put(&keys[1], Some(&b), None)]);
-        assert_eq!((digest.commits, digest.seals), (2, 5));
+        digest = digest.after(&keyring, &[put(&keys[0], None, Some(&a)), put(&keys[1], None, Some(&b))], 0);
+        digest =
+            digest.after(&keyring, &[put(&keys[0], Some(&a), Some(&c)), put(&keys[1], Some(&b), None)], 1);
+        assert_eq!((digest.commits, digest.seals), (2, 6));
         assert_eq!(StoreDigest::open(&keyring, &digest.seal(&keyring).unwrap()).unwrap(), digest);
 
         let inventory = |records: &[(usize, &[u8])]| {
@@ -276,10 +286,10 @@ mod tests {
         }
         // A commit carries on the present digest or a later one, never an earlier one.
         let keyring = Arc::new(keyring);
-        let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[]));
+        let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[], 0));
         for (present, carries) in [(older, false), (digest, true), (later, true)] {
             let carrier = DigestCarrier::from(keyring.clone(), digest);
-            assert_eq!(carrier.after(&present.seal(&keyring).unwrap(), &[]).is_some(), carries);
+            assert_eq!(carrier.after(&present.seal(&keyring).unwrap(), &[], 0).is_some(), carries);
         }
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
         assert!(!digest.verifies(&stranger, &inventory(&[(0, &c)])));

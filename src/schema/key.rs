@@ -17,6 +17,8 @@
 //! | `l` | id of an audit log (8) | the anchor of an audit log: a tree that it had |
 //! | `c` | namespace id (16), secret id (16) | who read the values of a secret, and when |
 //! | `t` | API key id (10) | when an API key was last used |
+//! | `f` | position (8, big-endian), index (2, big-endian) | an event: the change of a secret |
+//! | `h` | | the start of the history: the revision up to which events are no longer kept |
 //!
 //! The first byte 0 belongs to the engines.
 
@@ -164,6 +166,11 @@ impl Key {
         Self::from_bytes(b"r")
     }
 
+    /// The start of the history of events.
+    pub fn history_start() -> Self {
+        Self::from_bytes(b"h")
+    }
+
     /// The kind of record at this key.
     pub fn kind(&self) -> Kind {
         self.parse().unwrap_or(Kind::Other)
@@ -175,6 +182,8 @@ impl Key {
             b'k' if rest.is_empty() => Kind::Keyring,
             b'd' if rest.is_empty() => Kind::Digest,
             b'e' if rest.is_empty() => Kind::AccessEpoch,
+            b'h' if rest.is_empty() => Kind::HistoryStart,
+            b'f' => Kind::Event(self.appended_position()?),
             b'o' => Kind::Role(rest.try_into().ok()?),
             b'b' => Kind::Binding(rest.try_into().ok()?),
             b'a' => Kind::ApiKey(rest.try_into().ok()?),
@@ -248,6 +257,10 @@ pub enum Kind {
     SecretUsage(NamespaceId, SecretId),
     /// The last use of an API key.
     KeyUsage([u8; 10]),
+    /// The event of the change of a secret, by its position.
+    Event(u64),
+    /// The start of the history of events.
+    HistoryStart,
     /// A key that this release does not know.
     Other,
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod api_key;
+mod event;
 mod idempotency;
 mod key;
 mod rotation;
@@ -11,6 +12,7 @@ mod usage;
 
 pub use self::access::{AccessEpochRecord, BindingRecord, RoleRecord};
 pub use self::api_key::ApiKeyRecord;
+pub use self::event::{EventRecord, HistoryStartRecord};
 pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};
 pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};

@@ -12,9 +12,18 @@ pub trait Digester: Send + Sync {
     /// Whether this digester accepts the present digest as its starting point. If not, the commit is refused.
     fn carries_on(&self, digest: &[u8]) -> bool;
 
-    /// The digest after a commit, from the present digest and all records that the commit changes. `None` where it
-    /// cannot be computed: the commit is then refused.
-    fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>>;
+    /// The digest after a commit, from the present digest, all records that the commit changes, and the number of records
+    /// that it appends. `None` where it cannot be computed: the commit is then refused.
+    fn after(&self, before: &[u8], changed: &[Changed<'_>], appended: usize) -> Option<NextDigest>;
+}
+
+/// The digest after a commit.
+pub struct NextDigest {
+    /// Its record.
+    pub record: Vec<u8>,
+    /// The position of the commit among all commits with a digester: greater than that of every commit before it. The keys of
+    /// the records that the commit appends begin with it.
+    pub position: u64,
 }
 
 /// The change of a commit at one key.

@@ -23,7 +23,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 pub use self::change::{Change, Watch, WatchEnd};
-pub use self::digester::{Changed, Digester};
+pub use self::digester::{Changed, Digester, NextDigest};
 #[cfg(test)]
 pub(crate) use self::embedded::fault;
 pub use self::embedded::{holds_sled, open_memory, open_sled};
@@ -46,6 +46,8 @@ pub const MAX_TRANSACTION: usize = 512 * 1024;
 /// The largest number of preconditions of a transaction, and of its puts and deletes together. etcd takes 128, and
 /// the digest and the head are among them.
 pub const MAX_OPERATIONS: usize = 120;
+/// The length of the key of an appended record, in bytes.
+const APPENDED_KEY: usize = 11;
 
 /// A stored value and the revision of the commit that put it there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +67,9 @@ pub struct Transaction {
     pub put: Vec<(Key, Vec<u8>)>,
     /// The keys to remove. Removing an absent key is no error.
     pub delete: Vec<Key>,
+    /// Records to add at the end of the log of the store. The commit gives them their keys ([`Key::appended_at`]): the keys are
+    /// in the order of the commits, whoever makes them. Only with a digester, which gives the position.
+    pub append: Vec<Vec<u8>>,
     /// When the caller stops waiting: a transaction that has not begun by then is refused.
     pub deadline: Option<Instant>,
     /// Updates the digest in the same commit. `None`: the transaction puts the digest itself, or leaves it.
@@ -76,20 +81,32 @@ impl Transaction {
     fn size(&self) -> usize {
         let put: usize = self.put.iter().map(|(key, value)| key.as_bytes().len() + value.len()).sum();
         let deleted: usize = self.delete.iter().map(|key| key.as_bytes().len()).sum();
-        put + deleted
+        let appended: usize = self.append.iter().map(|value| APPENDED_KEY + value.len()).sum();
+        put + deleted + appended
+    }
+
+    /// How many entries it changes, without the digest.
+    pub fn operations(&self) -> usize {
+        self.put.len() + self.delete.len() + self.append.len()
     }
 
     /// Whether it is within the limits of a store.
     fn fits(&self) -> bool {
-        self.put.iter().all(|(_, value)| value.len() <= MAX_RECORD)
+        let values = self.put.iter().map(|(_, value)| value).chain(&self.append);
+        values.map(Vec::len).all(|len| len <= MAX_RECORD)
             && self.size() <= MAX_TRANSACTION
             && self.require.len() <= MAX_OPERATIONS
-            && self.put.len() + self.delete.len() <= MAX_OPERATIONS
+            && self.operations() <= MAX_OPERATIONS
+    }
+
+    /// Whether it appends records that nothing gives a position to.
+    fn appends_nowhere(&self) -> bool {
+        !self.append.is_empty() && self.digester.is_none()
     }
 
     /// Whether it has preconditions only.
     fn changes_nothing(&self) -> bool {
-        self.put.is_empty() && self.delete.is_empty()
+        self.operations() == 0
     }
 
     /// Brings the deadline forward, where the given one is earlier.
@@ -127,7 +144,8 @@ pub enum CommitError {
     /// The deadline passed before the transaction began. Nothing was changed.
     #[error("the deadline passed before the transaction was begun")]
     TooLate,
-    /// The digest is missing, or the transaction's digester cannot carry it on. Nothing was changed.
+    /// The digest is missing, or the transaction's digester cannot carry it on, or the transaction appends records without a
+    /// digester. Nothing was changed.
     #[error("the store's digest is missing or was altered")]
     NoDigest,
     /// The store cannot serve. Whether the change was made is not known until the store serves again.

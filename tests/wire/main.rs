@@ -69,3 +69,4 @@ mod torture;
 mod update;
 mod usage;
 mod versions;
+mod watch;

@@ -7,9 +7,8 @@ use tonic::{Request, Response, Status};
 use super::convert::{
     etag, idempotency, limit, metadata, redacted, revealed, source, time, timestamp, value,
 };
-use super::operator::ConfirmedReplies;
 use super::proto::secret_service_server::SecretService;
-use super::{batch, proto as v1, version};
+use super::{batch, proto as v1, version, watch};
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, ListQuery, NewSecret, SecretRotation, SecretUpdate};
 use crate::auth::{List, Read, Write};
@@ -148,14 +147,14 @@ impl SecretService for Secrets {
         call.close(Err(not_served()))
     }
 
-    type WatchSecretsStream = ConfirmedReplies<v1::WatchSecretsResponse>;
+    type WatchSecretsStream = watch::WatchReplies;
 
     async fn watch_secrets(
         &self,
         request: Request<v1::WatchSecretsRequest>,
     ) -> Result<Response<Self::WatchSecretsStream>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(watch::watch(&self.0, &call, message).await)
     }
 }
 

@@ -167,7 +167,8 @@ impl<'a> BackupWriter<'a> {
     }
 }
 
-/// Whether a record belongs into a backup. What belongs to the audit log of a server does not.
+/// Whether a record belongs into a backup. What belongs to the audit log of a server does not, nor does the history of events:
+/// the revisions of a restored store are others.
 fn is_backed_up(key: &Key) -> bool {
-    !matches!(key.kind(), Kind::AuditRecord(..) | Kind::AuditAnchor(_))
+    !matches!(key.kind(), Kind::AuditRecord(..) | Kind::AuditAnchor(_) | Kind::Event(_) | Kind::HistoryStart)
 }

@@ -137,6 +137,8 @@ impl ImpliedAccess {
             | Kind::AuditAnchor(_)
             | Kind::SecretUsage(..)
             | Kind::KeyUsage(_)
+            | Kind::Event(_)
+            | Kind::HistoryStart
             | Kind::Digest
             | Kind::Other => {}
         }
@@ -209,8 +211,12 @@ impl BackupKeys {
     /// Whether a key means nothing to this service. A version may belong to a namespace that could not be opened.
     fn is_foreign(&self, key: &Key) -> bool {
         match key.kind() {
-            // The audit log of a server is not part of a backup.
-            Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => true,
+            // The audit log of a server and the history of events are not part of a backup.
+            Kind::Other
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
+            | Kind::Event(_)
+            | Kind::HistoryStart => true,
             Kind::Version(namespace, ..) | Kind::SecretUsage(namespace, _) => {
                 self.all_namespaces && !self.namespaces.contains_key(&namespace)
             }
@@ -258,7 +264,11 @@ impl BackupKeys {
             }),
             Kind::SecretUsage(namespace, id) => open_secret_usage(keyring, (namespace, id), value).is_ok(),
             Kind::KeyUsage(id) => open_key_usage(keyring, &id, value).is_ok(),
-            Kind::Other | Kind::AuditRecord(..) | Kind::AuditAnchor(_) => false,
+            Kind::Other
+            | Kind::AuditRecord(..)
+            | Kind::AuditAnchor(_)
+            | Kind::Event(_)
+            | Kind::HistoryStart => false,
         }
     }
 }

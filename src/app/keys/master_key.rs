@@ -14,8 +14,8 @@ use crate::app::commit::REKEY_ATTEMPTS;
 use crate::app::idempotency::reseal_idempotency_record;
 use crate::auth::{ApiKeyId, BindingId, Role};
 use crate::crypto::{
-    KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose, open_key_usage, open_secret_usage,
-    seal_key_usage, seal_secret_usage,
+    KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose, open_event, open_history_start, open_key_usage,
+    open_secret_usage, reseal_event, seal_history_start, seal_key_usage, seal_secret_usage,
 };
 use crate::integrity::StoredKeyring;
 use crate::schema::Kind;
@@ -53,6 +53,8 @@ impl Rekeying {
                 Key::idempotency_records(),
                 Key::secret_usages(),
                 Key::key_usages(),
+                Key::history_start(),
+                Key::appended(),
             ];
             for prefix in prefixes {
                 rewrap.all(prefix, || None, |keyring, key, entry| self.reseal(keyring, key, entry)).await?;
@@ -246,6 +248,17 @@ impl Rekeying {
             Kind::KeyUsage(id) => match open_key_usage(keyring, &id, record) {
                 Ok(_) if is_newest(Purpose::KeyUsage) => RewrapOutcome::Stays,
                 Ok(last_used) => seal_key_usage(keyring, &id, last_used).into(),
+                Err(_) => RewrapOutcome::Damaged,
+            },
+            // Nor does it cover the history.
+            Kind::Event(_) => match open_event(keyring, record) {
+                Ok(_) if is_newest(Purpose::Event) => RewrapOutcome::Stays,
+                Ok(_) => reseal_event(keyring, record, entry.revision).into(),
+                Err(_) => RewrapOutcome::Damaged,
+            },
+            Kind::HistoryStart => match open_history_start(keyring, record, entry.revision) {
+                Ok(_) if is_newest(Purpose::HistoryStart) => RewrapOutcome::Stays,
+                Ok(start) => seal_history_start(keyring, Some(start)).into(),
                 Err(_) => RewrapOutcome::Damaged,
             },
             Kind::Keyring

@@ -5,7 +5,9 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now};
+use crate::domain::{
+    Description, EventType, ExpiryTold, Metadata, Revision, Secret, SecretId, Versions, now,
+};
 
 /// A secret to create. Its grant has the name.
 pub struct NewSecret {
@@ -36,7 +38,7 @@ impl SecretOperations {
                     Some(namespace) if namespace.secret(name).is_some() => {
                         return Err(Error::SecretAlreadyExists(grant.namespace().clone(), name.clone()));
                     }
-                    Some(namespace) => SecretPlan::in_namespace(namespace),
+                    Some(namespace) => SecretPlan::in_namespace(&present.keyring, namespace),
                     None => {
                         let seals = self.core.catalog.digest().seals;
                         SecretPlan::in_new_namespace(&present.keyring, grant.namespace(), seals)?
@@ -45,7 +47,7 @@ impl SecretOperations {
                 let (at, id) = (now(), SecretId::generate());
                 let version = plan.put_version(id, 1, at, &new.value)?;
                 plan.put_name(name, id)?;
-                plan.put(Secret {
+                let secret = Secret {
                     namespace: grant.namespace().clone(),
                     name: name.clone(),
                     id,
@@ -64,7 +66,8 @@ impl SecretOperations {
                     revision: Revision::default(),
                     stored_at: Revision::default(),
                     last_read: None,
-                })
+                };
+                plan.put(secret, EventType::Created)
             })
             .await?;
         answer.into_changed(new.revealed())

@@ -30,7 +30,7 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag)?;
-                Ok(SecretPlan::in_namespace(namespace).delete(&current))
+                SecretPlan::in_namespace(&present.keyring, namespace).delete(&current)
             })
             .await?;
         match answer.into_outcome() {

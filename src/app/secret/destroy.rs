@@ -8,7 +8,7 @@ use super::version::{ChangedVersion, VersionChange};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Delete, Grant};
 use crate::crypto::{PublicKey, Signature, data_key_digest};
-use crate::domain::{Destruction, Namespace, Revision, SecretName, Version, VersionState};
+use crate::domain::{Destruction, EventType, Namespace, Revision, SecretName, Version, VersionState};
 use crate::store::{Expect, Key};
 
 /// A signed statement that a version was destroyed.
@@ -49,7 +49,7 @@ impl SecretOperations {
                 if version.state == VersionState::Destroyed {
                     return Ok(SecretPlan::unchanged(&current));
                 }
-                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
                 let next = plan.successor(&current);
                 let stored = &present.stored_version;
                 let expect = stored.revision.map_or(Expect::Absent, Expect::At);
@@ -60,7 +60,7 @@ impl SecretOperations {
                     destroyed_key: stored.data_key.map(Box::new),
                     ..version.clone()
                 };
-                plan.put_changed(next, changed)
+                plan.put_changed(next, changed, EventType::VersionChanged)
             })
             .await?;
         let changed = ChangedVersion::of(answer, change.number)?;

@@ -1,4 +1,4 @@
-//! The transaction of one change of one secret, record by record.
+//! The transaction of one change of one secret, record by record, with the event of the change.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,15 +6,22 @@ use std::sync::Arc;
 use crate::app::Error;
 use crate::app::idempotency::Outcome;
 use crate::catalog::NamespaceCatalog;
-use crate::crypto::{Keyring, NamespaceKeys, Purpose, seal_secret, value_seal};
-use crate::domain::{Namespace, Secret, SecretId, SecretName, Timestamp, Value, Version, now};
+use crate::crypto::{Keyring, NamespaceKeys, Purpose, former_metadata, seal_event, seal_secret, value_seal};
+use crate::domain::{
+    EventType, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp, Value, Version, now,
+};
 use crate::integrity::StoredNamespaceKeys;
 use crate::store::{Expect, Key, Transaction};
 
-/// A change of one secret: its transaction so far, and the keys that seal its records.
-pub(super) struct SecretPlan {
+/// A change of one secret: its transaction so far, and the keys that seal its records. Its end ([`put`](SecretPlan::put),
+/// [`put_changed`](SecretPlan::put_changed) or [`delete`](SecretPlan::delete)) adds the one event of the change.
+pub(super) struct SecretPlan<'a> {
     transaction: Transaction,
+    /// Seals the event.
+    keyring: &'a Keyring,
     keys: PlanKeys,
+    /// The secret before the change; `None` where there was none.
+    former: Option<Secret>,
 }
 
 enum PlanKeys {
@@ -33,19 +40,19 @@ impl Deref for PlanKeys {
     }
 }
 
-impl SecretPlan {
+impl<'a> SecretPlan<'a> {
     /// A change in a namespace. It requires that the namespace's keys stay the same until the commit.
-    pub(super) fn in_namespace(namespace: &NamespaceCatalog) -> Self {
+    pub(super) fn in_namespace(keyring: &'a Keyring, namespace: &NamespaceCatalog) -> Self {
         let keys = namespace.keys();
         let mut transaction = Transaction::default();
         transaction.require.push(keys.unchanged());
-        Self { transaction, keys: PlanKeys::Stored(keys) }
+        Self { transaction, keyring, keys: PlanKeys::Stored(keys), former: None }
     }
 
     /// A change that also creates its namespace, and requires that nobody else creates it first. `seals` is the number of
     /// seals that the store has seen.
     pub(super) fn in_new_namespace(
-        keyring: &Keyring,
+        keyring: &'a Keyring,
         namespace: &Namespace,
         seals: u64,
     ) -> Result<Self, Error> {
@@ -54,7 +61,7 @@ impl SecretPlan {
         let mut transaction = Transaction::default();
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
-        Ok(Self { transaction, keys: PlanKeys::New(keys) })
+        Ok(Self { transaction, keyring, keys: PlanKeys::New(keys), former: None })
     }
 
     /// The plan to change nothing.
@@ -67,6 +74,7 @@ impl SecretPlan {
     pub(super) fn successor(&mut self, current: &Secret) -> Secret {
         let key = Key::secret(self.keys.id(), current.id);
         self.transaction.require.push((key, Expect::At(current.stored_at)));
+        self.former = Some(current.clone());
         Secret { updated_at: now().after(current.updated_at), ..current.clone() }
     }
 
@@ -119,10 +127,10 @@ impl SecretPlan {
         self.transaction.delete.push(key);
     }
 
-    /// The plan that leaves the secret in this state.
-    pub(super) fn put(self, secret: Secret) -> Result<(Transaction, Outcome), Error> {
+    /// The plan that leaves the secret in this state. Its event has this type.
+    pub(super) fn put(self, secret: Secret, event: EventType) -> Result<(Transaction, Outcome), Error> {
         let current = secret.version;
-        self.put_all(secret, current)
+        self.put_all(secret, current, event)
     }
 
     /// The plan that leaves the secret with this version in place of the one that has the same number.
@@ -130,20 +138,47 @@ impl SecretPlan {
         self,
         secret: Secret,
         changed: Version,
+        event: EventType,
     ) -> Result<(Transaction, Outcome), Error> {
         let number = changed.number;
-        self.put_all(Secret { versions: secret.versions.with_changed(changed), ..secret }, number)
+        self.put_all(Secret { versions: secret.versions.with_changed(changed), ..secret }, number, event)
     }
 
-    fn put_all(mut self, secret: Secret, number: u32) -> Result<(Transaction, Outcome), Error> {
+    fn put_all(
+        mut self,
+        secret: Secret,
+        number: u32,
+        event: EventType,
+    ) -> Result<(Transaction, Outcome), Error> {
         let key = Key::secret(self.keys.id(), secret.id);
         self.transaction.put.push((key, seal_secret(&self.keys, &secret)?));
+        self.append_event(event, &secret)?;
         Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
+    /// Appends the event of the change, which leaves the secret in this state.
+    fn append_event(&mut self, kind: EventType, secret: &Secret) -> Result<(), Error> {
+        let former = self.former.as_ref();
+        let event = SecretEvent {
+            kind,
+            at: secret.updated_at,
+            secret: Arc::new(secret.clone()),
+            former_name: former.map(|former| &former.name).filter(|name| **name != secret.name).cloned(),
+            former_metadata: former
+                .map(|former| &former.metadata)
+                .filter(|metadata| **metadata != secret.metadata)
+                .map(former_metadata),
+            // Only the commit has a revision.
+            revision: Revision::default(),
+        };
+        self.transaction.append.push(seal_event(self.keyring, self.keys.id(), &event)?);
+        Ok(())
+    }
+
     /// The plan that deletes the secret, with its name, all its versions and its usage.
-    pub(super) fn delete(mut self, current: &Secret) -> (Transaction, Outcome) {
-        let deleted_at = self.successor(current).updated_at;
+    pub(super) fn delete(mut self, current: &Secret) -> Result<(Transaction, Outcome), Error> {
+        let deleted = self.successor(current);
+        let deleted_at = deleted.updated_at;
         let namespace = self.keys.id();
         // Destroyed versions too: somebody may have put their records back.
         for version in current.versions.iter() {
@@ -152,6 +187,7 @@ impl SecretPlan {
         self.delete_name(&current.name);
         self.transaction.delete.push(Key::secret(namespace, current.id));
         self.transaction.delete.push(Key::secret_usage(namespace, current.id));
-        (self.transaction, Outcome::Deleted(current.id, deleted_at))
+        self.append_event(EventType::Deleted, &deleted)?;
+        Ok((self.transaction, Outcome::Deleted(current.id, deleted_at)))
     }
 }

@@ -5,6 +5,7 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Rotate};
+use crate::domain::EventType;
 
 /// A new value for a secret.
 pub struct SecretRotation {
@@ -27,11 +28,11 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, rotation.etag.as_deref())?;
-                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
                 let mut next = plan.successor(&current);
                 next.metadata = new.metadata(&current.metadata)?;
                 plan.put_next_version(&mut next, &new.value)?;
-                plan.put(next)
+                plan.put(next, EventType::Rotated)
             })
             .await?;
         answer.into_changed(new.revealed())

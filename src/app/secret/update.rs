@@ -5,7 +5,7 @@ use super::plan::SecretPlan;
 use super::{ChangedSecret, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, Metadata, Value};
+use crate::domain::{Description, EventType, Metadata, Value};
 
 /// A change of a secret. Each field that is `None` stays as it is.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl SecretOperations {
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, update.etag.as_deref())?;
-                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
                 let mut next = plan.successor(&current);
                 if let Some(new_name) = new_name {
                     if namespace.secret(new_name).is_some() {
@@ -62,7 +62,12 @@ impl SecretOperations {
                 if let Some(value) = &update.value {
                     plan.put_next_version(&mut next, value)?;
                 }
-                plan.put(next)
+                let event = match (new_name, &update.value) {
+                    (Some(_), _) => EventType::Renamed,
+                    (None, Some(_)) => EventType::Rotated,
+                    (None, None) => EventType::Updated,
+                };
+                plan.put(next, event)
             })
             .await?;
         answer.into_changed(None)

@@ -8,7 +8,7 @@ use super::plan::SecretPlan;
 use super::read::{destroyed, find_version};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, List, Write};
-use crate::domain::{Revision, Secret, SecretUsage, Version, VersionState};
+use crate::domain::{EventType, Revision, Secret, SecretUsage, Version, VersionState};
 
 /// A secret, with the versions of it that are kept.
 pub struct ListedVersions {
@@ -102,10 +102,10 @@ impl SecretOperations {
                 if version.state == state {
                     return Ok(SecretPlan::unchanged(&current));
                 }
-                let mut plan = SecretPlan::in_namespace(namespace);
+                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
                 let next = plan.successor(&current);
                 let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
-                plan.put_changed(next, changed)
+                plan.put_changed(next, changed, EventType::VersionChanged)
             })
             .await?;
         ChangedVersion::of(answer, change.number)

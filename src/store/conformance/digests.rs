@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::key;
 use crate::domain::Revision;
-use crate::store::{Changed, CommitError, Digester, Expect, Key, MAX_OPERATIONS, Store, Transaction};
+use crate::store::{
+    Changed, CommitError, Digester, Entry, Expect, Key, MAX_OPERATIONS, MAX_RECORD, NextDigest, Store,
+    Transaction,
+};
 
 /// A test digester: the number of changes, and the XOR of the hashes of all keys and values. It carries on a digest
 /// that has counted at least so many changes.
@@ -22,12 +25,12 @@ impl Digester for Sum {
         decode(digest).is_some_and(|(changes, _)| changes >= self.0)
     }
 
-    fn after(&self, before: &[u8], changed: &[Changed<'_>]) -> Option<Vec<u8>> {
+    fn after(&self, before: &[u8], changed: &[Changed<'_>], _appended: usize) -> Option<NextDigest> {
         let (changes, mut sum) = decode(before).filter(|(changes, _)| *changes >= self.0)?;
         for Changed { key, before, after } in changed {
             sum = before.iter().chain(after).fold(sum, |sum, value| sum ^ hash(key, value));
         }
-        Some(encode(changes + 1, sum))
+        Some(NextDigest { record: encode(changes + 1, sum), position: changes + 1 })
     }
 }
 
@@ -161,4 +164,83 @@ pub(super) async fn each_of_many_at_once_is_answered_as_if_it_were_alone(store: 
         }
     }
     counted(&*store).await;
+}
+
+pub(super) async fn appended_records_are_in_the_order_of_their_commits(store: Arc<dyn Store>) {
+    begin(&*store).await;
+    let writers: Vec<_> = (0..8_u8)
+        .map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut made = Vec::new();
+                for step in 0..15_u8 {
+                    let mut transaction = put([usize::from(writer)].into_iter(), &[step]);
+                    // Between them are commits that append nothing, and some that append several records.
+                    let records = (0..step % 3).map(|record| vec![writer, step, record]);
+                    transaction.append = records.collect();
+                    let appended = transaction.append.clone();
+                    let revision = store.commit(transaction).await.unwrap();
+                    made.extend(appended.into_iter().map(|record| (revision, record)));
+                }
+                made
+            })
+        })
+        .collect();
+    let mut made = BTreeSet::new();
+    for writer in writers {
+        made.extend(writer.await.unwrap());
+    }
+    let found = appended(&*store).await;
+    assert!(found.is_sorted_by_key(|(_, entry)| entry.revision));
+    let records = found.iter().map(|(_, entry)| (entry.revision, entry.value.clone()));
+    assert_eq!(records.collect::<BTreeSet<_>>(), made, "each appended record is there, with its revision");
+    // The records of one commit follow each other in their order.
+    let mut of_writers = [(); 8].map(|()| Vec::new());
+    for (_, entry) in &found {
+        of_writers[usize::from(entry.value[0])].push(entry.value.clone());
+    }
+    for of_writer in of_writers {
+        assert!(of_writer.is_sorted());
+        assert_eq!(of_writer.len(), 15);
+    }
+    // The watch has them, too, and a record that was deleted does not come back.
+    let mut watch = store.watch(store.durable());
+    let mut last = put(0..1, b"last");
+    last.append.push(b"last".to_vec());
+    last.delete.push(found[0].0.clone());
+    let revision = store.commit(last).await.unwrap();
+    let change = loop {
+        let change = watch.next().await.unwrap();
+        if change.revision == revision {
+            break change;
+        }
+    };
+    let left = appended(&*store).await;
+    assert_eq!(left.len(), found.len());
+    let (newest, _) = left.last().unwrap();
+    assert!(change.put.iter().any(|(key, value)| key == newest && value == b"last"));
+    assert_eq!(newest.appended_position(), Some(counted(&*store).await));
+}
+
+pub(super) async fn records_that_cannot_be_appended_change_nothing(store: Arc<dyn Store>) {
+    let bare = Transaction { append: vec![vec![1]], ..Transaction::default() };
+    assert!(matches!(store.commit(bare.clone()).await, Err(CommitError::NoDigest)));
+    begin(&*store).await;
+    assert!(matches!(store.commit(bare).await, Err(CommitError::NoDigest)), "nothing gives a position");
+    let too_large = Transaction { append: vec![vec![0; MAX_RECORD + 1]], ..put(0..1, b"1") };
+    let too_many = Transaction { append: vec![vec![0]; MAX_OPERATIONS], ..put(0..1, b"1") };
+    for refused in [too_large, too_many] {
+        assert!(matches!(store.commit(refused).await, Err(CommitError::TooLarge)));
+    }
+    assert_eq!(appended(&*store).await, []);
+    assert!(store.get(&key("0")).await.unwrap().is_none());
+
+    let most = Transaction { append: vec![vec![0]; MAX_OPERATIONS], ..Transaction::default() };
+    store.commit(digested(most)).await.unwrap();
+    assert_eq!(appended(&*store).await.len(), MAX_OPERATIONS);
+}
+
+/// The appended records, in the order of their keys.
+pub(super) async fn appended(store: &dyn Store) -> Vec<(Key, Entry)> {
+    store.scan(&Key::appended(), None, 10_000).await.unwrap()
 }

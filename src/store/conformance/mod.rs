@@ -58,6 +58,8 @@ over_every_store!(
     digests::a_digest_is_carried_on_by_commits_of_any_size,
     digests::a_digest_is_carried_on_by_writers_at_once,
     digests::each_of_many_at_once_is_answered_as_if_it_were_alone,
+    digests::appended_records_are_in_the_order_of_their_commits,
+    digests::records_that_cannot_be_appended_change_nothing,
 );
 
 pub(super) fn key(name: &str) -> Key {
@@ -80,6 +82,24 @@ async fn a_reopened_sled_store_has_everything_and_goes_on_counting() {
     assert_eq!(store.durable(), last);
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
     assert_eq!(store.commit(put("a", b"2")).await.unwrap(), last.next());
+}
+
+#[tokio::test]
+async fn a_reopened_sled_store_appends_behind_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let append =
+        |record: &[u8]| digests::digested(Transaction { append: vec![record.to_vec()], ..put("a", record) });
+    let store = open_sled(folder.path()).unwrap();
+    digests::begin(&*store).await;
+    store.commit(append(b"1")).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = open_sled(folder.path()).unwrap();
+    store.commit(append(b"2")).await.unwrap();
+    let records: Vec<_> =
+        digests::appended(&*store).await.into_iter().map(|(_, entry)| entry.value).collect();
+    assert_eq!(records, [b"1", b"2"]);
 }
 
 #[tokio::test]

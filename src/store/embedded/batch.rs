@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::committer::PendingCommit;
 use crate::domain::Revision;
 use crate::store::{
-    Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, Transaction, Unavailable,
+    Change, Changed, CommitError, Entry, Expect, Key, MAX_TRANSACTION, NextDigest, Transaction, Unavailable,
 };
 
 /// The largest number of transactions that one sync makes durable. Their bytes have the bound of one transaction:
@@ -93,6 +93,9 @@ impl Batch {
         if !transaction.fits() {
             return Err(Rejection::TooLarge);
         }
+        if transaction.appends_nowhere() {
+            return Err(Rejection::NoDigest);
+        }
         if transaction.is_too_late() {
             return Err(Rejection::TooLate);
         }
@@ -117,7 +120,7 @@ impl Batch {
         &self,
         transaction: &Transaction,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
-    ) -> Result<Option<(Key, Vec<u8>)>, Rejection> {
+    ) -> Result<Option<NextDigest>, Rejection> {
         let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
             return Ok(None);
         };
@@ -135,24 +138,27 @@ impl Batch {
             .iter()
             .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
             .collect();
-        let key = Key::digest();
-        let before = present(&key).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
-        let after = digester.after(&before, &changed).ok_or(Rejection::NoDigest)?;
-        Ok(Some((key, after)))
+        let before = present(&Key::digest()).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
+        let after = digester.after(&before, &changed, transaction.append.len());
+        Ok(Some(after.ok_or(Rejection::NoDigest)?))
     }
 
     fn value(&self, Touched { change, put, .. }: Touched) -> Option<&[u8]> {
         Some(&self.changes.get(change)?.put.get(put)?.1)
     }
 
-    fn take(&mut self, transaction: Transaction, digest: Option<(Key, Vec<u8>)>) -> Revision {
+    fn take(&mut self, transaction: Transaction, digest: Option<NextDigest>) -> Revision {
         if transaction.changes_nothing() {
             return self.revision;
         }
         self.revision = self.revision.next();
         self.bytes += transaction.size();
-        let Transaction { mut put, delete, .. } = transaction;
-        put.extend(digest);
+        let Transaction { mut put, delete, append, .. } = transaction;
+        if let Some(NextDigest { record, position }) = digest {
+            let keys = (0..=u16::MAX).map(|index| Key::appended_at(position, index));
+            put.extend(keys.zip(append));
+            put.push((Key::digest(), record));
+        }
         let (revision, change) = (self.revision, self.changes.len());
         let touched = |(put, (key, _)): (usize, &(Key, Vec<u8>))| {
             (key.clone(), Some(Touched { revision, change, put }))

@@ -15,6 +15,9 @@ impl EtcdStore {
         if !transaction.fits() {
             return Err(CommitError::TooLarge);
         }
+        if transaction.appends_nowhere() {
+            return Err(CommitError::NoDigest);
+        }
         if transaction.is_too_late() {
             return Err(CommitError::TooLate);
         }
@@ -32,7 +35,8 @@ impl EtcdClient {
         let make = if only_asks {
             self.look(pointer).into()
         } else {
-            self.puts(pointer, transaction.put.iter(), transaction.delete.iter())
+            let put = transaction.put.iter().map(|(key, value)| (key, value.as_slice()));
+            self.puts(pointer, put, transaction.delete.iter())
         };
         let resend = if only_asks { Resend::Freely } else { Resend::IfUnsent };
         let required = transaction.require.iter().map(|(key, expect)| self.holds(pointer, key, *expect));
@@ -68,11 +72,11 @@ impl EtcdClient {
     pub(super) fn puts<'a>(
         &self,
         pointer: Pointer,
-        put: impl Iterator<Item = &'a (Key, Vec<u8>)>,
+        put: impl Iterator<Item = (&'a Key, &'a [u8])>,
         delete: impl Iterator<Item = &'a Key>,
     ) -> Vec<TxnOp> {
         let record = |key: &Key| self.layout.record(pointer.generation, key);
-        let put = put.map(|(key, value)| TxnOp::put(record(key), value.as_slice(), None));
+        let put = put.map(|(key, value)| TxnOp::put(record(key), value, None));
         let delete = delete.map(|key| TxnOp::delete(record(key), None));
         let head = TxnOp::put(self.layout.head(pointer.generation), Vec::new(), None); // last: see `layout`
         put.chain(delete).chain([head]).collect()

@@ -134,10 +134,14 @@ impl EtcdCommitter {
         group.refuse(&CommitError::NoDigest, |member| !member.digester.carries_on(&digest.value));
         let after = group.digest_after(&digest.value, &existing).ok_or(CommitError::NoDigest)?;
 
-        let (checks, digest) = (group.checks(&existing), (Key::digest(), after));
+        let appended = group.appended(after.position);
+        let (checks, digest) = (group.checks(&existing), (Key::digest(), after.record));
         let when = checks.iter().map(|(key, expect)| client.holds(pointer, key, *expect));
         let when: Vec<_> = when.chain([client.layout.unmoved(pointer)]).collect();
-        let make = client.puts(pointer, group.puts().chain([&digest]), group.deletes());
+        let puts = group.puts().map(|(key, value)| (key, value.as_slice()));
+        let appends = appended.iter().map(|(key, value)| (key, *value));
+        let puts = puts.chain(appends).chain([(&digest.0, digest.1.as_slice())]);
+        let make = client.puts(pointer, puts, group.deletes());
         let look = checks.iter().map(|(key, _)| {
             let options = GetOptions::new().with_keys_only();
             TxnOp::get(client.layout.record(pointer.generation, key), Some(options))

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::domain::Revision;
 use crate::store::{
-    Changed, CommitError, Digester, Entry, Expect, Key, MAX_OPERATIONS, MAX_TRANSACTION, Transaction,
+    Changed, CommitError, Digester, Entry, Expect, Key, MAX_OPERATIONS, MAX_TRANSACTION, NextDigest,
+    Transaction,
 };
 
 /// A transaction that waits to be made.
@@ -72,6 +73,8 @@ pub(super) struct TxnGroup {
     changed: HashSet<Key>,
     /// The largest number of keys to be checked, beside the digest.
     checks: usize,
+    /// The number of appended records, whose keys are not known yet.
+    appended: usize,
     bytes: usize,
 }
 
@@ -79,7 +82,7 @@ impl TxnGroup {
     /// Whether a transaction can be made together with this group. An empty group takes any.
     pub(super) fn takes(&self, next: &QueuedTransaction) -> bool {
         let bytes = self.bytes + next.transaction.size();
-        let changes = self.changed.len() + next.changes().count();
+        let changes = self.changed.len() + self.appended + next.transaction.operations();
         // The digest is among the keys on both sides.
         let fits =
             self.checks_with(next) < MAX_OPERATIONS && changes <= MAX_OPERATIONS && bytes <= MAX_TRANSACTION;
@@ -90,6 +93,7 @@ impl TxnGroup {
     pub(super) fn add(&mut self, next: QueuedTransaction) {
         self.checks = self.checks_with(&next);
         self.bytes += next.transaction.size();
+        self.appended += next.transaction.append.len();
         self.required.extend(next.transaction.require.iter().cloned());
         self.changed.extend(next.changes().map(|(key, _)| key.clone()));
         self.changed.insert(Key::digest());
@@ -132,12 +136,13 @@ impl TxnGroup {
     }
 
     /// The digest after all changes of the group.
-    pub(super) fn digest_after(&self, digest: &[u8], existing: &ExistingEntries) -> Option<Vec<u8>> {
+    pub(super) fn digest_after(&self, digest: &[u8], existing: &ExistingEntries) -> Option<NextDigest> {
         let before = |key: &Key| existing.get(key)?.as_ref().map(|entry| entry.value.as_slice());
         let changes = self.members.iter().flat_map(QueuedTransaction::changes);
         let changed: Vec<_> =
             changes.map(|(key, after)| Changed { key, before: before(key), after }).collect();
-        self.members.first()?.digester.after(digest, &changed)
+        let appended = self.members.iter().map(|member| member.transaction.append.len()).sum();
+        self.members.first()?.digester.after(digest, &changed, appended)
     }
 
     /// The checks of the group: the preconditions of its members, and that every record on which the digest depends
@@ -159,6 +164,13 @@ impl TxnGroup {
 
     pub(super) fn deletes(&self) -> impl Iterator<Item = &Key> {
         self.members.iter().flat_map(|member| &member.transaction.delete)
+    }
+
+    /// The records that it appends, with the keys that this position gives them.
+    pub(super) fn appended(&self, position: u64) -> Vec<(Key, &[u8])> {
+        let keys = (0..=u16::MAX).map(|index| Key::appended_at(position, index));
+        let records = self.members.iter().flat_map(|member| &member.transaction.append);
+        keys.zip(records.map(Vec::as_slice)).collect()
     }
 
     /// Removes the members to be refused from the group, and answers them.
@@ -193,8 +205,8 @@ mod tests {
             true
         }
 
-        fn after(&self, _digest: &[u8], _changed: &[Changed<'_>]) -> Option<Vec<u8>> {
-            Some(Vec::new())
+        fn after(&self, _digest: &[u8], _changed: &[Changed<'_>], _appended: usize) -> Option<NextDigest> {
+            Some(NextDigest { record: Vec::new(), position: 1 })
         }
     }
 
@@ -264,6 +276,13 @@ mod tests {
             taken(|number| waiting(&[(&name("r", number), Expect::Absent)], &[&name("v", number)], &[])),
             119
         );
+        // Records that are appended count like those that are put.
+        let appends = |number| {
+            let mut appends = waiting(&[], &[&name("v", number)], &[]);
+            appends.transaction.append = vec![vec![1]; 2];
+            appends
+        };
+        assert_eq!(taken(appends), 39);
         // Bytes.
         let large = |number| {
             let mut large = waiting(&[], &[&name("a", number)], &[]);
