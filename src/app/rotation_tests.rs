@@ -7,6 +7,7 @@ use super::{
     Acknowledgement, ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation, Error, Promotion, SecretRotation,
     SecretUpdate, ValueSource,
 };
+use crate::audit::Names;
 use crate::auth::{NamespaceGrant, PrincipalName, Read, Rotate, Write};
 use crate::domain::{Metadata, Minute, Namespace, RotationFilter, RotationPolicy, Value, VersionState};
 
@@ -215,7 +216,7 @@ async fn a_former_version_retires_once_each_of_its_consumers_uses_the_new_one() 
     assert_eq!(fixture.state("a", 1), VersionState::Disabled);
     // The scheduler makes it so, as at the end of any grace period.
     assert_eq!(fixture.secret("a").etag(), etag);
-    assert!(fixture.app.secrets.attend(namespace.id(), id).await.unwrap().is_some());
+    assert!(fixture.app.secrets.attend(namespace.id(), id, &Names::default()).await.unwrap().is_some());
     let secret = fixture.secret("a");
     let first = secret.versions.find(1).unwrap();
     assert_eq!((first.state, first.retires_at), (VersionState::Disabled, None));

@@ -210,7 +210,7 @@ class _SecretEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     SECRET_EVENT_TYPE_VERSION_CHANGED: _SecretEventType.ValueType  # 7
     """A version was disabled, enabled or destroyed."""
     SECRET_EVENT_TYPE_DELETED: _SecretEventType.ValueType  # 8
-    """The secret was deleted."""
+    """The secret was deleted, and its name is free."""
     SECRET_EVENT_TYPE_UNDELETED: _SecretEventType.ValueType  # 9
     """A deleted secret was brought back."""
     SECRET_EVENT_TYPE_PURGED: _SecretEventType.ValueType  # 10
@@ -246,7 +246,7 @@ SECRET_EVENT_TYPE_ROTATED: SecretEventType.ValueType  # 6
 SECRET_EVENT_TYPE_VERSION_CHANGED: SecretEventType.ValueType  # 7
 """A version was disabled, enabled or destroyed."""
 SECRET_EVENT_TYPE_DELETED: SecretEventType.ValueType  # 8
-"""The secret was deleted."""
+"""The secret was deleted, and its name is free."""
 SECRET_EVENT_TYPE_UNDELETED: SecretEventType.ValueType  # 9
 """A deleted secret was brought back."""
 SECRET_EVENT_TYPE_PURGED: SecretEventType.ValueType  # 10
@@ -2224,7 +2224,10 @@ class WatchSecretsRequest(google.protobuf.message.Message):
     an earlier stream. Must not be set together with `snapshot`. 0: the changes from now on.
     """
     snapshot: builtins.bool
-    """First send the secrets that match now, each as an event SNAPSHOT, then a bookmark with `synced`, then the changes since."""
+    """First send the secrets that match now, each as an event SNAPSHOT, then a bookmark with `synced`, then the changes since.
+    A secret that is changed before the bookmark can come again in its newer state, or as DELETED or REMOVED. So all that was
+    sent up to the bookmark is the state of its revision.
+    """
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Tell only of secrets whose metadata holds all these pairs exactly, case-sensitive. Empty: do not filter by metadata."""
@@ -2290,11 +2293,14 @@ class SecretEvent(google.protobuf.message.Message):
     """The name that the secret had before. Present only in RENAMED, when the caller may list that name."""
     resume_revision: builtins.int
     """The `after_revision` with which a watch continues after this event. It is `revision`, unless more events of the same
-    revision follow.
+    revision follow: then those that came already come again. 0 before the first bookmark with `synced` of a watch with
+    `snapshot`: no watch continues a snapshot, so begin again with `snapshot`.
     """
     @property
     def secret(self) -> global___Secret:
-        """The secret after the change, with its value redacted. For DELETED, PURGED and REMOVED: as it was last."""
+        """The secret after the change, with its value redacted. For DELETED and PURGED: as it was last. For REMOVED: only its
+        namespace, its id, and the name with which it matched.
+        """
 
     def __init__(
         self,

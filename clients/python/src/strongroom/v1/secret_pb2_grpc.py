@@ -420,7 +420,11 @@ class SecretServiceServicer(object):
         The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
         with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
         a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
-        read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+        take its events for 20 seconds is cut off with WATCH_LAGGED, and can continue in the same way.
+
+        The stream ends when the caller's credential ends, and when its rights in the namespace change. In the namespaces below,
+        each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
+        INTEGRITY_FAILURE: then watch again with `snapshot`.
 
         Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
         """
