@@ -85,8 +85,13 @@ impl OverApp {
     }
 
     async fn create(&self, name: String) {
-        let new =
-            NewSecret { source: value(), description: Description::default(), metadata: Metadata::default() };
+        let new = NewSecret {
+            source: value(),
+            description: Description::default(),
+            metadata: Metadata::default(),
+            expiry: None,
+            rotation_policy: None,
+        };
         self.app.secrets.create(&self.grant(&name), new, None).await.expect("a new secret");
     }
 }
@@ -99,7 +104,7 @@ impl Writer for OverApp {
                 self.create(format!("{}_{}", self.name, self.created)).await;
             }
             Kind::Rotate => {
-                let rotation = SecretRotation { source: value(), etag: None };
+                let rotation = SecretRotation::of(value());
                 self.app
                     .secrets
                     .rotate(&self.grant(&self.name), rotation, None)

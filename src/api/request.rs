@@ -355,7 +355,6 @@ impl Call {
 #[derive(Default)]
 pub(super) struct Fields {
     violations: Violations,
-    not_served: Violations,
 }
 
 impl Fields {
@@ -369,20 +368,10 @@ impl Fields {
         self.violations.require(ok, field, reason);
     }
 
-    /// Refuses a field that this release does not serve, where it is set.
-    pub(super) fn not_served(&mut self, set: bool, field: &'static str) {
-        if set {
-            self.not_served.add(field, Invalid::new("must not be set: this release does not serve it"));
-        }
-    }
-
     /// The parsed message, where no field has a problem.
     pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
         if !self.violations.is_empty() {
             return Err(self.violations.into());
-        }
-        if !self.not_served.is_empty() {
-            return Err(Error::NotServed(self.not_served.into_vec()));
         }
         parsed.ok_or(Error::Internal("a field is missing, and no violation says so"))
     }

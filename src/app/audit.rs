@@ -190,6 +190,7 @@ fn find_names(core: &Arc<Core>, principal: &Principal, wanted: &str) -> NamesOfF
             prefix: "".into(),
             metadata: Metadata::default(),
             unused_since: None,
+            include_deleted: true,
         };
         let order = ListOrder { by: OrderBy::Name, descending: false };
         let mut start = Start::Offset(0);

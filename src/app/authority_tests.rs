@@ -127,10 +127,8 @@ async fn a_change_that_waits_for_another_one_is_not_made_for_a_revoked_key() {
     let fixture = Fixture::open().await;
     fixture.create("a", "one").await.unwrap();
     let caller = fixture.caller(Expiry::Never).await;
-    let rotation = |value: &str| SecretRotation {
-        source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
-        etag: None,
-    };
+    let rotation =
+        |value: &str| SecretRotation::of(ValueSource::Value(Value::text(value.to_owned()).unwrap()));
     let secrets = &fixture.app.secrets;
     let grant_of = |caller: &Principal| fixture.grant_to::<Rotate>(caller, "a");
     let (first, second) = (grant_of(&fixture.root), grant_of(&caller));

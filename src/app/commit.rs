@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
-use super::outbox::{Outbox, Removal};
+use super::outbox::{Outbox, Removal, RequestRecord};
 use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
 use crate::catalog::Catalog;
 use crate::crypto::MasterKeyProvider;
-use crate::domain::Revision;
+use crate::domain::{Clock, Revision};
 use crate::integrity::StoredKeyring;
 use crate::limits::FairQueue;
 use crate::store::{CommitError, Key, Store, Transaction};
@@ -56,6 +56,8 @@ pub(super) struct Core {
     pub(super) sources: Arc<CredentialSources>,
     /// The uses of secrets and API keys that are to be stored.
     pub(super) usage: UsageNotes,
+    /// The clock by which secrets change, expire and are due.
+    pub(super) clock: Clock,
 }
 
 /// The attempts at one change.
@@ -105,14 +107,37 @@ impl Attempt<'_> {
     ///
     /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
     /// records contradict each other.
-    pub(super) async fn commit(&self, mut transaction: Transaction) -> Result<Option<Revision>, Error> {
+    pub(super) async fn commit(&self, transaction: Transaction) -> Result<Option<Revision>, Error> {
+        self.commit_with(transaction, None).await
+    }
+
+    /// The same for a change that the service makes by itself, with a copy of its audit record beside it, as the change of a request
+    /// has one.
+    pub(super) async fn commit_recorded(
+        &self,
+        transaction: Transaction,
+        record: &dyn RequestRecord,
+    ) -> Result<Option<Revision>, Error> {
+        self.commit_with(transaction, Some(record)).await
+    }
+
+    async fn commit_with(
+        &self,
+        mut transaction: Transaction,
+        record: Option<&dyn RequestRecord>,
+    ) -> Result<Option<Revision>, Error> {
         let mut copy = None;
+        if let Some(outbox) = &self.core.outbox {
+            let id = match (record, &self.caller) {
+                (Some(record), _) => Some(outbox.put_copy(record, &mut transaction, &self.keyring)?),
+                (None, Some(_)) => outbox.put(&mut transaction, &self.keyring)?,
+                (None, None) => None,
+            };
+            copy = id.map(|id| (outbox, id));
+        }
         let _turn = match &self.caller {
             Some(caller) => {
                 caller.require(&mut transaction);
-                if let Some(outbox) = &self.core.outbox {
-                    copy = outbox.put(&mut transaction, &self.keyring)?.map(|id| (outbox, id));
-                }
                 self.core.turns.turn(&caller.name).await.ok()
             }
             None => None,

@@ -39,6 +39,8 @@ pub enum Error {
     DeletedSecretNotFound(Namespace, SecretId),
     /// The version of this number is pending already.
     RotationPending(Namespace, SecretName, u32),
+    /// The secret has so many versions, none of which may be removed for another one.
+    TooManyVersions(Namespace, SecretName, u32),
     /// The claim on a rotation does not hold.
     ClaimLost,
     /// No rotation is due for the caller to take.

@@ -105,13 +105,15 @@ impl Fixture {
             source: ValueSource::Value(Value::text(value.to_owned()).unwrap()),
             description: Description::default(),
             metadata: Metadata::default(),
+            expiry: None,
+            rotation_policy: None,
         };
         Ok(self.app.secrets.create(&self.grant::<Write>(name), new, None).await?.secret)
     }
 
     pub(super) async fn rotate(&self, name: &str, value: &str) {
         let source = ValueSource::Value(Value::text(value.to_owned()).unwrap());
-        let rotation = SecretRotation { source, etag: None };
+        let rotation = SecretRotation::of(source);
         self.app.secrets.rotate(&self.grant::<Rotate>(name), rotation, None).await.unwrap();
     }
 
@@ -256,6 +258,7 @@ pub(super) fn everything(app: &App) -> Vec<Arc<Secret>> {
         prefix: "".into(),
         metadata: Metadata::default(),
         unused_since: None,
+        include_deleted: false,
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let namespace = app.core.catalog.namespace(&namespace).unwrap();

@@ -31,6 +31,9 @@ mod recover;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
+#[cfg(test)]
+mod rotation_tests;
+mod scheduler;
 mod seal_limits;
 mod secret;
 mod setup;
@@ -72,11 +75,13 @@ pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
 pub use self::outbox::{RequestRecord, recorded};
 pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
+pub use self::scheduler::Scheduler;
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
-    Batch, ChangedSecret, ChangedVersion, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions,
-    NewSecret, RevealedSecret, SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource,
-    VersionChange,
+    AcknowledgedVersion, Acknowledgement, Batch, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
+    ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
+    Promotion, RevealedSecret, SecretExpiry, SecretOperations, SecretPage, SecretRotation, SecretUpdate,
+    ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;

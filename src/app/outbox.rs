@@ -85,13 +85,23 @@ impl Outbox {
         keyring: &StoredKeyring,
     ) -> Result<Option<[u8; 16]>, Error> {
         let Ok(record) = RECORD.try_with(Arc::clone) else { return Ok(None) };
+        self.put_copy(&*record, transaction, keyring).map(Some)
+    }
+
+    /// Adds a copy of this record to a transaction.
+    pub(super) fn put_copy(
+        &self,
+        record: &dyn RequestRecord,
+        transaction: &mut Transaction,
+        keyring: &StoredKeyring,
+    ) -> Result<[u8; 16], Error> {
         let id = record.id();
         let head = *self.log.synced().borrow();
         let clear = [&encode(&head), record.line().as_slice()].concat();
         let sealed = keyring.seal_for_audit(Purpose::AuditRecord, &[&self.id, &id], &clear)?;
         transaction.put.push((Key::audit_record(&self.id, &id), sealed));
         self.lock().waiting.entry(id).or_insert_with(Instant::now);
-        Ok(Some(id))
+        Ok(id)
     }
 
     /// Notes that a commit with a copy was not made.

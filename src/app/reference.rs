@@ -108,6 +108,9 @@ impl ReferenceResolver {
                 CurrentValue::Destroyed(secret) => {
                     (Some(secret.version), Err(ProblemKind::VersionDestroyed(name.clone(), secret.version)))
                 }
+                CurrentValue::Expired(secret) => {
+                    (Some(secret.version), Err(ProblemKind::SecretExpired(name.clone())))
+                }
                 CurrentValue::Missing => (None, Err(ProblemKind::MissingSecret(name.clone()))),
                 CurrentValue::Damaged => return Err(Error::Integrity),
                 CurrentValue::TooLarge => {
@@ -173,7 +176,8 @@ impl ReferenceResolver {
                 self.reader.refuse_damaged(grant.namespace(), &reference.name).await?;
             }
             let current = secret.as_ref().and_then(|secret| secret.versions.find(secret.version));
-            let has_value = current.is_some_and(|current| current.state == VersionState::Enabled);
+            let expired = secret.as_ref().is_some_and(|secret| secret.is_expired(self.core.clock.now()));
+            let has_value = !expired && current.is_some_and(|current| current.state == VersionState::Enabled);
             let version = secret.map(|secret| secret.version);
             named.push(NamedSecret { reference, version, has_value });
         }

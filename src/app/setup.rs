@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::access::{implied_access, migrate};
 use super::commit::Core;
@@ -12,7 +13,7 @@ use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::{HistorySettings, Limits};
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
-use crate::domain::{Namespace, now};
+use crate::domain::{Clock, Namespace, now};
 use crate::integrity::audit_log::{AuditLog, LogError};
 use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
@@ -153,6 +154,10 @@ pub struct Options {
     pub seal_limits: SealLimits,
     /// Where credentials come from that the store does not have.
     pub sources: Arc<CredentialSources>,
+    /// How long deleted and expired secrets are kept; zero: a deleted secret is removed at once.
+    pub deletion_retention: Duration,
+    /// The clock by which secrets change, expire and are due.
+    pub clock: Clock,
 }
 
 /// Opens the service over a store. Where the store is new, it is set up first. The root key is handed out before it is put
@@ -188,15 +193,16 @@ pub async fn open(
             tracing::warn!("the store was altered, and is served as it is because of --accept-altered-store")
         }
     }
-    let catalog = Catalog::load(store.clone(), provider.clone()).await?;
+    let catalog = Catalog::load(store.clone(), provider.clone(), options.deletion_retention).await?;
     if let Some(anchor) = &anchor {
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }
     let seal_limits = options.seal_limits;
     let outbox = options.audit_log.clone().map(Outbox::new);
     let (turns, sources) = (Core::turns(), options.sources);
-    let usage = UsageNotes::new();
-    let core = Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources, usage };
+    let (usage, clock) = (UsageNotes::new(), options.clock);
+    let core =
+        Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources, usage, clock };
     if let Some(outbox) = &core.outbox {
         outbox.open(&core, options.begin_new_audit_log).await?;
     }

@@ -108,7 +108,7 @@ async fn a_store_passes_for_one_of_an_earlier_release_only_once() {
     app.secrets.delete(&grant, None, None).await.unwrap();
     let source = ValueSource::Value(Value::text("later".to_owned()).unwrap());
     let rotate = app.access.grant::<Rotate>(&root, &home, &named("rotated")).unwrap();
-    app.secrets.rotate(&rotate, SecretRotation { source, etag: None }, None).await.unwrap();
+    app.secrets.rotate(&rotate, SecretRotation::of(source), None).await.unwrap();
     drop(app);
     store.commit(put_back).await.unwrap();
     assert!(matches!(opened().await.err(), Some(SetupError::Altered)));

@@ -103,10 +103,18 @@ impl App {
         }
     }
 
-    /// Stores when secrets and API keys were last used. A failure is logged, and tried again with the next call.
+    /// Stores when secrets and API keys were last used, and ends the grace periods of versions that nobody uses any more. A failure is
+    /// logged, and tried again with the next call.
     pub async fn store_usage(&self) {
         if let Err(error) = self.core.store_usage().await {
             tracing::warn!(?error, "uses of secrets and API keys could not be stored; this is tried again");
+            return;
+        }
+        if let Err(error) = self.core.retire_unread().await {
+            tracing::warn!(
+                ?error,
+                "versions that nobody uses any more were not retired; this is tried again"
+            );
         }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! A note costs a request one look-up. It allocates nothing where the use is known in the same minute already.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::Error;
 use super::authority::Authority;
 use super::commit::{Attempt, Core, REQUEST_ATTEMPTS};
+use super::secret::awaits_consumers;
 use crate::auth::{ApiKeyId, PrincipalName};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{open_key_usage, open_secret_usage, seal_key_usage, seal_secret_usage};
@@ -27,6 +28,8 @@ use crate::store::{Entry, Expect, Key, Transaction};
 const SHARDS: usize = 16;
 /// How many notes a part has at most. Further ones are counted and dropped.
 const SHARD_NOTES: usize = 4096;
+/// How many secrets are awaited at most. Further ones retire their versions when the grace periods end.
+const MAX_AWAITED: usize = 4096;
 /// How many records a commit completes at most. Each takes up to two preconditions, and a store takes 120.
 const AT_ONCE: usize = 50;
 /// How many bytes a commit holds before the next record is left to another one.
@@ -35,6 +38,8 @@ const COMMIT_BYTES: usize = 256 * 1024;
 /// The uses that were noted.
 pub(super) struct UsageNotes {
     shards: [Mutex<HashMap<Use, Note>>; SHARDS],
+    /// Secrets with versions that retire once their consumers have moved on, of which a use was stored.
+    awaited: Mutex<BTreeSet<(NamespaceId, SecretId)>>,
     /// How many uses found no room.
     dropped: AtomicU64,
     /// Told when there is little room left.
@@ -66,7 +71,12 @@ enum Uses {
 
 impl UsageNotes {
     pub(super) fn new() -> Self {
-        Self { shards: Default::default(), dropped: AtomicU64::new(0), full: Notify::new() }
+        Self {
+            shards: Default::default(),
+            awaited: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            full: Notify::new(),
+        }
     }
 
     /// Notes that a caller was given the value of a version.
@@ -167,6 +177,19 @@ impl UsageNotes {
         }
     }
 
+    /// Notes that a secret has versions to retire once their consumers have moved on.
+    pub(super) fn wait_for(&self, namespace: NamespaceId, secret: SecretId) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if awaited.len() < MAX_AWAITED {
+            awaited.insert((namespace, secret));
+        }
+    }
+
+    /// Takes the secrets that are awaited.
+    pub(super) fn take_awaited(&self) -> BTreeSet<(NamespaceId, SecretId)> {
+        std::mem::take(&mut *self.awaited.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Waits until there is little room left.
     pub(super) async fn full(&self) {
         self.full.notified().await;
@@ -256,11 +279,9 @@ impl Core {
                 }
                 Uses::Key { id, at } => self.plan_key(attempt, *id, *at).await?,
             };
-            let Some(Planned { unchanged, key, before, record }) = planned else { continue };
-            bytes += record.len();
-            let expect = before.map_or(Expect::Absent, |before| Expect::At(before.revision));
-            transaction.require.extend([unchanged, (key.clone(), expect)]);
-            transaction.put.push((key, record));
+            let Some(planned) = planned else { continue };
+            bytes += planned.record.len();
+            planned.add_to(&mut transaction);
         }
         Ok((transaction, taken))
     }
@@ -275,23 +296,46 @@ impl Core {
     ) -> Result<Option<Planned>, Error> {
         let of_id = || self.catalog.namespace_of(namespace)?.secret_of(id);
         let Some(secret) = of_id() else { return Ok(None) };
-        let key = Key::secret_usage(namespace, id);
-        let before = self.store.get(&key).await?;
-        // A record that does not open says nothing, and is replaced.
-        let opened =
-            before.as_ref().map(|entry| open_secret_usage(&attempt.keyring, (namespace, id), &entry.value));
-        let mut usage = opened.and_then(Result::ok).unwrap_or_default();
-        let mut news = false;
-        for (version, principal, at) in reads {
-            news |= usage.note(*version, &principal.to_string(), *at);
-        }
-        if !news {
+        let note = |usage: &mut SecretUsage| {
+            reads.iter().fold(false, |news, (version, principal, at)| {
+                usage.note(*version, &principal.to_string(), *at) || news
+            })
+        };
+        Ok(self.plan_secret_usage(attempt, namespace, &secret, note).await?.map(|(planned, _)| planned))
+    }
+
+    /// The record of a secret's usage after a change of it, and the usage. `None` where the change says that there is nothing new.
+    pub(super) async fn plan_secret_usage(
+        &self,
+        attempt: &Attempt<'_>,
+        namespace: NamespaceId,
+        secret: &Secret,
+        change: impl FnOnce(&mut SecretUsage) -> bool,
+    ) -> Result<Option<(Planned, SecretUsage)>, Error> {
+        let (before, mut usage) = self.stored_usage(&attempt.keyring, namespace, secret.id).await?;
+        if !change(&mut usage) {
             return Ok(None);
         }
-        usage.trim(|number| has_value(&secret, number));
-        let record = seal_secret_usage(&attempt.keyring, (namespace, id), &usage)?;
-        let unchanged = (Key::secret(namespace, id), Expect::At(secret.stored_at));
-        Ok(Some(Planned { unchanged, key, before, record }))
+        if awaits_consumers(secret, self.clock.now()) {
+            self.usage.wait_for(namespace, secret.id);
+        }
+        usage.trim(|number| has_value(secret, number));
+        let record = seal_secret_usage(&attempt.keyring, (namespace, secret.id), &usage)?;
+        let unchanged = (Key::secret(namespace, secret.id), Expect::At(secret.stored_at));
+        let key = Key::secret_usage(namespace, secret.id);
+        Ok(Some((Planned { unchanged, key, before, record }, usage)))
+    }
+
+    /// The record of a secret's usage, and what it says. A record that does not open says nothing.
+    pub(super) async fn stored_usage(
+        &self,
+        keyring: &StoredKeyring,
+        namespace: NamespaceId,
+        id: SecretId,
+    ) -> Result<(Option<Entry>, SecretUsage), Error> {
+        let stored = self.store.get(&Key::secret_usage(namespace, id)).await?;
+        let opened = stored.as_ref().map(|entry| open_secret_usage(keyring, (namespace, id), &entry.value));
+        Ok((stored, opened.and_then(Result::ok).unwrap_or_default()))
     }
 
     /// `None` where there is nothing new, or the key is gone.
@@ -339,13 +383,23 @@ impl Core {
 }
 
 /// A record of usage that is to be put.
-struct Planned {
+pub(super) struct Planned {
     /// What was used is as it was.
     unchanged: (Key, Expect),
     key: Key,
     /// The record that it replaces.
     before: Option<Entry>,
     record: Vec<u8>,
+}
+
+impl Planned {
+    /// Adds the record to a transaction.
+    pub(super) fn add_to(self, transaction: &mut Transaction) {
+        let Self { unchanged, key, before, record } = self;
+        let expect = before.map_or(Expect::Absent, |before| Expect::At(before.revision));
+        transaction.require.extend([unchanged, (key.clone(), expect)]);
+        transaction.put.push((key, record));
+    }
 }
 
 fn has_value(secret: &Secret, number: u32) -> bool {

@@ -43,6 +43,9 @@ pub trait Auditor: Send + Sync {
 
     /// Notes the refusal of a stranger, or of a caller at a limit. This waits for nothing, and may be dropped.
     fn refused(&self, record: Record);
+
+    /// Fails while records cannot be written.
+    async fn check(&self) -> Result<(), Unwritable>;
 }
 
 /// A record could not be written, so the answer must not leave.
@@ -113,6 +116,10 @@ impl Auditor for LogAuditor {
 
     fn refused(&self, record: Record) {
         self.refusals.add(record);
+    }
+
+    async fn check(&self) -> Result<(), Unwritable> {
+        LogAuditor::check(self).await
     }
 }
 

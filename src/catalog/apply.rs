@@ -163,7 +163,7 @@ impl State {
                     Some(_) => {}
                     None => {
                         let (id, name) = (keys.id(), keys.namespace().clone());
-                        let catalog = Arc::new(NamespaceCatalog::new(keys));
+                        let catalog = Arc::new(NamespaceCatalog::new(keys, self.due.retention));
                         namespaces.by_id.insert(id, catalog.clone());
                         namespaces.by_name.insert(name, catalog);
                     }
@@ -208,6 +208,7 @@ impl State {
                 }
             }
             changes.delete.iter().for_each(|id| index.delete(*id, revision));
+            self.due.note(index.first_due());
         }
         no_longer_orphaned.retain(|id| read(&self.namespaces).orphaned.contains(id));
         for id in no_longer_orphaned {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use super::due::DueAlarm;
 use super::reload::reload;
 use super::state::State;
 use super::{Catalog, LoadError};
@@ -111,9 +112,10 @@ fn put_in<'a>(change: &'a Change, key: &Key) -> Option<&'a [u8]> {
 pub(super) async fn scan(
     store: &dyn Store,
     master: Arc<MasterKeys>,
+    due: &Arc<DueAlarm>,
 ) -> Result<(State, Revision, Watch), LoadError> {
     loop {
-        if let Some(scanned) = scan_once(store, master.clone()).await? {
+        if let Some(scanned) = scan_once(store, master.clone(), due.clone()).await? {
             return Ok(scanned);
         }
         tracing::info!(
@@ -126,6 +128,7 @@ pub(super) async fn scan(
 async fn scan_once(
     store: &dyn Store,
     master: Arc<MasterKeys>,
+    due: Arc<DueAlarm>,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let reached = store.durable();
     let watch = store.watch(reached);
@@ -135,7 +138,7 @@ async fn scan_once(
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut inventory = Inventory::default();
     inventory.put(&Key::keyring(), &record.value);
-    let (state, digest_at) = (State::new(keyring, digest), stored.revision);
+    let (state, digest_at) = (State::new(keyring, digest, due), stored.revision);
     let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
     let prefixes = [
         Key::namespaces(),

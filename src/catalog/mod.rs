@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod due;
 mod hub;
 mod index;
 mod load;
@@ -19,6 +20,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use self::due::DueAlarm;
+pub use self::due::DueSecret;
 use self::hub::EventHub;
 pub use self::hub::{Delivery, EventDamaged, EventsMissed, HistoryChanges, Subscription, Watched};
 pub use self::index::Page;
@@ -48,21 +51,25 @@ pub struct Catalog {
     /// Told of every change that touches an API key, a role or a binding.
     access_changes: watch::Sender<()>,
     staleness: Staleness,
+    due: Arc<DueAlarm>,
 }
 
 /// How long a caller waits until the catalog reaches a revision.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
-    /// Loads the whole store, checks it against its digest, and follows its changes from then on.
+    /// Loads the whole store, checks it against its digest, and follows its changes from then on. Expired secrets are kept for as
+    /// long as `retention` says.
     ///
     /// Fails where the store cannot serve, the master key does not open the keyring, or the digest does not match the
     /// records. A single record that does not open is marked as damaged, and the rest is served.
     pub async fn load(
         store: Arc<dyn Store>,
         provider: Arc<MasterKeyProvider>,
+        retention: Duration,
     ) -> Result<Arc<Self>, LoadError> {
-        let (state, reached, watch) = scan(&*store, provider.keys()).await?;
+        let due = DueAlarm::new(retention);
+        let (state, reached, watch) = scan(&*store, provider.keys(), &due).await?;
         let catalog = Arc::new(Self {
             store,
             provider,
@@ -70,6 +77,7 @@ impl Catalog {
             hub: EventHub::new(reached),
             access_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
+            due,
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
         Ok(catalog)

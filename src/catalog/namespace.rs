@@ -5,12 +5,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
 use crate::auth::NameFilter;
 use crate::crypto::Mac;
-use crate::domain::{Filter, Order, Revision, Secret, SecretId, SecretName, Start};
+use crate::domain::{
+    Filter, Order, Revision, RotationFilter, Secret, SecretId, SecretName, Start, Timestamp,
+};
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::NamespaceId;
 
@@ -24,11 +27,12 @@ pub struct NamespaceCatalog {
 }
 
 impl NamespaceCatalog {
-    pub(super) fn new(keys: Arc<StoredNamespaceKeys>) -> Self {
+    /// A namespace without secrets. Expired ones will be kept for as long as `retention` says.
+    pub(super) fn new(keys: Arc<StoredNamespaceKeys>, retention: Duration) -> Self {
         Self {
             id: keys.id(),
             keys: RwLock::new(keys),
-            index: RwLock::default(),
+            index: RwLock::new(Index::new(retention)),
             altered_names: RwLock::default(),
         }
     }
@@ -72,12 +76,12 @@ impl NamespaceCatalog {
         read(&self.index).damaged() + read(&self.altered_names).len()
     }
 
-    /// The secret with this name.
+    /// The secret with this name, which is not deleted.
     pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
         read(&self.index).find(name).cloned()
     }
 
-    /// The secret with this id.
+    /// The secret with this id, deleted or not.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
         read(&self.index).get(id).cloned()
     }
@@ -102,6 +106,19 @@ impl NamespaceCatalog {
     /// Whether the record of this secret could not be opened or was altered.
     pub fn is_damaged(&self, id: SecretId) -> bool {
         read(&self.index).is_damaged(id)
+    }
+
+    /// The secrets whose rotations a worker can claim now, among those that match and whose names pass: those that could be claimed for
+    /// longest first, at most as many as the limit.
+    pub fn claimable(
+        &self,
+        names: &NameFilter,
+        filter: &RotationFilter,
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<Arc<Secret>> {
+        let passes = |secret: &Secret| names.passes(&secret.name) && filter.matches(secret);
+        read(&self.index).claimable(now, limit, passes)
     }
 
     /// A page of those of its secrets whose names pass, the revision at which these were the secrets of the page, and how many

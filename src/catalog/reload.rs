@@ -74,7 +74,8 @@ pub(super) async fn reload(catalog: &Weak<Catalog>) -> Option<Watch> {
 }
 
 async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
-    let scanned = scan(&*catalog.store, catalog.provider.keys()).await.map_err(ReloadError::Load);
+    let scanned =
+        scan(&*catalog.store, catalog.provider.keys(), &catalog.due).await.map_err(ReloadError::Load);
     let watch = scanned.and_then(|(state, reached, watch)| {
         // A restore makes a new digest that follows the last one, so even a restore passes this check.
         if !state.digest().is_no_older_than(&catalog.digest()) {
@@ -84,6 +85,7 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
         catalog.staleness.clear();
         catalog.access_changes.send_replace(());
         catalog.hub.restart(reached);
+        catalog.due.ring();
         Ok(watch)
     });
     if let Err(error) = &watch {

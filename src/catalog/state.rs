@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
+use super::due::DueAlarm;
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use crate::auth::{ApiKey, ApiKeyId, Policy};
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) access: RwLock<Access>,
     /// The HMACs of idempotency records that something other than this service changed.
     pub(super) altered_idempotency_records: RwLock<HashSet<Mac>>,
+    /// Told when something is due.
+    pub(super) due: Arc<DueAlarm>,
 }
 
 /// All namespaces.
@@ -60,15 +63,17 @@ pub(super) struct Access {
 pub struct Counts {
     /// Namespaces.
     pub namespaces: usize,
-    /// Secrets, in all namespaces.
+    /// Secrets, in all namespaces, that are not deleted.
     pub secrets: usize,
+    /// Deleted secrets that are not removed yet.
+    pub deleted_secrets: usize,
     /// Records that could not be opened or were altered.
     pub damaged: usize,
 }
 
 impl State {
     /// A state without any namespace or API key.
-    pub(super) fn new(keyring: Arc<StoredKeyring>, digest: StoreDigest) -> Self {
+    pub(super) fn new(keyring: Arc<StoredKeyring>, digest: StoreDigest, due: Arc<DueAlarm>) -> Self {
         Self {
             keyring: RwLock::new(keyring),
             digest: RwLock::new(digest),
@@ -76,6 +81,7 @@ impl State {
             api_keys: RwLock::default(),
             access: RwLock::default(),
             altered_idempotency_records: RwLock::default(),
+            due,
         }
     }
 
@@ -135,6 +141,7 @@ impl State {
         Counts {
             namespaces: namespaces.by_name.len(),
             secrets: catalogs().map(|catalog| read(&catalog.index).len()).sum(),
+            deleted_secrets: catalogs().map(|catalog| read(&catalog.index).deleted()).sum(),
             damaged: catalogs().map(|catalog| catalog.damaged()).sum::<usize>()
                 + namespaces.damaged.len()
                 + namespaces.orphaned.len()

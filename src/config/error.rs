@@ -43,6 +43,9 @@ pub enum ConfigError {
         /// Its value.
         given: Duration,
     },
+    /// Deleted secrets are to be kept for too long.
+    #[error("deletion_retention must be at most 3650days, and is {0:?}")]
+    DeletionRetention(Duration),
     /// A limit is out of its range.
     #[error("limits.{name} must be between {least} and {most}, and is {given}")]
     Limit {

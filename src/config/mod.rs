@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 mod audit;
 mod connection_age;
+mod deletion;
 mod error;
 mod etcd;
 mod history;
@@ -81,6 +82,9 @@ pub struct Settings {
     /// How much longer its requests may take then, such as `5m`.
     #[serde(default, deserialize_with = "connection_age::duration")]
     pub max_connection_age_grace: Option<Duration>,
+    /// How long deleted and expired secrets are kept, such as `7d`; `0s`: not at all.
+    #[serde(default, deserialize_with = "connection_age::duration")]
+    pub deletion_retention: Option<Duration>,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Option<Limits>,
     /// The audit log.
@@ -160,6 +164,8 @@ pub struct Config {
     pub reflection: bool,
     /// How long a connection lives.
     pub connection_age: ConnectionAge,
+    /// How long deleted and expired secrets are kept.
+    pub deletion_retention: Duration,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Limits,
     /// The audit log.
@@ -240,6 +246,7 @@ impl Settings {
             reflection: self.reflection.or(others.reflection),
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
+            deletion_retention: self.deletion_retention.or(others.deletion_retention),
             limits: self.limits.or(others.limits),
             audit: self.audit.or(others.audit),
             history: self.history.or(others.history),
@@ -282,6 +289,7 @@ impl TryFrom<Settings> for Config {
         let data_dir = settings.data_dir.clone().unwrap_or_else(|| "strongroom-data".into());
         let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
         let connection_age = ConnectionAge::from_settings(&settings)?;
+        let deletion_retention = deletion::retention(settings.deletion_retention)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
         let history = settings.history.unwrap_or_default().checked()?;
@@ -297,6 +305,7 @@ impl TryFrom<Settings> for Config {
             issuers,
             reflection: settings.reflection.unwrap_or(true),
             connection_age,
+            deletion_retention,
             limits,
             audit,
             history,

@@ -30,6 +30,12 @@ impl Timestamp {
         Self(self.0.saturating_add(micros))
     }
 
+    /// This time minus a duration; the first representable time where that overflows.
+    pub fn minus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// The time from this time until a later one; none where that is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
@@ -73,6 +79,32 @@ fn date(day: i64) -> (i64, i64, i64) {
 /// The current time. Nothing else in the service reads the system clock.
 pub fn now() -> Timestamp {
     SystemTime::now().into()
+}
+
+/// The clock by which secrets change, expire and are due: the system's. A test can move it. All clones are the same clock.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    /// How many microseconds it is ahead of the system's clock.
+    #[cfg(test)]
+    ahead: std::sync::Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl Clock {
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        #[cfg(test)]
+        let ahead = self.ahead.load(std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(test))]
+        let ahead = 0;
+        Timestamp(now().0.saturating_add(ahead))
+    }
+
+    /// Moves the clock forward.
+    #[cfg(test)]
+    pub fn advance(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap();
+        self.ahead.fetch_add(micros, std::sync::atomic::Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ impl EventType {
         matches!(self, Self::Deleted | Self::Purged)
     }
 
+    /// Whether the service only tells or notes something, so that the secret keeps its revision and its etag.
+    pub fn is_note(self) -> bool {
+        matches!(self, Self::RotationDue | Self::RotationFailed | Self::Expiring | Self::Expired)
+    }
+
     /// Whether the secret was not there for its readers before the change.
     pub fn begins(self) -> bool {
         matches!(self, Self::Created | Self::Undeleted)

@@ -5,6 +5,7 @@
 
 mod clock;
 mod destruction;
+mod due;
 mod event;
 mod generator;
 mod metadata;
@@ -18,17 +19,21 @@ mod value;
 mod version;
 mod violation;
 
-pub use clock::{Timestamp, now};
+pub use clock::{Clock, Timestamp, now};
 pub use destruction::Destruction;
+pub use due::Duty;
 pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
 pub use generator::{BytesEncoding, CharacterClass, Generator, KeyPairAlgorithm};
 pub use metadata::Metadata;
 pub use name::SecretName;
 pub use namespace::Namespace;
 pub use page::{Cursor, DEFAULT_LIMIT, Filter, MAX_LIMIT, Order, OrderBy, Start};
-pub use rotation::{Claim, DailyWindow, Rotation, RotationFailure, RotationPolicy};
+pub use rotation::{
+    Claim, ClaimId, DailyWindow, MAX_FAILURE_BYTES, Rotation, RotationFailure, RotationFilter,
+    RotationPolicy, RotationStep,
+};
 pub use secret::{Deletion, Description, ExpiryTold, RequestId, Revision, Secret, SecretId};
 pub use usage::{Consumer, Minute, SecretUsage, VersionUsage};
 pub use value::Value;
-pub use version::{MAX_KEPT_VERSIONS, Version, VersionState, Versions};
+pub use version::{MAX_KEPT_VERSIONS, MAX_VERSIONS, Version, VersionState, Versions};
 pub use violation::{Invalid, Violation, Violations};

@@ -18,6 +18,8 @@ pub struct Filter {
     pub metadata: Metadata,
     /// The time since which no value was read and before which the secret was created; `None` for all secrets.
     pub unused_since: Option<Timestamp>,
+    /// Whether deleted secrets are shown too.
+    pub include_deleted: bool,
 }
 
 /// The order of a list.
@@ -75,8 +77,9 @@ pub enum Start {
 /// The place of a secret in an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
-    /// The place in the order of names.
-    Name(SecretName),
+    /// The place in the order of names. The id stands behind the name where several secrets can have the same: of those, only one
+    /// is not deleted.
+    Name(SecretName, Option<SecretId>),
     /// The place in an order by time: the time, then the id.
     Time(Timestamp, SecretId),
 }
@@ -85,7 +88,7 @@ impl Cursor {
     /// The place of a secret in an order.
     pub fn of(secret: &Secret, by: OrderBy) -> Self {
         match by {
-            OrderBy::Name => Self::Name(secret.name.clone()),
+            OrderBy::Name => Self::Name(secret.name.clone(), None),
             OrderBy::CreatedAt => Self::Time(secret.created_at, secret.id),
             OrderBy::UpdatedAt => Self::Time(secret.updated_at, secret.id),
         }

@@ -1,8 +1,14 @@
 //! When and how a secret is rotated: its policy, and how far the next rotation has come.
+//!
+//! All of this is pure: the callers give the time. A rotation is due from [`Rotation::due_at`] on, while the window of its policy is
+//! open. The service looks at it at [`Rotation::next_due`], and then takes the [`RotationStep`] that [`Rotation::step`] says.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::{Generator, Invalid, Timestamp};
+use subtle::ConstantTimeEq;
+
+use super::{Generator, Invalid, Metadata, Secret, Timestamp};
 
 /// The rotation of a secret that has a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +54,17 @@ pub struct DailyWindow {
 /// The claim of a worker on a rotation that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Random bytes that only the worker was told.
-    pub id: [u8; 16],
+    /// Its id, which only the worker was told.
+    pub id: ClaimId,
     /// The principal of the worker, as text.
     pub principal: Box<str>,
     /// When its lease runs out.
     pub expires_at: Timestamp,
 }
+
+/// The id of a claim: 16 random bytes. It shows nothing of itself in logs.
+#[derive(Clone)]
+pub struct ClaimId([u8; 16]);
 
 /// Attempts to rotate a secret that failed, since the last success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +79,209 @@ pub struct RotationFailure {
     pub retry_at: Timestamp,
 }
 
+/// Which rotations a worker takes.
+#[derive(Debug, Clone, Default)]
+pub struct RotationFilter {
+    /// What the name of the secret must begin with; empty for all names.
+    pub prefix: Box<str>,
+    /// Pairs that the metadata of the secret must have; empty for all secrets.
+    pub metadata: Metadata,
+}
+
+/// What the service has to do for a rotation at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotationStep {
+    /// Tell watchers that the rotation is due, and note it with [`Rotation::told`].
+    Tell,
+    /// Generate a value and make it the current version, which [`Rotation::finished`] notes.
+    Rotate,
+    /// Wait for the next window, with [`Rotation::postponed`]: the one in which it was due has passed.
+    Postpone,
+}
+
 const MINUTES_OF_DAY: u16 = 24 * 60;
+/// How long the rotation waits after the first failure, and at most after many.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+const LAST_RETRY: Duration = Duration::from_secs(6 * 60 * 60);
+/// How many bytes the reason of a failure has at most.
+pub const MAX_FAILURE_BYTES: usize = 1024;
+
+impl Rotation {
+    /// The rotation of a secret that gets this policy at a time. The next one is due after the interval, within the window.
+    pub fn new(policy: RotationPolicy, at: Timestamp) -> Self {
+        let next_at = policy.next_after(at);
+        Self { policy, next_at, due_told: false, claim: None, failure: None }
+    }
+
+    /// The same rotation under another policy. A rotation that is planned or due stays so where the interval and the window stay
+    /// the same. A failure is forgotten: the new policy may be the remedy. A claim stays until it ends.
+    #[must_use]
+    pub fn with_policy(&self, policy: RotationPolicy, at: Timestamp) -> Self {
+        if policy == self.policy {
+            return self.clone();
+        }
+        let same_times = policy.interval == self.policy.interval && policy.window == self.policy.window;
+        let next_at = if same_times { self.next_at } else { policy.next_after(at) };
+        Self { policy, next_at, due_told: false, claim: self.claim.clone(), failure: None }
+    }
+
+    /// Since when the rotation is due, or when it will be: not before the retry after a failure, and within the window. `None`: none
+    /// is planned, or rotations are paused.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        if self.policy.paused {
+            return None;
+        }
+        let retry_at = self.failure.as_ref().map(|failure| failure.retry_at);
+        let due_at = self.next_at?.max(retry_at.unwrap_or(Timestamp::from_micros(i64::MIN)));
+        Some(self.policy.open_at(due_at))
+    }
+
+    /// When the service has to look at the rotation; `None`: it has nothing to do. While somebody holds the rotation, that is when
+    /// the lease runs out.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let waits_for_worker = self.policy.generator.is_none() && self.due_told;
+        if waits_for_worker { None } else { self.free_at() }
+    }
+
+    /// What the service has to do for the rotation now; `None`: nothing.
+    pub fn step(&self, now: Timestamp) -> Option<RotationStep> {
+        self.next_due().filter(|due| *due <= now)?;
+        Some(if self.policy.open_at(now) != now {
+            RotationStep::Postpone
+        } else if self.policy.generator.is_some() {
+            RotationStep::Rotate
+        } else {
+            RotationStep::Tell
+        })
+    }
+
+    /// Since when a worker can claim the rotation, or when it will be able to; `None`: there is none to claim.
+    pub fn claimable_at(&self) -> Option<Timestamp> {
+        if self.policy.generator.is_some() { None } else { self.free_at() }
+    }
+
+    /// Whether a worker can claim the rotation now.
+    pub fn is_claimable(&self, now: Timestamp) -> bool {
+        self.claimable_at().is_some_and(|at| at <= now) && self.policy.open_at(now) == now
+    }
+
+    /// When the rotation is due and nobody holds it.
+    fn free_at(&self) -> Option<Timestamp> {
+        let lease = self.claim.as_ref().map(|claim| claim.expires_at);
+        self.due_at().map(|due_at| lease.map_or(due_at, |lease| due_at.max(lease)))
+    }
+
+    /// Whether the claim with this id holds now.
+    pub fn is_held_by(&self, id: &ClaimId, now: Timestamp) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.id == *id && claim.expires_at > now)
+    }
+
+    /// Notes that a worker has claimed the rotation. Should the lease run out, watchers are told again that the rotation is due.
+    pub fn claimed(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+        self.due_told = false;
+    }
+
+    /// Notes that the worker has given the rotation back: it is due at once, and watchers are told again.
+    pub fn released(&mut self) {
+        self.claim = None;
+        self.due_told = false;
+    }
+
+    /// Notes that watchers were told that the rotation is due.
+    pub fn told(&mut self, at: Timestamp) {
+        self.due_told = true;
+        self.claim.take_if(|claim| claim.expires_at <= at);
+    }
+
+    /// Notes that the rotation has missed its window, and waits for the next one.
+    pub fn postponed(&mut self, at: Timestamp) {
+        self.next_at = self.next_at.map(|_| self.policy.open_at(at));
+    }
+
+    /// Notes that a rotation has succeeded: the next one is planned, and claims and failures are over.
+    pub fn finished(&mut self, at: Timestamp) {
+        self.next_at = self.policy.next_after(at);
+        self.due_told = false;
+        self.claim = None;
+        self.failure = None;
+    }
+
+    /// Notes that an attempt has failed: the claim is over, and the rotation is due again after that time; `None`: after 1 minute,
+    /// twice as long after each further failure, at most 6 hours. Of the reason, the first 1,024 bytes are kept.
+    pub fn failed(&mut self, at: Timestamp, error: &str, retry_after: Option<Duration>) {
+        let before = self.failure.as_ref().map_or(0, |failure| failure.attempts);
+        let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(before)).min(LAST_RETRY);
+        let error = error.get(..error.floor_char_boundary(MAX_FAILURE_BYTES)).unwrap_or_default();
+        self.failure = Some(RotationFailure {
+            attempts: before.saturating_add(1),
+            failed_at: at,
+            error: error.into(),
+            retry_at: at.plus(retry_after.unwrap_or(doubled)),
+        });
+        self.released();
+    }
+}
+
+impl RotationFilter {
+    /// Whether a secret is one of those.
+    pub fn matches(&self, secret: &Secret) -> bool {
+        secret.name.as_str().starts_with(&*self.prefix)
+            && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
+    }
+}
+
+impl Secret {
+    /// Since when a worker can claim the rotation of the secret, or when it will be able to; `None`: there is none to claim.
+    pub fn claimable_at(&self) -> Option<Timestamp> {
+        self.rotation.as_ref().filter(|_| !self.is_deleted())?.claimable_at()
+    }
+
+    /// Whether a worker can claim the rotation of the secret now.
+    pub fn is_claimable(&self, now: Timestamp) -> bool {
+        let can_change = !self.is_deleted() && !self.is_expired(now);
+        can_change && self.rotation.as_ref().is_some_and(|rotation| rotation.is_claimable(now))
+    }
+}
+
+impl RotationPolicy {
+    /// When the next rotation is due after one at that time.
+    fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        self.interval.map(|interval| self.open_at(at.plus(interval)))
+    }
+
+    /// That time where rotations are made then, or else the next time at which they are.
+    fn open_at(&self, at: Timestamp) -> Timestamp {
+        self.window.map_or(at, |window| window.next_open(at))
+    }
+}
+
+impl ClaimId {
+    /// The id with these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the id.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Compares in constant time.
+impl PartialEq for ClaimId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for ClaimId {}
+
+impl fmt::Debug for ClaimId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimId(..)")
+    }
+}
 
 impl DailyWindow {
     /// Parses a window such as `02:00-04:00`.
@@ -111,8 +323,8 @@ impl DailyWindow {
 }
 
 /// `02:00-04:00`.
-impl std::fmt::Display for DailyWindow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for DailyWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { start, end } = self;
         write!(f, "{:02}:{:02}-{:02}:{:02}", start / 60, start % 60, end / 60, end % 60)
     }
@@ -164,5 +376,127 @@ mod tests {
         assert_eq!(over_midnight.next_open(at(2, 0)), at(22, 0));
         assert_eq!(over_midnight.next_open(at(23, 0)), at(23, 0));
         assert_eq!(over_midnight.next_open(at(-1, 0)), at(-1, 0));
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn policy() -> RotationPolicy {
+        RotationPolicy {
+            interval: Some(Duration::from_secs(100)),
+            generator: None,
+            grace_period: None,
+            window: None,
+            paused: false,
+            retire_when_unread: false,
+        }
+    }
+
+    fn claim(number: u8, seconds: i64) -> Claim {
+        Claim { id: ClaimId::from_bytes([number; 16]), principal: "key:a".into(), expires_at: at(seconds) }
+    }
+
+    #[test]
+    fn a_rotation_for_workers_is_told_once_and_again_when_nobody_finishes_it() {
+        let mut rotation = Rotation::new(policy(), at(0));
+        assert_eq!((rotation.next_at, rotation.next_due()), (Some(at(100)), Some(at(100))));
+        assert_eq!(rotation.step(at(99)), None);
+        assert!(!rotation.is_claimable(at(99)) && rotation.is_claimable(at(100)));
+        assert_eq!(rotation.step(at(100)), Some(RotationStep::Tell));
+        rotation.told(at(100));
+        assert_eq!((rotation.next_due(), rotation.step(at(500))), (None, None));
+
+        rotation.claimed(claim(1, 300));
+        let id = ClaimId::from_bytes([1; 16]);
+        assert!(rotation.is_held_by(&id, at(299)) && !rotation.is_held_by(&id, at(300)));
+        assert!(!rotation.is_held_by(&ClaimId::from_bytes([2; 16]), at(200)));
+        assert!(!rotation.is_claimable(at(299)) && rotation.is_claimable(at(300)));
+        assert_eq!((rotation.step(at(299)), rotation.step(at(300))), (None, Some(RotationStep::Tell)));
+        rotation.told(at(300));
+        assert_eq!(rotation.claim, None);
+
+        rotation.claimed(claim(2, 900));
+        rotation.released();
+        assert_eq!((rotation.claim.is_none(), rotation.step(at(400))), (true, Some(RotationStep::Tell)));
+        rotation.finished(at(450));
+        assert_eq!(rotation, Rotation::new(policy(), at(450)));
+    }
+
+    #[test]
+    fn failures_wait_longer_each_time_up_to_six_hours() {
+        let mut rotation = Rotation::new(policy(), at(0));
+        for (attempt, waits) in
+            [60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600, 21600].iter().enumerate()
+        {
+            rotation.claimed(claim(1, 10_000));
+            rotation.failed(at(1000), "no", None);
+            let failure = rotation.failure.clone().unwrap();
+            assert_eq!(usize::try_from(failure.attempts).unwrap(), attempt + 1);
+            assert_eq!((failure.retry_at, rotation.due_at()), (at(1000 + waits), Some(at(1000 + waits))));
+        }
+        rotation.failed(at(1000), &"é".repeat(600), Some(Duration::ZERO));
+        assert_eq!(rotation.due_at(), Some(at(1000)));
+        assert_eq!(rotation.failure.as_ref().unwrap().error.len(), 1024);
+        rotation.failure.as_mut().unwrap().attempts = u32::MAX;
+        rotation.failed(at(1000), &"€".repeat(600), None);
+        let failure = rotation.failure.clone().unwrap();
+        assert_eq!((failure.attempts, failure.retry_at), (u32::MAX, at(22_600)));
+        assert_eq!(failure.error.len(), 1023);
+    }
+
+    #[test]
+    fn a_rotation_with_a_generator_is_made_by_the_service() {
+        let policy = RotationPolicy { generator: Some(Generator::Uuid), ..policy() };
+        let mut rotation = Rotation::new(policy, at(0));
+        assert_eq!(rotation.step(at(100)), Some(RotationStep::Rotate));
+        assert_eq!((rotation.claimable_at(), rotation.is_claimable(at(200))), (None, false));
+        rotation.failed(at(100), "no", None);
+        assert_eq!((rotation.step(at(159)), rotation.step(at(160))), (None, Some(RotationStep::Rotate)));
+        rotation.policy.paused = true;
+        assert_eq!((rotation.next_due(), rotation.step(at(1000))), (None, None));
+        assert_eq!(rotation.next_at, Some(at(100)), "what is planned is shown");
+    }
+
+    #[test]
+    fn a_rotation_waits_for_its_window_also_where_the_service_was_down() {
+        let window = Some(DailyWindow::parse("02:00-04:00").unwrap());
+        let (two, day) = (2 * 3600, 24 * 3600);
+        let policy = RotationPolicy { window, generator: Some(Generator::Uuid), ..policy() };
+        let mut rotation = Rotation::new(policy, at(0));
+        assert_eq!(rotation.next_at, Some(at(two)));
+        assert_eq!(rotation.step(at(two)), Some(RotationStep::Rotate));
+        assert_eq!(rotation.step(at(2 * two)), Some(RotationStep::Postpone));
+        rotation.postponed(at(2 * two));
+        assert_eq!((rotation.next_due(), rotation.step(at(2 * two))), (Some(at(day + two)), None));
+        rotation.failed(at(day + 2 * two - 30), "no", None);
+        assert_eq!(rotation.due_at(), Some(at(2 * day + two)), "a retry waits for a window too");
+        rotation.policy.generator = None;
+        assert!(!rotation.is_claimable(at(2 * day)) && rotation.is_claimable(at(2 * day + two)));
+        assert!(!rotation.is_claimable(at(3 * day)), "its window is over");
+    }
+
+    #[test]
+    fn another_policy_plans_anew_only_where_its_times_are_others() {
+        let mut rotation = Rotation::new(policy(), at(0));
+        rotation.told(at(100));
+        rotation.failed(at(100), "no", None);
+        rotation.claimed(claim(1, 300));
+        let paused = rotation.with_policy(RotationPolicy { paused: true, ..policy() }, at(150));
+        assert_eq!((paused.next_at, paused.failure.clone()), (Some(at(100)), None));
+        let resumed = paused.with_policy(policy(), at(160));
+        assert_eq!((resumed.next_at, resumed.claim.clone()), (Some(at(100)), rotation.claim.clone()));
+        assert_eq!(rotation.with_policy(policy(), at(170)), rotation);
+        let longer = RotationPolicy { interval: Some(Duration::from_secs(1000)), ..policy() };
+        assert_eq!(rotation.with_policy(longer, at(170)).next_at, Some(at(1170)));
+        let on_request = RotationPolicy { interval: None, ..policy() };
+        assert_eq!(rotation.with_policy(on_request, at(170)).next_at, None);
+        let endless = RotationPolicy { interval: Some(Duration::MAX), ..policy() };
+        assert_eq!(Rotation::new(endless, at(0)).next_at, Some(Timestamp::from_micros(i64::MAX)));
+    }
+
+    #[test]
+    fn the_id_of_a_claim_is_not_shown() {
+        assert!(!format!("{:?}", claim(77, 0)).contains("77"));
     }
 }

@@ -1,16 +1,16 @@
-//! When secrets were last read, and by whom, to the minute.
+//! Who uses which version of a secret: when its values were last read, to the minute, and which versions consumers have acknowledged.
 
 use std::cmp::Reverse;
 use std::num::NonZeroU32;
 
 use super::Timestamp;
 
-/// How many consumers of a version are known at most. Those that read it longest ago fall out first.
+/// How many consumers of a version are known at most. Those that used it longest ago fall out first.
 const MAX_CONSUMERS: usize = 64;
-/// How many bytes the consumers of all versions of a secret take together at most. Those that read longest ago fall out first.
+/// How many bytes the consumers of all versions of a secret take together at most. Those whose use is longest ago fall out first.
 const MAX_CONSUMER_BYTES: usize = 48 * 1024;
-/// More bytes than a consumer takes beside its name.
-const CONSUMER_OVERHEAD: usize = 16;
+/// More bytes than a consumer takes beside its names.
+const CONSUMER_OVERHEAD: usize = 32;
 const MINUTE: i64 = 60 * 1_000_000;
 
 /// A minute, counted from 1970-01-01T00:00:00Z. Times before the minute 1 count as that minute.
@@ -50,7 +50,7 @@ impl Minute {
 pub struct SecretUsage {
     /// The last read of any version, also of one that is gone; `None` where there was no read.
     pub last_read: Option<Minute>,
-    /// The versions that were read and that still have a value, in no order.
+    /// The versions that were used and that still have a value, in no order.
     pub versions: Vec<VersionUsage>,
 }
 
@@ -59,19 +59,25 @@ pub struct SecretUsage {
 pub struct VersionUsage {
     /// The number of the version.
     pub number: u32,
-    /// The last read.
-    pub last_read: Minute,
-    /// Those that read it last, the latest first. At most 64.
+    /// The last read; `None` where there was no read.
+    pub last_read: Option<Minute>,
+    /// Those that used it last, the latest first. At most 64.
     pub consumers: Vec<Consumer>,
+    /// Whether some consumers have fallen out.
+    pub has_more: bool,
 }
 
-/// A principal that has read the value of a version.
+/// Somebody who has read the value of a version, or has acknowledged the version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
     /// The name of the principal.
     pub principal: Box<str>,
-    /// Its last read.
-    pub last_read: Minute,
+    /// The name that the consumer gave itself when it acknowledged the version; empty: none.
+    pub name: Box<str>,
+    /// Its last read; `None` where there was no read.
+    pub last_read: Option<Minute>,
+    /// When it last acknowledged the version; `None`: it did not.
+    pub acknowledged_at: Option<Timestamp>,
 }
 
 impl SecretUsage {
@@ -79,27 +85,60 @@ impl SecretUsage {
     pub fn note(&mut self, number: u32, principal: &str, at: Minute) -> bool {
         let known = self.last_read;
         self.last_read = known.max(Some(at));
-        let version = match self.versions.iter_mut().position(|version| version.number == number) {
-            Some(position) => self.versions.get_mut(position),
-            None => {
-                self.versions.push(VersionUsage { number, last_read: at, consumers: Vec::new() });
-                self.versions.last_mut()
-            }
-        };
-        let news = version.is_some_and(|version| version.note(principal, at));
+        let read = Consumer { last_read: Some(at), ..Consumer::new(principal, "") };
+        let news = self.version_mut(number).is_some_and(|version| version.note(read));
         news || self.last_read != known
+    }
+
+    /// Notes that a consumer has acknowledged a version. `name` is the one that it gave itself; empty: none.
+    pub fn acknowledge(&mut self, number: u32, principal: &str, name: &str, at: Timestamp) {
+        let acknowledged = Consumer { acknowledged_at: Some(at), ..Consumer::new(principal, name) };
+        if let Some(version) = self.version_mut(number) {
+            version.note(acknowledged);
+        }
+    }
+
+    fn version_mut(&mut self, number: u32) -> Option<&mut VersionUsage> {
+        let position = self.versions.iter().position(|version| version.number == number);
+        let position = position.unwrap_or_else(|| {
+            self.versions.push(VersionUsage {
+                number,
+                last_read: None,
+                consumers: Vec::new(),
+                has_more: false,
+            });
+            self.versions.len() - 1
+        });
+        self.versions.get_mut(position)
+    }
+
+    /// Whether all consumers of a version are known, there is one, and each has since used a newer one: the current version, or one with a
+    /// higher number. A read counts from the minute after the last use of the old version, since the order within a minute is not known; an
+    /// acknowledgement counts in the same minute.
+    pub fn has_moved_on(&self, number: u32, current: u32) -> bool {
+        let Some(version) = self.of_version(number).filter(|version| !version.has_more) else { return false };
+        let newer = || self.versions.iter().filter(|of| of.number == current || of.number > number);
+        let has_moved = |consumer: &Consumer| {
+            let last = consumer.last_use();
+            newer().filter_map(|version| version.find(&consumer.principal, &consumer.name)).any(|newer| {
+                newer.last_read > last
+                    || newer.acknowledged_at.map(Minute::of).is_some_and(|at| Some(at) >= last)
+            })
+        };
+        !version.consumers.is_empty() && version.consumers.iter().all(has_moved)
     }
 
     /// Keeps only the versions for which this holds, and as many consumers as there is room for.
     pub fn trim(&mut self, keeps: impl Fn(u32) -> bool) {
         self.versions.retain(|version| keeps(version.number));
         self.versions.iter_mut().for_each(VersionUsage::trim);
-        let size = |consumer: &Consumer| consumer.principal.len() + CONSUMER_OVERHEAD;
+        let size = |consumer: &Consumer| consumer.principal.len() + consumer.name.len() + CONSUMER_OVERHEAD;
         let all = || self.versions.iter().flat_map(|version| &version.consumers);
         if all().map(size).sum::<usize>() <= MAX_CONSUMER_BYTES {
             return;
         }
-        let mut sizes: Vec<_> = all().map(|consumer| (Reverse(consumer.last_read), size(consumer))).collect();
+        let mut sizes: Vec<_> =
+            all().map(|consumer| (Reverse(consumer.last_use()), size(consumer))).collect();
         sizes.sort_unstable();
         let mut bytes = 0;
         let first_without_room = sizes.into_iter().find(|(_, size)| {
@@ -109,40 +148,68 @@ impl SecretUsage {
         if let Some((Reverse(too_old), _)) = first_without_room {
             // All consumers of one minute fall out together.
             for version in &mut self.versions {
-                version.consumers.retain(|consumer| consumer.last_read > too_old);
+                let before = version.consumers.len();
+                version.consumers.retain(|consumer| consumer.last_use() > too_old);
+                version.has_more |= version.consumers.len() < before;
             }
         }
     }
 
-    /// The usage of the version with this number; `None` where it was not read.
+    /// The usage of the version with this number; `None` where it was not used.
     pub fn of_version(&self, number: u32) -> Option<&VersionUsage> {
         self.versions.iter().find(|version| version.number == number)
     }
 }
 
 impl VersionUsage {
-    fn note(&mut self, principal: &str, at: Minute) -> bool {
-        let news = at > self.last_read;
-        self.last_read = self.last_read.max(at);
-        if let Some(consumer) = self.consumers.iter_mut().find(|of| *of.principal == *principal) {
-            let later = at > consumer.last_read;
-            consumer.last_read = consumer.last_read.max(at);
+    /// Notes a use. Returns whether that says something new.
+    fn note(&mut self, used: Consumer) -> bool {
+        let news = used.last_read > self.last_read;
+        self.last_read = self.last_read.max(used.last_read);
+        let known = self.consumers.iter_mut().find(|of| of.is(&used.principal, &used.name));
+        if let Some(consumer) = known {
+            let later =
+                used.last_read > consumer.last_read || used.acknowledged_at > consumer.acknowledged_at;
+            consumer.last_read = consumer.last_read.max(used.last_read);
+            consumer.acknowledged_at = consumer.acknowledged_at.max(used.acknowledged_at);
             return later || news;
         }
         // One that would fall out at once says nothing new.
-        let later_ones = self.consumers.iter().filter(|consumer| consumer.last_read >= at).count();
+        let later_ones =
+            self.consumers.iter().filter(|consumer| consumer.last_use() >= used.last_use()).count();
         if later_ones >= MAX_CONSUMERS {
-            return news;
+            return news || !std::mem::replace(&mut self.has_more, true);
         }
-        self.consumers.push(Consumer { principal: principal.into(), last_read: at });
+        self.consumers.push(used);
         true
+    }
+
+    fn find(&self, principal: &str, name: &str) -> Option<&Consumer> {
+        self.consumers.iter().find(|consumer| consumer.is(principal, name))
     }
 
     fn trim(&mut self) {
         self.consumers.sort_unstable_by(|a, b| {
-            b.last_read.cmp(&a.last_read).then_with(|| a.principal.cmp(&b.principal))
+            let names = |consumer: &Consumer| (consumer.principal.clone(), consumer.name.clone());
+            b.last_use().cmp(&a.last_use()).then_with(|| names(a).cmp(&names(b)))
         });
+        self.has_more |= self.consumers.len() > MAX_CONSUMERS;
         self.consumers.truncate(MAX_CONSUMERS);
+    }
+}
+
+impl Consumer {
+    fn new(principal: &str, name: &str) -> Self {
+        Self { principal: principal.into(), name: name.into(), last_read: None, acknowledged_at: None }
+    }
+
+    fn is(&self, principal: &str, name: &str) -> bool {
+        *self.principal == *principal && *self.name == *name
+    }
+
+    /// The minute of its last read or acknowledgement.
+    fn last_use(&self) -> Option<Minute> {
+        self.last_read.max(self.acknowledged_at.map(Minute::of))
     }
 }
 
@@ -185,11 +252,10 @@ mod tests {
         assert_eq!(usage, merged(&mut notes.iter().rev()));
         assert_eq!(usage.last_read, Some(minute(7)));
         let first = usage.of_version(1).unwrap();
-        assert_eq!(first.last_read, minute(7));
-        let shown: Vec<_> =
-            first.consumers.iter().map(|of| (&*of.principal, of.last_read.number())).collect();
-        assert_eq!(shown, [("key:b", 7), ("key:a", 5)]);
-        assert_eq!(usage.of_version(2).unwrap().last_read, minute(6));
+        assert_eq!(first.last_read, Some(minute(7)));
+        let shown: Vec<_> = first.consumers.iter().map(|of| (&*of.principal, of.last_read)).collect();
+        assert_eq!(shown, [("key:b", Some(minute(7))), ("key:a", Some(minute(5)))]);
+        assert_eq!(usage.of_version(2).unwrap().last_read, Some(minute(6)));
         assert_eq!(usage.of_version(3), None);
     }
 
@@ -213,7 +279,8 @@ mod tests {
         usage.trim(|_| true);
         let version = usage.of_version(1).unwrap();
         assert_eq!(version.consumers.len(), MAX_CONSUMERS);
-        assert_eq!(version.consumers.last().unwrap().last_read, minute(37));
+        assert_eq!(version.consumers.last().unwrap().last_read, Some(minute(37)));
+        assert!(version.has_more);
         assert!(!usage.clone().note(1, "key:late", minute(37)));
         assert!(usage.note(1, "key:late", minute(38)));
     }
@@ -231,10 +298,11 @@ mod tests {
         let all: Vec<_> = usage.versions.iter().flat_map(|version| &version.consumers).collect();
         let bytes: usize = all.iter().map(|consumer| consumer.principal.len()).sum();
         assert!((40 * 1024..=MAX_CONSUMER_BYTES).contains(&bytes), "{bytes}");
-        assert!(all.iter().all(|consumer| consumer.last_read > minute(9_800)));
+        assert!(all.iter().all(|consumer| consumer.last_read > Some(minute(9_800))));
         // The time of the last read outlives the consumers.
         assert_eq!(usage.versions.len(), 100);
-        assert_eq!(usage.of_version(1).unwrap().last_read, minute(163));
+        assert_eq!(usage.of_version(1).unwrap().last_read, Some(minute(163)));
+        assert!(usage.versions.iter().any(|version| version.has_more));
     }
 
     #[test]
@@ -244,5 +312,50 @@ mod tests {
         usage.note(2, "a", minute(5));
         usage.trim(|number| number == 2);
         assert_eq!((usage.versions.len(), usage.last_read), (1, Some(minute(9))));
+    }
+
+    #[test]
+    fn an_acknowledgement_belongs_to_the_principal_and_its_own_name() {
+        let at = |number: i64| Timestamp::from_micros(number * MINUTE);
+        let mut usage = SecretUsage::default();
+        usage.note(1, "key:a", minute(5));
+        usage.acknowledge(1, "key:a", "", at(6));
+        usage.acknowledge(1, "key:a", "web", at(7));
+        usage.acknowledge(1, "key:a", "web", at(3));
+        usage.trim(|_| true);
+        let version = usage.of_version(1).unwrap();
+        let shown: Vec<_> =
+            version.consumers.iter().map(|of| (&*of.name, of.last_read, of.acknowledged_at)).collect();
+        assert_eq!(shown, [("web", None, Some(at(7))), ("", Some(minute(5)), Some(at(6)))]);
+        assert_eq!((version.last_read, usage.last_read), (Some(minute(5)), Some(minute(5))), "no read");
+    }
+
+    #[test]
+    fn a_version_is_left_when_each_of_its_consumers_has_used_a_newer_one_since() {
+        let at = |number: i64| Timestamp::from_micros(number * MINUTE);
+        let mut usage = SecretUsage::default();
+        assert!(!usage.has_moved_on(1, 2), "nobody is known");
+        usage.note(1, "key:a", minute(5));
+        usage.note(1, "key:b", minute(5));
+        usage.note(2, "key:a", minute(6));
+        usage.note(2, "key:b", minute(5));
+        assert!(!usage.has_moved_on(1, 2), "b may have read the old version after the new one");
+        let mut acknowledged = usage.clone();
+        acknowledged.acknowledge(2, "key:b", "web", at(6));
+        assert!(!acknowledged.has_moved_on(1, 2), "another consumer that shares the key");
+        acknowledged.acknowledge(2, "key:b", "", at(5));
+        assert!(acknowledged.has_moved_on(1, 2));
+        usage.note(2, "key:b", minute(6));
+        assert!(usage.has_moved_on(1, 2) && usage.has_moved_on(1, 3));
+        // Back on the old version.
+        usage.note(1, "key:a", minute(6));
+        assert!(!usage.has_moved_on(1, 2));
+        // After a way back, the current version is the newer one whatever its number is.
+        assert!(!usage.has_moved_on(2, 1));
+        usage.note(1, "key:a", minute(7));
+        usage.note(1, "key:b", minute(7));
+        assert!(usage.has_moved_on(2, 1));
+        usage.versions.iter_mut().for_each(|version| version.has_more = true);
+        assert!(!usage.has_moved_on(2, 1), "not all consumers are known");
     }
 }

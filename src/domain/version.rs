@@ -1,9 +1,16 @@
-//! The versions of a secret, without their values.
+//! The versions of a secret, without their values: which are kept, and which one is current.
 
-use super::Timestamp;
+use std::time::Duration;
 
-/// How many versions of a secret are kept. When one more is added, the oldest is removed.
+use super::{Secret, Timestamp};
+
+/// How many versions of a secret are kept. When one more is added, the oldest ones are removed that are not protected: the current
+/// one, a pending one, and those within their grace periods.
 pub const MAX_KEPT_VERSIONS: u32 = 100;
+/// How many versions a secret has at most, the protected ones among them.
+pub const MAX_VERSIONS: u32 = 500;
+/// How many versions are removed at once, at most: each is an operation of the commit. The next new version removes the others.
+const MAX_REMOVED: usize = 50;
 
 /// A version of a secret, without its value. The catalog holds at least one for each secret, so the type is kept small.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +60,48 @@ impl Version {
         }
     }
 
+    /// The state at a time: a version whose grace period has ended is disabled, whether or not that is stored already.
+    pub fn state_at(&self, now: Timestamp) -> VersionState {
+        match self.state {
+            VersionState::Enabled if self.has_retired(now) => VersionState::Disabled,
+            state => state,
+        }
+    }
+
+    /// The same version, disabled at that time.
+    #[must_use]
+    pub fn disabled(&self, at: Timestamp) -> Self {
+        Self {
+            state: VersionState::Disabled,
+            changed_at: Some(at),
+            retires_at: self.retires_at.filter(|retires_at| *retires_at > at),
+            ..self.clone()
+        }
+    }
+
+    /// The same version, enabled at that time. A grace period that has ended is over for good.
+    #[must_use]
+    pub fn enabled(&self, at: Timestamp) -> Self {
+        Self { state: VersionState::Enabled, ..self.disabled(at) }
+    }
+
+    /// The same version, retired at that time: disabled, and without a grace period.
+    #[must_use]
+    pub fn retired(&self, at: Timestamp) -> Self {
+        Self { retires_at: None, ..self.disabled(at) }
+    }
+
+    /// Whether its grace period has ended.
+    fn has_retired(&self, now: Timestamp) -> bool {
+        self.retires_at.is_some_and(|retires_at| retires_at <= now)
+    }
+
+    /// Whether it must not be removed for a newer version.
+    fn is_protected(&self, current: u32, now: Timestamp) -> bool {
+        let in_grace = self.retires_at.is_some() && !self.has_retired(now);
+        self.number == current || self.state == VersionState::Pending || in_grace
+    }
+
     /// Whether the store holds the value.
     pub fn is_stored(&self) -> bool {
         match self.state {
@@ -62,12 +111,10 @@ impl Version {
     }
 }
 
-/// The kept versions of a secret: at least the current one, at most [`MAX_KEPT_VERSIONS`]. Oldest first, numbered without a
-/// gap.
+/// The versions of a secret that are kept: at least the current one, at most [`MAX_VERSIONS`]. Oldest first. Versions that were
+/// removed leave gaps between the numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions(Box<[Version]>);
-
-const MOST: usize = MAX_KEPT_VERSIONS as usize;
 
 impl Versions {
     /// The versions of a new secret.
@@ -75,16 +122,13 @@ impl Versions {
         Self(Box::new([version]))
     }
 
-    /// These versions, oldest first; `None` where no secret can have them: too few, too many, or not numbered without a gap
-    /// from 1 or more.
+    /// These versions, oldest first; `None` where no secret can have them: too few, too many, or not numbered upwards from 1 or
+    /// more.
     pub fn from_oldest(versions: Vec<Version>) -> Option<Self> {
-        let follows = |pair: &[Version]| match pair {
-            [before, after] => before.number.checked_add(1) == Some(after.number),
-            _ => false,
-        };
-        let whole = (1..=MOST).contains(&versions.len())
+        let ascends = versions.is_sorted_by(|before, after| before.number < after.number);
+        let whole = (1..=MAX_VERSIONS as usize).contains(&versions.len())
             && versions.first().is_some_and(|oldest| oldest.number > 0)
-            && versions.windows(2).all(follows);
+            && ascends;
         whole.then(|| Self(versions.into()))
     }
 
@@ -98,14 +142,22 @@ impl Versions {
         self.0.get(self.position(number)?)
     }
 
-    /// These versions and one more, and the oldest version where it had to be removed for that.
+    /// The number of the next new version; `None` where there is none left.
+    pub fn next_number(&self) -> Option<u32> {
+        self.0.last()?.number.checked_add(1)
+    }
+
+    /// These versions and a newer one, and the numbers of those that had to be removed for that. `current` is the number of the version that
+    /// is current then. `None` where too many are protected.
     #[must_use]
-    pub fn with_next(&self, next: Version) -> (Self, Option<Version>) {
-        let mut versions = Vec::with_capacity(self.0.len() + 1);
-        versions.extend(self.0.iter().cloned());
-        versions.push(next);
-        let oldest = (versions.len() > MOST).then(|| versions.remove(0));
-        (Self(versions.into()), oldest)
+    pub fn with_next(&self, next: Version, current: u32, now: Timestamp) -> Option<(Self, Vec<u32>)> {
+        let all = || self.0.iter().chain([&next]);
+        let too_many = all().count().saturating_sub(MAX_KEPT_VERSIONS as usize);
+        let removable = all().filter(|version| **version != next && !version.is_protected(current, now));
+        let removed: Vec<_> =
+            removable.map(|version| version.number).take(too_many.min(MAX_REMOVED)).collect();
+        let kept = all().filter(|version| removed.binary_search(&version.number).is_err());
+        Some((Self::from_oldest(kept.cloned().collect())?, removed))
     }
 
     /// These versions, with `changed` in place of the version that has the same number.
@@ -119,9 +171,38 @@ impl Versions {
     }
 
     fn position(&self, number: u32) -> Option<usize> {
-        let oldest = self.0.first()?.number;
-        let position = usize::try_from(number.checked_sub(oldest)?).ok()?;
-        (position < self.0.len()).then_some(position)
+        self.0.binary_search_by_key(&number, |version| version.number).ok()
+    }
+}
+
+impl Secret {
+    /// Makes a version the current one, at the time of the last change. The version that was current stays readable for the grace
+    /// period; `None`: as the rotation policy says, or else as long as it is kept and enabled. A planned rotation is finished by
+    /// that.
+    pub fn make_current(&mut self, number: u32, grace_period: Option<Duration>) {
+        let at = self.updated_at;
+        let former = self.versions.find(self.version).filter(|former| former.number != number);
+        if let Some(former) = former.filter(|former| former.state == VersionState::Enabled) {
+            let policy = self.rotation.as_ref().and_then(|rotation| rotation.policy.grace_period);
+            let former = match grace_period.or(policy) {
+                None => former.clone(),
+                Some(Duration::ZERO) => former.retired(at),
+                Some(grace_period) => Version { retires_at: Some(at.plus(grace_period)), ..former.clone() },
+            };
+            self.versions = self.versions.with_changed(former);
+        }
+        if let Some(current) = self.versions.find(number) {
+            let changed_at =
+                if current.state == VersionState::Pending { Some(at) } else { current.changed_at };
+            let current =
+                Version { state: VersionState::Enabled, changed_at, retires_at: None, ..current.clone() };
+            self.versions = self.versions.with_changed(current);
+        }
+        self.version = number;
+        self.rotated_at = Some(at);
+        if let Some(rotation) = &mut self.rotation {
+            rotation.finished(at);
+        }
     }
 }
 
@@ -137,27 +218,90 @@ mod tests {
         versions.iter().map(|version| version.number).collect()
     }
 
+    /// A time at which all versions of these tests are made.
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
     #[test]
     fn a_hundred_versions_are_kept_and_found_by_number() {
         let mut versions = Versions::first(version(1));
         for number in 2..=100 {
-            let (next, removed) = versions.with_next(version(number));
-            assert_eq!(removed, None);
+            assert_eq!(versions.next_number(), Some(number));
+            let (next, removed) = versions.with_next(version(number), number, NOW).unwrap();
+            assert_eq!(removed, Vec::<u32>::new());
             versions = next;
         }
-        let (versions, removed) = versions.with_next(version(101));
-        assert_eq!(removed.map(|oldest| oldest.number), Some(1));
+        let (versions, removed) = versions.with_next(version(101), 101, NOW).unwrap();
+        assert_eq!(removed, [1]);
         assert_eq!(numbers(&versions), (2..=101).collect::<Vec<_>>());
         assert_eq!(versions.find(2), Some(&version(2)));
         assert_eq!(versions.find(101), Some(&version(101)));
         for gone in [0, 1, 102, u32::MAX] {
             assert_eq!(versions.find(gone), None);
         }
+        assert_eq!(Versions::first(version(u32::MAX)).next_number(), None);
+    }
+
+    #[test]
+    fn the_current_one_a_pending_one_and_those_in_grace_are_not_removed() {
+        let later = Timestamp::from_micros(NOW.as_micros() + 1);
+        let mut versions: Vec<_> = (1..=100).map(version).collect();
+        versions[0] = Version { retires_at: Some(later), ..version(1) };
+        versions[2].state = VersionState::Pending;
+        versions[3] = Version { retires_at: Some(NOW), ..version(4) };
+        let versions = Versions::from_oldest(versions).unwrap();
+        // Version 2 is current, and stays so: 101 is a pending one.
+        let (versions, removed) = versions.with_next(version(101), 2, NOW).unwrap();
+        assert_eq!((removed, versions.find(4)), (vec![4], None));
+        assert!([1, 2, 3, 5, 101].iter().all(|number| versions.find(*number).is_some()));
+        let (versions, removed) = versions.with_next(version(102), 102, later).unwrap();
+        assert_eq!((removed, versions.find(1)), (vec![1], None));
+        assert_eq!(Versions::from_oldest(versions.iter().cloned().collect()), Some(versions));
+    }
+
+    #[test]
+    fn up_to_five_hundred_versions_are_in_grace_and_go_in_portions_when_it_ends() {
+        let end = Timestamp::from_micros(NOW.as_micros() + 1);
+        let graced = |number| Version { retires_at: Some(end), ..version(number) };
+        let mut versions = Versions::first(graced(1));
+        for number in 2..=500 {
+            versions = versions.with_next(graced(number), number, NOW).unwrap().0;
+        }
+        assert_eq!(versions.with_next(graced(501), 501, NOW), None);
+        let mut left = 500;
+        for number in 501..=508 {
+            let (next, removed) = versions.with_next(version(number), number, end).unwrap();
+            left = left + 1 - removed.len();
+            assert!(removed.len() <= MAX_REMOVED && numbers(&next).len() == left);
+            versions = next;
+        }
+        assert_eq!(left, 108);
+        let (versions, _) = versions.with_next(version(509), 509, end).unwrap();
+        assert_eq!(numbers(&versions), (410..=509).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_version_retires_at_the_end_of_its_grace_period() {
+        let (before, end) = (NOW, Timestamp::from_micros(NOW.as_micros() + 1));
+        let graced = Version { retires_at: Some(end), ..version(1) };
+        assert_eq!(
+            (graced.state_at(before), graced.state_at(end)),
+            (VersionState::Enabled, VersionState::Disabled)
+        );
+        let retired = graced.retired(end);
+        assert_eq!(
+            (retired.state, retired.changed_at, retired.retires_at),
+            (VersionState::Disabled, Some(end), None)
+        );
+        // A version that was disabled and enabled within its grace period still retires; one that is enabled later does not.
+        let again = graced.disabled(before).enabled(before);
+        assert_eq!((again.state, again.retires_at), (VersionState::Enabled, Some(end)));
+        let kept = graced.enabled(end);
+        assert_eq!((kept.state_at(end), kept.retires_at), (VersionState::Enabled, None));
     }
 
     #[test]
     fn a_change_is_of_one_version() {
-        let (versions, _) = Versions::first(version(1)).with_next(version(2));
+        let (versions, _) = Versions::first(version(1)).with_next(version(2), 2, NOW).unwrap();
         let changed = Version { state: VersionState::Disabled, ..version(1) };
         let after = versions.with_changed(changed.clone());
         assert_eq!((after.find(1), after.find(2)), (Some(&changed), Some(&version(2))));
@@ -167,11 +311,12 @@ mod tests {
     #[test]
     fn versions_that_no_secret_can_have_are_refused() {
         let of = |numbers: &[u32]| Versions::from_oldest(numbers.iter().copied().map(version).collect());
-        assert!(of(&[5, 6]).is_some());
-        for wrong in [&[][..], &[0, 1], &[1, 3], &[2, 1], &[1, 1]] {
+        assert!(of(&[5, 6]).is_some() && of(&[1, 3, 300]).is_some());
+        for wrong in [&[][..], &[0, 1], &[2, 1], &[1, 3, 2], &[1, 1]] {
             assert_eq!(of(wrong), None, "{wrong:?}");
         }
-        assert_eq!(of(&(1..=101).collect::<Vec<_>>()), None);
+        assert!(of(&(1..=500).collect::<Vec<_>>()).is_some());
+        assert_eq!(of(&(1..=501).collect::<Vec<_>>()), None);
     }
 
     #[test]

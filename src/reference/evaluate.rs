@@ -18,7 +18,7 @@ use crate::domain::SecretName;
 /// Where expressions look up secrets.
 pub trait SecretLookup {
     /// The secret's value: [`Data::Text`] or [`Data::Bytes`]. Otherwise [`ProblemKind::MissingSecret`], or
-    /// [`ProblemKind::VersionDisabled`] or [`ProblemKind::VersionDestroyed`] where the current version has no value to read.
+    /// [`ProblemKind::SecretExpired`], [`ProblemKind::VersionDisabled`] or [`ProblemKind::VersionDestroyed`] where the current version has no value to read.
     /// Called only for secrets that the evaluation reaches.
     fn value(&self, name: &SecretName) -> Result<Data, ProblemKind>;
 }

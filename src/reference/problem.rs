@@ -52,6 +52,8 @@ pub enum ProblemKind {
     Binary,
     /// There is no such secret.
     MissingSecret(SecretName),
+    /// The secret has expired.
+    SecretExpired(SecretName),
     /// The current version of the secret, with this number, is disabled.
     VersionDisabled(SecretName, u32),
     /// The current version of the secret, with this number, was destroyed.
@@ -121,6 +123,10 @@ impl fmt::Display for ProblemKind {
                 f,
                 "There is no secret `{name}`: create it, correct the name, or give a default with \
                  secrets.get(\"{name}\", default)."
+            ),
+            Self::SecretExpired(name) => write!(
+                f,
+                "The secret `{name}` has expired: give it a later time of expiry, or use another secret."
             ),
             Self::VersionDisabled(name, version) => write!(
                 f,

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::NamespaceId;
-use super::secret::{decode_secret, encode_secret};
+use super::secret::{decode_secret, encode_secret, encode_unchanged_secret};
 use crate::domain::{
     EventType, FormerMetadata, Namespace, PairDigest, Revision, Secret, SecretEvent, SecretId, SecretName,
-    Timestamp, Versions,
+    Timestamp, Version, VersionState, Versions,
 };
 
 /// The event of a change of a secret.
@@ -53,12 +53,13 @@ impl EventRecord {
         let pairs = |former: &FormerMetadata| FormerMetadataRecord {
             pairs: former.iter().map(|pair| pair.to_vec()).collect(),
         };
+        let encode = if kind.is_note() { encode_unchanged_secret } else { encode_secret };
         Self {
             kind: number(*kind),
             at: at.as_micros(),
             namespace_id: namespace.0.to_vec(),
             secret_id: secret.id.as_bytes().to_vec(),
-            secret: encode_secret(&with_current_version(secret)),
+            secret: encode(&with_current_version(secret)),
             former_name: former_name.as_ref().map(SecretName::to_string).unwrap_or_default(),
             former_metadata: former_metadata.as_ref().map(pairs),
             put_at: None,
@@ -126,14 +127,11 @@ impl HistoryStartRecord {
     }
 }
 
-/// The secret with only the current one of its versions, and the pending one where there is one. Versions have no gap, so those
-/// between the two stay, too.
+/// The secret with only the current one of its versions, and the pending one where there is one.
 fn with_current_version(secret: &Secret) -> Secret {
-    let number = |pending: Option<u32>| pending.unwrap_or(secret.version);
-    let pending = secret.pending_version();
-    let (first, last) = (secret.version.min(number(pending)), secret.version.max(number(pending)));
-    let kept = secret.versions.iter().filter(|version| (first..=last).contains(&version.number));
-    let kept = Versions::from_oldest(kept.cloned().collect());
+    let told =
+        |version: &&Version| version.number == secret.version || version.state == VersionState::Pending;
+    let kept = Versions::from_oldest(secret.versions.iter().filter(told).cloned().collect());
     Secret { versions: kept.unwrap_or_else(|| secret.versions.clone()), ..secret.clone() }
 }
 

@@ -48,6 +48,9 @@ pub struct IdempotencyRecord {
     /// The binding that the request created.
     #[prost(message, optional, tag = "12")]
     pub binding: Option<BindingRecord>,
+    /// When the deleted secret is removed for good; absent where it was not deleted, and in the record of an earlier release.
+    #[prost(int64, optional, tag = "13")]
+    pub purge_at: Option<i64>,
 }
 
 /// The parts of a changed secret that the answer to a repeated request has as they were. Times are microseconds since 1970.

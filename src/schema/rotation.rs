@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    BytesEncoding, CharacterClass, Claim, DailyWindow, Generator, KeyPairAlgorithm, Rotation,
+    BytesEncoding, CharacterClass, Claim, ClaimId, DailyWindow, Generator, KeyPairAlgorithm, Rotation,
     RotationFailure, RotationPolicy, Timestamp,
 };
 
@@ -108,7 +108,7 @@ impl RotationRecord {
             next_at: next_at.map(Timestamp::as_micros),
             due_told: *due_told,
             claim: claim.as_ref().map(|claim| ClaimRecord {
-                id: claim.id.to_vec(),
+                id: claim.id.as_bytes().to_vec(),
                 principal: claim.principal.to_string(),
                 expires_at: claim.expires_at.as_micros(),
             }),
@@ -133,7 +133,7 @@ impl RotationRecord {
         };
         let claim = match &self.claim {
             Some(claim) => Some(Claim {
-                id: claim.id.as_slice().try_into().ok()?,
+                id: ClaimId::from_bytes(claim.id.as_slice().try_into().ok()?),
                 principal: claim.principal.as_str().into(),
                 expires_at: Timestamp::from_micros(claim.expires_at),
             }),
@@ -245,7 +245,7 @@ pub(crate) mod tests {
             next_at: Some(Timestamp::from_micros(100)),
             due_told: true,
             claim: Some(Claim {
-                id: [5; 16],
+                id: ClaimId::from_bytes([5; 16]),
                 principal: "key:abcdefghijklmnop".into(),
                 expires_at: Timestamp::from_micros(200),
             }),

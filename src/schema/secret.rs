@@ -317,6 +317,52 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_the_largest_secret_fits_into_the_store() {
+        let time = Timestamp::from_micros(253_402_300_799_999_999);
+        let graced = |number| Version {
+            state: VersionState::Disabled,
+            changed_at: Some(time),
+            retires_at: Some(time),
+            ..Version::new(number, time, Some([3; 12]))
+        };
+        // At most 100 versions are not protected, and only those can be destroyed ones.
+        let destroyed = |number| Version {
+            state: VersionState::Destroyed,
+            changed_at: Some(time),
+            destroyed_key: Some(Box::new([9; 32])),
+            ..Version::new(number, time, Some([3; 12]))
+        };
+        let numbers = u32::MAX - 499..=u32::MAX;
+        let versions = numbers.map(|n| if n % 5 == 0 { destroyed(n) } else { graced(n) }).collect();
+        let pairs = (0..64).map(|n| (format!("{n:0>128}"), "v".repeat(512)));
+        let mut rotation = crate::schema::rotation::tests::rotation();
+        let alphabet: String = ('!'..='~').collect();
+        rotation.policy.generator =
+            Some(crate::domain::Generator::password(Some(4096), &alphabet, [].into()).unwrap());
+        rotation.failed(time, &"e".repeat(1024), None);
+        rotation.claimed(crate::domain::Claim {
+            id: crate::domain::ClaimId::from_bytes([1; 16]),
+            principal: "p".repeat(1024).into(),
+            expires_at: time,
+        });
+        let secret = Secret {
+            name: SecretName::parse(&"n".repeat(128)).unwrap(),
+            description: Description::parse(&"d".repeat(1024)).unwrap(),
+            metadata: Metadata::parse(pairs.collect()).unwrap(),
+            created_at: time,
+            updated_at: time,
+            rotated_at: Some(time),
+            expires_at: Some(time),
+            rotation: Some(Box::new(rotation)),
+            ..secret(versions)
+        };
+        // The rest is for the seal and for fields to come.
+        let bytes = encode_unchanged_secret(&secret).len();
+        assert!(bytes + 1024 <= crate::store::MAX_RECORD, "{bytes}");
+        assert!(decoded(&encode_secret(&secret)).is_some());
+    }
+
+    #[test]
     fn versions_that_contradict_the_secret_are_refused() {
         let listed = |numbers: &[u32]| {
             let of = |&number| VersionRecord { number, state: ENABLED, ..VersionRecord::default() };
@@ -326,7 +372,8 @@ mod tests {
         };
         assert!(listed(&[2, 3]).is_some());
         assert!(listed(&[3, 4]).is_some(), "an older version can be current");
-        for wrong in [&[1, 2][..], &[1, 3], &[4], &[0]] {
+        assert!(listed(&[1, 3, 7]).is_some(), "versions that were removed leave gaps");
+        for wrong in [&[1, 2][..], &[3, 1], &[4], &[0]] {
             assert_eq!(listed(wrong), None, "{wrong:?}");
         }
         for wrong in [

@@ -9,7 +9,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::api;
-use crate::app::App;
+use crate::app::{App, Scheduler};
 use crate::audit::LogAuditor;
 use crate::process;
 
@@ -43,6 +43,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(keep_anchor(app.clone()));
     work.spawn(tend_outbox(app.clone()));
     work.spawn(store_usage(app.clone()));
+    work.spawn(Scheduler::new(app.clone(), auditor.clone()).run());
     work.spawn(sweep_history(app.clone()));
     work.spawn(give_back_memory());
     work

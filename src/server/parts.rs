@@ -50,6 +50,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,
+        deletion_retention: config.deletion_retention,
         history: config.history,
         sources,
         ..app::Options::default()

@@ -83,6 +83,10 @@ fn message(described: &DescriptorProto, namespace: &str, name: &str) -> Vec<u8> 
             ("name" | "names", Type::String) => text(name),
             ("principal", Type::String) => text("cert:somebody"),
             ("role", Type::String) => text("reader"),
+            ("id", Type::String) if described.name() == "UndeleteSecretRequest" => {
+                text("0197f3a0-5c1e-7000-8000-4d6f6e657921");
+            }
+            ("new_name", Type::String) if described.name() == "UndeleteSecretRequest" => text(name),
             ("id", Type::String) => text("abcdefghijklmnop"),
             _ => {}
         }
@@ -165,6 +169,13 @@ async fn every_rpc_is_refused_in_every_way() {
                 true => Ok(()),
                 false if some_names && method == "WatchSecrets" => {
                     Err((Code::InvalidArgument, "VALIDATION_FAILED".to_owned()))
+                }
+                // Which namespace it is about, only its claim says: this request has none.
+                false if (some_names || *way == "wrong namespace") && method == "ReleaseRotation" => {
+                    Err((Code::InvalidArgument, "VALIDATION_FAILED".to_owned()))
+                }
+                false if some_names && method == "ClaimRotation" => {
+                    Err((Code::NotFound, "NO_ROTATION_DUE".to_owned()))
                 }
                 false => Err((code, reason.to_owned())),
             };

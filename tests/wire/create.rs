@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use strongroom::api::v1::{CreateSecretRequest, RotationPolicy, SecretValue};
+use strongroom::api::v1::{CreateSecretRequest, SecretValue};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -10,7 +10,7 @@ use uuid::{Uuid, Version};
 
 use crate::caller::{Caller, Room};
 use crate::harness::shared;
-use crate::refusal::{fields_of, invalid, not_served, refused, taken};
+use crate::refusal::{fields_of, invalid, refused, taken};
 use crate::requests::{
     MAX_VALUE, Value, binary, create, get, list, many_pairs, nanos, pairs, password, text,
 };
@@ -306,24 +306,6 @@ async fn create_names_all_wrong_fields_at_once() {
         &["namespace", "name", "value", "description", "metadata", "request_id"],
     );
     assert_eq!(status.get_details_bad_request().unwrap().field_violations.len(), 6);
-}
-
-#[tokio::test]
-async fn create_refuses_fields_that_this_release_does_not_serve() {
-    let room = Room::open().await;
-    let later = Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 });
-    let hour = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
-    let policy = Some(RotationPolicy::default());
-    let refuse =
-        async |request, field| drop(not_served(room.secrets().create_secret(request).await, &[field]));
-    refuse(CreateSecretRequest { expires_at: later, ..create("A", "v") }, "expires_at").await;
-    refuse(CreateSecretRequest { ttl: hour, ..create("A", "v") }, "ttl").await;
-    refuse(CreateSecretRequest { rotation_policy: policy.clone(), ..create("A", "v") }, "rotation_policy")
-        .await;
-
-    let both = CreateSecretRequest { ttl: hour, rotation_policy: policy, ..create("A", "v") };
-    not_served(room.secrets().create_secret(both).await, &["rotation_policy", "ttl"]);
-    assert_eq!(room.names().await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom::api::v1::{
-    CreateApiKeyRequest, CreateSecretRequest, GetSecretRequest, ListSecretsRequest, RevokeApiKeyRequest,
+    CreateApiKeyRequest, CreateSecretRequest, GetSecretRequest, RevokeApiKeyRequest, RotationPolicy,
     UpdateSecretRequest, WhoAmIRequest,
 };
 use tonic::Status;
@@ -14,7 +14,7 @@ use crate::caller::{Credential, Room};
 use crate::harness::shared;
 use crate::raw::Wire;
 use crate::refusal::reason_of;
-use crate::requests::{create, describe, get, list};
+use crate::requests::{create, describe, get};
 
 #[tokio::test]
 async fn messages_are_whole_sentences() {
@@ -71,7 +71,13 @@ async fn one_of_each() -> BTreeMap<String, Status> {
         secrets.create_secret(create("A", "v")).await.map(drop),
         secrets.create_secret(CreateSecretRequest { request_id, ..create("C", "v") }).await.map(drop),
         secrets.update_secret(UpdateSecretRequest { etag: stale, ..describe("A", "e") }).await.map(drop),
-        secrets.list_secrets(ListSecretsRequest { include_deleted: true, ..list() }).await.map(drop),
+        secrets
+            .create_secret(CreateSecretRequest {
+                rotation_policy: Some(RotationPolicy::default()),
+                ..create("D", "v")
+            })
+            .await
+            .map(drop),
         stranger(Credential::default()).get_secret(get("A")).await.map(drop),
         stranger(Credential::bearer("srk_nobody")).get_secret(get("A")).await.map(drop),
         access.revoke_api_key(RevokeApiKeyRequest { id: root_id }).await.map(drop),

@@ -3,7 +3,7 @@
 use strongroom::api::v1::{CreateSecretRequest, ListSecretsRequest};
 
 use crate::caller::{Room, names};
-use crate::refusal::{invalid, not_served};
+use crate::refusal::invalid;
 use crate::requests::{Value, create, describe, list, many_pairs, pairs, rename, update};
 
 #[tokio::test]
@@ -207,13 +207,6 @@ async fn list_names_all_wrong_fields_at_once() {
     };
     let fields = ["limit", "metadata", "namespace", "offset", "order_by"];
     invalid(room.root.secrets().list_secrets(request).await, &fields);
-}
-
-#[tokio::test]
-async fn list_refuses_to_include_deleted_secrets() {
-    let room = Room::open().await;
-    let request = ListSecretsRequest { include_deleted: true, ..list() };
-    not_served(room.secrets().list_secrets(request).await, &["include_deleted"]);
 }
 
 #[tokio::test]

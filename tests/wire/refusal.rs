@@ -27,14 +27,6 @@ pub fn invalid<T>(reply: Result<Response<T>, Status>, fields: &[&str]) -> Status
     status
 }
 
-/// Asserts a refusal because this release does not serve these fields.
-#[track_caller]
-pub fn not_served<T>(reply: Result<Response<T>, Status>, fields: &[&str]) -> Status {
-    let status = refused(reply, Code::Unimplemented, "NOT_SERVED");
-    assert_eq!(fields_of(&status), fields.iter().map(|&field| field.to_owned()).collect(), "{status:?}");
-    status
-}
-
 /// Asserts a refusal because there is no such secret, which the details name.
 #[track_caller]
 pub fn not_found<T>(reply: Result<Response<T>, Status>, name: &str) -> Status {

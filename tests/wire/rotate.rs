@@ -9,7 +9,7 @@ use tonic::Code;
 
 use crate::caller::Room;
 use crate::create::ILLEGAL_NAMES;
-use crate::refusal::{invalid, not_found, not_served, refused};
+use crate::refusal::{invalid, not_found, refused};
 use crate::requests::{
     MAX_VALUE, Value, binary, create, describe, get, list, mask, nanos, pairs, rename, rotate, text, update,
 };
@@ -108,21 +108,6 @@ async fn rotate_refuses_too_large_values_and_names_all_wrong_fields_at_once() {
 
     let largest = RotateSecretRequest { value: text("x".repeat(MAX_VALUE)), ..rotate("A", "") };
     room.secrets().rotate_secret(largest).await.unwrap();
-}
-
-#[tokio::test]
-async fn rotate_refuses_fields_that_this_release_does_not_serve() {
-    let room = Room::open().await;
-    room.create("A", "v").await;
-    let before = room.get("A").await;
-    let grace_period = Some(prost_types::Duration { seconds: 3600, nanos: 0 });
-    let request = RotateSecretRequest { grace_period, ..rotate("A", "w") };
-    not_served(room.secrets().rotate_secret(request).await, &["grace_period"]);
-    let request = RotateSecretRequest { stage: true, ..rotate("A", "w") };
-    not_served(room.secrets().rotate_secret(request).await, &["stage"]);
-    let request = RotateSecretRequest { stage: true, grace_period, ..rotate("A", "w") };
-    not_served(room.secrets().rotate_secret(request).await, &["grace_period", "stage"]);
-    assert_eq!(room.get("A").await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use strongroom::api::v1::{CreateSecretRequest, RotationPolicy, Secret, SecretValue, UpdateSecretRequest};
+use strongroom::api::v1::{CreateSecretRequest, Secret, SecretValue, UpdateSecretRequest};
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::caller::Room;
 use crate::create::ILLEGAL_NAMES;
-use crate::refusal::{fields_of, invalid, not_found, not_served, refused};
+use crate::refusal::{fields_of, invalid, not_found, refused};
 use crate::requests::{
     MAX_VALUE, Value, binary, create, describe, list, many_pairs, mask, nanos, pairs, text, update,
 };
@@ -223,18 +223,6 @@ async fn update_names_all_wrong_fields_at_once() {
     let fields =
         ["description", "metadata", "name", "namespace", "new_name", "request_id", "update_mask", "value"];
     invalid(room.root.secrets().update_secret(request).await, &fields);
-}
-
-#[tokio::test]
-async fn update_refuses_fields_that_this_release_does_not_serve() {
-    let (room, before) = full().await;
-    let expires_at = Some(prost_types::Timestamp { seconds: 4_102_444_800, nanos: 0 });
-    let request = UpdateSecretRequest { expires_at, ..describe("A", "changed") };
-    not_served(room.secrets().update_secret(request).await, &["expires_at"]);
-    let request =
-        UpdateSecretRequest { rotation_policy: Some(RotationPolicy::default()), ..describe("A", "changed") };
-    not_served(room.secrets().update_secret(request).await, &["rotation_policy"]);
-    assert_eq!(room.get("A").await, before);
 }
 
 #[tokio::test]

@@ -79,6 +79,18 @@ impl From<&Error> for Refusal {
                 Self::new(Code::FailedPrecondition, Reason::RotationPending, message)
                     .of_secret(namespace, name)
             }
+            Error::TooManyVersions(namespace, name, most) => {
+                let reached = format!(
+                    "The secret '{name}' in the namespace '{namespace}' has {most} versions, and none of them can be removed: \
+                     they are within their grace periods"
+                );
+                let message = format!(
+                    "{reached}. Shorten the grace period of its rotations, or wait until one has ended."
+                );
+                let mut refusal = Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message);
+                refusal.details.quota = Some(("versions_per_secret", format!("{reached}.")));
+                refusal
+            }
             Error::ClaimLost => {
                 let message = "The claim on this rotation does not hold: its lease has run out, it was released, or the \
                                rotation has ended. Claim the rotation again.";

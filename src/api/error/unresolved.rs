@@ -41,6 +41,10 @@ fn worst(namespace: &Namespace, problems: &[Problem]) -> Refusal {
         ProblemKind::MissingSecret(name) => {
             Refusal::new(Code::NotFound, Reason::SecretNotFound, told(problem)).of_secret(namespace, name)
         }
+        ProblemKind::SecretExpired(name) => {
+            Refusal::new(Code::FailedPrecondition, Reason::SecretExpired, told(problem))
+                .of_secret(namespace, name)
+        }
         ProblemKind::VersionDisabled(name, version) => {
             Refusal::new(Code::FailedPrecondition, Reason::VersionDisabled, told(problem))
                 .of_version(namespace, name, *version)
@@ -69,6 +73,7 @@ fn is_invalid(kind: &ProblemKind) -> bool {
         | ProblemKind::Value(_)
         | ProblemKind::Binary => true,
         ProblemKind::MissingSecret(_)
+        | ProblemKind::SecretExpired(_)
         | ProblemKind::VersionDisabled(..)
         | ProblemKind::VersionDestroyed(..)
         | ProblemKind::TooCostly(_) => false,

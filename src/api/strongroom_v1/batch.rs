@@ -34,7 +34,8 @@ pub(super) async fn get(
             let (grant, names) = fields.finish((|| Some((grant?, names?)))())?;
             let grants = grants(app, call, &grant, &names);
             let (found, revision) = app.secrets.describe_batch(&grant, grants, at_least).await?;
-            let redacted = |found: Result<_, _>| found.map(|secret: std::sync::Arc<_>| redacted(&secret));
+            let redacted =
+                |found: Result<_, _>| found.map(|secret: std::sync::Arc<_>| redacted(app, &secret));
             (found.into_iter().map(redacted).collect::<Vec<_>>(), revision, false)
         }
         // An unknown view must not count as the view that needs the lesser right.
@@ -45,7 +46,7 @@ pub(super) async fn get(
             let room = |bytes| app.admission.check_room(call.principal().name(), bytes);
             let (found, revision) = app.secrets.get_batch(&grant, grants, at_least, room).await?;
             let revealed = |found: Result<crate::app::RevealedSecret, _>| {
-                found.map(|found| revealed(&found.secret, Some(found.value)))
+                found.map(|found| revealed(app, &found.secret, Some(found.value)))
             };
             (found.into_iter().map(revealed).collect(), revision, true)
         }

@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 use super::proto as v1;
 use super::proto::{generator, secret_value};
 use crate::api::request::Fields;
-use crate::app::{Idempotency, ValueSource};
+use crate::app::{App, Idempotency, ValueSource};
 use crate::domain::{
-    BytesEncoding, CharacterClass, DEFAULT_LIMIT, Generator, Invalid, KeyPairAlgorithm, MAX_LIMIT, Metadata,
-    RequestId, RotationPolicy, Secret, Timestamp, Value,
+    BytesEncoding, CharacterClass, DEFAULT_LIMIT, DailyWindow, Generator, Invalid, KeyPairAlgorithm,
+    MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret, Timestamp, Value,
 };
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -53,6 +53,52 @@ pub(super) fn source(
             None
         }
     }
+}
+
+/// The same for a rotation, which can also leave the value to the generator of the rotation policy: `Some(None)`.
+pub(super) fn rotation_source(
+    given: Option<v1::SecretValue>,
+    generate: Option<v1::Generator>,
+    return_value: bool,
+    fields: &mut Fields,
+) -> Option<Option<ValueSource>> {
+    if given.is_none() && generate.is_none() && !return_value {
+        return Some(None);
+    }
+    source(given, generate, return_value, fields).map(Some)
+}
+
+/// The rotation policy of a request.
+pub(super) fn rotation_policy(policy: v1::RotationPolicy, fields: &mut Fields) -> Option<RotationPolicy> {
+    let mut span = |field, span: Option<prost_types::Duration>, limits| match span {
+        Some(span) => fields.check(field, span_within(span, limits)).map(Some),
+        None => Some(None),
+    };
+    let interval = span("rotation_policy.interval", policy.interval, SECOND_TO_TEN_YEARS);
+    let grace_period = span("rotation_policy.grace_period", policy.grace_period, MOMENT_TO_TEN_YEARS);
+    const NEEDS_GRACE: &str =
+        "must not be set without grace_period: without one, the former version does not retire";
+    fields.require(
+        policy.grace_period.is_some() || !policy.retire_when_unread,
+        "rotation_policy.retire_when_unread",
+        NEEDS_GRACE,
+    );
+    let window = match &*policy.window {
+        "" => Some(None),
+        window => fields.check("rotation_policy.window", DailyWindow::parse(window)).map(Some),
+    };
+    let generator = match policy.generator {
+        Some(generate) => fields.check("rotation_policy.generator", generator(generate)).map(Some),
+        None => Some(None),
+    };
+    Some(RotationPolicy {
+        interval: interval?,
+        generator: generator?,
+        grace_period: grace_period?,
+        window: window?,
+        paused: policy.paused,
+        retire_when_unread: policy.retire_when_unread,
+    })
 }
 
 fn generator(generate: v1::Generator) -> Result<Generator, Invalid> {
@@ -138,7 +184,7 @@ pub(super) fn hidden() -> v1::SecretValue {
 }
 
 /// A secret in a reply, with its value redacted.
-pub(super) fn redacted(secret: &Secret) -> v1::Secret {
+pub(super) fn redacted(app: &App, secret: &Secret) -> v1::Secret {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let rotation = secret.rotation.as_deref();
     v1::Secret {
@@ -156,7 +202,7 @@ pub(super) fn redacted(secret: &Secret) -> v1::Secret {
         rotation_policy: rotation.map(|rotation| policy(&rotation.policy)),
         next_rotation_at: rotation.and_then(|rotation| rotation.next_at).map(timestamp),
         deleted_at: secret.deletion.map(|deletion| timestamp(deletion.deleted_at)),
-        purge_at: secret.deletion.map(|deletion| timestamp(deletion.purge_at)),
+        purge_at: app.secrets.purge_at(secret).map(timestamp),
         etag: secret.etag(),
         revision: secret.revision.0,
         pending_version: secret.pending_version(),
@@ -231,8 +277,8 @@ fn described(generator: &Generator) -> v1::Generator {
 }
 
 /// A secret in a reply, with the value that is given.
-pub(super) fn revealed(secret: &Secret, value: Option<Value>) -> v1::Secret {
-    let mut revealed = redacted(secret);
+pub(super) fn revealed(app: &App, secret: &Secret, value: Option<Value>) -> v1::Secret {
+    let mut revealed = redacted(app, secret);
     if let Some(value) = value {
         // The value is moved and not copied.
         let kind = match value {
@@ -275,6 +321,43 @@ pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid>
     let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
     let longest = Duration::from_secs(3_155_760_000);
     span.filter(|span| !span.is_zero() && *span <= longest).ok_or(REFUSED)
+}
+
+/// How long a new secret lives: 1 second to 100 years.
+pub(super) fn ttl(span: prost_types::Duration) -> Result<Duration, Invalid> {
+    const REFUSED: Invalid = Invalid::new("must be 1 second to 100 years (3,155,760,000 seconds)");
+    duration(span).ok().filter(|span| *span >= Duration::from_secs(1)).ok_or(REFUSED)
+}
+
+/// The shortest and the longest span of time that a field may have, in seconds, and what is said of others.
+pub(super) struct SpanLimits(u64, u64, Invalid);
+
+/// 0 to 10 years.
+pub(super) const MOMENT_TO_TEN_YEARS: SpanLimits =
+    SpanLimits(0, 315_576_000, Invalid::new("must be 0 to 10 years (315,576,000 seconds)"));
+/// 1 second to 10 years.
+const SECOND_TO_TEN_YEARS: SpanLimits = SpanLimits(
+    1,
+    315_576_000,
+    Invalid::new(
+        "must be 1 second to 10 years (315,576,000 seconds), or absent for rotations on request only",
+    ),
+);
+/// 1 second to 24 hours.
+pub(super) const SECOND_TO_DAY: SpanLimits =
+    SpanLimits(1, 86_400, Invalid::new("must be 1 second to 24 hours (86,400 seconds)"));
+/// 0 to 30 days.
+pub(super) const UP_TO_THIRTY_DAYS: SpanLimits =
+    SpanLimits(0, 2_592_000, Invalid::new("must be 0 to 30 days (2,592,000 seconds)"));
+
+/// A span of time from a message, within limits.
+pub(super) fn span_within(span: prost_types::Duration, limits: SpanLimits) -> Result<Duration, Invalid> {
+    let SpanLimits(least, most, refused) = limits;
+    let seconds = u64::try_from(span.seconds).ok();
+    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
+    let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
+    span.filter(|span| allowed.contains(span)).ok_or(refused)
 }
 
 /// A time from a message.

@@ -9,6 +9,7 @@ mod convert;
 mod operator;
 pub mod proto;
 mod reference;
+mod rotation;
 pub(super) mod rpcs;
 mod secret;
 pub(super) mod status;

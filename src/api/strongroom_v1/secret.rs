@@ -5,14 +5,17 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::convert::{
-    etag, idempotency, limit, metadata, redacted, revealed, source, time, timestamp, value,
+    etag, idempotency, limit, metadata, redacted, revealed, rotation_policy, source, time, timestamp, ttl,
+    value,
 };
 use super::proto::secret_service_server::SecretService;
-use super::{batch, proto as v1, version, watch};
+use super::{batch, proto as v1, rotation, version, watch};
 use crate::api::request::{Call, Fields};
-use crate::app::{App, Error, ListQuery, NewSecret, SecretRotation, SecretUpdate};
-use crate::auth::{List, Read, Write};
-use crate::domain::{Description, Filter, Invalid, Metadata, Order, Revision, SecretName, Start};
+use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretUpdate};
+use crate::auth::{Delete, List, Read, Write};
+use crate::domain::{
+    Description, Filter, Invalid, Metadata, Order, Revision, SecretId, SecretName, Start, Timestamp,
+};
 
 /// SecretService over the app.
 pub(super) struct Secrets(pub(super) Arc<App>);
@@ -64,7 +67,7 @@ impl SecretService for Secrets {
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
         let (call, message) = Call::open(&self.0, request)?;
-        call.close(rotate(&self.0, &call, message).await)
+        call.close(rotation::rotate(&self.0, &call, message).await)
     }
 
     async fn list_secret_versions(
@@ -111,40 +114,40 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::UndeleteSecretRequest>,
     ) -> Result<Response<v1::UndeleteSecretResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(undelete(&self.0, &call, message).await)
     }
 
     async fn promote_version(
         &self,
         request: Request<v1::PromoteVersionRequest>,
     ) -> Result<Response<v1::PromoteVersionResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::promote(&self.0, &call, message).await)
     }
 
     async fn acknowledge_version(
         &self,
         request: Request<v1::AcknowledgeVersionRequest>,
     ) -> Result<Response<v1::AcknowledgeVersionResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::acknowledge(&self.0, &call, message).await)
     }
 
     async fn claim_rotation(
         &self,
         request: Request<v1::ClaimRotationRequest>,
     ) -> Result<Response<v1::ClaimRotationResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::claim(&self.0, &call, message).await)
     }
 
     async fn release_rotation(
         &self,
         request: Request<v1::ReleaseRotationRequest>,
     ) -> Result<Response<v1::ReleaseRotationResponse>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(rotation::release(&self.0, &call, message).await)
     }
 
     type WatchSecretsStream = watch::WatchReplies;
@@ -156,10 +159,6 @@ impl SecretService for Secrets {
         let (call, message) = Call::open(&self.0, request)?;
         call.close(watch::watch(&self.0, &call, message).await)
     }
-}
-
-fn not_served() -> Error {
-    Error::not_served("request", "is not served yet")
 }
 
 async fn create(
@@ -179,11 +178,20 @@ async fn create(
         "ttl",
         "must not be set together with expires_at: give one of the two",
     );
-    fields.not_served(message.expires_at.is_some(), "expires_at");
-    fields.not_served(message.ttl.is_some(), "ttl");
-    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
+    let expiry = match (&message.expires_at, message.ttl) {
+        (Some(at), _) => expires_at(app, at, &request, &mut fields).map(|at| Some(SecretExpiry::At(at))),
+        (None, Some(span)) => fields.check("ttl", ttl(span)).map(|time| Some(SecretExpiry::After(time))),
+        (None, None) => Some(None),
+    };
+    let policy = message.rotation_policy.map(|policy| rotation_policy(policy, &mut fields));
     let parsed = (|| {
-        let new = NewSecret { source: source?, description: description?, metadata: metadata? };
+        let new = NewSecret {
+            source: source?,
+            description: description?,
+            metadata: metadata?,
+            expiry: expiry?,
+            rotation_policy: given(policy)?,
+        };
         Some((grant?, request?, new))
     })();
     let (grant, request, new) = fields.finish(parsed)?;
@@ -191,7 +199,21 @@ async fn create(
     let changed = app.secrets.create(&grant, new, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
-    Ok(v1::CreateSecretResponse { secret: Some(revealed(&changed.secret, changed.generated)), revision })
+    Ok(v1::CreateSecretResponse { secret: Some(revealed(app, &changed.secret, changed.generated)), revision })
+}
+
+/// When a secret is to expire. That this is in the future is not asked of a request with a request id here: it may be a repeat, and
+/// where it is none, the change asks.
+fn expires_at(
+    app: &App,
+    at: &prost_types::Timestamp,
+    request: &Option<Option<Idempotency>>,
+    fields: &mut Fields,
+) -> Option<Timestamp> {
+    let at = fields.check("expires_at", time(at))?;
+    let may_be_repeat = matches!(request, Some(Some(_)));
+    fields.require(may_be_repeat || at > app.secrets.now(), "expires_at", SecretExpiry::PAST);
+    Some(at)
 }
 
 async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1::GetSecretResponse, Error> {
@@ -207,7 +229,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
             let (secret, revision) = app.secrets.describe(&grant, message.version, at_least).await?;
             let version = message.version.unwrap_or(secret.version);
             call.note(|target| target.version = Some(version));
-            Ok(v1::GetSecretResponse { secret: Some(redacted(&secret)), revision: revision.0, version })
+            Ok(v1::GetSecretResponse { secret: Some(redacted(app, &secret)), revision: revision.0, version })
         }
         // An unknown view must not count as the view that needs the lesser right.
         Some(v1::View::Unspecified | v1::View::Full) | None => {
@@ -215,7 +237,7 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
             let grant = fields.finish(grant)?;
             let found = app.secrets.get(&grant, message.version, at_least).await?;
             call.note(|target| target.version = Some(found.version));
-            let secret = Some(revealed(&found.secret, Some(found.value)));
+            let secret = Some(revealed(app, &found.secret, Some(found.value)));
             let (revision, version) = (found.revision.0, found.version);
             Ok(v1::GetSecretResponse { secret, revision, version })
         }
@@ -242,7 +264,13 @@ async fn list(
     let order = fields.check("order_by", Order::parse(&message.order_by));
     let filter = (|| {
         let namespace = grant.as_ref()?.namespace().clone();
-        Some(Filter { namespace, prefix: prefix?, metadata: metadata?, unused_since: unused_since? })
+        Some(Filter {
+            namespace,
+            prefix: prefix?,
+            metadata: metadata?,
+            unused_since: unused_since?,
+            include_deleted: message.include_deleted,
+        })
     })();
     let start = if message.page_token.is_empty() {
         offset.map(Start::Offset)
@@ -255,7 +283,6 @@ async fn list(
             fields.check("page_token", cursor).map(Start::After)
         })
     };
-    fields.not_served(message.include_deleted, "include_deleted");
     let parsed =
         (|| Some((grant?, ListQuery { filter: filter?, order: order?, start: start?, limit: limit? })))();
     let (grant, query) = fields.finish(parsed)?;
@@ -263,7 +290,7 @@ async fn list(
     let room = |bytes| app.admission.check_room(call.principal().name(), bytes);
     let page = app.secrets.list(&grant, query, Revision(message.min_revision), room).await?;
     Ok(v1::ListSecretsResponse {
-        items: page.items.iter().map(|secret| redacted(secret)).collect(),
+        items: page.items.iter().map(|secret| redacted(app, secret)).collect(),
         next_page_token: page.next.unwrap_or_default(),
         total_size: i32::try_from(page.total).unwrap_or(i32::MAX),
         revision: page.revision.0,
@@ -284,16 +311,16 @@ async fn update(
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
-    fields.not_served(message.expires_at.is_some(), "expires_at");
-    fields.not_served(message.rotation_policy.is_some(), "rotation_policy");
-    let changes = changes(app, call, message, &mut fields)?;
+    let expires_at =
+        message.expires_at.as_ref().map(|at| expires_at(app, at, &request, &mut fields).map(Some));
+    let changes = changes(app, call, message, expires_at, &mut fields)?;
     let parsed = (|| Some((grant?, request?, changes?)))();
     let (grant, request, changes) = fields.finish(parsed)?;
 
     let changed = app.secrets.update(&grant, changes, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
-    Ok(v1::UpdateSecretResponse { secret: Some(redacted(&changed.secret)), revision })
+    Ok(v1::UpdateSecretResponse { secret: Some(redacted(app, &changed.secret)), revision })
 }
 
 /// The changes of an update: the fields that are given, and the fields that the mask names, which are cleared unless they
@@ -302,9 +329,9 @@ fn changes(
     app: &App,
     call: &Call,
     message: v1::UpdateSecretRequest,
+    mut expires_at: Option<Option<Option<Timestamp>>>,
     fields: &mut Fields,
 ) -> Result<Option<SecretUpdate>, Error> {
-    let named_later = message.expires_at.is_some() || message.rotation_policy.is_some();
     let value = message.value.map(|given| fields.check("value", value(given)));
     let new_name = message.new_name.as_deref().map(|name| fields.check("new_name", SecretName::parse(name)));
     if let Some(Some(new_name)) = &new_name {
@@ -319,6 +346,7 @@ fn changes(
     };
     let mut description =
         message.description.as_deref().map(|text| fields.check("description", Description::parse(text)));
+    let mut policy = message.rotation_policy.map(|policy| rotation_policy(policy, fields).map(Some));
     let mut changed = (!message.metadata.is_empty()).then(|| metadata(message.metadata, fields));
     const FEW: &str = "must name each field at most once";
     fields.require(
@@ -338,18 +366,24 @@ fn changes(
             "new_name" => {
                 fields.require(new_name.is_some(), "new_name", "is required, since update_mask names it")
             }
-            "expires_at" | "rotation_policy" => fields.not_served(true, "update_mask"),
+            "expires_at" => {
+                expires_at.get_or_insert(Some(None));
+            }
+            "rotation_policy" => {
+                policy.get_or_insert(Some(None));
+            }
             _ => fields.require(
                 false,
                 "update_mask",
-                "must name only fields that can be changed: value, description, metadata, new_name",
+                "must name only fields that can be changed: value, description, metadata, new_name, expires_at, \
+                 rotation_policy",
             ),
         }
     }
     let masked = message.update_mask.is_some_and(|mask| !mask.paths.is_empty());
     let any = value.is_some() || new_name.is_some() || description.is_some() || changed.is_some();
     fields.require(
-        any || masked || named_later,
+        any || expires_at.is_some() || policy.is_some() || masked,
         "update_mask",
         "must name a field to clear, or another field must be given: this update changes nothing",
     );
@@ -360,6 +394,8 @@ fn changes(
             value: given(value)?,
             description: given(description)?,
             metadata: given(changed)?,
+            expires_at: given(expires_at)?,
+            rotation_policy: given(policy)?,
             etag,
         })
     })())
@@ -389,31 +425,42 @@ async fn delete(
     let deleted = app.secrets.delete(&grant, etag.as_deref(), request.as_ref()).await?;
     Ok(v1::DeleteSecretResponse {
         id: deleted.id.to_string(),
-        deleted_at: Some(timestamp(deleted.deleted_at)),
-        purge_at: Some(timestamp(deleted.deleted_at)),
+        deleted_at: Some(timestamp(deleted.deletion.deleted_at)),
+        purge_at: Some(timestamp(deleted.deletion.purge_at)),
         revision: deleted.revision.0,
     })
 }
 
-async fn rotate(
+async fn undelete(
     app: &App,
     call: &Call,
-    mut message: v1::RotateSecretRequest,
-) -> Result<v1::RotateSecretResponse, Error> {
+    mut message: v1::UndeleteSecretRequest,
+) -> Result<v1::UndeleteSecretResponse, Error> {
     let mut fields = Fields::default();
-    let name = call.name(&message.name, &mut fields);
-    let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
+    const ID: Invalid = Invalid::new(
+        "must be the id of a secret, such as 0197f3a0-5c1e-7000-8000-4d6f6e657921: DeleteSecret returns it, and \
+         ListSecrets with include_deleted shows it",
+    );
+    let id = fields.check("id", SecretId::parse(&message.id).ok_or(ID));
+    call.note(|target| target.subject = id.map(|id| id.to_string()));
+    let new_name = (!message.new_name.is_empty())
+        .then(|| fields.check("new_name", SecretName::parse(&message.new_name)));
+    // The right on the new name is asked for before the secret is looked for.
+    let grant = call.namespace_grant::<Delete>(app, &message.namespace, &mut fields)?;
+    let new_grant = match &new_name {
+        Some(Some(name)) => {
+            call.note(|target| target.name = Some(name.clone()));
+            Some(call.grant::<Delete>(app, &message.namespace, Some(name), &mut Fields::default())?)
+        }
+        Some(None) => Some(None),
+        None => None,
+    };
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
-    let source = source(message.value, message.generate, message.return_value, &mut fields);
-    fields.not_served(message.grace_period.is_some(), "grace_period");
-    fields.not_served(message.stage, "stage");
-    let rotation = source.map(|source| SecretRotation { source, etag: etag(&message.etag) });
-    let parsed = (|| Some((grant?, request?, rotation?)))();
-    let (grant, request, rotation) = fields.finish(parsed)?;
+    let parsed = (|| Some((grant?, id?, given(new_grant)?, request?)))();
+    let (grant, id, new_grant, request) = fields.finish(parsed)?;
 
-    let changed = app.secrets.rotate(&grant, rotation, request.as_ref()).await?;
-    let (version, revision) = (changed.secret.version, changed.secret.revision.0);
-    call.note(|target| target.version = Some(version));
-    let secret = Some(revealed(&changed.secret, changed.generated));
-    Ok(v1::RotateSecretResponse { secret, version, revision })
+    let undeleted = app.secrets.undelete(&call.caller, &grant, id, new_grant.as_ref(), request.as_ref());
+    let secret = undeleted.await?;
+    call.note(|target| target.name = Some(secret.name.clone()));
+    Ok(v1::UndeleteSecretResponse { revision: secret.revision.0, secret: Some(redacted(app, &secret)) })
 }

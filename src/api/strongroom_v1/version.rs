@@ -9,7 +9,7 @@ use crate::app::{
     App, ChangedVersion, DestructionReceipt, Error, Idempotency, ListedVersions, VersionChange,
 };
 use crate::auth::{Grant, List, RightType};
-use crate::domain::{Consumer, Revision, Secret, Version, VersionState};
+use crate::domain::{Consumer, Revision, Secret, Version, VersionState, VersionUsage};
 
 pub(super) async fn list(
     app: &App,
@@ -23,14 +23,7 @@ pub(super) async fn list(
 
     let ListedVersions { secret, usage, revision } =
         app.secrets.versions(&grant, Revision(message.min_revision)).await?;
-    let listed = |version: &Version| {
-        let of_version = usage.of_version(version.number);
-        v1::SecretVersion {
-            last_read_at: of_version.map(|usage| timestamp(usage.last_read.start())),
-            consumers: of_version.iter().flat_map(|usage| &usage.consumers).map(consumer).collect(),
-            ..described(version, &secret)
-        }
-    };
+    let listed = |version: &Version| used(app, version, &secret, usage.of_version(version.number));
     let versions = secret.versions.iter().rev().map(listed).collect();
     Ok(v1::ListSecretVersionsResponse { versions, revision: revision.0 })
 }
@@ -46,7 +39,7 @@ pub(super) async fn disable(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.disable_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DisableVersionResponse { version, secret, revision })
 }
 
@@ -61,7 +54,7 @@ pub(super) async fn enable(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let changed = app.secrets.enable_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::EnableVersionResponse { version, secret, revision })
 }
 
@@ -76,7 +69,7 @@ pub(super) async fn destroy(
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
     let (changed, receipt) = app.secrets.destroy_version(&grant, &change, request.as_ref()).await?;
-    let (version, secret, revision) = parts(&changed);
+    let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })
 }
 
@@ -89,22 +82,42 @@ fn parse<R: RightType>(
     mut fields: Fields,
 ) -> Result<(Grant<R>, Option<Idempotency>, VersionChange), Error> {
     let name = call.name(name, &mut fields);
-    if number > 0 {
-        call.note(|target| target.version = Some(number));
-    }
+    let number = self::number(number, call, &mut fields);
     let grant = call.grant(app, namespace, name.as_ref(), &mut fields)?;
-    fields.require(number > 0, "version", "is required, and must be 1 or more: versions are counted from 1");
     let change = VersionChange { number, etag: etag(tag) };
     fields.finish((|| Some((grant?, request?, change)))())
 }
 
-fn parts(changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {
+fn parts(app: &App, changed: &ChangedVersion) -> (Option<v1::SecretVersion>, Option<v1::Secret>, u64) {
     let ChangedVersion { version, secret, revision } = changed;
-    (Some(described(version, secret)), Some(redacted(secret)), revision.0)
+    (Some(described(app, version, secret)), Some(redacted(app, secret)), revision.0)
 }
 
-fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
-    let state = match version.state {
+/// The number of the version that a request names.
+pub(super) fn number(number: u32, call: &Call, fields: &mut Fields) -> u32 {
+    if number > 0 {
+        call.note(|target| target.version = Some(number));
+    }
+    fields.require(number > 0, "version", "is required, and must be 1 or more: versions are counted from 1");
+    number
+}
+
+/// A version in a reply, with its use.
+pub(super) fn used(
+    app: &App,
+    version: &Version,
+    secret: &Secret,
+    usage: Option<&VersionUsage>,
+) -> v1::SecretVersion {
+    v1::SecretVersion {
+        last_read_at: usage.and_then(|usage| usage.last_read).map(|read| timestamp(read.start())),
+        consumers: usage.into_iter().flat_map(|usage| &usage.consumers).map(consumer).collect(),
+        ..described(app, version, secret)
+    }
+}
+
+fn described(app: &App, version: &Version, secret: &Secret) -> v1::SecretVersion {
+    let state = match version.state_at(app.secrets.now()) {
         VersionState::Pending => v1::VersionState::Pending,
         VersionState::Enabled => v1::VersionState::Enabled,
         VersionState::Disabled => v1::VersionState::Disabled,
@@ -125,9 +138,9 @@ fn described(version: &Version, secret: &Secret) -> v1::SecretVersion {
 fn consumer(consumer: &Consumer) -> v1::Consumer {
     v1::Consumer {
         principal: consumer.principal.to_string(),
-        last_read_at: Some(timestamp(consumer.last_read.start())),
-        acknowledged_at: None,
-        consumer: String::new(),
+        last_read_at: consumer.last_read.map(|read| timestamp(read.start())),
+        acknowledged_at: consumer.acknowledged_at.map(timestamp),
+        consumer: consumer.name.to_string(),
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn watch(
         if !begun(&app, &call, &replies).await {
             return;
         }
-        if let Err(ended) = send_steps(watch, &replies).await {
+        if let Err(ended) = send_steps(&app, watch, &replies).await {
             let error = match ended {
                 Ended::TooSlow => Error::WatchLagged,
                 Ended::Failed(error) => error,
@@ -92,6 +92,7 @@ enum Ended {
 
 /// Sends the steps of a watch as they come.
 async fn send_steps(
+    app: &App,
     mut watch: Watch,
     replies: &mpsc::Sender<Result<Box<v1::WatchSecretsResponse>, Status>>,
 ) -> Result<(), Ended> {
@@ -100,7 +101,7 @@ async fn send_steps(
             step = watch.next() => step.map_err(Ended::Failed)?,
             () = replies.closed() => return Err(Ended::Left),
         };
-        match replies.send_timeout(Ok(Box::new(reply(step))), SILENCE).await {
+        match replies.send_timeout(Ok(Box::new(reply(app, step))), SILENCE).await {
             Ok(()) => {}
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => return Err(Ended::TooSlow),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(Ended::Left),
@@ -108,10 +109,10 @@ async fn send_steps(
     }
 }
 
-fn reply(step: Step) -> v1::WatchSecretsResponse {
+fn reply(app: &App, step: Step) -> v1::WatchSecretsResponse {
     use v1::watch_secrets_response::Step as Reply;
     let step = match step {
-        Step::Event(event) => Reply::Event(told(*event)),
+        Step::Event(event) => Reply::Event(told(app, *event)),
         Step::Bookmark { revision, synced } => {
             Reply::Bookmark(v1::WatchBookmark { revision: revision.0, synced })
         }
@@ -119,10 +120,12 @@ fn reply(step: Step) -> v1::WatchSecretsResponse {
     v1::WatchSecretsResponse { step: Some(step) }
 }
 
-fn told(StepEvent { kind, revision, resume }: StepEvent) -> v1::SecretEvent {
+fn told(app: &App, StepEvent { kind, revision, resume }: StepEvent) -> v1::SecretEvent {
     let (kind, secret, former_name) = match kind {
-        StepType::Snapshot(secret) => (v1::SecretEventType::Snapshot, redacted(&secret), None),
-        StepType::Changed(kind, secret, former_name) => (event_type(kind), redacted(&secret), former_name),
+        StepType::Snapshot(secret) => (v1::SecretEventType::Snapshot, redacted(app, &secret), None),
+        StepType::Changed(kind, secret, former_name) => {
+            (event_type(kind), redacted(app, &secret), former_name)
+        }
         StepType::Removed(namespace, id, name) => {
             (v1::SecretEventType::Removed, removed(&namespace, id, &name, revision), None)
         }
@@ -193,8 +196,13 @@ mod tests {
             let name = SecretName::parse(&format!("s{number}")).unwrap();
             let grant = app.access.grant::<Write>(&root, &home, &name).unwrap();
             let source = ValueSource::Value(Value::text("v".to_owned()).unwrap());
-            let new =
-                NewSecret { source, description: Description::default(), metadata: Metadata::default() };
+            let new = NewSecret {
+                source,
+                description: Description::default(),
+                metadata: Metadata::default(),
+                expiry: None,
+                rotation_policy: None,
+            };
             app.secrets.create(&grant, new, None).await.unwrap();
         }
         let grant = app.access.grant_namespace::<List>(&root, &home).unwrap();
@@ -203,7 +211,7 @@ mod tests {
         let (replies, taken) = mpsc::channel(AHEAD);
         tokio::time::pause();
         let begun = Instant::now();
-        assert!(matches!(send_steps(watch, &replies).await, Err(Ended::TooSlow)));
+        assert!(matches!(send_steps(&app, watch, &replies).await, Err(Ended::TooSlow)));
         assert_eq!((begun.elapsed().as_secs(), taken.len()), (SILENCE.as_secs(), AHEAD));
         let refusal = Refusal::from(&Error::WatchLagged);
         assert!(refusal.message.contains("after_revision"), "{}", refusal.message);

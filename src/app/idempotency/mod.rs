@@ -139,7 +139,7 @@ impl IdempotencyRecords {
         Ok(LookedUp::New(record))
     }
 
-    /// The secret of a record as it is now; `None` where it is not there any more, or the record does without it.
+    /// The secret of a record as it is now; `None` where it is deleted or gone, or the record does without it.
     fn present_secret(
         &self,
         namespace: &Namespace,
@@ -151,7 +151,7 @@ impl IdempotencyRecords {
         }
         match self.core.catalog.namespace(namespace) {
             Some(catalog) if catalog.is_damaged(id) => Err(Error::Integrity),
-            Some(catalog) => Ok(catalog.secret_of(id)),
+            Some(catalog) => Ok(catalog.secret_of(id).filter(|secret| !secret.is_deleted())),
             None => Err(Error::Integrity),
         }
     }

@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::auth::{ApiKeyId, Binding, BindingId, PrincipalName};
 use crate::crypto::{self, Keyring, Mac, Purpose};
-use crate::domain::{Namespace, Revision, Secret, SecretId, Timestamp, now};
+use crate::domain::{Deletion, Namespace, Revision, Secret, SecretId, Timestamp, now};
 use crate::schema::{ChangedSecretRecord, IdempotencyRecord, decode_secret};
 
 /// The outcome of a change.
@@ -15,8 +15,8 @@ pub(in crate::app) enum Outcome {
     Changed(Secret, u32),
     /// The secret as it was: there was nothing to change.
     Unchanged(Secret),
-    /// The secret of this id was deleted at this time.
-    Deleted(SecretId, Timestamp),
+    /// The secret of this id was deleted, and is removed for good at the second of the two times.
+    Deleted(SecretId, Deletion),
     /// This binding was created.
     Bound(Binding),
 }
@@ -39,7 +39,7 @@ impl IdempotencyRecord {
     /// carried out like a first request.
     pub(super) fn new(body: Mac, principal: &PrincipalName, outcome: &Outcome) -> Option<Self> {
         let (mut binding_id, mut binding) = (Vec::new(), None);
-        let (id, changed, deleted_at) = match outcome {
+        let (id, changed, deletion) = match outcome {
             Outcome::Unchanged(_) => return None,
             Outcome::Bound(bound) => {
                 (binding_id, binding) = (bound.id.0.to_vec(), Some(bound.record()));
@@ -48,7 +48,7 @@ impl IdempotencyRecord {
             Outcome::Changed(secret, number) => {
                 (Some(secret.id), Some(ChangedSecretRecord::new(secret, *number)), None)
             }
-            Outcome::Deleted(id, at) => (Some(*id), None, Some(at.as_micros())),
+            Outcome::Deleted(id, deletion) => (Some(*id), None, Some(deletion)),
         };
         let (key, name) = match principal {
             PrincipalName::ApiKey(id) => (id.0.to_vec(), String::new()),
@@ -60,7 +60,8 @@ impl IdempotencyRecord {
             body: body.to_vec(),
             at: now().as_micros(),
             secret_id: id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-            deleted_at,
+            deleted_at: deletion.map(|deletion| deletion.deleted_at.as_micros()),
+            purge_at: deletion.map(|deletion| deletion.purge_at.as_micros()),
             changed,
             principal: key,
             principal_name: name,
@@ -116,7 +117,9 @@ impl IdempotencyRecord {
     ) -> Option<Outcome> {
         let id = self.secret_id()?;
         if let Some(at) = self.deleted_at {
-            return Some(Outcome::Deleted(id, Timestamp::from_micros(at)));
+            // An earlier release removed the secret at once.
+            let purge_at = Timestamp::from_micros(self.purge_at.unwrap_or(at));
+            return Some(Outcome::Deleted(id, Deletion { deleted_at: Timestamp::from_micros(at), purge_at }));
         }
         if let Some(changed) = &self.changed {
             let secret = changed.secret(namespace, id, revision, present)?;

@@ -59,6 +59,8 @@ async fn the_record_of_a_large_secret_is_small() {
         source: ValueSource::Value(Value::text("v".to_owned()).unwrap()),
         description: Description::parse(&"d".repeat(1024)).unwrap(),
         metadata: Metadata::parse((0..64).map(pair).collect()).unwrap(),
+        expiry: None,
+        rotation_policy: None,
     };
     let name = named(&"n".repeat(128));
     let (secrets, grant) = (&fixture.app.secrets, fixture.grant::<Write>(name.as_str()));

@@ -41,6 +41,9 @@ impl SecretOperations {
             }
             CurrentValue::Disabled(secret) => Err(disabled(&secret, secret.version)),
             CurrentValue::Destroyed(secret) => Err(destroyed(&secret, secret.version)),
+            CurrentValue::Expired(secret) => {
+                Err(Error::SecretExpired(secret.namespace.clone(), secret.name.clone()))
+            }
             CurrentValue::Missing => {
                 Err(Error::SecretNotFound(of_secret.namespace().clone(), of_secret.name().clone()))
             }

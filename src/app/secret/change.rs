@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
+use super::plan::SecretPlan;
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
-use crate::auth::{Grant, Granted, Principal, RightType};
+use crate::auth::{Grant, Granted, NamespaceGrant, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
-use crate::domain::{Namespace, Revision, Secret, SecretName, Value};
+use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
 use crate::integrity::StoredKeyring;
 use crate::store::Transaction;
 
@@ -20,6 +21,10 @@ pub struct ChangedSecret {
     /// The secret as the change left it. Where an earlier request with the same id made the change, the description and the
     /// metadata are those that the secret has now, and of the versions only one is here.
     pub secret: Secret,
+    /// The number of the version that the change made; where it made none, of the current one.
+    pub version: u32,
+    /// The store's revision of the change; where there was nothing to change, one at which the secret was so.
+    pub revision: Revision,
     /// The value, where the server generated it and the caller wants to see it.
     pub generated: Option<Value>,
 }
@@ -38,6 +43,18 @@ pub(super) struct ChangeRequest<'a> {
 }
 
 impl<'a> ChangeRequest<'a> {
+    /// A request on one of the secrets that this grant is on.
+    pub(super) fn of_namespace<R: RightType>(grant: &'a NamespaceGrant<R>, name: &'a SecretName) -> Self {
+        Self {
+            granted: vec![grant.granted()],
+            principal: grant.principal(),
+            namespace: grant.namespace(),
+            name,
+            idempotency: None,
+            version: None,
+        }
+    }
+
     /// A request that this grant permits.
     pub(super) fn new<R: RightType>(grant: &'a Grant<R>, idempotency: Option<&'a Idempotency>) -> Self {
         Self {
@@ -48,6 +65,11 @@ impl<'a> ChangeRequest<'a> {
             idempotency,
             version: None,
         }
+    }
+
+    /// The same, of the secret with another name.
+    pub(super) fn on(self, name: &'a SecretName) -> Self {
+        Self { name, ..self }
     }
 
     /// The same, for a change that needs this grant too.
@@ -69,9 +91,16 @@ pub(super) struct Present {
     pub(super) namespace: Option<Arc<NamespaceCatalog>>,
     /// The stored record of the request's version, where it has one.
     pub(super) stored_version: StoredVersion,
+    /// The present time.
+    pub(super) now: Timestamp,
 }
 
 impl Present {
+    /// A plan to change a secret of the namespace.
+    pub(super) fn plan(&self, namespace: &NamespaceCatalog) -> SecretPlan<'_> {
+        SecretPlan::in_namespace(&self.keyring, namespace, self.now)
+    }
+
     /// The secret that the request names, and its namespace. Fails where it has another etag than the given one.
     pub(super) fn secret(
         &self,
@@ -113,7 +142,21 @@ impl ChangeAnswer {
     /// generated a value that is stored nowhere, so it is not returned.
     pub(super) fn into_changed(self, generated: Option<Value>) -> Result<ChangedSecret, Error> {
         let generated = generated.filter(|_| !self.repeated);
-        Ok(ChangedSecret { secret: self.into_secret()?, generated })
+        let made = match &self.outcome {
+            Outcome::Changed(_, number) => Some(*number),
+            Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => None,
+        };
+        let revision = self.revision;
+        let secret = self.into_secret()?;
+        Ok(ChangedSecret { version: made.unwrap_or(secret.version), secret, revision, generated })
+    }
+
+    /// The secret after a change that kept its revision.
+    pub(super) fn into_noted(self) -> Result<Secret, Error> {
+        match self.outcome {
+            Outcome::Changed(secret, _) => Ok(Secret { stored_at: self.revision, ..secret }),
+            Outcome::Unchanged(_) | Outcome::Deleted(..) | Outcome::Bound(_) => Err(Error::Integrity),
+        }
     }
 
     /// The outcome and its revision.
@@ -154,7 +197,9 @@ impl SecretOperations {
             if let Some(catalog) = &catalog {
                 self.core.refuse_spent(catalog.keys().since())?;
             }
-            let present = Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version };
+            let now = self.core.clock.now();
+            let present =
+                Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version, now };
             let (mut transaction, outcome) = plan(&present)?;
             if let Outcome::Unchanged(secret) = &outcome {
                 let revision = attempt.planned_at.max(secret.revision);

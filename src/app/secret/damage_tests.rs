@@ -68,6 +68,7 @@ async fn an_altered_namespace_is_refused() {
         prefix: "".into(),
         metadata: Metadata::default(),
         unused_since: None,
+        include_deleted: false,
     };
     let order = Order { by: OrderBy::Name, descending: false };
     let query = ListQuery { filter, order, start: Start::Offset(0), limit: 1 };

@@ -49,7 +49,7 @@ impl SecretOperations {
                 if version.state == VersionState::Destroyed {
                     return Ok(SecretPlan::unchanged(&current));
                 }
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let next = plan.successor(&current);
                 let stored = &present.stored_version;
                 let expect = stored.revision.map_or(Expect::Absent, Expect::At);
@@ -57,6 +57,7 @@ impl SecretOperations {
                 let changed = Version {
                     state: VersionState::Destroyed,
                     changed_at: Some(next.updated_at),
+                    retires_at: None,
                     destroyed_key: stored.data_key.map(Box::new),
                     ..version.clone()
                 };

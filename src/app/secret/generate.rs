@@ -56,6 +56,11 @@ impl NewValue {
         before.with(PUBLIC_KEY, public_key).map_err(full)
     }
 
+    /// Whether a public key belongs to the value.
+    pub(in crate::app) fn has_public_key(&self) -> bool {
+        self.public_key.is_some()
+    }
+
     /// The value, where the caller wants to see it.
     pub(in crate::app) fn revealed(self) -> Option<Value> {
         self.reveal.then_some(self.value)

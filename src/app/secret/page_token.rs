@@ -60,6 +60,9 @@ impl SecretOperations {
         if let Some(since) = &since {
             parts.extend([b"".as_slice(), b"unused_since", since]);
         }
+        if filter.include_deleted {
+            parts.extend([b"".as_slice(), b"include_deleted"]);
+        }
         if !names.is_every() {
             let (allow, deny) = names.patterns();
             for (mark, patterns) in [("allow", allow), ("deny", deny)] {
@@ -71,7 +74,8 @@ impl SecretOperations {
     }
 }
 
-/// A page token in the clear: a name, or a time (microseconds since 1970) and an id.
+/// A page token in the clear: a name, with an id where several secrets can have the name, or a time (microseconds since 1970) and
+/// an id.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(in crate::app) struct PageToken {
     #[prost(string, tag = "1")]
@@ -85,7 +89,10 @@ pub(in crate::app) struct PageToken {
 impl PageToken {
     fn of(cursor: &Cursor) -> Self {
         match cursor {
-            Cursor::Name(name) => Self { name: name.to_string(), ..Self::default() },
+            Cursor::Name(name, id) => {
+                let id = id.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+                Self { name: name.to_string(), id, ..Self::default() }
+            }
             Cursor::Time(time, id) => {
                 Self { time: time.as_micros(), id: id.as_bytes().to_vec(), ..Self::default() }
             }
@@ -95,7 +102,11 @@ impl PageToken {
     /// The place that the token names in that order; `None` where it names none.
     pub(in crate::app) fn cursor(self, by: OrderBy) -> Option<Cursor> {
         Some(match by {
-            OrderBy::Name => Cursor::Name(SecretName::parse(&self.name).ok()?),
+            OrderBy::Name if self.id.is_empty() => Cursor::Name(SecretName::parse(&self.name).ok()?, None),
+            OrderBy::Name => {
+                let id = SecretId::from_bytes(self.id.try_into().ok()?);
+                Cursor::Name(SecretName::parse(&self.name).ok()?, Some(id))
+            }
             OrderBy::CreatedAt | OrderBy::UpdatedAt => {
                 let id = SecretId::from_bytes(self.id.try_into().ok()?);
                 Cursor::Time(Timestamp::from_micros(self.time), id)

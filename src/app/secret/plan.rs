@@ -2,16 +2,23 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::Error;
 use crate::app::idempotency::Outcome;
 use crate::catalog::NamespaceCatalog;
-use crate::crypto::{Keyring, NamespaceKeys, Purpose, former_metadata, seal_event, seal_secret, value_seal};
+use crate::crypto::{
+    Keyring, NamespaceKeys, Purpose, former_metadata, reseal_secret, seal_event, seal_secret, value_seal,
+};
 use crate::domain::{
-    EventType, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp, Value, Version, now,
+    Deletion, EventType, MAX_VERSIONS, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName,
+    Timestamp, Value, Version, VersionState,
 };
 use crate::integrity::StoredNamespaceKeys;
 use crate::store::{Expect, Key, Transaction};
+
+/// How many versions a transaction removes at most, among other records.
+const REMOVED_AT_ONCE: usize = 100;
 
 /// A change of one secret: its transaction so far, and the keys that seal its records. Its end ([`put`](SecretPlan::put),
 /// [`put_changed`](SecretPlan::put_changed) or [`delete`](SecretPlan::delete)) adds the one event of the change.
@@ -19,6 +26,8 @@ pub(super) struct SecretPlan<'a> {
     transaction: Transaction,
     /// Seals the event.
     keyring: &'a Keyring,
+    /// When the change is made.
+    now: Timestamp,
     keys: PlanKeys,
     /// The secret before the change; `None` where there was none.
     former: Option<Secret>,
@@ -42,11 +51,11 @@ impl Deref for PlanKeys {
 
 impl<'a> SecretPlan<'a> {
     /// A change in a namespace. It requires that the namespace's keys stay the same until the commit.
-    pub(super) fn in_namespace(keyring: &'a Keyring, namespace: &NamespaceCatalog) -> Self {
+    pub(super) fn in_namespace(keyring: &'a Keyring, namespace: &NamespaceCatalog, now: Timestamp) -> Self {
         let keys = namespace.keys();
         let mut transaction = Transaction::default();
         transaction.require.push(keys.unchanged());
-        Self { transaction, keyring, keys: PlanKeys::Stored(keys), former: None }
+        Self { transaction, keyring, now, keys: PlanKeys::Stored(keys), former: None }
     }
 
     /// A change that also creates its namespace, and requires that nobody else creates it first. `seals` is the number of
@@ -55,13 +64,14 @@ impl<'a> SecretPlan<'a> {
         keyring: &'a Keyring,
         namespace: &Namespace,
         seals: u64,
+        now: Timestamp,
     ) -> Result<Self, Error> {
         let (keys, record) = NamespaceKeys::create(keyring, namespace, seals)?;
         let key = Key::namespace(&keyring.namespace_mac(namespace));
         let mut transaction = Transaction::default();
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
-        Ok(Self { transaction, keyring, keys: PlanKeys::New(keys), former: None })
+        Ok(Self { transaction, keyring, now, keys: PlanKeys::New(keys), former: None })
     }
 
     /// The plan to change nothing.
@@ -72,10 +82,17 @@ impl<'a> SecretPlan<'a> {
     /// The secret's next state, in which only the time is another so far. It requires that the secret stays as `current`
     /// until the commit.
     pub(super) fn successor(&mut self, current: &Secret) -> Secret {
+        let unchanged = self.unchanged_successor(current);
+        Secret { updated_at: self.now.after(current.updated_at), ..unchanged }
+    }
+
+    /// The same for what the service notes about a secret without a change that callers see: its time, its etag and its revision
+    /// stay as they are. It is put by [`SecretPlan::put_note`].
+    pub(super) fn unchanged_successor(&mut self, current: &Secret) -> Secret {
         let key = Key::secret(self.keys.id(), current.id);
         self.transaction.require.push((key, Expect::At(current.stored_at)));
         self.former = Some(current.clone());
-        Secret { updated_at: now().after(current.updated_at), ..current.clone() }
+        current.clone()
     }
 
     /// Takes the name for the secret, and requires that the name is free.
@@ -106,17 +123,43 @@ impl<'a> SecretPlan<'a> {
         Ok(version)
     }
 
-    /// Puts the value as the secret's next version, and removes its oldest version where there are too many now.
-    pub(super) fn put_next_version(&mut self, secret: &mut Secret, value: &Value) -> Result<(), Error> {
-        let next = secret.version.checked_add(1);
-        secret.version = next.ok_or(Error::Internal("a secret has no version numbers left"))?;
-        secret.rotated_at = Some(secret.updated_at);
-        let version = self.put_version(secret.id, secret.version, secret.updated_at, value)?;
-        let (versions, removed) = secret.versions.with_next(version);
+    /// Puts the value as the secret's next version and makes it the current one. The version that was current stays readable for the
+    /// grace period: see [`Secret::make_current`].
+    pub(super) fn put_next_version(
+        &mut self,
+        secret: &mut Secret,
+        value: &Value,
+        grace_period: Option<Duration>,
+    ) -> Result<(), Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        secret.make_current(number, grace_period);
+        self.add_version(secret, version)
+    }
+
+    /// Puts the value as the secret's next version, which is pending.
+    pub(super) fn put_pending_version(&mut self, secret: &mut Secret, value: &Value) -> Result<u32, Error> {
+        let version = self.next_version(secret, value)?;
+        let number = version.number;
+        self.add_version(secret, Version { state: VersionState::Pending, ..version })?;
+        Ok(number)
+    }
+
+    fn next_version(&mut self, secret: &Secret, value: &Value) -> Result<Version, Error> {
+        let number = secret.versions.next_number();
+        let number = number.ok_or(Error::Internal("a secret has no version numbers left"))?;
+        self.put_version(secret.id, number, secret.updated_at, value)
+    }
+
+    /// Adds a version to those of the secret, and removes old ones where there are too many now.
+    fn add_version(&mut self, secret: &mut Secret, version: Version) -> Result<(), Error> {
+        let next = secret.versions.with_next(version, secret.version, self.now);
+        let (versions, removed) = next.ok_or_else(|| {
+            Error::TooManyVersions(secret.namespace.clone(), secret.name.clone(), MAX_VERSIONS)
+        })?;
         secret.versions = versions;
-        if let Some(oldest) = removed {
-            self.transaction.delete.push(Key::version(self.keys.id(), secret.id, oldest.number));
-        }
+        let record = |number| Key::version(self.keys.id(), secret.id, number);
+        self.transaction.delete.extend(removed.into_iter().map(record));
         Ok(())
     }
 
@@ -131,6 +174,16 @@ impl<'a> SecretPlan<'a> {
     pub(super) fn put(self, secret: Secret, event: EventType) -> Result<(Transaction, Outcome), Error> {
         let current = secret.version;
         self.put_all(secret, current, event)
+    }
+
+    /// The same, where the change made this version, which is not the current one.
+    pub(super) fn put_with_version(
+        self,
+        secret: Secret,
+        number: u32,
+        event: EventType,
+    ) -> Result<(Transaction, Outcome), Error> {
+        self.put_all(secret, number, event)
     }
 
     /// The plan that leaves the secret with this version in place of the one that has the same number.
@@ -156,12 +209,37 @@ impl<'a> SecretPlan<'a> {
         Ok((self.transaction, Outcome::Changed(secret, number)))
     }
 
+    /// The plan that leaves the secret with what the service has noted about it.
+    pub(super) fn put_note(
+        mut self,
+        secret: &Secret,
+        event: Option<EventType>,
+    ) -> Result<Transaction, Error> {
+        let key = Key::secret(self.keys.id(), secret.id);
+        self.transaction.put.push((key, reseal_secret(&self.keys, secret)?));
+        if let Some(event) = event {
+            self.append_event(event, secret)?;
+        }
+        Ok(self.transaction)
+    }
+
+    /// The same for a request, whose outcome is the secret as it is then.
+    pub(super) fn put_noted(
+        self,
+        secret: Secret,
+        event: Option<EventType>,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let transaction = self.put_note(&secret, event)?;
+        let current = secret.version;
+        Ok((transaction, Outcome::Changed(secret, current)))
+    }
+
     /// Appends the event of the change, which leaves the secret in this state.
     fn append_event(&mut self, kind: EventType, secret: &Secret) -> Result<(), Error> {
         let former = self.former.as_ref();
         let event = SecretEvent {
             kind,
-            at: secret.updated_at,
+            at: self.now.max(secret.updated_at),
             secret: Arc::new(secret.clone()),
             former_name: former.map(|former| &former.name).filter(|name| **name != secret.name).cloned(),
             former_metadata: former
@@ -175,19 +253,83 @@ impl<'a> SecretPlan<'a> {
         Ok(())
     }
 
-    /// The plan that deletes the secret, with its name, all its versions and its usage.
-    pub(super) fn delete(mut self, current: &Secret) -> Result<(Transaction, Outcome), Error> {
-        let deleted = self.successor(current);
+    /// The plan that deletes the secret and sets its name free. Its records stay until it is purged, unless that is at once.
+    pub(super) fn delete(
+        mut self,
+        current: &Secret,
+        retention: Duration,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let mut deleted = self.successor(current);
         let deleted_at = deleted.updated_at;
-        let namespace = self.keys.id();
-        // Destroyed versions too: somebody may have put their records back.
-        for version in current.versions.iter() {
-            self.transaction.delete.push(Key::version(namespace, current.id, version.number));
+        let deletion = Deletion { deleted_at, purge_at: deleted_at.plus(retention) };
+        deleted.deletion = Some(deletion);
+        let outcome = Outcome::Deleted(current.id, deletion);
+        if retention.is_zero() && current.versions.iter().len() <= REMOVED_AT_ONCE {
+            self.remove_all(current);
+            self.append_event(EventType::Deleted, &deleted)?;
+            return Ok((self.transaction, outcome));
         }
         self.delete_name(&current.name);
+        let key = Key::secret(self.keys.id(), current.id);
+        self.transaction.put.push((key, seal_secret(&self.keys, &deleted)?));
+        self.append_event(EventType::Deleted, &deleted)?;
+        Ok((self.transaction, outcome))
+    }
+
+    /// The plan that brings a deleted secret back under this name.
+    pub(super) fn undelete(
+        mut self,
+        current: &Secret,
+        name: &SecretName,
+    ) -> Result<(Transaction, Outcome), Error> {
+        let mut next = self.successor(current);
+        self.put_name(name, next.id)?;
+        next.deletion = None;
+        next.name = name.clone();
+        self.put(next, EventType::Undeleted)
+    }
+
+    /// The plan that removes a secret for good, or its next step where it has more records than one transaction removes. `removed` is
+    /// how many of its versions are removed already. The second part of the result is how many are after this step; `None` where
+    /// nothing is left.
+    pub(super) fn purge(
+        mut self,
+        current: &Secret,
+        removed: usize,
+    ) -> Result<(Transaction, Option<usize>), Error> {
+        let namespace = self.keys.id();
+        let purged = self.unchanged_successor(current);
+        if current.versions.iter().len().saturating_sub(removed) <= REMOVED_AT_ONCE {
+            self.remove_all(current);
+            self.append_event(EventType::Purged, &purged)?;
+            return Ok((self.transaction, None));
+        }
+        if current.is_deleted() {
+            let versions = current.versions.iter().skip(removed).take(REMOVED_AT_ONCE);
+            self.transaction
+                .delete
+                .extend(versions.map(|version| Key::version(namespace, current.id, version.number)));
+            return Ok((self.transaction, Some(removed + REMOVED_AT_ONCE)));
+        }
+        // From here on it cannot come back: an expired secret could be given a later expiry.
+        let deletion = Some(Deletion { deleted_at: self.now, purge_at: self.now });
+        self.delete_name(&current.name);
+        Ok((self.put_note(&Secret { deletion, ..purged }, None)?, Some(0)))
+    }
+
+    /// Removes the records of a secret: its own, its name, its versions but for those that are removed already, and its usage.
+    fn remove_all(&mut self, current: &Secret) {
+        let namespace = self.keys.id();
+        // Destroyed versions too: somebody may have put their records back.
+        let newest = current.versions.iter().rev().take(REMOVED_AT_ONCE);
+        self.transaction
+            .delete
+            .extend(newest.map(|version| Key::version(namespace, current.id, version.number)));
+        // The name of a deleted secret is free, and may be that of another one.
+        if !current.is_deleted() {
+            self.delete_name(&current.name);
+        }
         self.transaction.delete.push(Key::secret(namespace, current.id));
         self.transaction.delete.push(Key::secret_usage(namespace, current.id));
-        self.append_event(EventType::Deleted, &deleted)?;
-        Ok((self.transaction, Outcome::Deleted(current.id, deleted_at)))
     }
 }

@@ -12,7 +12,9 @@ use crate::app::commit::Core;
 use crate::auth::{Grant, Granted, List, NamespaceGrant, Principal, Read};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{NamespaceKeys, Purpose, value_seal};
-use crate::domain::{Namespace, Revision, Secret, SecretId, SecretName, Value, Version, VersionState};
+use crate::domain::{
+    Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Value, Version, VersionState,
+};
 use crate::store::Key;
 
 /// A secret with a value.
@@ -35,6 +37,8 @@ pub(in crate::app) enum CurrentValue {
     Disabled(Arc<Secret>),
     /// A secret whose current version was destroyed.
     Destroyed(Arc<Secret>),
+    /// A secret that has expired.
+    Expired(Arc<Secret>),
     /// No secret.
     Missing,
     /// A secret whose records were altered or damaged.
@@ -57,9 +61,11 @@ impl SecretOperations {
         loop {
             let shown = self.core.catalog.revision();
             let (namespace, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
-            let version = find_enabled(&secret, version.unwrap_or(secret.version))?;
+            let version = find_readable(&secret, version.unwrap_or(secret.version), self.core.clock.now())?;
             match self.reader.read_version(reading, &namespace, &secret, version).await? {
                 Some(value) => {
+                    // The store can have taken its time.
+                    find_readable(&secret, version.number, self.core.clock.now())?;
                     let reader = grant.principal().name();
                     self.core.usage.note_read(&namespace, secret.id, version.number, reader);
                     let (version, revision) = (version.number, secret.revision.max(shown));
@@ -128,6 +134,10 @@ impl SecretReader {
                     continue;
                 }
                 let version = find_version(secret, secret.version)?;
+                if secret.is_expired(self.core.clock.now()) {
+                    found.push(CurrentValue::Expired(secret.clone()));
+                    continue;
+                }
                 match version.state {
                     VersionState::Enabled => {}
                     VersionState::Pending => return Err(Error::Integrity),
@@ -148,6 +158,11 @@ impl SecretReader {
                     }
                     continue;
                 };
+                // The store can have taken its time.
+                if secret.is_expired(self.core.clock.now()) {
+                    found.push(CurrentValue::Expired(secret.clone()));
+                    continue;
+                }
                 bytes += value.len();
                 if bytes > max_bytes {
                     found.resize_with(names.len(), || CurrentValue::TooLarge);
@@ -184,7 +199,7 @@ impl SecretReader {
     }
 
     /// The secret of a name, and its namespace.
-    async fn find(
+    pub(super) async fn find(
         &self,
         namespace: &Namespace,
         name: &SecretName,
@@ -253,10 +268,19 @@ pub(super) fn find_version(secret: &Secret, number: u32) -> Result<&Version, Err
     secret.versions.find(number).ok_or_else(missing)
 }
 
+/// Fails where the secret has expired, so that none of its values can be read or replaced.
+pub(super) fn refuse_expired(secret: &Secret, now: Timestamp) -> Result<(), Error> {
+    match secret.is_expired(now) {
+        true => Err(Error::SecretExpired(secret.namespace.clone(), secret.name.clone())),
+        false => Ok(()),
+    }
+}
+
 /// The version of that number. Fails where its value must not be read.
-fn find_enabled(secret: &Secret, number: u32) -> Result<&Version, Error> {
+pub(super) fn find_readable(secret: &Secret, number: u32, now: Timestamp) -> Result<&Version, Error> {
+    refuse_expired(secret, now)?;
     let version = find_version(secret, number)?;
-    match version.state {
+    match version.state_at(now) {
         VersionState::Enabled => Ok(version),
         VersionState::Pending => {
             Err(Error::VersionPending(secret.namespace.clone(), secret.name.clone(), number))

@@ -1,11 +1,12 @@
 //! Change a secret.
 
 use super::change::ChangeRequest;
-use super::plan::SecretPlan;
-use super::{ChangedSecret, SecretOperations};
+use super::{ChangedSecret, SecretExpiry, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
-use crate::domain::{Description, EventType, Metadata, Value};
+use crate::domain::{
+    Description, EventType, ExpiryTold, Metadata, Rotation, RotationPolicy, Timestamp, Value,
+};
 
 /// A change of a secret. Each field that is `None` stays as it is.
 #[derive(Default)]
@@ -18,6 +19,10 @@ pub struct SecretUpdate {
     pub description: Option<Description>,
     /// Other metadata, which replaces all of the present metadata.
     pub metadata: Option<Metadata>,
+    /// Another rotation policy; `Some(None)`: none any more.
+    pub rotation_policy: Option<Option<RotationPolicy>>,
+    /// Another time at which it expires, or `Some(None)`: never.
+    pub expires_at: Option<Option<Timestamp>>,
     /// The etag that the secret must still have.
     pub etag: Option<Box<str>>,
 }
@@ -42,8 +47,12 @@ impl SecretOperations {
         let request = ChangeRequest::new(grant, idempotency).and(renamed);
         let answer = self
             .change(&request, |present| {
+                let expires_at = match update.expires_at {
+                    Some(Some(at)) => Some(Some(SecretExpiry::At(at).from(present.now)?)),
+                    other => other,
+                };
                 let (namespace, current) = present.secret(&request, update.etag.as_deref())?;
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 if let Some(new_name) = new_name {
                     if namespace.secret(new_name).is_some() {
@@ -59,8 +68,21 @@ impl SecretOperations {
                 if let Some(metadata) = &update.metadata {
                     next.metadata = metadata.clone();
                 }
+                if let Some(expires_at) = expires_at {
+                    next.expires_at = expires_at;
+                    next.expiry_told = ExpiryTold::Nothing;
+                }
+                if let Some(policy) = &update.rotation_policy {
+                    let (former, at) = (next.rotation.take(), next.updated_at);
+                    next.rotation = policy.clone().map(|policy| {
+                        Box::new(match former {
+                            Some(former) => former.with_policy(policy, at),
+                            None => Rotation::new(policy, at),
+                        })
+                    });
+                }
                 if let Some(value) = &update.value {
-                    plan.put_next_version(&mut next, value)?;
+                    plan.put_next_version(&mut next, value, None)?;
                 }
                 let event = match (new_name, &update.value) {
                     (Some(_), _) => EventType::Renamed,

@@ -91,7 +91,8 @@ impl SecretOperations {
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, change.etag.as_deref())?;
                 let version = find_version(&current, change.number)?;
-                match version.state {
+                match version.state_at(present.now) {
+                    same if same == state => return Ok(SecretPlan::unchanged(&current)),
                     VersionState::Enabled | VersionState::Disabled => {}
                     VersionState::Pending => {
                         let (namespace, name) = (current.namespace.clone(), current.name.clone());
@@ -99,12 +100,13 @@ impl SecretOperations {
                     }
                     VersionState::Destroyed => return Err(destroyed(&current, version.number)),
                 }
-                if version.state == state {
-                    return Ok(SecretPlan::unchanged(&current));
-                }
-                let mut plan = SecretPlan::in_namespace(&present.keyring, namespace);
+                let mut plan = present.plan(namespace);
                 let next = plan.successor(&current);
-                let changed = Version { state, changed_at: Some(next.updated_at), ..version.clone() };
+                let changed = if state == VersionState::Enabled {
+                    version.enabled(next.updated_at)
+                } else {
+                    version.disabled(next.updated_at)
+                };
                 plan.put_changed(next, changed, EventType::VersionChanged)
             })
             .await?;

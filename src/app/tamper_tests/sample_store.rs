@@ -217,7 +217,7 @@ impl SampleStore {
             }
             MadeRequest::Rotate(namespace, name) => {
                 let source = ValueSource::Value(Value::text(format!("value {at}")).unwrap());
-                let rotation = SecretRotation { source, etag: None };
+                let rotation = SecretRotation::of(source);
                 observation(
                     app.secrets.rotate(&self.grant::<Rotate>(namespace, name), rotation, Some(&id)).await,
                     tell,
@@ -235,7 +235,7 @@ impl SampleStore {
                 let deleted =
                     app.secrets.delete(&self.grant::<Delete>(namespace, name), None, Some(&id)).await;
                 observation(deleted, |deleted| {
-                    format!("{} {:?} {:?}", deleted.id, deleted.deleted_at, deleted.revision)
+                    format!("{} {:?} {:?}", deleted.id, deleted.deletion, deleted.revision)
                 })
             }
             MadeRequest::Disable(namespace, name, number) => {
@@ -287,12 +287,20 @@ fn new(name: &SecretName) -> NewSecret {
         source: ValueSource::Value(Value::text(format!("first of {name}")).unwrap()),
         description: Description::parse("what for").unwrap(),
         metadata: Metadata::parse([("owner".to_owned(), name.to_string())].into()).unwrap(),
+        expiry: None,
+        rotation_policy: None,
     }
 }
 
 fn query(namespace: &str) -> ListQuery {
     let namespace = Namespace::parse(namespace).unwrap();
-    let filter = Filter { namespace, prefix: "".into(), metadata: Metadata::default(), unused_since: None };
+    let filter = Filter {
+        namespace,
+        prefix: "".into(),
+        metadata: Metadata::default(),
+        unused_since: None,
+        include_deleted: false,
+    };
     let order = Order { by: OrderBy::Name, descending: false };
     ListQuery { filter, order, start: Start::Offset(0), limit: 100 }
 }

@@ -116,6 +116,7 @@ fn make() -> Vec<Value> {
         principal_name: String::new(),
         binding_id: Vec::new(),
         binding: None,
+        purge_at: None,
     };
     let credential = "sr_oxxxxxxxxxxxxxxx_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let api_key = [

@@ -76,6 +76,7 @@ impl Watch {
             prefix: query.prefix.clone(),
             metadata: query.metadata.clone(),
             unused_since: None,
+            include_deleted: false,
         };
         let start = match &self.phase {
             Phase::Snapshot(Snapshot { cursor: Some(cursor), .. }) => Start::After(cursor.clone()),

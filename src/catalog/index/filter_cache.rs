@@ -11,7 +11,7 @@ use crate::auth::NameFilter;
 use crate::domain::{Metadata, Secret, Timestamp};
 
 /// A filter that no single part of the index answers: several pairs of metadata, a prefix in an order by time, a time since
-/// which no value was read, or names.
+/// which no value was read, deleted secrets, or names.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct FilterQuery {
     /// What the name must begin with; may be empty.
@@ -20,6 +20,8 @@ pub(super) struct FilterQuery {
     pub(super) metadata: Metadata,
     /// The time since which no value was read; `None` for all secrets.
     pub(super) unused_since: Option<Timestamp>,
+    /// Whether deleted secrets match too.
+    pub(super) include_deleted: bool,
     /// Which names pass.
     pub(super) names: NameFilter,
 }
@@ -27,7 +29,8 @@ pub(super) struct FilterQuery {
 impl FilterQuery {
     /// Whether a secret matches.
     pub(super) fn matches(&self, secret: &Secret) -> bool {
-        secret.name.as_str().starts_with(&*self.prefix)
+        (self.include_deleted || !secret.is_deleted())
+            && secret.name.as_str().starts_with(&*self.prefix)
             && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
             && self.unused_since.is_none_or(|since| secret.is_unused_since(since))
             && self.names.passes(&secret.name)

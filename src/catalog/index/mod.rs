@@ -1,10 +1,14 @@
 //! The secrets of one namespace in memory, found by name, by id and by metadata, and in every order that a list can have.
 //!
+//! A deleted secret is found by its id only, and in lists that ask for deleted secrets. The index also has the times at which the
+//! service has something to do about a secret by itself, in order.
+//!
 //! An index holds secrets without their values. It always holds the newest state of a secret that it was given: an older
 //! state that arrives later changes nothing. All its parts ([`Orders`], the metadata index, the [`FilterCache`]) hold the
 //! same secrets after every call. [`NamespaceCatalog`](super::NamespaceCatalog) keeps it behind a lock: readers ask for
 //! secrets and pages, and the catalog's state puts and deletes what the store's changes say.
 
+mod due;
 mod filter_cache;
 mod orders;
 mod ranked_set;
@@ -13,15 +17,18 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use crate::auth::NameFilter;
 use crate::domain::{
     Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
+    Timestamp,
 };
 
 /// More bytes than the name, the description and the metadata of a secret have.
@@ -30,18 +37,26 @@ const MAX_SECRET_BYTES: usize = 64 << 10;
 /// The index of one namespace.
 #[derive(Default)]
 pub(super) struct Index {
+    /// The secrets that are not deleted. So are those of `by_pair`.
     all: Orders,
+    /// All secrets.
     by_id: HashMap<SecretId, Arc<Secret>>,
+    /// The secrets that are deleted.
+    deleted: HashMap<SecretId, Arc<Secret>>,
     /// For each key and value of metadata, the secrets that have this pair.
     by_pair: HashMap<Box<str>, HashMap<Box<str>, Orders>>,
     /// The secrets that match recently used filters which no single pair answers.
     filters: FilterCache,
     /// The latest changes, for searches that began before them.
     changes: SearchChanges,
+    /// The secrets whose rotations workers can claim, by the time from which they can.
+    claimable: BTreeSet<(Timestamp, SecretId)>,
     /// The revision of the last change.
     as_of: Revision,
     /// Secrets whose records could not be opened or were altered. None of them is in the other fields.
     damaged: HashSet<SecretId>,
+    /// When the service has something to do about a secret.
+    due: DueTimes,
 }
 
 /// A page of secrets.
@@ -63,16 +78,38 @@ impl Page {
 }
 
 impl Index {
-    /// How many secrets the index holds, without damaged ones.
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+    /// An empty index, whose expired secrets are kept for so long.
+    pub(super) fn new(retention: Duration) -> Self {
+        Self { due: DueTimes::new(retention), ..Self::default() }
     }
 
-    /// How many records these secrets have in the store: each has its own, one for its name, one for each stored
-    /// version, and one for its usage. Looks at every secret.
+    /// How many secrets the index holds, without deleted and damaged ones.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// How many deleted secrets the index holds.
+    pub(super) fn deleted(&self) -> usize {
+        self.deleted.len()
+    }
+
+    /// How many records these secrets have in the store: each has its own, one for its name unless it is deleted, one for each
+    /// stored version, and one for its usage. Looks at every secret.
     pub(super) fn records(&self) -> usize {
+        let name = |secret: &Secret| usize::from(!secret.is_deleted());
         let usage = |secret: &Secret| usize::from(secret.last_read.is_some());
-        self.by_id.values().map(|secret| 2 + secret.stored_versions().count() + usage(secret)).sum()
+        let records = |secret: &Secret| 1 + name(secret) + secret.stored_versions().count() + usage(secret);
+        self.by_id.values().map(|secret| records(secret)).sum()
+    }
+
+    /// The first time at which the service has something to do about a secret.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.due.first()
+    }
+
+    /// The secrets about which the service has something to do, and when: those that are due first before the others.
+    pub(super) fn due(&self) -> impl Iterator<Item = (Timestamp, SecretId)> {
+        self.due.iter()
     }
 
     /// How many secrets are damaged.
@@ -85,12 +122,12 @@ impl Index {
         self.damaged.contains(&id)
     }
 
-    /// The secret with this id.
+    /// The secret with this id, deleted or not.
     pub(super) fn get(&self, id: SecretId) -> Option<&Arc<Secret>> {
         self.by_id.get(&id)
     }
 
-    /// The secret with this name.
+    /// The secret with this name, which is not deleted.
     pub(super) fn find(&self, name: &SecretName) -> Option<&Arc<Secret>> {
         self.all.find(name)
     }
@@ -99,6 +136,19 @@ impl Index {
     /// the same secrets here.
     pub(super) fn as_of(&self) -> Revision {
         self.as_of
+    }
+
+    /// The secrets whose rotations workers can claim now, and which pass: those that could be claimed for longest first, at most as many as
+    /// the limit. Looks only at secrets whose rotations are due.
+    pub(super) fn claimable(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        passes: impl Fn(&Secret) -> bool,
+    ) -> Vec<Arc<Secret>> {
+        let due = self.claimable.iter().take_while(|(at, _)| *at <= now);
+        let secrets = due.filter_map(|(_, id)| self.by_id.get(id));
+        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).cloned().collect()
     }
 
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
@@ -127,12 +177,18 @@ impl Index {
     fn replace(&mut self, secret: Secret) {
         self.remove(secret.id);
         let secret = Arc::new(secret);
-        self.all.insert(&secret);
         self.filters.insert(&secret);
         self.changes.record(IndexChange::Put(secret.clone()));
-        for (key, value) in secret.metadata.iter() {
-            self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
+        self.due.insert(&secret);
+        if secret.is_deleted() {
+            self.deleted.insert(secret.id, secret.clone());
+        } else {
+            self.all.insert(&secret);
+            for (key, value) in secret.metadata.iter() {
+                self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
+            }
         }
+        self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
         self.by_id.insert(secret.id, secret);
     }
 
@@ -151,9 +207,16 @@ impl Index {
     fn remove(&mut self, id: SecretId) {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
-        self.all.remove(&secret);
+        if let Some(at) = secret.claimable_at() {
+            self.claimable.remove(&(at, secret.id));
+        }
         self.filters.remove(&secret);
         self.changes.record(IndexChange::Removed(secret.clone()));
+        self.due.remove(&secret);
+        if self.deleted.remove(&id).is_some() {
+            return;
+        }
+        self.all.remove(&secret);
         for (key, value) in secret.metadata.iter() {
             let Some(values) = self.by_pair.get_mut(key) else { continue };
             if let Some(secrets) = values.get_mut(value) {
@@ -171,8 +234,8 @@ impl Index {
     /// A page of the secrets that match and whose names pass, at a cost that does not depend on how many secrets there are.
     ///
     /// `Err` is the search that has to run first: the filter has several pairs, a prefix in an order by time, or a time since
-    /// which no value was read, or not all names pass, and the cache does not hold it. The caller runs the search without the index's lock, and gives the result to
-    /// [`Index::keep`].
+    /// which no value was read, or asks for deleted secrets, or not all names pass, and the cache does not hold it. The caller runs
+    /// the search without the index's lock, and gives the result to [`Index::keep`].
     pub(super) fn page(
         &self,
         names: &NameFilter,
@@ -181,27 +244,42 @@ impl Index {
         start: &Start,
         limit: usize,
     ) -> Result<Page, Box<Search>> {
-        let Some(rarest) = self.rarest(&filter.metadata) else { return Ok(Page::default()) };
+        // Without deleted secrets, the cheapest answer is the one that the index has already.
+        let include_deleted = filter.include_deleted && !self.deleted.is_empty();
+        let rarest = match self.rarest(&filter.metadata) {
+            None if !include_deleted => return Ok(Page::default()),
+            rarest => rarest,
+        };
         // In the order of names a prefix is a range. In an order by time it is a filter like any other.
         let (range, prefix) = match order.by {
             OrderBy::Name => (&*filter.prefix, ""),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
         let one_pair = filter.metadata.iter().count() <= 1;
-        if one_pair && prefix.is_empty() && names.is_every() && filter.unused_since.is_none() {
+        let one_set = one_pair && prefix.is_empty() && names.is_every() && filter.unused_since.is_none();
+        if let Some(rarest) = rarest
+            && one_set
+            && !include_deleted
+        {
             return Ok(rarest.page(range, order, start, limit));
         }
         let query = FilterQuery {
             prefix: prefix.into(),
             metadata: filter.metadata.clone(),
             unused_since: filter.unused_since,
+            include_deleted,
             names: names.clone(),
         };
         match self.filters.get(&query) {
             Some(matches) => Ok(matches.page(range, order, start, limit)),
             None => Err(Box::new(Search {
                 query,
-                candidates: rarest.iter().cloned().collect(),
+                candidates: rarest
+                    .into_iter()
+                    .flat_map(Orders::iter)
+                    .chain(self.deleted.values().filter(|_| include_deleted))
+                    .cloned()
+                    .collect(),
                 began_at: self.changes.position(),
                 range: range.into(),
             })),
@@ -213,7 +291,7 @@ impl Index {
     pub(super) fn keep(&mut self, mut result: SearchResult) {
         if result.catch_up(&self.changes) {
             // All cached filters together hold at most four times as many entries as there are secrets.
-            self.filters.put(result.query, result.matches, 4 * self.all.len());
+            self.filters.put(result.query, result.matches, 4 * self.by_id.len());
         }
     }
 

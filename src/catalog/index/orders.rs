@@ -88,8 +88,8 @@ impl Orders {
     }
 }
 
-/// Compares two secrets in an order, and by id where they have the same place in it. Names need the id too: while the
-/// catalog is built from a scan, which does not show one moment, two secrets can briefly have the same name.
+/// Compares two secrets in an order, and by id where they have the same place in it. Names need the id too: deleted secrets keep
+/// theirs, and while the catalog is built from a scan, which does not show one moment, two secrets can briefly have the same.
 fn compare(a: &Secret, b: &Secret, by: OrderBy) -> Ordering {
     compare_with_cursor(a, &Cursor::of(b, by), by).then_with(|| a.id.cmp(&b.id))
 }
@@ -97,7 +97,8 @@ fn compare(a: &Secret, b: &Secret, by: OrderBy) -> Ordering {
 /// Compares a secret's place in an order with a cursor.
 fn compare_with_cursor(secret: &Secret, cursor: &Cursor, by: OrderBy) -> Ordering {
     match (cursor, by) {
-        (Cursor::Name(name), _) => secret.name.cmp(name),
+        (Cursor::Name(name, None), _) => secret.name.cmp(name),
+        (Cursor::Name(name, Some(id)), _) => secret.name.cmp(name).then_with(|| secret.id.cmp(id)),
         (Cursor::Time(at, id), OrderBy::UpdatedAt) => (secret.updated_at, secret.id).cmp(&(*at, *id)),
         (Cursor::Time(at, id), _) => (secret.created_at, secret.id).cmp(&(*at, *id)),
     }
@@ -128,15 +129,21 @@ fn ranked_page(sorted: &Sorted, within: Range<usize>, order: Order, start: &Star
         }
     };
     let taken = limit.min(total - skipped);
-    let items = if order.descending {
+    let (items, following) = if order.descending {
         let end = within.end - skipped;
-        within_page_bytes(sorted.range(end - taken..end).rev())
+        let items = within_page_bytes(sorted.range(end - taken..end).rev());
+        let rest = within.start..end - items.len();
+        (items, sorted.range(rest).next_back())
     } else {
         let begin = within.start + skipped;
-        within_page_bytes(sorted.range(begin..begin + taken))
+        let items = within_page_bytes(sorted.range(begin..begin + taken));
+        let rest = begin + items.len()..within.end;
+        (items, sorted.range(rest).next())
     };
-    let more = skipped + items.len() < total;
-    let next = items.last().filter(|_| more).map(|last| Cursor::of(last, order.by));
+    let next = items.last().zip(following).map(|(last, following)| match Cursor::of(last, order.by) {
+        Cursor::Name(name, _) if name == following.name => Cursor::Name(name, Some(last.id)),
+        cursor => cursor,
+    });
     Page { items, total, next }
 }
 

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::NameFilter;
-use crate::domain::{Description, Namespace, Revision, Timestamp, Version, Versions};
+use crate::domain::{Deletion, Description, Namespace, Revision, Timestamp, Version, Versions};
 
 fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
     let mut bytes = [0; 16];
@@ -31,9 +31,11 @@ fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: 
 prop_compose! {
     /// A secret with one of few names, times and pairs, so that they coincide. Its name ends with its id, so that no two
     /// secrets have the same name at once.
-    fn any_secret()(id in 0u8..40, first in "[abA_]{1,2}", env in 0..3, tier in 0..2, at in (0i64..5, 0i64..5)) -> Secret {
+    fn any_secret()(id in 0u8..40, first in "[abA_]{1,2}", env in 0..3, tier in 0..2, at in (0i64..5, 0i64..5), deleted in prop::bool::weighted(0.2)) -> Secret {
         let (env, tier) = (format!("e{env}"), format!("t{tier}"));
-        secret(id, &format!("{first}{id}"), &[("env", &env), ("tier", &tier)], at, 0)
+        let deletion = Deletion { deleted_at: Timestamp::from_micros(1), purge_at: Timestamp::from_micros(at.0) };
+        let deletion = deleted.then_some(deletion);
+        Secret { deletion, ..secret(id, &format!("{first}{id}"), &[("env", &env), ("tier", &tier)], at, 0) }
     }
 }
 
@@ -50,6 +52,7 @@ fn page(index: &mut Index, filter: &Filter, order: Order, start: &Start, limit: 
 fn model(secrets: &[Secret], filter: &Filter, order: Order) -> Vec<SecretId> {
     let mut found: Vec<&Secret> = secrets
         .iter()
+        .filter(|s| filter.include_deleted || s.deletion.is_none())
         .filter(|s| s.name.as_str().starts_with(&*filter.prefix))
         .filter(|s| filter.metadata.iter().all(|(key, value)| s.metadata.has(key, value)))
         .collect();
@@ -72,11 +75,13 @@ proptest! {
         pairs in 0usize..3,
         by in prop_oneof![Just(OrderBy::Name), Just(OrderBy::CreatedAt), Just(OrderBy::UpdatedAt)],
         descending in any::<bool>(),
+        include_deleted in any::<bool>(),
         limit in 1usize..7,
     ) {
         let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
         let metadata = wanted.into_iter().take(pairs).collect();
-        let filter = Filter { namespace: Namespace::default_namespace(), prefix: prefix.into(), metadata, unused_since: None };
+        let namespace = Namespace::default_namespace();
+        let filter = Filter { namespace, prefix: prefix.into(), metadata, unused_since: None, include_deleted };
         let order = Order { by, descending };
         let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
         let asked = steps.len() / 2;
@@ -111,6 +116,11 @@ proptest! {
             }
         }
         prop_assert_eq!(walked, expected);
+        let deleted = secrets.iter().filter(|secret| secret.deletion.is_some()).count();
+        prop_assert_eq!((index.len(), index.deleted()), (secrets.len() - deleted, deleted));
+        let mut due: Vec<_> = secrets.iter().filter_map(|s| Some((s.deletion?.purge_at, s.id))).collect();
+        due.sort_unstable();
+        prop_assert_eq!(index.due().collect::<Vec<_>>(), due);
         let beyond = page(&mut index, &filter, order, &Start::Offset(usize::MAX), limit);
         prop_assert!(beyond.items.is_empty());
     }
@@ -126,7 +136,13 @@ fn a_page_ends_before_it_is_too_large_for_a_client() {
         index.put(secret(id, &format!("n{id:03}"), &pairs, (1, 1), 1));
     }
     let (prefix, metadata) = ("".into(), Metadata::default());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+    let filter = Filter {
+        namespace: Namespace::default_namespace(),
+        prefix,
+        metadata,
+        unused_since: None,
+        include_deleted: false,
+    };
     for descending in [false, true] {
         let order = Order { by: OrderBy::Name, descending };
         let first = page(&mut index, &filter, order, &Start::Offset(0), 1000);
@@ -147,8 +163,13 @@ fn the_least_recently_used_filters_are_dropped() {
     for id in 0..100 {
         let pairs = [("env".to_owned(), "e".to_owned()), ("tier".to_owned(), format!("t{id}"))];
         let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-        let filter =
-            Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+        let filter = Filter {
+            namespace: Namespace::default_namespace(),
+            prefix,
+            metadata,
+            unused_since: None,
+            include_deleted: false,
+        };
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_err());
         assert_eq!(page(&mut index, &filter, order, &Start::Offset(0), 10).total, 1);
         assert!(index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 10).is_ok());
@@ -164,7 +185,13 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
     }
     let pairs = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (prefix, metadata) = ("".into(), pairs.into_iter().collect());
-    let filter = Filter { namespace: Namespace::default_namespace(), prefix, metadata, unused_since: None };
+    let filter = Filter {
+        namespace: Namespace::default_namespace(),
+        prefix,
+        metadata,
+        unused_since: None,
+        include_deleted: false,
+    };
     let order = Order { by: OrderBy::Name, descending: false };
     let search = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).err().unwrap();
     index.put(secret(100, "new", &both, (1, 1), 2));
@@ -203,4 +230,36 @@ fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
         index.remove(first.id);
         assert_eq!(index.find(&name).map(|found| found.id), Some(second.id));
     }
+}
+
+#[test]
+fn pages_part_deleted_secrets_of_the_same_name() {
+    let mut index = Index::default();
+    let deletion =
+        Some(Deletion { deleted_at: Timestamp::from_micros(1), purge_at: Timestamp::from_micros(2) });
+    for id in 1..8 {
+        index.put(Secret { deletion, ..secret(id, "n", &[], (1, 1), 1) });
+    }
+    index.put(secret(9, "n", &[], (1, 1), 1));
+    let (prefix, metadata) = ("".into(), Metadata::default());
+    let namespace = Namespace::default_namespace();
+    let filter = Filter { namespace, prefix, metadata, unused_since: None, include_deleted: true };
+    for descending in [false, true] {
+        let order = Order { by: OrderBy::Name, descending };
+        let (mut start, mut walked) = (Start::Offset(0), Vec::new());
+        loop {
+            let found = page(&mut index, &filter, order, &start, 3);
+            assert_eq!(found.total, 8);
+            walked.extend(found.items.iter().map(|secret| secret.id));
+            let Some(next) = found.next else { break };
+            start = Start::After(next);
+        }
+        walked.sort_unstable();
+        walked.dedup();
+        assert_eq!(walked.len(), 8);
+    }
+    assert_eq!(
+        index.find(&SecretName::parse("n").unwrap()).map(|found| *found.id.as_bytes().last().unwrap()),
+        Some(9)
+    );
 }

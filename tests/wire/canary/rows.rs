@@ -2,7 +2,7 @@
 
 use prost::Message;
 use prost_types::value::Kind;
-use prost_types::{Duration, Struct, Value as Json};
+use prost_types::{Duration, Struct, Timestamp, Value as Json};
 use strongroom::api::v1::*;
 use uuid::Uuid;
 
@@ -102,7 +102,11 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
             CreateSecretRequest { description: String::new(), ..create.clone() }.encode_to_vec(),
         ),
         ("SECRET_ALREADY_EXISTS", other.encode_to_vec()),
-        ("NOT_SERVED", CreateSecretRequest { ttl: second, ..other.clone() }.encode_to_vec()),
+        (
+            INVALID,
+            CreateSecretRequest { ttl: second, expires_at: Some(Timestamp::default()), ..other.clone() }
+                .encode_to_vec(),
+        ),
         (INVALID, CreateSecretRequest { name: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
         (INVALID, CreateSecretRequest { namespace: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
         (INVALID, CreateSecretRequest { request_id: c.unfit.clone(), ..other.clone() }.encode_to_vec()),
@@ -238,6 +242,17 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         ("SECRET_NOT_FOUND", delete.encode_to_vec()),
         (INVALID, DeleteSecretRequest { name: c.unfit.clone(), ..delete.clone() }.encode_to_vec()),
     ];
+    let undelete = UndeleteSecretRequest {
+        namespace: namespace(),
+        id: Uuid::now_v7().to_string(),
+        new_name: c.other_name.clone(),
+        ..Default::default()
+    };
+    let undeletes = vec![
+        ("SECRET_NOT_FOUND", undelete.encode_to_vec()),
+        (INVALID, UndeleteSecretRequest { id: c.unfit.clone(), ..undelete.clone() }.encode_to_vec()),
+        (INVALID, UndeleteSecretRequest { new_name: c.unfit.clone(), ..undelete }.encode_to_vec()),
+    ];
 
     let string = |text: String| Json { kind: Some(Kind::StringValue(text)) };
     let resolve = |expression: String| {
@@ -353,6 +368,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("SecretService/DestroyVersion", change_of_version()),
         row("SecretService/GetSecret", vec![("VERSION_DESTROYED", first)]),
         row("SecretService/DeleteSecret", deletes),
+        row("SecretService/UndeleteSecret", undeletes),
         row("ReferenceService/ResolveReferences", resolves),
         row("AccessService/CreateApiKey", keys),
         row("AccessService/ListApiKeys", nothing()),

@@ -316,7 +316,9 @@ class Secret(google.protobuf.message.Message):
     description: builtins.str
     """A description of the secret. Empty: it has none."""
     version: builtins.int
-    """The number of the current version. It is 1 after the creation, and each new value adds 1."""
+    """The number of the current version. It is 1 after the creation. Each new value gets the next number that no version has had;
+    PromoteVersion can make a version with a lower number the current one.
+    """
     etag: builtins.str
     """An opaque tag of this state of the secret. Every change gives another tag. Send it back with a change, so that the
     change is made only if the secret has not changed since.
@@ -343,7 +345,7 @@ class Secret(google.protobuf.message.Message):
 
     @property
     def rotated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret last got a new value. Absent: version 1 is the current version."""
+        """When another version last became the current one. Absent: none did since the creation."""
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -478,7 +480,7 @@ class SecretVersion(google.protobuf.message.Message):
     CONSUMERS_FIELD_NUMBER: builtins.int
     RETIRES_AT_FIELD_NUMBER: builtins.int
     number: builtins.int
-    """The number of the version. The first is 1, and each new value adds 1."""
+    """The number of the version. The first is 1, and each new value gets the next number."""
     state: global___VersionState.ValueType
     """The state of the version."""
     current: builtins.bool
@@ -489,7 +491,7 @@ class SecretVersion(google.protobuf.message.Message):
 
     @property
     def state_changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the version was last disabled, enabled or destroyed. Absent: never."""
+        """When the version was last disabled, enabled, promoted from pending, or destroyed. Absent: never."""
 
     @property
     def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -675,7 +677,9 @@ class RotationPolicy(google.protobuf.message.Message):
     """Make no rotations until the policy is changed again. Requests can still rotate the secret."""
     retire_when_unread: builtins.bool
     """Disable the previous version before its grace period ends, once each consumer that has read or acknowledged it has moved
-    to a newer version. Needs `grace_period`.
+    to a newer version. That is 2 minutes after the rotation at the earliest, and at the end of the grace period where no consumer
+    is known, or more than 64 are. A consumer that has both read and acknowledged under one name counts as one. Needs
+    `grace_period`.
     """
     @property
     def interval(self) -> google.protobuf.duration_pb2.Duration:
@@ -1956,7 +1960,7 @@ class ListSecretVersionsResponse(google.protobuf.message.Message):
     """The store's revision that the answer was read at."""
     @property
     def versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SecretVersion]:
-        """The versions that the server keeps, at most 100, newest first."""
+        """The versions that the server keeps, at most 500, newest first."""
 
     def __init__(
         self,

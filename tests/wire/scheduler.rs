@@ -1,0 +1,100 @@
+//! What the server does by itself: each thing once, also across a kill and among replicas, and each with an audit record.
+
+use prost_types::Duration;
+use strongroom::api::v1::{AuditFilter, CreateSecretRequest, ListSecretsRequest};
+
+use crate::audit_log::{json, records};
+use crate::caller::{Caller, Credential};
+use crate::etcd_server;
+use crate::harness::Launch;
+use crate::requests::{Value, create, delete, list};
+
+fn expiring(name: &str, seconds: i64) -> CreateSecretRequest {
+    CreateSecretRequest { ttl: Some(Duration { seconds, nanos: 0 }), ..create(name, "v") }
+}
+
+/// The names in the records of what servers did by themselves, in this way.
+async fn done(caller: &Caller, rpc: &str) -> Vec<String> {
+    let all = records(caller, AuditFilter::default()).await;
+    let lines = all.iter().map(json).filter(|line| line["rpc"] == rpc);
+    lines
+        .map(|line| {
+            assert_eq!((line["principal"].as_str(), line["outcome"].as_str()), (Some("service"), Some("ok")));
+            line["name"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_was_due_while_the_server_was_killed_is_done_once_and_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = || Launch::durable(&folder.path().join("data")).configured("deletion_retention = '1s'");
+    let server = launch().start();
+    let root = Caller::root(&server).await;
+    let all: Vec<_> = (0..30).map(|n| format!("s{n:02}")).collect();
+    for name in &all {
+        root.create_with(expiring(name, 1)).await;
+    }
+    root.create("kept", "v").await;
+    root.create("deleted", "v").await;
+    root.secrets().delete_secret(delete("deleted")).await.unwrap();
+    // Killed while it works, and each time that it has gone on.
+    server.wait_for_logged(1, "scheduler/PurgeSecret");
+    server.kill();
+    let server = launch().start();
+    server.wait_for_logged(1, "scheduler/PurgeSecret");
+    server.kill();
+
+    let server = launch().start();
+    let root = Caller::root(&server).await;
+    let deleted = || ListSecretsRequest { include_deleted: true, ..list() };
+    while root.list(deleted()).await.total_size > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(root.value("kept").await, Value::text("v"));
+    let mut purged = done(&root, "scheduler/PurgeSecret").await;
+    purged.sort();
+    let mut expected = all.clone();
+    expected.insert(0, "deleted".to_owned());
+    assert_eq!(purged, expected);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_due_is_done_by_one_of_two_replicas() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let prefix = uuid::Uuid::new_v4().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("both.toml");
+    std::fs::write(&config, "deletion_retention = '1s'").unwrap();
+    let config = config.display().to_string();
+    let launch = || Launch::in_etcd(&etcd.url(), &prefix).argument("--config").argument(&*config);
+    let one = launch().start();
+    let key = one.data_dir.join("master.key").display().to_string();
+    let other = launch().argument("--master-key-file").argument(key).start();
+    let credential = Credential::bearer(&one.root_key);
+    let callers = [Caller::new(&one, credential.clone()).await, Caller::new(&other, credential).await];
+    let all: Vec<_> = (0..20).map(|n| format!("s{n:02}")).collect();
+    for name in &all {
+        callers[0].create_with(expiring(name, 1)).await;
+    }
+    for caller in &callers {
+        while caller.list(list()).await.total_size > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // The record of the last change is in the log of its server soon after the change.
+    for rpc in ["scheduler/TellExpiry", "scheduler/PurgeSecret"] {
+        let mut done_by_both = Vec::new();
+        while done_by_both.len() < all.len() {
+            done_by_both = [done(&callers[0], rpc).await, done(&callers[1], rpc).await].concat();
+            tokio::task::yield_now().await;
+        }
+        done_by_both.sort();
+        let mut once = done_by_both.clone();
+        once.dedup();
+        assert_eq!(once, all, "{rpc}");
+        let told_twice = if rpc == "scheduler/TellExpiry" { 2 } else { 1 };
+        assert!(done_by_both.len() <= told_twice * all.len(), "{rpc} was done again: {done_by_both:?}");
+    }
+}
