@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture bench bench-access bench-overload bench-rotation clients clean
+.PHONY: help run test check fuzz torture bench bench-access bench-overload bench-rotation bench-watch clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -24,8 +24,9 @@ check: ## check formatting, lints, dependencies, and that the protos break no cl
 fuzz: ## fuzz each parser for FUZZ_SECONDS (60): hostile bytes in the store, in backups, in references
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: ## repeat two tests thousands of times: servers killed, power lost
+torture: ## repeat tests many times: servers killed, also while watched, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
+	STRONGROOM_WATCH_KILLS=$${STRONGROOM_WATCH_KILLS:-50} cargo test --locked --test wire watch::kills
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
@@ -36,6 +37,9 @@ bench-access: ## measure a decision among many bindings; ten seconds
 
 bench-overload: ## measure the service under three times its capacity; needs a quiet machine and two minutes
 	cargo bench --locked --bench overload
+
+bench-watch: ## measure 1,000 watches: their memory, and how soon each has an event; a minute
+	cargo bench --locked --bench watch
 
 bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two minutes
 	cargo build --release --locked

@@ -21,6 +21,9 @@ mod error;
 mod fixture;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod idempotency;
 mod keys;
 mod outbox;
@@ -28,6 +31,8 @@ mod recover;
 mod reference;
 #[cfg(test)]
 mod replay_tests;
+#[cfg(test)]
+mod rotation_tests;
 mod scheduler;
 mod seal_limits;
 mod secret;
@@ -46,6 +51,9 @@ mod usage;
 mod usage_tests;
 #[cfg(test)]
 mod vector_tests;
+mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -61,6 +69,7 @@ pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, Res
 use self::commit::Core;
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
+pub use self::history::History;
 pub use self::idempotency::{Idempotency, IdempotencyRecords};
 pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
 pub use self::outbox::{RequestRecord, recorded};
@@ -76,8 +85,9 @@ pub use self::secret::{
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::ServiceStatus;
+pub use self::watch::{SecretWatches, Step, StepEvent, StepType, Watch, WatchFrom, WatchQuery};
 use crate::auth::PrincipalName;
-use crate::config::Limits;
+use crate::config::{HistorySettings, Limits};
 use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
 use crate::integrity::audit_log::AuditLog;
@@ -102,6 +112,10 @@ pub struct App {
     pub audit: AuditRecords,
     /// Documents with references to secrets.
     pub references: ReferenceResolver,
+    /// The history of changes.
+    pub history: History,
+    /// Watches of changes.
+    pub watches: SecretWatches,
     /// What the callers have under way, within the limits.
     pub admission: Admission<PrincipalName>,
     core: Arc<Core>,
@@ -115,6 +129,7 @@ impl App {
     fn new(
         core: Core,
         limits: &Limits,
+        history: HistorySettings,
         data_dir: PathBuf,
         anchor: Option<Arc<AnchorFile>>,
         audit_log: Option<Arc<AuditLog>>,
@@ -131,6 +146,8 @@ impl App {
             audit: AuditRecords::new(core.clone(), audit_log),
             backup: Backups::new(core.clone(), data_dir, restored),
             references: ReferenceResolver::new(core.clone(), limits.documents_per_principal),
+            history: History::new(core.clone(), history),
+            watches: SecretWatches::new(core.clone()),
             admission: Admission::new(limits),
             core,
             connections: OnceLock::new(),

@@ -11,7 +11,7 @@ use super::usage::UsageNotes;
 use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
-use crate::config::Limits;
+use crate::config::{HistorySettings, Limits};
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Clock, Namespace, now};
 use crate::integrity::audit_log::{AuditLog, LogError};
@@ -67,6 +67,9 @@ pub enum SetupError {
     /// Copies of audit records in the store cannot be moved to the audit log.
     #[error("the audit records of the latest changes cannot be moved from the store to the audit log: {0}")]
     Outbox(&'static str),
+    /// The history of changes could not begin.
+    #[error("the history of changes could not begin: start again")]
+    NoHistory,
     /// Two servers set up the same store at once.
     #[error("another server is setting up this store: start again")]
     Raced,
@@ -80,6 +83,19 @@ impl SetupError {
             error => {
                 tracing::error!(?error, "the API keys of an earlier release could not get their bindings");
                 Self::NotMigrated
+            }
+        }
+    }
+}
+
+impl SetupError {
+    /// The error of a history that does not begin.
+    fn of_history(error: Error) -> Self {
+        match error {
+            Error::Unavailable(why) => Self::Store(why),
+            error => {
+                tracing::error!(?error, "the history of changes could not begin");
+                Self::NoHistory
             }
         }
     }
@@ -128,6 +144,8 @@ pub struct Options {
     pub anchor_file: Option<PathBuf>,
     /// The limits that keep one caller from taking the service from the others.
     pub limits: Limits,
+    /// How long the changes of secrets are kept for watchers.
+    pub history: HistorySettings,
     /// The audit log of this server.
     pub audit_log: Option<Arc<AuditLog>>,
     /// Whether to begin a new audit log where the one that the store knows has vanished.
@@ -189,7 +207,8 @@ pub async fn open(
         outbox.open(&core, options.begin_new_audit_log).await?;
     }
     migrate(&core).await.map_err(SetupError::of_migration)?;
-    Ok(App::new(core, &options.limits, options.data_dir, anchor, options.audit_log))
+    core.begin_history().await.map_err(SetupError::of_history)?;
+    Ok(App::new(core, &options.limits, options.history, options.data_dir, anchor, options.audit_log))
 }
 
 /// Puts the keyring, the root key and its binding into the store, in one commit.

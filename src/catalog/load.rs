@@ -28,14 +28,20 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
         let applied = match watch.next().await {
             Ok(change) => {
                 let Some(catalog) = catalog.upgrade() else { return };
-                let applied = apply(&catalog.state(), catalog.provider.keys(), &change).await;
-                if applied {
-                    if touches_access(&change) {
-                        catalog.access_changes.send_replace(());
-                    }
-                    catalog.reached.send_replace(change.revision);
+                let state = catalog.state();
+                let applied = apply(&state, catalog.provider.keys(), &change).await;
+                if applied != Applied::Nothing && touches_access(&change) {
+                    catalog.access_changes.send_replace(());
                 }
-                applied
+                match applied {
+                    Applied::Change { position } => {
+                        let name = |id| Some(state.namespace_of(id)?.keys().namespace().clone());
+                        catalog.hub.publish(&state.keyring(), &change, position, name);
+                    }
+                    Applied::Foreign => catalog.hub.publish_foreign(change.revision),
+                    Applied::Nothing => {}
+                }
+                applied != Applied::Nothing
             }
             // The catalog fell too far behind, or the store was replaced.
             Err(WatchEnd::Compacted) => false,
@@ -50,25 +56,36 @@ pub(super) async fn follow(catalog: Weak<Catalog>, mut watch: Watch) {
     }
 }
 
-/// Applies a change to the state. `false`: the keyring in the change does not open, and the change is not applied.
-async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> bool {
+/// What became of a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    /// It was applied. The events that it appends have this position.
+    Change { position: u64 },
+    /// Something other than this service made it: its records are marked as damaged.
+    Foreign,
+    /// The keyring in it does not open, and it is not applied.
+    Nothing,
+}
+
+/// Applies a change to the state.
+async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> Applied {
     // Every commit of this service replaces the digest by the one that follows it. Only the keyring makes such a digest,
     // and no replica continues from an older one.
     let (before, keyring) = (state.digest(), state.keyring());
     let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
     let Some(digest) = next else {
         state.mark_damaged(change);
-        return true;
+        return Applied::Foreign;
     };
     if let Some(record) = put_in(change, &Key::keyring()) {
         match StoredKeyring::open(master, record, change.revision).await {
             Ok(keyring) => state.set_keyring(keyring),
-            Err(_) => return false,
+            Err(_) => return Applied::Nothing,
         }
     }
     state.set_digest(digest);
     state.apply(change);
-    true
+    Applied::Change { position: digest.commits }
 }
 
 fn touches_access(change: &Change) -> bool {

@@ -7,6 +7,7 @@
 mod access;
 mod apply;
 mod due;
+mod hub;
 mod index;
 mod load;
 mod locks;
@@ -21,6 +22,8 @@ use tokio::sync::watch;
 
 use self::due::DueAlarm;
 pub use self::due::DueSecret;
+use self::hub::EventHub;
+pub use self::hub::{Delivery, EventDamaged, EventsMissed, HistoryChanges, Subscription, Watched};
 pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
@@ -42,8 +45,9 @@ pub struct Catalog {
     provider: Arc<MasterKeyProvider>,
     /// Replaced as a whole when the store is loaded again.
     state: RwLock<Arc<State>>,
-    /// The newest revision that every read sees. A read can see the next change a moment before this says so.
-    reached: watch::Sender<Revision>,
+    /// Knows the newest revision that every read sees, and tells watchers of the events up to it. A read can see the next change
+    /// a moment before.
+    hub: Arc<EventHub>,
     /// Told of every change that touches an API key, a role or a binding.
     access_changes: watch::Sender<()>,
     staleness: Staleness,
@@ -70,7 +74,7 @@ impl Catalog {
             store,
             provider,
             state: RwLock::new(Arc::new(state)),
-            reached: watch::Sender::new(reached),
+            hub: EventHub::new(reached),
             access_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
             due,
@@ -81,12 +85,12 @@ impl Catalog {
 
     /// The newest revision that every read sees.
     pub fn revision(&self) -> Revision {
-        *self.reached.borrow()
+        self.hub.reached()
     }
 
     /// Waits until the catalog shows this revision or a later one, for at most 10 seconds.
     pub async fn at_least(&self, revision: Revision) -> Result<(), Unavailable> {
-        let mut reached = self.reached.subscribe();
+        let mut reached = self.hub.reaches();
         let waited =
             tokio::time::timeout(REACH_TIMEOUT, reached.wait_for(|reached| *reached >= revision)).await;
         match waited {
@@ -169,6 +173,16 @@ impl Catalog {
     /// Tells when an API key, a role or a binding changes: after the catalog shows the change.
     pub fn access_changes(&self) -> watch::Receiver<()> {
         self.access_changes.subscribe()
+    }
+
+    /// The events of a namespace, or of a tree of namespaces, from now on.
+    pub fn watch_events(&self, watched: Watched) -> Subscription {
+        self.hub.subscribe(watched)
+    }
+
+    /// How many events the history of the store has got and lost since the catalog was loaded.
+    pub fn history_changes(&self) -> HistoryChanges {
+        self.hub.history_changes()
     }
 
     /// How many namespaces, secrets and damaged records the catalog has.

@@ -84,7 +84,7 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
         catalog.set_state(state);
         catalog.staleness.clear();
         catalog.access_changes.send_replace(());
-        catalog.reached.send_replace(reached);
+        catalog.hub.restart(reached);
         catalog.due.ring();
         Ok(watch)
     });

@@ -128,8 +128,9 @@ impl Serve {
             reflection: self.no_reflection.then_some(false),
             max_connection_age: self.max_connection_age,
             max_connection_age_grace: self.max_connection_age_grace,
-            limits: None, // in the configuration file only
-            audit: None,  // there too
+            limits: None,  // in the configuration file only
+            audit: None,   // there too
+            history: None, // and there
             begin_new_audit_log: self.begin_new_audit_log.then_some(true),
             accept_altered_store: self.accept_altered_store.then_some(true),
             log_format: self.log_format,

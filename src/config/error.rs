@@ -70,6 +70,18 @@ pub enum ConfigError {
         /// Its value.
         given: String,
     },
+    /// A setting of the history is out of its range.
+    #[error("history.{name} must be from {least} to {most}, and not {given}")]
+    History {
+        /// The name of the setting.
+        name: &'static str,
+        /// Its least value.
+        least: &'static str,
+        /// Its greatest value.
+        most: &'static str,
+        /// Its value.
+        given: String,
+    },
     /// Two sources of the master key are named.
     #[error(
         "{0} and {1} both name a source of the master key: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \

@@ -11,6 +11,7 @@ mod connection_age;
 mod deletion;
 mod error;
 mod etcd;
+mod history;
 mod issuer;
 mod limits;
 mod master_key;
@@ -19,6 +20,7 @@ pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
+pub use self::history::HistorySettings;
 pub use self::issuer::{Issuer, IssuerSettings, KeySource, TokenAlgorithm};
 pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
@@ -87,6 +89,8 @@ pub struct Settings {
     pub limits: Option<Limits>,
     /// The audit log.
     pub audit: Option<AuditSettings>,
+    /// The history of changes.
+    pub history: Option<HistorySettings>,
     /// Whether to begin a new audit log in place of one that is broken: a flag only, since it is for one start.
     #[serde(skip)]
     pub begin_new_audit_log: Option<bool>,
@@ -166,6 +170,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit log.
     pub audit: AuditSettings,
+    /// The history of changes.
+    pub history: HistorySettings,
     /// Whether to begin a new audit log in place of one that is broken.
     pub begin_new_audit_log: bool,
     /// The file of the anchor, if any.
@@ -243,6 +249,7 @@ impl Settings {
             deletion_retention: self.deletion_retention.or(others.deletion_retention),
             limits: self.limits.or(others.limits),
             audit: self.audit.or(others.audit),
+            history: self.history.or(others.history),
             begin_new_audit_log: self.begin_new_audit_log.or(others.begin_new_audit_log),
             anchor_file: self.anchor_file.or(others.anchor_file),
             accept_altered_store: self.accept_altered_store.or(others.accept_altered_store),
@@ -285,6 +292,7 @@ impl TryFrom<Settings> for Config {
         let deletion_retention = deletion::retention(settings.deletion_retention)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
+        let history = settings.history.unwrap_or_default().checked()?;
         let issuers = Issuer::from_settings(settings.issuers.unwrap_or_default())?;
         Ok(Self {
             data_dir,
@@ -300,6 +308,7 @@ impl TryFrom<Settings> for Config {
             deletion_retention,
             limits,
             audit,
+            history,
             begin_new_audit_log: settings.begin_new_audit_log.unwrap_or(false),
             anchor_file: settings.anchor_file,
             accept_altered_store: settings.accept_altered_store.unwrap_or(false),

@@ -1,5 +1,7 @@
 //! The changes of secrets that watchers are told of. A change of a secret and its event are one commit.
 
+use std::sync::Arc;
+
 use super::{Revision, Secret, SecretName, Timestamp};
 
 /// What happened to a secret.
@@ -51,6 +53,16 @@ impl EventType {
         Self::Expired,
     ];
 
+    /// Whether the secret is not there for its readers after the change.
+    pub fn ends(self) -> bool {
+        matches!(self, Self::Deleted | Self::Purged)
+    }
+
+    /// Whether the service only tells or notes something, so that the secret keeps its revision and its etag.
+    pub fn is_note(self) -> bool {
+        matches!(self, Self::RotationDue | Self::RotationFailed | Self::Expiring | Self::Expired)
+    }
+
     /// Whether the secret was not there for its readers before the change.
     pub fn begins(self) -> bool {
         matches!(self, Self::Created | Self::Undeleted)
@@ -65,7 +77,7 @@ pub struct SecretEvent {
     /// When it happened.
     pub at: Timestamp,
     /// The secret as the change left it. Of its versions, only the current and the pending one are here.
-    pub secret: Secret,
+    pub secret: Arc<Secret>,
     /// The name before the change, where the change gave it another one.
     pub former_name: Option<SecretName>,
     /// The metadata before the change, where the change gave it other metadata.

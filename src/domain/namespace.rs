@@ -35,6 +35,18 @@ impl Namespace {
         &self.0
     }
 
+    /// This namespace, and those that it is below: with `a/b`, also `a`.
+    pub fn and_above(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self.clone()), |below| {
+            below.as_str().rsplit_once('/').map(|(above, _)| Self(above.into()))
+        })
+    }
+
+    /// Whether this namespace is the given one, or below it.
+    pub fn is_in(&self, top: &Self) -> bool {
+        self.as_str().strip_prefix(top.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     fn is_segment(segment: &str) -> bool {
         let letter_or_digit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         segment.len() <= Self::MAX_SEGMENT

@@ -88,6 +88,11 @@ impl StoreDigest {
         Self { commits: revision, seals: revision.saturating_mul(4).min(1 << 29), ..Self::default() }
     }
 
+    /// The same, with at least this many commits.
+    pub fn with_commits(self, commits: u64) -> Self {
+        Self { commits: self.commits.max(commits), ..self }
+    }
+
     /// The same, with at least this many seals.
     pub fn with_seals(self, seals: u64) -> Self {
         Self { seals: self.seals.max(seals), ..self }

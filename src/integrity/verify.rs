@@ -86,7 +86,14 @@ pub async fn verify(
     // Somebody who removes the digest later must not get a new one: the keyring leaves the first format.
     let resealed = keyring.reseal(master)?;
     inventory.put(&Key::keyring(), &resealed);
-    let digest = before.unwrap_or_else(|| StoreDigest::estimate(record.revision.max(store.durable()).0));
+    let digest = match before {
+        Some(before) => before,
+        None => {
+            // Not before the last event, so that the next one comes behind it.
+            let estimate = StoreDigest::estimate(record.revision.max(store.durable()).0);
+            estimate.with_commits(last_position(store).await?)
+        }
+    };
     let digest = digest.with_seals(since);
     let digest = digest.of(&keyring, &inventory).seal(&keyring)?;
     let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
@@ -102,6 +109,17 @@ pub async fn verify(
             CommitError::Conflict(_) | CommitError::TooLarge | CommitError::TooLate | CommitError::NoDigest,
         ) => Err(Unavailable("it was changed while its digest was made: start again".into()).into()),
     }
+}
+
+/// The greatest position of an appended record, as far as commits can have got; 0 where there is none.
+async fn last_position(store: &dyn Store) -> Result<u64, LoadError> {
+    const MOST: u64 = 1 << 62;
+    let (mut pages, mut last) = (Pages::new(store, Key::appended(), PAGE), 0);
+    while let Some(page) = pages.next().await? {
+        let positions = page.iter().filter_map(|(key, _)| key.appended_position());
+        last = positions.filter(|position| *position < MOST).fold(last, u64::max);
+    }
+    Ok(last)
 }
 
 /// The records of a store, as far as the digest needs them.

@@ -1,8 +1,10 @@
 //! The records of the history in the clear: the event of each change of a secret, and where the history starts. Times are
 //! microseconds since 1970.
 
+use std::sync::Arc;
+
 use super::NamespaceId;
-use super::secret::{decode_secret, encode_secret};
+use super::secret::{decode_secret, encode_secret, encode_unchanged_secret};
 use crate::domain::{
     EventType, FormerMetadata, Namespace, PairDigest, Revision, Secret, SecretEvent, SecretId, SecretName,
     Timestamp, Version, VersionState, Versions,
@@ -51,12 +53,13 @@ impl EventRecord {
         let pairs = |former: &FormerMetadata| FormerMetadataRecord {
             pairs: former.iter().map(|pair| pair.to_vec()).collect(),
         };
+        let encode = if kind.is_note() { encode_unchanged_secret } else { encode_secret };
         Self {
             kind: number(*kind),
             at: at.as_micros(),
             namespace_id: namespace.0.to_vec(),
             secret_id: secret.id.as_bytes().to_vec(),
-            secret: encode_secret(&with_current_version(secret)),
+            secret: encode(&with_current_version(secret)),
             former_name: former_name.as_ref().map(SecretName::to_string).unwrap_or_default(),
             former_metadata: former_metadata.as_ref().map(pairs),
             put_at: None,
@@ -101,7 +104,7 @@ impl EventRecord {
         Some(SecretEvent {
             kind: kind(self.kind)?,
             at: self.at(),
-            secret: decode_secret(namespace, id, &self.secret, revision)?,
+            secret: Arc::new(decode_secret(namespace, id, &self.secret, revision)?),
             former_name,
             former_metadata,
             revision,

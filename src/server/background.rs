@@ -23,6 +23,8 @@ const OUTBOX: Duration = Duration::from_secs(2);
 const KEYS: Duration = Duration::from_secs(60);
 /// How often the uses of secrets and API keys are stored.
 const USAGE: Duration = Duration::from_secs(40);
+/// How often the oldest changes are looked at, whether they are still to be kept.
+const HISTORY: Duration = Duration::from_secs(5);
 /// How often idempotency records whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
@@ -42,6 +44,7 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthRe
     work.spawn(tend_outbox(app.clone()));
     work.spawn(store_usage(app.clone()));
     work.spawn(Scheduler::new(app.clone(), auditor.clone()).run());
+    work.spawn(sweep_history(app.clone()));
     work.spawn(give_back_memory());
     work
 }
@@ -99,6 +102,20 @@ async fn sweep_idempotency_records(app: Arc<App>) {
             Err(error) => {
                 tracing::warn!(?error, "idempotency records whose time had passed could not be removed")
             }
+        }
+    }
+}
+
+/// Removes the changes that are no longer kept for watchers.
+async fn sweep_history(app: Arc<App>) {
+    let mut sweep = tokio::time::interval(HISTORY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        sweep.tick().await;
+        match app.history.sweep().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "changes that are no longer kept were removed"),
+            Err(error) => tracing::warn!(?error, "changes that are no longer kept could not be removed"),
         }
     }
 }

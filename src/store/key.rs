@@ -35,7 +35,7 @@ impl Key {
     /// Where an appended record stands: see [`Transaction::append`](super::Transaction::append). `index` counts the records
     /// of one commit.
     pub fn appended_at(position: u64, index: u16) -> Self {
-        Self([&[b'f'], position.to_be_bytes().as_slice(), &index.to_be_bytes()].concat())
+        Self([b"f".as_slice(), &position.to_be_bytes(), &index.to_be_bytes()].concat())
     }
 
     /// The position of an appended record; `None` where no appended record has this key.

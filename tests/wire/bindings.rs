@@ -7,7 +7,7 @@ use strongroom::api::v1::{
     ApiKey, Binding, CreateApiKeyRequest, CreateBindingRequest, CreateRoleRequest, DESCRIPTORS,
     DeleteBindingRequest, DeleteRoleRequest, Effect, ExplainAccessRequest, GetSecretRequest,
     ListApiKeysRequest, ListBindingsRequest, ListRolesRequest, ListSecretsRequest, ResolveReferencesRequest,
-    RevokeApiKeyRequest, Right, RotateApiKeyRequest, WhoAmIRequest,
+    RevokeApiKeyRequest, Right, RotateApiKeyRequest, WatchSecretsRequest, WhoAmIRequest,
 };
 use tonic::{Code, Response};
 use uuid::Uuid;
@@ -148,7 +148,12 @@ async fn every_rpc_is_refused_in_every_way() {
     let mut tried = 0;
     for rpc in rpcs() {
         let method = rpc.rsplit('/').next().unwrap();
-        let bytes = message(find(&format!("{method}Request")).unwrap(), &home, "db");
+        let mut bytes = message(find(&format!("{method}Request")).unwrap(), &home, "db");
+        if method == "WatchSecrets" {
+            // A watch that is served has no end: this one begins in the future, which is refused after the rights are known.
+            let future = WatchSecretsRequest { after_revision: u64::MAX, ..Default::default() };
+            bytes.extend(future.encode_to_vec());
+        }
         for (way, caller, expected) in &ways {
             let answer = caller.call(&rpc, &bytes).await.map(drop);
             let answer = answer.map_err(|status| (status.code(), reason_of(&status)));
@@ -160,7 +165,13 @@ async fn every_rpc_is_refused_in_every_way() {
                 && (method == "WhoAmI"
                     || some_names
                         && ["BatchGetSecrets", "ListSecrets", "ResolveReferences"].contains(&method));
-            let expected = if answered { Ok(()) } else { Err((code, reason.to_owned())) };
+            let expected = match answered {
+                true => Ok(()),
+                false if some_names && method == "WatchSecrets" => {
+                    Err((Code::InvalidArgument, "VALIDATION_FAILED".to_owned()))
+                }
+                false => Err((code, reason.to_owned())),
+            };
             assert_eq!(answer, expected, "{rpc}: {way}");
             tried += 1;
         }

@@ -2,7 +2,7 @@
 //! without a trace in the store.
 
 use prost::Message;
-use strongroom::api::v1::{CreateSecretRequest, WatchAuditRecordsRequest};
+use strongroom::api::v1::{CreateSecretRequest, WatchAuditRecordsRequest, WatchSecretsRequest};
 use tonic::{Code, Response, Status};
 
 use crate::caller::{Caller, Room};
@@ -26,6 +26,12 @@ async fn random_bytes_are_refused_by_every_rpc() {
                 // A watch that is served has no end: so it begins at a record that there is not.
                 message.extend(
                     WatchAuditRecordsRequest { filter: None, from_index: Some(u64::MAX) }.encode_to_vec(),
+                );
+            }
+            if rpc.ends_with("/WatchSecrets") {
+                // So does this one: it begins in the future.
+                message.extend(
+                    WatchSecretsRequest { after_revision: u64::MAX, ..Default::default() }.encode_to_vec(),
                 );
             }
             answered_in_form(site.wire.call(&rpc, &message).await, &rpc);

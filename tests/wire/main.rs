@@ -73,3 +73,4 @@ mod undelete;
 mod update;
 mod usage;
 mod versions;
+mod watch;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost_types::Duration;
+use strongroom::api::v1::watch_secrets_response::Step;
 use strongroom::api::v1::{
     AcknowledgeVersionRequest, ClaimRotationRequest, ClaimRotationResponse, Consumer, CreateSecretRequest,
     GetSecretRequest, PromoteVersionRequest, ReleaseRotationRequest, RotateSecretRequest, RotationPolicy,
-    Secret, UpdateSecretRequest, VersionState,
+    Secret, SecretEventType, UpdateSecretRequest, VersionState, WatchSecretsRequest,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -416,6 +417,35 @@ async fn a_rotation_that_was_given_back_is_due_again() {
         let request = ClaimRotationRequest { lease: Some(lease), ..Default::default() };
         invalid(room.secrets().claim_rotation(request).await, &["lease"]);
     }
+}
+
+#[tokio::test]
+async fn a_watch_tells_each_step_and_what_is_only_noted_keeps_the_etag() {
+    let room = Room::open().await;
+    room.create_with(with_policy("A", soon())).await;
+    let request = WatchSecretsRequest::default();
+    let mut events = room.secrets().watch_secrets(request).await.unwrap().into_inner();
+    let mut told = async || loop {
+        let reply = events.message().await.unwrap().unwrap();
+        if let Some(Step::Event(event)) = reply.step {
+            let kind = event.r#type();
+            break (kind, event.secret.unwrap());
+        }
+    };
+    assert_eq!(told().await.0, SecretEventType::RotationDue);
+    let claim_id = claimed(&room).await.claim_id;
+    let failed = ReleaseRotationRequest { claim_id, error: "no".into(), retry_after: Some(seconds(0)) };
+    room.secrets().release_rotation(failed).await.unwrap();
+    let (kind, secret) = told().await;
+    assert_eq!((kind, secret.rotation_failure.unwrap().attempts), (SecretEventType::RotationFailed, 1));
+    let etag = secret.etag;
+    assert_eq!(told().await.0, SecretEventType::RotationDue, "it is due again");
+    let staging = RotateSecretRequest { etag, ..stage("A", "two") };
+    rotated(&room, staging).await;
+    let (kind, secret) = told().await;
+    assert_eq!((kind, secret.pending_version), (SecretEventType::Staged, Some(2)));
+    promoted(&room, promotion("A", 2)).await;
+    assert_eq!(told().await.0, SecretEventType::Rotated);
 }
 
 #[tokio::test]

@@ -178,6 +178,11 @@ pub(super) fn etag(etag: &str) -> Option<Box<str>> {
     (!etag.is_empty()).then(|| etag.into())
 }
 
+/// A value in a reply that does not tell it.
+pub(super) fn hidden() -> v1::SecretValue {
+    v1::SecretValue { kind: Some(secret_value::Kind::Redacted(v1::Redaction::Encrypted.into())) }
+}
+
 /// A secret in a reply, with its value redacted.
 pub(super) fn redacted(app: &App, secret: &Secret) -> v1::Secret {
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
@@ -186,9 +191,7 @@ pub(super) fn redacted(app: &App, secret: &Secret) -> v1::Secret {
         namespace: secret.namespace.to_string(),
         name: secret.name.to_string(),
         id: secret.id.to_string(),
-        value: Some(v1::SecretValue {
-            kind: Some(secret_value::Kind::Redacted(v1::Redaction::Encrypted.into())),
-        }),
+        value: Some(hidden()),
         description: secret.description.as_str().to_owned(),
         metadata: secret.metadata.iter().map(owned).collect(),
         version: secret.version,

@@ -14,6 +14,7 @@ pub(super) mod rpcs;
 mod secret;
 pub(super) mod status;
 mod version;
+mod watch;
 
 use std::sync::Arc;
 

@@ -8,9 +8,8 @@ use super::convert::{
     etag, idempotency, limit, metadata, redacted, revealed, rotation_policy, source, time, timestamp, ttl,
     value,
 };
-use super::operator::ConfirmedReplies;
 use super::proto::secret_service_server::SecretService;
-use super::{batch, proto as v1, rotation, version};
+use super::{batch, proto as v1, rotation, version, watch};
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretUpdate};
 use crate::auth::{Delete, List, Read, Write};
@@ -151,19 +150,15 @@ impl SecretService for Secrets {
         call.close(rotation::release(&self.0, &call, message).await)
     }
 
-    type WatchSecretsStream = ConfirmedReplies<v1::WatchSecretsResponse>;
+    type WatchSecretsStream = watch::WatchReplies;
 
     async fn watch_secrets(
         &self,
         request: Request<v1::WatchSecretsRequest>,
     ) -> Result<Response<Self::WatchSecretsStream>, Status> {
-        let (call, _) = Call::open(&self.0, request)?;
-        call.close(Err(not_served()))
+        let (call, message) = Call::open(&self.0, request)?;
+        call.close(watch::watch(&self.0, &call, message).await)
     }
-}
-
-fn not_served() -> Error {
-    Error::not_served("request", "is not served yet")
 }
 
 async fn create(

@@ -147,6 +147,9 @@ impl IncomingBackup {
                 break;
             }
         }
+        if let Err(error) = core.begin_history().await {
+            tracing::warn!(?error, "the history of changes has not begun yet; this is tried again");
+        }
         // The backup may be sealed for an earlier master key.
         notify_restored.notify_one();
         restored.now = Some((core.catalog.counts(), revision));

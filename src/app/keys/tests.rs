@@ -136,7 +136,7 @@ async fn keys_that_have_sealed_enough_are_replaced_without_being_asked() {
 
 #[tokio::test]
 async fn a_spent_key_seals_only_revocations_until_it_is_replaced() {
-    let fixture = with_limits(SealLimits { rekey_at: 40, refuse_at: 60 }).await;
+    let fixture = with_limits(SealLimits { rekey_at: 60, refuse_at: 100 }).await;
     let (id, credential) = fixture.create_api_key().await;
     let mut made = 0;
     let refused = loop {

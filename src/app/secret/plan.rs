@@ -240,7 +240,7 @@ impl<'a> SecretPlan<'a> {
         let event = SecretEvent {
             kind,
             at: self.now.max(secret.updated_at),
-            secret: secret.clone(),
+            secret: Arc::new(secret.clone()),
             former_name: former.map(|former| &former.name).filter(|name| **name != secret.name).cloned(),
             former_metadata: former
                 .map(|former| &former.metadata)

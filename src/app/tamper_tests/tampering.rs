@@ -154,8 +154,8 @@ pub(super) fn replays(sample: &SampleStore) -> Vec<Tampering> {
             if *key != digest {
                 tamperings.push(group("replayed with the digest", vec![key, &digest]));
                 tamperings.push(group("replayed with digest and keyring", vec![key, &digest, &keyring]));
-                // The digest does not cover versions: with one version alone as it is now, all the rest is older.
-                if kind_of(key) != 'v' {
+                // The digest covers neither versions nor events: with one of those alone as it is now, all the rest is older.
+                if !matches!(kind_of(key), 'v' | 'f') {
                     let others = changed.iter().filter(|other| *other != key).collect();
                     tamperings.push(Tampering { kind: kind_of(key), ..group("alone not replayed", others) });
                 }

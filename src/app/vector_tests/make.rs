@@ -1,19 +1,25 @@
 //! Makes new vectors. A person adds them to `tests/golden/vectors.json`.
 
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::{MASTER, idempotency_record, keyring_of, mac, namespace_of, team};
+use super::{MASTER, event_record, idempotency_record, keyring_of, mac, namespace_of, team};
 use crate::app::secret::PageToken;
 use crate::auth::{ApiKey, ApiKeyId};
-use crate::crypto::{KeyBytes, MasterKeys, Place, Purpose, SealingKey, data_key_digest, value_seal};
+use crate::crypto::{
+    KeyBytes, MasterKeys, Place, Purpose, SealingKey, data_key_digest, former_metadata, value_seal,
+};
 use crate::domain::{
-    Description, Destruction, Metadata, Revision, Secret, SecretId, SecretName, Timestamp, Version,
-    VersionState, Versions,
+    Description, Destruction, EventType, Metadata, Revision, Secret, SecretEvent, SecretId, SecretName,
+    Timestamp, Version, VersionState, Versions,
 };
 use crate::integrity::{Inventory, StoreDigest};
-use crate::schema::{ChangedSecretRecord, IdempotencyRecord, Kind, NamespaceId, encode_secret};
+use crate::schema::{
+    ChangedSecretRecord, EventRecord, HistoryStartRecord, IdempotencyRecord, Kind, NamespaceId, encode_secret,
+};
 use crate::store::{Changed, Key};
 
 /// Prints new vectors of all forms: `cargo test --lib -- --ignored --nocapture new_vectors_of_the_store`.
@@ -254,6 +260,25 @@ fn make() -> Vec<Value> {
     };
     let small = small.encode_to_vec();
     vectors.push(json!({ "form": "message", "format": 2, "of": "idempotency record", "clear": h(&small), "fields": idempotency_record(&small) }));
+    let event = SecretEvent {
+        kind: EventType::Renamed,
+        at: secret.updated_at,
+        former_name: Some(SecretName::parse("password").unwrap()),
+        former_metadata: Some(former_metadata(
+            &Metadata::parse([("owner".to_owned(), "search".to_owned())].into()).unwrap(),
+        )),
+        secret: Arc::new(secret.clone()),
+        revision: Revision(42),
+    };
+    let event = EventRecord::new(NamespaceId([0x33; 16]), &event).kept(Revision(42)).encode_to_vec();
+    let start = HistoryStartRecord { after: Some(41) }.encode_to_vec();
+    for (purpose, place, clear) in
+        [(Purpose::Event, b"event".as_slice(), &event), (Purpose::HistoryStart, b"history start", &start)]
+    {
+        let sealed = keyring.seal(purpose, place, clear).unwrap();
+        vectors.push(merge(&base, json!({ "form": "sealed record", "format": 2, "purpose": purpose as u8, "id": h(place), "sealed": h(&sealed), "clear": h(clear) })));
+    }
+    vectors.push(json!({ "form": "message", "format": 2, "of": "event", "clear": h(&event), "fields": event_record(&event) }));
     vectors.push(json!({ "form": "message", "format": 2, "of": "page token", "clear": h(&token), "fields": { "name": "db_password" } }));
     let destruction = Destruction {
         namespace: team(),

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::secret::PageToken;
 use crate::crypto::{Keyring, MasterKeys, NamespaceKeys, PublicKey, Purpose, data_key_digest, value_seal};
-use crate::domain::{Namespace, Revision, SecretId, SecretName, Timestamp};
+use crate::domain::{FormerMetadata, Namespace, Revision, SecretId, SecretName, Timestamp};
 use crate::integrity::{Inventory, StoreDigest};
-use crate::schema::{IdempotencyRecord, decode_secret, encode_secret};
+use crate::schema::{EventRecord, IdempotencyRecord, decode_secret, encode_secret};
 use crate::store::{Changed, Key};
 
 /// All vectors, those of `crypto` too.
@@ -39,8 +39,9 @@ fn every_vector_of_the_store_is_what_it_was() {
         assert!(!of_form.is_empty(), "there is no vector of {form}");
         of_form.into_iter().for_each(|vector| verify(form, vector));
     }
-    for purpose in [2, 3, 4, 5, 8, 12] {
-        for format in [1, 2].into_iter().filter(|format| (purpose, *format) != (12, 1)) {
+    for purpose in [2, 3, 4, 5, 8, 12, 36, 37] {
+        // The first format had no digest and no events.
+        for format in [1, 2].into_iter().filter(|format| *format == 2 || purpose < 12) {
             let is_it = |vector: &Value| vector["purpose"] == purpose && vector["format"] == format;
             assert!(vectors.iter().any(is_it), "there is no record of purpose {purpose} in format {format}");
         }
@@ -163,6 +164,7 @@ fn message(vector: &Value) {
             json!({ "at": record.at, "request": HEXLOWER.encode(&record.body), "deleted_at": record.deleted_at })
         }
         "idempotency record" => idempotency_record(&clear),
+        "event" => event_record(&clear),
         "page token" => {
             let token = PageToken::decode(clear.as_slice()).unwrap();
             json!({ "name": token.name })
@@ -194,6 +196,24 @@ fn idempotency_record(clear: &[u8]) -> Value {
     })
 }
 
+/// The fields of an event.
+fn event_record(clear: &[u8]) -> Value {
+    let record = EventRecord::decode(clear).unwrap();
+    let event = record.event(&team(), Revision(99)).unwrap();
+    let digests = event.former_metadata.iter().flat_map(FormerMetadata::iter);
+    json!({
+        "type": format!("{:?}", event.kind),
+        "at": event.at.as_micros(),
+        "namespace": HEXLOWER.encode(&record.namespace_id().unwrap().0),
+        "secret": HEXLOWER.encode(event.secret.id.as_bytes()),
+        "name": event.secret.name.as_str(),
+        "versions": event.secret.versions.iter().map(|version| version.number).collect::<Vec<_>>(),
+        "former_name": event.former_name.as_ref().map(SecretName::as_str),
+        "former_metadata": digests.map(|digest| HEXLOWER.encode(digest)).collect::<Vec<_>>(),
+        "revision": event.revision.0,
+    })
+}
+
 /// The keyring whose clear form a vector has.
 fn keyring_of(vector: &Value) -> Keyring {
     let masters = MasterKeys::of(&[MASTER]);
@@ -218,6 +238,8 @@ fn purpose(vector: &Value) -> Purpose {
         5 => Purpose::Secret,
         8 => Purpose::IdempotencyRecord,
         12 => Purpose::Digest,
+        36 => Purpose::Event,
+        37 => Purpose::HistoryStart,
         other => panic!("no record has the purpose {other}"),
     }
 }

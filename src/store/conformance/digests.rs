@@ -208,8 +208,13 @@ pub(super) async fn appended_records_are_in_the_order_of_their_commits(store: Ar
     let mut last = put(0..1, b"last");
     last.append.push(b"last".to_vec());
     last.delete.push(found[0].0.clone());
-    store.commit(last).await.unwrap();
-    let change = watch.next().await.unwrap();
+    let revision = store.commit(last).await.unwrap();
+    let change = loop {
+        let change = watch.next().await.unwrap();
+        if change.revision == revision {
+            break change;
+        }
+    };
     let left = appended(&*store).await;
     assert_eq!(left.len(), found.len());
     let (newest, _) = left.last().unwrap();

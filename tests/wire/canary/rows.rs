@@ -144,6 +144,21 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         (INVALID, ListSecretsRequest { page_token: c.unfit.clone(), ..list.clone() }.encode_to_vec()),
     ];
 
+    // A watch that is served has no end: this one begins in the future.
+    let watch = WatchSecretsRequest {
+        namespace: namespace(),
+        name_prefix: c.name.clone(),
+        metadata: metadata(),
+        after_revision: u64::MAX,
+        ..Default::default()
+    };
+    let watches = vec![
+        (INVALID, watch.encode_to_vec()),
+        (INVALID, WatchSecretsRequest { snapshot: true, ..watch.clone() }.encode_to_vec()),
+        (INVALID, WatchSecretsRequest { name_prefix: c.unfit.clone(), ..watch.clone() }.encode_to_vec()),
+        (INVALID, WatchSecretsRequest { namespace: c.unfit.clone(), ..watch }.encode_to_vec()),
+    ];
+
     let update = UpdateSecretRequest {
         namespace: namespace(),
         name: c.name.clone(),
@@ -342,6 +357,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("SecretService/CreateSecret", creates),
         row("SecretService/GetSecret", gets),
         row("SecretService/ListSecrets", lists),
+        row("SecretService/WatchSecrets", watches),
         row("SecretService/UpdateSecret", updates),
         row("SecretService/RotateSecret", rotates),
         row("SecretService/ListSecretVersions", version_lists),

@@ -35,8 +35,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     secret.
     """
     ERROR_REASON_VERSION_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """NOT_FOUND. The secret exists, but the version does not: it never existed, or it is no longer among the 100 versions
-    that the server keeps.
+    """NOT_FOUND. The secret exists, but the version does not: it never existed, or it is no longer among the
+    versions that the server keeps.
     """
     ERROR_REASON_SECRET_ALREADY_EXISTS: _ErrorReason.ValueType  # 5
     """ALREADY_EXISTS. The name of a new or renamed secret is taken. Nothing was changed."""
@@ -133,7 +133,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 29
     """RESOURCE_EXHAUSTED. The caller has used up a quota. `google.rpc.QuotaFailure` names the limit, and the message says
     what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
-    in 24 hours as it may. Repeat the request without a `request_id`, or later.
+    in 24 hours as it may. Repeat the request without a `request_id`, or later. `versions_per_secret`: the secret has 500
+    versions, none of which can be removed, because they are within their grace periods. Rotate with a shorter grace period, or
+    later.
     """
     ERROR_REASON_BINDING_NOT_FOUND: _ErrorReason.ValueType  # 30
     """NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""
@@ -196,8 +198,8 @@ ERROR_REASON_SECRET_NOT_FOUND: ErrorReason.ValueType  # 3
 secret.
 """
 ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 4
-"""NOT_FOUND. The secret exists, but the version does not: it never existed, or it is no longer among the 100 versions
-that the server keeps.
+"""NOT_FOUND. The secret exists, but the version does not: it never existed, or it is no longer among the
+versions that the server keeps.
 """
 ERROR_REASON_SECRET_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 """ALREADY_EXISTS. The name of a new or renamed secret is taken. Nothing was changed."""
@@ -294,7 +296,9 @@ do.
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 29
 """RESOURCE_EXHAUSTED. The caller has used up a quota. `google.rpc.QuotaFailure` names the limit, and the message says
 what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
-in 24 hours as it may. Repeat the request without a `request_id`, or later.
+in 24 hours as it may. Repeat the request without a `request_id`, or later. `versions_per_secret`: the secret has 500
+versions, none of which can be removed, because they are within their grace periods. Rotate with a shorter grace period, or
+later.
 """
 ERROR_REASON_BINDING_NOT_FOUND: ErrorReason.ValueType  # 30
 """NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""

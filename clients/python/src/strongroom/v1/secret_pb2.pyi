@@ -210,7 +210,7 @@ class _SecretEventTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper
     SECRET_EVENT_TYPE_VERSION_CHANGED: _SecretEventType.ValueType  # 7
     """A version was disabled, enabled or destroyed."""
     SECRET_EVENT_TYPE_DELETED: _SecretEventType.ValueType  # 8
-    """The secret was deleted."""
+    """The secret was deleted, and its name is free."""
     SECRET_EVENT_TYPE_UNDELETED: _SecretEventType.ValueType  # 9
     """A deleted secret was brought back."""
     SECRET_EVENT_TYPE_PURGED: _SecretEventType.ValueType  # 10
@@ -246,7 +246,7 @@ SECRET_EVENT_TYPE_ROTATED: SecretEventType.ValueType  # 6
 SECRET_EVENT_TYPE_VERSION_CHANGED: SecretEventType.ValueType  # 7
 """A version was disabled, enabled or destroyed."""
 SECRET_EVENT_TYPE_DELETED: SecretEventType.ValueType  # 8
-"""The secret was deleted."""
+"""The secret was deleted, and its name is free."""
 SECRET_EVENT_TYPE_UNDELETED: SecretEventType.ValueType  # 9
 """A deleted secret was brought back."""
 SECRET_EVENT_TYPE_PURGED: SecretEventType.ValueType  # 10
@@ -316,7 +316,9 @@ class Secret(google.protobuf.message.Message):
     description: builtins.str
     """A description of the secret. Empty: it has none."""
     version: builtins.int
-    """The number of the current version. It is 1 after the creation, and each new value adds 1."""
+    """The number of the current version. It is 1 after the creation. Each new value gets the next number that no version has had;
+    PromoteVersion can make a version with a lower number the current one.
+    """
     etag: builtins.str
     """An opaque tag of this state of the secret. Every change gives another tag. Send it back with a change, so that the
     change is made only if the secret has not changed since.
@@ -343,7 +345,7 @@ class Secret(google.protobuf.message.Message):
 
     @property
     def rotated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the secret last got a new value. Absent: version 1 is the current version."""
+        """When another version last became the current one. Absent: none did since the creation."""
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -478,7 +480,7 @@ class SecretVersion(google.protobuf.message.Message):
     CONSUMERS_FIELD_NUMBER: builtins.int
     RETIRES_AT_FIELD_NUMBER: builtins.int
     number: builtins.int
-    """The number of the version. The first is 1, and each new value adds 1."""
+    """The number of the version. The first is 1, and each new value gets the next number."""
     state: global___VersionState.ValueType
     """The state of the version."""
     current: builtins.bool
@@ -489,7 +491,7 @@ class SecretVersion(google.protobuf.message.Message):
 
     @property
     def state_changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the version was last disabled, enabled or destroyed. Absent: never."""
+        """When the version was last disabled, enabled, promoted from pending, or destroyed. Absent: never."""
 
     @property
     def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -675,7 +677,9 @@ class RotationPolicy(google.protobuf.message.Message):
     """Make no rotations until the policy is changed again. Requests can still rotate the secret."""
     retire_when_unread: builtins.bool
     """Disable the previous version before its grace period ends, once each consumer that has read or acknowledged it has moved
-    to a newer version. Needs `grace_period`.
+    to a newer version. That is 2 minutes after the rotation at the earliest, and at the end of the grace period where no consumer
+    is known, or more than 64 are. A consumer that has both read and acknowledged under one name counts as one. Needs
+    `grace_period`.
     """
     @property
     def interval(self) -> google.protobuf.duration_pb2.Duration:
@@ -1956,7 +1960,7 @@ class ListSecretVersionsResponse(google.protobuf.message.Message):
     """The store's revision that the answer was read at."""
     @property
     def versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SecretVersion]:
-        """The versions that the server keeps, at most 100, newest first."""
+        """The versions that the server keeps, at most 500, newest first."""
 
     def __init__(
         self,
@@ -2220,7 +2224,10 @@ class WatchSecretsRequest(google.protobuf.message.Message):
     an earlier stream. Must not be set together with `snapshot`. 0: the changes from now on.
     """
     snapshot: builtins.bool
-    """First send the secrets that match now, each as an event SNAPSHOT, then a bookmark with `synced`, then the changes since."""
+    """First send the secrets that match now, each as an event SNAPSHOT, then a bookmark with `synced`, then the changes since.
+    A secret that is changed before the bookmark can come again in its newer state, or as DELETED or REMOVED. So all that was
+    sent up to the bookmark is the state of its revision.
+    """
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Tell only of secrets whose metadata holds all these pairs exactly, case-sensitive. Empty: do not filter by metadata."""
@@ -2286,11 +2293,14 @@ class SecretEvent(google.protobuf.message.Message):
     """The name that the secret had before. Present only in RENAMED, when the caller may list that name."""
     resume_revision: builtins.int
     """The `after_revision` with which a watch continues after this event. It is `revision`, unless more events of the same
-    revision follow.
+    revision follow: then those that came already come again. 0 before the first bookmark with `synced` of a watch with
+    `snapshot`: no watch continues a snapshot, so begin again with `snapshot`.
     """
     @property
     def secret(self) -> global___Secret:
-        """The secret after the change, with its value redacted. For DELETED, PURGED and REMOVED: as it was last."""
+        """The secret after the change, with its value redacted. For DELETED and PURGED: as it was last. For REMOVED: only its
+        namespace, its id, and the name with which it matched.
+        """
 
     def __init__(
         self,

@@ -199,8 +199,8 @@ class SecretServiceServicer(object):
         """Returns one secret with its plaintext value. Needs the right `read`.
 
         With `view: VIEW_METADATA` the reply redacts the value. The right `list` is then enough, and the version can be
-        disabled or destroyed. An older version can be read by its number, as long as it is enabled and among the 100
-        versions that the server keeps.
+        disabled or destroyed. An older version can be read by its number, as long as it is enabled and the server keeps it: see
+        ListSecretVersions.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
         VERSION_DESTROYED, INTEGRITY_FAILURE.
@@ -281,13 +281,18 @@ class SecretServiceServicer(object):
         Set exactly one of `value` and `generate`: the caller gives the value, or the server generates it. When the secret has a
         rotation policy with a generator, both can be absent: then that generator is used. The rotation is made in one step: a
         concurrent GetSecret returns the old value or the new one, never no value. Older versions stay readable by their number,
-        unless `grace_period` ends that.
+        unless `grace_period` ends that. The next rotation of the policy is planned from this one on.
 
         With `stage` the new version stays pending, and the current version stays as it is. PromoteVersion makes the new version
-        the current one; DestroyVersion abandons it. A secret has at most one pending version.
+        the current one; DestroyVersion abandons it. A secret has at most one pending version. A generated key pair cannot be
+        staged: the metadata has one public key, which is that of the current version.
 
-        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING, CLAIM_LOST, ETAG_MISMATCH, REQUEST_ID_REUSED,
-        CONTENDED, INTEGRITY_FAILURE.
+        Without `stage`, a secret that has a pending version is rotated all the same. The pending version stays pending, and a claim
+        that a worker holds ends: its PromoteVersion with the `claim_id` then fails with CLAIM_LOST instead of taking the newer value
+        away.
+
+        Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
+        are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,8 +301,13 @@ class SecretServiceServicer(object):
     def PromoteVersion(self, request, context):
         """Makes a version the current one, in one step. Needs the right `rotate`.
 
-        The version is the pending one, at the end of a staged rotation, or an older enabled one, to go back to its value. When the
-        version is already the current one, the call succeeds and changes nothing.
+        The version is the pending one, at the end of a staged rotation, or another enabled one, to go back to its value. When the
+        version is already the current one, the call succeeds and changes nothing, also with a `claim_id` that does not hold any more:
+        so a call whose reply was lost can be repeated. The next rotation of the policy is planned from this one on. The metadata stays
+        as it is, also the `public_key` of a generated key pair.
+
+        A pending version that another rotation has overtaken can still be promoted: its number says that this is what the caller wants.
+        A caller that wants to promote only what nobody has overtaken sends its `claim_id`, or the `etag` of the staged secret.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_DISABLED, VERSION_DESTROYED, CLAIM_LOST,
         ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
@@ -309,8 +319,9 @@ class SecretServiceServicer(object):
     def AcknowledgeVersion(self, request, context):
         """Notes that a consumer now uses a version. Needs the right `read`.
 
-        ListSecretVersions shows who has acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's
-        former version retires once each consumer that has read or acknowledged it has moved to a newer one.
+        It is stored before the call returns, is no change of the secret, and makes no event. ListSecretVersions shows who has
+        acknowledged which version. With `retire_when_unread` in its rotation policy, a secret's former version retires once each
+        consumer that has read or acknowledged it has moved to a newer one.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, VERSION_NOT_FOUND, VERSION_PENDING, VERSION_DISABLED,
         VERSION_DESTROYED, CONTENDED, INTEGRITY_FAILURE.
@@ -322,9 +333,10 @@ class SecretServiceServicer(object):
     def ClaimRotation(self, request, context):
         """Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`.
 
-        A rotation is due when the secret has a rotation policy without a generator, its `next_rotation_at` has passed, and nobody
-        holds it. The server gives the caller the one that has been due for longest, among the secrets that match and that the
-        caller may rotate. The caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
+        A rotation is due when the secret has a rotation policy without a generator that is not paused, its `next_rotation_at` has
+        passed, the window of the policy is open, and nobody holds it. The server gives the caller the one that could be taken for
+        longest, among the secrets that match and that the caller may rotate. A claim is no change of the secret: its `etag` stays. The
+        caller then stages a value (RotateSecret with `stage` and `claim_id`), sets and tests it where it is
         used, and makes it current (PromoteVersion with `claim_id`), which ends the claim. A claim whose lease has run out is
         lost: another worker can take the rotation, and requests with the old `claim_id` fail with CLAIM_LOST.
 
@@ -349,7 +361,8 @@ class SecretServiceServicer(object):
     def ListSecretVersions(self, request, context):
         """Returns the versions of a secret without their values. Needs the right `list`.
 
-        The server keeps the 100 newest versions.
+        The server keeps 100 versions. When there are more, it removes the oldest, but never the current one, a pending one, or one
+        within its grace period: of those it keeps up to 500 in all. Removed versions leave gaps between the numbers.
 
         Further reasons: SECRET_NOT_FOUND, INTEGRITY_FAILURE.
         """
@@ -407,7 +420,11 @@ class SecretServiceServicer(object):
         The events come in the order of their revisions, without a gap and without a repeat. A stream that has ended is continued
         with `after_revision`, also after a restart of the server, as long as the server keeps the history: at least 24 hours or
         a million changes, unless it is configured otherwise. A bookmark comes at least every 30 seconds. A caller that does not
-        read its events in time is cut off with WATCH_LAGGED, and can continue in the same way.
+        take its events for 20 seconds is cut off with WATCH_LAGGED, and can continue in the same way.
+
+        The stream ends when the caller's credential ends, and when its rights in the namespace change. In the namespaces below,
+        each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
+        INTEGRITY_FAILURE: then watch again with `snapshot`.
 
         Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
         """
