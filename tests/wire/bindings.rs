@@ -170,6 +170,13 @@ async fn every_rpc_is_refused_in_every_way() {
                 false if some_names && method == "WatchSecrets" => {
                     Err((Code::InvalidArgument, "VALIDATION_FAILED".to_owned()))
                 }
+                // Which namespace it is about, only its claim says: this request has none.
+                false if (some_names || *way == "wrong namespace") && method == "ReleaseRotation" => {
+                    Err((Code::InvalidArgument, "VALIDATION_FAILED".to_owned()))
+                }
+                false if some_names && method == "ClaimRotation" => {
+                    Err((Code::NotFound, "NO_ROTATION_DUE".to_owned()))
+                }
                 false => Err((code, reason.to_owned())),
             };
             assert_eq!(answer, expected, "{rpc}: {way}");
