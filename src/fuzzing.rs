@@ -10,10 +10,10 @@ use crate::auth::{self, AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role}
 use crate::crypto::{
     self, Keyring, MasterKeys, NamespaceKeys, Purpose, data_key_digest, record_seal, value_seal,
 };
-use crate::crypto::{open_secret, reseal_secret};
+use crate::crypto::{open_event, open_history_start, open_secret, reseal_secret};
 use crate::domain::{Namespace, Revision, SecretId, Value};
 use crate::integrity::{Anchor, StoreDigest};
-use crate::schema::{decode_secret, decode_secret_usage, encode_secret, encode_secret_usage};
+use crate::schema::{EventRecord, decode_secret, decode_secret_usage, encode_secret, encode_secret_usage};
 use crate::store;
 
 /// Keys that are the same in every run, so that a finding can be repeated.
@@ -146,6 +146,19 @@ pub fn clear(bytes: &[u8]) {
             if let Some(usage) = decode_secret_usage(bytes) {
                 assert_eq!(decode_secret_usage(&encode_secret_usage(&usage)), Some(usage));
             }
+            if let Ok(record) = open_event(&keys.keyring, &sealed(Purpose::Event, b"event")) {
+                let name = Namespace::default_namespace();
+                let event = record.namespace_id().zip(record.event(&name, Revision(9)));
+                if let Some((id, event)) = event {
+                    let again = EventRecord::new(id, &event).kept(event.revision).event(&name, Revision(9));
+                    assert!(again.is_some_and(|again| again.kind == event.kind && again.revision == event.revision));
+                }
+            }
+            let _ = open_history_start(
+                &keys.keyring,
+                &sealed(Purpose::HistoryStart, b"history start"),
+                Revision(1),
+            );
             let place = keys.keyring.role_mac("role");
             let _ = Role::open(&keys.keyring, &place, &sealed(Purpose::Role, &place), Revision(1));
             let _ =

@@ -24,8 +24,8 @@ impl Round {
 pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
     println!("Durable commits in {}, on {}.", folder.display(), file_system(folder));
     println!(
-        "A secret's records are of {} bytes (name), {} bytes (secret) and {} bytes (version), the digest of {} bytes.",
-        sizes.name, sizes.secret, sizes.version, sizes.digest
+        "A secret's records are of {} bytes (name), {} (secret), {} (version) and {} (event), the digest of {} bytes.",
+        sizes.name, sizes.secret, sizes.version, sizes.event, sizes.digest
     );
     println!(
         "{rounds} rounds of {} ms of each contender, in turns. `x grouped` is the ratio of the medians.\n",

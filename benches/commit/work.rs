@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom::crypto::random;
 use strongroom::domain::{MAX_KEPT_VERSIONS, Revision, SecretId};
@@ -23,6 +24,8 @@ pub struct Sizes {
     pub version: usize,
     /// The store's digest, which every change rewrites.
     pub digest: usize,
+    /// The event, which every change appends.
+    pub event: usize,
 }
 
 impl Sizes {
@@ -40,6 +43,7 @@ impl Sizes {
                 KeyKind::Secret(..) => &mut sizes.secret,
                 KeyKind::Version(..) => &mut sizes.version,
                 KeyKind::Digest => &mut sizes.digest,
+                KeyKind::Event(_) => &mut sizes.event,
                 other => panic!("a create puts no {other:?}"),
             };
             *size = record.len();
@@ -88,6 +92,7 @@ impl Work {
                 (name, self.record(self.sizes.name)),
                 (secret, self.record(self.sizes.secret)),
                 (version, self.record(self.sizes.version)),
+                self.event(),
                 self.digest(),
             ],
             ..Transaction::default()
@@ -104,11 +109,19 @@ impl Work {
             put: vec![
                 (version, self.record(self.sizes.version)),
                 (secret, self.record(self.sizes.secret)),
+                self.event(),
                 self.digest(),
             ],
             delete: oldest.map(|oldest| Key::version(self.namespace, self.id, oldest)).into_iter().collect(),
             ..Transaction::default()
         }
+    }
+
+    /// An event behind all others: of all writers together.
+    fn event(&self) -> (Key, Vec<u8>) {
+        static POSITION: AtomicU64 = AtomicU64::new(1);
+        let position = POSITION.fetch_add(1, Ordering::Relaxed);
+        (Key::appended_at(position, 0), self.record(self.sizes.event))
     }
 
     fn digest(&self) -> (Key, Vec<u8>) {

@@ -168,3 +168,47 @@ fn event_type(kind: EventType) -> v1::SecretEventType {
         EventType::Expired => v1::SecretEventType::Expired,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::app::{self, NewSecret, ValueSource};
+    use crate::auth::{Credential, Write};
+    use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
+    use crate::domain::{Description, Metadata, Value};
+    use crate::store;
+
+    #[tokio::test]
+    async fn a_watcher_that_takes_nothing_is_cut_off_and_told_how_to_go_on() {
+        let mut root = String::new();
+        let keys = MasterKeys::generate().unwrap();
+        let provider = MasterKeyProvider::new(MasterKeySource::DataDir("nowhere".into()), keys);
+        let hand_out = |credential: &Credential| {
+            root = credential.expose().to_owned();
+            Ok(())
+        };
+        let opened = app::open(store::open_memory().unwrap(), provider, app::Options::default(), hand_out);
+        let app = opened.await.unwrap();
+        let (root, home) = (app.access.authenticate(&root).unwrap(), Namespace::default_namespace());
+        for number in 0..2 * AHEAD {
+            let name = SecretName::parse(&format!("s{number}")).unwrap();
+            let grant = app.access.grant::<Write>(&root, &home, &name).unwrap();
+            let source = ValueSource::Value(Value::text("v".to_owned()).unwrap());
+            let new =
+                NewSecret { source, description: Description::default(), metadata: Metadata::default() };
+            app.secrets.create(&grant, new, None).await.unwrap();
+        }
+        let grant = app.access.grant_namespace::<List>(&root, &home).unwrap();
+        let query = WatchQuery { include_children: false, prefix: "".into(), metadata: Metadata::default() };
+        let watch = app.watches.begin(grant, query, WatchFrom::Snapshot).await.unwrap();
+        let (replies, taken) = mpsc::channel(AHEAD);
+        tokio::time::pause();
+        let begun = Instant::now();
+        assert!(matches!(send_steps(watch, &replies).await, Err(Ended::TooSlow)));
+        assert_eq!((begun.elapsed().as_secs(), taken.len()), (SILENCE.as_secs(), AHEAD));
+        let refusal = Refusal::from(&Error::WatchLagged);
+        assert!(refusal.message.contains("after_revision"), "{}", refusal.message);
+    }
+}
