@@ -196,8 +196,8 @@ mod tests {
             let name = SecretName::parse(&format!("s{number}")).unwrap();
             let grant = app.access.grant::<Write>(&root, &home, &name).unwrap();
             let source = ValueSource::Value(Value::text("v".to_owned()).unwrap());
-            let new =
-                NewSecret { source, description: Description::default(), metadata: Metadata::default() };
+            let (description, metadata) = (Description::default(), Metadata::default());
+            let new = NewSecret { source, description, metadata, rotation_policy: None, expiry: None };
             app.secrets.create(&grant, new, None).await.unwrap();
         }
         let grant = app.access.grant_namespace::<List>(&root, &home).unwrap();
@@ -206,7 +206,7 @@ mod tests {
         let (replies, taken) = mpsc::channel(AHEAD);
         tokio::time::pause();
         let begun = Instant::now();
-        assert!(matches!(send_steps(watch, &replies).await, Err(Ended::TooSlow)));
+        assert!(matches!(send_steps(&app, watch, &replies).await, Err(Ended::TooSlow)));
         assert_eq!((begun.elapsed().as_secs(), taken.len()), (SILENCE.as_secs(), AHEAD));
         let refusal = Refusal::from(&Error::WatchLagged);
         assert!(refusal.message.contains("after_revision"), "{}", refusal.message);
