@@ -1,13 +1,15 @@
 //! What the server does by itself: each thing once, also across a kill and among replicas, and each with an audit record.
 
 use prost_types::Duration;
-use strongroom::api::v1::{AuditFilter, CreateSecretRequest, ListSecretsRequest};
+use strongroom::api::v1::{
+    AuditFilter, CreateSecretRequest, ListSecretsRequest, RotationPolicy, UpdateSecretRequest,
+};
 
 use crate::audit_log::{json, records};
 use crate::caller::{Caller, Credential};
 use crate::etcd_server;
 use crate::harness::Launch;
-use crate::requests::{Value, create, delete, list};
+use crate::requests::{Value, create, delete, list, nanos, random_uuid, update};
 
 fn expiring(name: &str, seconds: i64) -> CreateSecretRequest {
     CreateSecretRequest { ttl: Some(Duration { seconds, nanos: 0 }), ..create(name, "v") }
@@ -97,4 +99,75 @@ async fn what_is_due_is_done_by_one_of_two_replicas() {
         let told_twice = if rpc == "scheduler/TellExpiry" { 2 } else { 1 };
         assert!(done_by_both.len() <= told_twice * all.len(), "{rpc} was done again: {done_by_both:?}");
     }
+}
+
+/// A policy to rotate each second.
+fn each_second() -> RotationPolicy {
+    let second = Some(Duration { seconds: 1, nanos: 0 });
+    RotationPolicy { interval: second, generator: random_uuid(), grace_period: second, ..Default::default() }
+}
+
+/// Waits until a secret has so many versions, then pauses its rotation. Returns the number of versions that it has then.
+async fn rotated(caller: &Caller, name: &str, versions: u32) -> u32 {
+    while caller.get(name).await.version < versions {
+        tokio::task::yield_now().await;
+    }
+    let paused = Some(RotationPolicy { paused: true, ..each_second() });
+    caller.update(UpdateSecretRequest { rotation_policy: paused, ..update(name) }).await.version
+}
+
+/// Asserts that a secret was rotated at most once for each time that was due: a second later than the time before.
+async fn each_was_due(caller: &Caller, name: &str) {
+    let versions = caller.versions(name).await;
+    for pair in versions.windows(2) {
+        let between = nanos(pair[0].created_at) - nanos(pair[1].created_at);
+        assert!(between >= 1_000_000_000, "version {} was made too early", pair[0].number);
+    }
+}
+
+#[tokio::test]
+async fn a_due_rotation_is_made_once_also_across_kills() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = || Launch::durable(folder.path());
+    let mut server = launch().start();
+    let root = Caller::root(&server).await;
+    let request = CreateSecretRequest { rotation_policy: Some(each_second()), ..create("A", "v") };
+    assert!(root.create_with(request).await.next_rotation_at.is_some());
+    for _ in 0..3 {
+        server.wait_for_logged(1, "scheduler/RotateSecret");
+        server.kill();
+        server = launch().start();
+    }
+    let root = Caller::root(&server).await;
+    let versions = rotated(&root, "A", 5).await;
+    each_was_due(&root, "A").await;
+    let made = done(&root, "scheduler/RotateSecret").await;
+    assert_eq!(made.len() + 1, usize::try_from(versions).unwrap(), "each rotation has its record");
+    // The versions before the last two have retired, and the current one is one of the service.
+    assert_ne!(root.value("A").await, Value::text("v"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_due_rotation_is_made_by_one_of_two_replicas() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let prefix = uuid::Uuid::new_v4().to_string();
+    let one = Launch::in_etcd(&etcd.url(), &prefix).start();
+    let key = one.data_dir.join("master.key").display().to_string();
+    let other = Launch::in_etcd(&etcd.url(), &prefix).argument("--master-key-file").argument(key).start();
+    let credential = Credential::bearer(&one.root_key);
+    let callers = [Caller::new(&one, credential.clone()).await, Caller::new(&other, credential).await];
+    let policy = Some(each_second());
+    callers[0].create_with(CreateSecretRequest { rotation_policy: policy, ..create("A", "v") }).await;
+    let versions = usize::try_from(rotated(&callers[1], "A", 4).await).unwrap();
+    each_was_due(&callers[0], "A").await;
+    let mut made = 0;
+    // The record of the last rotation is in the log of its server soon after the change.
+    while made + 1 < versions {
+        made = 0;
+        for caller in &callers {
+            made += done(caller, "scheduler/RotateSecret").await.len();
+        }
+    }
+    assert_eq!(made + 1, versions);
 }

@@ -196,13 +196,8 @@ mod tests {
             let name = SecretName::parse(&format!("s{number}")).unwrap();
             let grant = app.access.grant::<Write>(&root, &home, &name).unwrap();
             let source = ValueSource::Value(Value::text("v".to_owned()).unwrap());
-            let new = NewSecret {
-                source,
-                description: Description::default(),
-                metadata: Metadata::default(),
-                expiry: None,
-                rotation_policy: None,
-            };
+            let (description, metadata) = (Description::default(), Metadata::default());
+            let new = NewSecret { source, description, metadata, rotation_policy: None, expiry: None };
             app.secrets.create(&grant, new, None).await.unwrap();
         }
         let grant = app.access.grant_namespace::<List>(&root, &home).unwrap();
