@@ -121,6 +121,8 @@ impl From<Error> for Failure {
                     ErrorReason::ReferenceInvalid
                     | ErrorReason::ReferenceTooCostly
                     | ErrorReason::SecretNotFound
+                    | ErrorReason::SecretExpired
+                    | ErrorReason::VersionPending
                     | ErrorReason::VersionDisabled
                     | ErrorReason::VersionDestroyed,
                 ),
