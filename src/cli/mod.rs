@@ -218,10 +218,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Enable(command) => on_runtime(command.run(&connection, output)),
         Command::Destroy(command) => on_runtime(command.run(&connection, output)),
         Command::Receipt(command) => command.run(output),
-        Command::Run(command) => {
-            let variables = on_runtime(command.variables(&connection))?;
-            Err(command.execute(&variables))
-        }
+        Command::Run(command) => Err(command.run(&connection)),
         Command::Inject(command) => on_runtime(command.run(&connection)),
         Command::Import(command) => on_runtime(command.run(&connection, output)),
         Command::Export(command) => on_runtime(command.run(&connection)),
