@@ -59,6 +59,7 @@ mod reserve;
 mod restart;
 mod revocation;
 mod rotate;
+mod rotator;
 mod run;
 mod shutdown;
 mod startup;

@@ -220,7 +220,9 @@ fn listen_for_signals() -> Result<Arc<Stop>, Failure> {
         let stop = stop.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                stop.asked.store(true, Ordering::SeqCst);
+                if !stop.asked.swap(true, Ordering::SeqCst) {
+                    failure::note("the worker ends after the step that runs now");
+                }
                 stop.notify.notify_waiters();
             }
         });
