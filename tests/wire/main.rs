@@ -71,3 +71,4 @@ mod update;
 mod usage;
 mod versions;
 mod watch;
+mod watch_commands;

@@ -112,7 +112,8 @@ async def test_claims_that_do_not_hold_are_refused(client: Any) -> None:
     await done(client.secrets.create(name="a_key", value="one"))
     with pytest.raises(NoRotationDueError):
         await done(client.secrets.claim_rotation(name_prefix="a_"))
-    nobody = "00000000000000000000000000000000"
+    # In the form of the server: base64url of the ids of the namespace, of the secret and of the claim.
+    nobody = "A" * 64
     with pytest.raises(ClaimLostError):
         await done(client.secrets.rotate(name="a_key", value="two", stage=True, claim_id=nobody))
     with pytest.raises(ClaimLostError):
