@@ -129,6 +129,7 @@ impl Rotator {
     /// Takes one rotation after the other.
     async fn work(&self, client: &Client, stop: &Stop, output: Output) -> Result<(), Failure> {
         let mut watch = client.secrets().watch(self.interest()).snapshot_again();
+        let mut listening = false;
         let mut failed = 0_u32;
         while !stop.asked() {
             // The lease counts from before the request, so that it never ends later than the service's.
@@ -144,7 +145,7 @@ impl Rotator {
                     if self.once {
                         break;
                     }
-                    wait_for_news(&mut watch, stop).await?;
+                    wait_for_news(&mut watch, &mut listening, stop).await?;
                 }
                 Err(error) if passes(&error) && !self.once => {
                     failure::note(&format!(
@@ -181,14 +182,16 @@ impl Rotator {
     }
 }
 
-/// Waits until a rotation becomes due, the worker is asked to end, or it is time to ask again.
-async fn wait_for_news(watch: &mut Watch, stop: &Stop) -> Result<(), Failure> {
+/// Waits until a rotation becomes due, the worker is asked to end, or it is time to ask again. It is time also when the watch has
+/// just begun: a rotation that became due before that is not told.
+async fn wait_for_news(watch: &mut Watch, listening: &mut bool, stop: &Stop) -> Result<(), Failure> {
     let until = sleep(ASK_EVERY);
     tokio::pin!(until);
     loop {
         tokio::select! {
             step = watch.next() => match step {
                 Ok(Step::Event(event)) if event.r#type() == v1::SecretEventType::RotationDue => return Ok(()),
+                Ok(_) if !std::mem::replace(listening, true) => return Ok(()),
                 Ok(_) => {}
                 Err(error) if passes(&error) || error.reason() == Some(ErrorReason::NotServed) => {
                     // The worker asks without the watch.
