@@ -54,14 +54,10 @@ impl Delete {
             namespace => format!(" -n {namespace}"),
         };
         let undo = format!("strongroom{namespace} undelete {}", reply.id);
-        let shown = |text: String| if lasts { text } else { String::new() };
-        let fields = [
-            ("deleted", self.name),
-            ("at", deleted_at),
-            ("id", reply.id),
-            ("recoverable until", shown(purge_at)),
-            ("to bring it back", shown(undo)),
-        ];
+        let mut fields = vec![("deleted", self.name), ("at", deleted_at), ("id", reply.id)];
+        if lasts {
+            fields.extend([("recoverable until", purge_at), ("to bring it back", undo)]);
+        }
         output.print(&fields, &json)
     }
 

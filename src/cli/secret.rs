@@ -40,7 +40,7 @@ fn value_json(value: Option<&v1::SecretValue>) -> Json {
 
 /// The lines of a secret.
 pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
-    vec![
+    let mut fields = vec![
         ("name", secret.name.clone()),
         ("namespace", secret.namespace.clone()),
         ("value", value_text(secret.value.as_ref())),
@@ -50,6 +50,8 @@ pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> 
         ("created", time(secret.created_at.as_ref())),
         ("updated", time(secret.updated_at.as_ref())),
         ("rotated", time(secret.rotated_at.as_ref())),
+    ];
+    let of_few = [
         ("expires", time(secret.expires_at.as_ref())),
         ("rotation", secret.rotation_policy.as_ref().map(policy::shown).unwrap_or_default()),
         ("next rotation", time(secret.next_rotation_at.as_ref())),
@@ -58,9 +60,11 @@ pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> 
         ("last failure", secret.rotation_failure.as_ref().map(failure_text).unwrap_or_default()),
         ("deleted", time(secret.deleted_at.as_ref())),
         ("removed", time(secret.purge_at.as_ref())),
-        ("id", secret.id.clone()),
-        ("etag", secret.etag.clone()),
-    ]
+    ];
+    // Their longer titles widen the column only where they are shown.
+    fields.extend(of_few.into_iter().filter(|(_, text)| !text.is_empty()));
+    fields.extend([("id", secret.id.clone()), ("etag", secret.etag.clone())]);
+    fields
 }
 
 /// A secret in JSON, with the field names of the wire.
