@@ -5,11 +5,13 @@ use strongroom_client::v1::{self, generator::Kind};
 /// What the help says of the short form.
 pub(super) const FORMS: &str = "\
 Values that the service generates (SPEC):
-  password[:LENGTH[:CLASSES]]      letters and digits; CLASSES of which each must occur, such as lower,upper,digit,symbol
-  bytes[:LENGTH[:ENCODING]]        random bytes; ENCODING is base64url, hex or raw
-  uuid                             a random UUID
-  passphrase[:WORDS]               random words, joined by hyphens
-  key_pair:ed25519, key_pair:ecdsa-p256   a private key; the public key goes into the metadata 'public_key'";
+  password[:LENGTH[:CLASSES]]  letters and digits; each of CLASSES, such as
+                               lower,upper,digit,symbol, occurs at least once
+  bytes[:LENGTH[:ENCODING]]    random bytes, as base64url, hex or raw
+  uuid                         a random UUID
+  passphrase[:WORDS]           random words, joined by hyphens
+  key_pair:ALGORITHM           a private key, of ed25519 or ecdsa-p256; the public
+                               key goes into the metadata 'public_key'";
 
 /// Reads a generator from an argument.
 pub(super) fn parse(spec: &str) -> Result<v1::Generator, String> {

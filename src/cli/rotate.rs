@@ -18,8 +18,8 @@ use super::secret::print_secret;
   strongroom rotate db_password --stage --generate password:40 --show
   strongroom promote db_password 5
 
-With --stage the new version is pending: nobody reads it until 'promote' makes it the current one, and
-'destroy' abandons it.
+With --stage the new version is pending: nobody reads it until 'promote' makes it the current one,
+and 'destroy' abandons it.
 
 {}", generator::FORMS))]
 pub(super) struct Rotate {

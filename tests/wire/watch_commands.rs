@@ -123,7 +123,7 @@ fn a_value_that_changes_restarts_the_command() {
 fn a_value_that_changes_sends_the_command_a_signal() {
     let (server, namespace) = (shared(), "run-watch-signal");
     done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
-    let script = "trap 'echo reload' USR1; trap 'exit 7' TERM; echo \"$SECRET\"; while :; do sleep 600 & wait $!; done";
+    let script = "trap 'kill $!; echo reload' USR1; trap 'kill $!; exit 7' TERM; echo \"$SECRET\"; while :; do sleep 600 & wait $!; done";
     let arguments = ["run", "--env", "SECRET=secret", "--watch", "USR1", "--", "sh", "-c", script];
     let mut run = Running::start(server, namespace, &arguments);
     assert_eq!(run.line(), "one");
