@@ -32,6 +32,7 @@ main() {
     note_skipped "power losses" 'power: .* SKIPPED: \(.*\)'
     note_skipped "memory" 'SKIPPED: the search of the server.s memory, \(.*\)'
     note_skipped "etcd" 'SKIPPED: the tests over etcd, \(.*\)'
+    note_skipped "PostgreSQL" 'SKIPPED: the rotation of a real PostgreSQL, \(.*\)'
     step "Documents" "go python3" tests/readme.sh
     step "Python client" "python3" tests/with-server.sh clients/python/test.sh
     step "Node client" "node npm" tests/with-server.sh clients/node/test.sh

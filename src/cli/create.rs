@@ -4,17 +4,22 @@ use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
+use super::generator;
 use super::metadata;
+use super::moment;
 use super::new_value::ValueArgs;
 use super::output::Output;
 use super::secret::print_secret;
 
 /// The arguments of `strongroom create`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(after_help = format!("Examples:
   strongroom create stripe_api_key --description 'Stripe, payments' --metadata env=production
   strongroom create db_password --generate password:40
-  printf %s \"$TOKEN\" | strongroom create github_token --value-file -")]
+  strongroom create preview_token --generate uuid --ttl 30d
+  printf %s \"$TOKEN\" | strongroom create github_token --value-file -
+
+{}", generator::FORMS))]
 pub(super) struct Create {
     /// The secret's name: letters, digits and underscores, beginning with a letter or an underscore
     name: String,
@@ -29,6 +34,14 @@ pub(super) struct Create {
     /// A pair of metadata to attach; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
     metadata: Vec<(String, String)>,
+
+    /// How long the secret lives, such as 12h or 30d [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = moment::span)]
+    ttl: Option<prost_types::Duration>,
+
+    /// When the secret expires, such as 2030-01-31T12:00:00Z; from then on its value cannot be read
+    #[arg(long, value_name = "TIME", value_parser = moment::ahead, conflicts_with = "ttl")]
+    expires_at: Option<prost_types::Timestamp>,
 }
 
 impl Create {
@@ -40,6 +53,8 @@ impl Create {
             return_value: self.value.show,
             description: self.description,
             metadata: self.metadata.into_iter().collect(),
+            expires_at: self.expires_at,
+            ttl: self.ttl,
             ..v1::CreateSecretRequest::default()
         };
         let reply = connection.client().await?.secrets().create(message).await?;

@@ -51,6 +51,11 @@ impl Failure {
         Self { code, message, fields: Vec::new() }
     }
 
+    /// The command that `run --watch` supervised has ended, with this exit code. Nothing is said: the command has said it.
+    pub(super) fn ended(code: u8) -> Self {
+        Self { code, message: String::new(), fields: Vec::new() }
+    }
+
     /// The same failure, with a list of everything that is wrong.
     pub(super) fn with_all(mut self, wrong: Vec<(String, String)>) -> Self {
         self.fields = wrong;
@@ -85,6 +90,9 @@ impl Failure {
 
     /// Writes the failure to standard error; returns its exit code.
     pub(super) fn report(&self) -> ExitCode {
+        if self.message.is_empty() {
+            return ExitCode::from(self.code);
+        }
         let mut stderr = std::io::stderr().lock();
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         let red = if colour { AnsiColor::Red.on_default().bold() } else { Style::new() };
@@ -121,6 +129,8 @@ impl From<Error> for Failure {
                     ErrorReason::ReferenceInvalid
                     | ErrorReason::ReferenceTooCostly
                     | ErrorReason::SecretNotFound
+                    | ErrorReason::SecretExpired
+                    | ErrorReason::VersionPending
                     | ErrorReason::VersionDisabled
                     | ErrorReason::VersionDestroyed,
                 ),

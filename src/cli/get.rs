@@ -1,4 +1,4 @@
-//! `strongroom get` shows one version of a secret, with its value.
+//! `strongroom get` shows one version of a secret with its value, or the current versions of several secrets.
 
 use std::io::IsTerminal;
 
@@ -9,55 +9,105 @@ use strongroom_client::v1::secret_value::Kind;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::secret::{no_secret, secret_fields, secret_json};
+use super::secret::{no_secret, secret_fields, secret_json, value_text};
 
 /// The arguments of `strongroom get`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom get stripe_api_key
-  strongroom get db_password --version 3 --value-only")]
-pub(super) struct Get {
-    /// The secret's name
-    name: String,
+  strongroom get db_password --version 3 --value-only
+  strongroom get db_user db_password stripe_api_key
 
-    /// The number of the version to show [default: the current version]
+Several secrets are read at one moment. If some of them cannot be read, the command shows the others
+and fails.")]
+pub(super) struct Get {
+    /// The secret's name; several names are read in one request, up to 100
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+
+    /// The number of the version to show, of one secret [default: the current version]
     #[arg(long, value_name = "N")]
     version: Option<u32>,
 
-    /// Print only the value, byte for byte
+    /// Print only the value of one secret, byte for byte
     #[arg(long)]
     value_only: bool,
 }
 
 impl Get {
-    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+    pub(super) async fn run(mut self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        if self.names.len() > 1 {
+            if self.version.is_some() || self.value_only {
+                return Err(Failure::usage("--version and --value-only are for one name"));
+            }
+            return several(self.names, connection, output).await;
+        }
         let message = v1::GetSecretRequest {
-            name: self.name,
+            name: self.names.pop().unwrap_or_default(),
             version: self.version,
             ..v1::GetSecretRequest::default()
         };
         let reply = connection.client().await?.secrets().get(message).await?;
-        if !self.value_only {
-            let secret = reply.secret.ok_or_else(no_secret)?;
-            let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
-            // `version` is the current version; the value shown may be of another one.
-            if reply.version != secret.version {
-                fields.insert(2, ("value of", format!("version {}", reply.version)));
+        if self.value_only { print_value(reply) } else { print_one(reply, output) }
+    }
+}
+
+fn print_one(reply: v1::GetSecretResponse, output: Output) -> Result<(), Failure> {
+    let secret = reply.secret.ok_or_else(no_secret)?;
+    let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
+    // `version` is the current version; the value shown may be of another one.
+    if reply.version != secret.version {
+        fields.insert(2, ("value of", format!("version {}", reply.version)));
+    }
+    if let Some(object) = json.as_object_mut() {
+        object.insert("value_version".to_owned(), json!(reply.version));
+    }
+    output.print(&fields, &json)
+}
+
+fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {
+    let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
+        Some(Kind::Text(text)) => text.into_bytes(),
+        Some(Kind::Binary(bytes)) => bytes,
+        Some(Kind::Redacted(_)) | None => return Err(Failure::local("the service sent no value")),
+    };
+    // A terminal's prompt belongs on a new line; elsewhere no byte is added.
+    if std::io::stdout().is_terminal() {
+        value.push(b'\n');
+    }
+    output::write(&value)
+}
+
+/// Reads several secrets at one moment, and shows those that can be read.
+async fn several(names: Vec<String>, connection: &Connection, output: Output) -> Result<(), Failure> {
+    let message = v1::BatchGetSecretsRequest { names, ..v1::BatchGetSecretsRequest::default() };
+    let reply = connection.client().await?.secrets().batch_get(message).await?;
+    let (mut rows, mut items, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for item in &reply.items {
+        match item.secret() {
+            Ok(secret) => {
+                let value = value_text(secret.value.as_ref());
+                rows.push(vec![secret.name.clone(), secret.version.to_string(), value]);
+                items.push(json!({ "name": item.name, "secret": secret_json(secret) }));
             }
-            if let Some(object) = json.as_object_mut() {
-                object.insert("value_version".to_owned(), json!(reply.version));
+            Err(error) => {
+                let told = json!({ "reason": error.reason_name(), "message": error.message() });
+                items.push(json!({ "name": item.name, "error": told }));
+                refused.push((item.name.clone(), Failure::from(error)));
             }
-            return output.print(&fields, &json);
         }
-        let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
-            Some(Kind::Text(text)) => text.into_bytes(),
-            Some(Kind::Binary(bytes)) => bytes,
-            Some(Kind::Redacted(_)) | None => return Err(Failure::local("the service sent no value")),
-        };
-        // A terminal's prompt belongs on a new line; elsewhere no byte is added.
-        if std::io::stdout().is_terminal() {
-            value.push(b'\n');
+    }
+    output.print_all(
+        &["name", "version", "value"],
+        rows,
+        &json!({ "items": items, "revision": reply.revision }),
+    )?;
+    let count = refused.len();
+    let list = refused.iter().map(|(name, failure)| (output::printable(name), failure.brief())).collect();
+    match refused.into_iter().next() {
+        None => Ok(()),
+        Some((_, first)) => {
+            Err(first.with_message(&format!("{count} of these secrets cannot be read"), list))
         }
-        output::write(&value)
     }
 }

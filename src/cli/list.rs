@@ -18,7 +18,8 @@ use super::secret::secret_json;
 #[command(after_help = "Examples:
   strongroom list --metadata env=production --prefix billing_
   strongroom list --order-by 'updated_at desc' --limit 10
-  strongroom list --unused-since 90d")]
+  strongroom list --unused-since 90d
+  strongroom list --include-deleted")]
 pub(super) struct List {
     /// Show at most N secrets, from 1 to 1,000 [default: all secrets]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -45,6 +46,10 @@ pub(super) struct List {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     unused_since: Option<Timestamp>,
 
+    /// Also show deleted secrets that 'undelete' can bring back, with their ids
+    #[arg(long)]
+    include_deleted: bool,
+
     /// The order: name, created_at or updated_at, followed by ' desc' for the reverse order
     #[arg(long, default_value = "name", value_name = "ORDER")]
     order_by: String,
@@ -62,6 +67,7 @@ impl List {
             name_prefix: self.prefix,
             order_by: self.order_by,
             unused_since: self.unused_since,
+            include_deleted: self.include_deleted,
             ..v1::ListSecretsRequest::default()
         };
         let secrets = connection.client().await?.secrets();
@@ -71,7 +77,7 @@ impl List {
         } else {
             all_pages(&secrets, request).await?
         };
-        print_secrets(output, &items, &last)
+        print_secrets(output, &items, &last, self.include_deleted)
     }
 }
 
@@ -118,6 +124,7 @@ fn print_secrets(
     output: Output,
     items: &[v1::Secret],
     last: &v1::ListSecretsResponse,
+    with_deleted: bool,
 ) -> Result<(), Failure> {
     let json = json!({
         "items": items.iter().map(secret_json).collect::<Vec<_>>(),
@@ -129,10 +136,20 @@ fn print_secrets(
     let row = |secret: &v1::Secret| {
         let updated = output::time_in_brief(secret.updated_at.as_ref());
         let version = secret.version.to_string();
-        vec![secret.name.clone(), version, updated, secret.description.clone(), metadata::shown(secret)]
+        let mut row =
+            vec![secret.name.clone(), version, updated, secret.description.clone(), metadata::shown(secret)];
+        if with_deleted {
+            let id = secret.deleted_at.as_ref().map(|_| secret.id.clone());
+            row.extend([output::time_in_brief(secret.deleted_at.as_ref()), id.unwrap_or_default()]);
+        }
+        row
     };
     let rows = items.iter().map(row).collect();
-    output.print_all(&["name", "version", "updated", "description", "metadata"], rows, &json)?;
+    let mut header = vec!["name", "version", "updated", "description", "metadata"];
+    if with_deleted {
+        header.extend(["deleted", "id"]);
+    }
+    output.print_all(&header, rows, &json)?;
     if output == Output::Table && !items.is_empty() {
         let more = if last.next_page_token.is_empty() { "" } else { "; more with --page-token or --offset" };
         output::write(format!("\n{} of {}{more}\n", items.len(), last.total_size).as_bytes())?;

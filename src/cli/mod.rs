@@ -3,6 +3,7 @@
 //! Each command has a file or a folder of its own name. The other files hold what several commands share. A value is
 //! never taken from an argument and never printed in an error.
 
+mod ack;
 mod audit;
 mod backup;
 mod binding;
@@ -21,6 +22,7 @@ mod explain;
 mod export;
 mod failure;
 mod file;
+mod generator;
 mod get;
 mod import;
 mod inject;
@@ -34,21 +36,26 @@ mod new_value;
 mod object;
 mod opening;
 mod output;
+mod policy;
 mod progress;
+mod promote;
 mod receipt;
 mod rename;
 mod restore;
 mod right;
 mod role;
 mod rotate;
+mod rotator;
 mod run;
 mod secret;
 mod secrets_file;
 mod serve;
 mod status;
+mod undelete;
 mod update;
 mod version;
 mod versions;
+mod watch;
 mod whoami;
 
 use std::process::ExitCode;
@@ -87,7 +94,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Create a secret
     Create(create::Create),
-    /// Show a secret with its value
+    /// Show a secret, or several, with their values
     Get(get::Get),
     /// List secrets without their values
     List(list::List),
@@ -95,11 +102,15 @@ enum Command {
     Update(update::Update),
     /// Rename a secret
     Rename(rename::Rename),
-    /// Delete a secret and all its versions permanently
+    /// Delete a secret and all its versions; 'undelete' can bring it back for some days
     Delete(delete::Delete),
-    /// Give a secret a new value in one step
+    /// Bring a deleted secret back
+    Undelete(undelete::Undelete),
+    /// Give a secret a new value in one step, or stage one
     Rotate(rotate::Rotate),
-    /// List the versions of a secret
+    /// Make a pending version, or an older one, the current version
+    Promote(promote::Promote),
+    /// List the versions of a secret, and who uses them
     Versions(versions::Versions),
     /// Disable a version so that its value cannot be read
     Disable(disable::Disable),
@@ -108,6 +119,17 @@ enum Command {
     /// Destroy a version of a secret permanently
     #[command(long_about = destroy::ABOUT)]
     Destroy(destroy::Destroy),
+    /// Note that a consumer uses a version
+    Ack(ack::Ack),
+    /// Say when and how a secret is rotated
+    #[command(subcommand, long_about = policy::ABOUT)]
+    Policy(policy::Policy),
+    /// Make the rotations that are due, each with a command
+    #[command(long_about = rotator::ABOUT)]
+    Rotator(Box<rotator::Rotator>),
+    /// Show the changes of secrets as they are made
+    #[command(long_about = watch::ABOUT)]
+    Watch(watch::Watch),
     /// Check the receipts of destroyed versions
     #[command(subcommand)]
     Receipt(receipt::Receipt),
@@ -184,16 +206,19 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Update(command) => on_runtime(command.run(&connection, output)),
         Command::Rename(command) => on_runtime(command.run(&connection, output)),
         Command::Delete(command) => on_runtime(command.run(&connection, output)),
+        Command::Undelete(command) => on_runtime(command.run(&connection, output)),
         Command::Rotate(command) => on_runtime(command.run(&connection, output)),
+        Command::Promote(command) => on_runtime(command.run(&connection, output)),
+        Command::Ack(command) => on_runtime(command.run(&connection, output)),
+        Command::Policy(command) => on_runtime(command.run(&connection, output)),
+        Command::Rotator(command) => command.run(&connection, output),
+        Command::Watch(command) => on_runtime(command.run(&connection, output)),
         Command::Versions(command) => on_runtime(command.run(&connection, output)),
         Command::Disable(command) => on_runtime(command.run(&connection, output)),
         Command::Enable(command) => on_runtime(command.run(&connection, output)),
         Command::Destroy(command) => on_runtime(command.run(&connection, output)),
         Command::Receipt(command) => command.run(output),
-        Command::Run(command) => {
-            let variables = on_runtime(command.variables(&connection))?;
-            Err(command.execute(&variables))
-        }
+        Command::Run(command) => Err(command.run(&connection)),
         Command::Inject(command) => on_runtime(command.run(&connection)),
         Command::Import(command) => on_runtime(command.run(&connection, output)),
         Command::Export(command) => on_runtime(command.run(&connection)),

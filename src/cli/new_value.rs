@@ -6,10 +6,11 @@ use std::fs;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
-use strongroom_client::v1::{self, generator};
+use strongroom_client::v1;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::generator;
 
 /// The flags that say where the new value comes from.
 #[derive(clap::Args)]
@@ -18,8 +19,8 @@ pub(super) struct ValueArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub(super) value_file: Option<PathBuf>,
 
-    /// Let the service generate the value: password[:LENGTH], base64url[:BYTES], hex[:BYTES], raw[:BYTES] or uuid
-    #[arg(long, value_name = "SPEC", value_parser = generator_spec)]
+    /// Let the service generate the value, such as password:40, hex:32, uuid, passphrase:6 or key_pair:ed25519: see below
+    #[arg(long, value_name = "SPEC", value_parser = generator::parse)]
     pub(super) generate: Option<v1::Generator>,
 
     /// Show the generated value
@@ -68,36 +69,4 @@ fn prompt() -> Result<v1::SecretValue, Failure> {
         return Err(Failure::usage("the two values differ, and nothing was sent"));
     }
     Ok(std::mem::take(&mut *value).into())
-}
-
-/// Reads a generator in its short form, such as `password:40`.
-fn generator_spec(spec: &str) -> Result<v1::Generator, String> {
-    let (kind, length) = match spec.split_once(':') {
-        None => (spec, None),
-        Some((kind, length)) => {
-            let length = length.parse().map_err(|_| "the length after ':' must be a number".to_owned())?;
-            (kind, Some(length))
-        }
-    };
-    let bytes = |encoding: v1::BytesEncoding| {
-        generator::Kind::Bytes(v1::BytesGenerator { length, encoding: encoding.into() })
-    };
-    let kind = match kind {
-        "password" => generator::Kind::Password(v1::PasswordGenerator {
-            length,
-            alphabet: String::new(),
-            required: Vec::new(),
-        }),
-        "base64url" => bytes(v1::BytesEncoding::Base64url),
-        "hex" => bytes(v1::BytesEncoding::Hex),
-        "raw" => bytes(v1::BytesEncoding::Raw),
-        "uuid" if length.is_none() => generator::Kind::Uuid(v1::UuidGenerator {}),
-        "uuid" => return Err("a uuid takes no length".to_owned()),
-        _ => {
-            return Err(
-                "expected password, base64url, hex, raw or uuid, optionally followed by :LENGTH".into()
-            );
-        }
-    };
-    Ok(v1::Generator { kind: Some(kind) })
 }

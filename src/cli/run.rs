@@ -1,10 +1,13 @@
 //! `strongroom run` starts a command with secrets in its environment.
 
-use std::collections::BTreeMap;
+mod supervise;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
@@ -13,13 +16,14 @@ use zeroize::Zeroizing;
 
 use super::connect::Connection;
 use super::failure::{self, Failure};
-use super::list;
+use super::{list, on_runtime};
 use crate::domain::SecretName;
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
 Run a command with secrets in its environment\n\n\
-The command replaces this process, so that it receives signals and the caller receives its exit code. \
+The command replaces this process, so that it receives signals and the caller receives its exit code. With --watch, this \
+process stays beside the command, passes signals on to it, and ends with its exit code. \
 STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE are removed from its environment.\n\n\
 All values are read at one moment, before the command starts. If one is missing, the command does not start. Values \
 of more than 1 MiB in all are read in several requests, at several moments, and a note says so.\n\n\
@@ -31,6 +35,8 @@ Further exit codes: 126 the command cannot be executed, 127 the command is not f
   strongroom run --env DB_PASSWORD=db_password -- psql
   strongroom run --all --upper -- ./server --port 8080
   strongroom run --prefix billing_ --strip-prefix --upper -- ./billing
+  strongroom run --env DB_PASSWORD=db_password --watch restart -- ./server
+  strongroom run --env DB_PASSWORD=db_password --watch HUP -- ./server
   strongroom run --env TOKEN=github_token -- sh -c 'curl -H \"Authorization: Bearer $TOKEN\" …'")]
 pub(super) struct Run {
     /// Set the variable VAR to the value of a secret; may be given several times
@@ -52,6 +58,17 @@ pub(super) struct Run {
     /// Write the variables of --all and --prefix in upper case
     #[arg(long)]
     upper: bool,
+
+    /// When a value changes, restart the command, or send it a signal such as HUP or USR1
+    ///
+    /// A restart sends SIGTERM, waits for the end of the command, and starts it with the new values. A signal changes
+    /// nothing in the command's environment: the command reads the values again by itself.
+    #[arg(long, value_name = "restart|SIGNAL", value_parser = supervise::on_change)]
+    watch: Option<supervise::OnChange>,
+
+    /// How long a restart waits for the command to end, before it kills it
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "watch", value_parser = crate::config::parse_duration)]
+    stop_timeout: Duration,
 
     /// Keep the API key in the command's environment
     #[arg(long)]
@@ -86,12 +103,32 @@ const CONTROLLING: [&str; 15] = [
 const CONTROLLING_PREFIXES: [&str; 4] = ["BASH_FUNC_", "DYLD_", "LD_", "STRONGROOM_"];
 
 impl Run {
-    /// Reads the values of the variables. The caller ends the runtime before [`execute`](Self::execute).
-    pub(super) async fn variables(&self, connection: &Connection) -> Result<Variables, Failure> {
+    /// Runs the command. Returns only if that fails, or with --watch when the command has ended.
+    pub(super) fn run(self, connection: &Connection) -> Failure {
         if self.env.is_empty() && !self.all && self.prefix.is_none() {
-            return Err(Failure::usage("there is no secret to set: give --env, --prefix or --all"));
+            return Failure::usage("there is no secret to set: give --env, --prefix or --all");
         }
-        let client = connection.client().await?;
+        match self.watch {
+            None => {
+                // The runtime has ended when the command takes the place of this process.
+                let read = async { self.variables(&connection.client().await?).await };
+                match on_runtime(read) {
+                    Ok(variables) => self.execute(&variables),
+                    Err(failure) => failure,
+                }
+            }
+            Some(on_change) => {
+                let outcome = on_runtime(async {
+                    let client = connection.client().await?;
+                    supervise::run(&self, &client, on_change).await
+                });
+                outcome.unwrap_or_else(|failure| failure)
+            }
+        }
+    }
+
+    /// Reads the values of the variables.
+    async fn variables(&self, client: &Client) -> Result<Variables, Failure> {
         let mut secrets = BTreeMap::new();
         if self.all || self.prefix.is_some() {
             let prefix = self.prefix.as_deref().unwrap_or_default();
@@ -112,21 +149,30 @@ impl Run {
         }
         // The variables of --env win.
         secrets.extend(self.env.iter().cloned());
-        resolve(&client, secrets).await
+        resolve(client, secrets).await
     }
 
     /// Replaces this process by the command. Returns only if that fails.
-    pub(super) fn execute(self, variables: &Variables) -> Failure {
-        let mut words = self.command.into_iter();
-        let program = words.next().unwrap_or_default();
-        let mut command = Command::new(&program);
+    fn execute(&self, variables: &Variables) -> Failure {
+        let error = self.command_with(variables).exec();
+        self.not_started(&error)
+    }
+
+    /// The command with its variables.
+    fn command_with(&self, variables: &Variables) -> Command {
+        let mut words = self.command.iter();
+        let mut command = Command::new(words.next().map(OsString::as_os_str).unwrap_or_default());
         command.args(words);
         if !self.keep_credentials {
             command.env_remove("STRONGROOM_API_KEY").env_remove("STRONGROOM_API_KEY_FILE");
         }
-        command.envs(variables.0.iter().map(|(name, value)| (name, value.as_str())));
-        let error = command.exec();
-        let program = program.to_string_lossy();
+        command.envs(variables.values.iter().map(|(name, value)| (name, value.as_str())));
+        command
+    }
+
+    /// Why the command did not start.
+    fn not_started(&self, error: &std::io::Error) -> Failure {
+        let program = self.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
         match error.kind() {
             ErrorKind::NotFound => {
                 Failure::not_started(failure::NOT_FOUND, format!("the command '{program}' is not found"))
@@ -168,13 +214,21 @@ impl Run {
     }
 }
 
-/// Variables and their values.
-pub(super) struct Variables(Vec<(String, Zeroizing<String>)>);
+/// Variables and their values, and the revision that they were read at.
+struct Variables {
+    values: Vec<(String, Zeroizing<String>)>,
+    /// The secrets that they are of.
+    secrets: BTreeSet<String>,
+    /// The oldest revision of the answers.
+    revision: u64,
+}
 
 /// Reads the values of secrets, by variable: in one request if a reply can carry them all, so that they are of one moment,
 /// and otherwise in halves.
 async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<Variables, Failure> {
     let mut values = Vec::with_capacity(secrets.len());
+    let names = secrets.values().cloned().collect();
+    let mut revision = u64::MAX;
     let mut waiting: Vec<Vec<(String, String)>> = vec![secrets.into_iter().collect()];
     let mut answers = 0;
     while let Some(mut part) = waiting.pop() {
@@ -188,6 +242,7 @@ async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<V
         match client.resolve(message).await {
             Ok(reply) => {
                 answers += 1;
+                revision = revision.min(reply.revision);
                 let mut resolved = reply.document.unwrap_or_default().fields;
                 for (variable, secret) in part {
                     let value = resolved.remove(&variable).and_then(|value| value.kind);
@@ -213,7 +268,8 @@ async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<V
             "the values were read in {answers} requests at different moments, because they are too large for one"
         ));
     }
-    Ok(Variables(values))
+    values.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(Variables { values, secrets: names, revision })
 }
 
 /// The value, if a variable can hold it.

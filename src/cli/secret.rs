@@ -8,6 +8,7 @@ use strongroom_client::v1::secret_value::Kind;
 use super::failure::Failure;
 use super::metadata;
 use super::output::{Output, time};
+use super::policy;
 
 /// Prints the secret of a reply.
 pub(super) fn print_secret(output: Output, secret: Option<v1::Secret>) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub(super) fn no_secret() -> Failure {
 }
 
 /// The value as a line shows it; `ENCRYPTED` if the service left it out.
-fn value_text(value: Option<&v1::SecretValue>) -> String {
+pub(super) fn value_text(value: Option<&v1::SecretValue>) -> String {
     match value.and_then(|value| value.kind.as_ref()) {
         Some(Kind::Text(text)) => text.clone(),
         Some(Kind::Binary(bytes)) => format!("(base64) {}", BASE64.encode(bytes)),
@@ -39,7 +40,7 @@ fn value_json(value: Option<&v1::SecretValue>) -> Json {
 
 /// The lines of a secret.
 pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> {
-    vec![
+    let mut fields = vec![
         ("name", secret.name.clone()),
         ("namespace", secret.namespace.clone()),
         ("value", value_text(secret.value.as_ref())),
@@ -49,9 +50,21 @@ pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> 
         ("created", time(secret.created_at.as_ref())),
         ("updated", time(secret.updated_at.as_ref())),
         ("rotated", time(secret.rotated_at.as_ref())),
-        ("id", secret.id.clone()),
-        ("etag", secret.etag.clone()),
-    ]
+    ];
+    let of_few = [
+        ("expires", time(secret.expires_at.as_ref())),
+        ("rotation", secret.rotation_policy.as_ref().map(policy::shown).unwrap_or_default()),
+        ("next rotation", time(secret.next_rotation_at.as_ref())),
+        ("pending version", secret.pending_version.map(|number| number.to_string()).unwrap_or_default()),
+        ("claimed by", secret.rotation_claim.as_ref().map(claim_text).unwrap_or_default()),
+        ("last failure", secret.rotation_failure.as_ref().map(failure_text).unwrap_or_default()),
+        ("deleted", time(secret.deleted_at.as_ref())),
+        ("removed", time(secret.purge_at.as_ref())),
+    ];
+    // Their longer titles widen the column only where they are shown.
+    fields.extend(of_few.into_iter().filter(|(_, text)| !text.is_empty()));
+    fields.extend([("id", secret.id.clone()), ("etag", secret.etag.clone())]);
+    fields
 }
 
 /// A secret in JSON, with the field names of the wire.
@@ -69,8 +82,50 @@ pub(super) fn secret_json(secret: &v1::Secret) -> Json {
         "etag": secret.etag,
         "revision": secret.revision,
     });
-    if let (Some(at), Some(object)) = (&secret.rotated_at, json.as_object_mut()) {
-        object.insert("rotated_at".to_owned(), json!(at.to_string()));
+    let Some(object) = json.as_object_mut() else { return json };
+    let times = [
+        ("rotated_at", &secret.rotated_at),
+        ("expires_at", &secret.expires_at),
+        ("next_rotation_at", &secret.next_rotation_at),
+        ("deleted_at", &secret.deleted_at),
+        ("purge_at", &secret.purge_at),
+    ];
+    for (field, at) in times {
+        if let Some(at) = at {
+            object.insert(field.to_owned(), json!(at.to_string()));
+        }
+    }
+    if let Some(policy) = &secret.rotation_policy {
+        object.insert("rotation_policy".to_owned(), policy::json(policy));
+    }
+    if let Some(number) = secret.pending_version {
+        object.insert("pending_version".to_owned(), json!(number));
+    }
+    if let Some(claim) = &secret.rotation_claim {
+        let lease = time(claim.lease_expires_at.as_ref());
+        let claim = json!({ "principal": claim.principal, "lease_expires_at": lease });
+        object.insert("rotation_claim".to_owned(), claim);
+    }
+    if let Some(failure) = &secret.rotation_failure {
+        let failure = json!({
+            "attempts": failure.attempts,
+            "failed_at": time(failure.failed_at.as_ref()),
+            "error": failure.error,
+            "retry_at": time(failure.retry_at.as_ref()),
+        });
+        object.insert("rotation_failure".to_owned(), failure);
     }
     json
+}
+
+fn claim_text(claim: &v1::RotationClaim) -> String {
+    format!("{} until {}", claim.principal, time(claim.lease_expires_at.as_ref()))
+}
+
+fn failure_text(failure: &v1::RotationFailure) -> String {
+    let times = match failure.attempts {
+        1 => "once".to_owned(),
+        attempts => format!("{attempts} times"),
+    };
+    format!("{times}, again at {}: {}", time(failure.retry_at.as_ref()), failure.error)
 }

@@ -7,6 +7,7 @@ use strongroom_client::v1;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::metadata;
+use super::moment;
 use super::new_value;
 use super::output::Output;
 use super::secret::print_secret;
@@ -16,7 +17,8 @@ use super::secret::print_secret;
 #[command(after_help = "Examples:
   strongroom update stripe_api_key --description 'Stripe, all payments'
   strongroom update stripe_api_key --metadata env=production --metadata owner=payments
-  strongroom update stripe_api_key --value-file new_key.txt")]
+  strongroom update stripe_api_key --value-file new_key.txt
+  strongroom update preview_token --expires-at 30d")]
 pub(super) struct Update {
     /// The secret's name
     name: String,
@@ -41,6 +43,14 @@ pub(super) struct Update {
     #[arg(long, conflicts_with = "metadata")]
     clear_metadata: bool,
 
+    /// When the secret expires: 2030-01-31T12:00:00Z, or 30d for 30 days from now; an expired secret can be read again then
+    #[arg(long, value_name = "TIME", value_parser = moment::ahead)]
+    expires_at: Option<prost_types::Timestamp>,
+
+    /// Let the secret never expire
+    #[arg(long, conflicts_with = "expires_at")]
+    no_expiry: bool,
+
     /// Change the secret only if it still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
@@ -48,14 +58,17 @@ pub(super) struct Update {
 
 impl Update {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let cleared = self.clear_metadata.then(|| prost_types::FieldMask { paths: vec!["metadata".into()] });
+        let cleared = [(self.clear_metadata, "metadata"), (self.no_expiry, "expires_at")];
+        let paths: Vec<_> =
+            cleared.iter().filter(|(clear, _)| *clear).map(|(_, field)| (*field).to_owned()).collect();
         let message = v1::UpdateSecretRequest {
             name: self.name,
             new_name: self.new_name,
             value: self.value_file.as_ref().map(new_value::from_file).transpose()?,
             description: self.description,
             metadata: self.metadata.into_iter().collect(),
-            update_mask: cleared,
+            expires_at: self.expires_at,
+            update_mask: (!paths.is_empty()).then_some(prost_types::FieldMask { paths }),
             etag: self.etag,
             ..v1::UpdateSecretRequest::default()
         };

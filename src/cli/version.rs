@@ -1,4 +1,4 @@
-//! A version of a secret: how `disable`, `enable` and `destroy` name one, and how the output shows one.
+//! A version of a secret: how `promote`, `disable`, `enable` and `destroy` name one, and how the output shows one.
 
 use serde_json::{Value as Json, json};
 use strongroom_client::v1;
@@ -52,7 +52,6 @@ pub(super) fn print_changed(
 /// A version in JSON, with the field names of the wire.
 pub(super) fn version_json(version: &v1::SecretVersion) -> Json {
     let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(ToString::to_string);
-    let consumer = |consumer: &v1::Consumer| json!({ "principal": consumer.principal, "last_read_at": time(&consumer.last_read_at) });
     let mut json = json!({
         "number": version.number,
         "state": state_name(version.state()),
@@ -60,16 +59,54 @@ pub(super) fn version_json(version: &v1::SecretVersion) -> Json {
         "state_changed_at": time(&version.state_changed_at),
         "current": version.current,
     });
-    // Only a list of versions says how they were used.
-    if let (Some(object), Some(_)) = (json.as_object_mut(), &version.last_read_at) {
-        object.insert("last_read_at".to_owned(), json!(time(&version.last_read_at)));
-        let consumers: Vec<_> = version.consumers.iter().map(consumer).collect();
-        object.insert("consumers".to_owned(), json!(consumers));
+    if let Some(object) = json.as_object_mut() {
+        if let Some(at) = time(&version.retires_at) {
+            object.insert("retires_at".to_owned(), json!(at));
+        }
+        // Only a list of versions says when they were read, and only where they were.
+        if let Some(at) = time(&version.last_read_at) {
+            object.insert("last_read_at".to_owned(), json!(at));
+        }
+        if version.last_read_at.is_some() || !version.consumers.is_empty() {
+            let consumers: Vec<_> = version.consumers.iter().map(consumer_json).collect();
+            object.insert("consumers".to_owned(), json!(consumers));
+        }
     }
     json
 }
 
-/// `enabled`, `disabled` or `destroyed`.
+fn consumer_json(consumer: &v1::Consumer) -> Json {
+    let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(ToString::to_string);
+    let mut json = json!({ "principal": consumer.principal, "last_read_at": time(&consumer.last_read_at) });
+    if let Some(object) = json.as_object_mut() {
+        if let Some(at) = time(&consumer.acknowledged_at) {
+            object.insert("acknowledged_at".to_owned(), json!(at));
+        }
+        if !consumer.consumer.is_empty() {
+            object.insert("consumer".to_owned(), json!(consumer.consumer));
+        }
+    }
+    json
+}
+
+/// Some consumers of a version, by the names that they gave themselves or else by their principals, the latest first. The
+/// others are counted.
+pub(super) fn consumers(version: &v1::SecretVersion, which: impl Fn(&v1::Consumer) -> bool) -> String {
+    const SHOWN: usize = 3;
+    let name = |consumer: &v1::Consumer| match consumer.consumer.as_str() {
+        "" => consumer.principal.clone(),
+        name => name.to_owned(),
+    };
+    let mut names: Vec<_> = version.consumers.iter().filter(|consumer| which(consumer)).map(name).collect();
+    let others = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    if others > 0 {
+        names.push(format!("and {others} more"));
+    }
+    names.join(" ")
+}
+
+/// `pending`, `enabled`, `disabled` or `destroyed`.
 pub(super) fn state_name(state: v1::VersionState) -> String {
     let name = state.as_str_name();
     name.strip_prefix("VERSION_STATE_").unwrap_or(name).to_ascii_lowercase()

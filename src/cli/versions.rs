@@ -1,4 +1,4 @@
-//! `strongroom versions` lists the versions of a secret.
+//! `strongroom versions` lists the versions of a secret, and who uses them.
 
 use serde_json::json;
 use strongroom_client::v1;
@@ -6,12 +6,16 @@ use strongroom_client::v1;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::version::{state_name, version_json};
+use super::version::{consumers, state_name, version_json};
 
 /// The arguments of `strongroom versions`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  strongroom versions db_password")]
+  strongroom versions db_password
+
+A pending version is the new value of a staged rotation: 'promote' makes it the current one. A
+version that retires is disabled at that time. A consumer is shown by the name that it gave itself,
+or by its principal.")]
 pub(super) struct Versions {
     /// The secret's name
     name: String,
@@ -32,10 +36,24 @@ impl Versions {
                 output::time_in_brief(version.created_at.as_ref()),
                 output::time_in_brief(version.state_changed_at.as_ref()),
                 output::time_in_brief(version.last_read_at.as_ref()),
+                consumers(version, |consumer| consumer.last_read_at.is_some()),
+                consumers(version, |consumer| consumer.acknowledged_at.is_some()),
+                output::time_in_brief(version.retires_at.as_ref()),
                 current.to_owned(),
             ]
         };
         let rows = reply.versions.iter().map(row).collect();
-        output.print_all(&["version", "state", "created", "state changed", "last read", ""], rows, &json)
+        let header = [
+            "version",
+            "state",
+            "created",
+            "state changed",
+            "last read",
+            "read by",
+            "acknowledged by",
+            "retires",
+            "",
+        ];
+        output.print_all(&header, rows, &json)
     }
 }

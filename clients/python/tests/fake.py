@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 from fake_access import Access
 from fake_references import Resolution
+from fake_rotation import Feed, Rotation
 from fake_versions import Versions
 from refusals import Refusal, invalid, not_found
 
@@ -44,6 +45,8 @@ class Fake(
         self.secrets: dict[tuple[str, str], secret_pb2.Secret] = {}
         self.versions = Versions()
         self.access = Access()
+        self.feed = Feed()
+        self.rotation = Rotation(self)
         self.idempotency_records: dict[str, tuple[bytes, Any]] = {}
         self.pages: dict[str, tuple[bytes, Any]] = {}
         self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
@@ -80,10 +83,17 @@ class Fake(
             metadata=request.metadata,
             version=1,
         )
+        if request.HasField("rotation_policy"):
+            secret.rotation_policy.CopyFrom(request.rotation_policy)
+        if request.HasField("expires_at"):
+            secret.expires_at.CopyFrom(request.expires_at)
+        if request.HasField("ttl"):
+            secret.expires_at.FromNanoseconds(time.time_ns() + request.ttl.ToNanoseconds())
         self.next_revision(secret)
         secret.created_at.CopyFrom(secret.updated_at)
         self.secrets[request.namespace, request.name] = secret
         self.versions.add(secret)
+        self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_CREATED, secret)
         shown = secret if request.return_value else redacted(secret)
         return secret_pb2.CreateSecretResponse(secret=shown, revision=self.revision)
 
@@ -128,9 +138,9 @@ class Fake(
 
         found = [
             secret
-            for (namespace, name), secret in self.secrets.items()
-            if namespace == request.namespace
-            and name.startswith(request.name_prefix)
+            for secret in [*self.secrets.values(), *(self.rotation.deleted.values() if request.include_deleted else ())]
+            if secret.namespace == request.namespace
+            and secret.name.startswith(request.name_prefix)
             and all(secret.metadata.get(k) == v for k, v in request.metadata.items())
             # The fake notes no reads.
             and (
@@ -155,9 +165,12 @@ class Fake(
 
     def update_secret(self, request: Any) -> secret_pb2.UpdateSecretResponse:
         secret = self.find(request)
-        fields = [f for f in ("new_name", "value", "description") if request.HasField(f)]
+        optional = ("new_name", "value", "description", "expires_at", "rotation_policy")
+        fields = [f for f in optional if request.HasField(f)]
         if request.metadata or "metadata" in request.update_mask.paths:
             fields.append("metadata")
+        cleared = [f for f in ("expires_at", "rotation_policy") if f in request.update_mask.paths and f not in fields]
+        fields += cleared
         if not fields:
             raise invalid(update_mask="name something to change.")
         if "new_name" in fields:
@@ -175,7 +188,18 @@ class Fake(
         if "metadata" in fields:
             secret.metadata.clear()
             secret.metadata.update(request.metadata)
+        for field in ("expires_at", "rotation_policy"):
+            if field in cleared:
+                secret.ClearField(field)
+            elif field in fields:
+                getattr(secret, field).CopyFrom(getattr(request, field))
         self.next_revision(secret)
+        if "new_name" in fields:
+            self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_RENAMED, secret, former_name=request.name)
+        elif "value" in fields:
+            self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_ROTATED, secret)
+        else:
+            self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_UPDATED, secret)
         return secret_pb2.UpdateSecretResponse(secret=redacted(secret), revision=self.revision)
 
     def set_value(self, secret: secret_pb2.Secret, value: secret_pb2.SecretValue) -> None:
@@ -187,17 +211,36 @@ class Fake(
         secret = self.find(request)
         del self.secrets[request.namespace, request.name]
         self.next_revision(secret)
+        self.rotation.delete(secret)
+        self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_DELETED, secret)
         return secret_pb2.DeleteSecretResponse(
-            id=secret.id, deleted_at=secret.updated_at, purge_at=secret.updated_at, revision=self.revision
+            id=secret.id, deleted_at=secret.deleted_at, purge_at=secret.purge_at, revision=self.revision
         )
 
     def rotate_secret(self, request: Any) -> secret_pb2.RotateSecretResponse:
         secret = self.find(request)
+        self.rotation.must_hold(request, secret)
+        if request.stage:
+            if secret.HasField("pending_version"):
+                raise Refusal(Code.FAILED_PRECONDITION, "ROTATION_PENDING", "A version is pending already.")
+            value = new_value(request)
+            secret.pending_version = self.versions.stage(secret, value)
+            self.next_revision(secret)
+            self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_STAGED, secret)
+            shown = redacted(secret)
+            if request.return_value:
+                shown.value.CopyFrom(value)
+            version = secret.pending_version
+            return secret_pb2.RotateSecretResponse(secret=shown, version=version, revision=self.revision)
         self.set_value(secret, new_value(request))
         self.next_revision(secret)
         self.versions.add(secret)
+        self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_ROTATED, secret)
         shown = secret if request.return_value else redacted(secret)
         return secret_pb2.RotateSecretResponse(secret=shown, version=secret.version, revision=self.revision)
+
+    def shown(self, secret: secret_pb2.Secret) -> secret_pb2.Secret:
+        return redacted(secret)
 
     def list_secret_versions(self, request: Any) -> secret_pb2.ListSecretVersionsResponse:
         return self.versions.listed(self.find(request), self.revision)
@@ -205,7 +248,10 @@ class Fake(
     def change_version(self, request: Any) -> Any:
         secret = self.find(request)
         if self.versions.must_change(secret, request):
+            if secret.HasField("pending_version") and secret.pending_version == request.version:
+                secret.ClearField("pending_version")
             self.next_revision(secret)
+            self.feed.tell(secret_pb2.SECRET_EVENT_TYPE_VERSION_CHANGED, secret)
         return self.versions.changed(secret, request, self.revision, redacted(secret))
 
     def resolve_references(self, request: Any) -> reference_pb2.ResolveReferencesResponse:
@@ -286,6 +332,38 @@ class Fake(
     def DestroyVersion(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.change_version)
 
+    def BatchGetSecrets(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.batch_get_secrets)
+
+    def UndeleteSecret(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.undelete_secret)
+
+    def PromoteVersion(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.promote_version)
+
+    def AcknowledgeVersion(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.acknowledge_version)
+
+    def ClaimRotation(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.claim_rotation)
+
+    def ReleaseRotation(self, request: Any, context: Any) -> Any:
+        return self.answer(request, context, self.rotation.release_rotation)
+
+    def WatchSecrets(self, request: Any, context: Any) -> Iterator[Any]:
+        present: list[secret_pb2.Secret] = []
+
+        def steps(request: Any) -> list[Any]:
+            present.extend(redacted(s) for s in self.secrets.values() if s.namespace == request.namespace)
+            return [self.revision]
+
+        (revision,) = self.answer(request, context, steps)
+        try:
+            yield from self.feed.stream(request, present, revision)
+        except Refusal as refusal:
+            context.set_trailing_metadata((("grpc-status-details-bin", refusal.status.SerializeToString()),))
+            context.abort(refusal.code, str(refusal))
+
     def CreateApiKey(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.create_api_key, administrator=True)
 
@@ -339,9 +417,10 @@ class Fake(
                     return self.who_am_i(key)
                 if administrator:
                     return self.once(request, do)
-                request.namespace = request.namespace or key.home_namespace
-                if not key.root and request.namespace != key.home_namespace:
-                    raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs a right in that namespace.")
+                if hasattr(request, "namespace"):
+                    request.namespace = request.namespace or key.home_namespace
+                    if not key.root and request.namespace != key.home_namespace:
+                        raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs a right in that namespace.")
                 return self.once(request, do)
             except Refusal as refusal:
                 context.set_trailing_metadata((("grpc-status-details-bin", refusal.status.SerializeToString()),))

@@ -35,6 +35,21 @@ class Versions:
             before.current = False
         older.append((version, value))
 
+    def stage(self, secret: secret_pb2.Secret, value: secret_pb2.SecretValue) -> int:
+        number = max(version.number for version, _ in self.kept[secret.id]) + 1
+        version = secret_pb2.SecretVersion(
+            number=number, state=secret_pb2.VERSION_STATE_PENDING, created_at=secret.updated_at
+        )
+        copy = secret_pb2.SecretValue()
+        copy.CopyFrom(value)
+        self.kept[secret.id].append((version, copy))
+        return number
+
+    def promote(self, secret: secret_pb2.Secret, number: int) -> None:
+        for version, _ in self.kept[secret.id]:
+            version.current = version.number == number
+        self.find(secret, number).state = secret_pb2.VERSION_STATE_ENABLED
+
     def find(self, secret: secret_pb2.Secret, number: int) -> secret_pb2.SecretVersion:
         if number < 1:
             raise invalid(version="must be 1 or more.")
@@ -45,6 +60,8 @@ class Versions:
 
     def value(self, secret: secret_pb2.Secret, number: int) -> secret_pb2.SecretValue:
         state = self.find(secret, number).state
+        if state == secret_pb2.VERSION_STATE_PENDING:
+            raise Refusal(Code.FAILED_PRECONDITION, "VERSION_PENDING", "The version is pending.")
         if state == secret_pb2.VERSION_STATE_DISABLED:
             raise Refusal(Code.FAILED_PRECONDITION, "VERSION_DISABLED", "The version is disabled.")
         if state == secret_pb2.VERSION_STATE_DESTROYED:

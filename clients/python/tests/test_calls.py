@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from strongroom import ENCRYPTED, generate
+from strongroom import ENCRYPTED, RotationPolicy, generate
 from strongroom import _access_calls as access_calls
+from strongroom import _list_calls as list_calls
 from strongroom import _replies as replies
+from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom._call import Scope
 from strongroom.exceptions import InternalError, ValidationError
@@ -60,6 +62,62 @@ def test_generators() -> None:
         generate.bytes_(encoding="base32")
 
 
+def test_generators_of_classes_words_and_keys() -> None:
+    made = generate.password(20, required=["lower", "symbol"]).message.password
+    assert list(made.required) == [secret_pb2.CHARACTER_CLASS_LOWER, secret_pb2.CHARACTER_CLASS_SYMBOL]
+    assert not generate.passphrase().message.passphrase.HasField("separator")
+    words = generate.passphrase(6, separator="").message.passphrase
+    assert (words.words, words.separator, words.HasField("separator")) == (6, "", True)
+    pair = generate.key_pair("ecdsa-p256").message.key_pair
+    assert pair.algorithm == secret_pb2.KEY_PAIR_ALGORITHM_ECDSA_P256
+    with pytest.raises(ValidationError):
+        generate.key_pair("rsa")
+    with pytest.raises(ValidationError):
+        generate.password(required=["vowel"])
+    with pytest.raises(TypeError):
+        generate.password(required="lower")
+
+
+def test_a_rotation_policy_is_sent_and_comes_back() -> None:
+    policy = RotationPolicy(
+        interval=timedelta(days=30),
+        generator=generate.password(40),
+        grace_period=timedelta(hours=24),
+        window="02:00-04:00",
+        retire_when_unread=True,
+    )
+    request = sent(secret_calls.create, name="n", value="v", rotation_policy=policy, ttl=timedelta(days=90))
+    assert (request.rotation_policy.interval.seconds, request.ttl.seconds) == (30 * 86400, 90 * 86400)
+    assert replies.secret(secret_pb2.Secret(rotation_policy=request.rotation_policy)).rotation_policy == policy
+    empty = sent(secret_calls.create, name="n", value="v", rotation_policy=RotationPolicy())
+    assert empty.HasField("rotation_policy")
+
+
+def test_the_parts_of_a_rotation_are_read() -> None:
+    message = secret_pb2.Secret(name="n", pending_version=0)
+    message.rotation_claim.principal = "key:a"
+    message.rotation_failure.attempts = 2
+    message.rotation_failure.error = "no answer"
+    secret = replies.secret(message)
+    assert secret.pending_version == 0
+    assert secret.rotation_claim is not None
+    assert (secret.rotation_claim.principal, secret.rotation_claim.lease_expires_at) == ("key:a", None)
+    assert secret.rotation_failure is not None
+    assert (secret.rotation_failure.attempts, secret.rotation_failure.error) == (2, "no answer")
+    assert hash(secret) == hash(replies.secret(message))
+
+
+def test_a_rotation_is_claimed_and_released_only_once() -> None:
+    assert rotation_calls.claim_rotation(SCOPE, lease=timedelta(minutes=10)).repeatable is False
+    assert rotation_calls.release_rotation(SCOPE, claim_id="c").repeatable is False
+    assert "claim-1" not in repr(replies.claimed_rotation(secret_pb2.ClaimRotationResponse(claim_id="claim-1")))
+
+
+def test_an_event_of_a_later_release() -> None:
+    later = b"\x08\x63"  # the type 99
+    assert replies.secret_event(secret_pb2.SecretEvent.FromString(later)).type == "type_99"
+
+
 def test_every_change_has_a_request_id_of_its_own() -> None:
     changes: list[Callable[[], Any]] = [
         lambda: sent(secret_calls.create, name="n", value="v"),
@@ -80,7 +138,7 @@ def test_the_namespace_of_a_call() -> None:
 
 
 def test_an_absent_limit_is_not_a_limit_of_0() -> None:
-    absent, zero = sent(secret_calls.list_), sent(secret_calls.list_, limit=0, offset=0)
+    absent, zero = sent(list_calls.list_), sent(list_calls.list_, limit=0, offset=0)
     assert not absent.HasField("limit")
     assert not absent.HasField("offset")
     assert zero.HasField("limit")
@@ -97,6 +155,14 @@ def test_an_absent_limit_is_not_a_limit_of_0() -> None:
         ({"metadata": {"k": "v"}}, ["metadata"], []),
         ({"metadata": {}}, [], ["metadata"]),
         ({"metadata": None, "description": "d"}, ["description"], ["description", "metadata"]),
+        ({"expires_at": datetime(2030, 1, 1, tzinfo=timezone.utc)}, ["expires_at"], []),
+        ({"expires_at": None}, [], ["expires_at"]),
+        ({"rotation_policy": RotationPolicy(window="02:00-04:00")}, ["rotation_policy"], []),
+        (
+            {"rotation_policy": None, "expires_at": None, "value": ""},
+            ["value"],
+            ["value", "expires_at", "rotation_policy"],
+        ),
     ],
 )
 def test_an_update_sends_what_is_given(arguments: dict[str, Any], fields: list[str], mask: list[str]) -> None:
@@ -107,17 +173,17 @@ def test_an_update_sends_what_is_given(arguments: dict[str, Any], fields: list[s
 
 
 def test_the_call_for_the_next_page() -> None:
-    first = secret_calls.list_(SCOPE, limit=2, offset=4, name_prefix="p", timeout=3)
-    second = secret_calls.page_after(first, SecretPage([], "token", 9, 1))
+    first = list_calls.list_(SCOPE, limit=2, offset=4, name_prefix="p", timeout=3)
+    second = list_calls.page_after(first, SecretPage([], "token", 9, 1))
     assert second is not None
     assert second.request == secret_pb2.ListSecretsRequest(
         namespace="home", limit=2, name_prefix="p", page_token="token"
     )
     assert second.timeout == 3
     assert first.request.offset == 4
-    assert secret_calls.page_after(second, SecretPage([], "", 9, 1)) is None
+    assert list_calls.page_after(second, SecretPage([], "", 9, 1)) is None
     with pytest.raises(InternalError):
-        secret_calls.page_after(second, SecretPage([], "token", 9, 1))
+        list_calls.page_after(second, SecretPage([], "token", 9, 1))
 
 
 def test_the_calls_of_access() -> None:
@@ -150,8 +216,13 @@ def test_the_calls_of_access() -> None:
         (secret_calls.update, {"name": "n", "new_name": None}, "new_name"),
         (secret_calls.update, {"name": "n", "etag": None}, "etag"),
         (secret_calls.get, {"name": "n", "version": True}, "version"),
-        (secret_calls.list_, {"limit": "10"}, "limit"),
+        (list_calls.list_, {"limit": "10"}, "limit"),
         (access_calls.create_key, {"name": "n", "ttl": 3600}, "ttl"),
+        (secret_calls.create, {"name": "n", "value": CANARY, "ttl": 3600}, "ttl"),
+        (secret_calls.update, {"name": "n", "rotation_policy": {"interval": 1}}, "rotation_policy"),
+        (secret_calls.batch_get, {"names": "n"}, "names"),
+        (rotation_calls.promote, {"name": "n", "version": 1, "grace_period": 60}, "grace_period"),
+        (list_calls.list_, {"include_deleted": 1}, "include_deleted"),
     ],
 )
 def test_wrong_types(call: Callable[..., Any], arguments: dict[str, Any], argument: str) -> None:
@@ -166,15 +237,17 @@ def test_wrong_types(call: Callable[..., Any], arguments: dict[str, Any], argume
     [
         (secret_calls.create, {"name": "n"}, "value"),
         (secret_calls.create, {"name": "n", "value": CANARY, "generate": generate.uuid()}, "value"),
-        (secret_calls.rotate, {"name": "n"}, "value"),
+        (secret_calls.rotate, {"name": "n", "value": CANARY, "generate": generate.uuid()}, "value"),
+        (secret_calls.create, {"name": "n", "value": CANARY, "expires_at": datetime(2030, 1, 1)}, "expires_at"),
+        (rotation_calls.promote, {"name": "n", "version": -1}, "version"),
         (secret_calls.create, {"name": "n", "value": f"{CANARY}\ud800"}, "value"),
         (secret_calls.create, {"name": "n", "value": CANARY, "metadata": {"k": "\ud800"}}, "a value of metadata"),
         (secret_calls.create, {"name": "n", "value": CANARY, "request_id": ""}, "request_id"),
         (secret_calls.get, {"name": "n\ud800"}, "name"),
         (secret_calls.get, {"name": "n", "version": -1}, "version"),
         (secret_calls.get, {"name": "n", "min_revision": 2**64}, "min_revision"),
-        (secret_calls.list_, {"limit": 2**31}, "limit"),
-        (secret_calls.list_, {"timeout": 0}, "timeout"),
+        (list_calls.list_, {"limit": 2**31}, "limit"),
+        (list_calls.list_, {"timeout": 0}, "timeout"),
     ],
 )
 def test_arguments_that_cannot_be_sent(call: Callable[..., Any], arguments: dict[str, Any], argument: str) -> None:

@@ -14,9 +14,12 @@ import strongroom
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom import _access_calls as access_calls
 from strongroom import _binding_calls as binding_calls
+from strongroom import _list_calls as list_calls
 from strongroom import _reference_calls as reference_calls
+from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
+from strongroom import _watch_calls as watch_calls
 from strongroom._call import Call, Scope, Stubs
 from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
@@ -43,9 +46,16 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Call[Any]] = [
         secret_calls.create(scope, name="n", value="v"),
         secret_calls.get(scope, name="n"),
-        secret_calls.list_(scope),
+        list_calls.list_(scope),
         secret_calls.update(scope, name="n"),
         secret_calls.delete(scope, name="n"),
+        secret_calls.batch_get(scope, names=["n"]),
+        secret_calls.undelete(scope, id="i"),
+        rotation_calls.promote(scope, "n", 1),
+        rotation_calls.acknowledge(scope, "n", 1),
+        rotation_calls.claim_rotation(scope),
+        rotation_calls.release_rotation(scope, claim_id="c"),
+        watch_calls.watch(scope),
         secret_calls.rotate(scope, name="n", value="v"),
         version_calls.versions(scope, "n"),
         version_calls.disable_version(scope, "n", 1),

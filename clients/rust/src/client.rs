@@ -97,6 +97,10 @@ impl Client {
         self.channel.clone()
     }
 
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        self.retry
+    }
+
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -196,7 +200,7 @@ impl<R> fmt::Debug for Replies<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{CreateBackupResponse, RotateNamespaceKeysRequest};
+    use crate::v1::{CreateBackupResponse, RotateNamespaceKeysRequest, WatchSecretsRequest};
 
     /// Compiles only where every method's future can move to another thread.
     #[allow(dead_code)]
@@ -209,6 +213,8 @@ mod tests {
         send(async move { secrets.get("a").await });
         send(async move { operator.rotate_namespace_keys(RotateNamespaceKeysRequest::default()).await });
         send(async move { replies.next().await });
+        let mut watch = client.secrets().watch(WatchSecretsRequest::default());
+        send(async move { watch.next().await });
         send(client.is_serving());
     }
 }

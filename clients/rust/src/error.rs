@@ -118,6 +118,12 @@ impl Error {
         Self::new(Status::deadline_exceeded(message.clone()), message, true)
     }
 
+    /// The error of one item of a reply.
+    pub(crate) fn of_item(status: &tonic_types::pb::Status) -> Self {
+        let details = prost::Message::encode_to_vec(status).into();
+        Status::with_details(Code::from_i32(status.code), status.message.clone(), details).into()
+    }
+
     /// The same error, for a change that was sent with this id.
     pub(crate) fn of_request(mut self, request_id: Option<String>) -> Self {
         self.0.sent_request_id = request_id;

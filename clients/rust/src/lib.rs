@@ -24,6 +24,7 @@ mod secrets;
 mod settings;
 pub mod v1;
 mod value;
+mod watch;
 
 pub use prost_types;
 pub use tonic::Code;
@@ -39,3 +40,4 @@ pub use self::operator::Operator;
 pub use self::retry::RetryPolicy;
 pub use self::secrets::{Pages, Secrets};
 pub use self::settings::{Builder, Settings};
+pub use self::watch::{Step, Watch};

@@ -55,11 +55,15 @@ macro_rules! changes {
     )* };
 }
 
-reads! { GetSecretRequest ListSecretsRequest ListSecretVersionsRequest ResolveReferencesRequest }
+// An acknowledgement is a change without a request id: the second one says the same again.
+reads! {
+    GetSecretRequest BatchGetSecretsRequest ListSecretsRequest ListSecretVersionsRequest ResolveReferencesRequest
+    AcknowledgeVersionRequest WatchSecretsRequest
+}
 
 changes! {
-    CreateSecretRequest UpdateSecretRequest DeleteSecretRequest RotateSecretRequest
-    DisableVersionRequest EnableVersionRequest DestroyVersionRequest
+    CreateSecretRequest UpdateSecretRequest DeleteSecretRequest UndeleteSecretRequest RotateSecretRequest
+    PromoteVersionRequest DisableVersionRequest EnableVersionRequest DestroyVersionRequest
 }
 
 /// Of these, a second request would do more than the first, or be refused because the first was made.
@@ -71,7 +75,18 @@ macro_rules! once {
     )* };
 }
 
-once! { CreateApiKeyRequest RotateApiKeyRequest CreateRoleRequest DeleteRoleRequest DeleteBindingRequest }
+once! {
+    CreateApiKeyRequest RotateApiKeyRequest CreateRoleRequest DeleteRoleRequest DeleteBindingRequest ReleaseRotationRequest
+}
+
+/// A second request would claim a second rotation.
+impl Outgoing for v1::ClaimRotationRequest {
+    const REPEATABLE: bool = false;
+
+    fn namespace(&mut self) -> Option<&mut String> {
+        Some(&mut self.namespace)
+    }
+}
 
 impl Outgoing for v1::CreateBindingRequest {
     fn request_id(&mut self) -> Option<&mut String> {

@@ -14,8 +14,8 @@ use crate::error::Error;
 /// and the whole of `first_delay * 2^(n-1)`, and at most `longest_delay`. No repeat begins after the deadline.
 ///
 /// Repeats are safe: each change carries a `request_id`, so that the service makes the change once and answers every repeat
-/// with the first outcome. The creation of an API key has no such field and is never repeated. Neither are streams:
-/// backup, restore, and the rotation of keys.
+/// with the first outcome. The creation of an API key has no such field and is never repeated, nor is the claim of a rotation.
+/// Neither are streams: backup, restore, and the rotation of keys. A [`Watch`](crate::Watch) continues by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often a request is sent in all. 1, or 0: once.
@@ -33,13 +33,19 @@ impl RetryPolicy {
     /// The pause before the next attempt, after `made` attempts; `None` where there is no next one. `spread` is from 0 to
     /// 1.
     fn pause(&self, made: u32, error: &Error, spread: f64) -> Option<Duration> {
-        if made >= self.attempts || !error.is_transient() {
-            return None;
-        }
+        (made < self.attempts && error.is_transient()).then(|| self.backoff(made, Some(error), spread))
+    }
+
+    /// The pause before a watch is opened again, after `made` attempts that brought nothing.
+    pub(crate) fn pause_of_watch(&self, made: u32, error: Option<&Error>) -> Duration {
+        self.backoff(made, error, spread())
+    }
+
+    fn backoff(&self, made: u32, error: Option<&Error>, spread: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
         let backoff = self.first_delay.saturating_mul(doubled).min(self.longest_delay);
         let own = backoff.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0);
-        Some(own.saturating_add(error.retry_delay().unwrap_or_default()))
+        own.saturating_add(error.and_then(Error::retry_delay).unwrap_or_default())
     }
 }
 

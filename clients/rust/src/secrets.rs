@@ -1,15 +1,21 @@
 //! Secrets and their versions: `strongroom.v1.SecretService`.
 
-use crate::client::{Client, MAX_REPLY, Transport};
+use crate::client::{Client, MAX_REPLY, Replies, Transport};
 use crate::error::Error;
+use crate::outgoing::Outgoing;
 use crate::v1::secret_service_client::SecretServiceClient;
 use crate::v1::{
-    CreateSecretRequest, CreateSecretResponse, DeleteSecretRequest, DeleteSecretResponse,
-    DestroyVersionRequest, DestroyVersionResponse, DisableVersionRequest, DisableVersionResponse,
-    EnableVersionRequest, EnableVersionResponse, GetSecretRequest, GetSecretResponse,
-    ListSecretVersionsRequest, ListSecretVersionsResponse, ListSecretsRequest, ListSecretsResponse,
-    RotateSecretRequest, RotateSecretResponse, UpdateSecretRequest, UpdateSecretResponse,
+    AcknowledgeVersionRequest, AcknowledgeVersionResponse, BatchGetSecretsRequest, BatchGetSecretsResponse,
+    ClaimRotationRequest, ClaimRotationResponse, CreateSecretRequest, CreateSecretResponse,
+    DeleteSecretRequest, DeleteSecretResponse, DestroyVersionRequest, DestroyVersionResponse,
+    DisableVersionRequest, DisableVersionResponse, EnableVersionRequest, EnableVersionResponse,
+    GetSecretRequest, GetSecretResponse, ListSecretVersionsRequest, ListSecretVersionsResponse,
+    ListSecretsRequest, ListSecretsResponse, PromoteVersionRequest, PromoteVersionResponse,
+    ReleaseRotationRequest, ReleaseRotationResponse, RotateSecretRequest, RotateSecretResponse,
+    UndeleteSecretRequest, UndeleteSecretResponse, UpdateSecretRequest, UpdateSecretResponse,
+    WatchSecretsRequest, WatchSecretsResponse,
 };
+use crate::watch::Watch;
 
 /// The secrets of a service; see [`Client::secrets`].
 ///
@@ -39,6 +45,15 @@ impl Secrets {
         self.0.unary(request.into(), by!(get_secret)).await
     }
 
+    /// Gets several secrets of a namespace with their values, all as they were at one revision.
+    ///
+    /// The call succeeds also where some of them cannot be returned: [`BatchGetSecretsItem::secret`] says so for each.
+    ///
+    /// [`BatchGetSecretsItem::secret`]: crate::v1::BatchGetSecretsItem::secret
+    pub async fn batch_get(&self, request: BatchGetSecretsRequest) -> Result<BatchGetSecretsResponse, Error> {
+        self.0.unary(request, by!(batch_get_secrets)).await
+    }
+
     /// Lists one page of secrets, without their values.
     pub async fn list(&self, request: ListSecretsRequest) -> Result<ListSecretsResponse, Error> {
         self.0.unary(request, by!(list_secrets)).await
@@ -54,7 +69,7 @@ impl Secrets {
         self.0.unary(request, by!(update_secret)).await
     }
 
-    /// Deletes a secret and all its versions, for good.
+    /// Deletes a secret and all its versions. Until `purge_at` of the reply, [`undelete`](Self::undelete) brings it back.
     pub async fn delete(
         &self,
         request: impl Into<DeleteSecretRequest>,
@@ -62,9 +77,58 @@ impl Secrets {
         self.0.unary(request.into(), by!(delete_secret)).await
     }
 
-    /// Gives a secret a new value in one step: the caller's, or one that the service generates.
+    /// Brings a deleted secret back, with all its versions. It is named by its id.
+    pub async fn undelete(&self, request: UndeleteSecretRequest) -> Result<UndeleteSecretResponse, Error> {
+        self.0.unary(request, by!(undelete_secret)).await
+    }
+
+    /// Gives a secret a new value in one step: the caller's, or one that the service generates. With `stage`, the new version
+    /// stays pending until [`promote`](Self::promote).
     pub async fn rotate(&self, request: RotateSecretRequest) -> Result<RotateSecretResponse, Error> {
         self.0.unary(request, by!(rotate_secret)).await
+    }
+
+    /// Makes a pending version, or an older enabled one, the current version.
+    pub async fn promote(&self, request: PromoteVersionRequest) -> Result<PromoteVersionResponse, Error> {
+        self.0.unary(request, by!(promote_version)).await
+    }
+
+    /// Notes that a consumer now uses a version.
+    pub async fn acknowledge(
+        &self,
+        request: AcknowledgeVersionRequest,
+    ) -> Result<AcknowledgeVersionResponse, Error> {
+        self.0.unary(request, by!(acknowledge_version)).await
+    }
+
+    /// Takes a rotation that is due, under a lease. It is never sent twice: a claim whose reply is lost ends with its lease.
+    pub async fn claim_rotation(
+        &self,
+        request: ClaimRotationRequest,
+    ) -> Result<ClaimRotationResponse, Error> {
+        self.0.unary(request, by!(claim_rotation)).await
+    }
+
+    /// Gives a claimed rotation back, with the error where it failed. It is never sent twice.
+    pub async fn release_rotation(
+        &self,
+        request: ReleaseRotationRequest,
+    ) -> Result<ReleaseRotationResponse, Error> {
+        self.0.unary(request, by!(release_rotation)).await
+    }
+
+    /// Watches the changes of a namespace's secrets. Nothing is sent before the first [`Watch::next`].
+    pub fn watch(&self, request: WatchSecretsRequest) -> Watch {
+        Watch::new(self.clone(), request)
+    }
+
+    /// Opens one stream of a watch.
+    pub(crate) async fn open_watch(
+        &self,
+        mut request: WatchSecretsRequest,
+    ) -> Result<Replies<WatchSecretsResponse>, Error> {
+        request.complete(self.0.namespace());
+        self.0.stream(async move |transport| stub(transport).watch_secrets(request).await).await
     }
 
     /// Lists the versions of a secret, the newest first, without their values.

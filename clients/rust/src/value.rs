@@ -1,7 +1,8 @@
 //! Conversions between secret values and Rust's strings and bytes.
 
+use crate::error::Error;
 use crate::v1::secret_value::Kind;
-use crate::v1::{GetSecretResponse, SecretValue};
+use crate::v1::{BatchGetSecretsItem, GetSecretResponse, Secret, SecretValue, batch_get_secrets_item};
 
 impl SecretValue {
     /// The value, if it is text.
@@ -47,10 +48,27 @@ impl GetSecretResponse {
     }
 }
 
+impl BatchGetSecretsItem {
+    /// The secret, or why the service does not return it.
+    pub fn secret(&self) -> Result<&Secret, Error> {
+        match &self.result {
+            Some(batch_get_secrets_item::Result::Secret(secret)) => Ok(secret),
+            Some(batch_get_secrets_item::Result::Error(status)) => Err(Error::of_item(status)),
+            None => Err(Error::of_item(&tonic_types::pb::Status {
+                code: tonic::Code::Internal.into(),
+                message: "The service sent neither a secret nor an error.".to_owned(),
+                details: Vec::new(),
+            })),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::v1::{Credential, Redaction, Secret};
+    use crate::ErrorReason;
+    use crate::v1::{Credential, Redaction};
+    use tonic_types::{ErrorDetails, StatusExt};
 
     #[test]
     fn a_value_is_text_or_bytes_or_left_out() {
@@ -74,5 +92,24 @@ mod tests {
         let secret = Secret { value: Some("hidden".into()), ..Secret::default() };
         let credential = Credential { value: Some("hidden".into()), ..Credential::default() };
         assert!(!format!("{secret:?} {credential:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn an_item_is_a_secret_or_its_error_with_all_details() {
+        let mut item = BatchGetSecretsItem { name: "a".into(), result: None };
+        assert_eq!(item.secret().unwrap_err().code(), tonic::Code::Internal);
+        item.result = Some(batch_get_secrets_item::Result::Secret(Secret::default()));
+        assert!(item.secret().is_ok());
+        let mut details = ErrorDetails::with_resource_info("strongroom.v1.Secret", "default/a", "", "");
+        details.set_error_info("SECRET_NOT_FOUND", "strongroom", []);
+        let status = tonic::Status::with_error_details(tonic::Code::NotFound, "There is no 'a'.", details);
+        let sent = prost::Message::decode(status.details()).unwrap();
+        item.result = Some(batch_get_secrets_item::Result::Error(sent));
+        let error = item.secret().unwrap_err();
+        assert_eq!(
+            (error.reason(), error.code()),
+            (Some(ErrorReason::SecretNotFound), tonic::Code::NotFound)
+        );
+        assert_eq!((error.resource(), error.message()), (Some("default/a"), "There is no 'a'."));
     }
 }

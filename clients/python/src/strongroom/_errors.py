@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from strongroom import exceptions as e
 
-__all__ = ["BY_CODE", "BY_REASON", "DOMAIN", "exception_from"]
+__all__ = ["BY_CODE", "BY_REASON", "DOMAIN", "exception_from", "exception_of_item"]
 
 DOMAIN = "strongroom"
 
@@ -52,6 +52,13 @@ BY_REASON: dict[str, type[e.StrongroomError]] = {
     "ROLE_NOT_FOUND": e.RoleNotFoundError,
     "ROLE_ALREADY_EXISTS": e.RoleAlreadyExistsError,
     "ROLE_IN_USE": e.RoleInUseError,
+    "SECRET_EXPIRED": e.SecretExpiredError,
+    "VERSION_PENDING": e.VersionPendingError,
+    "ROTATION_PENDING": e.RotationPendingError,
+    "CLAIM_LOST": e.ClaimLostError,
+    "NO_ROTATION_DUE": e.NoRotationDueError,
+    "REVISION_COMPACTED": e.RevisionCompactedError,
+    "WATCH_LAGGED": e.UnavailableError,
 }
 
 # For an error without a reason, or with a reason that this release does not know.
@@ -81,7 +88,24 @@ def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | 
     are ignored.
     """
     code: grpc.StatusCode = error.code()
-    details = _details(error)
+    text = error.details() or f"The server answered {code.name} without a message: see the server's log."
+    return _exception(code, text, _details(error), server, sent_request_id)
+
+
+def exception_of_item(status: Any) -> e.StrongroomError:
+    """Returns the exception for the `google.rpc.Status` of one item of a reply."""
+    code = next((code for code in grpc.StatusCode if code.value[0] == status.code), grpc.StatusCode.UNKNOWN)
+    return _exception(code, status.message, status.details)
+
+
+def _exception(
+    code: grpc.StatusCode,
+    message: str,
+    details: Sequence[any_pb2.Any],
+    server: str | None = None,
+    sent_request_id: str | None = None,
+) -> e.StrongroomError:
+    """Returns the exception. `server`: the connection may be the cause. None: it is not."""
     info = error_details_pb2.ErrorInfo()
     reason = info.reason if _read(details, info) and info.domain == DOMAIN and info.reason else None
     bad_request = error_details_pb2.BadRequest()
@@ -91,12 +115,11 @@ def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | 
     request = error_details_pb2.RequestInfo()
     _read(details, request)
 
-    message = error.details() or f"The server answered {code.name} without a message: see the server's log."
-    if reason is None and code is grpc.StatusCode.UNAVAILABLE:
+    if server is not None and reason is None and code is grpc.StatusCode.UNAVAILABLE:
         message = (
             f"The server at {server} cannot be reached; check that it runs and that the address is right: {message}"
         )
-    elif reason is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+    elif server is not None and reason is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"The server at {server} did not answer in time; check that it is not overloaded, or raise `timeout`."
     kind = BY_REASON.get(reason or "") or BY_CODE.get(code, e.StrongroomError)
     return kind(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from strongroom import _documents as documents
 from strongroom import models
+from strongroom._errors import exception_of_item
+from strongroom.generate import Generator
 from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
 
 __all__ = [
+    "acknowledged_version",
     "api_key",
     "binding",
     "changed_version",
+    "claimed_rotation",
     "created_api_key",
     "deleted_secret",
     "destroyed_version",
@@ -23,6 +28,8 @@ __all__ = [
     "resolved_document",
     "role",
     "secret",
+    "secret_batch",
+    "secret_event",
     "secret_page",
     "secret_versions",
 ]
@@ -48,6 +55,43 @@ def secret(message: secret_pb2.Secret) -> models.Secret:
         deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
         purge_at=_time(message.purge_at, message.HasField("purge_at")),
         etag=message.etag,
+        revision=message.revision,
+        rotation_policy=_policy(message.rotation_policy) if message.HasField("rotation_policy") else None,
+        pending_version=message.pending_version if message.HasField("pending_version") else None,
+        rotation_claim=_claim(message.rotation_claim) if message.HasField("rotation_claim") else None,
+        rotation_failure=_failure(message.rotation_failure) if message.HasField("rotation_failure") else None,
+    )
+
+
+def secret_batch(message: secret_pb2.BatchGetSecretsResponse) -> models.SecretBatch:
+    """Converts several secrets."""
+    return models.SecretBatch([_item(item) for item in message.items], message.revision)
+
+
+def secret_event(message: secret_pb2.SecretEvent) -> models.SecretEvent:
+    """Converts an event of a watch."""
+    known = secret_pb2.SecretEventType.DESCRIPTOR.values_by_number.get(message.type)
+    return models.SecretEvent(
+        type=known.name[len("SECRET_EVENT_TYPE_") :].lower() if known else f"type_{message.type}",
+        secret=secret(message.secret),
+        revision=message.revision,
+        former_name=message.former_name if message.HasField("former_name") else None,
+        resume_revision=message.resume_revision,
+    )
+
+
+def acknowledged_version(message: secret_pb2.AcknowledgeVersionResponse) -> models.AcknowledgedVersion:
+    """Converts an acknowledged version."""
+    return models.AcknowledgedVersion(_version(message.version), message.revision)
+
+
+def claimed_rotation(message: secret_pb2.ClaimRotationResponse) -> models.ClaimedRotation:
+    """Converts a rotation that the caller holds."""
+    return models.ClaimedRotation(
+        claim_id=message.claim_id,
+        secret=secret(message.secret),
+        lease_expires_at=_time(message.lease_expires_at, message.HasField("lease_expires_at")),
+        pending_version=message.pending_version if message.HasField("pending_version") else None,
         revision=message.revision,
     )
 
@@ -120,9 +164,44 @@ def _version(message: secret_pb2.SecretVersion) -> models.SecretVersion:
             models.Consumer(
                 principal=consumer.principal,
                 last_read_at=_time(consumer.last_read_at, consumer.HasField("last_read_at")),
+                acknowledged_at=_time(consumer.acknowledged_at, consumer.HasField("acknowledged_at")),
+                consumer=consumer.consumer,
             )
             for consumer in message.consumers
         ),
+        retires_at=_time(message.retires_at, message.HasField("retires_at")),
+    )
+
+
+def _item(message: secret_pb2.BatchGetSecretsItem) -> models.BatchItem:
+    if message.WhichOneof("result") == "secret":
+        return models.BatchItem(message.name, secret(message.secret), None)
+    return models.BatchItem(message.name, None, exception_of_item(message.error))
+
+
+def _policy(message: secret_pb2.RotationPolicy) -> models.RotationPolicy:
+    return models.RotationPolicy(
+        interval=_span(message.interval, message.HasField("interval")),
+        generator=Generator(message.generator) if message.HasField("generator") else None,
+        grace_period=_span(message.grace_period, message.HasField("grace_period")),
+        window=message.window,
+        paused=message.paused,
+        retire_when_unread=message.retire_when_unread,
+    )
+
+
+def _claim(message: secret_pb2.RotationClaim) -> models.RotationClaim:
+    return models.RotationClaim(
+        message.principal, _time(message.lease_expires_at, message.HasField("lease_expires_at"))
+    )
+
+
+def _failure(message: secret_pb2.RotationFailure) -> models.RotationFailure:
+    return models.RotationFailure(
+        attempts=message.attempts,
+        failed_at=_time(message.failed_at, message.HasField("failed_at")),
+        error=message.error,
+        retry_at=_time(message.retry_at, message.HasField("retry_at")),
     )
 
 
@@ -228,6 +307,10 @@ def _value(value: secret_pb2.SecretValue) -> str | bytes | None:
 def _credential_value(value: secret_pb2.SecretValue) -> str | bytes:
     given = _value(value)
     return "" if given is None else given
+
+
+def _span(duration: Duration, present: bool) -> timedelta | None:
+    return duration.ToTimedelta() if present else None
 
 
 def _time(timestamp: Timestamp, present: bool) -> datetime | None:

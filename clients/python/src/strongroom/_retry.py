@@ -27,7 +27,8 @@ class RetryPolicy:
     after the call's deadline, the call is not retried.
 
     Retries are safe because every change of a secret carries a `request_id`: the server makes the change once and
-    returns the stored outcome for every repeat. `access.create_key` has no `request_id`, so it is never retried.
+    returns the stored outcome for every repeat. A call that has no `request_id`, such as `access.create_key` and
+    `secrets.claim_rotation`, is never retried. A watch continues by itself, with the same pauses.
     """
 
     attempts: int = 5

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -15,12 +15,11 @@ from strongroom import _arguments as arguments
 from strongroom import _replies as replies
 from strongroom._arguments import NOT_GIVEN, NotGiven, RequestId
 from strongroom._call import Call, Scope, timeout_for
-from strongroom.exceptions import InternalError
 from strongroom.generate import Generator
-from strongroom.models import DeletedSecret, Secret, SecretPage, Value
+from strongroom.models import DeletedSecret, RotationPolicy, Secret, SecretBatch, Value
 from strongroom.v1 import secret_pb2
 
-__all__ = ["create", "delete", "get", "iterate", "list_", "page_after", "rotate", "update"]
+__all__ = ["batch_get", "create", "delete", "get", "rotate", "undelete", "update"]
 
 
 def create(
@@ -33,6 +32,9 @@ def create(
     namespace: str | None = None,
     generate: Generator | None = None,
     return_value: bool = False,
+    ttl: timedelta | None = None,
+    expires_at: datetime | None = None,
+    rotation_policy: RotationPolicy | None = None,
     request_id: RequestId | None = None,
     timeout: float | None = None,
 ) -> Call[Secret]:
@@ -49,6 +51,10 @@ def create(
         generate: How the server generates the value: the result of a function in `strongroom.generate`.
         return_value: Whether to return the generated value. Needs `generate`. The server returns the value only once:
             if the first reply is lost and the call is retried, the value comes back as `"ENCRYPTED"`; then use `get`.
+        ttl: How long the secret lives, 1 second to 100 years. None: for ever.
+        expires_at: When the secret expires, a datetime with a time zone, in the future: from then on its values cannot
+            be read. Must not be passed together with `ttl`. None: it never expires.
+        rotation_policy: When and how the secret is rotated. None: only on request.
         request_id: See `Secrets`.
         timeout: See `Secrets`.
 
@@ -72,6 +78,12 @@ def create(
         request.description = arguments.text("description", description)
     if metadata is not None:
         request.metadata.update(arguments.metadata("metadata", metadata))
+    if ttl is not None:
+        request.ttl.CopyFrom(arguments.duration("ttl", ttl))
+    if expires_at is not None:
+        request.expires_at.CopyFrom(arguments.timestamp("expires_at", expires_at))
+    if rotation_policy is not None:
+        request.rotation_policy.CopyFrom(_policy("rotation_policy", rotation_policy))
     return Call(lambda stubs: stubs.secrets.CreateSecret, request, _secret_of, timeout_for(timeout))
 
 
@@ -104,6 +116,8 @@ def get(
     Raises:
         SecretNotFoundError: There is no secret with this name.
         VersionNotFoundError: The secret has no such version.
+        SecretExpiredError: The secret has expired.
+        VersionPendingError: The version is the new value of a staged rotation.
         VersionDisabledError: The version is disabled.
         VersionDestroyedError: The version was destroyed.
         IntegrityError: The stored record was altered or damaged.
@@ -120,115 +134,44 @@ def get(
     return Call(lambda stubs: stubs.secrets.GetSecret, request, _secret_of, timeout_for(timeout))
 
 
-def list_(
+def batch_get(
     scope: Scope,
     *,
-    limit: int | None = None,
-    offset: int | None = None,
-    page_token: str = "",
-    metadata: Mapping[str, str] | None = None,
-    name_prefix: str = "",
-    order_by: str = "",
-    unused_since: datetime | None = None,
+    names: Iterable[str],
     namespace: str | None = None,
+    include_value: bool = True,
     min_revision: int = 0,
     timeout: float | None = None,
-) -> Call[SecretPage]:
-    """Returns one page of secrets. `iterate` returns all secrets.
+) -> Call[SecretBatch]:
+    """Returns several secrets of one namespace with their values, all as they were at one revision.
+
+    A secret that cannot be returned does not make the call fail: its item has the error that `get` would raise.
 
     Args:
-        limit: The largest number of secrets in the page, 1 to 1,000. None: 100.
-        offset: The number of secrets to skip from the start. Must not be passed together with `page_token`. None: 0.
-        page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by`,
-            `unused_since` and `namespace` as for that page. The pages stay disjoint while others create and delete
-            secrets.
-        metadata: Return only secrets whose metadata holds all these pairs exactly, case-sensitive. None: no filter.
-        name_prefix: Return only secrets whose name begins with this text, case-sensitive. Empty: no filter.
-        order_by: `name`, `created_at` or `updated_at`. Add ` desc` for the reverse order. Empty: `name`.
-        unused_since: Return only secrets that were created before this time, a datetime with a time zone, and of which
-            no value was read since. A read is known within 60 seconds. None: no filter.
+        names: The names of the secrets: 1 to 100, each of them once.
         namespace: See `Secrets`.
-        min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
+        include_value: False leaves the values out. The right `list` is then enough.
+        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
             revision.
         timeout: See `Secrets`.
 
     Returns:
-        The page. The `value` of every secret in it is `"ENCRYPTED"`.
+        One item for each name, in the order of the names. `batch["name"]` returns the secret of that name, or raises
+        its error.
 
     Raises:
-        ValidationError: An argument is not valid, or the page token belongs to another query.
-        IntegrityError: The stored record of the namespace was altered or damaged.
+        ValidationError: An argument is not valid, for example a name that comes twice.
     """
-    request = secret_pb2.ListSecretsRequest(
+    if isinstance(names, str):
+        raise TypeError("names must be a list of str, not str")
+    request = secret_pb2.BatchGetSecretsRequest(
         namespace=scope.namespace_for(namespace),
-        page_token=arguments.text("page_token", page_token),
-        name_prefix=arguments.text("name_prefix", name_prefix),
-        order_by=arguments.text("order_by", order_by),
+        names=[arguments.text("names", name) for name in names],
         min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
     )
-    if limit is not None:
-        request.limit = arguments.integer("limit", limit, -arguments.INT32, arguments.INT32)
-    if offset is not None:
-        request.offset = arguments.integer("offset", offset, -arguments.INT32, arguments.INT32)
-    if metadata is not None:
-        request.metadata.update(arguments.metadata("metadata", metadata))
-    if unused_since is not None:
-        request.unused_since.CopyFrom(arguments.timestamp("unused_since", unused_since))
-    return Call(lambda stubs: stubs.secrets.ListSecrets, request, replies.secret_page, timeout_for(timeout))
-
-
-def iterate(
-    scope: Scope,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    name_prefix: str = "",
-    order_by: str = "",
-    unused_since: datetime | None = None,
-    page_size: int = 1000,
-    namespace: str | None = None,
-    timeout: float | None = None,
-) -> Call[SecretPage]:
-    """Returns an iterator over all secrets that match. It reads one page after the other.
-
-    The result is not a snapshot: it may or may not show the changes that others make during the iteration. While others
-    only create and delete secrets, no secret comes twice.
-
-    Args:
-        metadata: See `list`.
-        name_prefix: See `list`.
-        order_by: See `list`.
-        unused_since: See `list`.
-        page_size: The number of secrets to read at a time, 1 to 1,000.
-        namespace: See `Secrets`.
-        timeout: Seconds for each page with all its retries. None: the client's timeout.
-
-    Returns:
-        An iterator over the secrets. The `value` of every secret is `"ENCRYPTED"`. The iterator raises the errors of
-        `list`.
-    """
-    return list_(
-        scope,
-        limit=page_size,
-        metadata=metadata,
-        name_prefix=name_prefix,
-        order_by=order_by,
-        unused_since=unused_since,
-        namespace=namespace,
-        timeout=timeout,
-    )
-
-
-def page_after(call: Call[SecretPage], page: SecretPage) -> Call[SecretPage] | None:
-    """Returns the call for the page after this one. None: this page is the last."""
-    if not page.next_page_token:
-        return None
-    if page.next_page_token == call.request.page_token:
-        raise InternalError("The server returned the same page twice: report this defect of the server.")
-    request = secret_pb2.ListSecretsRequest()
-    request.CopyFrom(call.request)
-    request.ClearField("offset")
-    request.page_token = page.next_page_token
-    return Call(call.rpc, request, call.read, call.timeout)
+    if not arguments.flag("include_value", include_value):
+        request.view = secret_pb2.VIEW_METADATA
+    return Call(lambda stubs: stubs.secrets.BatchGetSecrets, request, replies.secret_batch, timeout_for(timeout))
 
 
 def update(
@@ -239,6 +182,8 @@ def update(
     value: Value | NotGiven = NOT_GIVEN,
     description: str | NotGiven | None = NOT_GIVEN,
     metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
+    expires_at: datetime | NotGiven | None = NOT_GIVEN,
+    rotation_policy: RotationPolicy | NotGiven | None = NOT_GIVEN,
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
@@ -254,6 +199,9 @@ def update(
         value: The new value, which becomes a new version. `""` is an empty value.
         description: The new description. `""` or None clears it.
         metadata: The new metadata, which replaces all pairs. `{}` or None clears it.
+        expires_at: When the secret expires, a datetime with a time zone, in the future. An expired secret can be read
+            again then. None: the secret never expires.
+        rotation_policy: The new rotation policy, which replaces the whole policy. None removes it.
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
@@ -277,6 +225,9 @@ def update(
         request_id=arguments.request_id("request_id", request_id),
     )
     given: list[str] = []
+    # On the wire an empty field looks like an absent one, so only a mask can clear it. The mask then names all fields
+    # of this update.
+    clears = False
     if not isinstance(new_name, NotGiven):
         request.new_name = arguments.text("new_name", new_name)
         given.append("new_name")
@@ -289,10 +240,21 @@ def update(
     if not isinstance(metadata, NotGiven):
         request.metadata.update(arguments.metadata("metadata", {} if metadata is None else metadata))
         given.append("metadata")
-        if not request.metadata:
-            # On the wire an empty map looks like an absent one, so only a mask can clear it. The mask then names all
-            # fields of this update.
-            request.update_mask.CopyFrom(FieldMask(paths=given))
+        clears = not request.metadata
+    if not isinstance(expires_at, NotGiven):
+        given.append("expires_at")
+        if expires_at is None:
+            clears = True
+        else:
+            request.expires_at.CopyFrom(arguments.timestamp("expires_at", expires_at))
+    if not isinstance(rotation_policy, NotGiven):
+        given.append("rotation_policy")
+        if rotation_policy is None:
+            clears = True
+        else:
+            request.rotation_policy.CopyFrom(_policy("rotation_policy", rotation_policy))
+    if clears:
+        request.update_mask.CopyFrom(FieldMask(paths=given))
     return Call(lambda stubs: stubs.secrets.UpdateSecret, request, _secret_of, timeout_for(timeout))
 
 
@@ -307,6 +269,8 @@ def delete(
 ) -> Call[DeletedSecret]:
     """Deletes a secret and all its versions. The name is free again at once.
 
+    Until the `purge_at` of the result, `undelete` brings the secret back.
+
     Args:
         name: The name of the secret.
         namespace: See `Secrets`.
@@ -315,7 +279,7 @@ def delete(
         timeout: See `Secrets`.
 
     Returns:
-        The id of the deleted secret, and when it was deleted.
+        The id of the deleted secret, when it was deleted, and until when it can be brought back.
 
     Raises:
         SecretNotFoundError: There is no secret with this name, for example because it is already deleted.
@@ -332,6 +296,43 @@ def delete(
     return Call(lambda stubs: stubs.secrets.DeleteSecret, request, replies.deleted_secret, timeout_for(timeout))
 
 
+def undelete(
+    scope: Scope,
+    *,
+    id: str,
+    new_name: str = "",
+    namespace: str | None = None,
+    request_id: RequestId | None = None,
+    timeout: float | None = None,
+) -> Call[Secret]:
+    """Brings a deleted secret back, with all its versions.
+
+    Args:
+        id: The id of the deleted secret: `delete` returns it, and `list(include_deleted=True)` shows it.
+        new_name: The name that the secret gets. Empty: the name that it had.
+        namespace: See `Secrets`.
+        request_id: See `Secrets`.
+        timeout: See `Secrets`.
+
+    Returns:
+        The secret. Its `value` is `"ENCRYPTED"`.
+
+    Raises:
+        SecretNotFoundError: The namespace has no deleted secret of this id.
+        SecretAlreadyExistsError: Another secret has the name now: pass a `new_name`.
+        ConflictError: The reason is `CONTENDED`: other writers changed the same data each time. Try again.
+        RequestIdReusedError: The `request_id` was used for another request.
+        IntegrityError: The stored record was altered or damaged.
+    """
+    request = secret_pb2.UndeleteSecretRequest(
+        namespace=scope.namespace_for(namespace),
+        id=arguments.text("id", id),
+        new_name=arguments.text("new_name", new_name),
+        request_id=arguments.request_id("request_id", request_id),
+    )
+    return Call(lambda stubs: stubs.secrets.UndeleteSecret, request, _secret_of, timeout_for(timeout))
+
+
 def rotate(
     scope: Scope,
     *,
@@ -339,6 +340,9 @@ def rotate(
     value: Value | None = None,
     generate: Generator | None = None,
     return_value: bool = False,
+    stage: bool = False,
+    grace_period: timedelta | None = None,
+    claim_id: str = "",
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
@@ -347,23 +351,33 @@ def rotate(
     """Gives a secret a new value as its next version.
 
     The rotation is made in one step: a concurrent `get` returns the old value or the new one, never no value. Pass
-    exactly one of `value` and `generate`.
+    exactly one of `value` and `generate`, or neither when the secret has a rotation policy with a generator.
 
     Args:
         name: The name of the secret.
         value: The new value. See `create`.
         generate: How the server generates the value. See `create`.
         return_value: Whether to return the generated value. See `create`.
+        stage: True: the new version stays pending, and the current version stays as it is, until `promote`.
+            `destroy_version` abandons a pending version.
+        grace_period: How long the former version stays readable by its number, 0 to 10 years. Must not be passed
+            together with `stage`: `promote` takes it then. None: as the rotation policy says; without one, as long as
+            the server keeps the version and it is enabled.
+        claim_id: The `claim_id` of `claim_rotation`, which must still hold. Empty: no claim is asked for.
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
-        The rotated secret. Its `value` is `"ENCRYPTED"`, unless `return_value` is true.
+        The rotated secret. Its `value` is `"ENCRYPTED"`, unless `return_value` is true. With `stage`, its
+        `pending_version` is the number of the new version.
 
     Raises:
         SecretNotFoundError: There is no secret with this name.
+        SecretExpiredError: The secret has expired.
+        RotationPendingError: The secret has a pending version already.
+        ClaimLostError: The claim does not hold any more.
         ConflictError: The secret has changed since the `etag`, or other writers changed it each time.
         RequestIdReusedError: The `request_id` was used for another request.
         IntegrityError: The stored record was altered or damaged.
@@ -372,10 +386,15 @@ def rotate(
         namespace=scope.namespace_for(namespace),
         name=arguments.text("name", name),
         return_value=arguments.flag("return_value", return_value),
+        stage=arguments.flag("stage", stage),
+        claim_id=arguments.text("claim_id", claim_id),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
     )
-    _set_new_value(request, value, generate)
+    if value is not None or generate is not None:
+        _set_new_value(request, value, generate)
+    if grace_period is not None:
+        request.grace_period.CopyFrom(arguments.duration("grace_period", grace_period))
     return Call(lambda stubs: stubs.secrets.RotateSecret, request, _secret_of, timeout_for(timeout))
 
 
@@ -393,6 +412,26 @@ def _set_new_value(
         request.generate.CopyFrom(generate.message)
     else:
         raise TypeError(f"generate must be made by a function of strongroom.generate, not {type(generate).__name__}")
+
+
+def _policy(argument: str, given: RotationPolicy) -> secret_pb2.RotationPolicy:
+    """Converts a rotation policy."""
+    if not isinstance(given, RotationPolicy):
+        raise TypeError(f"{argument} must be RotationPolicy, not {type(given).__name__}")
+    message = secret_pb2.RotationPolicy(
+        window=arguments.text("window", given.window),
+        paused=arguments.flag("paused", given.paused),
+        retire_when_unread=arguments.flag("retire_when_unread", given.retire_when_unread),
+    )
+    if given.interval is not None:
+        message.interval.CopyFrom(arguments.duration("interval", given.interval))
+    if given.generator is not None:
+        if not isinstance(given.generator, Generator):
+            raise TypeError(f"generator must be made by strongroom.generate, not {type(given.generator).__name__}")
+        message.generator.CopyFrom(given.generator.message)
+    if given.grace_period is not None:
+        message.grace_period.CopyFrom(arguments.duration("grace_period", given.grace_period))
+    return message
 
 
 def _secret_of(reply: Any) -> Secret:

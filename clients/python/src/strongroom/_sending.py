@@ -14,7 +14,9 @@ from strongroom._channel import call_metadata
 from strongroom._errors import exception_from
 from strongroom._retry import Attempts, RetryPolicy
 from strongroom._settings import Settings
+from strongroom._watch_calls import Progress
 from strongroom.exceptions import StrongroomError
+from strongroom.models import SecretEvent
 
 __all__ = ["Sending"]
 
@@ -40,11 +42,19 @@ class Sending:
 
     def begin(self, call: Call[Any]) -> Attempts:
         """Starts a call and returns its attempts. Raises `StrongroomError` when the client is closed."""
-        if self.closed:
-            raise StrongroomError("The client is closed: make a new one.")
+        self.check_open()
         budget = self.settings.timeout if call.timeout is None else call.timeout
         policy = self._retry if call.repeatable else RetryPolicy(attempts=1)
         return Attempts(policy, budget, self._clock, self._jitter)
+
+    def check_open(self) -> None:
+        """Raises `StrongroomError` when the client is closed."""
+        if self.closed:
+            raise StrongroomError("The client is closed: make a new one.")
+
+    def progress(self, call: Call[SecretEvent]) -> Progress:
+        """Returns the progress of a new watch."""
+        return Progress(call, self._retry, self._jitter)
 
     def failure(self, error: grpc.RpcError, call: Call[Any]) -> StrongroomError:
         """Returns the exception for a failed attempt.

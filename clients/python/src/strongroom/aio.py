@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -13,18 +14,22 @@ from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
 from strongroom import _binding_calls as binding_calls
+from strongroom import _list_calls as list_calls
 from strongroom import _reference_calls as reference_calls
+from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
+from strongroom import _watch_calls as watch_calls
 from strongroom._call import Call, Page, Scope, Stubs, call_after
 from strongroom._channel import aio_channel
 from strongroom._documentation import document, list_of
 from strongroom._retry import RetryPolicy
 from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
-from strongroom.models import Secret, SecretPage
+from strongroom.exceptions import StrongroomError
+from strongroom.models import Secret, SecretEvent, SecretPage
 
-__all__ = ["AsyncAccess", "AsyncReferences", "AsyncSecrets", "AsyncStrongroom"]
+__all__ = ["AsyncAccess", "AsyncReferences", "AsyncSecrets", "AsyncStrongroom", "AsyncWatch"]
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
@@ -60,6 +65,15 @@ class AsyncTransport(Sending):
                 raise failure
             await self._sleep(pause)
 
+    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress) -> Any:
+        """Opens a stream of a watch. The stream has `read` and `cancel`."""
+        rpc: Any = call.rpc(self._connected())
+        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=self._metadata)
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+        await self._sleep(seconds)
+
     async def close(self) -> None:
         """Closes the connection. A second call does nothing."""
         self.closed = True
@@ -72,6 +86,84 @@ class AsyncTransport(Sending):
             self._channel = aio_channel(self.settings)
             self._stubs = Stubs(self._channel)
         return self._stubs
+
+
+class AsyncWatch(AsyncIterator[SecretEvent]):
+    """The changes of a namespace's secrets, as they are made: `client.secrets.watch` makes it.
+
+    It is an async iterator. Use it with `async with`, or call `close`, to end it before its client is closed.
+    """
+
+    def __init__(self, transport: AsyncTransport, call: Call[SecretEvent]) -> None:
+        """Sends nothing yet."""
+        self._transport = transport
+        self._call = call
+        self._progress = transport.progress(call)
+        self._ready: deque[SecretEvent] = deque()
+        self._stream: Any = None
+        self._closed = False
+
+    @property
+    def resume_revision(self) -> int:
+        """The `after_revision` with which another watch continues. 0: nothing was received yet."""
+        return self._progress.resume_revision
+
+    async def __anext__(self) -> SecretEvent:
+        """Waits for the next event. Raises an error that does not pass by itself."""
+        while not self._ready:
+            if self._closed:
+                raise StopAsyncIteration
+            await self._receive()
+        return self._ready.popleft()
+
+    async def _receive(self) -> None:
+        """Receives one message, or opens the next stream."""
+        failure: StrongroomError | None = None
+        try:
+            if self._stream is None:
+                self._transport.check_open()
+                self._stream = self._transport.open(self._call, self._progress)
+            reply = await self._stream.read()
+        except grpc.RpcError as error:
+            failure = self._transport.failure(error, self._call)
+        except asyncio.CancelledError:
+            # `close` cancels the stream; everything else cancels the task.
+            if not (self._closed or self._transport.closed):
+                self._end_stream()
+                raise
+            reply = grpc.aio.EOF
+        else:
+            if reply is not grpc.aio.EOF:
+                self._ready.extend(self._progress.read(reply))
+                return
+        self._stream = None
+        if self._closed or self._transport.closed:
+            self._closed = True
+            return
+        pause = self._progress.pause_after(failure)
+        if pause is None and failure is not None:
+            raise failure
+        await self._transport.sleep(pause or 0.0)
+
+    def _end_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.cancel()
+
+    async def close(self) -> None:
+        """Ends the watch. The iterator then ends. A second call does nothing."""
+        self._closed = True
+        self._end_stream()
+
+    async def __aenter__(self) -> AsyncWatch:
+        """Returns the watch. It is closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends the watch."""
+        await self.close()
 
 
 class _Resource:
@@ -107,9 +199,21 @@ def _pages(
             page = await transport.send(call)
             for item in page.items:
                 yield item
-            call = secret_calls.page_after(call, page)
+            call = list_calls.page_after(call, page)
 
     document(method, build, returns="AsyncIterator[Secret]")
+    return method
+
+
+def _watch(
+    build: Callable[Concatenate[Scope, P], Call[SecretEvent]],
+) -> Callable[Concatenate[_Resource, P], AsyncWatch]:
+    """Returns the method that makes a watch with the call of `build`."""
+
+    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncWatch:
+        return AsyncWatch(self._transport, build(self._scope, *args, **kwargs))
+
+    document(method, build, returns="AsyncWatch")
     return method
 
 
@@ -136,11 +240,18 @@ class AsyncSecrets(_Resource):
 
     create = _method(secret_calls.create)
     get = _method(secret_calls.get)
-    list = _method(secret_calls.list_)
-    iterate = _pages(secret_calls.iterate)
+    batch_get = _method(secret_calls.batch_get)
+    list = _method(list_calls.list_)
+    iterate = _pages(list_calls.iterate)
     update = _method(secret_calls.update)
     delete = _method(secret_calls.delete)
+    undelete = _method(secret_calls.undelete)
     rotate = _method(secret_calls.rotate)
+    promote = _method(rotation_calls.promote)
+    acknowledge = _method(rotation_calls.acknowledge)
+    claim_rotation = _method(rotation_calls.claim_rotation)
+    release_rotation = _method(rotation_calls.release_rotation)
+    watch = _watch(watch_calls.watch)
     versions = _method(version_calls.versions)
     disable_version = _method(version_calls.disable_version)
     enable_version = _method(version_calls.enable_version)
@@ -180,7 +291,7 @@ class AsyncStrongroom:
             print((await client.secrets.get(name="stripe_api_key")).value)
 
     The arguments, the environment variables, the attributes and the errors are those of `Strongroom`. Its methods must
-    be awaited; iterate `secrets.iterate` with `async for`.
+    be awaited; iterate `secrets.iterate` and `secrets.watch` with `async for`.
     """
 
     def __init__(

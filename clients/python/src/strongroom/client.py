@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,18 +14,22 @@ from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
 from strongroom import _binding_calls as binding_calls
+from strongroom import _list_calls as list_calls
 from strongroom import _reference_calls as reference_calls
+from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
+from strongroom import _watch_calls as watch_calls
 from strongroom._call import Call, Page, Scope, Stubs, call_after
 from strongroom._channel import channel
 from strongroom._documentation import document, list_of
 from strongroom._retry import RetryPolicy
 from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
-from strongroom.models import Secret, SecretPage
+from strongroom.exceptions import StrongroomError
+from strongroom.models import Secret, SecretEvent, SecretPage
 
-__all__ = ["Access", "References", "Secrets", "Strongroom"]
+__all__ = ["Access", "References", "Secrets", "Strongroom", "Watch"]
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
@@ -59,10 +64,89 @@ class Transport(Sending):
                 raise failure
             self._sleep(pause)
 
+    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress) -> Any:
+        """Opens a stream of a watch. The stream is an iterator that has `cancel`."""
+        rpc: Any = call.rpc(self._stubs)
+        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=self._metadata)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        self._sleep(seconds)
+
     def close(self) -> None:
         """Closes the connection. A second call does nothing."""
         self.closed = True
         self._channel.close()
+
+
+class Watch(Iterator[SecretEvent]):
+    """The changes of a namespace's secrets, as they are made: `client.secrets.watch` makes it.
+
+    It is an iterator, and belongs to one thread, except that any thread may `close` it. Use it as a context manager, or
+    call `close`, to end it before its client is closed.
+    """
+
+    def __init__(self, transport: Transport, call: Call[SecretEvent]) -> None:
+        """Sends nothing yet."""
+        self._transport = transport
+        self._call = call
+        self._progress = transport.progress(call)
+        self._ready: deque[SecretEvent] = deque()
+        self._stream: Any = None
+        self._closed = False
+
+    @property
+    def resume_revision(self) -> int:
+        """The `after_revision` with which another watch continues. 0: nothing was received yet."""
+        return self._progress.resume_revision
+
+    def __next__(self) -> SecretEvent:
+        """Waits for the next event. Raises an error that does not pass by itself."""
+        while not self._ready:
+            if self._closed:
+                raise StopIteration
+            self._receive()
+        return self._ready.popleft()
+
+    def _receive(self) -> None:
+        """Receives one message, or opens the next stream."""
+        failure: StrongroomError | None = None
+        try:
+            if self._stream is None:
+                self._transport.check_open()
+                self._stream = self._transport.open(self._call, self._progress)
+            reply = next(self._stream, None)
+        except grpc.RpcError as error:
+            failure = self._transport.failure(error, self._call)
+        else:
+            if reply is not None:
+                self._ready.extend(self._progress.read(reply))
+                return
+        self._stream = None
+        if self._closed or self._transport.closed:
+            self._closed = True
+            return
+        pause = self._progress.pause_after(failure)
+        if pause is None and failure is not None:
+            raise failure
+        self._transport.sleep(pause or 0.0)
+
+    def close(self) -> None:
+        """Ends the watch. The iterator then ends. A second call does nothing."""
+        self._closed = True
+        stream = self._stream
+        if stream is not None:
+            stream.cancel()
+
+    def __enter__(self) -> Watch:
+        """Returns the watch. It is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends the watch."""
+        self.close()
 
 
 class _Resource:
@@ -95,9 +179,21 @@ def _pages(
         while call is not None:
             page = transport.send(call)
             yield from page.items
-            call = secret_calls.page_after(call, page)
+            call = list_calls.page_after(call, page)
 
     document(method, build, returns="Iterator[Secret]")
+    return method
+
+
+def _watch(
+    build: Callable[Concatenate[Scope, P], Call[SecretEvent]],
+) -> Callable[Concatenate[_Resource, P], Watch]:
+    """Returns the method that makes a watch with the call of `build`."""
+
+    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Watch:
+        return Watch(self._transport, build(self._scope, *args, **kwargs))
+
+    document(method, build, returns="Watch")
     return method
 
 
@@ -140,11 +236,18 @@ class Secrets(_Resource):
 
     create = _method(secret_calls.create)
     get = _method(secret_calls.get)
-    list = _method(secret_calls.list_)
-    iterate = _pages(secret_calls.iterate)
+    batch_get = _method(secret_calls.batch_get)
+    list = _method(list_calls.list_)
+    iterate = _pages(list_calls.iterate)
     update = _method(secret_calls.update)
     delete = _method(secret_calls.delete)
+    undelete = _method(secret_calls.undelete)
     rotate = _method(secret_calls.rotate)
+    promote = _method(rotation_calls.promote)
+    acknowledge = _method(rotation_calls.acknowledge)
+    claim_rotation = _method(rotation_calls.claim_rotation)
+    release_rotation = _method(rotation_calls.release_rotation)
+    watch = _watch(watch_calls.watch)
     versions = _method(version_calls.versions)
     disable_version = _method(version_calls.disable_version)
     enable_version = _method(version_calls.enable_version)

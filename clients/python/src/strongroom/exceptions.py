@@ -19,6 +19,7 @@ __all__ = [
     "ApiKeyNotFoundError",
     "AuthenticationError",
     "BindingNotFoundError",
+    "ClaimLostError",
     "ConflictError",
     "DeadlineExceededError",
     "FailedPreconditionError",
@@ -27,15 +28,19 @@ __all__ = [
     "InvalidReferenceError",
     "LastAdministratorError",
     "LimitExceededError",
+    "NoRotationDueError",
     "NotFoundError",
     "NotServedError",
     "PermissionDeniedError",
     "ReferenceTooCostlyError",
     "RequestIdReusedError",
+    "RevisionCompactedError",
     "RoleAlreadyExistsError",
     "RoleInUseError",
     "RoleNotFoundError",
+    "RotationPendingError",
     "SecretAlreadyExistsError",
+    "SecretExpiredError",
     "SecretNotFoundError",
     "StrongroomError",
     "UnavailableError",
@@ -43,6 +48,7 @@ __all__ = [
     "VersionDestroyedError",
     "VersionDisabledError",
     "VersionNotFoundError",
+    "VersionPendingError",
     "Violation",
 ]
 
@@ -149,6 +155,10 @@ class ApiKeyNotFoundError(NotFoundError):
     """There is no API key of this id, or the caller does not manage it."""
 
 
+class NoRotationDueError(NotFoundError):
+    """No rotation is due among the secrets that match. Ask again later, or wait for the event `rotation_due`."""
+
+
 class RoleNotFoundError(NotFoundError):
     """There is no role of this name."""
 
@@ -211,6 +221,29 @@ class VersionDestroyedError(FailedPreconditionError):
 
     From `resolve`, it is the current version of a secret, and `violations` gives the places that name the secret.
     """
+
+
+class VersionPendingError(FailedPreconditionError):
+    """The version is the new value of a staged rotation. It can be read once `promote` has made it current."""
+
+
+class SecretExpiredError(FailedPreconditionError):
+    """The secret has expired. `update` with a later `expires_at` makes it readable again, until it is purged.
+
+    From `resolve`, `violations` gives the places that name the secret.
+    """
+
+
+class RotationPendingError(FailedPreconditionError):
+    """The secret has a pending version already. Promote it or destroy it, then stage another one."""
+
+
+class ClaimLostError(FailedPreconditionError):
+    """The claim on the rotation does not hold any more: its lease has ended, or it was released. Claim it again."""
+
+
+class RevisionCompactedError(StrongroomError):
+    """The server does not keep the changes after this revision any more. Watch again with `snapshot`."""
 
 
 class IntegrityError(StrongroomError):

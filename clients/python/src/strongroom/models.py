@@ -7,14 +7,20 @@ answer was read at. Pass it as `min_revision` to a later call that must show the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Union
+
+from strongroom.exceptions import SecretNotFoundError, StrongroomError
+from strongroom.generate import Generator
 
 __all__ = [
     "ENCRYPTED",
+    "AcknowledgedVersion",
     "ApiKey",
+    "BatchItem",
     "Binding",
     "ChangedVersion",
+    "ClaimedRotation",
     "Consumer",
     "CreatedApiKey",
     "Credential",
@@ -26,7 +32,12 @@ __all__ = [
     "Reference",
     "ResolvedDocument",
     "Role",
+    "RotationClaim",
+    "RotationFailure",
+    "RotationPolicy",
     "Secret",
+    "SecretBatch",
+    "SecretEvent",
     "SecretPage",
     "SecretVersion",
     "SecretVersions",
@@ -38,6 +49,51 @@ Value = Union[str, bytes]
 
 ENCRYPTED = "ENCRYPTED"
 """The `value` of a `Secret` when the reply does not return the value."""
+
+
+@dataclass(frozen=True)
+class RotationPolicy:
+    """When and how a secret is rotated. It is an argument of `create` and `update`, and a part of a `Secret`."""
+
+    interval: timedelta | None = None
+    """The time between two rotations, 1 second to 10 years. None: the secret is rotated only on request."""
+    generator: Generator | None = field(default=None, hash=False)
+    """How the server generates new values, to rotate the secret by itself: the result of a function in
+    `strongroom.generate`. None: the server tells that a rotation is due, and a worker makes it (`claim_rotation`)."""
+    grace_period: timedelta | None = None
+    """How long the former version stays readable by its number, 0 to 10 years. None: as long as the server keeps it and
+    it is enabled."""
+    window: str = ""
+    """The time of day (UTC) within which rotations are made, for example `02:00-04:00`. Empty: at any time."""
+    paused: bool = False
+    """True: no rotations are made until the policy is changed."""
+    retire_when_unread: bool = False
+    """True: the former version is disabled before its grace period ends, once each of its consumers uses a newer one.
+    Needs `grace_period`."""
+
+
+@dataclass(frozen=True)
+class RotationClaim:
+    """The claim of a worker on a rotation."""
+
+    principal: str
+    """The principal that holds the rotation, for example `key:abcdefghijklmnop`."""
+    lease_expires_at: datetime | None
+    """When the lease runs out."""
+
+
+@dataclass(frozen=True)
+class RotationFailure:
+    """Attempts to rotate a secret that failed, since the last success."""
+
+    attempts: int
+    """How many there were."""
+    failed_at: datetime | None
+    """When the last one failed."""
+    error: str
+    """Why it failed, in the words of the worker."""
+    retry_at: datetime | None
+    """When the rotation is due again."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,15 +129,23 @@ class Secret:
     expires_at: datetime | None
     """When the secret expires. None: it never expires."""
     next_rotation_at: datetime | None
-    """When the server rotates the secret next. None: the server does not rotate it."""
+    """When the next rotation is due. None: no rotation is planned."""
     deleted_at: datetime | None
     """When the secret was deleted. None: it is not deleted."""
     purge_at: datetime | None
-    """When a deleted secret can no longer be recovered. None: it is not deleted."""
+    """When the server removes a deleted or expired secret for good. None: it is neither deleted nor expired."""
     etag: str
     """The tag of this state. Pass it as `etag` with a change: the change is made only if the secret has not changed."""
     revision: int
     """The store's revision of the last change of the secret."""
+    rotation_policy: RotationPolicy | None = None
+    """When and how the secret is rotated. None: only on request."""
+    pending_version: int | None = None
+    """The number of the version that is the new value of a staged rotation. None: none is pending."""
+    rotation_claim: RotationClaim | None = None
+    """The claim of a worker on the rotation that is due. None: nobody holds it."""
+    rotation_failure: RotationFailure | None = None
+    """The attempts to rotate the secret, where they failed. None: the last one succeeded, or there was none."""
 
     def __repr__(self) -> str:
         """Names the secret, without its value, description and metadata."""
@@ -105,6 +169,82 @@ class SecretPage:
 
 
 @dataclass(frozen=True)
+class BatchItem:
+    """One of several requested secrets: the secret, or the error that `get` would raise."""
+
+    name: str
+    """The name that was asked for."""
+    secret: Secret | None
+    """The secret. None: it cannot be returned."""
+    error: StrongroomError | None
+    """Why the secret is not returned. None: it is returned."""
+
+
+@dataclass(frozen=True)
+class SecretBatch:
+    """Several secrets as they were at one revision."""
+
+    items: list[BatchItem]
+    """One item for each name, in the order of the names."""
+    revision: int
+    """The store's revision that all items were read at."""
+
+    def __getitem__(self, name: str) -> Secret:
+        """Returns the secret of this name, or raises its error."""
+        for item in self.items:
+            if item.name == name:
+                if item.error is not None:
+                    raise item.error
+                if item.secret is not None:
+                    return item.secret
+        raise SecretNotFoundError(f"The batch did not ask for {name!r}.")
+
+
+@dataclass(frozen=True)
+class SecretEvent:
+    """A change of one secret."""
+
+    type: str
+    """`snapshot`, `created`, `updated`, `renamed`, `staged`, `rotated`, `version_changed`, `deleted`, `undeleted`,
+    `purged`, `rotation_due`, `rotation_failed`, `expiring`, `expired` or `removed` (it does not match any more). A type
+    that this package does not know is `type_<number>`."""
+    secret: Secret
+    """The secret after the change. Its `value` is `"ENCRYPTED"`."""
+    revision: int
+    """The store's revision of the change. `get` with this `min_revision` shows it."""
+    former_name: str | None
+    """The name before a `renamed`, when the caller may list that name. None: no other name is known."""
+    resume_revision: int
+    """The `after_revision` with which a watch continues after this event."""
+
+
+@dataclass(frozen=True)
+class AcknowledgedVersion:
+    """A version that a consumer has acknowledged."""
+
+    version: SecretVersion
+    """The version with its consumers."""
+    revision: int
+    """The store's revision of the change."""
+
+
+@dataclass(frozen=True)
+class ClaimedRotation:
+    """A rotation that the caller holds."""
+
+    claim_id: str = field(repr=False)
+    """Identifies the claim in `rotate`, `promote` and `release_rotation`."""
+    secret: Secret
+    """The secret to rotate. Its `value` is `"ENCRYPTED"`."""
+    lease_expires_at: datetime | None
+    """When the lease runs out."""
+    pending_version: int | None
+    """The version that another worker has left pending. None: none is pending."""
+    revision: int
+    """The store's revision of the change."""
+
+
+@dataclass(frozen=True)
 class DeletedSecret:
     """A deleted secret."""
 
@@ -113,19 +253,23 @@ class DeletedSecret:
     deleted_at: datetime | None
     """When the secret was deleted."""
     purge_at: datetime | None
-    """When the secret can no longer be recovered. Equal to `deleted_at` when it cannot be recovered at all."""
+    """When the server removes the secret for good. Until then `undelete` brings it back."""
     revision: int
     """The store's revision of the deletion."""
 
 
 @dataclass(frozen=True)
 class Consumer:
-    """A principal that reads the value of a version."""
+    """A consumer of a version: who reads its value, or says that it uses it."""
 
     principal: str
     """The principal, for example `key:abcdefghijklmnop`."""
     last_read_at: datetime | None
-    """When it last read the value: the beginning of the minute."""
+    """When the principal last read the value: the beginning of the minute. None: no read is known."""
+    acknowledged_at: datetime | None = None
+    """When the consumer acknowledged the version. None: it did not."""
+    consumer: str = ""
+    """The name that the consumer gave itself in `acknowledge`. Empty: none."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +279,7 @@ class SecretVersion:
     number: int
     """The number of the version. The first is 1."""
     state: str
-    """`enabled`, `disabled` or `destroyed`. A later server can also send `pending`. A state that this package does not
-    know is `state_<number>`."""
+    """`pending`, `enabled`, `disabled` or `destroyed`. A state that this package does not know is `state_<number>`."""
     created_at: datetime | None
     """When the version was created. None: an earlier release of the server created it and did not store the time."""
     state_changed_at: datetime | None
@@ -147,7 +290,9 @@ class SecretVersion:
     """When its value was last read: the beginning of the minute. None: no read is known, or this is not from a list of
     versions."""
     consumers: tuple[Consumer, ...] = ()
-    """Who read its value, the latest first: at most 64 principals."""
+    """Who read or acknowledged it, the latest first: at most 64."""
+    retires_at: datetime | None = None
+    """When its grace period ends, and it is disabled. None: it has no grace period."""
 
 
 @dataclass(frozen=True)

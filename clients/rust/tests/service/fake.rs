@@ -12,8 +12,9 @@ use http::{HeaderMap, Request, Response};
 use prost::Message;
 use strongroom_client::v1;
 use strongroom_client::{ApiKey, Builder, Client, RetryPolicy};
+use tokio_stream::Stream;
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
@@ -24,6 +25,8 @@ pub enum Answer {
     /// Sends this reply, of whatever type the RPC has.
     Reply(Vec<u8>),
     Refusal(Status),
+    /// Sends these replies as a stream, and ends it with the error; without one, the stream stays open.
+    Stream(Vec<Vec<u8>>, Option<Status>),
     /// Never answers.
     Silence,
 }
@@ -31,6 +34,15 @@ pub enum Answer {
 impl Answer {
     pub fn reply(message: &impl Message) -> Self {
         Self::Reply(message.encode_to_vec())
+    }
+
+    /// A stream of these replies that ends with an error, or stays open.
+    pub fn stream<M: Message>(replies: &[M], end: Option<Answer>) -> Self {
+        let end = end.map(|end| match end {
+            Self::Refusal(status) => status,
+            _ => Status::unavailable("the server is gone"),
+        });
+        Self::Stream(replies.iter().map(Message::encode_to_vec).collect(), end)
     }
 
     /// An error as the service sends it.
@@ -108,7 +120,17 @@ impl Fake {
         match answer {
             Answer::Reply(reply) => Ok(reply),
             Answer::Refusal(status) => Err(status),
+            Answer::Stream(..) => panic!("a stream was written down for an RPC with one reply"),
             Answer::Silence => pending().await,
+        }
+    }
+
+    fn answer_stream(&self, message: Vec<u8>) -> Result<(Vec<Vec<u8>>, Option<Status>), Status> {
+        self.seen.lock().unwrap().last_mut().unwrap().message = message;
+        match self.script.lock().unwrap().pop_front().expect("no more answers were written down") {
+            Answer::Stream(replies, end) => Ok((replies, end)),
+            Answer::Refusal(status) => Err(status),
+            Answer::Reply(_) | Answer::Silence => panic!("no stream was written down"),
         }
     }
 }
@@ -175,6 +197,18 @@ impl<S> tower_service::Service<Request<Body>> for Of<S> {
                     fake.unary::<v1::CreateSecretRequest, v1::CreateSecretResponse>(request).await
                 }
                 "ListSecrets" => fake.unary::<v1::ListSecretsRequest, v1::ListSecretsResponse>(request).await,
+                "WatchSecrets" => {
+                    let codec =
+                        tonic_prost::ProstCodec::<v1::WatchSecretsResponse, v1::WatchSecretsRequest>::default(
+                        );
+                    Grpc::new(codec).server_streaming(Watching(fake), request).await
+                }
+                "BatchGetSecrets" => {
+                    fake.unary::<v1::BatchGetSecretsRequest, v1::BatchGetSecretsResponse>(request).await
+                }
+                "ClaimRotation" => {
+                    fake.unary::<v1::ClaimRotationRequest, v1::ClaimRotationResponse>(request).await
+                }
                 "CreateApiKey" => {
                     fake.unary::<v1::CreateApiKeyRequest, v1::CreateApiKeyResponse>(request).await
                 }
@@ -212,5 +246,44 @@ where
             let reply = fake.answer(message).await?;
             Ok(tonic::Response::new(R::decode(&*reply).unwrap()))
         })
+    }
+}
+
+/// The stream of a watch.
+struct Watching(Fake);
+
+impl ServerStreamingService<v1::WatchSecretsRequest> for Watching {
+    type Response = v1::WatchSecretsResponse;
+    type ResponseStream = Events;
+    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Events>, Status>> + Send>>;
+
+    fn call(&mut self, request: tonic::Request<v1::WatchSecretsRequest>) -> Self::Future {
+        let (fake, message) = (self.0.clone(), request.get_ref().encode_to_vec());
+        Box::pin(async move {
+            let (replies, end) = fake.answer_stream(message)?;
+            Ok(tonic::Response::new(Events { replies: replies.into(), end }))
+        })
+    }
+}
+
+/// The replies that are left, and how the stream ends.
+struct Events {
+    replies: VecDeque<Vec<u8>>,
+    end: Option<Status>,
+}
+
+impl Stream for Events {
+    type Item = Result<v1::WatchSecretsResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match (self.replies.pop_front(), self.end.take()) {
+            (Some(reply), end) => {
+                self.end = end;
+                Poll::Ready(Some(Ok(v1::WatchSecretsResponse::decode(&*reply).unwrap())))
+            }
+            (None, Some(end)) => Poll::Ready(Some(Err(end))),
+            // Nothing wakes it: a test drops the watch.
+            (None, None) => Poll::Pending,
+        }
     }
 }

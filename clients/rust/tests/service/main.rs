@@ -10,6 +10,7 @@
 )] // a test that fails should stop
 
 mod fake;
+mod watch;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,135 @@
+"""The calls of `client.secrets` that list secrets. Each function here but `page_after` is one method there.
+
+`strongroom.client.Secrets` describes the arguments and errors that all of them share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from strongroom import _arguments as arguments
+from strongroom import _replies as replies
+from strongroom._call import Call, Scope, timeout_for
+from strongroom.exceptions import InternalError
+from strongroom.models import SecretPage
+from strongroom.v1 import secret_pb2
+
+__all__ = ["iterate", "list_", "page_after"]
+
+
+def list_(
+    scope: Scope,
+    *,
+    limit: int | None = None,
+    offset: int | None = None,
+    page_token: str = "",
+    metadata: Mapping[str, str] | None = None,
+    name_prefix: str = "",
+    order_by: str = "",
+    unused_since: datetime | None = None,
+    include_deleted: bool = False,
+    namespace: str | None = None,
+    min_revision: int = 0,
+    timeout: float | None = None,
+) -> Call[SecretPage]:
+    """Returns one page of secrets. `iterate` returns all secrets.
+
+    Args:
+        limit: The largest number of secrets in the page, 1 to 1,000. None: 100.
+        offset: The number of secrets to skip from the start. Must not be passed together with `page_token`. None: 0.
+        page_token: The `next_page_token` of the previous page. Pass `metadata`, `name_prefix`, `order_by`,
+            `unused_since`, `include_deleted` and `namespace` as for that page. The pages stay disjoint while others
+            create and delete secrets.
+        metadata: Return only secrets whose metadata holds all these pairs exactly, case-sensitive. None: no filter.
+        name_prefix: Return only secrets whose name begins with this text, case-sensitive. Empty: no filter.
+        order_by: `name`, `created_at` or `updated_at`. Add ` desc` for the reverse order. Empty: `name`.
+        unused_since: Return only secrets that were created before this time, a datetime with a time zone, and of which
+            no value was read since. A read is known within 60 seconds. None: no filter.
+        include_deleted: True: also return deleted secrets that `undelete` can bring back: those with `deleted_at`.
+        namespace: See `Secrets`.
+        min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
+            revision.
+        timeout: See `Secrets`.
+
+    Returns:
+        The page. The `value` of every secret in it is `"ENCRYPTED"`.
+
+    Raises:
+        ValidationError: An argument is not valid, or the page token belongs to another query.
+        IntegrityError: The stored record of the namespace was altered or damaged.
+    """
+    request = secret_pb2.ListSecretsRequest(
+        namespace=scope.namespace_for(namespace),
+        page_token=arguments.text("page_token", page_token),
+        name_prefix=arguments.text("name_prefix", name_prefix),
+        order_by=arguments.text("order_by", order_by),
+        include_deleted=arguments.flag("include_deleted", include_deleted),
+        min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+    )
+    if limit is not None:
+        request.limit = arguments.integer("limit", limit, -arguments.INT32, arguments.INT32)
+    if offset is not None:
+        request.offset = arguments.integer("offset", offset, -arguments.INT32, arguments.INT32)
+    if metadata is not None:
+        request.metadata.update(arguments.metadata("metadata", metadata))
+    if unused_since is not None:
+        request.unused_since.CopyFrom(arguments.timestamp("unused_since", unused_since))
+    return Call(lambda stubs: stubs.secrets.ListSecrets, request, replies.secret_page, timeout_for(timeout))
+
+
+def iterate(
+    scope: Scope,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    name_prefix: str = "",
+    order_by: str = "",
+    unused_since: datetime | None = None,
+    include_deleted: bool = False,
+    page_size: int = 1000,
+    namespace: str | None = None,
+    timeout: float | None = None,
+) -> Call[SecretPage]:
+    """Returns an iterator over all secrets that match. It reads one page after the other.
+
+    The result is not a snapshot: it may or may not show the changes that others make during the iteration. While others
+    only create and delete secrets, no secret comes twice.
+
+    Args:
+        metadata: See `list`.
+        name_prefix: See `list`.
+        order_by: See `list`.
+        unused_since: See `list`.
+        include_deleted: See `list`.
+        page_size: The number of secrets to read at a time, 1 to 1,000.
+        namespace: See `Secrets`.
+        timeout: Seconds for each page with all its retries. None: the client's timeout.
+
+    Returns:
+        An iterator over the secrets. The `value` of every secret is `"ENCRYPTED"`. The iterator raises the errors of
+        `list`.
+    """
+    return list_(
+        scope,
+        limit=page_size,
+        metadata=metadata,
+        name_prefix=name_prefix,
+        order_by=order_by,
+        unused_since=unused_since,
+        include_deleted=include_deleted,
+        namespace=namespace,
+        timeout=timeout,
+    )
+
+
+def page_after(call: Call[SecretPage], page: SecretPage) -> Call[SecretPage] | None:
+    """Returns the call for the page after this one. None: this page is the last."""
+    if not page.next_page_token:
+        return None
+    if page.next_page_token == call.request.page_token:
+        raise InternalError("The server returned the same page twice: report this defect of the server.")
+    request = secret_pb2.ListSecretsRequest()
+    request.CopyFrom(call.request)
+    request.ClearField("offset")
+    request.page_token = page.next_page_token
+    return Call(call.rpc, request, call.read, call.timeout)

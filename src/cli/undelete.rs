@@ -1,0 +1,38 @@
+//! `strongroom undelete` brings a deleted secret back.
+
+use strongroom_client::v1;
+
+use super::connect::Connection;
+use super::failure::Failure;
+use super::output::Output;
+use super::secret::print_secret;
+
+/// The arguments of `strongroom undelete`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom list --include-deleted
+  strongroom undelete 01980b3c-5f7e-7a30-9d5c-3c1f0e2a4b66
+  strongroom undelete 01980b3c-5f7e-7a30-9d5c-3c1f0e2a4b66 --name stripe_api_key_old
+
+'delete' prints the id, and 'list --include-deleted' shows it. If another secret has the name
+now, give this one another name with --name.")]
+pub(super) struct Undelete {
+    /// The id of the deleted secret
+    id: String,
+
+    /// The name that the secret gets [default: the name that it had]
+    #[arg(long, default_value = "", value_name = "NAME", hide_default_value = true)]
+    name: String,
+}
+
+impl Undelete {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let message = v1::UndeleteSecretRequest {
+            id: self.id,
+            new_name: self.name,
+            ..v1::UndeleteSecretRequest::default()
+        };
+        let reply = connection.client().await?.secrets().undelete(message).await?;
+        print_secret(output, reply.secret)
+    }
+}

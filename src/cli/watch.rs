@@ -1,0 +1,152 @@
+//! `strongroom watch` shows the changes of secrets as they are made.
+
+use std::io::{ErrorKind, Write};
+
+use serde_json::{Value as Json, json};
+use strongroom_client::{Step, v1};
+
+use super::connect::Connection;
+use super::failure::{self, Failure};
+use super::metadata;
+use super::output::{self, Output};
+use super::secret::secret_json;
+
+/// The beginning of the long help.
+pub(super) const ABOUT: &str = "\
+Show the changes of secrets as they are made\n\n\
+Each event is one line, without the value. Where the connection breaks or the service restarts, the command continues \
+behind the last event: none is left out, and none comes twice.";
+
+/// The arguments of `strongroom watch`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom watch --prefix db_
+  strongroom watch -n team --children --metadata env=production
+  strongroom watch --snapshot -o json | while read -r event; do echo \"$event\"; done
+  strongroom watch --after 4711 -o json
+
+Stop with Ctrl-C. In JSON, each event has a 'resume_revision': 'watch --after' continues there. The
+service keeps the changes of the last 24 hours at least, unless it is configured otherwise.")]
+pub(super) struct Watch {
+    /// Show only secrets whose names begin with PREFIX
+    #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
+    prefix: String,
+
+    /// Show only secrets with this pair of metadata; if given several times, secrets with all of the pairs
+    #[arg(long, value_name = "KEY=VALUE", value_parser = metadata::pair)]
+    metadata: Vec<(String, String)>,
+
+    /// Also watch the namespaces below this one
+    #[arg(long)]
+    children: bool,
+
+    /// Begin with the secrets that match now
+    #[arg(long)]
+    snapshot: bool,
+
+    /// Begin with the changes after this revision [default: with the changes from now on]
+    #[arg(long, value_name = "REVISION", conflicts_with = "snapshot")]
+    after: Option<u64>,
+
+    /// Also show how far the watch has come, at least every 30 seconds
+    #[arg(long)]
+    bookmarks: bool,
+}
+
+impl Watch {
+    pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let request = v1::WatchSecretsRequest {
+            include_children: self.children,
+            name_prefix: self.prefix,
+            metadata: self.metadata.into_iter().collect(),
+            after_revision: self.after.unwrap_or_default(),
+            snapshot: self.snapshot,
+            ..v1::WatchSecretsRequest::default()
+        };
+        // A reader of a snapshot is served by another one; a reader of changes must know that some are missing.
+        let mut watch = connection.client().await?.secrets().watch(request);
+        if self.snapshot {
+            watch = watch.snapshot_again();
+        }
+        loop {
+            let line = match watch.next().await? {
+                Step::Event(event) => event_line(&event, output),
+                Step::Bookmark(bookmark) if self.bookmarks => bookmark_line(&bookmark, output),
+                Step::Bookmark(_) => continue,
+                Step::Restarted => restarted_line(output),
+            };
+            if !taken(line.as_bytes())? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Writes a line; whether there is still a reader.
+fn taken(line: &[u8]) -> Result<bool, Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(line).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::local(format!("standard output cannot be written: {error}"))),
+    }
+}
+
+fn event_line(event: &v1::SecretEvent, output: Output) -> String {
+    let kind = type_name(event.r#type());
+    let secret = event.secret.clone().unwrap_or_default();
+    if output == Output::Json {
+        let mut json = json!({
+            "type": kind,
+            "secret": secret_json(&secret),
+            "revision": event.revision,
+            "resume_revision": event.resume_revision,
+        });
+        if let (Some(object), Some(former)) = (json.as_object_mut(), &event.former_name) {
+            object.insert("former_name".to_owned(), json!(former));
+        }
+        return format!("{json}\n");
+    }
+    let at = output::time_in_brief(secret.updated_at.as_ref());
+    let name = output::printable(&format!("{}/{}", secret.namespace, secret.name));
+    let more = match (event.r#type(), &event.former_name) {
+        (v1::SecretEventType::Renamed, Some(former)) => format!("  was {}", output::printable(former)),
+        (v1::SecretEventType::Staged, _) => match secret.pending_version {
+            Some(number) => format!("  version {number} is pending"),
+            None => String::new(),
+        },
+        (v1::SecretEventType::RotationFailed, _) => match &secret.rotation_failure {
+            Some(failure) => format!("  {}", output::printable(&failure.error)),
+            None => String::new(),
+        },
+        _ => format!("  version {}", secret.version),
+    };
+    format!("{:<10}  {at}  {kind:<15}  {name}{more}\n", event.revision)
+}
+
+fn bookmark_line(bookmark: &v1::WatchBookmark, output: Output) -> String {
+    match output {
+        Output::Json => {
+            let json: Json =
+                json!({ "type": "bookmark", "revision": bookmark.revision, "synced": bookmark.synced });
+            format!("{json}\n")
+        }
+        Output::Table => format!("{:<10}  bookmark\n", bookmark.revision),
+    }
+}
+
+fn restarted_line(output: Output) -> String {
+    match output {
+        Output::Json => format!("{}\n", json!({ "type": "restarted" })),
+        Output::Table => {
+            failure::note("the watch begins again with the secrets that match now");
+            String::new()
+        }
+    }
+}
+
+/// Such as `rotated` or `rotation_due`.
+fn type_name(kind: v1::SecretEventType) -> String {
+    let name = kind.as_str_name();
+    name.strip_prefix("SECRET_EVENT_TYPE_").unwrap_or(name).to_ascii_lowercase()
+}

@@ -1,0 +1,145 @@
+//! The commands that follow changes: `strongroom watch`, and `strongroom run --watch`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value as Json;
+
+use crate::harness::{Server, shared};
+
+fn strongroom(server: &Server, namespace: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(["-n", namespace]).args(arguments);
+    command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Runs a command that takes its value from its input; returns what it prints.
+fn done(server: &Server, namespace: &str, arguments: &[&str], value: &str) -> Json {
+    let mut child = strongroom(server, namespace, arguments).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A command that prints line by line.
+struct Running {
+    child: Child,
+    /// `None`: nobody reads any more.
+    lines: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(server: &Server, namespace: &str, arguments: &[&str]) -> Self {
+        let mut child = strongroom(server, namespace, arguments).spawn().unwrap();
+        let lines = child.stdout.take().map(BufReader::new);
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.lines.as_mut().unwrap().read_line(&mut line).unwrap() > 0, "the command ended");
+        line.trim_end().to_owned()
+    }
+
+    fn event(&mut self) -> (String, String, u64) {
+        let event: Json = serde_json::from_str(&self.line()).unwrap();
+        let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+        assert_eq!(event["secret"]["value"], "ENCRYPTED");
+        (text(&event["type"]), text(&event["secret"]["name"]), event["resume_revision"].as_u64().unwrap())
+    }
+
+    fn terminate(&mut self) -> std::process::ExitStatus {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_watch_prints_each_change_as_a_line_and_continues_where_it_is_told() {
+    let (server, namespace) = (shared(), "watch-command");
+    let first = done(server, namespace, &["create", "db_first", "--value-file", "-"], "one");
+    let first = first["revision"].as_u64().unwrap().to_string();
+    done(server, namespace, &["create", "db_second", "--value-file", "-", "--metadata", "team=ops"], "one");
+    done(server, namespace, &["create", "other", "--value-file", "-"], "one");
+    let mut watch = Running::start(server, namespace, &["watch", "--after", &first, "--prefix", "db_"]);
+    let (kind, name, resume) = watch.event();
+    assert_eq!((kind.as_str(), name.as_str()), ("created", "db_second"));
+    done(server, namespace, &["rotate", "db_first", "--value-file", "-"], "two");
+    let (kind, name, _) = watch.event();
+    assert_eq!((kind.as_str(), name.as_str()), ("rotated", "db_first"));
+    done(server, namespace, &["delete", "db_second"], "");
+    assert_eq!(watch.event().0, "deleted");
+
+    let resume = resume.to_string();
+    let mut again = Running::start(server, namespace, &["watch", "--after", &resume, "-o", "table"]);
+    assert!(again.line().contains("created          watch-command/other"));
+    assert!(again.line().ends_with("rotated          watch-command/db_first  version 2"));
+    // Without a reader, the command ends at a line that it cannot write.
+    again.lines = None;
+    while again.child.try_wait().unwrap().is_none() {
+        done(server, namespace, &["update", "other", "--description", "changed"], "");
+    }
+
+    let mut snapshot = Running::start(server, namespace, &["watch", "--snapshot", "--bookmarks"]);
+    let mut names = [snapshot.event().1, snapshot.event().1];
+    names.sort();
+    assert_eq!(names, ["db_first", "other"]);
+    let bookmark: Json = serde_json::from_str(&snapshot.line()).unwrap();
+    assert_eq!((&bookmark["type"], &bookmark["synced"]), (&"bookmark".into(), &true.into()));
+}
+
+#[test]
+fn a_value_that_changes_restarts_the_command() {
+    let (server, namespace) = (shared(), "run-watch-restart");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    done(server, namespace, &["create", "other", "--value-file", "-"], "one");
+    let script = "echo \"$SECRET\"; exec sleep 600";
+    let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "sh", "-c", script];
+    let mut run = Running::start(server, namespace, &arguments);
+    assert_eq!(run.line(), "one");
+    // Neither another secret nor a description restarts it.
+    done(server, namespace, &["rotate", "other", "--value-file", "-"], "two");
+    done(server, namespace, &["update", "secret", "--description", "changed"], "");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two");
+    assert_eq!(run.line(), "two");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "three");
+    assert_eq!(run.line(), "three");
+    // SIGTERM goes on to the command, whose end is the end of `run`.
+    assert_eq!(run.terminate().code(), Some(128 + 15));
+}
+
+#[test]
+fn a_value_that_changes_sends_the_command_a_signal() {
+    let (server, namespace) = (shared(), "run-watch-signal");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let script = "trap 'kill $!; echo reload' USR1; trap 'kill $!; exit 7' TERM; echo \"$SECRET\"; while :; do sleep 600 & wait $!; done";
+    let arguments = ["run", "--env", "SECRET=secret", "--watch", "USR1", "--", "sh", "-c", script];
+    let mut run = Running::start(server, namespace, &arguments);
+    assert_eq!(run.line(), "one");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two");
+    assert_eq!(run.line(), "reload");
+    let status = run.terminate();
+    assert_eq!((status.code(), status.signal()), (Some(7), None));
+}
+
+#[test]
+fn a_command_that_ends_ends_run_with_its_code() {
+    let (server, namespace) = (shared(), "run-watch-ends");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "sh", "-c", "exit 42"];
+    let output = strongroom(server, namespace, &arguments).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(42), b"".as_slice()));
+    let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "/no/such/program"];
+    assert_eq!(strongroom(server, namespace, &arguments).output().unwrap().status.code(), Some(127));
+}
