@@ -7,7 +7,7 @@ use prost::Message;
 use serde_json::Value as Json;
 use strongroom::api::v1::{
     CreateSecretRequest, DeleteSecretRequest, GetSecretRequest, GetStatusRequest, ListApiKeysRequest,
-    ListSecretsRequest, RevokeApiKeyRequest, UpdateSecretRequest, WhoAmIRequest,
+    ListSecretsRequest, PromoteVersionRequest, RevokeApiKeyRequest, UpdateSecretRequest, WhoAmIRequest,
 };
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -91,8 +91,8 @@ async fn every_refused_request_gives_exactly_one_event_with_its_reason() {
     add("GetSecret", "?", secrets.get_secret(get("not a name")).await.map(drop));
     let request = ListSecretsRequest { limit: Some(0), ..list() };
     add("ListSecrets", "", secrets.list_secrets(request).await.map(drop));
-    let request = ListSecretsRequest { include_deleted: true, ..list() };
-    add("ListSecrets", "", secrets.list_secrets(request).await.map(drop));
+    let request = PromoteVersionRequest { name: "A".into(), version: 7, ..Default::default() };
+    add("PromoteVersion", "A", secrets.promote_version(request).await.map(drop));
     let request = UpdateSecretRequest { etag: "stale".into(), ..describe("A", "d") };
     add("UpdateSecret", "A", secrets.update_secret(request).await.map(drop));
     add("RotateSecret", "absent", secrets.rotate_secret(rotate("absent", "v")).await.map(drop));

@@ -24,11 +24,14 @@ use crate::refusal::reason_of;
 use crate::requests::get;
 
 /// Refusals that name their secret. The name has passed validation.
-const NAMES_IT: [&str; 6] = [
+const NAMES_IT: [&str; 9] = [
     "SECRET_NOT_FOUND",
     "SECRET_ALREADY_EXISTS",
     "VERSION_NOT_FOUND",
     "VERSION_DISABLED",
+    "ROTATION_PENDING",
+    "SECRET_EXPIRED",
+    "VERSION_PENDING",
     "VERSION_DESTROYED",
     "REFERENCE_INVALID",
 ];

@@ -195,11 +195,81 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
             "SECRET_NOT_FOUND",
             RotateSecretRequest { name: c.key_name.clone(), ..rotate.clone() }.encode_to_vec(),
         ),
-        ("NOT_SERVED", RotateSecretRequest { stage: true, ..rotate.clone() }.encode_to_vec()),
+        (SERVED, RotateSecretRequest { stage: true, ..rotate.clone() }.encode_to_vec()),
+        ("ROTATION_PENDING", RotateSecretRequest { stage: true, ..rotate.clone() }.encode_to_vec()),
+        (INVALID, RotateSecretRequest { claim_id: c.unfit.clone(), ..rotate.clone() }.encode_to_vec()),
         (
             INVALID,
             RotateSecretRequest { value: None, name: c.unfit.clone(), ..rotate.clone() }.encode_to_vec(),
         ),
+    ];
+
+    // The version that was staged.
+    let promote = PromoteVersionRequest {
+        namespace: namespace(),
+        name: c.name.clone(),
+        version: 4,
+        ..Default::default()
+    };
+    let promotions = vec![
+        ("ETAG_MISMATCH", PromoteVersionRequest { etag: c.unfit.clone(), ..promote.clone() }.encode_to_vec()),
+        (SERVED, promote.encode_to_vec()),
+        ("VERSION_NOT_FOUND", PromoteVersionRequest { version: 9, ..promote.clone() }.encode_to_vec()),
+        (
+            "SECRET_NOT_FOUND",
+            PromoteVersionRequest { name: c.key_name.clone(), ..promote.clone() }.encode_to_vec(),
+        ),
+        (INVALID, PromoteVersionRequest { claim_id: c.unfit.clone(), ..promote.clone() }.encode_to_vec()),
+        (INVALID, PromoteVersionRequest { name: c.unfit.clone(), ..promote }.encode_to_vec()),
+    ];
+    let acknowledge = AcknowledgeVersionRequest {
+        namespace: namespace(),
+        name: c.name.clone(),
+        version: 4,
+        consumer: c.key_name.clone(),
+    };
+    let acknowledgements = vec![
+        (SERVED, acknowledge.encode_to_vec()),
+        (
+            "VERSION_NOT_FOUND",
+            AcknowledgeVersionRequest { version: 9, ..acknowledge.clone() }.encode_to_vec(),
+        ),
+        (
+            INVALID,
+            AcknowledgeVersionRequest { consumer: long(&c.unfit), ..acknowledge.clone() }.encode_to_vec(),
+        ),
+        (INVALID, AcknowledgeVersionRequest { name: c.unfit.clone(), ..acknowledge }.encode_to_vec()),
+    ];
+    let claim = ClaimRotationRequest {
+        namespace: namespace(),
+        name_prefix: c.name.clone(),
+        metadata: metadata(),
+        lease: None,
+    };
+    let claims = vec![
+        ("NO_ROTATION_DUE", claim.encode_to_vec()),
+        (INVALID, ClaimRotationRequest { name_prefix: c.unfit.clone(), ..claim }.encode_to_vec()),
+    ];
+    let lost = data_encoding::BASE64URL_NOPAD.encode(&[7; 48]);
+    let release = ReleaseRotationRequest { claim_id: lost, error: c.description.clone(), retry_after: None };
+    let releases = vec![
+        ("CLAIM_LOST", release.encode_to_vec()),
+        (INVALID, ReleaseRotationRequest { claim_id: c.unfit.clone(), ..release.clone() }.encode_to_vec()),
+        (INVALID, ReleaseRotationRequest { error: long(&c.description), ..release }.encode_to_vec()),
+    ];
+    let batch = BatchGetSecretsRequest {
+        namespace: namespace(),
+        names: vec![c.name.clone(), c.key_name.clone()],
+        ..Default::default()
+    };
+    let batches = vec![
+        (SERVED, batch.encode_to_vec()),
+        (INVALID, BatchGetSecretsRequest { names: vec![c.unfit.clone()], ..batch.clone() }.encode_to_vec()),
+        (INVALID, BatchGetSecretsRequest { namespace: c.unfit.clone(), ..batch }.encode_to_vec()),
+    ];
+    let names = vec![
+        (SERVED, FindAuditNamesRequest { fingerprint: "fp:0123456789abcdef".into() }.encode_to_vec()),
+        (INVALID, FindAuditNamesRequest { fingerprint: c.unfit.clone() }.encode_to_vec()),
     ];
 
     let versions =
@@ -359,7 +429,12 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("SecretService/ListSecrets", lists),
         row("SecretService/WatchSecrets", watches),
         row("SecretService/UpdateSecret", updates),
+        row("SecretService/BatchGetSecrets", batches),
         row("SecretService/RotateSecret", rotates),
+        row("SecretService/PromoteVersion", promotions),
+        row("SecretService/AcknowledgeVersion", acknowledgements),
+        row("SecretService/ClaimRotation", claims),
+        row("SecretService/ReleaseRotation", releases),
         row("SecretService/ListSecretVersions", version_lists),
         row("SecretService/DisableVersion", change_of_version()),
         row("SecretService/GetSecret", vec![("VERSION_DISABLED", first.clone())]),
@@ -394,6 +469,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
             "AuditService/GetConsistencyProof",
             vec![(SERVED, GetConsistencyProofRequest::default().encode_to_vec())],
         ),
+        row("AuditService/FindAuditNames", names),
         row("OperatorService/GetStatus", nothing()),
         row("OperatorService/CreateBackup", nothing()),
         row("OperatorService/RestoreBackup", vec![("BACKUP_INVALID", no_backup.encode_to_vec())]),
