@@ -100,7 +100,12 @@ async fn exercise(server: &Server) -> (Canaries, Search) {
             search.refusal(&path, reason, reply, &canaries);
         }
         // These requests are refused before their message is read, or because it cannot be read.
-        let denied = if row.rpc.ends_with("/WhoAmI") { "" } else { "ACCESS_DENIED" };
+        let denied = match row.rpc {
+            "AccessService/WhoAmI" => "",
+            // A claim on nothing is asked for in the caller's own namespace.
+            "SecretService/ReleaseRotation" => "CLAIM_LOST",
+            _ => "ACCESS_DENIED",
+        };
         search.refusal(&path, denied, strange.call(&path, &first).await.map(drop), &canaries);
         for stranger in [&nobody, &neither] {
             search.refusal(
