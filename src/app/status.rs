@@ -26,6 +26,8 @@ pub struct ServiceStatus {
     pub started_at: Timestamp,
     /// How many namespaces, secrets and damaged records the store has.
     pub counts: Counts,
+    /// When the service next does something by itself about a secret; `None`: nothing is planned.
+    pub next_due: Option<Timestamp>,
     /// The key that verifies the signatures of the service.
     pub public_key: PublicKey,
     /// How much of each limit is used.
@@ -40,6 +42,7 @@ impl App {
             revision: self.core.catalog.revision(),
             started_at: self.started_at,
             counts: self.core.catalog.counts(),
+            next_due: self.core.catalog.first_due(|_| false),
             public_key: self.core.keyring().public_key().clone(),
             limits: self.limits(),
         }

@@ -50,6 +50,8 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
             ("started", started.clone()),
             ("namespaces", reply.namespaces.to_string()),
             ("secrets", reply.secrets.to_string()),
+            ("deleted secrets", reply.deleted_secrets.to_string()),
+            ("next due", output::time(reply.next_due_at.as_ref())),
             ("damaged", reply.damaged_records.to_string()),
             ("signing key", BASE64.encode(&reply.signing_public_key)),
         ]);
@@ -69,6 +71,8 @@ pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), F
             "started_at": started,
             "namespaces": reply.namespaces,
             "secrets": reply.secrets,
+            "deleted_secrets": reply.deleted_secrets,
+            "next_due_at": reply.next_due_at.as_ref().map(|at| output::time(Some(at))),
             "damaged_records": reply.damaged_records,
             "signing_public_key": BASE64.encode(&reply.signing_public_key),
             "audit_log": {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use strongroom::api::v1::{
-    CreateApiKeyRequest, CreateBindingRequest, CreateSecretRequest, DeleteSecretRequest, ListSecretsRequest,
-    Secret, UndeleteSecretRequest,
+    CreateApiKeyRequest, CreateBindingRequest, CreateSecretRequest, DeleteSecretRequest, GetStatusRequest,
+    ListSecretsRequest, Secret, UndeleteSecretRequest,
 };
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
@@ -269,4 +269,21 @@ async fn without_retention_a_deletion_is_for_good() {
     assert_eq!((deleted.id, deleted.purge_at), (made.id.clone(), deleted.deleted_at));
     unknown(root.secrets().undelete_secret(undelete(&made.id)).await);
     assert_eq!(root.list(with_deleted()).await.total_size, 0);
+}
+
+#[tokio::test]
+async fn the_status_counts_deleted_secrets_apart_and_says_when_the_next_thing_is_due() {
+    let server = Launch::in_memory().start();
+    let room = Room::on(&server).await;
+    let status = async || room.root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    room.create("A", "v").await;
+    room.create("B", "v").await;
+    let before = status().await;
+    assert_eq!((before.secrets, before.deleted_secrets, before.next_due_at), (2, 0, None));
+    let request = DeleteSecretRequest { name: "A".into(), ..Default::default() };
+    let deleted = room.secrets().delete_secret(request).await.unwrap().into_inner();
+    let after = status().await;
+    assert_eq!((after.secrets, after.deleted_secrets), (1, 1));
+    assert_eq!(after.next_due_at, deleted.purge_at);
+    server.stop().await;
 }

@@ -118,5 +118,7 @@ fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
         signing_public_key: status.public_key.0.to_vec(),
         limits: status.limits.into_iter().map(limit).collect(),
         audit_log: app.audit.state().map(audit_log),
+        deleted_secrets: count(status.counts.deleted_secrets),
+        next_due_at: status.next_due.map(timestamp),
     })
 }

@@ -100,6 +100,8 @@ class GetStatusResponse(google.protobuf.message.Message):
     SIGNING_PUBLIC_KEY_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     AUDIT_LOG_FIELD_NUMBER: builtins.int
+    DELETED_SECRETS_FIELD_NUMBER: builtins.int
+    NEXT_DUE_AT_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The version of the server, for example `0.1.0`."""
     store: builtins.str
@@ -118,6 +120,8 @@ class GetStatusResponse(google.protobuf.message.Message):
     """The Ed25519 public key (32 bytes) that verifies the signatures of the service, for example in a
     `DestructionReceipt`. It stays the same for the life of the store. No rekey changes it.
     """
+    deleted_secrets: builtins.int
+    """The number of deleted secrets that can still be brought back. They do not count among `secrets`."""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the server started."""
@@ -129,6 +133,12 @@ class GetStatusResponse(google.protobuf.message.Message):
     @property
     def audit_log(self) -> global___AuditLogStatus:
         """The state of the audit log of the server that answers."""
+
+    @property
+    def next_due_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the server next does something by itself about a secret: a rotation, an expiry, the end of a grace period, or a removal
+        for good. In the past: it is due, and is being done. Absent: nothing is planned.
+        """
 
     def __init__(
         self,
@@ -143,9 +153,11 @@ class GetStatusResponse(google.protobuf.message.Message):
         signing_public_key: builtins.bytes = ...,
         limits: collections.abc.Iterable[global___LimitUse] | None = ...,
         audit_log: global___AuditLogStatus | None = ...,
+        deleted_secrets: builtins.int = ...,
+        next_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["audit_log", b"audit_log", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audit_log", b"audit_log", "damaged_records", b"damaged_records", "limits", b"limits", "namespaces", b"namespaces", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["audit_log", b"audit_log", "next_due_at", b"next_due_at", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audit_log", b"audit_log", "damaged_records", b"damaged_records", "deleted_secrets", b"deleted_secrets", "limits", b"limits", "namespaces", b"namespaces", "next_due_at", b"next_due_at", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
 
 global___GetStatusResponse = GetStatusResponse
 
