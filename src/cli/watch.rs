@@ -101,13 +101,14 @@ fn event_line(event: &v1::SecretEvent, output: Output) -> String {
             "secret": secret_json(&secret),
             "revision": event.revision,
             "resume_revision": event.resume_revision,
+            "occurred_at": event.occurred_at.as_ref().map(|at| output::time(Some(at))),
         });
         if let (Some(object), Some(former)) = (json.as_object_mut(), &event.former_name) {
             object.insert("former_name".to_owned(), json!(former));
         }
         return format!("{json}\n");
     }
-    let at = output::time_in_brief(secret.updated_at.as_ref());
+    let at = output::time_in_brief(event.occurred_at.as_ref().or(secret.updated_at.as_ref()));
     let name = output::printable(&format!("{}/{}", secret.namespace, secret.name));
     let more = match (event.r#type(), &event.former_name) {
         (v1::SecretEventType::Renamed, Some(former)) => format!("  was {}", output::printable(former)),

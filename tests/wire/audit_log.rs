@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 use std::path::PathBuf;
 use strongroom::api::v1::{
     AuditFilter, AuditOrder, AuditRecord, FindAuditNamesRequest, GetCheckpointRequest,
-    GetConsistencyProofRequest, GetInclusionProofRequest, GetStatusRequest, ListAuditRecordsRequest,
-    WatchAuditRecordsRequest,
+    GetConsistencyProofRequest, GetInclusionProofRequest, GetSecretRequest, GetStatusRequest,
+    ListAuditRecordsRequest, View, WatchAuditRecordsRequest,
 };
 use strongroom::integrity::audit_log::{Hash, TreeHead, VerifierKey, extends, includes, leaf_hash};
 use tokio::time::timeout;
@@ -95,6 +95,14 @@ async fn the_log_says_who_read_a_secret() {
     assert_eq!(line["principal"], format!("key:{}", room.key.id));
     assert_eq!((line["outcome"].as_str(), line["version"].as_u64()), (Some("ok"), Some(1)));
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+
+    assert!(line["subject"].is_null());
+    // A read of the metadata is told from one of the value.
+    let request = GetSecretRequest { view: View::Metadata.into(), ..get("A") };
+    room.caller.secrets().get_secret(request).await.unwrap();
+    let read = AuditFilter { name: "A".into(), rpc: "GetSecret".into(), ..Default::default() };
+    let found = records(&room.root, of(read)).await;
+    assert_eq!((found.len(), json(&found[1])["subject"].as_str()), (2, Some("metadata")));
 
     let refused = AuditFilter { reason: "SECRET_NOT_FOUND".into(), ..Default::default() };
     let found = records(&room.root, of(refused)).await;

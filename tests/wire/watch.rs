@@ -146,6 +146,7 @@ async fn each_change_is_told_once_with_its_type_and_its_revision() {
         let secret = event.secret.as_ref().unwrap();
         assert_eq!((event.resume_revision, secret.revision), (event.revision, event.revision));
         assert_eq!(secret.namespace, room.namespace);
+        assert!(event.occurred_at.is_some());
     }
     let secret = |nth: usize| events[nth].secret.clone().unwrap();
     assert_eq!(secret(0), created);

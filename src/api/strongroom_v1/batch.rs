@@ -33,6 +33,7 @@ pub(super) async fn get(
             let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
             let (grant, names) = fields.finish((|| Some((grant?, names?)))())?;
             let grants = grants(app, call, &grant, &names);
+            call.note(|target| target.subject = Some(super::secret::METADATA.to_owned()));
             let (found, revision) = app.secrets.describe_batch(&grant, grants, at_least).await?;
             let redacted =
                 |found: Result<_, _>| found.map(|secret: std::sync::Arc<_>| redacted(app, &secret));

@@ -228,7 +228,10 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
             let grant = fields.finish(grant)?;
             let (secret, revision) = app.secrets.describe(&grant, message.version, at_least).await?;
             let version = message.version.unwrap_or(secret.version);
-            call.note(|target| target.version = Some(version));
+            call.note(|target| {
+                target.version = Some(version);
+                target.subject = Some(METADATA.to_owned());
+            });
             Ok(v1::GetSecretResponse { secret: Some(redacted(app, &secret)), revision: revision.0, version })
         }
         // An unknown view must not count as the view that needs the lesser right.
@@ -243,6 +246,9 @@ async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1
         }
     }
 }
+
+/// What the audit says of a read that gave no value.
+pub(super) const METADATA: &str = "metadata";
 
 pub(super) const UNKNOWN_VIEW: Invalid = Invalid::new("must be VIEW_FULL or VIEW_METADATA");
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::convert::{hidden, metadata, redacted};
+use super::convert::{hidden, metadata, redacted, timestamp};
 use super::operator::{ConfirmedReplies, begun};
 use super::proto as v1;
 use super::status::refused;
@@ -120,7 +120,7 @@ fn reply(app: &App, step: Step) -> v1::WatchSecretsResponse {
     v1::WatchSecretsResponse { step: Some(step) }
 }
 
-fn told(app: &App, StepEvent { kind, revision, resume }: StepEvent) -> v1::SecretEvent {
+fn told(app: &App, StepEvent { kind, at, revision, resume }: StepEvent) -> v1::SecretEvent {
     let (kind, secret, former_name) = match kind {
         StepType::Snapshot(secret) => (v1::SecretEventType::Snapshot, redacted(app, &secret), None),
         StepType::Changed(kind, secret, former_name) => {
@@ -136,6 +136,7 @@ fn told(app: &App, StepEvent { kind, revision, resume }: StepEvent) -> v1::Secre
         revision: revision.0,
         former_name: former_name.map(|name| name.to_string()),
         resume_revision: resume.unwrap_or_default().0,
+        occurred_at: at.map(timestamp),
     }
 }
 

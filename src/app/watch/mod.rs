@@ -25,7 +25,9 @@ use super::Error;
 use super::commit::Core;
 use crate::auth::{List, NamespaceGrant};
 use crate::catalog::{Delivery, EventsMissed, Subscription, Watched};
-use crate::domain::{EventType, Metadata, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName};
+use crate::domain::{
+    EventType, Metadata, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp,
+};
 
 /// The longest time without a bookmark.
 const BOOKMARK: Duration = Duration::from_secs(25);
@@ -79,6 +81,8 @@ pub enum Step {
 pub struct StepEvent {
     /// What happened, and to what.
     pub kind: StepType,
+    /// When it happened; `None` at the beginning of a watch.
+    pub at: Option<Timestamp>,
     /// The revision of the change.
     pub revision: Revision,
     /// The revision after which a watch continues behind this event; `None`: none does, since the snapshot is not complete.
@@ -257,12 +261,12 @@ impl Watch {
     /// Tells those of the events of a revision that match.
     fn tell<'a>(&mut self, revision: Revision, events: impl Iterator<Item = &'a SecretEvent>) {
         let Self { core, filter, snapshot, synced, ready, .. } = self;
-        let told = core
-            .catalog
-            .with_policy(|policy| events.filter_map(|event| filter.told(policy, event)).collect::<Vec<_>>());
+        let told = core.catalog.with_policy(|policy| {
+            events.filter_map(|event| Some((event.at, filter.told(policy, event)?))).collect::<Vec<_>>()
+        });
         let before_revision = Revision(revision.0.saturating_sub(1));
         let last = told.len().saturating_sub(1);
-        for (nth, kind) in told.into_iter().enumerate() {
+        for (nth, (at, kind)) in told.into_iter().enumerate() {
             // A snapshot that is not complete is told again as a whole.
             let incomplete = *snapshot && !*synced;
             let kind = match kind {
@@ -273,7 +277,8 @@ impl Watch {
             };
             let resume = if nth == last { revision } else { before_revision };
             let resume = (!incomplete).then_some(resume);
-            ready.push_back(Step::Event(Box::new(StepEvent { kind, revision, resume })));
+            let at = (!matches!(kind, StepType::Snapshot(_))).then_some(at);
+            ready.push_back(Step::Event(Box::new(StepEvent { kind, at, revision, resume })));
         }
     }
 

@@ -51,7 +51,12 @@ impl Watch {
             let revision = secret.revision;
             if revision <= self.cursor {
                 let kind = StepType::Snapshot(secret);
-                self.ready.push_back(Step::Event(Box::new(StepEvent { kind, revision, resume: None })));
+                self.ready.push_back(Step::Event(Box::new(StepEvent {
+                    kind,
+                    at: None,
+                    revision,
+                    resume: None,
+                })));
             }
         }
         if let Phase::Snapshot(snapshot) = &mut self.phase {

@@ -11,7 +11,7 @@ use crate::cli::output::{self, Output};
 /// The arguments of `strongroom audit list`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  strongroom audit list --name stripe_key --rpc GetSecret        who read this secret?
+  strongroom audit list --name stripe_key                        who read or changed this secret?
   strongroom audit list --principal key:abcdefghijklmnop --since 24h
   strongroom audit list --outcome PERMISSION_DENIED --limit 20
   strongroom audit list --all > records.jsonl                    one JSON object on each line

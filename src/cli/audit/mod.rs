@@ -68,13 +68,17 @@ fn row(record: &v1::AuditRecord) -> Vec<String> {
     let rpc = text("rpc");
     let rpc = rpc.rsplit_once('/').map_or(rpc.as_str(), |(_, method)| method);
     let secret = match (text("namespace"), text("name"), text("version")) {
-        (namespace, name, _) if name.is_empty() => namespace,
+        (namespace, name, _) if name.is_empty() => with_names(namespace, &line),
         (namespace, name, version) if version.is_empty() => format!("{namespace}/{name}"),
         (namespace, name, version) => format!("{namespace}/{name}@{version}"),
     };
     let time = text("time");
     let seconds = time.split('.').next().unwrap_or_default();
-    let what = if rpc.is_empty() { text("event") } else { rpc.to_owned() };
+    let what = match text("subject").as_str() {
+        _ if rpc.is_empty() => text("event"),
+        "metadata" => format!("{rpc} (no value)"),
+        _ => rpc.to_owned(),
+    };
     let principal = if text("principal").is_empty() { text("peer") } else { text("principal") };
     vec![
         record.index.to_string(),
@@ -85,6 +89,20 @@ fn row(record: &v1::AuditRecord) -> Vec<String> {
         text("outcome"),
         text("reason"),
     ]
+}
+
+/// A namespace, with the secrets that a batch or the references of a document have read there, and those that had no value.
+fn with_names(namespace: String, line: &Json) -> String {
+    let names = |field: &str| {
+        let names = line.get(field).and_then(Json::as_array).into_iter().flatten();
+        names.filter_map(Json::as_str).collect::<Vec<_>>().join(", ")
+    };
+    match (names("read"), names("not_read")) {
+        (read, not_read) if read.is_empty() && not_read.is_empty() => namespace,
+        (read, not_read) if not_read.is_empty() => format!("{namespace}: {read}"),
+        (read, not_read) if read.is_empty() => format!("{namespace}: not {not_read}"),
+        (read, not_read) => format!("{namespace}: {read}; not {not_read}"),
+    }
 }
 
 /// A record as a line of JSON: the fields of the log, behind the record's number.
@@ -102,5 +120,36 @@ fn print_line(record: &v1::AuditRecord, output: Output) -> Result<(), Failure> {
             let fields = fields.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
             output::write(format!("{}\n", fields.join("  ")).as_bytes())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(line: Json) -> Vec<String> {
+        let record = v1::AuditRecord { index: 1, line: line.to_string().into_bytes() };
+        row(&record).into_iter().skip(3).take(2).collect()
+    }
+
+    #[test]
+    fn a_row_says_what_was_read_and_whether_it_was_a_value() {
+        let rpc = |method: &str| format!("strongroom.v1.SecretService/{method}");
+        let get = json!({ "rpc": rpc("GetSecret"), "namespace": "team", "name": "a", "version": 3 });
+        assert_eq!(shown(get), ["GetSecret", "team/a@3"]);
+        let metadata = json!({
+            "rpc": rpc("GetSecret"), "namespace": "team", "name": "a", "version": 3, "subject": "metadata",
+        });
+        assert_eq!(shown(metadata), ["GetSecret (no value)", "team/a@3"]);
+        let batch = |read: &[&str], not_read: &[&str]| {
+            let read = json!({ "rpc": rpc("BatchGetSecrets"), "namespace": "team", "read": read, "not_read": not_read });
+            shown(read).remove(1)
+        };
+        assert_eq!(batch(&["a@1", "b@2"], &[]), "team: a@1, b@2");
+        assert_eq!(batch(&["a@1"], &["none"]), "team: a@1; not none");
+        assert_eq!(batch(&[], &["none"]), "team: not none");
+        assert_eq!(batch(&[], &[]), "team");
     }
 }

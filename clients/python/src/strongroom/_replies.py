@@ -77,6 +77,7 @@ def secret_event(message: secret_pb2.SecretEvent) -> models.SecretEvent:
         revision=message.revision,
         former_name=message.former_name if message.HasField("former_name") else None,
         resume_revision=message.resume_revision,
+        occurred_at=_time(message.occurred_at, message.HasField("occurred_at")),
     )
 
 

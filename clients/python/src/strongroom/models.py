@@ -216,6 +216,8 @@ class SecretEvent:
     """The name before a `renamed`, when the caller may list that name. None: no other name is known."""
     resume_revision: int
     """The `after_revision` with which a watch continues after this event."""
+    occurred_at: datetime | None
+    """When it happened, by the clock of the server. None: a `snapshot`, which is no change."""
 
 
 @dataclass(frozen=True)

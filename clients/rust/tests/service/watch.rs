@@ -19,6 +19,7 @@ fn event(kind: SecretEventType, id: &str, revision: u64, resume: u64) -> WatchSe
         revision,
         former_name: None,
         resume_revision: resume,
+        occurred_at: None,
     };
     WatchSecretsResponse { step: Some(Sent::Event(event)) }
 }

@@ -2285,6 +2285,7 @@ class SecretEvent(google.protobuf.message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     FORMER_NAME_FIELD_NUMBER: builtins.int
     RESUME_REVISION_FIELD_NUMBER: builtins.int
+    OCCURRED_AT_FIELD_NUMBER: builtins.int
     type: global___SecretEventType.ValueType
     """What happened."""
     revision: builtins.int
@@ -2302,6 +2303,10 @@ class SecretEvent(google.protobuf.message.Message):
         namespace, its id, and the name with which it matched.
         """
 
+    @property
+    def occurred_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it happened, by the clock of the server that made the change. Absent in SNAPSHOT, which is no change."""
+
     def __init__(
         self,
         *,
@@ -2310,9 +2315,10 @@ class SecretEvent(google.protobuf.message.Message):
         revision: builtins.int = ...,
         former_name: builtins.str | None = ...,
         resume_revision: builtins.int = ...,
+        occurred_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "secret", b"secret"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "resume_revision", b"resume_revision", "revision", b"revision", "secret", b"secret", "type", b"type"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "occurred_at", b"occurred_at", "secret", b"secret"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_former_name", b"_former_name", "former_name", b"former_name", "occurred_at", b"occurred_at", "resume_revision", b"resume_revision", "revision", b"revision", "secret", b"secret", "type", b"type"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_former_name", b"_former_name"]) -> typing.Literal["former_name"] | None: ...
 
 global___SecretEvent = SecretEvent
