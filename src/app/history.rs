@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const COUNT_PAGE: usize = 500;
 /// How many events are read at a time: more than one revision can have.
 const READ_PAGE: usize = 128;
+/// How many bytes of events are taken from a page: they wait in memory until their watcher takes them.
+const READ_BYTES: usize = 32 << 10;
 
 /// The history of changes, and how much of it is kept.
 pub struct History {
@@ -199,8 +201,8 @@ impl Core {
         Ok(Some((position, event.map_or(entry.revision, |event| event.revision(entry.revision)))))
     }
 
-    /// Gives the events behind a key to `take`, in order and up to a revision, as many as one page has. Events of one revision
-    /// are given in one call.
+    /// Gives the events behind a key to `take`, in order and up to a revision, as many as one page has, and
+    /// not many more than [`READ_BYTES`]. Events of one revision are given in one call.
     ///
     /// Fails with [`Error::RevisionCompacted`] where events after `from` may have been removed before they were read. All events up
     /// to `from` were read before.
@@ -221,16 +223,22 @@ impl Core {
         let mut read = ReadEvents { behind, more: false };
         // The events of one revision so far, and the key of the last of them.
         let mut together: Option<(Revision, Key, Vec<EventRecord>)> = None;
+        let mut bytes = 0;
         for (key, entry) in page {
             let record = self.event_in(&entry).await?.ok_or(Error::Integrity)?;
             let revision = record.revision(entry.revision);
             if let Some((at, last, records)) = together.take_if(|(at, ..)| *at != revision) {
                 take(at, records)?;
                 read.behind = Some(last);
+                if bytes > READ_BYTES {
+                    read.more = true;
+                    return Ok(read);
+                }
             }
             if revision > to {
                 return Ok(read);
             }
+            bytes += entry.value.len();
             let (_, last, records) = together.get_or_insert_with(|| (revision, key.clone(), Vec::new()));
             records.push(record);
             *last = key;

@@ -7,6 +7,8 @@ use super::Timestamp;
 
 /// How many consumers of a version are known at most. Those that used it longest ago fall out first.
 const MAX_CONSUMERS: usize = 64;
+/// The same for all versions of a secret, and the names that one principal gives itself.
+const MAX_OF_PRINCIPAL: usize = 64;
 /// How many bytes the consumers of all versions of a secret take together at most. Those whose use is longest ago fall out first.
 const MAX_CONSUMER_BYTES: usize = 48 * 1024;
 /// More bytes than a consumer takes beside its names.
@@ -132,6 +134,7 @@ impl SecretUsage {
     pub fn trim(&mut self, keeps: impl Fn(u32) -> bool) {
         self.versions.retain(|version| keeps(version.number));
         self.versions.iter_mut().for_each(VersionUsage::trim);
+        self.trim_principals();
         let size = |consumer: &Consumer| consumer.principal.len() + consumer.name.len() + CONSUMER_OVERHEAD;
         let all = || self.versions.iter().flat_map(|version| &version.consumers);
         if all().map(size).sum::<usize>() <= MAX_CONSUMER_BYTES {
@@ -151,6 +154,33 @@ impl SecretUsage {
                 let before = version.consumers.len();
                 version.consumers.retain(|consumer| consumer.last_use() > too_old);
                 version.has_more |= version.consumers.len() < before;
+            }
+        }
+    }
+
+    /// Keeps the latest uses of each principal: the names that one gives itself must not push the others out.
+    fn trim_principals(&mut self) {
+        let mut uses: Vec<_> = (0..)
+            .zip(&self.versions)
+            .flat_map(|(nth, version)| version.consumers.iter().map(move |consumer| (nth, consumer)))
+            .map(|(nth, consumer)| (&consumer.principal, Reverse(consumer.last_use()), nth, &consumer.name))
+            .collect();
+        if uses.len() <= MAX_OF_PRINCIPAL {
+            return;
+        }
+        uses.sort_unstable();
+        let (mut surplus, mut before, mut count) = (Vec::new(), None, 0);
+        for (principal, _, nth, name) in uses {
+            count = if before == Some(principal) { count + 1 } else { 1 };
+            before = Some(principal);
+            if count > MAX_OF_PRINCIPAL {
+                surplus.push((nth, principal.clone(), name.clone()));
+            }
+        }
+        for (nth, principal, name) in surplus {
+            if let Some(version) = self.versions.get_mut::<usize>(nth) {
+                version.consumers.retain(|consumer| !consumer.is(&principal, &name));
+                version.has_more = true;
             }
         }
     }
@@ -283,6 +313,20 @@ mod tests {
         assert!(version.has_more);
         assert!(!usage.clone().note(1, "key:late", minute(37)));
         assert!(usage.note(1, "key:late", minute(38)));
+    }
+
+    #[test]
+    fn the_names_that_a_principal_gives_itself_do_not_push_others_out() {
+        let mut usage = SecretUsage::default();
+        let at = Timestamp::from_micros(60_000_000 * 50);
+        usage.acknowledge(1, "key:honest", "billing", at);
+        for number in 0..400 {
+            usage.acknowledge(1 + number % 20, "key:other", &format!("{number:0>128}"), at);
+        }
+        usage.trim(|_| true);
+        assert!(usage.of_version(1).unwrap().find("key:honest", "billing").is_some());
+        let of_other = usage.versions.iter().flat_map(|version| &version.consumers);
+        assert_eq!(of_other.filter(|consumer| &*consumer.principal == "key:other").count(), MAX_OF_PRINCIPAL);
     }
 
     #[test]

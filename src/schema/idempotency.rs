@@ -90,7 +90,7 @@ impl ChangedSecretRecord {
     }
 
     /// The secret of this record, with the description and the metadata that the secret has at `present`; without them where it
-    /// is not there any more. It has only the version of the record. `None` where the record holds no secret.
+    /// is not there any more under this name. It has only the version of the record. `None` where the record holds no secret.
     pub fn secret(
         &self,
         namespace: &Namespace,
@@ -98,9 +98,12 @@ impl ChangedSecretRecord {
         revision: Revision,
         present: Option<&Secret>,
     ) -> Option<Secret> {
+        let name = SecretName::parse(&self.name).ok()?;
+        // Under another name, the caller may not be allowed to see it any more.
+        let present = present.filter(|present| present.name == name);
         Some(Secret {
             namespace: namespace.clone(),
-            name: SecretName::parse(&self.name).ok()?,
+            name,
             id,
             description: present.map(|secret| secret.description.clone()).unwrap_or_default(),
             metadata: present.map(|secret| secret.metadata.clone()).unwrap_or_default(),

@@ -216,3 +216,24 @@ async fn one_audit_record_names_what_was_read_and_what_was_not() {
     assert_eq!(names(values, "not_read"), serde_json::json!(["b@1", "none"]));
     assert_eq!(names(metadata, "not_read"), serde_json::json!(["a@1"]));
 }
+
+#[tokio::test]
+async fn a_reply_with_large_metadata_stays_below_what_a_client_accepts() {
+    let room = Room::open().await;
+    let names: Vec<String> = (0..100).map(|n| format!("n{n:02}")).collect();
+    let metadata: std::collections::BTreeMap<_, _> =
+        (0..64).map(|n| (format!("{n:0>128}"), "m".repeat(512))).collect();
+    for name in &names {
+        let request =
+            strongroom::api::v1::CreateSecretRequest { metadata: metadata.clone(), ..create(name, "v") };
+        room.create_with(request).await;
+    }
+    let request = batch(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    for view in [View::Full, View::Metadata] {
+        let reply = read(&room, BatchGetSecretsRequest { view: view.into(), ..request.clone() }).await;
+        let read = reply.items.iter().filter(|item| matches!(item.result, Some(Outcome::Secret(_)))).count();
+        assert!((80..100).contains(&read), "{read}");
+        assert!(reply.encoded_len() < 4 << 20, "{}", reply.encoded_len());
+        assert_eq!(error(&reply.items[99]), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE".into()));
+    }
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use strongroom::api::v1::{
-    CreateApiKeyRequest, CreateBindingRequest, CreateSecretRequest, DeleteSecretRequest, GetStatusRequest,
-    ListSecretsRequest, Secret, UndeleteSecretRequest,
+    CreateApiKeyRequest, CreateBindingRequest, CreateRoleRequest, CreateSecretRequest, DeleteSecretRequest,
+    GetStatusRequest, ListSecretsRequest, Right, Secret, UndeleteSecretRequest,
 };
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
@@ -286,4 +286,51 @@ async fn the_status_counts_deleted_secrets_apart_and_says_when_the_next_thing_is
     assert_eq!((after.secrets, after.deleted_secrets), (1, 1));
     assert_eq!(after.next_due_at, deleted.purge_at);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn another_name_needs_the_rights_of_a_rename() {
+    let room = Room::open().await;
+    for name in ["prod_pw", "tmp_evil"] {
+        room.create(name, name).await;
+    }
+    let role = CreateRoleRequest {
+        name: format!("deleter-{}", Uuid::new_v4().simple()),
+        rights: vec![Right::List.into(), Right::Delete.into()],
+        description: String::new(),
+    };
+    room.root.access().create_role(role.clone()).await.unwrap();
+    let request = CreateApiKeyRequest {
+        name: "deleter".into(),
+        home_namespace: room.namespace.clone(),
+        role: "none".into(),
+        ..Default::default()
+    };
+    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
+    let deleter = room.root.with(Credential::bearer(&made.credential));
+    let principal = format!("key:{}", made.api_key.unwrap().id);
+    for (role, names) in [(role.name.as_str(), "*"), ("editor", "tmp_*")] {
+        let binding = CreateBindingRequest {
+            principal: principal.clone(),
+            role: role.into(),
+            namespace_pattern: room.namespace.clone(),
+            name_pattern: names.into(),
+            ..Default::default()
+        };
+        room.root.access().create_binding(binding).await.unwrap();
+    }
+    let deleted = async |name: &str| {
+        let request = DeleteSecretRequest { name: name.into(), ..Default::default() };
+        deleter.secrets().delete_secret(request).await.unwrap().into_inner().id
+    };
+    let (prod, evil) = (deleted("prod_pw").await, deleted("tmp_evil").await);
+    for (id, new_name) in [(&prod, "tmp_x"), (&evil, "prod_pw")] {
+        let request = UndeleteSecretRequest { new_name: new_name.into(), ..undelete(id) };
+        denied(deleter.secrets().undelete_secret(request).await);
+    }
+    // Under its own name, and under one that the caller may give it, each comes back.
+    assert_eq!(undeleted(&deleter, &prod).await.name, "prod_pw");
+    let request = UndeleteSecretRequest { new_name: "tmp_x".into(), ..undelete(&evil) };
+    deleter.secrets().undelete_secret(request).await.unwrap();
+    assert_eq!(room.value("tmp_x").await, Value::text("tmp_evil"));
 }

@@ -12,7 +12,9 @@ use strongroom::api::v1::{
 use tonic::Code;
 
 use crate::backup::{backup, restore};
-use crate::caller::{Caller, Credential, names};
+#[cfg(feature = "etcd")]
+use crate::caller::Credential;
+use crate::caller::{Caller, names};
 #[cfg(feature = "etcd")]
 use crate::etcd_server;
 use crate::harness::{Launch, Server};

@@ -102,8 +102,8 @@ impl From<&Error> for Refusal {
                 Self::new(Code::NotFound, Reason::NoRotationDue, message)
             }
             Error::BatchTooLarge => {
-                let message = "The values of the batch have more than 3 MiB, and there is no room for this one: ask for it in \
-                               another request.";
+                let message = "The secrets of the batch are larger than a reply may be, and there is no room for this one: ask \
+                               for it in another request.";
                 Self::new(Code::ResourceExhausted, Reason::MessageTooLarge, message)
             }
             Error::RevisionCompacted => {

@@ -15,6 +15,8 @@ use crate::audit::Referenced;
 use crate::auth::{Grant, List, NamespaceGrant, Read, RightType};
 use crate::domain::{Invalid, Revision, SecretName};
 
+/// How many bytes the secrets of a reply have at most: a gRPC client accepts 4 MiB by default.
+const MAX_REPLY: usize = 7 << 19;
 /// How many names a batch has at most.
 const MAX_NAMES: usize = 100;
 
@@ -54,7 +56,13 @@ pub(super) async fn get(
     };
     let mut referenced = Referenced::default();
     let mut items = Vec::with_capacity(outcomes.len());
+    let mut room = MAX_REPLY;
     for (name, outcome) in message.names.into_iter().zip(outcomes) {
+        // Descriptions and metadata take room too.
+        let outcome = outcome.and_then(|secret| {
+            room = room.checked_sub(secret.encoded_len()).ok_or(Error::BatchTooLarge)?;
+            Ok(secret)
+        });
         if let Ok(parsed) = SecretName::parse(&name) {
             match &outcome {
                 Ok(secret) if read => referenced.read.push((parsed, secret.version)),

@@ -12,7 +12,8 @@ static ALL: [Rpc; 42] = [
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
     change("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
     change("strongroom.v1.SecretService/DeleteSecret", &[Right::Delete]),
-    change("strongroom.v1.SecretService/UndeleteSecret", &[Right::Delete]),
+    // Write for another name.
+    change("strongroom.v1.SecretService/UndeleteSecret", &[Right::Delete, Right::Write]),
     change("strongroom.v1.SecretService/RotateSecret", &[Right::Rotate]),
     change("strongroom.v1.SecretService/PromoteVersion", &[Right::Rotate]),
     change("strongroom.v1.SecretService/AcknowledgeVersion", &[Right::Read]),

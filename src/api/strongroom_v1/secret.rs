@@ -429,6 +429,7 @@ async fn delete(
 
     let etag = etag(&message.etag);
     let deleted = app.secrets.delete(&grant, etag.as_deref(), request.as_ref()).await?;
+    call.note(|target| target.subject = Some(deleted.id.to_string()));
     Ok(v1::DeleteSecretResponse {
         id: deleted.id.to_string(),
         deleted_at: Some(timestamp(deleted.deletion.deleted_at)),

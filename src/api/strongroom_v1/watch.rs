@@ -20,19 +20,23 @@ use crate::auth::List;
 use crate::domain::{EventType, Namespace, Revision, SecretId, SecretName};
 
 /// How many steps wait for a watcher that is slower than the changes, before the watch waits for it.
-const AHEAD: usize = 16;
+const AHEAD: usize = 4;
 /// How long a watcher may take for the next step.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// The replies of a watch. They are boxed on their way: most watches wait most of the time, and take little memory meanwhile.
-pub(super) struct WatchReplies(ConfirmedReplies<Box<v1::WatchSecretsResponse>>);
+/// The replies of a watch. Steps wait as they are, and become messages when the connection takes them: a step shares its secret with
+/// the catalog and with other watches, and a message does not.
+pub(super) struct WatchReplies {
+    app: Arc<App>,
+    steps: ConfirmedReplies<Step>,
+}
 
 impl Stream for WatchReplies {
     type Item = Result<v1::WatchSecretsResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let reply = ready!(Pin::new(&mut self.0).poll_next(context));
-        Poll::Ready(reply.map(|reply| reply.map(|reply| *reply)))
+        let step = ready!(Pin::new(&mut self.steps).poll_next(context));
+        Poll::Ready(step.map(|step| step.map(|step| reply(&self.app, step))))
     }
 }
 
@@ -63,12 +67,13 @@ pub(super) async fn watch(
     // One place is kept for the error that ends the stream.
     let last = replies.clone().try_reserve_owned().map_err(|_| Error::Internal("a new channel is full"))?;
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
+    let replies_of = app.clone();
     let (app, call) = (app.clone(), call.clone());
     tokio::spawn(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }
-        if let Err(ended) = send_steps(&app, watch, &replies).await {
+        if let Err(ended) = send_steps(watch, &replies).await {
             let error = match ended {
                 Ended::TooSlow => Error::WatchLagged,
                 Ended::Failed(error) => error,
@@ -77,7 +82,7 @@ pub(super) async fn watch(
             last.send(Err(refused(Refusal::from(&error), call.request_id())));
         }
     });
-    Ok(WatchReplies(confirmed))
+    Ok(WatchReplies { app: replies_of, steps: confirmed })
 }
 
 /// Why a watch ended.
@@ -91,17 +96,13 @@ enum Ended {
 }
 
 /// Sends the steps of a watch as they come.
-async fn send_steps(
-    app: &App,
-    mut watch: Watch,
-    replies: &mpsc::Sender<Result<Box<v1::WatchSecretsResponse>, Status>>,
-) -> Result<(), Ended> {
+async fn send_steps(mut watch: Watch, replies: &mpsc::Sender<Result<Step, Status>>) -> Result<(), Ended> {
     loop {
         let step = tokio::select! {
             step = watch.next() => step.map_err(Ended::Failed)?,
             () = replies.closed() => return Err(Ended::Left),
         };
-        match replies.send_timeout(Ok(Box::new(reply(app, step))), SILENCE).await {
+        match replies.send_timeout(Ok(step), SILENCE).await {
             Ok(()) => {}
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => return Err(Ended::TooSlow),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(Ended::Left),
@@ -207,7 +208,7 @@ mod tests {
         let (replies, taken) = mpsc::channel(AHEAD);
         tokio::time::pause();
         let begun = Instant::now();
-        assert!(matches!(send_steps(&app, watch, &replies).await, Err(Ended::TooSlow)));
+        assert!(matches!(send_steps(watch, &replies).await, Err(Ended::TooSlow)));
         assert_eq!((begun.elapsed().as_secs(), taken.len()), (SILENCE.as_secs(), AHEAD));
         let refusal = Refusal::from(&Error::WatchLagged);
         assert!(refusal.message.contains("after_revision"), "{}", refusal.message);

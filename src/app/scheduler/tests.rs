@@ -288,6 +288,22 @@ async fn a_secret_that_expires_while_it_is_deleted_comes_back_expired() {
 }
 
 #[tokio::test]
+async fn an_expired_secret_that_comes_back_late_can_still_be_given_another_expiry() {
+    let mut site = Site::open().await;
+    site.create("a", DAY).await;
+    site.run_after(6 * DAY).await;
+    let (id, _) = site.delete("a").await;
+    // By its first expiry alone, it would be removed for good now.
+    site.run_after(3 * DAY).await;
+    let back = site.undelete(id, None).await.unwrap();
+    assert!(back.expires_at.unwrap().plus(HOUR) > site.clock.now());
+    site.run_after(6 * DAY).await;
+    assert!(matches!(site.value("a").await, Err(Error::SecretExpired(..))));
+    site.expires_at("a", None).await.unwrap();
+    assert_eq!(site.value("a").await.unwrap(), "one");
+}
+
+#[tokio::test]
 async fn without_retention_a_deletion_is_for_good_and_an_expired_secret_goes_at_once() {
     let mut site = Site::over(store::open_memory().unwrap(), Duration::ZERO).await;
     site.fixture.create("a", "one").await.unwrap();

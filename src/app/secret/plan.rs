@@ -286,6 +286,8 @@ impl<'a> SecretPlan<'a> {
         self.put_name(name, next.id)?;
         next.deletion = None;
         next.name = name.clone();
+        // One that has expired meanwhile counts as expired from now on, so that there is time to give it another expiry.
+        next.expires_at = next.expires_at.map(|at| at.max(self.now));
         self.put(next, EventType::Undeleted)
     }
 

@@ -9,7 +9,7 @@ use super::SecretOperations;
 use super::change::ChangeRequest;
 use crate::app::idempotency::{KnownRequest, Outcome};
 use crate::app::{Error, Idempotency};
-use crate::auth::{Authorization, Delete, Grant, NamespaceGrant};
+use crate::auth::{Authorization, Delete, Denied, Grant, NamespaceGrant, Write};
 use crate::domain::{Namespace, Secret, SecretId, now};
 
 impl SecretOperations {
@@ -40,7 +40,20 @@ impl SecretOperations {
             .with_policy(|policy| policy.grant(grant.principal(), namespace, &secret.name, now()))?;
         authorization.note(former.granted());
         let name = new_name.unwrap_or(&former).name();
-        let request = ChangeRequest::new(&former, idempotency).and(new_name).on(name);
+        // Another name brings what the secret holds to where other callers read it, and back: so it needs what a rename needs.
+        let renamed = (*name != secret.name).then(|| {
+            self.core.catalog.with_policy(|policy| -> Result<[Grant<Write>; 2], Denied> {
+                let write = |name| policy.grant(grant.principal(), namespace, name, now());
+                Ok([write(&secret.name)?, write(name)?])
+            })
+        });
+        let renamed = renamed.transpose()?;
+        let [from, to] = match &renamed {
+            Some([from, to]) => [Some(from), Some(to)],
+            None => [None, None],
+        };
+        renamed.iter().flatten().for_each(|write| authorization.note(write.granted()));
+        let request = ChangeRequest::new(&former, idempotency).and(new_name).and(from).and(to).on(name);
         let answer = self
             .change(&request, |present| {
                 let catalog = present.namespace.as_deref().ok_or_else(missing)?;

@@ -1,6 +1,7 @@
 //! Change a secret.
 
 use super::change::ChangeRequest;
+use super::read::refuse_expired;
 use super::{ChangedSecret, SecretExpiry, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
@@ -52,6 +53,9 @@ impl SecretOperations {
                     other => other,
                 };
                 let (namespace, current) = present.secret(&request, update.etag.as_deref())?;
+                if update.value.is_some() && expires_at.is_none() {
+                    refuse_expired(&current, present.now)?;
+                }
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 if let Some(new_name) = new_name {

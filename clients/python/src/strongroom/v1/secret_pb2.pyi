@@ -2291,7 +2291,7 @@ class SecretEvent(google.protobuf.message.Message):
     revision: builtins.int
     """The store's revision of the change. GetSecret with this `min_revision` shows it."""
     former_name: builtins.str
-    """The name that the secret had before. Present only in RENAMED, when the caller may list that name."""
+    """The name that the secret had before. Present only in RENAMED and UNDELETED, when the caller may list that name."""
     resume_revision: builtins.int
     """The `after_revision` with which a watch continues after this event. It is `revision`, unless more events of the same
     revision follow: then those that came already come again. 0 before the first bookmark with `synced` of a watch with

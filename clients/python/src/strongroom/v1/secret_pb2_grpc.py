@@ -50,7 +50,7 @@ class SecretServiceStub(object):
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
@@ -175,7 +175,7 @@ class SecretServiceServicer(object):
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
@@ -215,8 +215,9 @@ class SecretServiceServicer(object):
 
         A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
         when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-        of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB: the items for
-        which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another request.
+        of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
+        secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+        request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,8 +242,8 @@ class SecretServiceServicer(object):
         A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
-        Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
-        CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
+        new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -262,8 +263,8 @@ class SecretServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UndeleteSecret(self, request, context):
-        """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
-        it gets.
+        """Brings a deleted secret back, with all its versions. Needs the right `delete` on the name that it had. Under another name, it
+        needs the rights `delete` and `write` on both names, as a rename needs `write`.
 
         The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
         ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
@@ -426,7 +427,10 @@ class SecretServiceServicer(object):
         each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
         INTEGRITY_FAILURE: then watch again with `snapshot`.
 
-        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
+        A stream ends with the caller's credential, with ACCESS_DENIED when the right is taken away, and with CONTENDED when other
+        names may be listed than at its beginning: watch again then.
+
+        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -553,7 +557,7 @@ class SecretService(object):
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is

@@ -42,7 +42,7 @@ class SecretServiceStub:
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
@@ -86,8 +86,9 @@ class SecretServiceStub:
 
     A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
     when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB: the items for
-    which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another request.
+    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
+    secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+    request.
     """
 
     ListSecrets: grpc.UnaryUnaryMultiCallable[
@@ -112,8 +113,8 @@ class SecretServiceStub:
     A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
-    Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
-    CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
+    new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     DeleteSecret: grpc.UnaryUnaryMultiCallable[
@@ -133,8 +134,8 @@ class SecretServiceStub:
         strongroom.v1.secret_pb2.UndeleteSecretRequest,
         strongroom.v1.secret_pb2.UndeleteSecretResponse,
     ]
-    """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
-    it gets.
+    """Brings a deleted secret back, with all its versions. Needs the right `delete` on the name that it had. Under another name, it
+    needs the rights `delete` and `write` on both names, as a rename needs `write`.
 
     The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
     ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
@@ -297,7 +298,10 @@ class SecretServiceStub:
     each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
     INTEGRITY_FAILURE: then watch again with `snapshot`.
 
-    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
+    A stream ends with the caller's credential, with ACCESS_DENIED when the right is taken away, and with CONTENDED when other
+    names may be listed than at its beginning: watch again then.
+
+    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, CONTENDED, INTEGRITY_FAILURE.
     """
 
 class SecretServiceAsyncStub:
@@ -325,7 +329,7 @@ class SecretServiceAsyncStub:
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
@@ -368,8 +372,9 @@ class SecretServiceAsyncStub:
 
     A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
     when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB: the items for
-    which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another request.
+    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
+    secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+    request.
     """
 
     ListSecrets: grpc.aio.UnaryUnaryMultiCallable[
@@ -394,8 +399,8 @@ class SecretServiceAsyncStub:
     A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
-    Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
-    CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
+    new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     DeleteSecret: grpc.aio.UnaryUnaryMultiCallable[
@@ -415,8 +420,8 @@ class SecretServiceAsyncStub:
         strongroom.v1.secret_pb2.UndeleteSecretRequest,
         strongroom.v1.secret_pb2.UndeleteSecretResponse,
     ]
-    """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
-    it gets.
+    """Brings a deleted secret back, with all its versions. Needs the right `delete` on the name that it had. Under another name, it
+    needs the rights `delete` and `write` on both names, as a rename needs `write`.
 
     The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
     ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
@@ -579,7 +584,10 @@ class SecretServiceAsyncStub:
     each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
     INTEGRITY_FAILURE: then watch again with `snapshot`.
 
-    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
+    A stream ends with the caller's credential, with ACCESS_DENIED when the right is taken away, and with CONTENDED when other
+    names may be listed than at its beginning: watch again then.
+
+    Further reasons: REVISION_COMPACTED, WATCH_LAGGED, CONTENDED, INTEGRITY_FAILURE.
     """
 
 class SecretServiceServicer(metaclass=abc.ABCMeta):
@@ -607,7 +615,7 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
 
     The stored outcome has no value, no description and no metadata. The reply to a repeat has the id, the name, the
     version, the times, the `etag` and the revision of the first reply, and the description and the metadata that the
-    secret has now. If the secret was deleted since, both are empty. When a request finds nothing to change, for example
+    secret has now. If the secret was deleted or renamed since, both are empty. When a request finds nothing to change, for example
     because the version is already disabled, the server stores no outcome: the same request then counts as a new one.
 
     An API key can send a limited number of changes with a `request_id` in 24 hours (100,000, unless the server is
@@ -656,8 +664,9 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
 
         A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
         when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-        of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB: the items for
-        which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another request.
+        of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
+        secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+        request.
         """
 
     @abc.abstractmethod
@@ -686,8 +695,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
-        Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), ETAG_MISMATCH, REQUEST_ID_REUSED,
-        CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
+        new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
@@ -711,8 +720,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         request: strongroom.v1.secret_pb2.UndeleteSecretRequest,
         context: _ServicerContext,
     ) -> typing.Union[strongroom.v1.secret_pb2.UndeleteSecretResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.UndeleteSecretResponse]]:
-        """Brings a deleted secret back, with all its versions. Needs the right `delete`, on the name that it had and on the name that
-        it gets.
+        """Brings a deleted secret back, with all its versions. Needs the right `delete` on the name that it had. Under another name, it
+        needs the rights `delete` and `write` on both names, as a rename needs `write`.
 
         The secret is named by its id, since several deleted secrets can have had the same name: DeleteSecret returns the id, and
         ListSecrets with `include_deleted` shows it. When the name is taken by another secret now, give a `new_name`.
@@ -895,7 +904,10 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         each event is told as the caller's rights are at that moment. An altered event in the history ends the stream with
         INTEGRITY_FAILURE: then watch again with `snapshot`.
 
-        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, INTEGRITY_FAILURE.
+        A stream ends with the caller's credential, with ACCESS_DENIED when the right is taken away, and with CONTENDED when other
+        names may be listed than at its beginning: watch again then.
+
+        Further reasons: REVISION_COMPACTED, WATCH_LAGGED, CONTENDED, INTEGRITY_FAILURE.
         """
 
 def add_SecretServiceServicer_to_server(servicer: SecretServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
