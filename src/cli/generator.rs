@@ -12,8 +12,7 @@ Values that the service generates (SPEC):
                                default
   hex[:LENGTH]                 the same in hexadecimal, with two digits for a byte
   raw[:LENGTH]                 the same as the bytes themselves
-  bytes[:LENGTH[:ENCODING]]    one of the last three: ENCODING is base64url, hex or
-                               raw
+  bytes[:LENGTH[:ENCODING]]    the same; ENCODING is base64url, hex or raw
   uuid                         a random UUID
   passphrase[:WORDS]           random words, joined by hyphens; 4 to 64 words, 8 by
                                default
