@@ -40,7 +40,11 @@ impl Undelete {
 /// The refusal of the service; where the name is taken, with what to do.
 fn refused(error: Error) -> Failure {
     let taken = error.reason() == Some(ErrorReason::SecretAlreadyExists);
-    let message = format!("{error} Give the deleted secret another name with --name.");
     let failure = Failure::from(error);
-    if taken { failure.with_message(&message, Vec::new()) } else { failure }
+    if taken {
+        let message = "another secret has this name now: give the deleted one another name with --name";
+        failure.with_message(message, Vec::new())
+    } else {
+        failure
+    }
 }
