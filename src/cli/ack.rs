@@ -6,7 +6,7 @@ use strongroom_client::v1;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::version::{consumers, state_name, version_json};
+use super::version::{consumers, number, state_name, version_json};
 
 /// The arguments of `strongroom ack`.
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Ack {
     name: String,
 
     /// The number of the version that is now in use
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = number)]
     version: u32,
 
     /// The name of the consumer, for consumers that share a credential

@@ -36,11 +36,11 @@ pub(super) struct Create {
     metadata: Vec<(String, String)>,
 
     /// How long the secret lives, such as 12h or 30d [default: for ever]
-    #[arg(long, value_name = "TIME", value_parser = moment::span)]
+    #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true)]
     ttl: Option<prost_types::Duration>,
 
-    /// When the secret expires, such as 2030-01-31T12:00:00Z; from then on its value cannot be read
-    #[arg(long, value_name = "TIME", value_parser = moment::ahead, conflicts_with = "ttl")]
+    /// When the secret expires: 2030-01-31T12:00:00Z, or 30d for 30 days from now; from then on its value cannot be read
+    #[arg(long, value_name = "TIME", value_parser = moment::ahead, allow_hyphen_values = true, conflicts_with = "ttl")]
     expires_at: Option<prost_types::Timestamp>,
 }
 

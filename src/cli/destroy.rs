@@ -37,11 +37,20 @@ impl Destroy {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let VersionArgs { name, version, etag } = self.version;
         if !self.yes {
+            let unasked =
+                "this destroys a version permanently: give --yes, or use a terminal, which asks first";
+            confirm::can_be_asked(unasked)?;
             let settings = connection.settings()?;
             let (shown, server) = (output::printable(&name), settings.address());
+            let warning = if is_current(connection, &name, version).await? {
+                "This is the current version: from then on readers get no value, until you rotate the secret or promote another \
+                 version. "
+            } else {
+                ""
+            };
             confirm::agreed(
-                "this destroys a version permanently: give --yes, or use a terminal, which asks first",
-                &format!("Destroy version {version} of '{shown}' in {server} permanently?"),
+                unasked,
+                &format!("{warning}Destroy version {version} of '{shown}' in {server} permanently?"),
                 "the version was not destroyed",
             )?;
         }
@@ -57,4 +66,15 @@ impl Destroy {
         });
         output.print(&receipt_fields(&receipt), &json)
     }
+}
+
+/// Whether this is the current version, as far as the caller may know: who may destroy a version need not be able to see it.
+async fn is_current(connection: &Connection, name: &str, version: u32) -> Result<bool, Failure> {
+    let message = v1::GetSecretRequest {
+        name: name.to_owned(),
+        view: v1::View::Metadata.into(),
+        ..v1::GetSecretRequest::default()
+    };
+    let reply = connection.client().await?.secrets().get(message).await;
+    Ok(reply.is_ok_and(|reply| reply.secret.is_some_and(|secret| secret.version == version)))
 }

@@ -6,10 +6,16 @@ use strongroom_client::v1::{self, generator::Kind};
 pub(super) const FORMS: &str = "\
 Values that the service generates (SPEC):
   password[:LENGTH[:CLASSES]]  letters and digits; each of CLASSES, such as
-                               lower,upper,digit,symbol, occurs at least once
-  bytes[:LENGTH[:ENCODING]]    random bytes, as base64url, hex or raw
+                               lower,upper,digit,symbol, occurs at least once;
+                               8 to 4096 characters, 32 by default
+  base64url[:LENGTH]           random bytes in base64url; 16 to 4096 bytes, 32 by
+                               default
+  hex[:LENGTH]                 the same in hexadecimal, with two digits for a byte
+  raw[:LENGTH]                 the same as the bytes themselves
+  bytes[:LENGTH[:ENCODING]]    the same; ENCODING is base64url, hex or raw
   uuid                         a random UUID
-  passphrase[:WORDS]           random words, joined by hyphens
+  passphrase[:WORDS]           random words, joined by hyphens; 4 to 64 words, 8 by
+                               default
   key_pair:ALGORITHM           a private key, of ed25519 or ecdsa-p256; the public
                                key goes into the metadata 'public_key'";
 

@@ -9,7 +9,8 @@ use strongroom_client::v1::secret_value::Kind;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::secret::{no_secret, secret_fields, secret_json, value_text};
+use super::secret::{print_with_value, secret_json, value_text};
+use super::version::number;
 
 /// The arguments of `strongroom get`.
 #[derive(clap::Args)]
@@ -26,7 +27,7 @@ pub(super) struct Get {
     names: Vec<String>,
 
     /// The number of the version to show, of one secret [default: the current version]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number, allow_hyphen_values = true)]
     version: Option<u32>,
 
     /// Print only the value of one secret, byte for byte
@@ -48,21 +49,12 @@ impl Get {
             ..v1::GetSecretRequest::default()
         };
         let reply = connection.client().await?.secrets().get(message).await?;
-        if self.value_only { print_value(reply) } else { print_one(reply, output) }
+        if self.value_only {
+            print_value(reply)
+        } else {
+            print_with_value(output, reply.secret, reply.version)
+        }
     }
-}
-
-fn print_one(reply: v1::GetSecretResponse, output: Output) -> Result<(), Failure> {
-    let secret = reply.secret.ok_or_else(no_secret)?;
-    let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
-    // `version` is the current version; the value shown may be of another one.
-    if reply.version != secret.version {
-        fields.insert(2, ("value of", format!("version {}", reply.version)));
-    }
-    if let Some(object) = json.as_object_mut() {
-        object.insert("value_version".to_owned(), json!(reply.version));
-    }
-    output.print(&fields, &json)
 }
 
 fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {

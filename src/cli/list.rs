@@ -43,7 +43,7 @@ pub(super) struct List {
 
     /// Show only secrets that existed then and of which no value was read since: 90d for 90 days ago, or
     /// 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     unused_since: Option<Timestamp>,
 
     /// Also show deleted secrets that 'undelete' can bring back, with their ids

@@ -21,7 +21,7 @@ pub(super) struct Promote {
     version: VersionArgs,
 
     /// How long the version that was current stays readable by its number [default: what the rotation policy says]
-    #[arg(long, value_name = "TIME", value_parser = moment::span)]
+    #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true)]
     grace: Option<prost_types::Duration>,
 }
 

@@ -1,6 +1,6 @@
 //! `strongroom rotate` gives a secret a new value, which can stay pending.
 
-use strongroom_client::v1;
+use strongroom_client::{Error, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -8,7 +8,7 @@ use super::generator;
 use super::moment;
 use super::new_value::ValueArgs;
 use super::output::Output;
-use super::secret::print_secret;
+use super::secret::{print_secret, print_with_value};
 
 /// The arguments of `strongroom rotate`.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(super) struct Rotate {
     stage: bool,
 
     /// How long the former version stays readable by its number, such as 24h [default: what the rotation policy says]
-    #[arg(long, value_name = "TIME", value_parser = moment::span, conflicts_with = "stage")]
+    #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true, conflicts_with = "stage")]
     grace: Option<prost_types::Duration>,
 
     /// Rotate the secret only if it still has this etag
@@ -48,17 +48,36 @@ pub(super) struct Rotate {
 
 impl Rotate {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let show = self.value.show;
         let message = v1::RotateSecretRequest {
             name: self.name,
             value: if self.by_policy { None } else { self.value.value()? },
             grace_period: self.grace,
             stage: self.stage,
             generate: self.value.generate,
-            return_value: self.value.show,
+            return_value: show,
             etag: self.etag,
             ..v1::RotateSecretRequest::default()
         };
-        let reply = connection.client().await?.secrets().rotate(message).await?;
-        print_secret(output, reply.secret)
+        let refused = |error| if self.by_policy { without_policy(error) } else { Failure::from(error) };
+        let reply = connection.client().await?.secrets().rotate(message).await.map_err(refused)?;
+        if show {
+            // A staged value is not the one of the current version.
+            print_with_value(output, reply.secret, reply.version)
+        } else {
+            print_secret(output, reply.secret)
+        }
     }
+}
+
+/// The refusal of a rotation by the policy. The service asks for a value where no policy has a generator.
+fn without_policy(error: Error) -> Failure {
+    let asked = error.violations().iter().any(|violation| violation.field == "value");
+    let failure = Failure::from(error);
+    if !asked {
+        return failure;
+    }
+    let message = "the secret has no rotation policy with a generator: give it one with 'policy set --generate', or rotate it \
+                   without --by-policy";
+    failure.with_message(message, Vec::new())
 }

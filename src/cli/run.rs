@@ -67,7 +67,7 @@ pub(super) struct Run {
     watch: Option<supervise::OnChange>,
 
     /// How long a restart waits for the command to end, before it kills it
-    #[arg(long, value_name = "TIME", default_value = "10s", requires = "watch", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "watch", value_parser = crate::config::parse_duration, allow_hyphen_values = true)]
     stop_timeout: Duration,
 
     /// Keep the API key in the command's environment

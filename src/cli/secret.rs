@@ -16,6 +16,24 @@ pub(super) fn print_secret(output: Output, secret: Option<v1::Secret>) -> Result
     output.print(&secret_fields(&secret), &secret_json(&secret))
 }
 
+/// Prints a secret with the value of one of its versions, and says which: `version` is the current one, and the value may be of
+/// another.
+pub(super) fn print_with_value(
+    output: Output,
+    secret: Option<v1::Secret>,
+    version: u32,
+) -> Result<(), Failure> {
+    let secret = secret.ok_or_else(no_secret)?;
+    let (mut fields, mut json) = (secret_fields(&secret), secret_json(&secret));
+    if version != secret.version {
+        fields.insert(2, ("value of", format!("version {version}")));
+    }
+    if let Some(object) = json.as_object_mut() {
+        object.insert("value_version".to_owned(), json!(version));
+    }
+    output.print(&fields, &json)
+}
+
 pub(super) fn no_secret() -> Failure {
     Failure::local("the service sent no secret")
 }
@@ -57,7 +75,7 @@ pub(super) fn secret_fields(secret: &v1::Secret) -> Vec<(&'static str, String)> 
         ("next rotation", time(secret.next_rotation_at.as_ref())),
         ("pending version", secret.pending_version.map(|number| number.to_string()).unwrap_or_default()),
         ("claimed by", secret.rotation_claim.as_ref().map(claim_text).unwrap_or_default()),
-        ("last failure", secret.rotation_failure.as_ref().map(failure_text).unwrap_or_default()),
+        ("last attempt", secret.rotation_failure.as_ref().map(failure_text).unwrap_or_default()),
         ("deleted", time(secret.deleted_at.as_ref())),
         ("removed", time(secret.purge_at.as_ref())),
     ];
@@ -107,13 +125,7 @@ pub(super) fn secret_json(secret: &v1::Secret) -> Json {
         object.insert("rotation_claim".to_owned(), claim);
     }
     if let Some(failure) = &secret.rotation_failure {
-        let failure = json!({
-            "attempts": failure.attempts,
-            "failed_at": time(failure.failed_at.as_ref()),
-            "error": failure.error,
-            "retry_at": time(failure.retry_at.as_ref()),
-        });
-        object.insert("rotation_failure".to_owned(), failure);
+        object.insert("rotation_failure".to_owned(), failure_json(failure));
     }
     json
 }
@@ -122,10 +134,21 @@ fn claim_text(claim: &v1::RotationClaim) -> String {
     format!("{} until {}", claim.principal, time(claim.lease_expires_at.as_ref()))
 }
 
-fn failure_text(failure: &v1::RotationFailure) -> String {
+/// A failed rotation on one line.
+pub(super) fn failure_text(failure: &v1::RotationFailure) -> String {
     let times = match failure.attempts {
         1 => "once".to_owned(),
         attempts => format!("{attempts} times"),
     };
-    format!("{times}, again at {}: {}", time(failure.retry_at.as_ref()), failure.error)
+    format!("failed {times}; next attempt at {}: {}", time(failure.retry_at.as_ref()), failure.error)
+}
+
+/// A failed rotation in JSON, with the field names of the wire.
+pub(super) fn failure_json(failure: &v1::RotationFailure) -> Json {
+    json!({
+        "attempts": failure.attempts,
+        "failed_at": time(failure.failed_at.as_ref()),
+        "error": failure.error,
+        "retry_at": time(failure.retry_at.as_ref()),
+    })
 }

@@ -61,11 +61,11 @@ pub(super) struct Serve {
     no_reflection: bool,
 
     /// The age at which a client is told to open a new connection, such as 1h or 30m [default: 1h]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     max_connection_age: Option<Duration>,
 
     /// The time that the requests in flight on the old connection have then, before it is closed [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     max_connection_age_grace: Option<Duration>,
 
     /// Serve a store that something other than the service altered

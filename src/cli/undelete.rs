@@ -1,6 +1,6 @@
 //! `strongroom undelete` brings a deleted secret back.
 
-use strongroom_client::v1;
+use strongroom_client::{Error, ErrorReason, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -32,7 +32,19 @@ impl Undelete {
             new_name: self.name,
             ..v1::UndeleteSecretRequest::default()
         };
-        let reply = connection.client().await?.secrets().undelete(message).await?;
+        let reply = connection.client().await?.secrets().undelete(message).await.map_err(refused)?;
         print_secret(output, reply.secret)
+    }
+}
+
+/// The refusal of the service; where the name is taken, with what to do.
+fn refused(error: Error) -> Failure {
+    let taken = error.reason() == Some(ErrorReason::SecretAlreadyExists);
+    let failure = Failure::from(error);
+    if taken {
+        let message = "another secret has this name now: give the deleted one another name with --name";
+        failure.with_message(message, Vec::new())
+    } else {
+        failure
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Update {
     clear_metadata: bool,
 
     /// When the secret expires: 2030-01-31T12:00:00Z, or 30d for 30 days from now; an expired secret can be read again then
-    #[arg(long, value_name = "TIME", value_parser = moment::ahead)]
+    #[arg(long, value_name = "TIME", value_parser = moment::ahead, allow_hyphen_values = true)]
     expires_at: Option<prost_types::Timestamp>,
 
     /// Let the secret never expire
@@ -58,6 +58,12 @@ pub(super) struct Update {
 
 impl Update {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        if !self.changes() {
+            return Err(Failure::usage(
+                "nothing to change: give --description, --metadata, --value-file, --new-name, --expires-at, --clear-metadata or \
+                 --no-expiry",
+            ));
+        }
         let cleared = [(self.clear_metadata, "metadata"), (self.no_expiry, "expires_at")];
         let paths: Vec<_> =
             cleared.iter().filter(|(clear, _)| *clear).map(|(_, field)| (*field).to_owned()).collect();
@@ -74,5 +80,16 @@ impl Update {
         };
         let reply = connection.client().await?.secrets().update(message).await?;
         print_secret(output, reply.secret)
+    }
+
+    /// Whether any field of the secret is to change.
+    fn changes(&self) -> bool {
+        self.new_name.is_some()
+            || self.value_file.is_some()
+            || self.description.is_some()
+            || !self.metadata.is_empty()
+            || self.clear_metadata
+            || self.expires_at.is_some()
+            || self.no_expiry
     }
 }

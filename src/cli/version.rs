@@ -14,12 +14,17 @@ pub(super) struct VersionArgs {
     pub(super) name: String,
 
     /// The version's number
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = number)]
     pub(super) version: u32,
 
     /// Change the version only if the secret still has this etag
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) etag: String,
+}
+
+/// Reads the number of a version.
+pub(super) fn number(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "must be the number of a version, such as 3")
 }
 
 /// Prints a changed version with its secret.

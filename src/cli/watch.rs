@@ -15,7 +15,7 @@ use super::secret::secret_json;
 pub(super) const ABOUT: &str = "\
 Show the changes of secrets as they are made\n\n\
 Each event is one line, without the value. Where the connection breaks or the service restarts, the command continues \
-behind the last event: none is left out, and none comes twice.";
+after the last event: none is left out, and none comes twice.";
 
 /// The arguments of `strongroom watch`.
 #[derive(clap::Args)]

@@ -138,6 +138,11 @@ fn a_step_that_fails_is_taken_back_and_reported() {
         assert_eq!(versions(server, namespace, "a_key")[0], (number, "destroyed".into(), false));
         let secret: Json = serde_json::from_str(&done(server, namespace, &["get", "a_key"])).unwrap();
         assert_eq!(secret["rotation_failure"]["error"], told["error"]);
+        let policy: Json =
+            serde_json::from_str(&done(server, namespace, &["policy", "show", "a_key"])).unwrap();
+        assert_eq!(policy["rotation_failure"], secret["rotation_failure"]);
+        let table = done(server, namespace, &["-o", "table", "policy", "show", "a_key"]);
+        assert!(table.contains("failed once; next attempt at "), "{table}");
         // The failure backs off, and a new policy begins again.
         done(server, namespace, &["policy", "clear", "a_key"]);
         done(server, namespace, &["policy", "set", "a_key", "--every", "1s"]);
@@ -170,14 +175,51 @@ fn a_version_that_a_dead_worker_left_is_taken_back_first() {
 fn a_step_ends_with_the_lease_and_the_claim_is_lost() {
     let (server, namespace) = (shared(), "rotator-lease");
     create(server, namespace, "a_key", "one");
-    let (told, output) = rotated_once(server, namespace, &["--lease", "1s", "--exec", "sleep 600"], &[]);
+    // The step does not end at SIGTERM either, so the service's lease has ended, too, when the step is killed. The rotation is due
+    // again then, and is not tried again.
+    let stubborn = "trap '' TERM; sleep 600";
+    let (told, output) = rotated_once(server, namespace, &["--lease", "1s", "--exec", stubborn], &[]);
     assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 rotation failed"));
     assert!(
         told["error"].as_str().unwrap().starts_with("the lease ended while the step 'set' ran"),
         "{told}"
     );
     assert_eq!(done(server, namespace, &["get", "a_key", "--value-only"]), "one");
     assert_eq!(versions(server, namespace, "a_key")[0], (2, "pending".into(), false));
+}
+
+#[test]
+fn the_next_worker_removes_the_values_that_a_killed_one_left() {
+    let (server, namespace) = (shared(), "rotator-sigkill");
+    let folder = tempfile::tempdir().unwrap();
+    create(server, namespace, "a_key", "one");
+    // The first step says where its value is, and waits until the worker is dead.
+    let (runs, go) = (folder.path().join("runs"), folder.path().join("go"));
+    let waits = format!(
+        "echo \"$STRONGROOM_NEW_VALUE_FILE\" >{runs}.part; mv {runs}.part {runs}; until test -e {go}; do sleep 0.05; done",
+        runs = runs.display(),
+        go = go.display()
+    );
+    let mut worker = strongroom(server, namespace, &["rotator", "--exec", &waits]);
+    let mut worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !runs.exists() {
+        assert!(started.elapsed() < PATIENCE, "no step was run");
+        thread::sleep(Duration::from_millis(10)); // a pause of the look, not a time that is counted on
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    let left = fs::read_to_string(&runs).unwrap();
+    let left = std::path::Path::new(left.trim());
+    fs::write(go, "").unwrap();
+
+    // A worker at its start, which has no rotation to make. A worker of another test may have removed the folder before.
+    let namespace = "rotator-sigkill-next";
+    let output = run(server, namespace, &["rotator", "--once", "--exec", "true"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!left.parent().unwrap().exists());
 }
 
 #[test]

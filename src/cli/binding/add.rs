@@ -41,11 +41,11 @@ pub(in crate::cli) struct Add {
     deny: bool,
 
     /// The time after which the binding does not count any more, such as 90d or 12h [default: never]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "expires_at")]
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration, allow_hyphen_values = true, conflicts_with = "expires_at")]
     expires_in: Option<Duration>,
 
     /// The moment from which on the binding does not count any more, such as 2027-01-31T12:00:00Z [default: never]
-    #[arg(long, value_name = "MOMENT", value_parser = humantime::parse_rfc3339_weak)]
+    #[arg(long, value_name = "MOMENT", value_parser = humantime::parse_rfc3339_weak, allow_hyphen_values = true)]
     expires_at: Option<SystemTime>,
 
     /// What the binding is for

@@ -47,7 +47,7 @@ pub(in crate::cli) struct Create {
     home: Option<String>,
 
     /// The time after which the key stops working, such as 90d or 12h [default: never]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration, allow_hyphen_values = true)]
     ttl: Option<Duration>,
 
     #[command(flatten)]

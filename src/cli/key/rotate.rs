@@ -21,7 +21,7 @@ pub(in crate::cli) struct Rotate {
     id: String,
 
     /// The time that the present key still works, such as 1h [default: it stops working at once]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration, allow_hyphen_values = true)]
     overlap: Option<Duration>,
 
     #[command(flatten)]

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::generator;
 use super::moment;
 use super::output::{self, Output};
+use super::secret::{failure_json, failure_text};
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
@@ -97,7 +98,8 @@ pub(super) fn json(policy: &v1::RotationPolicy) -> Json {
 fn print(output: Output, secret: Option<v1::Secret>) -> Result<(), Failure> {
     let secret = secret.ok_or_else(super::secret::no_secret)?;
     let next = output::time(secret.next_rotation_at.as_ref());
-    let json = json!({
+    let failure = secret.rotation_failure.as_ref();
+    let mut json = json!({
         "namespace": secret.namespace,
         "name": secret.name,
         "rotation_policy": secret.rotation_policy.as_ref().map(json),
@@ -105,14 +107,18 @@ fn print(output: Output, secret: Option<v1::Secret>) -> Result<(), Failure> {
         "etag": secret.etag,
         "revision": secret.revision,
     });
+    if let (Some(failure), Some(object)) = (failure, json.as_object_mut()) {
+        object.insert("rotation_failure".to_owned(), failure_json(failure));
+    }
     let policy = secret.rotation_policy.as_ref();
-    let fields = [
+    let mut fields = vec![
         ("name", secret.name.clone()),
         ("namespace", secret.namespace.clone()),
-        ("rotation", policy.map_or("only on request, without a policy".to_owned(), shown)),
+        ("rotation", policy.map_or("no policy; rotated only on request".to_owned(), shown)),
         ("next rotation", next),
-        ("etag", secret.etag.clone()),
     ];
+    fields.extend(failure.map(|failure| ("last attempt", failure_text(failure))));
+    fields.push(("etag", secret.etag.clone()));
     output.print(&fields, &json)
 }
 

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Set {
     name: String,
 
     /// The time between two rotations, such as 30d [default: the secret is rotated only on request]
-    #[arg(long, value_name = "TIME", value_parser = moment::span)]
+    #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true)]
     every: Option<prost_types::Duration>,
 
     /// The time of day (UTC) within which the secret is rotated, such as 02:00-04:00 [default: at any time]
@@ -32,7 +32,7 @@ pub(in crate::cli) struct Set {
     window: String,
 
     /// How long the former version stays readable by its number, such as 24h [default: as long as it is kept]
-    #[arg(long, value_name = "TIME", value_parser = moment::span)]
+    #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true)]
     grace: Option<prost_types::Duration>,
 
     /// Let the service rotate the secret by itself, with this generator [default: a worker rotates it]

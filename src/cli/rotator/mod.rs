@@ -6,6 +6,7 @@ mod credentials;
 mod rotation;
 mod step;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,16 +40,16 @@ const STEPS: &str = "The command is run by sh for each of these steps, with the 
   set     let the new value be accepted where it is used; the old one must stay accepted
   test    try the new value
   finish  the new version is current now; this is the time to clean up
-  abort   take back what 'set' did: 'set' or 'test' failed, or an earlier worker did not come back
+  abort   undo what 'set' did: 'set' or 'test' failed, or a version was left pending
 
 The values are in files that only this user can read, and that are removed after the step. Their
-names are in STRONGROOM_NEW_VALUE_FILE and STRONGROOM_OLD_VALUE_FILE. 'abort' has no new value if it
-is for an earlier worker, and there is no old value if it cannot be read. STRONGROOM_NAMESPACE,
-STRONGROOM_SECRET and STRONGROOM_VERSION say which version is made. A step fails if the command ends
-with another status than 0.
+names are in STRONGROOM_NEW_VALUE_FILE and STRONGROOM_OLD_VALUE_FILE. 'abort' has no new value if
+the version was left pending, and there is no old value if it cannot be read. STRONGROOM_NAMESPACE,
+STRONGROOM_SECRET and STRONGROOM_VERSION say which version is made. A step fails if the command
+ends with another status than 0.
 
-The API key needs the rights list and rotate; read for the old value; and delete, to remove a version
-that failed.
+The API key needs the rights list and rotate; read for the old value; and delete, to remove a
+version that failed.
 
 Examples:
   strongroom rotator --prefix db_ --exec ./rotate-postgres.sh
@@ -68,7 +69,7 @@ pub(super) struct Rotator {
     metadata: Vec<(String, String)>,
 
     /// How long one rotation may take; a step that runs at its end is killed
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::config::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::config::parse_duration, allow_hyphen_values = true)]
     lease: Duration,
 
     /// Make the rotations that are due now, and end
@@ -121,6 +122,7 @@ impl Rotator {
             if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(24 * 60 * 60) {
                 return Err(Failure::usage("--lease must be from 1s to 24h"));
             }
+            credentials::remove_left_behind(&credentials::place());
             let client = connection.client().await?;
             let stop = listen_for_signals()?;
             self.work(&client, &stop, output).await
@@ -132,14 +134,25 @@ impl Rotator {
         let mut watch = client.secrets().watch(self.interest()).snapshot_again();
         let mut listening = false;
         let mut failed = 0_u32;
+        // With --once, the rotations that were lost, each with its reason. Such a rotation is soon due again.
+        let mut lost: HashMap<String, String> = HashMap::new();
         while !stop.asked() {
             // The lease counts from before the request, so that it never ends later than the service's.
             let ends = Instant::now() + self.lease;
             match client.secrets().claim_rotation(self.claim()).await {
                 Ok(claimed) => {
                     let rotation = Rotation::new(client, self, claimed, ends, stop)?;
-                    let (what, outcome) = (rotation.description(), rotation.make().await);
-                    failed += u32::from(matches!(outcome, Outcome::Failed(_)));
+                    if let Some(why) = lost.get(rotation.id()) {
+                        // It counts as one failure, and the service lets it wait as after every other one.
+                        rotation.give_back(why).await?;
+                        continue;
+                    }
+                    let (id, what) = (rotation.id().to_owned(), rotation.description());
+                    let outcome = rotation.make().await;
+                    failed += u32::from(matches!(outcome, Outcome::Failed(_) | Outcome::Lost(_)));
+                    if let (true, Outcome::Lost(why)) = (self.once, &outcome) {
+                        lost.insert(id, why.clone());
+                    }
                     print(output, &what, &outcome)?;
                 }
                 Err(error) if error.reason() == Some(ErrorReason::NoRotationDue) => {
@@ -239,7 +252,7 @@ fn print(output: Output, what: &rotation::Description, outcome: &Outcome) -> Res
     let (state, version, error) = match outcome {
         Outcome::Rotated { version, finish_error } => ("rotated", Some(*version), finish_error.as_deref()),
         Outcome::Released => ("released", None, None),
-        Outcome::Failed(error) => ("failed", None, Some(error.as_str())),
+        Outcome::Failed(error) | Outcome::Lost(error) => ("failed", None, Some(error.as_str())),
     };
     let line = match output {
         Output::Json => json!({

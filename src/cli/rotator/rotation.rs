@@ -1,8 +1,8 @@
 //! One rotation, from its claim to its end.
 //!
 //! The order is: stage the new value, `set`, `test`, make the new version current, `finish`. What fails before the new version
-//! is current is taken back: `abort`, then the pending version is destroyed, and the claim is released with the error. Once the
-//! lease has run out, another worker may have the rotation, so nothing is taken back: the next worker does that.
+//! is current is undone: `abort`, then the pending version is destroyed, and the claim is released with the error. Once the
+//! lease has run out, another worker may have the rotation, so nothing is undone: the next worker does that.
 
 use strongroom_client::{Client, Error, ErrorReason, v1};
 use tokio::time::{Instant, sleep};
@@ -19,7 +19,7 @@ pub(super) struct Rotation<'a> {
     settings: &'a Rotator,
     claim_id: String,
     secret: v1::Secret,
-    /// The version that another worker has left pending.
+    /// The version that was pending when the rotation was claimed.
     left_pending: Option<u32>,
     /// When the lease runs out.
     ends: Instant,
@@ -38,8 +38,10 @@ pub(super) enum Outcome {
     Rotated { version: u32, finish_error: Option<String> },
     /// The worker was asked to end, and gave the rotation back.
     Released,
-    /// Nothing was rotated.
+    /// Nothing was rotated, and the service knows of the failure.
     Failed(String),
+    /// Nothing was rotated, and the service does not know why: the rotation is due again when its lease has ended.
+    Lost(String),
 }
 
 /// Why a rotation does not go on.
@@ -74,6 +76,16 @@ impl<'a> Rotation<'a> {
         })
     }
 
+    /// The id of the secret.
+    pub(super) fn id(&self) -> &str {
+        &self.secret.id
+    }
+
+    /// Gives the rotation back without making it: it has failed for this reason.
+    pub(super) async fn give_back(&self, why: &str) -> Result<(), Failure> {
+        Ok(self.release(why).await?)
+    }
+
     pub(super) fn description(&self) -> Description {
         Description { namespace: self.secret.namespace.clone(), name: self.secret.name.clone() }
     }
@@ -84,17 +96,18 @@ impl<'a> Rotation<'a> {
             Ok(outcome) => outcome,
             Err(Ended::Stopped) => match self.release("").await {
                 Ok(()) => Outcome::Released,
-                Err(error) => Outcome::Failed(format!("the rotation cannot be given back: {error}")),
+                Err(error) => Outcome::Lost(format!("the rotation cannot be given back: {error}")),
             },
-            Err(Ended::Failed(why)) => {
-                if let Err(error) = self.release(&why).await {
+            Err(Ended::Failed(why)) => match self.release(&why).await {
+                Ok(()) => Outcome::Failed(why),
+                Err(error) => {
                     failure::note(&format!(
                         "the rotation cannot be given back, and is due after its lease: {error}"
                     ));
+                    Outcome::Lost(why)
                 }
-                Outcome::Failed(why)
-            }
-            Err(Ended::Lost(why)) => Outcome::Failed(why),
+            },
+            Err(Ended::Lost(why)) => Outcome::Lost(why),
         }
     }
 
@@ -102,7 +115,7 @@ impl<'a> Rotation<'a> {
         let old = self.old_value().await?;
         if let Some(version) = self.left_pending {
             failure::note(&format!(
-                "version {version} of '{}' was left pending by an earlier worker: it is taken back",
+                "version {version} of '{}' was left pending: it is being undone and destroyed",
                 self.secret.name
             ));
             self.take_back(version, None, old.as_ref()).await?;
@@ -263,7 +276,7 @@ impl<'a> Rotation<'a> {
         match failed {
             Failed::LeaseOver => Ended::Lost(format!(
                 "the lease ended while the step '{}' ran, so the step was killed: give --lease more time. The next \
-                 worker takes back what was done",
+                 worker undoes what was done",
                 name.as_str()
             )),
             Failed::Ended(how) => Ended::Failed(format!("the step '{}' {how}", name.as_str())),
