@@ -270,11 +270,8 @@ async fn a_repeat_has_the_description_and_the_metadata_that_the_secret_has_now()
         ..create("A", "v")
     };
     let first = room.create_with(request.clone()).await;
-    room.update(UpdateSecretRequest {
-        metadata: pairs(&[("owner", "two")]),
-        ..describe("A", "second")
-    })
-    .await;
+    room.update(UpdateSecretRequest { metadata: pairs(&[("owner", "two")]), ..describe("A", "second") })
+        .await;
     let again = room.create_with(request.clone()).await;
     let expected =
         Secret { description: "second".into(), metadata: pairs(&[("owner", "two")]), ..first.clone() };
