@@ -3,7 +3,7 @@
 //! Each change of a secret appends its event, so the keys of the events are in the order of their revisions. The record of the
 //! start says up to which revision events are no longer kept: a watcher that comes back from before that has missed some.
 //!
-//! *Always:* events are removed from the oldest on, in commits that also move the start. So whoever reads events, and then finds
+//! *Always:* events are removed from the oldest on, in commits that also move the start. So a reader of events that then finds
 //! that the start is not behind the revision from which it read, has read all of them.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -50,7 +50,7 @@ async fn the_oldest_changes_are_removed_and_the_start_says_so() {
     assert!(matches!(told(&fixture, revisions[238]).await, Err(Error::RevisionCompacted)));
     assert_eq!(told(&fixture, revisions[239]).await.unwrap(), revisions[240..]);
     assert_eq!(told(&fixture, revisions[250]).await.unwrap(), revisions[251..]);
-    // Another process counts them anew.
+    // Another process counts them again.
     fixture.create("another", "v").await.unwrap();
     let options = Options { history: HistorySettings { max_age: LONG, max_events: 5 }, ..options() };
     let other = super::fixture::reopen_with(&fixture.store, &fixture.master, options).await.unwrap();

@@ -145,7 +145,7 @@ async fn failures_wait_and_a_claim_survives_a_restart() {
     for attempts in 1..=3 {
         let token = fixture.claim(HOUR).await.unwrap().token;
         let claimed = fixture.app.secrets.claimed_secret(&token);
-        assert_eq!(claimed, (Some(Namespace::default_namespace()), Some(named("a"))));
+        assert_eq!(claimed, Some((Namespace::default_namespace(), named("a"))));
         let restarted = fixture.restart().await;
         assert_eq!(restarted.secrets.claimed_secret(&token), claimed);
         let release = ClaimRelease { token, failure: Some(("it hurt".into(), None)) };

@@ -1,5 +1,5 @@
 //! The cryptographic primitives: AES-256-GCM, HMAC-SHA256, HKDF-SHA256, SHA-256, Ed25519 and the system's random
-//! numbers. The only user of ring.
+//! numbers. Beside it, only `key_pair` and `token_signature` use ring.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, Ed25519KeyPair, KeyPair};

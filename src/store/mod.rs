@@ -68,7 +68,7 @@ pub struct Transaction {
     /// The keys to remove. Removing an absent key is no error.
     pub delete: Vec<Key>,
     /// Records to add at the end of the log of the store. The commit gives them their keys ([`Key::appended_at`]): the keys are
-    /// in the order of the commits, whoever makes them. Only with a digester, which gives the position.
+    /// in the order of the commits of all replicas. Only with a digester, which gives the position.
     pub append: Vec<Vec<u8>>,
     /// When the caller stops waiting: a transaction that has not begun by then is refused.
     pub deadline: Option<Instant>,

@@ -150,6 +150,8 @@ async fn the_values_of_an_expired_secret_are_read_nowhere_and_come_back_with_a_l
     assert_eq!((listed.purge_at, listed.deleted_at), (seen.purge_at, None));
     assert_eq!(root.versions("A").await.len(), 1);
     root.update(describe("A", "what for")).await;
+    let value = UpdateSecretRequest { value: Value::text("w").sent(), ..update("A") };
+    refused(root.secrets().update_secret(value).await, Code::FailedPrecondition, "SECRET_EXPIRED");
     root.update(rename("A", "B")).await;
     refused(root.secrets().get_secret(get("B")).await, Code::FailedPrecondition, "SECRET_EXPIRED");
 

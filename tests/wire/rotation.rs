@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use data_encoding::BASE64URL_NOPAD;
 use prost_types::Duration;
 use strongroom::api::v1::watch_secrets_response::Step;
 use strongroom::api::v1::{
-    AcknowledgeVersionRequest, ClaimRotationRequest, ClaimRotationResponse, Consumer, CreateSecretRequest,
-    GetSecretRequest, PromoteVersionRequest, ReleaseRotationRequest, RotateSecretRequest, RotationPolicy,
-    Secret, SecretEventType, UpdateSecretRequest, VersionState, WatchSecretsRequest,
+    AcknowledgeVersionRequest, ClaimRotationRequest, ClaimRotationResponse, Consumer, CreateApiKeyRequest,
+    CreateBindingRequest, CreateSecretRequest, GetSecretRequest, PromoteVersionRequest,
+    ReleaseRotationRequest, RotateSecretRequest, RotationPolicy, Secret, SecretEventType,
+    UpdateSecretRequest, VersionState, WatchSecretsRequest,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::caller::{Caller, Room};
+use crate::caller::{Caller, Credential, Room};
 use crate::refusal::{denied, invalid, not_found, reason_of, refused};
 use crate::requests::{
     Value, create, describe, destroy, disable, get, mask, pairs, password, random_uuid, rename, rotate, text,
@@ -378,6 +380,54 @@ async fn a_direct_rotation_takes_the_claim_of_a_worker_away() {
     assert_eq!(room.value("A").await, Value::text("three"));
     // The next worker is told of the version that was left pending.
     assert_eq!(claimed(&room).await.pending_version, Some(2));
+}
+
+#[tokio::test]
+async fn a_made_up_claim_tells_nothing_and_a_worker_from_elsewhere_learns_that_its_claim_is_lost() {
+    let room = Room::open().await;
+    room.create_with(with_policy("A", soon())).await;
+    let claim_id = claimed(&room).await.claim_id;
+    let genuine = BASE64URL_NOPAD.decode(claim_id.as_bytes()).unwrap();
+    // The ids of the namespace and the secret are right in the first one, and the id of the secret is none in the second one.
+    let [mut of_secret, mut of_nothing] = [genuine.clone(), genuine];
+    of_secret[32..].fill(7);
+    of_nothing[16..].fill(7);
+    let stranger = format!("{}/elsewhere", room.namespace);
+    let (_, stranger) = room.root.make_key("stranger", &stranger).await;
+    let release = |claim_id| ReleaseRotationRequest { claim_id, ..Default::default() };
+    let mut told = Vec::new();
+    for made_up in [of_secret, of_nothing] {
+        let request = release(BASE64URL_NOPAD.encode(&made_up));
+        for caller in [&stranger, &room.caller] {
+            let reply = caller.secrets().release_rotation(request.clone()).await;
+            told.push(refused(reply, Code::FailedPrecondition, "CLAIM_LOST").message().to_owned());
+        }
+    }
+    assert!(told.iter().all(|message| *message == told[0]), "{told:?}");
+    denied(stranger.secrets().release_rotation(release(claim_id.clone())).await);
+
+    // A worker that may rotate here and nothing in its own namespace.
+    let request = CreateApiKeyRequest {
+        name: "worker".into(),
+        home_namespace: format!("{}/workers", room.namespace),
+        role: "none".into(),
+        ..Default::default()
+    };
+    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
+    let binding = CreateBindingRequest {
+        principal: format!("key:{}", made.api_key.unwrap().id),
+        role: "rotator".into(),
+        namespace_pattern: room.namespace.clone(),
+        ..Default::default()
+    };
+    room.root.access().create_binding(binding).await.unwrap();
+    let worker = room.root.with(Credential::bearer(&made.credential));
+    room.rotate("A", "two").await; // ends the claim
+    refused(
+        worker.secrets().release_rotation(release(claim_id)).await,
+        Code::FailedPrecondition,
+        "CLAIM_LOST",
+    );
 }
 
 #[tokio::test]

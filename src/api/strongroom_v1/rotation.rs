@@ -135,11 +135,16 @@ pub(super) async fn release(
     let token =
         if message.claim_id.is_empty() { Err(REQUIRED) } else { ClaimToken::parse(&message.claim_id) };
     let token = fields.check("claim_id", token);
-    // The right is asked for before anything is said about the claim; without a secret, on some secret of the namespace.
-    let (namespace, name) = token.as_ref().map_or((None, None), |token| app.secrets.claimed_secret(token));
-    call.note(|target| target.name = name.clone());
-    let namespace = namespace.map(|namespace| namespace.to_string()).unwrap_or_default();
-    let grant = call.grant::<Rotate>(app, &namespace, name.as_ref(), &mut fields)?;
+    // A claim that no secret has is lost for every caller: so a made-up claim tells nothing of a secret. A request without a claim
+    // needs the right on some secret of the caller's own namespace.
+    let grant = match token.as_ref().map(|token| app.secrets.claimed_secret(token)) {
+        Some(Some((namespace, name))) => {
+            call.note(|target| target.name = Some(name.clone()));
+            call.grant::<Rotate>(app, namespace.as_str(), Some(&name), &mut fields)?
+        }
+        Some(None) => None,
+        None => call.grant::<Rotate>(app, "", None, &mut fields)?,
+    };
     const LONG: &str = "must be at most 1,024 bytes";
     fields.require(message.error.len() <= MAX_FAILURE_BYTES, "error", LONG);
     let retry_after = optional_span("retry_after", message.retry_after, UP_TO_THIRTY_DAYS, &mut fields);

@@ -3,7 +3,6 @@
 //! A claim is in the record of its secret. To take one is a commit that requires the record unchanged, so of two workers one wins. Claims
 //! change nothing that callers see as a change: the revision of the secret stays, and with it the etag.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -153,18 +152,13 @@ impl SecretOperations {
         Ok(ClaimedRotation { token, secret, expires_at, revision })
     }
 
-    /// The secret that a claim is on. `None` where the secret does not have the claim any more, or never had it: so a made-up claim
-    /// tells nothing of a secret. It does not say whether the claim holds.
-    pub fn claimed_secret(&self, token: &ClaimToken) -> (Option<Namespace>, Option<SecretName>) {
-        let Some(namespace) = self.core.catalog.namespace_of(token.namespace) else { return (None, None) };
-        let is_known = |secret: &Arc<Secret>| {
-            let claim = secret.rotation.as_ref().and_then(|rotation| rotation.claim.as_ref());
-            !secret.is_deleted() && claim.is_some_and(|claim| claim.id == token.id)
-        };
-        match namespace.secret_of(token.secret).filter(is_known) {
-            Some(secret) => (Some(namespace.keys().namespace().clone()), Some(secret.name.clone())),
-            None => (None, None),
-        }
+    /// The secret that a claim is on: its namespace and its name. `None` where the secret does not have the claim any more, or never had
+    /// it. It does not say whether the lease has run out.
+    pub fn claimed_secret(&self, token: &ClaimToken) -> Option<(Namespace, SecretName)> {
+        let secret = self.core.catalog.namespace_of(token.namespace)?.secret_of(token.secret)?;
+        let claim = secret.rotation.as_ref()?.claim.as_ref()?;
+        let has_it = !secret.is_deleted() && claim.id == token.id;
+        has_it.then(|| (secret.namespace.clone(), secret.name.clone()))
     }
 
     /// Gives a rotation back that the caller has claimed.

@@ -1,7 +1,7 @@
 //! What the service does about a secret by itself: it tells of an expiry, retires versions, rotates, and removes for good.
 //!
 //! Each of these is one commit that requires that the secret is as it was when it was planned, and leaves it in a state in which the
-//! same is not due any more. So it is done once, whoever else tries, before and after a crash. The commit has a copy of its audit
+//! same is not due any more. So it is done once, by one replica of several, before or after a crash. The commit has a copy of its audit
 //! record beside it. The scheduler calls this.
 
 use uuid::Uuid;
