@@ -52,7 +52,7 @@ fn keys() -> Option<&'static Keys> {
 /// Tries the bytes as every kind of sealed record, and as an alteration of sealed ones. Nothing may open but what was sealed.
 pub fn sealed(bytes: &[u8]) {
     let Some(keys) = keys() else { return };
-    const PURPOSES: [Purpose; 9] = [
+    const PURPOSES: [Purpose; 10] = [
         Purpose::ApiKey,
         Purpose::Role,
         Purpose::Binding,
@@ -62,6 +62,7 @@ pub fn sealed(bytes: &[u8]) {
         Purpose::Digest,
         Purpose::SecretUsage,
         Purpose::KeyUsage,
+        Purpose::BindingUsage,
     ];
     for purpose in PURPOSES {
         assert!(keys.keyring.open_record(purpose, &ID, bytes).is_err());

@@ -1,7 +1,7 @@
-//! Usage: which values were read by whom, and which API keys were used, to the minute.
+//! Usage: which values were read by whom, and which API keys and bindings were used, to the minute.
 //!
 //! A use is noted in memory, within a bound, and stored soon after: regularly, and when the server stops. A crash loses what was not
-//! stored by then. The store has one record for each secret and one for each API key. Each record is read, completed and put back on the
+//! stored by then. The store has one record for each secret, each API key and each binding. Each record is read, completed and put back on the
 //! condition that it stays as it was, so that replicas over one store complete each other's: the later time counts.
 //!
 //! A note costs a request one look-up. It allocates nothing where the use is known in the same minute already.
@@ -16,9 +16,12 @@ use super::Error;
 use super::authority::Authority;
 use super::commit::{Attempt, Core, REQUEST_ATTEMPTS};
 use super::secret::awaits_consumers;
-use crate::auth::{ApiKeyId, PrincipalName};
+use crate::auth::{ApiKeyId, BindingId, PrincipalName};
 use crate::catalog::NamespaceCatalog;
-use crate::crypto::{open_key_usage, open_secret_usage, seal_key_usage, seal_secret_usage};
+use crate::crypto::{
+    open_binding_usage, open_key_usage, open_secret_usage, seal_binding_usage, seal_key_usage,
+    seal_secret_usage,
+};
 use crate::domain::{Minute, Secret, SecretId, SecretUsage, now};
 use crate::integrity::StoredKeyring;
 use crate::schema::NamespaceId;
@@ -67,6 +70,7 @@ struct Note {
 enum Uses {
     Secret { namespace: NamespaceId, secret: SecretId, reads: Vec<(u32, PrincipalName, Minute)> },
     Key { id: ApiKeyId, at: Minute },
+    Binding { id: BindingId, at: Minute },
 }
 
 impl UsageNotes {
@@ -173,6 +177,8 @@ impl UsageNotes {
                     }
                 }
                 Uses::Key { id, at } => give_back(Use::Key(id), at),
+                // The policy still knows it.
+                Uses::Binding { .. } => {}
             }
         }
     }
@@ -220,6 +226,9 @@ impl Core {
             );
         }
         let mut left = self.usage.take(Minute::of(now()));
+        self.catalog.with_policy(|policy| {
+            left.extend(policy.unstored_uses().map(|(id, at)| Uses::Binding { id, at }));
+        });
         while !left.is_empty() {
             let stored = match self.store_some(&left).await {
                 Err(Error::Integrity | Error::Contended) => self.store_each(&left).await,
@@ -278,6 +287,7 @@ impl Core {
                     self.plan_reads(attempt, *namespace, *secret, reads).await?
                 }
                 Uses::Key { id, at } => self.plan_key(attempt, *id, *at).await?,
+                Uses::Binding { id, at } => self.plan_binding(attempt, *id, *at).await?,
             };
             let Some(planned) = planned else { continue };
             bytes += planned.record.len();
@@ -354,6 +364,26 @@ impl Core {
         }
         let record = seal_key_usage(&attempt.keyring, &id.0, at)?;
         let unchanged = (Key::api_key(&id.0), Expect::At(api_key.revision));
+        Ok(Some(Planned { unchanged, key, before, record }))
+    }
+
+    /// `None` where there is nothing new, or the binding is gone.
+    async fn plan_binding(
+        &self,
+        attempt: &Attempt<'_>,
+        id: BindingId,
+        at: Minute,
+    ) -> Result<Option<Planned>, Error> {
+        let binding = self.catalog.with_policy(|policy| policy.binding(id).cloned());
+        let Some(binding) = binding else { return Ok(None) };
+        let key = Key::binding_usage(&id.0);
+        let before = self.store.get(&key).await?;
+        let opened = before.as_ref().map(|entry| open_binding_usage(&attempt.keyring, &id.0, &entry.value));
+        if opened.and_then(Result::ok).is_some_and(|known| known >= at) {
+            return Ok(None);
+        }
+        let record = seal_binding_usage(&attempt.keyring, &id.0, at)?;
+        let unchanged = (Key::binding(&id.0), Expect::At(binding.revision));
         Ok(Some(Planned { unchanged, key, before, record }))
     }
 

@@ -118,6 +118,39 @@ async fn the_last_use_of_a_key_is_stored_and_survives_a_rekey_and_a_restart() {
 }
 
 #[tokio::test]
+async fn the_last_use_of_a_binding_is_stored_and_goes_with_the_binding() {
+    let fixture = Fixture::open().await;
+    let (_, credential) = fixture.create_api_key().await;
+    let caller = fixture.app.access.authenticate(&credential).unwrap();
+    let bindings = || {
+        fixture.app.core.catalog.with_policy(|policy| {
+            policy.bindings_of(caller.name()).map(|binding| binding.id).collect::<Vec<_>>()
+        })
+    };
+    let id = bindings()[0];
+    fixture.app.core.store_usage().await.unwrap();
+    assert_eq!(fixture.app.access.binding_last_used(id), None);
+
+    // To be told why is no use.
+    let question = |name: &str| (caller.home().clone(), named(name));
+    let (namespace, name) = question("a");
+    assert!(fixture.app.access.grant::<crate::auth::Read>(&caller, &namespace, &name).is_ok());
+    fixture.app.core.store_usage().await.unwrap();
+    let used = fixture.app.access.binding_last_used(id);
+    assert!(used.is_some_and(|used| used <= now()));
+    assert_eq!(fixture.stored(b'g').await.len(), 2, "the root key's too");
+
+    let rekeyed = fixture.rekey().rekey_master_key(|_| {}).await.unwrap();
+    assert_eq!(rekeyed.damaged, 0);
+    let app = fixture.restart().await;
+    assert_eq!(app.access.binding_last_used(id), used);
+    let manager = fixture.app.access.grant_manager(&fixture.root).unwrap();
+    fixture.app.access.delete_binding(&manager, id).await.unwrap();
+    assert_eq!(fixture.app.access.binding_last_used(id), None);
+    assert_eq!((bindings().len(), fixture.stored(b'g').await.len()), (0, 1));
+}
+
+#[tokio::test]
 async fn a_record_that_was_altered_says_nothing_and_is_replaced() {
     let fixture = Fixture::open().await;
     fixture.create("a", "value").await.unwrap();

@@ -11,7 +11,7 @@ use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use super::state::{Namespaces, State};
 use crate::auth::{ApiKey, ApiKeyId, BindingId};
-use crate::crypto::{Mac, Purpose, open_key_usage, open_secret, open_secret_usage};
+use crate::crypto::{Mac, Purpose, open_binding_usage, open_key_usage, open_secret, open_secret_usage};
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::{Kind, NamespaceId};
@@ -32,7 +32,9 @@ impl State {
         let mut usage = Vec::new();
         for (key, value) in &change.put {
             match key.kind() {
-                kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_)) => usage.push((kind, value)),
+                kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_) | Kind::BindingUsage(_)) => {
+                    usage.push((kind, value))
+                }
                 Kind::Role(mac) => access.put(AccessRecord::Role(mac), key, value, change.revision),
                 Kind::Binding(id) => {
                     access.put(AccessRecord::Binding(BindingId(id)), key, value, change.revision);
@@ -74,7 +76,9 @@ impl State {
                 self.put_access(AccessRecord::Binding(BindingId(id)), key, value, revision);
             }
             Kind::AccessEpoch => self.put_access(AccessRecord::Epoch, key, value, revision),
-            kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_)) => self.put_usage(&kind, value, revision),
+            kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_) | Kind::BindingUsage(_)) => {
+                self.put_usage(&kind, value, revision)
+            }
             other => self.put_other(&other, value, revision),
         }
     }
@@ -119,6 +123,7 @@ impl State {
                 | Kind::AuditAnchor(_)
                 | Kind::SecretUsage(..)
                 | Kind::KeyUsage(_)
+                | Kind::BindingUsage(_)
                 | Kind::Event(_)
                 | Kind::HistoryStart
                 | Kind::Other => {}
@@ -146,6 +151,7 @@ impl State {
             | Kind::AuditAnchor(_)
             | Kind::SecretUsage(..)
             | Kind::KeyUsage(_)
+            | Kind::BindingUsage(_)
             | Kind::Event(_)
             | Kind::HistoryStart
             | Kind::Other => {}
@@ -163,7 +169,8 @@ impl State {
                     Some(_) => {}
                     None => {
                         let (id, name) = (keys.id(), keys.namespace().clone());
-                        let catalog = Arc::new(NamespaceCatalog::new(keys, self.due.retention));
+                        let catalog =
+                            Arc::new(NamespaceCatalog::new(keys, self.due.retention, self.sealed.clone()));
                         namespaces.by_id.insert(id, catalog.clone());
                         namespaces.by_name.insert(name, catalog);
                     }
@@ -188,6 +195,10 @@ impl State {
         let keys = catalog.keys();
         // The records are opened before the lock is taken.
         let open = |(id, value): &(SecretId, &[u8])| {
+            if let Some(secret) = self.sealed.take(*id, value, revision) {
+                debug_assert!(open_secret(&keys, *id, value, revision).is_ok_and(|opened| opened == secret));
+                return (*id, Ok(secret));
+            }
             let opened = open_secret(&keys, *id, value, revision);
             if let Err(error) = &opened {
                 tracing::error!(secret = %id, cause = %error, "a secret's record cannot be opened: it is not served");
@@ -241,7 +252,7 @@ impl State {
         }
     }
 
-    /// Notes when a secret or an API key was last used. A record that does not open is as good as none.
+    /// Notes when a secret, an API key or a binding was last used. A record that does not open is as good as none.
     fn put_usage(&self, kind: &Kind, value: &[u8], revision: Revision) {
         let keyring = self.keyring();
         let noted = match kind {
@@ -256,6 +267,9 @@ impl State {
             }
             Kind::KeyUsage(id) => open_key_usage(&keyring, id, value).map(|at| {
                 write(&self.api_keys).last_used.insert(ApiKeyId(*id), at);
+            }),
+            Kind::BindingUsage(id) => open_binding_usage(&keyring, id, value).map(|at| {
+                write(&self.access).policy.set_last_used(BindingId(*id), at);
             }),
             Kind::Keyring
             | Kind::Digest
@@ -288,6 +302,7 @@ impl State {
             Kind::KeyUsage(id) => {
                 write(&self.api_keys).last_used.remove(&ApiKeyId(*id));
             }
+            Kind::BindingUsage(id) => write(&self.access).policy.forget_last_used(BindingId(*id)),
             // Namespaces are never deleted, the usage of a secret goes with the secret, and the other kinds are not in the catalog.
             Kind::Namespace(_)
             | Kind::Keyring

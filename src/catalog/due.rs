@@ -75,7 +75,9 @@ impl Catalog {
         self.due.earlier.notified().await;
     }
 
-    /// The secrets that are due at a time, at most so many of each namespace, without those that are to be left out.
+    /// The secrets that are due at a time, without those that are to be left out. The namespaces take turns: the secret that is due for
+    /// longest in each of them comes before the second of any. So a namespace where very much is due holds up another one for one of its
+    /// secrets only.
     pub fn due_secrets(
         &self,
         now: Timestamp,
@@ -85,12 +87,14 @@ impl Catalog {
         let mut found = Vec::new();
         for namespace in self.namespaces() {
             let index = read(&namespace.index);
-            let due =
-                index.due().take_while(|(at, _)| *at <= now).filter(|(_, id)| !left_out(*id)).take(limit);
-            found.extend(due.map(|(since, id)| DueSecret { since, namespace: namespace.clone(), id }));
+            let due = index.due().take_while(|(at, _)| *at <= now).filter(|(_, id)| !left_out(*id));
+            let due = due.take(limit).enumerate();
+            found.extend(
+                due.map(|(turn, (since, id))| (turn, DueSecret { since, namespace: namespace.clone(), id })),
+            );
         }
-        found.sort_unstable_by_key(|due| (due.since, due.id));
+        found.sort_unstable_by_key(|(turn, due)| (*turn, due.since, due.id));
         found.truncate(limit);
-        found
+        found.into_iter().map(|(_, due)| due).collect()
     }
 }

@@ -149,9 +149,10 @@ async fn scan_once(
         Key::secrets(),
         Key::names(),
         Key::idempotency_records(),
-        // After the secrets and the API keys that were used.
+        // After what was used.
         Key::secret_usages(),
         Key::key_usages(),
+        Key::binding_usages(),
     ];
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);

@@ -13,6 +13,7 @@ mod load;
 mod locks;
 mod namespace;
 mod reload;
+mod sealed;
 mod state;
 
 use std::sync::{Arc, RwLock};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::index::{Index, Page};
 use super::locks::{read, write};
+use super::sealed::SealedSecrets;
 use crate::auth::NameFilter;
 use crate::crypto::Mac;
 use crate::domain::{
@@ -24,16 +25,22 @@ pub struct NamespaceCatalog {
     pub(super) index: RwLock<Index>,
     /// The HMACs of the names whose records could not be opened or were altered.
     altered_names: RwLock<HashSet<Mac>>,
+    sealed: Arc<SealedSecrets>,
 }
 
 impl NamespaceCatalog {
     /// A namespace without secrets. Expired ones will be kept for as long as `retention` says.
-    pub(super) fn new(keys: Arc<StoredNamespaceKeys>, retention: Duration) -> Self {
+    pub(super) fn new(
+        keys: Arc<StoredNamespaceKeys>,
+        retention: Duration,
+        sealed: Arc<SealedSecrets>,
+    ) -> Self {
         Self {
             id: keys.id(),
             keys: RwLock::new(keys),
             index: RwLock::new(Index::new(retention)),
             altered_names: RwLock::default(),
+            sealed,
         }
     }
 
@@ -49,6 +56,12 @@ impl NamespaceCatalog {
 
     pub(super) fn set_keys(&self, keys: Arc<StoredNamespaceKeys>) {
         *write(&self.keys) = keys;
+    }
+
+    /// Hands over a secret that was sealed to this record, which a commit is about to put, so that it does not have to be opened when
+    /// it arrives. The commit is the secret's last change: the record holds no revision.
+    pub fn hand_over(&self, record: &[u8], secret: &Secret) {
+        self.sealed.hand_over(record, secret.clone());
     }
 
     /// Whether the record of this name could not be opened or was altered. The name may be that of a secret or a former one.

@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use super::due::DueAlarm;
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
+use super::sealed::SealedSecrets;
 use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::Mac;
 use crate::domain::{Minute, Namespace, SecretId};
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) altered_idempotency_records: RwLock<HashSet<Mac>>,
     /// Told when something is due.
     pub(super) due: Arc<DueAlarm>,
+    /// What this process has sealed a moment ago.
+    pub(super) sealed: Arc<SealedSecrets>,
 }
 
 /// All namespaces.
@@ -82,6 +85,7 @@ impl State {
             access: RwLock::default(),
             altered_idempotency_records: RwLock::default(),
             due,
+            sealed: Arc::default(),
         }
     }
 
@@ -159,7 +163,10 @@ impl State {
         let of_secrets: usize = namespaces.by_name.values().map(records).sum();
         let of_access = {
             let access = read(&self.access);
-            access.policy.len() + access.policy.roles().count() + usize::from(access.policy.epoch().is_some())
+            access.policy.len()
+                + access.policy.used()
+                + access.policy.roles().count()
+                + usize::from(access.policy.epoch().is_some())
         };
         keyring_and_digest
             + namespaces.by_name.len()

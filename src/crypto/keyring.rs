@@ -223,7 +223,7 @@ impl Keyring {
         match purpose {
             Purpose::IdempotencyRecord => &self.idempotency_sealing,
             Purpose::Digest => &self.digest_sealing,
-            Purpose::SecretUsage | Purpose::KeyUsage => &self.usage_sealing,
+            Purpose::SecretUsage | Purpose::KeyUsage | Purpose::BindingUsage => &self.usage_sealing,
             Purpose::Event | Purpose::HistoryStart => &self.event_sealing,
             Purpose::Keyring
             | Purpose::ApiKey

@@ -43,6 +43,9 @@ pub use self::namespace_keys::NamespaceKeys;
 pub use self::private_file::{unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
 pub use self::token_signature::verify_tokens_with_ring;
-pub use self::usage::{open_key_usage, open_secret_usage, seal_key_usage, seal_secret_usage};
+pub use self::usage::{
+    open_binding_usage, open_key_usage, open_secret_usage, seal_binding_usage, seal_key_usage,
+    seal_secret_usage,
+};
 pub use self::wrap::OpenedKeyring;
 pub use crate::config::MasterKeySource;

@@ -236,6 +236,7 @@ fn covers(key: &Key) -> bool {
         | Kind::AuditAnchor(_)
         | Kind::SecretUsage(..)
         | Kind::KeyUsage(_)
+        | Kind::BindingUsage(_)
         // The history: see SECURITY.md.
         | Kind::Event(_)
         | Kind::HistoryStart

@@ -17,6 +17,7 @@
 //! | `l` | id of an audit log (8) | the anchor of an audit log: a tree that it had |
 //! | `c` | namespace id (16), secret id (16) | who read the values of a secret, and when |
 //! | `t` | API key id (10) | when an API key was last used |
+//! | `g` | binding id (10) | when a binding was last used |
 //! | `f` | position (8, big-endian), index (2, big-endian) | an event: the change of a secret |
 //! | `h` | | the start of the history: the revision up to which events are no longer kept |
 //!
@@ -104,6 +105,16 @@ impl Key {
     /// The last use of an API key.
     pub fn key_usage(id: &[u8; 10]) -> Self {
         Self::of(b't', &[id])
+    }
+
+    /// The last use of a binding.
+    pub fn binding_usage(id: &[u8; 10]) -> Self {
+        Self::of(b'g', &[id])
+    }
+
+    /// The prefix of the last uses of all bindings.
+    pub fn binding_usages() -> Self {
+        Self::from_bytes(b"g")
     }
 
     /// The prefix of the usage of all secrets.
@@ -198,6 +209,7 @@ impl Key {
                 Kind::SecretUsage(NamespaceId(*namespace), SecretId::from_bytes(id.try_into().ok()?))
             }
             b't' => Kind::KeyUsage(rest.try_into().ok()?),
+            b'g' => Kind::BindingUsage(rest.try_into().ok()?),
             b'r' => Kind::IdempotencyRecord(rest.try_into().ok()?),
             b'i' => {
                 let (namespace, name) = rest.split_first_chunk()?;
@@ -257,6 +269,8 @@ pub enum Kind {
     SecretUsage(NamespaceId, SecretId),
     /// The last use of an API key.
     KeyUsage([u8; 10]),
+    /// The last use of a binding.
+    BindingUsage([u8; 10]),
     /// The event of the change of a secret, by its position.
     Event(u64),
     /// The start of the history of events.

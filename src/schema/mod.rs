@@ -16,4 +16,4 @@ pub use self::event::{EventRecord, HistoryStartRecord};
 pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};
 pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};
-pub use self::usage::{decode_key_usage, decode_secret_usage, encode_key_usage, encode_secret_usage};
+pub use self::usage::{decode_last_use, decode_secret_usage, encode_last_use, encode_secret_usage};

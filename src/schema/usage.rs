@@ -48,14 +48,14 @@ pub fn decode_secret_usage(clear: &[u8]) -> Option<SecretUsage> {
     })
 }
 
-/// Encodes the last use of an API key.
-pub fn encode_key_usage(last_used: Minute) -> Vec<u8> {
-    KeyUsageRecord { last_used: last_used.number() }.encode_to_vec()
+/// Encodes the last use of an API key or a binding.
+pub fn encode_last_use(last_used: Minute) -> Vec<u8> {
+    LastUseRecord { last_used: last_used.number() }.encode_to_vec()
 }
 
-/// Decodes the last use of an API key; `None` where the bytes are none.
-pub fn decode_key_usage(clear: &[u8]) -> Option<Minute> {
-    Minute::from_number(KeyUsageRecord::decode(clear).ok()?.last_used)
+/// Decodes the last use of an API key or a binding; `None` where the bytes are none.
+pub fn decode_last_use(clear: &[u8]) -> Option<Minute> {
+    Minute::from_number(LastUseRecord::decode(clear).ok()?.last_used)
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -100,7 +100,7 @@ struct ConsumerRecord {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct KeyUsageRecord {
+struct LastUseRecord {
     #[prost(uint32, tag = "1")]
     last_used: u32,
 }
@@ -119,8 +119,8 @@ mod tests {
         usage.acknowledge(3, "jwt:ci:build", "web", Timestamp::from_micros(1_740_000_000_000_001));
         usage.versions[0].has_more = true;
         assert_eq!(decode_secret_usage(&encode_secret_usage(&usage)), Some(usage));
-        assert_eq!(decode_key_usage(&encode_key_usage(minute(7))), Some(minute(7)));
-        assert_eq!(decode_key_usage(b""), None);
+        assert_eq!(decode_last_use(&encode_last_use(minute(7))), Some(minute(7)));
+        assert_eq!(decode_last_use(b""), None);
         assert_eq!(decode_secret_usage(b"\xff"), None);
     }
 }

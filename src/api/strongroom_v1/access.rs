@@ -328,7 +328,7 @@ async fn create_binding(
     let (binding, revision) = app.access.create_binding(&grant, new, request.as_ref()).await?;
     call.note(|target| target.subject = Some(binding.id.to_string()));
     conclude_own(call, &binding.principal);
-    Ok(v1::CreateBindingResponse { binding: Some(wire_binding(&binding)), revision: revision.0 })
+    Ok(v1::CreateBindingResponse { binding: Some(wire_binding(app, &binding)), revision: revision.0 })
 }
 
 fn list_bindings(
@@ -354,7 +354,7 @@ fn list_bindings(
 
     let page = app.access.list_bindings(&grant, &query)?;
     Ok(v1::ListBindingsResponse {
-        items: page.items.iter().map(|binding| wire_binding(binding)).collect(),
+        items: page.items.iter().map(|binding| wire_binding(app, binding)).collect(),
         next_page_token: page.next.unwrap_or_default(),
         revision: page.revision.0,
     })
@@ -436,7 +436,7 @@ fn explain(
     let explained = app.access.explain(caller, of_others.as_ref(), &question);
     Ok(v1::ExplainAccessResponse {
         allowed: explained.allowed,
-        binding: explained.binding.as_deref().map(wire_binding),
+        binding: explained.binding.as_deref().map(|binding| wire_binding(app, binding)),
         explanation: explained.explanation,
         remedy: explained.remedy,
         revision: explained.revision.0,
@@ -472,7 +472,7 @@ fn wire_role(role: &Role) -> v1::Role {
     }
 }
 
-fn wire_binding(binding: &Binding) -> v1::Binding {
+fn wire_binding(app: &App, binding: &Binding) -> v1::Binding {
     let effect = match binding.effect {
         Effect::Allow => v1::Effect::Allow,
         Effect::Deny => v1::Effect::Deny,
@@ -487,6 +487,7 @@ fn wire_binding(binding: &Binding) -> v1::Binding {
         created_at: Some(timestamp(binding.created_at)),
         expires_at: binding.expires_at.map(timestamp),
         description: binding.description.as_str().to_owned(),
+        last_used_at: app.access.binding_last_used(binding.id).map(timestamp),
     }
 }
 

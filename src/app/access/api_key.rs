@@ -24,7 +24,7 @@ use crate::store::{Expect, Key, Transaction};
 const LISTED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many bindings of a key are deleted when it is revoked, at most: a transaction is bounded. Those that are left give nobody
 /// anything.
-const MOST_DELETED: usize = 100;
+const MOST_DELETED: usize = 50;
 
 /// An API key to create.
 pub struct NewApiKey {
@@ -239,7 +239,9 @@ impl AccessControl {
             transaction.require.push((place.clone(), Expect::At(key.revision)));
             transaction.put.push((place, revoked.seal(&attempt.keyring)?));
             // The access epoch, which the commit requires, says that the bindings are as they were.
-            transaction.delete.extend(bindings.iter().map(|binding| Key::binding(&binding.id.0)));
+            let records =
+                |binding: &Arc<Binding>| [Key::binding(&binding.id.0), Key::binding_usage(&binding.id.0)];
+            transaction.delete.extend(bindings.iter().flat_map(records));
             attempt.change_access(&mut transaction)?;
             if let Some(revision) = attempt.commit(transaction).await? {
                 return Ok((Arc::new(revoked), revision));
@@ -250,6 +252,11 @@ impl AccessControl {
     /// When an API key was last used, to the minute, as far as the store knows.
     pub fn last_used(&self, id: ApiKeyId) -> Option<Timestamp> {
         self.core.catalog.key_last_used(id).map(Minute::start)
+    }
+
+    /// When a binding was last used, to the minute, as far as the store knows.
+    pub fn binding_last_used(&self, id: BindingId) -> Option<Timestamp> {
+        self.core.catalog.with_policy(|policy| policy.last_used(id)).map(Minute::start)
     }
 
     /// The key with this id. One whose home the caller does not manage is not found.

@@ -157,6 +157,7 @@ impl AccessControl {
             let mut transaction = Transaction::default();
             transaction.require.push((Key::binding(&id.0), Expect::At(binding.revision)));
             transaction.delete.push(Key::binding(&id.0));
+            transaction.delete.push(Key::binding_usage(&id.0));
             attempt.change_access(&mut transaction)?;
             if let Some(revision) = attempt.commit(transaction).await? {
                 return Ok((binding, revision));

@@ -7,8 +7,8 @@ use super::format::BackupReader;
 use crate::app::access::implied_access;
 use crate::auth::{AccessEpoch, ApiKey, ApiKeyId, Binding, BindingId, Role};
 use crate::crypto::{
-    self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format, open_key_usage,
-    open_secret_usage,
+    self, BackupError, Keyring, MasterKeys, NamespaceKeys, Purpose, is_of_first_format, open_binding_usage,
+    open_key_usage, open_secret_usage,
 };
 use crate::domain::{Revision, Value};
 use crate::integrity::{Inventory, StoreDigest};
@@ -137,6 +137,7 @@ impl ImpliedAccess {
             | Kind::AuditAnchor(_)
             | Kind::SecretUsage(..)
             | Kind::KeyUsage(_)
+            | Kind::BindingUsage(_)
             | Kind::Event(_)
             | Kind::HistoryStart
             | Kind::Digest
@@ -230,7 +231,8 @@ impl BackupKeys {
             | Kind::IdempotencyRecord(_)
             | Kind::Name(..)
             | Kind::Secret(..)
-            | Kind::KeyUsage(_) => false,
+            | Kind::KeyUsage(_)
+            | Kind::BindingUsage(_) => false,
         }
     }
 
@@ -264,6 +266,7 @@ impl BackupKeys {
             }),
             Kind::SecretUsage(namespace, id) => open_secret_usage(keyring, (namespace, id), value).is_ok(),
             Kind::KeyUsage(id) => open_key_usage(keyring, &id, value).is_ok(),
+            Kind::BindingUsage(id) => open_binding_usage(keyring, &id, value).is_ok(),
             Kind::Other
             | Kind::AuditRecord(..)
             | Kind::AuditAnchor(_)

@@ -14,8 +14,9 @@ use crate::app::commit::REKEY_ATTEMPTS;
 use crate::app::idempotency::reseal_idempotency_record;
 use crate::auth::{ApiKeyId, BindingId, Role};
 use crate::crypto::{
-    KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose, open_event, open_history_start, open_key_usage,
-    open_secret_usage, reseal_event, seal_history_start, seal_key_usage, seal_secret_usage,
+    KeyId, Keyring, MasterKeyError, NamespaceKeys, Purpose, open_binding_usage, open_event,
+    open_history_start, open_key_usage, open_secret_usage, reseal_event, seal_binding_usage,
+    seal_history_start, seal_key_usage, seal_secret_usage,
 };
 use crate::integrity::StoredKeyring;
 use crate::schema::Kind;
@@ -53,6 +54,7 @@ impl Rekeying {
                 Key::idempotency_records(),
                 Key::secret_usages(),
                 Key::key_usages(),
+                Key::binding_usages(),
                 Key::history_start(),
                 Key::appended(),
             ];
@@ -248,6 +250,11 @@ impl Rekeying {
             Kind::KeyUsage(id) => match open_key_usage(keyring, &id, record) {
                 Ok(_) if is_newest(Purpose::KeyUsage) => RewrapOutcome::Stays,
                 Ok(last_used) => seal_key_usage(keyring, &id, last_used).into(),
+                Err(_) => RewrapOutcome::Damaged,
+            },
+            Kind::BindingUsage(id) => match open_binding_usage(keyring, &id, record) {
+                Ok(_) if is_newest(Purpose::BindingUsage) => RewrapOutcome::Stays,
+                Ok(last_used) => seal_binding_usage(keyring, &id, last_used).into(),
                 Err(_) => RewrapOutcome::Damaged,
             },
             // Nor does it cover the history.

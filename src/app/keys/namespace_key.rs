@@ -137,6 +137,7 @@ fn reseal(namespace: &NamespaceCatalog, key: &Key, entry: &Entry) -> RewrapOutco
         | Kind::AuditAnchor(_)
         | Kind::SecretUsage(..)
         | Kind::KeyUsage(_)
+        | Kind::BindingUsage(_)
         | Kind::Event(_)
         | Kind::HistoryStart
         | Kind::Other => RewrapOutcome::Stays,

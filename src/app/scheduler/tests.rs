@@ -9,8 +9,8 @@ use crate::audit::{Names, Record, Unwritable};
 use crate::auth::{Delete, Grant, Rotate, Write};
 use crate::crypto::{MasterKeys, open_event};
 use crate::domain::{
-    Clock, DailyWindow, Deletion, Description, EventType, Generator, Metadata, Namespace, Rotation,
-    RotationPolicy, Secret, Timestamp, Value, Version, VersionState, Versions,
+    Clock, DailyWindow, Deletion, Description, EventType, ExpiryTold, Generator, Metadata, Namespace,
+    Rotation, RotationPolicy, Secret, SecretName, Timestamp, Value, Version, VersionState, Versions,
 };
 use crate::store::{self, Store};
 
@@ -77,6 +77,10 @@ impl Site {
     }
 
     async fn create(&self, name: &str, ttl: Duration) -> Secret {
+        self.create_in("default", name, ttl).await
+    }
+
+    async fn create_in(&self, namespace: &str, name: &str, ttl: Duration) -> Secret {
         let new = NewSecret {
             source: ValueSource::Value(Value::text("one".to_owned()).unwrap()),
             description: Description::default(),
@@ -84,7 +88,9 @@ impl Site {
             expiry: Some(SecretExpiry::After(ttl)),
             rotation_policy: None,
         };
-        self.fixture.app.secrets.create(&self.fixture.grant::<Write>(name), new, None).await.unwrap().secret
+        let (namespace, name) = (Namespace::parse(namespace).unwrap(), SecretName::parse(name).unwrap());
+        let grant = self.fixture.app.access.grant::<Write>(&self.fixture.root, &namespace, &name).unwrap();
+        self.fixture.app.secrets.create(&grant, new, None).await.unwrap().secret
     }
 
     async fn expires_at(&self, name: &str, at: Option<Timestamp>) -> Result<Secret, Error> {
@@ -423,6 +429,20 @@ async fn many_things_that_are_due_at_once_are_all_done_once() {
     site.run().await;
     let expired = site.events().await.into_iter().filter(|event| *event == EventType::Expired).count();
     assert_eq!((expired, site.rpcs().len()), (200, 200));
+}
+
+#[tokio::test]
+async fn a_namespace_where_very_much_is_due_lets_another_one_have_its_turn() {
+    let mut site = Site::open().await;
+    for number in 0..3 * BATCH {
+        site.create(&format!("s{number}"), HOUR).await;
+    }
+    site.create_in("team", "a", 2 * HOUR).await;
+    site.clock.advance(2 * HOUR);
+    assert!(matches!(site.scheduler.do_batch().await, Ok(true)));
+    let team = site.fixture.app.core.catalog.namespace(&Namespace::parse("team").unwrap()).unwrap();
+    let told = team.secret(&SecretName::parse("a").unwrap()).unwrap().expiry_told;
+    assert_eq!((told, site.rpcs().len()), (ExpiryTold::Expired, BATCH));
 }
 
 #[tokio::test]

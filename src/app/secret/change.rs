@@ -97,7 +97,7 @@ pub(super) struct Present {
 
 impl Present {
     /// A plan to change a secret of the namespace.
-    pub(super) fn plan(&self, namespace: &NamespaceCatalog) -> SecretPlan<'_> {
+    pub(super) fn plan<'a>(&'a self, namespace: &'a NamespaceCatalog) -> SecretPlan<'a> {
         SecretPlan::in_namespace(&self.keyring, namespace, self.now)
     }
 

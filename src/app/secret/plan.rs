@@ -29,6 +29,8 @@ pub(super) struct SecretPlan<'a> {
     /// When the change is made.
     now: Timestamp,
     keys: PlanKeys,
+    /// The namespace in the catalog; `None` where the change creates it.
+    catalog: Option<&'a NamespaceCatalog>,
     /// The secret before the change; `None` where there was none.
     former: Option<Secret>,
 }
@@ -51,11 +53,22 @@ impl Deref for PlanKeys {
 
 impl<'a> SecretPlan<'a> {
     /// A change in a namespace. It requires that the namespace's keys stay the same until the commit.
-    pub(super) fn in_namespace(keyring: &'a Keyring, namespace: &NamespaceCatalog, now: Timestamp) -> Self {
+    pub(super) fn in_namespace(
+        keyring: &'a Keyring,
+        namespace: &'a NamespaceCatalog,
+        now: Timestamp,
+    ) -> Self {
         let keys = namespace.keys();
         let mut transaction = Transaction::default();
         transaction.require.push(keys.unchanged());
-        Self { transaction, keyring, now, keys: PlanKeys::Stored(keys), former: None }
+        Self {
+            transaction,
+            keyring,
+            now,
+            keys: PlanKeys::Stored(keys),
+            catalog: Some(namespace),
+            former: None,
+        }
     }
 
     /// A change that also creates its namespace, and requires that nobody else creates it first. `seals` is the number of
@@ -71,7 +84,7 @@ impl<'a> SecretPlan<'a> {
         let mut transaction = Transaction::default();
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
-        Ok(Self { transaction, keyring, now, keys: PlanKeys::New(keys), former: None })
+        Ok(Self { transaction, keyring, now, keys: PlanKeys::New(keys), catalog: None, former: None })
     }
 
     /// The plan to change nothing.
@@ -204,7 +217,11 @@ impl<'a> SecretPlan<'a> {
         event: EventType,
     ) -> Result<(Transaction, Outcome), Error> {
         let key = Key::secret(self.keys.id(), secret.id);
-        self.transaction.put.push((key, seal_secret(&self.keys, &secret)?));
+        let record = seal_secret(&self.keys, &secret)?;
+        if let Some(catalog) = self.catalog {
+            catalog.hand_over(&record, &secret);
+        }
+        self.transaction.put.push((key, record));
         self.append_event(event, &secret)?;
         Ok((self.transaction, Outcome::Changed(secret, number)))
     }

@@ -2,16 +2,38 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::auth::binding::Binding;
 use crate::auth::pattern::NamespacePattern;
 use crate::auth::right::Rights;
-use crate::domain::Namespace;
+use crate::domain::{Minute, Namespace, Timestamp};
 
 /// A binding with the rights of its role.
 pub(super) struct Bound {
     pub(super) binding: Arc<Binding>,
     pub(super) rights: Rights,
+    /// The number of the minute of its last use; 0: none.
+    last_used: AtomicU32,
+}
+
+impl Bound {
+    pub(super) fn new(binding: Arc<Binding>, rights: Rights) -> Self {
+        Self { binding, rights, last_used: AtomicU32::new(0) }
+    }
+
+    /// Notes that it gave or denied a right. Writes once a minute, so that readers on other processors keep their copy.
+    pub(super) fn note_use(&self, now: Timestamp) {
+        let minute = Minute::of(now).number();
+        if self.last_used.load(Ordering::Relaxed) < minute {
+            self.last_used.fetch_max(minute, Ordering::Relaxed);
+        }
+    }
+
+    /// The minute of its last use, as far as this process knows.
+    pub(super) fn last_used(&self) -> Option<Minute> {
+        Minute::from_number(self.last_used.load(Ordering::Relaxed))
+    }
 }
 
 /// The bindings of one principal.

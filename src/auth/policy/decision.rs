@@ -69,6 +69,14 @@ impl<'a> Verdict<'a> {
         verdict
     }
 
+    /// Notes the use of the binding that decided.
+    fn used(self, now: Timestamp) -> Self {
+        if let Some(bound) = self.deny.or(self.allow) {
+            bound.note_use(now);
+        }
+        self
+    }
+
     /// Until when the right is given; `Ok(None)`: the binding does not expire. The binding that denies it, where one does.
     fn until(&self) -> Result<Option<Timestamp>, Option<BindingId>> {
         match (self.deny, self.allow) {
@@ -95,7 +103,7 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Grant<R>, Denied> {
         let object = OnSecret { namespace: namespace.clone(), name: name.clone() };
-        let until = self.on_secret(principal.into(), R::RIGHT, namespace, name, now).until();
+        let until = self.on_secret(principal.into(), R::RIGHT, namespace, name, now).used(now).until();
         let until = until.map_err(|by| Denied { right: R::RIGHT, object: object.object(), by })?;
         Ok(Grant { granted: self.granting(principal, R::RIGHT, object, until), right: PhantomData })
     }
@@ -118,7 +126,7 @@ impl Policy {
         principal: &Principal,
         now: Timestamp,
     ) -> Result<ServiceGrant<R>, Denied> {
-        let until = self.on_service(principal.into(), R::RIGHT, now).until();
+        let until = self.on_service(principal.into(), R::RIGHT, now).used(now).until();
         let until = until.map_err(|by| Denied { right: R::RIGHT, object: Object::Service, by })?;
         Ok(ServiceGrant { granted: self.granting(principal, R::RIGHT, OnService, until), right: PhantomData })
     }
@@ -130,8 +138,10 @@ impl Policy {
         scope: Scope,
         now: Timestamp,
     ) -> Result<ScopeGrant<R>, Denied> {
-        let Covered(by) = self.covers(principal, R::RIGHT, &scope, now)?;
-        let granted = self.granting(principal, R::RIGHT, OnScope(scope), by.expires_at);
+        let until = self.on_scope(principal.into(), R::RIGHT, &scope, now).used(now).until();
+        let until =
+            until.map_err(|by| Denied { right: R::RIGHT, object: Object::Scope(scope.clone()), by })?;
+        let granted = self.granting(principal, R::RIGHT, OnScope(scope), until);
         Ok(ScopeGrant { granted, right: PhantomData })
     }
 
@@ -226,12 +236,7 @@ impl Policy {
         scope: &Scope,
         now: Timestamp,
     ) -> Result<Covered, Denied> {
-        let counts = |bound: &&Bound| match bound.binding.effect {
-            Effect::Allow => bound.binding.scope.covers(scope),
-            Effect::Deny => bound.binding.scope.overlaps(scope),
-        };
-        let of_principal = self.of(principal.into()).flat_map(PrincipalBindings::iter);
-        let verdict = Verdict::of(in_force(of_principal, right, now).filter(counts));
+        let verdict = self.on_scope(principal.into(), right, scope, now);
         match (verdict.deny, verdict.allow) {
             (None, Some(allow)) => Ok(Covered(allow.binding.clone())),
             (deny, _) => {
@@ -254,6 +259,16 @@ impl Policy {
         )
     }
 
+    /// On the whole of a scope: a binding that denies the right on any part of it takes the whole.
+    fn on_scope<'a>(&'a self, who: Who<'a>, right: Right, scope: &'a Scope, now: Timestamp) -> Verdict<'a> {
+        let counts = |bound: &&Bound| match bound.binding.effect {
+            Effect::Allow => bound.binding.scope.covers(scope),
+            Effect::Deny => bound.binding.scope.overlaps(scope),
+        };
+        let of_principal = self.of(who).flat_map(PrincipalBindings::iter);
+        Verdict::of(in_force(of_principal, right, now).filter(counts))
+    }
+
     fn on_service<'a>(&'a self, who: Who<'a>, right: Right, now: Timestamp) -> Verdict<'a> {
         let everywhere = self.of(who).flat_map(PrincipalBindings::everywhere);
         Verdict::of(in_force(everywhere, right, now).filter(|bound| bound.binding.scope.is_everything()))
@@ -268,7 +283,9 @@ impl Policy {
         now: Timestamp,
     ) -> Result<(NameFilter, Option<Timestamp>), Denied> {
         let (mut allow, mut deny, mut until, mut by) = (Vec::new(), Vec::new(), None, None);
-        for Bound { binding, .. } in self.at(who, right, namespace, now) {
+        for bound in self.at(who, right, namespace, now) {
+            bound.note_use(now);
+            let binding = &bound.binding;
             let names = &binding.scope.names;
             match binding.effect {
                 Effect::Allow => {
@@ -309,7 +326,7 @@ impl Policy {
             of_principal().any(deny)
         };
         let given = |bound: &&Bound| bound.binding.effect == Effect::Allow && !denies(&bound.binding.scope);
-        let until = Verdict::of(of_principal().filter(given)).until();
+        let until = Verdict::of(of_principal().filter(given)).used(now).until();
         until.map_err(|by| Denied { right, object: Object::Somewhere, by })
     }
 

@@ -23,7 +23,7 @@ use super::epoch::AccessEpoch;
 use super::principal::PrincipalName;
 use super::right::Rights;
 use super::role::{Role, RoleName};
-use crate::domain::Timestamp;
+use crate::domain::{Minute, Timestamp};
 
 /// All roles and bindings.
 pub struct Policy {
@@ -34,6 +34,8 @@ pub struct Policy {
     order: BTreeSet<(Timestamp, BindingId)>,
     by_principal: HashMap<PrincipalName, PrincipalBindings>,
     by_role: HashMap<RoleName, HashSet<BindingId>>,
+    /// When bindings were last used, as far as the store knows.
+    last_used: HashMap<BindingId, Minute>,
     epoch: Option<AccessEpoch>,
     /// Whether the store has an epoch that cannot be opened.
     epoch_is_damaged: bool,
@@ -49,6 +51,7 @@ impl Default for Policy {
             order: BTreeSet::new(),
             by_principal: HashMap::new(),
             by_role: HashMap::new(),
+            last_used: HashMap::new(),
             epoch: None,
             epoch_is_damaged: false,
             generation: next_generation(),
@@ -156,6 +159,33 @@ impl Policy {
         self.touch();
     }
 
+    /// Notes when a binding was last used, as the store says. Nobody gains or loses a right by it.
+    pub fn set_last_used(&mut self, id: BindingId, at: Minute) {
+        self.last_used.insert(id, at);
+    }
+
+    /// Forgets when a binding was last used.
+    pub fn forget_last_used(&mut self, id: BindingId) {
+        self.last_used.remove(&id);
+    }
+
+    /// When a binding was last used, as far as the store knows.
+    pub fn last_used(&self, id: BindingId) -> Option<Minute> {
+        self.last_used.get(&id).copied()
+    }
+
+    /// How many bindings were ever used, as far as the store knows.
+    pub fn used(&self) -> usize {
+        self.last_used.len()
+    }
+
+    /// The bindings that were used later than the store knows, and when. Looks at every binding.
+    pub fn unstored_uses(&self) -> impl Iterator<Item = (BindingId, Minute)> {
+        let bound = self.by_principal.values().flat_map(PrincipalBindings::iter);
+        let used = bound.filter_map(|bound| Some((bound.binding.id, bound.last_used()?)));
+        used.filter(|(id, at)| self.last_used(*id).is_none_or(|stored| stored < *at))
+    }
+
     /// Removes a binding.
     pub fn remove_binding(&mut self, id: BindingId) {
         let Some(binding) = self.bindings.remove(&id) else { return };
@@ -208,7 +238,7 @@ impl Policy {
             Effect::Deny => Rights::ALL,
         });
         let of_principal = self.by_principal.entry(binding.principal.clone()).or_default();
-        of_principal.insert(Bound { binding, rights });
+        of_principal.insert(Bound::new(binding, rights));
     }
 
     fn unbind(&mut self, binding: &Binding) {

@@ -42,7 +42,17 @@ impl List {
         let bindings = access.list_bindings(request).await.map_err(refused)?.items;
         let json = json!({ "items": bindings.iter().map(binding_json).collect::<Vec<_>>() });
         let row = |binding: &v1::Binding| binding_fields(binding).into_iter().map(|(_, text)| text).collect();
-        let header = ["id", "principal", "effect", "role", "namespaces", "names", "expires", "description"];
+        let header = [
+            "id",
+            "principal",
+            "effect",
+            "role",
+            "namespaces",
+            "names",
+            "expires",
+            "last used",
+            "description",
+        ];
         output.print_all(&header, bindings.iter().map(row).collect(), &json)
     }
 }

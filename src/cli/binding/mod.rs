@@ -49,6 +49,7 @@ pub(super) fn binding_fields(binding: &v1::Binding) -> Vec<(&'static str, String
         ("namespaces", binding.namespace_pattern.clone()),
         ("names", binding.name_pattern.clone()),
         ("expires", output::time_in_brief(binding.expires_at.as_ref())),
+        ("last used", output::time_in_brief(binding.last_used_at.as_ref())),
         ("description", binding.description.clone()),
     ]
 }
@@ -65,8 +66,11 @@ pub(super) fn binding_json(binding: &v1::Binding) -> Json {
         "created_at": output::time(binding.created_at.as_ref()),
         "description": binding.description,
     });
-    if let (Some(object), Some(at)) = (json.as_object_mut(), &binding.expires_at) {
-        object.insert("expires_at".to_owned(), json!(at.to_string()));
+    let times = [("expires_at", &binding.expires_at), ("last_used_at", &binding.last_used_at)];
+    for (name, at) in times {
+        if let (Some(object), Some(at)) = (json.as_object_mut(), at) {
+            object.insert(name.to_owned(), json!(at.to_string()));
+        }
     }
     json
 }

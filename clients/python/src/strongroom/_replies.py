@@ -265,6 +265,7 @@ def binding(message: access_pb2.Binding) -> models.Binding:
         created_at=_time(message.created_at, message.HasField("created_at")),
         expires_at=_time(message.expires_at, message.HasField("expires_at")),
         description=message.description,
+        last_used_at=_time(message.last_used_at, message.HasField("last_used_at")),
     )
 
 

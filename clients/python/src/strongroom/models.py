@@ -453,6 +453,8 @@ class Binding:
     """From when on the binding does not count any more. None: it never expires."""
     description: str
     """What the binding is for. Empty: it has no description."""
+    last_used_at: datetime | None = None
+    """When the binding last gave or denied a right, to the minute. None: no use is known."""
 
 
 @dataclass(frozen=True)
