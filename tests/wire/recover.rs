@@ -3,8 +3,10 @@
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use crate::access_commands::{Cli, private};
+use crate::etcd_server;
 use crate::harness::Launch;
 
 /// Runs `strongroom key recover`. No setting of the developer reaches it, and no server or key.
@@ -80,6 +82,35 @@ async fn a_recovered_key_has_every_right_and_can_revoke_the_lost_one() {
     let names = Cli { server: &server, key: second.trim() }.json(&["key", "list"]);
     let names: Vec<_> = names["items"].as_array().unwrap().iter().map(|key| key["name"].clone()).collect();
     assert_eq!(names, ["root", "recovered", "second"]);
+}
+
+#[tokio::test]
+async fn a_key_is_recovered_over_etcd_while_another_replica_serves() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let (url, prefix) = (etcd.url(), Uuid::new_v4().to_string());
+    let replica = Launch::in_etcd(&url, &prefix).start();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("admin.key"));
+    let master = replica.data_dir.join("master.key");
+    let [data, out, master] = [&data, &file, &master].map(|path| path.to_str().unwrap());
+    let of = |prefix, out| {
+        let store = ["--store", "etcd", "--etcd-endpoints", &url, "--etcd-prefix", prefix];
+        recover(&[&store[..], &["--data-dir", data, "--master-key-file", master, "--out", out]].concat())
+    };
+
+    let recovered = of(&prefix, out);
+    assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stderr));
+    // The replica that ran all the while takes the key, and can revoke the lost one.
+    let key = private(&file);
+    let admin = Cli { server: &replica, key: &key };
+    let lost = admin.json(&["key", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    admin.json(&["key", "revoke", &lost, "--yes"]);
+    assert_eq!(Cli { server: &replica, key: &replica.root_key }.refused(&["whoami"]).0, 77);
+
+    let nowhere = folder.path().join("nowhere.key");
+    let refused = of(&Uuid::new_v4().to_string(), nowhere.to_str().unwrap());
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && !nowhere.exists() && error.contains("etcd under this prefix"), "{error}");
 }
 
 #[tokio::test]
