@@ -19,6 +19,9 @@ mod deadline;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod freshness;
+#[cfg(test)]
+mod freshness_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod history;
