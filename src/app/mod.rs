@@ -43,6 +43,8 @@ mod setup;
 #[cfg(test)]
 mod setup_tests;
 #[cfg(test)]
+mod shared_store;
+#[cfg(test)]
 mod staleness_tests;
 mod status;
 #[cfg(test)]

@@ -37,8 +37,7 @@ impl<S> Authentication<S> {
         }
         let refused = |unauthenticated| NotKnown::Refused(Refused::Unauthenticated(unauthenticated));
         let presented = presented(arrived.http.headers(), arrived.http.extensions());
-        let presented =
-            presented.map_err(|problem| refused(Unauthenticated { problem, principal: None }))?;
+        let presented = presented.map_err(|problem| refused(Unauthenticated { problem, principal: None }))?;
         self.app.access.identify(presented, !waited.for_fetch).map_err(|none| match none {
             NoPrincipal::KeyNotKnown(_) if !waited.for_head => NotKnown::ReplicaBehind,
             NoPrincipal::Refused(unauthenticated) | NoPrincipal::KeyNotKnown(unauthenticated) => {
