@@ -46,6 +46,9 @@ pub enum ConfigError {
     /// Deleted secrets are to be kept for too long.
     #[error("deletion_retention must be at most 3650days, and is {0:?}")]
     DeletionRetention(Duration),
+    /// Cached reads are to be too new or too old.
+    #[error("cached_reads_max_age must be between 2s and 10m, and is {0:?}")]
+    CachedReads(Duration),
     /// A limit is out of its range.
     #[error("limits.{name} must be between {least} and {most}, and is {given}")]
     Limit {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod audit;
+mod cached_reads;
 mod connection_age;
 mod deletion;
 mod error;
@@ -17,6 +18,7 @@ mod limits;
 mod master_key;
 
 pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
+pub use self::cached_reads::CachedReads;
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
@@ -85,6 +87,9 @@ pub struct Settings {
     /// How long deleted and expired secrets are kept, such as `7d`; `0s`: not at all.
     #[serde(default, deserialize_with = "connection_age::duration")]
     pub deletion_retention: Option<Duration>,
+    /// How old the state may be that a cached read is answered from, such as `5s`.
+    #[serde(default, deserialize_with = "connection_age::duration")]
+    pub cached_reads_max_age: Option<Duration>,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Option<Limits>,
     /// The audit log.
@@ -166,6 +171,8 @@ pub struct Config {
     pub connection_age: ConnectionAge,
     /// How long deleted and expired secrets are kept.
     pub deletion_retention: Duration,
+    /// How old the state may be that a cached read is answered from.
+    pub cached_reads: CachedReads,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Limits,
     /// The audit log.
@@ -247,6 +254,7 @@ impl Settings {
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
             deletion_retention: self.deletion_retention.or(others.deletion_retention),
+            cached_reads_max_age: self.cached_reads_max_age.or(others.cached_reads_max_age),
             limits: self.limits.or(others.limits),
             audit: self.audit.or(others.audit),
             history: self.history.or(others.history),
@@ -290,6 +298,7 @@ impl TryFrom<Settings> for Config {
         let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
         let connection_age = ConnectionAge::from_settings(&settings)?;
         let deletion_retention = deletion::retention(settings.deletion_retention)?;
+        let cached_reads = CachedReads::from_settings(settings.cached_reads_max_age)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
         let history = settings.history.unwrap_or_default().checked()?;
@@ -306,6 +315,7 @@ impl TryFrom<Settings> for Config {
             reflection: settings.reflection.unwrap_or(true),
             connection_age,
             deletion_retention,
+            cached_reads,
             limits,
             audit,
             history,

@@ -16,6 +16,8 @@ mod capture;
 mod etcd_server;
 mod harness;
 mod memory;
+#[cfg(feature = "etcd")]
+mod proxy;
 mod raw;
 mod refusal;
 mod requests;
@@ -32,6 +34,8 @@ mod batch;
 mod bindings;
 mod canary;
 mod connections;
+#[cfg(feature = "etcd")]
+mod consistency;
 mod create;
 mod credentials;
 mod delete;
@@ -48,6 +52,7 @@ mod hostile;
 mod idempotency;
 mod list;
 mod master_key;
+mod min_revision;
 mod namespaces;
 mod paging;
 mod process;

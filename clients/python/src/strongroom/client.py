@@ -223,6 +223,9 @@ class Secrets(_Resource):
     - `namespace`: the namespace of the secret. None: the client's namespace; when the client has none, the home
       namespace of the API key.
     - `timeout`: seconds for the call with all its retries. None: the client's timeout.
+    - `cached`: True accepts an answer that can lack the changes of the last seconds: 5 at most, unless the server is
+      configured otherwise. It is faster where many replicas of the server share a store. False: the answer shows every
+      change that was acknowledged before the call.
     - `etag`: the `etag` of a secret that was read before. The change is made only if the secret has not changed since.
       Empty: the change is made in any case.
     - `request_id`: a UUID of this change. When the same change comes again with the same id within 24 hours, the server
