@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist check fuzz torture bench bench-access bench-overload bench-rotation bench-watch clients clean
+.PHONY: help run test dist check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -48,6 +48,10 @@ bench-watch: ## measure 1,000 watches: their memory, and how soon each has an ev
 bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two minutes
 	cargo build --release --locked
 	benches/rotation.sh
+
+bench-size: ## measure the memory and the disk that up to 100,000 secrets take; some minutes
+	cargo build --release --locked
+	benches/size.sh
 
 clients: ## generate the stubs of every language in clients/
 	for generate in clients/*/generate.sh; do "$$generate"; done

@@ -20,7 +20,10 @@ impl ManPages {
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         clap_mangen::generate_to(command, &self.folder).map_err(|error| {
-            Failure::local(format!("the manual pages cannot be written to {}: {error}", self.folder.display()))
+            Failure::local(format!(
+                "the manual pages cannot be written to {}: {error}",
+                self.folder.display()
+            ))
         })
     }
 }
