@@ -63,14 +63,15 @@ def names_are_the_same(by_kind: dict, stateful_set: dict, pod: dict, container: 
 
     ports = {port["name"] for port in container["ports"]}
     used = {port["targetPort"] for service in by_kind["Service"] for port in service["spec"]["ports"]}
-    used |= {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        used |= {container[probe][way]["port"] for way in ("httpGet", "grpc") if way in container[probe]}
     used |= {
         port["port"] for one in by_kind["NetworkPolicy"] for rule in one["spec"]["ingress"] for port in rule["ports"]
     }
     check(used == ports, f"the ports {used} are those of the container, {ports}")
 
     service_ports = {port["name"] for service in by_kind["Service"] for port in service["spec"]["ports"]}
-    for monitor in by_kind["ServiceMonitor"]:
+    for monitor in by_kind.get("ServiceMonitor", []):
         check({one["port"] for one in monitor["spec"]["endpoints"]} <= service_ports, "the monitor's ports are there")
 
     check(
