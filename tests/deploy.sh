@@ -43,7 +43,7 @@ manifests() (
     trap 'rm -rf "$work"' EXIT
     python=$(tests/tools/deploy.sh)
     render=$(tests/tools/kustomize.sh)
-    $render deploy/kubernetes/base >"$work/rendered.yaml"
+    $render deploy/kubernetes/monitoring >"$work/rendered.yaml"
     (cd tests/tools/compose && go run . ../../../deploy/compose/compose.yaml) >"$work/compose.json"
     "$python" tests/deploy/manifests.py "$binary" "$work/rendered.yaml" "$work/compose.json"
 )

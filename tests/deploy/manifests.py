@@ -64,7 +64,7 @@ def names_are_the_same(by_kind: dict, stateful_set: dict, pod: dict, container: 
     ports = {port["name"] for port in container["ports"]}
     used = {port["targetPort"] for service in by_kind["Service"] for port in service["spec"]["ports"]}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        used |= {container[probe][way]["port"] for way in ("httpGet", "tcpSocket") if way in container[probe]}
+        used |= {container[probe][way]["port"] for way in ("httpGet", "grpc") if way in container[probe]}
     used |= {
         port["port"] for one in by_kind["NetworkPolicy"] for rule in one["spec"]["ingress"] for port in rule["ports"]
     }
