@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture bench bench-access bench-overload bench-rotation bench-watch clients clean
+.PHONY: help run test dist check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -15,6 +15,10 @@ run: ## build the server and start it on 127.0.0.1:50051, with its data in ./str
 
 test: ## run every test: the Rust suites, the documents' commands and the clients, against real servers
 	tests/run.sh
+
+dist: ## build the files of a release into target/dist: tarball, Debian package, bill of materials, checksums
+	cargo build --release --locked
+	deploy/dist/dist.sh "$(CARGO_TARGET_DIR)/release/strongroom" "$(CARGO_TARGET_DIR)/dist"
 
 ##@ To change Strongroom
 
@@ -44,6 +48,10 @@ bench-watch: ## measure 1,000 watches: their memory, and how soon each has an ev
 bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two minutes
 	cargo build --release --locked
 	benches/rotation.sh
+
+bench-size: ## measure the memory and the disk that up to 100,000 secrets take; some minutes
+	cargo build --release --locked
+	benches/size.sh
 
 clients: ## generate the stubs of every language in clients/
 	for generate in clients/*/generate.sh; do "$$generate"; done

@@ -34,6 +34,8 @@ main() {
     note_skipped "etcd" 'SKIPPED: the tests over etcd, \(.*\)'
     note_skipped "PostgreSQL" 'SKIPPED: the rotation of a real PostgreSQL, \(.*\)'
     step "Documents" "go python3" tests/readme.sh
+    step "Deployment" "python3" tests/deploy.sh
+    note_skipped "deployment" 'deploy: SKIPPED: \(.*\)'
     step "Python client" "python3" tests/with-server.sh clients/python/test.sh
     step "Node client" "node npm" tests/with-server.sh clients/node/test.sh
     step "Go client" "go npm" tests/with-server.sh clients/go/test.sh

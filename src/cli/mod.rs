@@ -28,6 +28,7 @@ mod import;
 mod inject;
 mod key;
 mod list;
+mod man_pages;
 mod master_key;
 mod metadata;
 mod moment;
@@ -180,6 +181,9 @@ enum Command {
     Status,
     /// Print the completion script for a shell
     Completions(completions::Completions),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    ManPages(man_pages::ManPages),
 }
 
 /// Runs the command that the process's arguments name.
@@ -234,6 +238,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Whoami => on_runtime(whoami::run(&connection, output)),
         Command::Status => on_runtime(status::run(&connection, output)),
         Command::Completions(command) => command.run(),
+        Command::ManPages(command) => command.run(),
     }
 }
 

@@ -114,10 +114,10 @@ fn private_content(source: &MasterKeySource, path: &Path) -> Result<Zeroizing<Ve
         return Err(MasterKeyError::NotAFile(source.clone()));
     }
     let mode = about.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let user = rustix::process::geteuid().as_raw();
+    if open_to_others(mode, about.uid(), user) {
         return Err(MasterKeyError::Permissions(path.to_owned(), mode));
     }
-    let user = rustix::process::geteuid().as_raw();
     if !trusted(about.uid(), user) {
         return Err(MasterKeyError::Owner(path.to_owned(), about.uid(), user));
     }
@@ -131,6 +131,14 @@ fn open(path: &Path) -> io::Result<File> {
     // A pipe is refused without waiting for it.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Whether others than the server's user and root may read or write a file of that mode and owner. Root may let a group read
+/// its file: in this way Kubernetes and systemd hand a file to a service that is not root. PostgreSQL has the same rule for
+/// its key.
+fn open_to_others(mode: u32, owner: u32, user: u32) -> bool {
+    let allowed = if owner == 0 && user != 0 { 0o040 } else { 0 };
+    mode & 0o077 & !allowed != 0
 }
 
 /// Whether a file of that owner is as safe as the server itself.
@@ -249,6 +257,19 @@ mod tests {
         // Only root can give a file away.
         if std::os::unix::fs::chown(folder.path("master.key"), Some(12345), None).is_ok() {
             assert!(matches!(MasterKeys::read(&source), Err(MasterKeyError::Owner(_, 12345, _))));
+        }
+    }
+
+    #[test]
+    fn a_group_may_only_read_a_file_that_root_hands_to_another_user() {
+        for mode in [0o400, 0o600, 0o440, 0o640] {
+            assert!(!open_to_others(mode, 0, 1000), "{mode:o}");
+        }
+        for mode in [0o460, 0o620, 0o644, 0o641, 0o604] {
+            assert!(open_to_others(mode, 0, 1000), "{mode:o}");
+        }
+        for (owner, user) in [(1000, 1000), (0, 0), (1001, 1000)] {
+            assert!(open_to_others(0o440, owner, user) && !open_to_others(0o400, owner, user));
         }
     }
 
