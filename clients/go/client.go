@@ -88,15 +88,15 @@ func (c *Client) Close() error {
 }
 
 // String names the client without its credential.
-func (c *Client) String() string {
+func (c Client) String() string {
 	return fmt.Sprintf("strongroom.Client(%v, namespace %q)", c.problems.addresses, c.namespace)
 }
 
 // GoString is String.
-func (c *Client) GoString() string { return c.String() }
+func (c Client) GoString() string { return c.String() }
 
 // Format prints String, whatever the verb, so that no credential is shown.
-func (c *Client) Format(state fmt.State, _ rune) {
+func (c Client) Format(state fmt.State, _ rune) {
 	_, _ = state.Write([]byte(c.String()))
 }
 

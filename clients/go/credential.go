@@ -11,17 +11,31 @@ import (
 	"time"
 )
 
-// Token is a token (JWT) that a [TokenSource] returns. No print shows its text.
+// Token is a token (JWT) that a [TokenSource] returns. Make one with [NewToken]. No print shows it.
 type Token struct {
-	// Text is the token itself.
-	Text string
-	// ExpiresAt is when the client asks for another one, a little before. Zero: only when the server refuses this one.
-	ExpiresAt time.Time
+	text      hidden[string]
+	expiresAt time.Time
 }
+
+// NewToken makes a token. The client asks for another one a little before expiresAt. The zero time: only when the server refuses
+// this one.
+func NewToken(text string, expiresAt time.Time) Token {
+	return Token{hide(text), expiresAt}
+}
+
+const redactedToken = "[token not shown]"
+
+// String returns "[token not shown]".
+func (t Token) String() string { return redactedToken }
 
 // Format prints "[token not shown]", whatever the verb.
 func (t Token) Format(state fmt.State, _ rune) {
-	_, _ = state.Write([]byte("[token not shown]"))
+	_, _ = state.Write([]byte(redactedToken))
+}
+
+// MarshalText returns "[token not shown]", also for encoding/json and log/slog.
+func (t Token) MarshalText() ([]byte, error) {
+	return []byte(redactedToken), nil
 }
 
 // TokenSource returns the token to send, for example one of an identity provider. The client keeps the token, and asks again
@@ -38,9 +52,9 @@ type credentialSource interface {
 }
 
 // fixedCredential always sends the same text. Empty: none.
-type fixedCredential string
+type fixedCredential struct{ text hidden[string] }
 
-func (c fixedCredential) current(context.Context) (string, error) { return string(c), nil }
+func (c fixedCredential) current(context.Context) (string, error) { return c.text.reveal(), nil }
 func (c fixedCredential) refused(string)                          {}
 
 // credentialFile is a file that holds an API key or a token. It is read again when it changes.
@@ -50,7 +64,7 @@ type credentialFile struct {
 	mutex sync.Mutex
 	// The file as it was when text was read. nil: it was not read.
 	info fs.FileInfo
-	text string
+	text hidden[string]
 }
 
 func (f *credentialFile) current(context.Context) (string, error) {
@@ -59,20 +73,17 @@ func (f *credentialFile) current(context.Context) (string, error) {
 	// The look at the file comes first: a change between the two is noticed the next time.
 	info, err := os.Stat(f.path)
 	if err == nil && f.info != nil && unchanged(f.info, info) {
-		return f.text, nil
+		return f.text.reveal(), nil
 	}
-	var text string
-	if err == nil {
-		text, err = readCredential(f.path)
-	}
+	text, err := readCredential(f.path)
 	if err != nil && f.info != nil {
 		// Whoever replaces the file may be in the middle of it. The last text works for as long as the server accepts it.
-		return f.text, nil
+		return f.text.reveal(), nil
 	}
 	if err != nil {
 		return "", err
 	}
-	f.info, f.text = info, text
+	f.info, f.text = info, hide(text)
 	return text, nil
 }
 
@@ -80,11 +91,11 @@ func (f *credentialFile) current(context.Context) (string, error) {
 func (f *credentialFile) refused(text string) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	if f.info == nil || f.text != text {
+	if f.info == nil || f.text.reveal() != text {
 		return
 	}
 	if read, err := readCredential(f.path); err == nil {
-		f.text = read
+		f.text = hide(read)
 	}
 }
 
@@ -124,8 +135,8 @@ type tokenCredential struct {
 	now    func() time.Time
 
 	// One call asks, the others wait. A channel, because waiting must end with the context.
-	turn  chan struct{}
-	token Token
+	turn chan struct{}
+	kept Token
 }
 
 // renewBefore is how long before its end a token is renewed.
@@ -142,17 +153,19 @@ func (c *tokenCredential) current(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if c.token.Text != "" && (c.token.ExpiresAt.IsZero() || c.now().Add(renewBefore).Before(c.token.ExpiresAt)) {
-		return c.token.Text, nil
+	kept, keptText := c.kept, c.kept.text.reveal()
+	if keptText != "" && (kept.expiresAt.IsZero() || c.now().Add(renewBefore).Before(kept.expiresAt)) {
+		return keptText, nil
 	}
+	var text string
 	token, err := c.source(ctx)
 	if err == nil {
-		token.Text, err = checkCredential(token.Text)
+		text, err = checkCredential(token.text.reveal())
 	}
 	if err != nil {
-		if c.token.Text != "" && c.now().Before(c.token.ExpiresAt) {
+		if keptText != "" && c.now().Before(kept.expiresAt) {
 			// The present token still works for a little while.
-			return c.token.Text, nil
+			return keptText, nil
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -162,15 +175,15 @@ func (c *tokenCredential) current(ctx context.Context) (string, error) {
 		}
 		return "", fmt.Errorf("%w: the token source failed: %w", ErrConfiguration, err)
 	}
-	c.token = token
-	return token.Text, nil
+	c.kept = NewToken(text, token.expiresAt)
+	return text, nil
 }
 
 func (c *tokenCredential) refused(text string) {
 	select {
 	case c.turn <- struct{}{}:
-		if c.token.Text == text {
-			c.token = Token{}
+		if c.kept.text.reveal() == text {
+			c.kept = Token{}
 		}
 		<-c.turn
 	default:

@@ -69,7 +69,7 @@ func WithAPIKey(key string) Option {
 		if err != nil {
 			return err
 		}
-		return s.setCredential(fixedCredential(text))
+		return s.setCredential(fixedCredential{hide(text)})
 	}
 }
 
@@ -220,7 +220,7 @@ func (s *settings) credentialOfEnvironment() error {
 		return nil
 	}
 	if s.clientCertificate != nil {
-		s.credential = fixedCredential("")
+		s.credential = fixedCredential{}
 		return nil
 	}
 	if key := os.Getenv("STRONGROOM_API_KEY"); key != "" {

@@ -32,8 +32,7 @@ func (ValidateOnly) onResolve(r *pb.ResolveReferencesRequest) error {
 
 // ResolvedDocument is a document with the values of its references. No print of it shows the document.
 type ResolvedDocument struct {
-	// A pointer, because fmt prints the content of unexported fields of other structs without asking the type.
-	document *map[string]any
+	document hidden[map[string]any]
 	// Credentials is the secrets that secret_name beside tool names, in the order of the document.
 	Credentials []Credential
 	// References is the secrets that the document names, each once, by name.
@@ -44,12 +43,7 @@ type ResolvedDocument struct {
 
 // Document returns the document with its references resolved. It holds values: do not log it. It is nil with [ValidateOnly].
 // Numbers are float64.
-func (d ResolvedDocument) Document() map[string]any {
-	if d.document == nil {
-		return nil
-	}
-	return *d.document
-}
+func (d ResolvedDocument) Document() map[string]any { return d.document.reveal() }
 
 // String tells how many references the document has.
 func (d ResolvedDocument) String() string {
@@ -102,8 +96,7 @@ func (c *Client) Resolve(ctx context.Context, document map[string]any, options .
 	}
 	resolved := &ResolvedDocument{Revision: reply.GetRevision()}
 	if reply.GetDocument() != nil {
-		document := reply.GetDocument().AsMap()
-		resolved.document = &document
+		resolved.document = hide(reply.GetDocument().AsMap())
 	}
 	for _, credential := range reply.GetCredentials() {
 		resolved.Credentials = append(resolved.Credentials, Credential{

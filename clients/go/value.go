@@ -19,8 +19,7 @@ const redactedText = "[value not shown]"
 //
 // The zero Value is redacted: it stands for a value that the server did not return.
 type Value struct {
-	// A pointer, because fmt prints the content of unexported fields of other structs without asking the type.
-	held *heldValue
+	held hidden[heldValue]
 }
 
 type heldValue struct {
@@ -30,38 +29,35 @@ type heldValue struct {
 
 // Text makes a value that is UTF-8 text. It can contain newlines and NUL.
 func Text(text string) Value {
-	return Value{&heldValue{data: []byte(text)}}
+	return Value{hide(heldValue{data: []byte(text)})}
 }
 
 // Binary makes a value that is any bytes. It keeps a copy of them.
 func Binary(data []byte) Value {
-	return Value{&heldValue{data: append([]byte{}, data...), binary: true}}
+	return Value{hide(heldValue{data: append([]byte{}, data...), binary: true})}
 }
 
 // Text returns the plaintext value. Do not log it. It is empty when the value is redacted.
 func (v Value) Text() string {
-	if v.held == nil {
-		return ""
-	}
-	return string(v.held.data)
+	return string(v.held.reveal().data)
 }
 
 // Bytes returns a copy of the plaintext value. Do not log it. It is nil when the value is redacted.
 func (v Value) Bytes() []byte {
-	if v.held == nil {
+	if v.IsRedacted() {
 		return nil
 	}
-	return append([]byte{}, v.held.data...)
+	return append([]byte{}, v.held.reveal().data...)
 }
 
 // IsBinary tells whether the value was stored as bytes, and not as text.
 func (v Value) IsBinary() bool {
-	return v.held != nil && v.held.binary
+	return v.held.reveal().binary
 }
 
 // IsRedacted tells whether the server did not return the value: in lists, in events, and in replies to changes.
 func (v Value) IsRedacted() bool {
-	return v.held == nil
+	return v.held.isNothing()
 }
 
 // String returns "[value not shown]".
@@ -92,27 +88,28 @@ func (v Value) LogValue() slog.Value {
 
 // copied returns a value with bytes of its own.
 func (v Value) copied() Value {
-	if v.held == nil {
+	if v.IsRedacted() {
 		return v
 	}
-	return Value{&heldValue{data: append([]byte{}, v.held.data...), binary: v.held.binary}}
+	held := v.held.reveal()
+	held.data = append([]byte{}, held.data...)
+	return Value{hide(held)}
 }
 
 // wipe overwrites the bytes. Nobody else may have this value.
 func (v Value) wipe() {
-	if v.held != nil {
-		clear(v.held.data)
-	}
+	clear(v.held.reveal().data)
 }
 
 func (v Value) proto() *pb.SecretValue {
-	if v.held == nil {
+	if v.IsRedacted() {
 		return nil
 	}
-	if v.held.binary {
-		return &pb.SecretValue{Kind: &pb.SecretValue_Binary{Binary: v.held.data}}
+	held := v.held.reveal()
+	if held.binary {
+		return &pb.SecretValue{Kind: &pb.SecretValue_Binary{Binary: held.data}}
 	}
-	return &pb.SecretValue{Kind: &pb.SecretValue_Text{Text: string(v.held.data)}}
+	return &pb.SecretValue{Kind: &pb.SecretValue_Text{Text: string(held.data)}}
 }
 
 func valueOf(value *pb.SecretValue) Value {
@@ -121,7 +118,7 @@ func valueOf(value *pb.SecretValue) Value {
 		return Text(kind.Text)
 	case *pb.SecretValue_Binary:
 		// The message is not used again, so its bytes need no copy.
-		return Value{&heldValue{data: kind.Binary, binary: true}}
+		return Value{hide(heldValue{data: kind.Binary, binary: true})}
 	default:
 		return Value{}
 	}

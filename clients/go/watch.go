@@ -116,7 +116,7 @@ type watch struct {
 	stream     grpc.ServerStreamingClient[pb.WatchSecretsResponse]
 	cancel     context.CancelFunc
 	silence    *time.Timer
-	credential string
+	credential hidden[string]
 	// snapshot is what came of a snapshot that is not complete.
 	snapshot   []*Event
 	inSnapshot bool
@@ -182,7 +182,7 @@ func (w *watch) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.credential = credential
+	w.credential = hide(credential)
 	w.stream, err = w.client.secrets.WatchSecrets(ctx, w.request)
 	return err
 }
@@ -269,7 +269,7 @@ func (w *watch) failed(ctx context.Context, err error) error {
 	w.failures++
 	policy := w.client.retry
 	switch {
-	case failure.Code == codes.Unauthenticated && w.failures == 1 && w.client.renew(ctx, w.credential):
+	case failure.Code == codes.Unauthenticated && w.failures == 1 && w.client.renew(ctx, w.credential.reveal()):
 		// The credential was renewed while the stream was open.
 		return nil
 	case !failure.streamPasses():
