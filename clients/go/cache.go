@@ -48,7 +48,7 @@ type cacheOfAll struct {
 type CachedSecret struct {
 	// Secret is the secret. Its value is a copy of its own. Do not change its map and what its pointers point to: all callers share
 	// them.
-	*Secret
+	Secret
 	// Stale tells that the connection to the server is lost, so that the secret may have changed since.
 	Stale bool
 	// StaleSince is when the connection was lost. Zero: it is not.

@@ -113,6 +113,12 @@ func expect(t *testing.T, cache *Cache, name, value string, stale bool) {
 	}
 }
 
+func withEntry(cache *Cache, name string, use func(*cacheEntry)) {
+	cache.space.mutex.Lock()
+	defer cache.space.mutex.Unlock()
+	use(cache.space.entries[name])
+}
+
 func TestACacheAsksOnceAndAgainAfterAChange(t *testing.T) {
 	cacheOf(t, map[string]string{"a": "one", "b": "other"}, func(t *testing.T, s *store, cache *Cache) {
 		for range 3 {
@@ -218,7 +224,8 @@ func TestARefusalEmptiesTheCacheAtOnce(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cacheOf(t, map[string]string{"a": "one"}, func(t *testing.T, s *store, cache *Cache) {
 				expect(t, cache, "a", "one", false)
-				kept := cache.space.entries["a"].secret.Value
+				var kept Value
+				withEntry(cache, "a", func(entry *cacheEntry) { kept = entry.secret.Value })
 				s.mutex.Lock()
 				s.refuse = test.then
 				s.mutex.Unlock()
@@ -258,7 +265,7 @@ func TestACacheIsBounded(t *testing.T) {
 func TestASecretIsNotServedBeyondItsExpiry(t *testing.T) {
 	cacheOf(t, map[string]string{"a": "one"}, func(t *testing.T, s *store, cache *Cache) {
 		expect(t, cache, "a", "one", false)
-		cache.space.entries["a"].secret.ExpiresAt = time.Now().Add(time.Minute)
+		withEntry(cache, "a", func(entry *cacheEntry) { entry.secret.ExpiresAt = time.Now().Add(time.Minute) })
 		expect(t, cache, "a", "one", false)
 		s.stop()
 		time.Sleep(time.Minute)

@@ -36,7 +36,7 @@ type cachedNamespace struct {
 }
 
 type cacheEntry struct {
-	secret *Secret
+	secret Secret
 	// used lets the entries that are read survive those that are not.
 	used atomic.Bool
 	// outdated: an event tells of a newer version, which is not read yet.
@@ -95,9 +95,9 @@ func (n *cachedNamespace) serve(entry *cacheEntry, lostSince time.Time) (CachedS
 	if !entry.used.Load() {
 		entry.used.Store(true)
 	}
-	secret := *entry.secret
-	secret.Value = secret.Value.copied()
-	return CachedSecret{Secret: &secret, Stale: !lostSince.IsZero(), StaleSince: lostSince}, true
+	found := CachedSecret{Secret: entry.secret, Stale: !lostSince.IsZero(), StaleSince: lostSince}
+	found.Value = found.Value.copied()
+	return found, true
 }
 
 // fill reads the secret from the server, and keeps it while a watch follows the namespace.
@@ -121,9 +121,9 @@ func (n *cachedNamespace) fill(ctx context.Context, name string) (CachedSecret, 
 		}
 		return CachedSecret{}, read.err
 	}
-	secret := *read.secret
-	secret.Value = secret.Value.copied()
-	return CachedSecret{Secret: &secret}, nil
+	found := CachedSecret{Secret: *read.secret}
+	found.Value = found.Value.copied()
+	return found, nil
 }
 
 // read begins a read of the secret, or joins the one that is under way.
@@ -134,6 +134,14 @@ func (n *cachedNamespace) read(name string) *cacheRead {
 		return read
 	}
 	read := &cacheRead{done: make(chan struct{})}
+	if entry, found := n.entries[name]; found && !entry.outdated && n.lostSince.IsZero() {
+		// Another read has ended just now.
+		if served, ok := n.serve(entry, time.Time{}); ok {
+			read.secret = &served.Secret
+			close(read.done)
+			return read
+		}
+	}
 	n.reads[name] = read
 	begun := n.cache.begin(func() {
 		for {
@@ -166,7 +174,7 @@ func (n *cachedNamespace) finish(name string, read *cacheRead, secret *Secret, r
 	}
 	delete(n.reads, name)
 	read.secret, read.err = secret, err
-	close(read.done)
+	defer close(read.done)
 	switch {
 	case err == nil && n.follows && n.lostSince.IsZero():
 		n.store(name, secret)
@@ -200,7 +208,7 @@ func (n *cachedNamespace) store(name string, secret *Secret) {
 			}
 		}
 	}
-	n.entries[name] = &cacheEntry{secret: &kept}
+	n.entries[name] = &cacheEntry{secret: kept}
 }
 
 // drop forgets the secret, and overwrites its value. The caller holds the lock.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -58,7 +59,7 @@ func (f *fake) WatchSecrets(r *pb.WatchSecretsRequest, stream grpc.ServerStreami
 // start serves. A server that was stopped can be started again.
 func (f *fake) start(t testing.TB) *fake {
 	f.health = health.NewServer()
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	pb.RegisterSecretServiceServer(server, f)
 	pb.RegisterAccessServiceServer(server, f)
 	f.health.SetServingStatus("strongroom.v1.SecretService", healthpb.HealthCheckResponse_SERVING)

@@ -7,9 +7,16 @@ package strongroom
 // these: fmt prints its address.
 type hidden[T any] struct{ at **T }
 
+// place has the content and the pointer that leads to it, in one piece of memory.
+type place[T any] struct {
+	content T
+	pointer *T
+}
+
 func hide[T any](content T) hidden[T] {
-	place := &content
-	return hidden[T]{&place}
+	place := &place[T]{content: content}
+	place.pointer = &place.content
+	return hidden[T]{&place.pointer}
 }
 
 // isNothing tells whether nothing was hidden.

@@ -52,7 +52,7 @@ func TestNoPrintShowsAValue(t *testing.T) {
 		"deeper":              struct{ inner struct{ value *Value } }{struct{ value *Value }{&binary}},
 		"a secret":            secret,
 		"a secret's pointer":  &secret,
-		"a cached secret":     CachedSecret{Secret: &secret},
+		"a cached secret":     CachedSecret{Secret: secret},
 		"a batch item":        BatchItem{Secret: &secret},
 		"a staged version":    &StagedVersion{1, &secret},
 		"a credential":        Credential{Value: text},

@@ -189,7 +189,7 @@ func (r *runner) cacheAction(ctx context.Context, client *strongroom.Client, act
 		if err != nil {
 			return nil, nil, err
 		}
-		result := secretOf(cached.Secret)
+		result := secretOf(&cached.Secret)
 		result["stale"] = cached.Stale
 		return result, cached, nil
 	case "cached_close":
