@@ -52,7 +52,7 @@ commonName = supplied
 
 
 class Certificates:
-    """The files of one run: `ca.pem`, `other-ca.pem`, `server.pem`, `expired.pem`, `client.pem`, their keys, `jwks.json`."""
+    """The files of one run: `ca`, `other-ca`, `server`, `expired`, `client` as `.pem` and `.key`, and `jwks.json`."""
 
     def __init__(self, folder: Path) -> None:
         """Makes all of them in `folder`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from driver.compare import differences, leaks, substitute, values_in
-from driver.runner import Runner, RunnerFailed
+from driver.runner import Runner, RunnerError
 from driver.server import Server
 from driver.stand_ins import DeadAddress, OldServer
 from driver.stand_ins import Path as WayIn
@@ -62,7 +62,7 @@ class Play:
                 outcomes[step["id"]] = f"needs {missing}, which an earlier step that failed would have saved"
             except RuntimeError as failure:
                 outcomes[step["id"]] = f"the fault cannot be made: {failure}"
-            except RunnerFailed as failure:
+            except RunnerError as failure:
                 outcomes[step["id"]] = str(failure)
                 break
         return outcomes
@@ -83,7 +83,8 @@ class Play:
             shown = leaks(reply, self._values)
             found = differences(substitute(step["expect"], self.variables), reply) + shown
             if not found:
-                self.variables.update({variable: reply["ok"][field] for variable, field in step.get("save", {}).items()})
+                saved = step.get("save", {})
+                self.variables.update({variable: reply["ok"][field] for variable, field in saved.items()})
                 return ""
             if shown or time.monotonic() >= end:
                 return "; ".join(found)
@@ -109,8 +110,8 @@ class Play:
             raise ValueError(f"the scenario uses an unknown fault: {kind}")
 
     def _make_key(self, name: str, role: str, on: str, *arguments: str) -> None:
-        made = self._server.cli("key", "create", name, "--role", role, "--on", on, "--home", NAMESPACE, "--key-only", *arguments)
-        key = made.stdout.strip()
+        where = ("--role", role, "--on", on, "--home", NAMESPACE)
+        key = self._server.cli("key", "create", name, *where, "--key-only", *arguments).stdout.strip()
         self.variables[f"{name}_key"] = key
         self.variables[f"{name}_id"] = key.split("_")[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 _REPLY_SECONDS = 120
 
 
-class RunnerFailed(Exception):
+class RunnerError(Exception):
     """The runner ended, hangs, or broke the protocol. No further step can be made."""
 
 
@@ -36,31 +37,29 @@ class Runner:
             self._process.stdin.write(json.dumps({"step": step, "action": action, "args": arguments}) + "\n")
             self._process.stdin.flush()
         except OSError as error:
-            raise RunnerFailed(f"the runner has ended ({error})") from None
+            raise RunnerError(f"the runner has ended ({error})") from None
 
     def reply(self, step: str) -> dict[str, Any]:
         """Waits for the reply to the step that was sent."""
         try:
             line = self._lines.get(timeout=_REPLY_SECONDS)
         except queue.Empty:
-            raise RunnerFailed(f"the runner did not answer within {_REPLY_SECONDS} s") from None
+            raise RunnerError(f"the runner did not answer within {_REPLY_SECONDS} s") from None
         if line is None:
-            raise RunnerFailed(f"the runner ended with status {self._process.wait()}")
+            raise RunnerError(f"the runner ended with status {self._process.wait()}")
         try:
             reply = json.loads(line)
         except ValueError:
-            raise RunnerFailed(f"the runner wrote a line that is not JSON: {line.rstrip()[:200]}") from None
+            raise RunnerError(f"the runner wrote a line that is not JSON: {line.rstrip()[:200]}") from None
         if not isinstance(reply, dict) or reply.get("step") != step:
-            raise RunnerFailed(f"the runner answered another step: {line.rstrip()[:200]}")
+            raise RunnerError(f"the runner answered another step: {line.rstrip()[:200]}")
         return reply
 
     def end(self) -> str | None:
-        """Closes the runner's standard input, and waits for its end. Returns what was wrong with that; None: nothing."""
+        """Closes the runner's standard input, and waits for its end. Returns what was wrong; None: nothing."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
-        except OSError:
-            pass
         try:
             status = self._process.wait(_REPLY_SECONDS)
         except subprocess.TimeoutExpired:

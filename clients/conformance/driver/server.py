@@ -99,7 +99,12 @@ class Server:
             STRONGROOM_API_KEY_FILE=key or str(self._folder / "data" / "root.key"),
         )
         done = subprocess.run(
-            [self._binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+            [self._binary, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
         )
         if check and done.returncode != 0:
             raise RuntimeError(f"strongroom {' '.join(arguments)} failed: {done.stderr}")
