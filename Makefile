@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch clients clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -19,6 +19,8 @@ test: ## run every test: the Rust suites, the documents' commands and the client
 dist: ## build the files of a release into target/dist: tarball, Debian package, bill of materials, checksums
 	cargo build --release --locked
 	deploy/dist/dist.sh "$(CARGO_TARGET_DIR)/release/strongroom" "$(CARGO_TARGET_DIR)/dist"
+conformance: ## play the conformance scenario in every client library, against the last `cargo build`
+	clients/conformance/run
 
 ##@ To change Strongroom
 

@@ -15,6 +15,7 @@ main() {
     step "lints without etcd" cargo clippy --locked --workspace --all-targets --no-default-features -- -D warnings
     step "dependencies" dependencies
     step "protos" tests/proto-lint.sh
+    step "Go client" go_client
     echo "check passed"
 }
 
@@ -31,6 +32,18 @@ dependencies() {
     shear=$(tests/tools/cargo.sh cargo-shear)
     "$deny" --locked --workspace check licenses bans sources
     "$shear" --locked --deny-warnings
+}
+
+# Go is not needed to work on the server, so without it this is left to a machine that has it.
+go_client() {
+    if command -v go >/dev/null; then
+        clients/go/check.sh
+    elif [[ ${CI:-} == true ]]; then
+        echo "check: go is not installed" >&2
+        return 1
+    else
+        echo "skipped: go is not installed"
+    fi
 }
 
 # step TITLE COMMAND...: runs one step, and says how long it took.

@@ -40,6 +40,7 @@ main() {
     step "Node client" "node npm" tests/with-server.sh clients/node/test.sh
     step "Go client" "go npm" tests/with-server.sh clients/go/test.sh
     step "Java client" "javac mvn" tests/with-server.sh clients/java/test.sh
+    step "Conformance" "python3 openssl" clients/conformance/run
 
     printf '\n%s== Summary%s\n%s' "$bold" "$plain" "$table"
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
