@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz torture bench bench-access bench-overload bench-rotation bench-watch clients clean
+.PHONY: help run test conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-watch clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -15,6 +15,9 @@ run: ## build the server and start it on 127.0.0.1:50051, with its data in ./str
 
 test: ## run every test: the Rust suites, the documents' commands and the clients, against real servers
 	tests/run.sh
+
+conformance: ## play the conformance scenario in every client library, against the last `cargo build`
+	clients/conformance/run
 
 ##@ To change Strongroom
 
