@@ -19,6 +19,7 @@ test: ## run every test: the Rust suites, the documents' commands and the client
 dist: ## build the files of a release into target/dist: tarball, Debian package, bill of materials, checksums
 	cargo build --release --locked
 	deploy/dist/dist.sh "$(CARGO_TARGET_DIR)/release/strongroom" "$(CARGO_TARGET_DIR)/dist"
+
 conformance: ## play the conformance scenario in every client library, against the last `cargo build`
 	clients/conformance/run
 
