@@ -110,7 +110,10 @@ async fn a_key_is_recovered_over_etcd_while_another_replica_serves() {
     let nowhere = folder.path().join("nowhere.key");
     let refused = of(&Uuid::new_v4().to_string(), nowhere.to_str().unwrap());
     let error = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && !nowhere.exists() && error.contains("etcd under this prefix"), "{error}");
+    assert!(
+        !refused.status.success() && !nowhere.exists() && error.contains("etcd under this prefix"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

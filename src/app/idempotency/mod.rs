@@ -151,6 +151,10 @@ impl IdempotencyRecords {
         }
         match again().await {
             Ok(Some(earlier)) => Ok(earlier),
+            // A refusal is told only where the request was certainly not carried out.
+            Err(unknown @ (Error::Unavailable(_) | Error::RequestIdReused)) if attempted.is_err() => {
+                Err(unknown)
+            }
             Ok(None) | Err(_) => attempted,
         }
     }
