@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch clients clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch bench-clients clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -55,6 +55,9 @@ bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two min
 bench-size: ## measure the memory and the disk that up to 100,000 secrets take; some minutes
 	cargo build --release --locked
 	benches/size.sh
+
+bench-clients: ## measure the Go client: a read of its cache, and 10,000 reads beside the bare stub; ten seconds
+	go test -C clients/go -run '^$$' -bench .
 
 clients: ## generate the stubs of every language in clients/
 	for generate in clients/*/generate.sh; do "$$generate"; done

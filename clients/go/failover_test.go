@@ -63,6 +63,9 @@ func TestTheMessageNamesEveryAddressAndItsProblem(t *testing.T) {
 		t.Error(text)
 	}
 	problems.note("a:1", nil)
+	if text := problems.unreachable("the cause"); !strings.Contains(text, "the cause. No TLS") || !strings.Contains(text, "text of b") {
+		t.Error(text)
+	}
 	problems.note("b:2", nil)
 	if text := problems.unreachable("the cause"); !strings.Contains(text, "a:1, b:2") || !strings.Contains(text, "the cause") {
 		t.Error(text)

@@ -82,7 +82,7 @@ func (p *connectProblems) explain(failure *Error, call string) {
 	case codes.Unavailable:
 		failure.Message = p.unreachable(failure.Message)
 	case codes.DeadlineExceeded:
-		if text := p.all(); text != "" {
+		if text, all := p.known(); all {
 			failure.Message = text
 		} else {
 			failure.Message = fmt.Sprintf("The server at %s did not answer in time: check that it is not overloaded, or raise the "+
@@ -100,15 +100,17 @@ func (p *connectProblems) explain(failure *Error, call string) {
 }
 
 func (p *connectProblems) unreachable(otherwise string) string {
-	if text := p.all(); text != "" {
-		return text
+	known, all := p.known()
+	if all {
+		return known
 	}
-	return fmt.Sprintf("The connection to the server at %s broke: check that the server runs and that the address is right. "+
-		"The cause: %s", strings.Join(p.addresses, ", "), otherwise)
+	// At least one server was reached, and its connection ended during the call.
+	return strings.TrimSpace(fmt.Sprintf("The connection to the server at %s broke: check that the server runs and that the address "+
+		"is right. The cause: %s. %s", strings.Join(p.addresses, ", "), strings.TrimSuffix(otherwise, "."), known))
 }
 
-// all describes the problems of all addresses. Empty: none is known.
-func (p *connectProblems) all() string {
+// known describes the problems that are known, and tells whether every address has one.
+func (p *connectProblems) known() (text string, all bool) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	var texts []string
@@ -117,7 +119,7 @@ func (p *connectProblems) all() string {
 			texts = append(texts, p.describe(address, err))
 		}
 	}
-	return strings.Join(texts, " ")
+	return strings.Join(texts, " "), len(texts) == len(p.addresses)
 }
 
 func (p *connectProblems) describe(address string, err error) string {

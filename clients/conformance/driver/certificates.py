@@ -28,7 +28,7 @@ subjectKeyIdentifier = hash
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
-subjectAltName = IP:127.0.0.1, DNS:localhost
+subjectAltName = IP:127.0.0.1, IP:{host}, DNS:localhost
 authorityKeyIdentifier = keyid
 [client]
 basicConstraints = critical, CA:FALSE
@@ -54,10 +54,10 @@ commonName = supplied
 class Certificates:
     """The files of one run: `ca`, `other-ca`, `server`, `expired`, `client` as `.pem` and `.key`, and `jwks.json`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Makes all of them in `folder`."""
+    def __init__(self, folder: Path, host: str) -> None:
+        """Makes all of them in `folder`, for a server at `host`."""
         self.folder = folder
-        (folder / "openssl.cnf").write_text(_CONFIG.format(folder=folder))
+        (folder / "openssl.cnf").write_text(_CONFIG.format(folder=folder, host=host))
         (folder / "index.txt").touch()
         now = int(time.time())
         self._authority("ca")

@@ -6,9 +6,11 @@ The server's own command line operates it (`cli`): keys, bindings, and changes t
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -21,17 +23,27 @@ _START_SECONDS = 60
 _STOP_SECONDS = 60
 
 
+def free_host() -> str:
+    """Returns an address of this machine that nobody else uses, so that nobody takes the port of a server that is down.
+
+    Linux has all addresses of 127.0.0.0/8. Elsewhere it is 127.0.0.1, where another program can take the port.
+    """
+    if sys.platform != "linux":
+        return "127.0.0.1"
+    return "127." + ".".join(str(random.randrange(1, 255)) for _ in range(3))
+
+
 class Server:
     """One server with a data folder of its own."""
 
-    def __init__(self, binary: str, folder: Path, certificates: Certificates) -> None:
+    def __init__(self, binary: str, folder: Path, host: str, certificates: Certificates) -> None:
         """Does not start it yet."""
         self._binary = binary
         self._folder = folder
         self.certificates = certificates
         self._process: subprocess.Popen[str] | None = None
         self._certificate = "server"
-        self.address = "127.0.0.1:0"
+        self.address = f"{host}:0"
         self._config = folder / "strongroom.toml"
         self._config.write_text(
             f'[[issuers]]\nname = "conformance"\nissuer = "{ISSUER}"\naudiences = ["{AUDIENCE}"]\n'
