@@ -77,6 +77,16 @@ impl Failure {
         self
     }
 
+    /// The same failure, with other reasons for the fields whose reasons `rewrite` has others for.
+    pub(super) fn with_reasons(mut self, rewrite: impl Fn(&str) -> Option<String>) -> Self {
+        for (_, reason) in &mut self.fields {
+            if let Some(other) = rewrite(reason) {
+                *reason = other;
+            }
+        }
+        self
+    }
+
     /// Whether every other request over this connection, with this key, would fail too.
     pub(super) fn is_of_the_connection(&self) -> bool {
         matches!(self.code, UNAVAILABLE | DENIED)

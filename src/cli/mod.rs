@@ -41,6 +41,7 @@ mod progress;
 mod promote;
 mod receipt;
 mod rename;
+mod renaming;
 mod restore;
 mod right;
 mod role;
@@ -51,6 +52,7 @@ mod secret;
 mod secrets_file;
 mod serve;
 mod status;
+mod strict_json;
 mod undelete;
 mod update;
 mod version;
@@ -139,7 +141,7 @@ enum Command {
     /// Replace the references in a document by the values of secrets
     #[command(long_about = inject::ABOUT)]
     Inject(inject::Inject),
-    /// Create secrets from a file
+    /// Create secrets from files
     #[command(long_about = import::ABOUT)]
     Import(import::Import),
     /// Write secrets with their values, unencrypted

@@ -82,6 +82,13 @@ impl Output {
     }
 }
 
+/// Writes bytes to standard output. It is a failure if the reader closed it.
+pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::local(format!("standard output cannot be written: {error}")))
+}
+
 /// Writes bytes to standard output. It is no failure if the reader, such as `head`, closed it.
 pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();

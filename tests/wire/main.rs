@@ -31,6 +31,7 @@ mod backup;
 mod batch;
 mod bindings;
 mod canary;
+mod command_line;
 mod connections;
 mod create;
 mod credentials;
