@@ -165,7 +165,7 @@ impl Source {
 
     /// The refusal, with lines of the document instead of the service's pointers.
     fn located(&self, refusal: Failure) -> Failure {
-        refusal.with_fields(|field| {
+        refusal.with_reasons(|reason| self.document.reason_here(reason)).with_fields(|field| {
             let pointer = field.strip_prefix("document")?;
             let (line, column) = self.document.position(pointer)?;
             let place = format!("{}:{line}:{column}", self.name);

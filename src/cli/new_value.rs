@@ -3,7 +3,7 @@
 //! `create` and `rotate` take all of [`ValueArgs`]; `update` only takes a file.
 
 use std::fs;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use strongroom_client::v1;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use super::file;
 use super::generator;
+use super::prompt;
 
 /// The flags that say where the new value comes from.
 #[derive(clap::Args)]
@@ -68,15 +69,13 @@ pub(super) fn from_file(path: &Path, binary: bool) -> Result<v1::SecretValue, Fa
 }
 
 fn prompt() -> Result<v1::SecretValue, Failure> {
-    if !std::io::stdin().is_terminal() {
+    if !prompt::is_possible() {
         return Err(Failure::usage(
             "there is no value: give --value-file FILE (- is standard input) or --generate SPEC, or use a terminal, which asks for it",
         ));
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map(Zeroizing::new);
-    let failed = |error| Failure::local(format!("the value cannot be read: {error}"));
-    let mut value = ask("Value (hidden): ").map_err(failed)?;
-    if *value != *ask("Repeat the value: ").map_err(failed)? {
+    let mut value = prompt::hidden("Value (hidden): ")?;
+    if *value != *prompt::hidden("Repeat the value: ")? {
         return Err(Failure::usage("the two values differ, and nothing was sent"));
     }
     Ok(std::mem::take(&mut *value).into())

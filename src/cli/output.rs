@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value as Json;
 
 use super::failure::Failure;
@@ -74,6 +74,10 @@ impl Output {
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
+        if std::io::stdout().is_terminal() {
+            // Long cells are broken so that a row stays a row.
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         table.set_header(header.iter().map(|title| title.to_uppercase()));
         for row in rows {
             table.add_row(row.iter().map(|text| printable(text)));

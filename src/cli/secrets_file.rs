@@ -407,19 +407,17 @@ mod tests {
         let read = |text: &str| {
             let file = File { text: text.to_owned().into(), format: Format::Json, name: "file".into() };
             let read = read(&[file], &Renaming::new(Vec::new())).map_err(|failure| failure.brief()).unwrap();
-            let value = |secret: NewSecret| (secret.name, secret.value.kind.unwrap());
+            let value = |secret: NewSecret| match secret.value.kind {
+                Some(Kind::Text(text)) => format!("{}={text}", secret.name),
+                _ => secret.name,
+            };
             read.into_iter().map(value).collect::<Vec<_>>()
         };
-        let text = |text: &str| Kind::Text(text.to_owned());
-        assert_eq!(read(r#"{"name": "A", "value": "1"}"#), [("A".into(), text("1"))]);
-        assert_eq!(
-            read(r#"{"name": "A", "value": "1", "host": "h"}"#),
-            [("name".into(), text("A")), ("value".into(), text("1")), ("host".into(), text("h"))]
-        );
+        assert_eq!(read(r#"{"name": "A", "value": "1"}"#), ["A=1"]);
+        assert_eq!(read(r#"{"name": "A", "value": "1", "host": "h"}"#), ["name=A", "value=1", "host=h"]);
         assert_eq!(
             read(r#"{"a": 5432, "b": 1.50, "c": true, "d": 12345678901234567890123}"#),
-            [("a", "5432"), ("b", "1.50"), ("c", "true"), ("d", "12345678901234567890123")]
-                .map(|(name, value)| (name.to_owned(), text(value)))
+            ["a=5432", "b=1.50", "c=true", "d=12345678901234567890123"]
         );
         for (twice, told) in [
             (

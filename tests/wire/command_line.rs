@@ -272,3 +272,57 @@ fn what_is_given_twice_is_refused() {
     assert!(code == 2 && told.contains("--yes"), "{told}");
     assert_eq!(shell.json(&["get", "a"])["version"], 1);
 }
+
+#[test]
+fn set_creates_or_rotates_and_commands_have_the_names_that_people_try() {
+    let shell = Shell::new(shared(), "set");
+    for (value, version) in [("one", 1), ("two", 2)] {
+        let done = shell.fed(value, &["put", "db_password", "--value-file", "-"]);
+        let secret: serde_json::Value = serde_json::from_str(&done.text()).unwrap();
+        assert_eq!(secret["version"], version, "{}", done.told);
+    }
+    assert_eq!(shell.json(&["set", "db_password", "--generate", "uuid"])["version"], 3);
+    assert_eq!(shell.json(&["ls"])["total_size"], 1);
+    assert_eq!(shell.json(&["history", "db_password"])["items"].as_array().unwrap().len(), 3);
+    // A slip is met with the name that was meant, if the caller may list it.
+    let (code, told) = shell.refused(&["get", "db_pasword"]);
+    assert!(code == 1 && told.contains("Did you mean 'db_password'?"), "{told}");
+    shell.done(&["rm", "db_password", "--yes"]);
+    assert!(!shell.refused(&["get", "db_pasword"]).1.contains("Did you mean"));
+}
+
+#[test]
+fn an_error_is_json_where_json_is_asked_for() {
+    let shell = Shell::new(shared(), "json-errors");
+    let (code, told) = shell.refused(&["get", "missing", "-o", "json"]);
+    let error = &serde_json::from_str::<serde_json::Value>(&told).unwrap()["error"];
+    assert_eq!((code, &error["reason"], &error["exit_code"]), (1, &"SECRET_NOT_FOUND".into(), &1.into()));
+    assert!(
+        error["message"].as_str().unwrap().contains("missing") && error["request_id"].is_string(),
+        "{told}"
+    );
+    let (_, told) = shell.refused(&["create", "1a", "--generate", "uuid", "-o", "json"]);
+    let error = &serde_json::from_str::<serde_json::Value>(&told).unwrap()["error"];
+    assert_eq!(
+        (&error["reason"], &error["fields"][0]["field"]),
+        (&"VALIDATION_FAILED".into(), &"name".into())
+    );
+    assert!(shell.refused(&["get", "missing"]).1.starts_with("error: "));
+}
+
+#[test]
+fn a_key_is_revoked_by_its_name_where_one_key_has_it() {
+    let shell = Shell::new(shared(), "revoke-by-name");
+    let create = |name: &str| shell.json(&["key", "create", name])["id"].as_str().unwrap().to_owned();
+    let id = create("revoke-by-name-once");
+    let revoked = shell.json(&["key", "revoke", "revoke-by-name-once", "--yes"]);
+    assert!(revoked["id"] == id && revoked["revoked_at"].is_string(), "{revoked}");
+    let (one, two) = (create("revoke-by-name-twice"), create("revoke-by-name-twice"));
+    let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-twice", "--yes"]);
+    assert!(code == 1 && told.contains(&one) && told.contains(&two), "{told}");
+    // Revoked keys do not count.
+    shell.done(&["key", "revoke", &one, "--yes"]);
+    assert_eq!(shell.json(&["key", "revoke", "revoke-by-name-twice", "--yes"])["id"], two);
+    let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-once", "--yes"]);
+    assert!(code == 1 && told.contains("strongroom key list"), "{told}");
+}

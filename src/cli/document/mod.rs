@@ -121,6 +121,21 @@ impl Document {
         }
     }
 
+    /// The service's reason, for a text. Its references have no '$ ' in front, which the service counts and speaks of.
+    pub(super) fn reason_here(&self, reason: &str) -> Option<String> {
+        if self.format != Format::Text {
+            return None;
+        }
+        let (reason, _) = reason.split_once(" If it is plain text,").unwrap_or((reason, ""));
+        let Some((before, number)) = reason.split_once("near character ") else {
+            return Some(reason.to_owned());
+        };
+        let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+        let (number, after) = number.split_at(digits);
+        let at = number.parse::<usize>().ok()?.saturating_sub(2).max(1);
+        Some(format!("{before}near character {at} of the expression{after}"))
+    }
+
     /// The part of the document that the service receives: the references and the shape around them.
     pub(super) fn skeleton(&self) -> Struct {
         let value = self.root.skeleton();
