@@ -148,7 +148,7 @@ fn ansi_c(inside: &str) -> Result<(Zeroizing<String>, usize), &'static str> {
                         // bash writes three digits.
                         let digits = inside.get(at..at + 3).ok_or(UNKNOWN)?;
                         let code = u8::from_str_radix(digits, 8).map_err(|_| UNKNOWN)?;
-                        (characters.next(), characters.next());
+                        characters.nth(1);
                         if code < 0x80 { char::from(code) } else { return Err(UNKNOWN) }
                     }
                     _ => return Err(UNKNOWN),

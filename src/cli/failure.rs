@@ -27,7 +27,13 @@ pub(super) struct Failure {
     message: String,
     /// The fields that were refused, or the items that failed, each with its reason.
     fields: Vec<(String, String)>,
-    /// The service's reason, such as `SECRET_NOT_FOUND`.
+    /// What the service said besides.
+    details: Option<Box<Details>>,
+}
+
+/// What a refusal of the service says besides its message.
+struct Details {
+    /// The reason, such as `SECRET_NOT_FOUND`.
     reason: Option<String>,
     /// The service's own id of the request.
     request_id: Option<String>,
@@ -46,7 +52,7 @@ pub(super) const NOT_FOUND: u8 = 127;
 
 impl Failure {
     fn new(code: u8, message: String) -> Self {
-        Self { code, message, fields: Vec::new(), reason: None, request_id: None, missing: None }
+        Self { code, message, fields: Vec::new(), details: None }
     }
 
     /// Something failed on this machine, or the reply was not as expected.
@@ -118,7 +124,7 @@ impl Failure {
 
     /// The secret that there is not, as `namespace/name`, if that is the failure.
     pub(super) fn missing_secret(&self) -> Option<&str> {
-        self.missing.as_deref()
+        self.details.as_ref()?.missing.as_deref()
     }
 
     /// Whether every other request over this connection, with this key, would fail too.
@@ -154,9 +160,13 @@ impl Failure {
     fn json(&self) -> Json {
         let mut error = json!({ "message": self.message, "exit_code": self.code });
         if let Some(object) = error.as_object_mut() {
-            let texts = [("reason", &self.reason), ("request_id", &self.request_id)];
-            for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
-                object.insert(name.to_owned(), json!(text));
+            let details = self.details.as_ref();
+            let texts =
+                details.map(|details| [("reason", &details.reason), ("request_id", &details.request_id)]);
+            for (name, text) in texts.into_iter().flatten() {
+                if let Some(text) = text {
+                    object.insert(name.to_owned(), json!(text));
+                }
             }
             if !self.fields.is_empty() {
                 let field =
@@ -238,14 +248,12 @@ impl From<Error> for Failure {
             _ => error.to_string(),
         };
         let missing = error.resource().filter(|_| error.reason() == Some(ErrorReason::SecretNotFound));
-        Self {
-            code,
-            message,
-            fields,
+        let details = Details {
             reason: error.reason_name().map(str::to_owned),
             request_id: error.request_id().map(str::to_owned),
             missing: missing.map(str::to_owned),
-        }
+        };
+        Self { code, message, fields, details: Some(Box::new(details)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The hidden prompt. The terminal echoes again whatever signal ends the process while it asks.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::thread;
 
@@ -54,7 +54,7 @@ fn restore_at_signals() -> io::Result<()> {
         });
         // A terminal that has gone needs nothing.
         let _ = tcsetattr(&terminal, OptionalActions::Now, &before);
-        eprintln!();
+        let _ = writeln!(io::stderr());
         std::process::exit(128 + received.as_raw_value());
     })?;
     Ok(())

@@ -123,7 +123,7 @@ impl Limits {
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    parse_duration(&text).map_err(|expected| de::Error::custom(expected))
+    parse_duration(&text).map_err(de::Error::custom)
 }
 
 #[cfg(test)]

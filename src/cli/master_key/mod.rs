@@ -25,6 +25,7 @@ pub(super) enum MasterKey {
     #[command(long_about = rotate::ABOUT)]
     Rotate(rotate::Rotate),
     /// Show the master key in use and the progress of its rotation
+    #[command(after_help = "Example:\n  strongroom master-key status -o table")]
     Status,
 }
 
