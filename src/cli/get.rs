@@ -8,6 +8,7 @@ use strongroom_client::v1::secret_value::Kind;
 
 use super::connect::Connection;
 use super::failure::Failure;
+use super::file;
 use super::output::{self, Output};
 use super::secret::{print_with_value, secret_json, value_text};
 use super::version::{consistency, number};
@@ -66,7 +67,10 @@ impl Get {
 fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {
     let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
         Some(Kind::Text(text)) => text.into_bytes(),
-        Some(Kind::Binary(bytes)) => bytes,
+        Some(Kind::Binary(bytes)) => {
+            file::refuse_terminal("the value is binary")?;
+            bytes
+        }
         Some(Kind::Redacted(_)) | None => return Err(Failure::local("the service sent no value")),
     };
     // A terminal's prompt belongs on a new line; elsewhere no byte is added.

@@ -68,7 +68,7 @@ impl List {
             limit: self.limit.or((!one_page).then_some(1000)),
             offset: self.offset,
             page_token: self.page_token.unwrap_or_default(),
-            metadata: self.metadata.into_iter().collect(),
+            metadata: metadata::map(self.metadata)?,
             name_prefix: self.prefix,
             order_by: self.order_by,
             unused_since: self.unused_since,

@@ -16,6 +16,7 @@ mod capture;
 mod etcd_server;
 mod harness;
 mod memory;
+mod prompt;
 #[cfg(feature = "etcd")]
 mod proxy;
 mod raw;
@@ -33,9 +34,11 @@ mod backup;
 mod batch;
 mod bindings;
 mod canary;
+mod command_line;
 mod connections;
 #[cfg(feature = "etcd")]
 mod consistency;
+mod contexts;
 mod create;
 mod credentials;
 mod delete;
