@@ -32,7 +32,6 @@ mod import;
 mod inject;
 mod key;
 mod list;
-
 mod login;
 mod logout;
 mod man_pages;

@@ -261,7 +261,10 @@ type Binding struct {
 	// From when on the binding does not count any more. Absent: it never expires.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// What the binding is for.
-	Description   string `protobuf:"bytes,9,opt,name=description,proto3" json:"description,omitempty"`
+	Description string `protobuf:"bytes,9,opt,name=description,proto3" json:"description,omitempty"`
+	// When the binding last gave or denied a right: the beginning of the minute. A use is stored within 60 seconds; a crash
+	// can lose it before. Absent: no use is known.
+	LastUsedAt    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,6 +360,13 @@ func (x *Binding) GetDescription() string {
 		return x.Description
 	}
 	return ""
+}
+
+func (x *Binding) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
 }
 
 // An API key, without the key itself.
@@ -1970,7 +1980,7 @@ const file_strongroom_v1_access_proto_rawDesc = "" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x19\n" +
 	"\bbuilt_in\x18\x04 \x01(\bR\abuiltIn\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xe2\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xa0\x03\n" +
 	"\aBinding\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x12\n" +
@@ -1982,7 +1992,10 @@ const file_strongroom_v1_access_proto_rawDesc = "" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12 \n" +
-	"\vdescription\x18\t \x01(\tR\vdescription\"\x91\x03\n" +
+	"\vdescription\x18\t \x01(\tR\vdescription\x12<\n" +
+	"\flast_used_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\"\x91\x03\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12%\n" +
@@ -2184,58 +2197,59 @@ var file_strongroom_v1_access_proto_depIdxs = []int32{
 	1,  // 2: strongroom.v1.Binding.effect:type_name -> strongroom.v1.Effect
 	29, // 3: strongroom.v1.Binding.created_at:type_name -> google.protobuf.Timestamp
 	29, // 4: strongroom.v1.Binding.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 5: strongroom.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
-	29, // 6: strongroom.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 7: strongroom.v1.ApiKey.revoked_at:type_name -> google.protobuf.Timestamp
-	29, // 8: strongroom.v1.ApiKey.rotated_at:type_name -> google.protobuf.Timestamp
-	29, // 9: strongroom.v1.ApiKey.last_used_at:type_name -> google.protobuf.Timestamp
-	29, // 10: strongroom.v1.CreateApiKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 11: strongroom.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
-	4,  // 12: strongroom.v1.CreateApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
-	4,  // 13: strongroom.v1.ListApiKeysResponse.items:type_name -> strongroom.v1.ApiKey
-	4,  // 14: strongroom.v1.RevokeApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
-	30, // 15: strongroom.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
-	4,  // 16: strongroom.v1.RotateApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
-	0,  // 17: strongroom.v1.CreateRoleRequest.rights:type_name -> strongroom.v1.Right
-	2,  // 18: strongroom.v1.CreateRoleResponse.role:type_name -> strongroom.v1.Role
-	2,  // 19: strongroom.v1.ListRolesResponse.items:type_name -> strongroom.v1.Role
-	1,  // 20: strongroom.v1.CreateBindingRequest.effect:type_name -> strongroom.v1.Effect
-	29, // 21: strongroom.v1.CreateBindingRequest.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 22: strongroom.v1.CreateBindingResponse.binding:type_name -> strongroom.v1.Binding
-	3,  // 23: strongroom.v1.ListBindingsResponse.items:type_name -> strongroom.v1.Binding
-	4,  // 24: strongroom.v1.WhoAmIResponse.api_key:type_name -> strongroom.v1.ApiKey
-	0,  // 25: strongroom.v1.WhoAmIResponse.rights:type_name -> strongroom.v1.Right
-	0,  // 26: strongroom.v1.ExplainAccessRequest.right:type_name -> strongroom.v1.Right
-	3,  // 27: strongroom.v1.ExplainAccessResponse.binding:type_name -> strongroom.v1.Binding
-	5,  // 28: strongroom.v1.AccessService.CreateApiKey:input_type -> strongroom.v1.CreateApiKeyRequest
-	7,  // 29: strongroom.v1.AccessService.ListApiKeys:input_type -> strongroom.v1.ListApiKeysRequest
-	9,  // 30: strongroom.v1.AccessService.RevokeApiKey:input_type -> strongroom.v1.RevokeApiKeyRequest
-	11, // 31: strongroom.v1.AccessService.RotateApiKey:input_type -> strongroom.v1.RotateApiKeyRequest
-	13, // 32: strongroom.v1.AccessService.CreateRole:input_type -> strongroom.v1.CreateRoleRequest
-	15, // 33: strongroom.v1.AccessService.ListRoles:input_type -> strongroom.v1.ListRolesRequest
-	17, // 34: strongroom.v1.AccessService.DeleteRole:input_type -> strongroom.v1.DeleteRoleRequest
-	19, // 35: strongroom.v1.AccessService.CreateBinding:input_type -> strongroom.v1.CreateBindingRequest
-	21, // 36: strongroom.v1.AccessService.ListBindings:input_type -> strongroom.v1.ListBindingsRequest
-	23, // 37: strongroom.v1.AccessService.DeleteBinding:input_type -> strongroom.v1.DeleteBindingRequest
-	25, // 38: strongroom.v1.AccessService.WhoAmI:input_type -> strongroom.v1.WhoAmIRequest
-	27, // 39: strongroom.v1.AccessService.ExplainAccess:input_type -> strongroom.v1.ExplainAccessRequest
-	6,  // 40: strongroom.v1.AccessService.CreateApiKey:output_type -> strongroom.v1.CreateApiKeyResponse
-	8,  // 41: strongroom.v1.AccessService.ListApiKeys:output_type -> strongroom.v1.ListApiKeysResponse
-	10, // 42: strongroom.v1.AccessService.RevokeApiKey:output_type -> strongroom.v1.RevokeApiKeyResponse
-	12, // 43: strongroom.v1.AccessService.RotateApiKey:output_type -> strongroom.v1.RotateApiKeyResponse
-	14, // 44: strongroom.v1.AccessService.CreateRole:output_type -> strongroom.v1.CreateRoleResponse
-	16, // 45: strongroom.v1.AccessService.ListRoles:output_type -> strongroom.v1.ListRolesResponse
-	18, // 46: strongroom.v1.AccessService.DeleteRole:output_type -> strongroom.v1.DeleteRoleResponse
-	20, // 47: strongroom.v1.AccessService.CreateBinding:output_type -> strongroom.v1.CreateBindingResponse
-	22, // 48: strongroom.v1.AccessService.ListBindings:output_type -> strongroom.v1.ListBindingsResponse
-	24, // 49: strongroom.v1.AccessService.DeleteBinding:output_type -> strongroom.v1.DeleteBindingResponse
-	26, // 50: strongroom.v1.AccessService.WhoAmI:output_type -> strongroom.v1.WhoAmIResponse
-	28, // 51: strongroom.v1.AccessService.ExplainAccess:output_type -> strongroom.v1.ExplainAccessResponse
-	40, // [40:52] is the sub-list for method output_type
-	28, // [28:40] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	29, // 5: strongroom.v1.Binding.last_used_at:type_name -> google.protobuf.Timestamp
+	29, // 6: strongroom.v1.ApiKey.created_at:type_name -> google.protobuf.Timestamp
+	29, // 7: strongroom.v1.ApiKey.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 8: strongroom.v1.ApiKey.revoked_at:type_name -> google.protobuf.Timestamp
+	29, // 9: strongroom.v1.ApiKey.rotated_at:type_name -> google.protobuf.Timestamp
+	29, // 10: strongroom.v1.ApiKey.last_used_at:type_name -> google.protobuf.Timestamp
+	29, // 11: strongroom.v1.CreateApiKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 12: strongroom.v1.CreateApiKeyRequest.ttl:type_name -> google.protobuf.Duration
+	4,  // 13: strongroom.v1.CreateApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
+	4,  // 14: strongroom.v1.ListApiKeysResponse.items:type_name -> strongroom.v1.ApiKey
+	4,  // 15: strongroom.v1.RevokeApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
+	30, // 16: strongroom.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
+	4,  // 17: strongroom.v1.RotateApiKeyResponse.api_key:type_name -> strongroom.v1.ApiKey
+	0,  // 18: strongroom.v1.CreateRoleRequest.rights:type_name -> strongroom.v1.Right
+	2,  // 19: strongroom.v1.CreateRoleResponse.role:type_name -> strongroom.v1.Role
+	2,  // 20: strongroom.v1.ListRolesResponse.items:type_name -> strongroom.v1.Role
+	1,  // 21: strongroom.v1.CreateBindingRequest.effect:type_name -> strongroom.v1.Effect
+	29, // 22: strongroom.v1.CreateBindingRequest.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 23: strongroom.v1.CreateBindingResponse.binding:type_name -> strongroom.v1.Binding
+	3,  // 24: strongroom.v1.ListBindingsResponse.items:type_name -> strongroom.v1.Binding
+	4,  // 25: strongroom.v1.WhoAmIResponse.api_key:type_name -> strongroom.v1.ApiKey
+	0,  // 26: strongroom.v1.WhoAmIResponse.rights:type_name -> strongroom.v1.Right
+	0,  // 27: strongroom.v1.ExplainAccessRequest.right:type_name -> strongroom.v1.Right
+	3,  // 28: strongroom.v1.ExplainAccessResponse.binding:type_name -> strongroom.v1.Binding
+	5,  // 29: strongroom.v1.AccessService.CreateApiKey:input_type -> strongroom.v1.CreateApiKeyRequest
+	7,  // 30: strongroom.v1.AccessService.ListApiKeys:input_type -> strongroom.v1.ListApiKeysRequest
+	9,  // 31: strongroom.v1.AccessService.RevokeApiKey:input_type -> strongroom.v1.RevokeApiKeyRequest
+	11, // 32: strongroom.v1.AccessService.RotateApiKey:input_type -> strongroom.v1.RotateApiKeyRequest
+	13, // 33: strongroom.v1.AccessService.CreateRole:input_type -> strongroom.v1.CreateRoleRequest
+	15, // 34: strongroom.v1.AccessService.ListRoles:input_type -> strongroom.v1.ListRolesRequest
+	17, // 35: strongroom.v1.AccessService.DeleteRole:input_type -> strongroom.v1.DeleteRoleRequest
+	19, // 36: strongroom.v1.AccessService.CreateBinding:input_type -> strongroom.v1.CreateBindingRequest
+	21, // 37: strongroom.v1.AccessService.ListBindings:input_type -> strongroom.v1.ListBindingsRequest
+	23, // 38: strongroom.v1.AccessService.DeleteBinding:input_type -> strongroom.v1.DeleteBindingRequest
+	25, // 39: strongroom.v1.AccessService.WhoAmI:input_type -> strongroom.v1.WhoAmIRequest
+	27, // 40: strongroom.v1.AccessService.ExplainAccess:input_type -> strongroom.v1.ExplainAccessRequest
+	6,  // 41: strongroom.v1.AccessService.CreateApiKey:output_type -> strongroom.v1.CreateApiKeyResponse
+	8,  // 42: strongroom.v1.AccessService.ListApiKeys:output_type -> strongroom.v1.ListApiKeysResponse
+	10, // 43: strongroom.v1.AccessService.RevokeApiKey:output_type -> strongroom.v1.RevokeApiKeyResponse
+	12, // 44: strongroom.v1.AccessService.RotateApiKey:output_type -> strongroom.v1.RotateApiKeyResponse
+	14, // 45: strongroom.v1.AccessService.CreateRole:output_type -> strongroom.v1.CreateRoleResponse
+	16, // 46: strongroom.v1.AccessService.ListRoles:output_type -> strongroom.v1.ListRolesResponse
+	18, // 47: strongroom.v1.AccessService.DeleteRole:output_type -> strongroom.v1.DeleteRoleResponse
+	20, // 48: strongroom.v1.AccessService.CreateBinding:output_type -> strongroom.v1.CreateBindingResponse
+	22, // 49: strongroom.v1.AccessService.ListBindings:output_type -> strongroom.v1.ListBindingsResponse
+	24, // 50: strongroom.v1.AccessService.DeleteBinding:output_type -> strongroom.v1.DeleteBindingResponse
+	26, // 51: strongroom.v1.AccessService.WhoAmI:output_type -> strongroom.v1.WhoAmIResponse
+	28, // 52: strongroom.v1.AccessService.ExplainAccess:output_type -> strongroom.v1.ExplainAccessResponse
+	41, // [41:53] is the sub-list for method output_type
+	29, // [29:41] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_access_proto_init() }

@@ -73,8 +73,9 @@ const (
 	ErrorReason_ERROR_REASON_INTEGRITY_FAILURE ErrorReason = 12
 	// RESOURCE_EXHAUSTED. The message is larger than 1 MiB, or the headers of the request are larger than 16 KiB.
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE ErrorReason = 13
-	// UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, or it has not yet reached
-	// the `min_revision` of the request. `google.rpc.RetryInfo` says when to try again.
+	// UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, etcd cannot be asked for the
+	// newest state, or the store has not yet reached the `min_revision` of the request. `google.rpc.RetryInfo` says when to try
+	// again.
 	ErrorReason_ERROR_REASON_STORE_UNAVAILABLE ErrorReason = 14
 	// UNIMPLEMENTED. This release does not serve the RPC, its encoding, or a field of the request.
 	// `google.rpc.BadRequest` lists these fields. Nothing was changed.

@@ -37,7 +37,9 @@ type ResolveReferencesRequest struct {
 	Inputs *structpb.Struct `protobuf:"bytes,3,opt,name=inputs,proto3" json:"inputs,omitempty"`
 	// Read no value. The reply then only lists the references: which secrets the document names, which of them exist, and
 	// which the caller may read. Absent: resolve the document.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,5,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +100,13 @@ func (x *ResolveReferencesRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *ResolveReferencesRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
 }
 
 // The resolved document.
@@ -315,12 +324,13 @@ var File_strongroom_v1_reference_proto protoreflect.FileDescriptor
 
 const file_strongroom_v1_reference_proto_rawDesc = "" +
 	"\n" +
-	"\x1dstrongroom/v1/reference.proto\x12\rstrongroom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1astrongroom/v1/secret.proto\"\xc3\x01\n" +
+	"\x1dstrongroom/v1/reference.proto\x12\rstrongroom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1astrongroom/v1/secret.proto\"\x81\x02\n" +
 	"\x18ResolveReferencesRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x123\n" +
 	"\bdocument\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bdocument\x12/\n" +
 	"\x06inputs\x18\x03 \x01(\v2\x17.google.protobuf.StructR\x06inputs\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xe3\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12<\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistency\"\xe3\x01\n" +
 	"\x19ResolveReferencesResponse\x123\n" +
 	"\bdocument\x18\x01 \x01(\v2\x17.google.protobuf.StructR\bdocument\x12;\n" +
 	"\vcredentials\x18\x02 \x03(\v2\x19.strongroom.v1.CredentialR\vcredentials\x128\n" +
@@ -362,22 +372,24 @@ var file_strongroom_v1_reference_proto_goTypes = []any{
 	(*Credential)(nil),                // 2: strongroom.v1.Credential
 	(*Reference)(nil),                 // 3: strongroom.v1.Reference
 	(*structpb.Struct)(nil),           // 4: google.protobuf.Struct
-	(*SecretValue)(nil),               // 5: strongroom.v1.SecretValue
+	(Consistency)(0),                  // 5: strongroom.v1.Consistency
+	(*SecretValue)(nil),               // 6: strongroom.v1.SecretValue
 }
 var file_strongroom_v1_reference_proto_depIdxs = []int32{
 	4, // 0: strongroom.v1.ResolveReferencesRequest.document:type_name -> google.protobuf.Struct
 	4, // 1: strongroom.v1.ResolveReferencesRequest.inputs:type_name -> google.protobuf.Struct
-	4, // 2: strongroom.v1.ResolveReferencesResponse.document:type_name -> google.protobuf.Struct
-	2, // 3: strongroom.v1.ResolveReferencesResponse.credentials:type_name -> strongroom.v1.Credential
-	3, // 4: strongroom.v1.ResolveReferencesResponse.references:type_name -> strongroom.v1.Reference
-	5, // 5: strongroom.v1.Credential.value:type_name -> strongroom.v1.SecretValue
-	0, // 6: strongroom.v1.ReferenceService.ResolveReferences:input_type -> strongroom.v1.ResolveReferencesRequest
-	1, // 7: strongroom.v1.ReferenceService.ResolveReferences:output_type -> strongroom.v1.ResolveReferencesResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	5, // 2: strongroom.v1.ResolveReferencesRequest.consistency:type_name -> strongroom.v1.Consistency
+	4, // 3: strongroom.v1.ResolveReferencesResponse.document:type_name -> google.protobuf.Struct
+	2, // 4: strongroom.v1.ResolveReferencesResponse.credentials:type_name -> strongroom.v1.Credential
+	3, // 5: strongroom.v1.ResolveReferencesResponse.references:type_name -> strongroom.v1.Reference
+	6, // 6: strongroom.v1.Credential.value:type_name -> strongroom.v1.SecretValue
+	0, // 7: strongroom.v1.ReferenceService.ResolveReferences:input_type -> strongroom.v1.ResolveReferencesRequest
+	1, // 8: strongroom.v1.ReferenceService.ResolveReferences:output_type -> strongroom.v1.ResolveReferencesResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_reference_proto_init() }

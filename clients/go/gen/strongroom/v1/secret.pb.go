@@ -191,6 +191,65 @@ func (View) EnumDescriptor() ([]byte, []int) {
 	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{2}
 }
 
+// How new the answer to a read must be.
+//
+// It makes a difference where several replicas share a store in etcd. A server that has its store for itself always answers
+// from its newest state.
+type Consistency int32
+
+const (
+	// The same as CONSISTENCY_LINEARIZABLE.
+	Consistency_CONSISTENCY_UNSPECIFIED Consistency = 0
+	// The answer shows every change that any replica acknowledged before the request. The replica asks etcd for its newest
+	// revision first. When etcd cannot be asked, the call fails with STORE_UNAVAILABLE.
+	Consistency_CONSISTENCY_LINEARIZABLE Consistency = 1
+	// The answer can lack the changes of the last seconds: 5 seconds at most, unless the server is configured otherwise
+	// (`cached_reads_max_age`). That includes changes of API keys, roles and bindings. The replica does not ask etcd first. When
+	// its state can be older, it asks all the same.
+	Consistency_CONSISTENCY_CACHED Consistency = 2
+)
+
+// Enum value maps for Consistency.
+var (
+	Consistency_name = map[int32]string{
+		0: "CONSISTENCY_UNSPECIFIED",
+		1: "CONSISTENCY_LINEARIZABLE",
+		2: "CONSISTENCY_CACHED",
+	}
+	Consistency_value = map[string]int32{
+		"CONSISTENCY_UNSPECIFIED":  0,
+		"CONSISTENCY_LINEARIZABLE": 1,
+		"CONSISTENCY_CACHED":       2,
+	}
+)
+
+func (x Consistency) Enum() *Consistency {
+	p := new(Consistency)
+	*p = x
+	return p
+}
+
+func (x Consistency) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Consistency) Descriptor() protoreflect.EnumDescriptor {
+	return file_strongroom_v1_secret_proto_enumTypes[3].Descriptor()
+}
+
+func (Consistency) Type() protoreflect.EnumType {
+	return &file_strongroom_v1_secret_proto_enumTypes[3]
+}
+
+func (x Consistency) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Consistency.Descriptor instead.
+func (Consistency) EnumDescriptor() ([]byte, []int) {
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{3}
+}
+
 // A class of characters.
 type CharacterClass int32
 
@@ -236,11 +295,11 @@ func (x CharacterClass) String() string {
 }
 
 func (CharacterClass) Descriptor() protoreflect.EnumDescriptor {
-	return file_strongroom_v1_secret_proto_enumTypes[3].Descriptor()
+	return file_strongroom_v1_secret_proto_enumTypes[4].Descriptor()
 }
 
 func (CharacterClass) Type() protoreflect.EnumType {
-	return &file_strongroom_v1_secret_proto_enumTypes[3]
+	return &file_strongroom_v1_secret_proto_enumTypes[4]
 }
 
 func (x CharacterClass) Number() protoreflect.EnumNumber {
@@ -249,7 +308,7 @@ func (x CharacterClass) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CharacterClass.Descriptor instead.
 func (CharacterClass) EnumDescriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{3}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{4}
 }
 
 // How random bytes become a value.
@@ -293,11 +352,11 @@ func (x BytesEncoding) String() string {
 }
 
 func (BytesEncoding) Descriptor() protoreflect.EnumDescriptor {
-	return file_strongroom_v1_secret_proto_enumTypes[4].Descriptor()
+	return file_strongroom_v1_secret_proto_enumTypes[5].Descriptor()
 }
 
 func (BytesEncoding) Type() protoreflect.EnumType {
-	return &file_strongroom_v1_secret_proto_enumTypes[4]
+	return &file_strongroom_v1_secret_proto_enumTypes[5]
 }
 
 func (x BytesEncoding) Number() protoreflect.EnumNumber {
@@ -306,7 +365,7 @@ func (x BytesEncoding) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BytesEncoding.Descriptor instead.
 func (BytesEncoding) EnumDescriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{4}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{5}
 }
 
 // A kind of key pairs.
@@ -346,11 +405,11 @@ func (x KeyPairAlgorithm) String() string {
 }
 
 func (KeyPairAlgorithm) Descriptor() protoreflect.EnumDescriptor {
-	return file_strongroom_v1_secret_proto_enumTypes[5].Descriptor()
+	return file_strongroom_v1_secret_proto_enumTypes[6].Descriptor()
 }
 
 func (KeyPairAlgorithm) Type() protoreflect.EnumType {
-	return &file_strongroom_v1_secret_proto_enumTypes[5]
+	return &file_strongroom_v1_secret_proto_enumTypes[6]
 }
 
 func (x KeyPairAlgorithm) Number() protoreflect.EnumNumber {
@@ -359,7 +418,7 @@ func (x KeyPairAlgorithm) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KeyPairAlgorithm.Descriptor instead.
 func (KeyPairAlgorithm) EnumDescriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{5}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{6}
 }
 
 // What happened to a secret.
@@ -451,11 +510,11 @@ func (x SecretEventType) String() string {
 }
 
 func (SecretEventType) Descriptor() protoreflect.EnumDescriptor {
-	return file_strongroom_v1_secret_proto_enumTypes[6].Descriptor()
+	return file_strongroom_v1_secret_proto_enumTypes[7].Descriptor()
 }
 
 func (SecretEventType) Type() protoreflect.EnumType {
-	return &file_strongroom_v1_secret_proto_enumTypes[6]
+	return &file_strongroom_v1_secret_proto_enumTypes[7]
 }
 
 func (x SecretEventType) Number() protoreflect.EnumNumber {
@@ -464,7 +523,7 @@ func (x SecretEventType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SecretEventType.Descriptor instead.
 func (SecretEventType) EnumDescriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{6}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{7}
 }
 
 // A secret.
@@ -1759,7 +1818,11 @@ type CreateSecretRequest struct {
 	ReturnValue bool `protobuf:"varint,10,opt,name=return_value,json=returnValue,proto3" json:"return_value,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,12,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1871,6 +1934,13 @@ func (x *CreateSecretRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *CreateSecretRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
+}
+
 // The new secret.
 type CreateSecretResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1937,9 +2007,11 @@ type GetSecretRequest struct {
 	Version *uint32 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// The parts of the secret to return. Unspecified: VIEW_FULL.
 	View View `protobuf:"varint,4,opt,name=view,proto3,enum=strongroom.v1.View" json:"view,omitempty"`
-	// The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
-	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
+	MinRevision uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,6,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2009,6 +2081,13 @@ func (x *GetSecretRequest) GetMinRevision() uint64 {
 	return 0
 }
 
+func (x *GetSecretRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
 // The request for several secrets.
 type BatchGetSecretsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2018,9 +2097,11 @@ type BatchGetSecretsRequest struct {
 	Names []string `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
 	// The parts of each secret to return. Unspecified: VIEW_FULL.
 	View View `protobuf:"varint,3,opt,name=view,proto3,enum=strongroom.v1.View" json:"view,omitempty"`
-	// The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
-	MinRevision   uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
+	MinRevision uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,5,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2081,6 +2162,13 @@ func (x *BatchGetSecretsRequest) GetMinRevision() uint64 {
 		return x.MinRevision
 	}
 	return 0
+}
+
+func (x *BatchGetSecretsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
 }
 
 // The requested secrets.
@@ -2322,14 +2410,16 @@ type ListSecretsRequest struct {
 	OrderBy string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	// Also return deleted secrets that can still be recovered: those with `deleted_at`. Absent: do not return them.
 	IncludeDeleted bool `protobuf:"varint,8,opt,name=include_deleted,json=includeDeleted,proto3" json:"include_deleted,omitempty"`
-	// The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+	// The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
 	MinRevision uint64 `protobuf:"varint,9,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	// Return only secrets that were created before this time and of which no value was read since: secrets that nobody may
 	// need any more. Reads are known to the minute: a secret that was read in the minute of this time counts as read since.
 	// A read is known within 60 seconds. Reads from before the first release that notes them, and reads that a crash lost,
 	// are not known. Absent: do not filter by reads.
-	UnusedSince   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=unused_since,json=unusedSince,proto3" json:"unused_since,omitempty"`
+	UnusedSince *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=unused_since,json=unusedSince,proto3" json:"unused_since,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,11,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2432,6 +2522,13 @@ func (x *ListSecretsRequest) GetUnusedSince() *timestamppb.Timestamp {
 		return x.UnusedSince
 	}
 	return nil
+}
+
+func (x *ListSecretsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
 }
 
 // One page of secrets.
@@ -2552,7 +2649,11 @@ type UpdateSecretRequest struct {
 	Etag string `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,12,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2664,6 +2765,13 @@ func (x *UpdateSecretRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *UpdateSecretRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
+}
+
 // The changed secret.
 type UpdateSecretResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2730,7 +2838,11 @@ type DeleteSecretRequest struct {
 	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2791,6 +2903,13 @@ func (x *DeleteSecretRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *DeleteSecretRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The deleted secret.
@@ -2877,7 +2996,11 @@ type UndeleteSecretRequest struct {
 	NewName string `protobuf:"bytes,3,opt,name=new_name,json=newName,proto3" json:"new_name,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2938,6 +3061,13 @@ func (x *UndeleteSecretRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *UndeleteSecretRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The secret that was brought back.
@@ -3022,7 +3152,11 @@ type RotateSecretRequest struct {
 	RequestId string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The `claim_id` of a claim on this rotation, which must still hold. Without `stage`, the rotation ends the claim. Empty: no
 	// claim is asked for.
-	ClaimId       string `protobuf:"bytes,10,opt,name=claim_id,json=claimId,proto3" json:"claim_id,omitempty"`
+	ClaimId string `protobuf:"bytes,10,opt,name=claim_id,json=claimId,proto3" json:"claim_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,11,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3127,6 +3261,13 @@ func (x *RotateSecretRequest) GetClaimId() string {
 	return ""
 }
 
+func (x *RotateSecretRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
+}
+
 // The rotated secret.
 type RotateSecretResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3210,7 +3351,11 @@ type PromoteVersionRequest struct {
 	Etag string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,8,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3294,6 +3439,13 @@ func (x *PromoteVersionRequest) GetRequestId() string {
 	return ""
 }
 
+func (x *PromoteVersionRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
+}
+
 // The secret with its new current version.
 type PromoteVersionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3361,7 +3513,11 @@ type AcknowledgeVersionRequest struct {
 	Version uint32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// A name of the consumer, for callers that share a credential: at most 128 printable ASCII characters. Empty: the
 	// principal of the caller is enough.
-	Consumer      string `protobuf:"bytes,4,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Consumer string `protobuf:"bytes,4,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. 0: none.
+	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3422,6 +3578,13 @@ func (x *AcknowledgeVersionRequest) GetConsumer() string {
 		return x.Consumer
 	}
 	return ""
+}
+
+func (x *AcknowledgeVersionRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The acknowledged version.
@@ -3489,7 +3652,11 @@ type ClaimRotationRequest struct {
 	// Take only a secret whose metadata holds all these pairs exactly. Empty: any metadata.
 	Metadata map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// How long the caller holds the rotation, 1 second to 24 hours. Absent: 5 minutes.
-	Lease         *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
+	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. 0: none.
+	MinRevision   uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3550,6 +3717,13 @@ func (x *ClaimRotationRequest) GetLease() *durationpb.Duration {
 		return x.Lease
 	}
 	return nil
+}
+
+func (x *ClaimRotationRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // A rotation that the caller holds.
@@ -3643,7 +3817,11 @@ type ReleaseRotationRequest struct {
 	Error string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	// After how long the rotation is due again, 0 to 30 days. Needs `error`. Absent: 1 minute after the first failure, twice as
 	// long after each further one, at most 6 hours.
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	RetryAfter *durationpb.Duration `protobuf:"bytes,3,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. 0: none.
+	MinRevision   uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3697,6 +3875,13 @@ func (x *ReleaseRotationRequest) GetRetryAfter() *durationpb.Duration {
 		return x.RetryAfter
 	}
 	return nil
+}
+
+func (x *ReleaseRotationRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The secret whose rotation was given back.
@@ -3761,9 +3946,11 @@ type ListSecretVersionsRequest struct {
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The name of the secret. Required.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
-	MinRevision   uint64 `protobuf:"varint,3,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
+	MinRevision uint64 `protobuf:"varint,3,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,4,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3817,6 +4004,13 @@ func (x *ListSecretVersionsRequest) GetMinRevision() uint64 {
 		return x.MinRevision
 	}
 	return 0
+}
+
+func (x *ListSecretVersionsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
 }
 
 // The versions of a secret.
@@ -3887,7 +4081,11 @@ type DisableVersionRequest struct {
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,6,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3955,6 +4153,13 @@ func (x *DisableVersionRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *DisableVersionRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The disabled version.
@@ -4035,7 +4240,11 @@ type EnableVersionRequest struct {
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,6,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4103,6 +4312,13 @@ func (x *EnableVersionRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *EnableVersionRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The enabled version.
@@ -4183,7 +4399,11 @@ type DestroyVersionRequest struct {
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
 	// stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
-	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+	// acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+	// STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+	MinRevision   uint64 `protobuf:"varint,6,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4251,6 +4471,13 @@ func (x *DestroyVersionRequest) GetRequestId() string {
 		return x.RequestId
 	}
 	return ""
+}
+
+func (x *DestroyVersionRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
 }
 
 // The destroyed version.
@@ -4770,7 +4997,7 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\n" +
 	"_separator\"Q\n" +
 	"\x10KeyPairGenerator\x12=\n" +
-	"\talgorithm\x18\x01 \x01(\x0e2\x1f.strongroom.v1.KeyPairAlgorithmR\talgorithm\"\xce\x04\n" +
+	"\talgorithm\x18\x01 \x01(\x0e2\x1f.strongroom.v1.KeyPairAlgorithmR\talgorithm\"\xf1\x04\n" +
 	"\x13CreateSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -4785,26 +5012,29 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\freturn_value\x18\n" +
 	" \x01(\bR\vreturnValue\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\v \x01(\tR\trequestId\x1a;\n" +
+	"request_id\x18\v \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\f \x01(\x04R\vminRevision\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
 	"\x14CreateSecretResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xbb\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf9\x01\n" +
 	"\x10GetSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\aversion\x18\x03 \x01(\rH\x00R\aversion\x88\x01\x01\x12'\n" +
 	"\x04view\x18\x04 \x01(\x0e2\x13.strongroom.v1.ViewR\x04view\x12!\n" +
-	"\fmin_revision\x18\x05 \x01(\x04R\vminRevisionB\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\x12<\n" +
+	"\vconsistency\x18\x06 \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistencyB\n" +
 	"\n" +
-	"\b_version\"\x98\x01\n" +
+	"\b_version\"\xd6\x01\n" +
 	"\x16BatchGetSecretsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05names\x18\x02 \x03(\tR\x05names\x12'\n" +
 	"\x04view\x18\x03 \x01(\x0e2\x13.strongroom.v1.ViewR\x04view\x12!\n" +
-	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\"o\n" +
+	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\x12<\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistency\"o\n" +
 	"\x17BatchGetSecretsResponse\x128\n" +
 	"\x05items\x18\x01 \x03(\v2\".strongroom.v1.BatchGetSecretsItemR\x05items\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\x90\x01\n" +
@@ -4816,7 +5046,7 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\x11GetSecretResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\rR\aversion\"\xef\x03\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"\xad\x04\n" +
 	"\x12ListSecretsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x19\n" +
 	"\x05limit\x18\x02 \x01(\x05H\x00R\x05limit\x88\x01\x01\x12\x1b\n" +
@@ -4830,7 +5060,8 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\x0finclude_deleted\x18\b \x01(\bR\x0eincludeDeleted\x12!\n" +
 	"\fmin_revision\x18\t \x01(\x04R\vminRevision\x12=\n" +
 	"\funused_since\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\vunusedSince\x1a;\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vunusedSince\x12<\n" +
+	"\vconsistency\x18\v \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistency\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
@@ -4842,7 +5073,7 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\n" +
 	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12!\n" +
-	"\fdamaged_size\x18\x05 \x01(\x05R\vdamagedSize\"\xdb\x04\n" +
+	"\fdamaged_size\x18\x05 \x01(\x05R\vdamagedSize\"\xfe\x04\n" +
 	"\x13UpdateSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1e\n" +
@@ -4858,7 +5089,8 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\x04etag\x18\n" +
 	" \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\v \x01(\tR\trequestId\x1a;\n" +
+	"request_id\x18\v \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\f \x01(\x04R\vminRevision\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -4866,28 +5098,30 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\f_description\"a\n" +
 	"\x14UpdateSecretResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"z\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\x9d\x01\n" +
 	"\x13DeleteSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04etag\x18\x03 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"\xb4\x01\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\"\xb4\x01\n" +
 	"\x14DeleteSecretResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
 	"deleted_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tdeletedAt\x125\n" +
 	"\bpurge_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\apurgeAt\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"\x7f\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"\xa2\x01\n" +
 	"\x15UndeleteSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x19\n" +
 	"\bnew_name\x18\x03 \x01(\tR\anewName\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x04 \x01(\tR\trequestId\"c\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\"c\n" +
 	"\x16UndeleteSecretResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xf4\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\x97\x03\n" +
 	"\x13RotateSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -4900,11 +5134,12 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\t \x01(\tR\trequestId\x12\x19\n" +
 	"\bclaim_id\x18\n" +
-	" \x01(\tR\aclaimId\"{\n" +
+	" \x01(\tR\aclaimId\x12!\n" +
+	"\fmin_revision\x18\v \x01(\x04R\vminRevision\"{\n" +
 	"\x14RotateSecretResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\xef\x01\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\x92\x02\n" +
 	"\x15PromoteVersionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -4913,24 +5148,27 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\bclaim_id\x18\x05 \x01(\tR\aclaimId\x12\x12\n" +
 	"\x04etag\x18\x06 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\a \x01(\tR\trequestId\"c\n" +
+	"request_id\x18\a \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\b \x01(\x04R\vminRevision\"c\n" +
 	"\x16PromoteVersionResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\x83\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa6\x01\n" +
 	"\x19AcknowledgeVersionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x1a\n" +
-	"\bconsumer\x18\x04 \x01(\tR\bconsumer\"p\n" +
+	"\bconsumer\x18\x04 \x01(\tR\bconsumer\x12!\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\"p\n" +
 	"\x1aAcknowledgeVersionResponse\x126\n" +
 	"\aversion\x18\x01 \x01(\v2\x1c.strongroom.v1.SecretVersionR\aversion\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\x92\x02\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb5\x02\n" +
 	"\x14ClaimRotationRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vname_prefix\x18\x02 \x01(\tR\n" +
 	"namePrefix\x12M\n" +
 	"\bmetadata\x18\x03 \x03(\v21.strongroom.v1.ClaimRotationRequest.MetadataEntryR\bmetadata\x12/\n" +
-	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x1a;\n" +
+	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12!\n" +
+	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x02\n" +
@@ -4940,51 +5178,56 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\x10lease_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0eleaseExpiresAt\x12,\n" +
 	"\x0fpending_version\x18\x04 \x01(\rH\x00R\x0ependingVersion\x88\x01\x01\x12\x1a\n" +
 	"\brevision\x18\x05 \x01(\x04R\brevisionB\x12\n" +
-	"\x10_pending_version\"\x85\x01\n" +
+	"\x10_pending_version\"\xa8\x01\n" +
 	"\x16ReleaseRotationRequest\x12\x19\n" +
 	"\bclaim_id\x18\x01 \x01(\tR\aclaimId\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12:\n" +
 	"\vretry_after\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\"d\n" +
+	"retryAfter\x12!\n" +
+	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\"d\n" +
 	"\x17ReleaseRotationResponse\x12-\n" +
 	"\x06secret\x18\x01 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"p\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xae\x01\n" +
 	"\x19ListSecretVersionsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
-	"\fmin_revision\x18\x03 \x01(\x04R\vminRevision\"r\n" +
+	"\fmin_revision\x18\x03 \x01(\x04R\vminRevision\x12<\n" +
+	"\vconsistency\x18\x04 \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistency\"r\n" +
 	"\x1aListSecretVersionsResponse\x128\n" +
 	"\bversions\x18\x01 \x03(\v2\x1c.strongroom.v1.SecretVersionR\bversions\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\x96\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xb9\x01\n" +
 	"\x15DisableVersionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x12\n" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\x9b\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\x06 \x01(\x04R\vminRevision\"\x9b\x01\n" +
 	"\x16DisableVersionResponse\x126\n" +
 	"\aversion\x18\x01 \x01(\v2\x1c.strongroom.v1.SecretVersionR\aversion\x12-\n" +
 	"\x06secret\x18\x02 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\x95\x01\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xb8\x01\n" +
 	"\x14EnableVersionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x12\n" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\x9a\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\x06 \x01(\x04R\vminRevision\"\x9a\x01\n" +
 	"\x15EnableVersionResponse\x126\n" +
 	"\aversion\x18\x01 \x01(\v2\x1c.strongroom.v1.SecretVersionR\aversion\x12-\n" +
 	"\x06secret\x18\x02 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\x96\x01\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xb9\x01\n" +
 	"\x15DestroyVersionRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x12\n" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\"\xd8\x01\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12!\n" +
+	"\fmin_revision\x18\x06 \x01(\x04R\vminRevision\"\xd8\x01\n" +
 	"\x16DestroyVersionResponse\x126\n" +
 	"\aversion\x18\x01 \x01(\v2\x1c.strongroom.v1.SecretVersionR\aversion\x12-\n" +
 	"\x06secret\x18\x02 \x01(\v2\x15.strongroom.v1.SecretR\x06secret\x12\x1a\n" +
@@ -5030,7 +5273,11 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\x04View\x12\x14\n" +
 	"\x10VIEW_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tVIEW_FULL\x10\x01\x12\x11\n" +
-	"\rVIEW_METADATA\x10\x02*\x9e\x01\n" +
+	"\rVIEW_METADATA\x10\x02*`\n" +
+	"\vConsistency\x12\x1b\n" +
+	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x16\n" +
+	"\x12CONSISTENCY_CACHED\x10\x02*\x9e\x01\n" +
 	"\x0eCharacterClass\x12\x1f\n" +
 	"\x1bCHARACTER_CLASS_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CHARACTER_CLASS_LOWER\x10\x01\x12\x19\n" +
@@ -5096,206 +5343,211 @@ func file_strongroom_v1_secret_proto_rawDescGZIP() []byte {
 	return file_strongroom_v1_secret_proto_rawDescData
 }
 
-var file_strongroom_v1_secret_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_strongroom_v1_secret_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_strongroom_v1_secret_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_strongroom_v1_secret_proto_goTypes = []any{
 	(VersionState)(0),                  // 0: strongroom.v1.VersionState
 	(Redaction)(0),                     // 1: strongroom.v1.Redaction
 	(View)(0),                          // 2: strongroom.v1.View
-	(CharacterClass)(0),                // 3: strongroom.v1.CharacterClass
-	(BytesEncoding)(0),                 // 4: strongroom.v1.BytesEncoding
-	(KeyPairAlgorithm)(0),              // 5: strongroom.v1.KeyPairAlgorithm
-	(SecretEventType)(0),               // 6: strongroom.v1.SecretEventType
-	(*Secret)(nil),                     // 7: strongroom.v1.Secret
-	(*RotationClaim)(nil),              // 8: strongroom.v1.RotationClaim
-	(*RotationFailure)(nil),            // 9: strongroom.v1.RotationFailure
-	(*SecretVersion)(nil),              // 10: strongroom.v1.SecretVersion
-	(*Consumer)(nil),                   // 11: strongroom.v1.Consumer
-	(*DestructionReceipt)(nil),         // 12: strongroom.v1.DestructionReceipt
-	(*SecretValue)(nil),                // 13: strongroom.v1.SecretValue
-	(*RotationPolicy)(nil),             // 14: strongroom.v1.RotationPolicy
-	(*Generator)(nil),                  // 15: strongroom.v1.Generator
-	(*PasswordGenerator)(nil),          // 16: strongroom.v1.PasswordGenerator
-	(*BytesGenerator)(nil),             // 17: strongroom.v1.BytesGenerator
-	(*UuidGenerator)(nil),              // 18: strongroom.v1.UuidGenerator
-	(*PassphraseGenerator)(nil),        // 19: strongroom.v1.PassphraseGenerator
-	(*KeyPairGenerator)(nil),           // 20: strongroom.v1.KeyPairGenerator
-	(*CreateSecretRequest)(nil),        // 21: strongroom.v1.CreateSecretRequest
-	(*CreateSecretResponse)(nil),       // 22: strongroom.v1.CreateSecretResponse
-	(*GetSecretRequest)(nil),           // 23: strongroom.v1.GetSecretRequest
-	(*BatchGetSecretsRequest)(nil),     // 24: strongroom.v1.BatchGetSecretsRequest
-	(*BatchGetSecretsResponse)(nil),    // 25: strongroom.v1.BatchGetSecretsResponse
-	(*BatchGetSecretsItem)(nil),        // 26: strongroom.v1.BatchGetSecretsItem
-	(*GetSecretResponse)(nil),          // 27: strongroom.v1.GetSecretResponse
-	(*ListSecretsRequest)(nil),         // 28: strongroom.v1.ListSecretsRequest
-	(*ListSecretsResponse)(nil),        // 29: strongroom.v1.ListSecretsResponse
-	(*UpdateSecretRequest)(nil),        // 30: strongroom.v1.UpdateSecretRequest
-	(*UpdateSecretResponse)(nil),       // 31: strongroom.v1.UpdateSecretResponse
-	(*DeleteSecretRequest)(nil),        // 32: strongroom.v1.DeleteSecretRequest
-	(*DeleteSecretResponse)(nil),       // 33: strongroom.v1.DeleteSecretResponse
-	(*UndeleteSecretRequest)(nil),      // 34: strongroom.v1.UndeleteSecretRequest
-	(*UndeleteSecretResponse)(nil),     // 35: strongroom.v1.UndeleteSecretResponse
-	(*RotateSecretRequest)(nil),        // 36: strongroom.v1.RotateSecretRequest
-	(*RotateSecretResponse)(nil),       // 37: strongroom.v1.RotateSecretResponse
-	(*PromoteVersionRequest)(nil),      // 38: strongroom.v1.PromoteVersionRequest
-	(*PromoteVersionResponse)(nil),     // 39: strongroom.v1.PromoteVersionResponse
-	(*AcknowledgeVersionRequest)(nil),  // 40: strongroom.v1.AcknowledgeVersionRequest
-	(*AcknowledgeVersionResponse)(nil), // 41: strongroom.v1.AcknowledgeVersionResponse
-	(*ClaimRotationRequest)(nil),       // 42: strongroom.v1.ClaimRotationRequest
-	(*ClaimRotationResponse)(nil),      // 43: strongroom.v1.ClaimRotationResponse
-	(*ReleaseRotationRequest)(nil),     // 44: strongroom.v1.ReleaseRotationRequest
-	(*ReleaseRotationResponse)(nil),    // 45: strongroom.v1.ReleaseRotationResponse
-	(*ListSecretVersionsRequest)(nil),  // 46: strongroom.v1.ListSecretVersionsRequest
-	(*ListSecretVersionsResponse)(nil), // 47: strongroom.v1.ListSecretVersionsResponse
-	(*DisableVersionRequest)(nil),      // 48: strongroom.v1.DisableVersionRequest
-	(*DisableVersionResponse)(nil),     // 49: strongroom.v1.DisableVersionResponse
-	(*EnableVersionRequest)(nil),       // 50: strongroom.v1.EnableVersionRequest
-	(*EnableVersionResponse)(nil),      // 51: strongroom.v1.EnableVersionResponse
-	(*DestroyVersionRequest)(nil),      // 52: strongroom.v1.DestroyVersionRequest
-	(*DestroyVersionResponse)(nil),     // 53: strongroom.v1.DestroyVersionResponse
-	(*WatchSecretsRequest)(nil),        // 54: strongroom.v1.WatchSecretsRequest
-	(*WatchSecretsResponse)(nil),       // 55: strongroom.v1.WatchSecretsResponse
-	(*SecretEvent)(nil),                // 56: strongroom.v1.SecretEvent
-	(*WatchBookmark)(nil),              // 57: strongroom.v1.WatchBookmark
-	nil,                                // 58: strongroom.v1.Secret.MetadataEntry
-	nil,                                // 59: strongroom.v1.CreateSecretRequest.MetadataEntry
-	nil,                                // 60: strongroom.v1.ListSecretsRequest.MetadataEntry
-	nil,                                // 61: strongroom.v1.UpdateSecretRequest.MetadataEntry
-	nil,                                // 62: strongroom.v1.ClaimRotationRequest.MetadataEntry
-	nil,                                // 63: strongroom.v1.WatchSecretsRequest.MetadataEntry
-	(*timestamppb.Timestamp)(nil),      // 64: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 65: google.protobuf.Duration
-	(*status.Status)(nil),              // 66: google.rpc.Status
-	(*fieldmaskpb.FieldMask)(nil),      // 67: google.protobuf.FieldMask
+	(Consistency)(0),                   // 3: strongroom.v1.Consistency
+	(CharacterClass)(0),                // 4: strongroom.v1.CharacterClass
+	(BytesEncoding)(0),                 // 5: strongroom.v1.BytesEncoding
+	(KeyPairAlgorithm)(0),              // 6: strongroom.v1.KeyPairAlgorithm
+	(SecretEventType)(0),               // 7: strongroom.v1.SecretEventType
+	(*Secret)(nil),                     // 8: strongroom.v1.Secret
+	(*RotationClaim)(nil),              // 9: strongroom.v1.RotationClaim
+	(*RotationFailure)(nil),            // 10: strongroom.v1.RotationFailure
+	(*SecretVersion)(nil),              // 11: strongroom.v1.SecretVersion
+	(*Consumer)(nil),                   // 12: strongroom.v1.Consumer
+	(*DestructionReceipt)(nil),         // 13: strongroom.v1.DestructionReceipt
+	(*SecretValue)(nil),                // 14: strongroom.v1.SecretValue
+	(*RotationPolicy)(nil),             // 15: strongroom.v1.RotationPolicy
+	(*Generator)(nil),                  // 16: strongroom.v1.Generator
+	(*PasswordGenerator)(nil),          // 17: strongroom.v1.PasswordGenerator
+	(*BytesGenerator)(nil),             // 18: strongroom.v1.BytesGenerator
+	(*UuidGenerator)(nil),              // 19: strongroom.v1.UuidGenerator
+	(*PassphraseGenerator)(nil),        // 20: strongroom.v1.PassphraseGenerator
+	(*KeyPairGenerator)(nil),           // 21: strongroom.v1.KeyPairGenerator
+	(*CreateSecretRequest)(nil),        // 22: strongroom.v1.CreateSecretRequest
+	(*CreateSecretResponse)(nil),       // 23: strongroom.v1.CreateSecretResponse
+	(*GetSecretRequest)(nil),           // 24: strongroom.v1.GetSecretRequest
+	(*BatchGetSecretsRequest)(nil),     // 25: strongroom.v1.BatchGetSecretsRequest
+	(*BatchGetSecretsResponse)(nil),    // 26: strongroom.v1.BatchGetSecretsResponse
+	(*BatchGetSecretsItem)(nil),        // 27: strongroom.v1.BatchGetSecretsItem
+	(*GetSecretResponse)(nil),          // 28: strongroom.v1.GetSecretResponse
+	(*ListSecretsRequest)(nil),         // 29: strongroom.v1.ListSecretsRequest
+	(*ListSecretsResponse)(nil),        // 30: strongroom.v1.ListSecretsResponse
+	(*UpdateSecretRequest)(nil),        // 31: strongroom.v1.UpdateSecretRequest
+	(*UpdateSecretResponse)(nil),       // 32: strongroom.v1.UpdateSecretResponse
+	(*DeleteSecretRequest)(nil),        // 33: strongroom.v1.DeleteSecretRequest
+	(*DeleteSecretResponse)(nil),       // 34: strongroom.v1.DeleteSecretResponse
+	(*UndeleteSecretRequest)(nil),      // 35: strongroom.v1.UndeleteSecretRequest
+	(*UndeleteSecretResponse)(nil),     // 36: strongroom.v1.UndeleteSecretResponse
+	(*RotateSecretRequest)(nil),        // 37: strongroom.v1.RotateSecretRequest
+	(*RotateSecretResponse)(nil),       // 38: strongroom.v1.RotateSecretResponse
+	(*PromoteVersionRequest)(nil),      // 39: strongroom.v1.PromoteVersionRequest
+	(*PromoteVersionResponse)(nil),     // 40: strongroom.v1.PromoteVersionResponse
+	(*AcknowledgeVersionRequest)(nil),  // 41: strongroom.v1.AcknowledgeVersionRequest
+	(*AcknowledgeVersionResponse)(nil), // 42: strongroom.v1.AcknowledgeVersionResponse
+	(*ClaimRotationRequest)(nil),       // 43: strongroom.v1.ClaimRotationRequest
+	(*ClaimRotationResponse)(nil),      // 44: strongroom.v1.ClaimRotationResponse
+	(*ReleaseRotationRequest)(nil),     // 45: strongroom.v1.ReleaseRotationRequest
+	(*ReleaseRotationResponse)(nil),    // 46: strongroom.v1.ReleaseRotationResponse
+	(*ListSecretVersionsRequest)(nil),  // 47: strongroom.v1.ListSecretVersionsRequest
+	(*ListSecretVersionsResponse)(nil), // 48: strongroom.v1.ListSecretVersionsResponse
+	(*DisableVersionRequest)(nil),      // 49: strongroom.v1.DisableVersionRequest
+	(*DisableVersionResponse)(nil),     // 50: strongroom.v1.DisableVersionResponse
+	(*EnableVersionRequest)(nil),       // 51: strongroom.v1.EnableVersionRequest
+	(*EnableVersionResponse)(nil),      // 52: strongroom.v1.EnableVersionResponse
+	(*DestroyVersionRequest)(nil),      // 53: strongroom.v1.DestroyVersionRequest
+	(*DestroyVersionResponse)(nil),     // 54: strongroom.v1.DestroyVersionResponse
+	(*WatchSecretsRequest)(nil),        // 55: strongroom.v1.WatchSecretsRequest
+	(*WatchSecretsResponse)(nil),       // 56: strongroom.v1.WatchSecretsResponse
+	(*SecretEvent)(nil),                // 57: strongroom.v1.SecretEvent
+	(*WatchBookmark)(nil),              // 58: strongroom.v1.WatchBookmark
+	nil,                                // 59: strongroom.v1.Secret.MetadataEntry
+	nil,                                // 60: strongroom.v1.CreateSecretRequest.MetadataEntry
+	nil,                                // 61: strongroom.v1.ListSecretsRequest.MetadataEntry
+	nil,                                // 62: strongroom.v1.UpdateSecretRequest.MetadataEntry
+	nil,                                // 63: strongroom.v1.ClaimRotationRequest.MetadataEntry
+	nil,                                // 64: strongroom.v1.WatchSecretsRequest.MetadataEntry
+	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 66: google.protobuf.Duration
+	(*status.Status)(nil),              // 67: google.rpc.Status
+	(*fieldmaskpb.FieldMask)(nil),      // 68: google.protobuf.FieldMask
 }
 var file_strongroom_v1_secret_proto_depIdxs = []int32{
-	13,  // 0: strongroom.v1.Secret.value:type_name -> strongroom.v1.SecretValue
-	58,  // 1: strongroom.v1.Secret.metadata:type_name -> strongroom.v1.Secret.MetadataEntry
-	64,  // 2: strongroom.v1.Secret.created_at:type_name -> google.protobuf.Timestamp
-	64,  // 3: strongroom.v1.Secret.updated_at:type_name -> google.protobuf.Timestamp
-	64,  // 4: strongroom.v1.Secret.rotated_at:type_name -> google.protobuf.Timestamp
-	64,  // 5: strongroom.v1.Secret.expires_at:type_name -> google.protobuf.Timestamp
-	14,  // 6: strongroom.v1.Secret.rotation_policy:type_name -> strongroom.v1.RotationPolicy
-	64,  // 7: strongroom.v1.Secret.next_rotation_at:type_name -> google.protobuf.Timestamp
-	64,  // 8: strongroom.v1.Secret.deleted_at:type_name -> google.protobuf.Timestamp
-	64,  // 9: strongroom.v1.Secret.purge_at:type_name -> google.protobuf.Timestamp
-	8,   // 10: strongroom.v1.Secret.rotation_claim:type_name -> strongroom.v1.RotationClaim
-	9,   // 11: strongroom.v1.Secret.rotation_failure:type_name -> strongroom.v1.RotationFailure
-	64,  // 12: strongroom.v1.RotationClaim.lease_expires_at:type_name -> google.protobuf.Timestamp
-	64,  // 13: strongroom.v1.RotationFailure.failed_at:type_name -> google.protobuf.Timestamp
-	64,  // 14: strongroom.v1.RotationFailure.retry_at:type_name -> google.protobuf.Timestamp
+	14,  // 0: strongroom.v1.Secret.value:type_name -> strongroom.v1.SecretValue
+	59,  // 1: strongroom.v1.Secret.metadata:type_name -> strongroom.v1.Secret.MetadataEntry
+	65,  // 2: strongroom.v1.Secret.created_at:type_name -> google.protobuf.Timestamp
+	65,  // 3: strongroom.v1.Secret.updated_at:type_name -> google.protobuf.Timestamp
+	65,  // 4: strongroom.v1.Secret.rotated_at:type_name -> google.protobuf.Timestamp
+	65,  // 5: strongroom.v1.Secret.expires_at:type_name -> google.protobuf.Timestamp
+	15,  // 6: strongroom.v1.Secret.rotation_policy:type_name -> strongroom.v1.RotationPolicy
+	65,  // 7: strongroom.v1.Secret.next_rotation_at:type_name -> google.protobuf.Timestamp
+	65,  // 8: strongroom.v1.Secret.deleted_at:type_name -> google.protobuf.Timestamp
+	65,  // 9: strongroom.v1.Secret.purge_at:type_name -> google.protobuf.Timestamp
+	9,   // 10: strongroom.v1.Secret.rotation_claim:type_name -> strongroom.v1.RotationClaim
+	10,  // 11: strongroom.v1.Secret.rotation_failure:type_name -> strongroom.v1.RotationFailure
+	65,  // 12: strongroom.v1.RotationClaim.lease_expires_at:type_name -> google.protobuf.Timestamp
+	65,  // 13: strongroom.v1.RotationFailure.failed_at:type_name -> google.protobuf.Timestamp
+	65,  // 14: strongroom.v1.RotationFailure.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 15: strongroom.v1.SecretVersion.state:type_name -> strongroom.v1.VersionState
-	64,  // 16: strongroom.v1.SecretVersion.created_at:type_name -> google.protobuf.Timestamp
-	64,  // 17: strongroom.v1.SecretVersion.state_changed_at:type_name -> google.protobuf.Timestamp
-	64,  // 18: strongroom.v1.SecretVersion.last_read_at:type_name -> google.protobuf.Timestamp
-	11,  // 19: strongroom.v1.SecretVersion.consumers:type_name -> strongroom.v1.Consumer
-	64,  // 20: strongroom.v1.SecretVersion.retires_at:type_name -> google.protobuf.Timestamp
-	64,  // 21: strongroom.v1.Consumer.last_read_at:type_name -> google.protobuf.Timestamp
-	64,  // 22: strongroom.v1.Consumer.acknowledged_at:type_name -> google.protobuf.Timestamp
-	64,  // 23: strongroom.v1.DestructionReceipt.destroyed_at:type_name -> google.protobuf.Timestamp
+	65,  // 16: strongroom.v1.SecretVersion.created_at:type_name -> google.protobuf.Timestamp
+	65,  // 17: strongroom.v1.SecretVersion.state_changed_at:type_name -> google.protobuf.Timestamp
+	65,  // 18: strongroom.v1.SecretVersion.last_read_at:type_name -> google.protobuf.Timestamp
+	12,  // 19: strongroom.v1.SecretVersion.consumers:type_name -> strongroom.v1.Consumer
+	65,  // 20: strongroom.v1.SecretVersion.retires_at:type_name -> google.protobuf.Timestamp
+	65,  // 21: strongroom.v1.Consumer.last_read_at:type_name -> google.protobuf.Timestamp
+	65,  // 22: strongroom.v1.Consumer.acknowledged_at:type_name -> google.protobuf.Timestamp
+	65,  // 23: strongroom.v1.DestructionReceipt.destroyed_at:type_name -> google.protobuf.Timestamp
 	1,   // 24: strongroom.v1.SecretValue.redacted:type_name -> strongroom.v1.Redaction
-	65,  // 25: strongroom.v1.RotationPolicy.interval:type_name -> google.protobuf.Duration
-	15,  // 26: strongroom.v1.RotationPolicy.generator:type_name -> strongroom.v1.Generator
-	65,  // 27: strongroom.v1.RotationPolicy.grace_period:type_name -> google.protobuf.Duration
-	16,  // 28: strongroom.v1.Generator.password:type_name -> strongroom.v1.PasswordGenerator
-	17,  // 29: strongroom.v1.Generator.bytes:type_name -> strongroom.v1.BytesGenerator
-	18,  // 30: strongroom.v1.Generator.uuid:type_name -> strongroom.v1.UuidGenerator
-	19,  // 31: strongroom.v1.Generator.passphrase:type_name -> strongroom.v1.PassphraseGenerator
-	20,  // 32: strongroom.v1.Generator.key_pair:type_name -> strongroom.v1.KeyPairGenerator
-	3,   // 33: strongroom.v1.PasswordGenerator.required:type_name -> strongroom.v1.CharacterClass
-	4,   // 34: strongroom.v1.BytesGenerator.encoding:type_name -> strongroom.v1.BytesEncoding
-	5,   // 35: strongroom.v1.KeyPairGenerator.algorithm:type_name -> strongroom.v1.KeyPairAlgorithm
-	13,  // 36: strongroom.v1.CreateSecretRequest.value:type_name -> strongroom.v1.SecretValue
-	15,  // 37: strongroom.v1.CreateSecretRequest.generate:type_name -> strongroom.v1.Generator
-	59,  // 38: strongroom.v1.CreateSecretRequest.metadata:type_name -> strongroom.v1.CreateSecretRequest.MetadataEntry
-	64,  // 39: strongroom.v1.CreateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
-	65,  // 40: strongroom.v1.CreateSecretRequest.ttl:type_name -> google.protobuf.Duration
-	14,  // 41: strongroom.v1.CreateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
-	7,   // 42: strongroom.v1.CreateSecretResponse.secret:type_name -> strongroom.v1.Secret
+	66,  // 25: strongroom.v1.RotationPolicy.interval:type_name -> google.protobuf.Duration
+	16,  // 26: strongroom.v1.RotationPolicy.generator:type_name -> strongroom.v1.Generator
+	66,  // 27: strongroom.v1.RotationPolicy.grace_period:type_name -> google.protobuf.Duration
+	17,  // 28: strongroom.v1.Generator.password:type_name -> strongroom.v1.PasswordGenerator
+	18,  // 29: strongroom.v1.Generator.bytes:type_name -> strongroom.v1.BytesGenerator
+	19,  // 30: strongroom.v1.Generator.uuid:type_name -> strongroom.v1.UuidGenerator
+	20,  // 31: strongroom.v1.Generator.passphrase:type_name -> strongroom.v1.PassphraseGenerator
+	21,  // 32: strongroom.v1.Generator.key_pair:type_name -> strongroom.v1.KeyPairGenerator
+	4,   // 33: strongroom.v1.PasswordGenerator.required:type_name -> strongroom.v1.CharacterClass
+	5,   // 34: strongroom.v1.BytesGenerator.encoding:type_name -> strongroom.v1.BytesEncoding
+	6,   // 35: strongroom.v1.KeyPairGenerator.algorithm:type_name -> strongroom.v1.KeyPairAlgorithm
+	14,  // 36: strongroom.v1.CreateSecretRequest.value:type_name -> strongroom.v1.SecretValue
+	16,  // 37: strongroom.v1.CreateSecretRequest.generate:type_name -> strongroom.v1.Generator
+	60,  // 38: strongroom.v1.CreateSecretRequest.metadata:type_name -> strongroom.v1.CreateSecretRequest.MetadataEntry
+	65,  // 39: strongroom.v1.CreateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
+	66,  // 40: strongroom.v1.CreateSecretRequest.ttl:type_name -> google.protobuf.Duration
+	15,  // 41: strongroom.v1.CreateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
+	8,   // 42: strongroom.v1.CreateSecretResponse.secret:type_name -> strongroom.v1.Secret
 	2,   // 43: strongroom.v1.GetSecretRequest.view:type_name -> strongroom.v1.View
-	2,   // 44: strongroom.v1.BatchGetSecretsRequest.view:type_name -> strongroom.v1.View
-	26,  // 45: strongroom.v1.BatchGetSecretsResponse.items:type_name -> strongroom.v1.BatchGetSecretsItem
-	7,   // 46: strongroom.v1.BatchGetSecretsItem.secret:type_name -> strongroom.v1.Secret
-	66,  // 47: strongroom.v1.BatchGetSecretsItem.error:type_name -> google.rpc.Status
-	7,   // 48: strongroom.v1.GetSecretResponse.secret:type_name -> strongroom.v1.Secret
-	60,  // 49: strongroom.v1.ListSecretsRequest.metadata:type_name -> strongroom.v1.ListSecretsRequest.MetadataEntry
-	64,  // 50: strongroom.v1.ListSecretsRequest.unused_since:type_name -> google.protobuf.Timestamp
-	7,   // 51: strongroom.v1.ListSecretsResponse.items:type_name -> strongroom.v1.Secret
-	13,  // 52: strongroom.v1.UpdateSecretRequest.value:type_name -> strongroom.v1.SecretValue
-	61,  // 53: strongroom.v1.UpdateSecretRequest.metadata:type_name -> strongroom.v1.UpdateSecretRequest.MetadataEntry
-	64,  // 54: strongroom.v1.UpdateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
-	14,  // 55: strongroom.v1.UpdateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
-	67,  // 56: strongroom.v1.UpdateSecretRequest.update_mask:type_name -> google.protobuf.FieldMask
-	7,   // 57: strongroom.v1.UpdateSecretResponse.secret:type_name -> strongroom.v1.Secret
-	64,  // 58: strongroom.v1.DeleteSecretResponse.deleted_at:type_name -> google.protobuf.Timestamp
-	64,  // 59: strongroom.v1.DeleteSecretResponse.purge_at:type_name -> google.protobuf.Timestamp
-	7,   // 60: strongroom.v1.UndeleteSecretResponse.secret:type_name -> strongroom.v1.Secret
-	13,  // 61: strongroom.v1.RotateSecretRequest.value:type_name -> strongroom.v1.SecretValue
-	15,  // 62: strongroom.v1.RotateSecretRequest.generate:type_name -> strongroom.v1.Generator
-	65,  // 63: strongroom.v1.RotateSecretRequest.grace_period:type_name -> google.protobuf.Duration
-	7,   // 64: strongroom.v1.RotateSecretResponse.secret:type_name -> strongroom.v1.Secret
-	65,  // 65: strongroom.v1.PromoteVersionRequest.grace_period:type_name -> google.protobuf.Duration
-	7,   // 66: strongroom.v1.PromoteVersionResponse.secret:type_name -> strongroom.v1.Secret
-	10,  // 67: strongroom.v1.AcknowledgeVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	62,  // 68: strongroom.v1.ClaimRotationRequest.metadata:type_name -> strongroom.v1.ClaimRotationRequest.MetadataEntry
-	65,  // 69: strongroom.v1.ClaimRotationRequest.lease:type_name -> google.protobuf.Duration
-	7,   // 70: strongroom.v1.ClaimRotationResponse.secret:type_name -> strongroom.v1.Secret
-	64,  // 71: strongroom.v1.ClaimRotationResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
-	65,  // 72: strongroom.v1.ReleaseRotationRequest.retry_after:type_name -> google.protobuf.Duration
-	7,   // 73: strongroom.v1.ReleaseRotationResponse.secret:type_name -> strongroom.v1.Secret
-	10,  // 74: strongroom.v1.ListSecretVersionsResponse.versions:type_name -> strongroom.v1.SecretVersion
-	10,  // 75: strongroom.v1.DisableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	7,   // 76: strongroom.v1.DisableVersionResponse.secret:type_name -> strongroom.v1.Secret
-	10,  // 77: strongroom.v1.EnableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	7,   // 78: strongroom.v1.EnableVersionResponse.secret:type_name -> strongroom.v1.Secret
-	10,  // 79: strongroom.v1.DestroyVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	7,   // 80: strongroom.v1.DestroyVersionResponse.secret:type_name -> strongroom.v1.Secret
-	12,  // 81: strongroom.v1.DestroyVersionResponse.receipt:type_name -> strongroom.v1.DestructionReceipt
-	63,  // 82: strongroom.v1.WatchSecretsRequest.metadata:type_name -> strongroom.v1.WatchSecretsRequest.MetadataEntry
-	56,  // 83: strongroom.v1.WatchSecretsResponse.event:type_name -> strongroom.v1.SecretEvent
-	57,  // 84: strongroom.v1.WatchSecretsResponse.bookmark:type_name -> strongroom.v1.WatchBookmark
-	6,   // 85: strongroom.v1.SecretEvent.type:type_name -> strongroom.v1.SecretEventType
-	7,   // 86: strongroom.v1.SecretEvent.secret:type_name -> strongroom.v1.Secret
-	64,  // 87: strongroom.v1.SecretEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	21,  // 88: strongroom.v1.SecretService.CreateSecret:input_type -> strongroom.v1.CreateSecretRequest
-	23,  // 89: strongroom.v1.SecretService.GetSecret:input_type -> strongroom.v1.GetSecretRequest
-	24,  // 90: strongroom.v1.SecretService.BatchGetSecrets:input_type -> strongroom.v1.BatchGetSecretsRequest
-	28,  // 91: strongroom.v1.SecretService.ListSecrets:input_type -> strongroom.v1.ListSecretsRequest
-	30,  // 92: strongroom.v1.SecretService.UpdateSecret:input_type -> strongroom.v1.UpdateSecretRequest
-	32,  // 93: strongroom.v1.SecretService.DeleteSecret:input_type -> strongroom.v1.DeleteSecretRequest
-	34,  // 94: strongroom.v1.SecretService.UndeleteSecret:input_type -> strongroom.v1.UndeleteSecretRequest
-	36,  // 95: strongroom.v1.SecretService.RotateSecret:input_type -> strongroom.v1.RotateSecretRequest
-	38,  // 96: strongroom.v1.SecretService.PromoteVersion:input_type -> strongroom.v1.PromoteVersionRequest
-	40,  // 97: strongroom.v1.SecretService.AcknowledgeVersion:input_type -> strongroom.v1.AcknowledgeVersionRequest
-	42,  // 98: strongroom.v1.SecretService.ClaimRotation:input_type -> strongroom.v1.ClaimRotationRequest
-	44,  // 99: strongroom.v1.SecretService.ReleaseRotation:input_type -> strongroom.v1.ReleaseRotationRequest
-	46,  // 100: strongroom.v1.SecretService.ListSecretVersions:input_type -> strongroom.v1.ListSecretVersionsRequest
-	48,  // 101: strongroom.v1.SecretService.DisableVersion:input_type -> strongroom.v1.DisableVersionRequest
-	50,  // 102: strongroom.v1.SecretService.EnableVersion:input_type -> strongroom.v1.EnableVersionRequest
-	52,  // 103: strongroom.v1.SecretService.DestroyVersion:input_type -> strongroom.v1.DestroyVersionRequest
-	54,  // 104: strongroom.v1.SecretService.WatchSecrets:input_type -> strongroom.v1.WatchSecretsRequest
-	22,  // 105: strongroom.v1.SecretService.CreateSecret:output_type -> strongroom.v1.CreateSecretResponse
-	27,  // 106: strongroom.v1.SecretService.GetSecret:output_type -> strongroom.v1.GetSecretResponse
-	25,  // 107: strongroom.v1.SecretService.BatchGetSecrets:output_type -> strongroom.v1.BatchGetSecretsResponse
-	29,  // 108: strongroom.v1.SecretService.ListSecrets:output_type -> strongroom.v1.ListSecretsResponse
-	31,  // 109: strongroom.v1.SecretService.UpdateSecret:output_type -> strongroom.v1.UpdateSecretResponse
-	33,  // 110: strongroom.v1.SecretService.DeleteSecret:output_type -> strongroom.v1.DeleteSecretResponse
-	35,  // 111: strongroom.v1.SecretService.UndeleteSecret:output_type -> strongroom.v1.UndeleteSecretResponse
-	37,  // 112: strongroom.v1.SecretService.RotateSecret:output_type -> strongroom.v1.RotateSecretResponse
-	39,  // 113: strongroom.v1.SecretService.PromoteVersion:output_type -> strongroom.v1.PromoteVersionResponse
-	41,  // 114: strongroom.v1.SecretService.AcknowledgeVersion:output_type -> strongroom.v1.AcknowledgeVersionResponse
-	43,  // 115: strongroom.v1.SecretService.ClaimRotation:output_type -> strongroom.v1.ClaimRotationResponse
-	45,  // 116: strongroom.v1.SecretService.ReleaseRotation:output_type -> strongroom.v1.ReleaseRotationResponse
-	47,  // 117: strongroom.v1.SecretService.ListSecretVersions:output_type -> strongroom.v1.ListSecretVersionsResponse
-	49,  // 118: strongroom.v1.SecretService.DisableVersion:output_type -> strongroom.v1.DisableVersionResponse
-	51,  // 119: strongroom.v1.SecretService.EnableVersion:output_type -> strongroom.v1.EnableVersionResponse
-	53,  // 120: strongroom.v1.SecretService.DestroyVersion:output_type -> strongroom.v1.DestroyVersionResponse
-	55,  // 121: strongroom.v1.SecretService.WatchSecrets:output_type -> strongroom.v1.WatchSecretsResponse
-	105, // [105:122] is the sub-list for method output_type
-	88,  // [88:105] is the sub-list for method input_type
-	88,  // [88:88] is the sub-list for extension type_name
-	88,  // [88:88] is the sub-list for extension extendee
-	0,   // [0:88] is the sub-list for field type_name
+	3,   // 44: strongroom.v1.GetSecretRequest.consistency:type_name -> strongroom.v1.Consistency
+	2,   // 45: strongroom.v1.BatchGetSecretsRequest.view:type_name -> strongroom.v1.View
+	3,   // 46: strongroom.v1.BatchGetSecretsRequest.consistency:type_name -> strongroom.v1.Consistency
+	27,  // 47: strongroom.v1.BatchGetSecretsResponse.items:type_name -> strongroom.v1.BatchGetSecretsItem
+	8,   // 48: strongroom.v1.BatchGetSecretsItem.secret:type_name -> strongroom.v1.Secret
+	67,  // 49: strongroom.v1.BatchGetSecretsItem.error:type_name -> google.rpc.Status
+	8,   // 50: strongroom.v1.GetSecretResponse.secret:type_name -> strongroom.v1.Secret
+	61,  // 51: strongroom.v1.ListSecretsRequest.metadata:type_name -> strongroom.v1.ListSecretsRequest.MetadataEntry
+	65,  // 52: strongroom.v1.ListSecretsRequest.unused_since:type_name -> google.protobuf.Timestamp
+	3,   // 53: strongroom.v1.ListSecretsRequest.consistency:type_name -> strongroom.v1.Consistency
+	8,   // 54: strongroom.v1.ListSecretsResponse.items:type_name -> strongroom.v1.Secret
+	14,  // 55: strongroom.v1.UpdateSecretRequest.value:type_name -> strongroom.v1.SecretValue
+	62,  // 56: strongroom.v1.UpdateSecretRequest.metadata:type_name -> strongroom.v1.UpdateSecretRequest.MetadataEntry
+	65,  // 57: strongroom.v1.UpdateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
+	15,  // 58: strongroom.v1.UpdateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
+	68,  // 59: strongroom.v1.UpdateSecretRequest.update_mask:type_name -> google.protobuf.FieldMask
+	8,   // 60: strongroom.v1.UpdateSecretResponse.secret:type_name -> strongroom.v1.Secret
+	65,  // 61: strongroom.v1.DeleteSecretResponse.deleted_at:type_name -> google.protobuf.Timestamp
+	65,  // 62: strongroom.v1.DeleteSecretResponse.purge_at:type_name -> google.protobuf.Timestamp
+	8,   // 63: strongroom.v1.UndeleteSecretResponse.secret:type_name -> strongroom.v1.Secret
+	14,  // 64: strongroom.v1.RotateSecretRequest.value:type_name -> strongroom.v1.SecretValue
+	16,  // 65: strongroom.v1.RotateSecretRequest.generate:type_name -> strongroom.v1.Generator
+	66,  // 66: strongroom.v1.RotateSecretRequest.grace_period:type_name -> google.protobuf.Duration
+	8,   // 67: strongroom.v1.RotateSecretResponse.secret:type_name -> strongroom.v1.Secret
+	66,  // 68: strongroom.v1.PromoteVersionRequest.grace_period:type_name -> google.protobuf.Duration
+	8,   // 69: strongroom.v1.PromoteVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 70: strongroom.v1.AcknowledgeVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	63,  // 71: strongroom.v1.ClaimRotationRequest.metadata:type_name -> strongroom.v1.ClaimRotationRequest.MetadataEntry
+	66,  // 72: strongroom.v1.ClaimRotationRequest.lease:type_name -> google.protobuf.Duration
+	8,   // 73: strongroom.v1.ClaimRotationResponse.secret:type_name -> strongroom.v1.Secret
+	65,  // 74: strongroom.v1.ClaimRotationResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
+	66,  // 75: strongroom.v1.ReleaseRotationRequest.retry_after:type_name -> google.protobuf.Duration
+	8,   // 76: strongroom.v1.ReleaseRotationResponse.secret:type_name -> strongroom.v1.Secret
+	3,   // 77: strongroom.v1.ListSecretVersionsRequest.consistency:type_name -> strongroom.v1.Consistency
+	11,  // 78: strongroom.v1.ListSecretVersionsResponse.versions:type_name -> strongroom.v1.SecretVersion
+	11,  // 79: strongroom.v1.DisableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 80: strongroom.v1.DisableVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 81: strongroom.v1.EnableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 82: strongroom.v1.EnableVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 83: strongroom.v1.DestroyVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 84: strongroom.v1.DestroyVersionResponse.secret:type_name -> strongroom.v1.Secret
+	13,  // 85: strongroom.v1.DestroyVersionResponse.receipt:type_name -> strongroom.v1.DestructionReceipt
+	64,  // 86: strongroom.v1.WatchSecretsRequest.metadata:type_name -> strongroom.v1.WatchSecretsRequest.MetadataEntry
+	57,  // 87: strongroom.v1.WatchSecretsResponse.event:type_name -> strongroom.v1.SecretEvent
+	58,  // 88: strongroom.v1.WatchSecretsResponse.bookmark:type_name -> strongroom.v1.WatchBookmark
+	7,   // 89: strongroom.v1.SecretEvent.type:type_name -> strongroom.v1.SecretEventType
+	8,   // 90: strongroom.v1.SecretEvent.secret:type_name -> strongroom.v1.Secret
+	65,  // 91: strongroom.v1.SecretEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	22,  // 92: strongroom.v1.SecretService.CreateSecret:input_type -> strongroom.v1.CreateSecretRequest
+	24,  // 93: strongroom.v1.SecretService.GetSecret:input_type -> strongroom.v1.GetSecretRequest
+	25,  // 94: strongroom.v1.SecretService.BatchGetSecrets:input_type -> strongroom.v1.BatchGetSecretsRequest
+	29,  // 95: strongroom.v1.SecretService.ListSecrets:input_type -> strongroom.v1.ListSecretsRequest
+	31,  // 96: strongroom.v1.SecretService.UpdateSecret:input_type -> strongroom.v1.UpdateSecretRequest
+	33,  // 97: strongroom.v1.SecretService.DeleteSecret:input_type -> strongroom.v1.DeleteSecretRequest
+	35,  // 98: strongroom.v1.SecretService.UndeleteSecret:input_type -> strongroom.v1.UndeleteSecretRequest
+	37,  // 99: strongroom.v1.SecretService.RotateSecret:input_type -> strongroom.v1.RotateSecretRequest
+	39,  // 100: strongroom.v1.SecretService.PromoteVersion:input_type -> strongroom.v1.PromoteVersionRequest
+	41,  // 101: strongroom.v1.SecretService.AcknowledgeVersion:input_type -> strongroom.v1.AcknowledgeVersionRequest
+	43,  // 102: strongroom.v1.SecretService.ClaimRotation:input_type -> strongroom.v1.ClaimRotationRequest
+	45,  // 103: strongroom.v1.SecretService.ReleaseRotation:input_type -> strongroom.v1.ReleaseRotationRequest
+	47,  // 104: strongroom.v1.SecretService.ListSecretVersions:input_type -> strongroom.v1.ListSecretVersionsRequest
+	49,  // 105: strongroom.v1.SecretService.DisableVersion:input_type -> strongroom.v1.DisableVersionRequest
+	51,  // 106: strongroom.v1.SecretService.EnableVersion:input_type -> strongroom.v1.EnableVersionRequest
+	53,  // 107: strongroom.v1.SecretService.DestroyVersion:input_type -> strongroom.v1.DestroyVersionRequest
+	55,  // 108: strongroom.v1.SecretService.WatchSecrets:input_type -> strongroom.v1.WatchSecretsRequest
+	23,  // 109: strongroom.v1.SecretService.CreateSecret:output_type -> strongroom.v1.CreateSecretResponse
+	28,  // 110: strongroom.v1.SecretService.GetSecret:output_type -> strongroom.v1.GetSecretResponse
+	26,  // 111: strongroom.v1.SecretService.BatchGetSecrets:output_type -> strongroom.v1.BatchGetSecretsResponse
+	30,  // 112: strongroom.v1.SecretService.ListSecrets:output_type -> strongroom.v1.ListSecretsResponse
+	32,  // 113: strongroom.v1.SecretService.UpdateSecret:output_type -> strongroom.v1.UpdateSecretResponse
+	34,  // 114: strongroom.v1.SecretService.DeleteSecret:output_type -> strongroom.v1.DeleteSecretResponse
+	36,  // 115: strongroom.v1.SecretService.UndeleteSecret:output_type -> strongroom.v1.UndeleteSecretResponse
+	38,  // 116: strongroom.v1.SecretService.RotateSecret:output_type -> strongroom.v1.RotateSecretResponse
+	40,  // 117: strongroom.v1.SecretService.PromoteVersion:output_type -> strongroom.v1.PromoteVersionResponse
+	42,  // 118: strongroom.v1.SecretService.AcknowledgeVersion:output_type -> strongroom.v1.AcknowledgeVersionResponse
+	44,  // 119: strongroom.v1.SecretService.ClaimRotation:output_type -> strongroom.v1.ClaimRotationResponse
+	46,  // 120: strongroom.v1.SecretService.ReleaseRotation:output_type -> strongroom.v1.ReleaseRotationResponse
+	48,  // 121: strongroom.v1.SecretService.ListSecretVersions:output_type -> strongroom.v1.ListSecretVersionsResponse
+	50,  // 122: strongroom.v1.SecretService.DisableVersion:output_type -> strongroom.v1.DisableVersionResponse
+	52,  // 123: strongroom.v1.SecretService.EnableVersion:output_type -> strongroom.v1.EnableVersionResponse
+	54,  // 124: strongroom.v1.SecretService.DestroyVersion:output_type -> strongroom.v1.DestroyVersionResponse
+	56,  // 125: strongroom.v1.SecretService.WatchSecrets:output_type -> strongroom.v1.WatchSecretsResponse
+	109, // [109:126] is the sub-list for method output_type
+	92,  // [92:109] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_secret_proto_init() }
@@ -5337,7 +5589,7 @@ func file_strongroom_v1_secret_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strongroom_v1_secret_proto_rawDesc), len(file_strongroom_v1_secret_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      8,
 			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -153,6 +153,7 @@ class Binding(google.protobuf.message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
+    LAST_USED_AT_FIELD_NUMBER: builtins.int
     id: builtins.str
     """The id: 16 characters of `[a-z2-7]`."""
     principal: builtins.str
@@ -179,6 +180,12 @@ class Binding(google.protobuf.message.Message):
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """From when on the binding does not count any more. Absent: it never expires."""
 
+    @property
+    def last_used_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the binding last gave or denied a right: the beginning of the minute. A use is stored within 60 seconds; a crash
+        can lose it before. Absent: no use is known.
+        """
+
     def __init__(
         self,
         *,
@@ -191,9 +198,10 @@ class Binding(google.protobuf.message.Message):
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         description: builtins.str = ...,
+        last_used_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "description", b"description", "effect", b"effect", "expires_at", b"expires_at", "id", b"id", "name_pattern", b"name_pattern", "namespace_pattern", b"namespace_pattern", "principal", b"principal", "role", b"role"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "last_used_at", b"last_used_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["created_at", b"created_at", "description", b"description", "effect", b"effect", "expires_at", b"expires_at", "id", b"id", "last_used_at", b"last_used_at", "name_pattern", b"name_pattern", "namespace_pattern", b"namespace_pattern", "principal", b"principal", "role", b"role"]) -> None: ...
 
 global___Binding = Binding
 
