@@ -176,8 +176,7 @@ enum Command {
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
     /// Show the state of the service
-    #[command(after_help = status::EXAMPLES)]
-    Status,
+    Status(status::StatusArguments),
     /// Print the completion script for a shell
     Completions(completions::Completions),
 }
@@ -232,7 +231,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
         Command::Whoami => on_runtime(whoami::run(&connection, output)),
-        Command::Status => on_runtime(status::run(&connection, output)),
+        Command::Status(status) => on_runtime(status.run(&connection, output)),
         Command::Completions(command) => command.run(),
     }
 }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
+    /// The address to serve metrics on.
+    pub metrics_listen: Option<SocketAddr>,
     /// The engine.
     pub store: Option<StoreKind>,
     /// The addresses of etcd's members, separated by commas.
@@ -148,6 +150,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address to serve metrics on; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The engine.
     pub store: StoreKind,
     /// How to reach etcd, where it is the engine.
@@ -224,6 +228,7 @@ impl Settings {
         Self {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
+            metrics_listen: self.metrics_listen.or(others.metrics_listen),
             store: self.store.or(others.store),
             etcd_endpoints: self.etcd_endpoints.or(others.etcd_endpoints),
             etcd_prefix: self.etcd_prefix.or(others.etcd_prefix),
@@ -297,6 +302,7 @@ impl TryFrom<Settings> for Config {
         Ok(Self {
             data_dir,
             listen,
+            metrics_listen: settings.metrics_listen,
             store: settings.store.unwrap_or(StoreKind::Sled),
             etcd,
             master_key,

@@ -47,7 +47,9 @@ mod health;
 mod hostile;
 mod idempotency;
 mod list;
+mod loading;
 mod master_key;
+mod metrics;
 mod namespaces;
 mod paging;
 mod process;
@@ -66,6 +68,7 @@ mod run;
 mod scheduler;
 mod shutdown;
 mod startup;
+mod status;
 #[cfg(feature = "etcd")]
 mod tamper;
 mod tls;
