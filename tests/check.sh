@@ -15,6 +15,7 @@ main() {
     step "lints without etcd" cargo clippy --locked --workspace --all-targets --no-default-features -- -D warnings
     step "dependencies" dependencies
     step "protos" tests/proto-lint.sh
+    step "alerts" alerts
     echo "check passed"
 }
 
@@ -31,6 +32,16 @@ dependencies() {
     shear=$(tests/tools/cargo.sh cargo-shear)
     "$deny" --locked --workspace check licenses bans sources
     "$shear" --locked --deny-warnings
+}
+
+# The alert rules, where promtool is installed or Debian's package can be fetched.
+alerts() {
+    local promtool
+    if promtool=$(tests/tools/promtool.sh); then
+        "$promtool" check rules deploy/prometheus/alerts.yml
+    else
+        echo "alerts: check SKIPPED: promtool is not installed, and cannot be fetched" >&2
+    fi
 }
 
 # step TITLE COMMAND...: runs one step, and says how long it took.
