@@ -23,7 +23,9 @@ Examples:
 Without an API key that has the right 'operate', only whether the service serves requests is shown.
 The exit code is 69 if it does not.")]
 pub(super) struct StatusArguments {
-    /// Show the state again and again, each time after so long, until Ctrl-C; in JSON, a line each time [default: 2s]
+    /// Show the state again and again until Ctrl-C, each time after so long; without TIME, after 2s
+    ///
+    /// In JSON, each state is one line.
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = interval)]
     watch: Option<Duration>,
 }

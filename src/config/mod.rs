@@ -340,7 +340,16 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("flag"));
         assert_eq!(config.store, StoreKind::Memory);
         assert_eq!(config.listen.port(), 1);
-        assert_eq!(config.log_level, LogLevel::Info);
+        assert_eq!((config.log_level, config.metrics_listen), (LogLevel::Info, None));
+    }
+
+    #[test]
+    fn metrics_are_served_on_the_address_of_the_flag_or_of_the_file() {
+        let address = |port: u16| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+        let file = || settings("metrics_listen = '127.0.0.1:1'");
+        assert_eq!(Config::try_from(file()).unwrap().metrics_listen, address(1));
+        let flags = Settings { metrics_listen: address(2), ..Settings::default() };
+        assert_eq!(Config::try_from(flags.or(file())).unwrap().metrics_listen, address(2));
     }
 
     #[test]

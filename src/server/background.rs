@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::app::{App, Error, Scheduler, UnreadyCause};
+use crate::app::{App, Error, Readiness, Scheduler, UnreadyCause};
 use crate::audit::LogAuditor;
 use crate::metrics::Total;
 use crate::process;
@@ -71,23 +71,26 @@ async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
         let (store, audit) = tokio::join!(app.check(), auditor.check());
         let log = app.audit.state();
         let store = store.err().map(|error| match error {
-            Error::Unavailable(why) => why.to_string(),
+            Error::Unavailable(why) => why.0.to_string(),
             _ => String::new(),
         });
         let failing = || log.as_ref().and_then(|log| log.failing.clone()).unwrap_or_default();
         let audit = audit.err().map(|_| failing());
-        for (cause, detail) in [(UnreadyCause::Store, store), (UnreadyCause::AuditLog, audit)] {
-            let (unready, why) = (detail.is_some(), detail.clone().unwrap_or_default());
-            if !app.readiness.note(cause, detail) {
-                continue;
-            }
-            if unready {
-                tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}");
-            } else {
-                tracing::info!(cause = cause.name(), "requests are not refused for this cause any more");
-            }
-        }
+        note(&app.readiness, UnreadyCause::Store, store);
+        note(&app.readiness, UnreadyCause::AuditLog, audit);
         app.readiness.note_audit_log(log.is_some_and(|log| log.breach.is_some()));
+    }
+}
+
+/// Notes a cause, or that it is gone, and tells the log of each change.
+fn note(readiness: &Readiness, cause: UnreadyCause, detail: Option<String>) {
+    let why = detail.clone();
+    if !readiness.note(cause, detail) {
+        return;
+    }
+    match why {
+        Some(why) => tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}"),
+        None => tracing::info!(cause = cause.name(), "requests are not refused for this cause any more"),
     }
 }
 

@@ -127,7 +127,7 @@ async fn wait_for_etcd(etcd: &Etcd, readiness: &Readiness) -> Result<(), ServeEr
     let tell_at = Mutex::new(Duration::ZERO);
     let tell = || tell_at.lock().unwrap_or_else(PoisonError::into_inner);
     let away = |why: &Unavailable| {
-        readiness.note(UnreadyCause::Loading, Some(why.to_string()));
+        readiness.note(UnreadyCause::Loading, Some(why.0.to_string()));
         let waited = began.elapsed();
         let mut tell_at = tell();
         if waited >= *tell_at {

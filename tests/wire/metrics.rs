@@ -178,3 +178,28 @@ async fn every_metric_of_the_alerts_and_the_dashboard_exists() {
     }
     server.stop().await;
 }
+
+/// The anchor of a heading, as the page's links name it.
+fn anchor(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_alert_says_what_it_means_and_links_to_a_section_that_says_what_to_do() {
+    let document = std::fs::read_to_string("docs/metrics.md").unwrap();
+    let headings = document.lines().filter_map(|line| line.strip_prefix("### ")).map(anchor);
+    let sections: BTreeSet<_> = headings.collect();
+    let alerts = std::fs::read_to_string("deploy/prometheus/alerts.yml").unwrap();
+    let mut linked = BTreeSet::new();
+    for alert in alerts.split("- alert: ").skip(1) {
+        let name = alert.lines().next().unwrap();
+        for field in ["expr:", "severity:", "summary:", "description:"] {
+            assert!(alert.contains(field), "{name} has no {field}");
+        }
+        let (_, link) = alert.split_once("runbook_url: docs/metrics.md#").expect(name);
+        let section = link.lines().next().unwrap();
+        assert!(sections.contains(section), "{name} links to {section}, which is not there");
+        linked.insert(section.to_owned());
+    }
+    assert_eq!(linked, sections, "a section that no alert links to");
+}

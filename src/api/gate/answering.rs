@@ -8,6 +8,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 use tokio::time::Timeout;
 use tonic::body::Body;
+use uuid::Uuid;
 
 use super::Answer;
 use super::connection::OpenRequest;
@@ -55,6 +56,13 @@ pin_project! {
     }
 }
 
+/// A refusal with an id that the log has too.
+fn refused(refusal: Refusal) -> Response<Body> {
+    let id = Uuid::now_v7().to_string();
+    tracing::debug!(request_id = id, reason = refusal.reason.name(), "a request was refused before the gate");
+    response(refusal, &id)
+}
+
 /// Tells whether the work on a request has begun.
 pub(crate) trait Begun {
     /// Whether it has.
@@ -68,9 +76,9 @@ impl<O> Begun for Answering<O> {
 }
 
 impl<O> Unmeasured<O> {
-    /// The refusal of a request that has no id in the log.
+    /// The refusal of a request before the gate. There is no audit record of it.
     pub(super) fn refused(refusal: Refusal) -> Self {
-        Self::Refused { answer: Some(response(refusal, "")) }
+        Self::Refused { answer: Some(refused(refusal)) }
     }
 
     fn has_begun(&self) -> bool {
@@ -99,7 +107,7 @@ impl<O: Future<Output = Answer>> Future for Unmeasured<O> {
         match self.project() {
             Part::Open { answer, request, time } => {
                 let answered = ready!(answer.poll(context));
-                let answered = answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), "")));
+                let answered = answered.unwrap_or_else(|_elapsed| Ok(refused(Refusal::late())));
                 Poll::Ready(
                     answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body, *time))),
                 )

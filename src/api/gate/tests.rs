@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::super::error::{Code, Reason};
 use super::super::strongroom_v1::status::failure;
@@ -145,6 +146,31 @@ async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_re
     for open in OPEN {
         assert_eq!(ask(&format!("{open}Check")).await, None);
     }
+}
+
+#[tokio::test]
+async fn a_closed_gate_lets_health_through_and_refuses_all_else_with_an_id_until_it_is_opened() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let metrics = Arc::<RequestMetrics>::default();
+    let mut gated = Gated::closed(inner, true, metrics.clone());
+    for open in OPEN {
+        assert_eq!(failure(&gated.call(site.request(&format!("{open}Check"))).await.unwrap()), None);
+    }
+    let refused = gated.call(site.request(GET)).await.unwrap();
+    assert_eq!(failure(&refused), Some((Code::Unavailable, Some(Reason::StoreUnavailable))));
+    let details = Status::from_header_map(refused.headers()).unwrap().get_error_details();
+    assert!(details.retry_info().is_some() && !details.request_info().unwrap().request_id.is_empty());
+    let gate = Gate::new(site.app.clone(), site.recorder.clone(), site.in_flight.clone());
+    gated.open(&gate, inner);
+    assert_eq!(failure(&gated.call(site.request(GET)).await.unwrap()), None);
+    let counted: Vec<_> = metrics.read().into_iter().map(|rpc| (rpc.name, rpc.codes)).collect();
+    let expected = [
+        ("strongroom.v1.SecretService/GetSecret", vec![("OK", 1), ("UNAVAILABLE", 1)]),
+        ("grpc.health.v1.Health", vec![("OK", 1)]),
+        ("grpc.reflection.ServerReflection", vec![("OK", 2)]),
+    ];
+    assert_eq!(counted, expected);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::backup::{create_backup, restore_backup};
 use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
 use self::replies::Replies;
-pub(super) use self::replies::{ConfirmedReplies, begun};
+pub(super) use self::replies::{ConfirmedReplies, begun, spawn_of_call};
 use super::convert::timestamp;
 use super::proto as v1;
 use super::proto::operator_service_server::OperatorService;
