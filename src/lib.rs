@@ -26,5 +26,6 @@ pub mod store;
 pub mod config;
 pub mod domain;
 pub mod limits;
+pub mod metrics;
 pub mod process;
 pub mod telemetry;

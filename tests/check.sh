@@ -16,6 +16,7 @@ main() {
     step "dependencies" dependencies
     step "protos" tests/proto-lint.sh
     step "Go client" go_client
+    step "alerts" alerts
     echo "check passed"
 }
 
@@ -43,6 +44,19 @@ go_client() {
         return 1
     else
         echo "skipped: go is not installed"
+    fi
+}
+
+# The alert rules, where promtool is installed or Debian's package can be fetched.
+alerts() {
+    local promtool
+    if promtool=$(tests/tools/promtool.sh); then
+        "$promtool" check rules deploy/prometheus/alerts.yml
+    elif [[ ${CI:-} == true ]]; then
+        echo "alerts: promtool is not installed, and cannot be fetched" >&2
+        return 1
+    else
+        echo "alerts: check SKIPPED: promtool is not installed, and cannot be fetched" >&2
     fi
 }
 

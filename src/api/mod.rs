@@ -7,7 +7,9 @@ mod gate;
 mod request;
 mod strongroom_v1;
 
-pub(crate) use self::gate::{Begun, Connection, Gate, InFlight, Recipient};
+pub(crate) use self::gate::{
+    Begun, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
+};
 pub use self::strongroom_v1::{AUDIT_SERVICE, SERVICES, proto as v1, services};
 
 /// The largest message that is accepted, in bytes.

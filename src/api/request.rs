@@ -26,6 +26,8 @@ const UNKNOWN_RPC: &str = "unknown";
 /// An RPC.
 #[derive(Debug)]
 pub(super) struct Rpc {
+    /// Its place in the table of RPCs.
+    pub(super) number: usize,
     /// Its full name, such as `strongroom.v1.SecretService/GetSecret`.
     pub(super) name: &'static str,
     /// The rights that it may ask for. Empty: it needs none.

@@ -11,7 +11,7 @@ use crate::auth::{Audit, List, Principal, ServiceGrant};
 use crate::domain::{
     Filter, Metadata, Namespace, Order as ListOrder, OrderBy, Revision, SecretName, Start, now,
 };
-use crate::integrity::audit_log::{AuditLog, Hash, LogState, Order, Page, Query, TreeHead};
+use crate::integrity::audit_log::{AuditLog, Hash, LogMetrics, LogState, Order, Page, Query, TreeHead};
 
 /// The audit log of this server.
 pub struct AuditRecords {
@@ -168,6 +168,11 @@ impl AuditRecords {
     /// The state of the log; `None` where the app runs without one.
     pub fn state(&self) -> Option<LogState> {
         self.log.as_ref().map(|log| log.state())
+    }
+
+    /// What is measured of the log; `None`: the app runs without one.
+    pub fn metrics(&self) -> Option<LogMetrics> {
+        self.log.as_ref().map(|log| log.metrics())
     }
 
     fn log(&self) -> Result<Arc<AuditLog>, Error> {

@@ -30,6 +30,8 @@ mod history_tests;
 mod idempotency;
 mod keys;
 mod outbox;
+mod overview;
+mod readiness;
 mod recover;
 mod reference;
 #[cfg(test)]
@@ -78,9 +80,12 @@ pub use self::history::History;
 pub use self::idempotency::{Idempotency, IdempotencyRecords};
 pub use self::keys::{KeyStatus, RekeyPermit, RekeyProgress, Rekeyed, Rekeying};
 pub use self::outbox::{RequestRecord, recorded};
+use self::overview::LastOverview;
+pub use self::overview::{EXPIRES_SOON, OVERDUE, Overview, UNUSED};
+pub use self::readiness::{Readiness, ReadyState, Unready, UnreadyCause};
 pub use self::recover::Recovery;
 pub use self::reference::{NamedSecret, ReferenceResolver, Resolution};
-pub use self::scheduler::Scheduler;
+pub use self::scheduler::{Scheduler, SchedulerMetrics};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
     AcknowledgedVersion, Acknowledgement, Batch, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
@@ -89,7 +94,7 @@ pub use self::secret::{
     ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
-pub use self::status::ServiceStatus;
+pub use self::status::{ServiceMetrics, ServiceStatus};
 pub use self::watch::{SecretWatches, Step, StepEvent, StepType, Watch, WatchFrom, WatchQuery};
 use crate::auth::PrincipalName;
 use crate::config::{HistorySettings, Limits};
@@ -123,6 +128,11 @@ pub struct App {
     pub watches: SecretWatches,
     /// What the callers have under way, within the limits.
     pub admission: Admission<PrincipalName>,
+    /// What the scheduler has done.
+    pub scheduled: SchedulerMetrics,
+    /// Whether this server serves.
+    pub readiness: Readiness,
+    overview: LastOverview,
     core: Arc<Core>,
     /// How much of the limits on connections is used.
     connections: OnceLock<ConnectionUse>,
@@ -138,6 +148,7 @@ impl App {
         data_dir: PathBuf,
         anchor: Option<Arc<AnchorFile>>,
         audit_log: Option<Arc<AuditLog>>,
+        readiness: Readiness,
     ) -> Self {
         let core = Arc::new(core);
         let idempotency =
@@ -154,6 +165,9 @@ impl App {
             history: History::new(core.clone(), history),
             watches: SecretWatches::new(core.clone()),
             admission: Admission::new(limits),
+            scheduled: SchedulerMetrics::default(),
+            readiness,
+            overview: LastOverview::default(),
             core,
             connections: OnceLock::new(),
             anchor,

@@ -19,6 +19,7 @@ use super::secret::DutyRecord;
 use super::{App, Error, RequestRecord};
 use crate::audit::Auditor;
 use crate::domain::SecretId;
+use crate::metrics::Total;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,39 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The same where nothing can be done about one secret.
 const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
+
+/// What the scheduler has done since the start of the server.
+#[derive(Debug, Default)]
+pub struct SchedulerMetrics {
+    changes: [Total; CHANGES.len()],
+    /// How often something that was due could not be done.
+    pub failed: Total,
+}
+
+/// The RPCs in the audit records of what the service does by itself, without `scheduler/`.
+const CHANGES: [&str; 7] = [
+    "FailRotation",
+    "PostponeRotation",
+    "PurgeSecret",
+    "RetireVersions",
+    "RotateSecret",
+    "TellExpiry",
+    "TellRotation",
+];
+
+impl SchedulerMetrics {
+    /// How many changes of each kind were made.
+    pub fn changes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CHANGES.into_iter().zip(self.changes.iter().map(Total::read))
+    }
+
+    fn note(&self, rpc: &str) {
+        let named = CHANGES.into_iter().zip(&self.changes).find(|(name, _)| rpc.ends_with(name));
+        if let Some((_, count)) = named {
+            count.add(1);
+        }
+    }
+}
 
 /// Does what is due.
 pub struct Scheduler {
@@ -107,6 +141,7 @@ impl Scheduler {
                 under_way.spawn(async move {
                     let done = app.secrets.attend(next.namespace.id(), next.id, auditor.names()).await;
                     if let Ok(Some(record)) = &done {
+                        app.scheduled.note(record.record.rpc);
                         tell_audit(&app, &*auditor, record).await;
                     }
                     (next.id, done.map(|record| record.is_some()))
@@ -116,9 +151,11 @@ impl Scheduler {
                 Some(Ok((id, Ok(true)))) => drop(self.resting.remove(&id)),
                 Some(Ok((id, Ok(false)))) => self.rest(id, FIRST_PAUSE),
                 Some(Ok((_, Err(Error::Unavailable(_) | Error::AuditUnavailable)))) => {
+                    self.app.scheduled.failed.add(1);
                     failing = Some(Failing)
                 }
                 Some(Ok((id, Err(error)))) => {
+                    self.app.scheduled.failed.add(1);
                     tracing::warn!(secret = %id, ?error, "what is due about a secret cannot be done; this is tried again");
                     self.rest(id, LONGEST_REST);
                 }

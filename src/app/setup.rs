@@ -9,7 +9,7 @@ use super::commit::Core;
 use super::freshness::Freshness;
 use super::outbox::{OpenError, Outbox};
 use super::usage::UsageNotes;
-use super::{App, CredentialSources, Error, SealLimits};
+use super::{App, CredentialSources, Error, Readiness, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
 use crate::config::{CachedReads, HistorySettings, Limits};
@@ -161,6 +161,8 @@ pub struct Options {
     pub cached_reads: CachedReads,
     /// The clock by which secrets change, expire and are due.
     pub clock: Clock,
+    /// Whether this server serves, as the server finds it out.
+    pub readiness: Readiness,
 }
 
 /// Opens the service over a store. Where the store is new, it is set up first. The root key is handed out before it is put
@@ -213,7 +215,8 @@ pub async fn open(
     }
     migrate(&core).await.map_err(SetupError::of_migration)?;
     core.begin_history().await.map_err(SetupError::of_history)?;
-    Ok(App::new(core, &options.limits, options.history, options.data_dir, anchor, options.audit_log))
+    let Options { limits, history, data_dir, audit_log, readiness, .. } = options;
+    Ok(App::new(core, &limits, history, data_dir, anchor, audit_log, readiness))
 }
 
 /// Puts the keyring, the root key and its binding into the store, in one commit.

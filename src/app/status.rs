@@ -1,13 +1,15 @@
 //! The state of the service as a whole: its status and health, its anchor, and its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{App, Error};
+use super::{App, Error, Overview};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::PublicKey;
 use crate::domain::{Revision, Timestamp};
 use crate::limits::LimitUse;
+use crate::metrics::CommitMetrics;
 use crate::store::Unavailable;
 
 /// How long the store has to answer a health check.
@@ -18,33 +20,67 @@ const USAGE_TIME: Duration = Duration::from_secs(5);
 
 /// The state of the service.
 pub struct ServiceStatus {
-    /// The store's engine: `sled`, `etcd` or `memory`.
-    pub engine: &'static str,
-    /// The store's revision.
-    pub revision: Revision,
+    /// What is measured of it.
+    pub metrics: ServiceMetrics,
     /// When the service started.
     pub started_at: Timestamp,
-    /// How many namespaces, secrets and damaged records the store has.
-    pub counts: Counts,
+    /// The time of its clock.
+    pub time: Timestamp,
     /// When the service next does something by itself about a secret; `None`: nothing is planned.
     pub next_due: Option<Timestamp>,
     /// The key that verifies the signatures of the service.
     pub public_key: PublicKey,
-    /// How much of each limit is used.
-    pub limits: Vec<LimitUse>,
 }
 
+/// What is measured of the service. Only numbers, and no names: whoever sees metrics may see it.
+pub struct ServiceMetrics {
+    /// The store's engine.
+    pub engine: &'static str,
+    /// The revision that the service shows.
+    pub revision: Revision,
+    /// How many revisions the service is behind its store; `None`: the store does not answer.
+    pub behind: Option<u64>,
+    /// How many things the store has.
+    pub counts: Counts,
+    /// What an operator should know about them.
+    pub overview: Overview,
+    /// How much of each limit is used.
+    pub limits: Vec<LimitUse>,
+    /// How many watches of changes there are.
+    pub watches: usize,
+    /// The commits of the store.
+    pub commits: Arc<CommitMetrics>,
+}
+
+/// How long the store has to tell its revision to a measurement.
+const MEASURE_TIME: Duration = Duration::from_secs(1);
+
 impl App {
-    /// The state of the service.
-    pub fn status(&self, _grant: &ServiceGrant<Operate>) -> ServiceStatus {
-        ServiceStatus {
-            engine: self.core.store.engine(),
-            revision: self.core.catalog.revision(),
-            started_at: self.started_at,
+    /// What is measured of the service.
+    pub async fn metrics(&self) -> ServiceMetrics {
+        let store = &self.core.store;
+        let newest = tokio::time::timeout(MEASURE_TIME, store.revision()).await;
+        let revision = self.core.catalog.revision();
+        ServiceMetrics {
+            engine: store.engine(),
+            revision,
+            behind: newest.ok().and_then(Result::ok).map(|newest| newest.0.saturating_sub(revision.0)),
             counts: self.core.catalog.counts(),
+            overview: self.overview.of(&self.core).await,
+            limits: self.limits(),
+            watches: self.watches.open(),
+            commits: store.metrics(),
+        }
+    }
+
+    /// The state of the service.
+    pub async fn status(&self, _grant: &ServiceGrant<Operate>) -> ServiceStatus {
+        ServiceStatus {
+            metrics: self.metrics().await,
+            started_at: self.started_at,
+            time: self.core.clock.now(),
             next_due: self.core.catalog.first_due(|_| false),
             public_key: self.core.keyring().public_key().clone(),
-            limits: self.limits(),
         }
     }
 

@@ -38,6 +38,15 @@ impl DueAlarm {
     }
 }
 
+/// Who does what is planned about a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlannedBy {
+    /// The service by itself: it tells of an expiry, retires versions, rotates, removes.
+    Service,
+    /// A worker, who claims the rotation.
+    Workers,
+}
+
 /// A secret that is due.
 pub struct DueSecret {
     /// Since when.

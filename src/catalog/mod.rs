@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::due::DueAlarm;
-pub use self::due::DueSecret;
+pub use self::due::{DueSecret, PlannedBy};
 use self::hub::EventHub;
 pub use self::hub::{Delivery, EventDamaged, EventsMissed, HistoryChanges, Subscription, Watched};
 pub use self::index::Page;

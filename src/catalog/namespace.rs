@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use super::due::PlannedBy;
 use super::index::{Index, Page};
 use super::locks::{read, write};
 use super::sealed::SealedSecrets;
@@ -132,6 +133,16 @@ impl NamespaceCatalog {
     ) -> Vec<Arc<Secret>> {
         let passes = |secret: &Secret| names.passes(&secret.name) && filter.matches(secret);
         read(&self.index).claimable(now, limit, passes)
+    }
+
+    /// Some of its secrets about which something is planned, with their places in the order of time: those behind a place.
+    pub fn planned(
+        &self,
+        by: PlannedBy,
+        after: Option<(Timestamp, SecretId)>,
+        limit: usize,
+    ) -> Vec<((Timestamp, SecretId), Arc<Secret>)> {
+        read(&self.index).planned(by, after, limit)
     }
 
     /// A page of those of its secrets whose names pass, the revision at which these were the secrets of the page, and how many

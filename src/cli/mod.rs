@@ -202,8 +202,7 @@ enum Command {
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
     /// Show the state of the service
-    #[command(after_help = status::EXAMPLES)]
-    Status,
+    Status(status::StatusArguments),
     /// Print the completion script for a shell
     Completions(completions::Completions),
     /// Write the manual pages into a folder
@@ -285,7 +284,7 @@ fn dispatch(command: Command, connection: &Connection, output: Output) -> Result
         Command::Logout(command) => command.run(output),
         Command::Context(command) => command.run(output),
         Command::Whoami => on_runtime(whoami::run(connection, output)),
-        Command::Status => on_runtime(status::run(connection, output)),
+        Command::Status(status) => on_runtime(status.run(connection, output)),
         Command::Completions(command) => command.run(),
         Command::ManPages(command) => command.run(),
     }

@@ -50,12 +50,7 @@ impl Output {
     pub(super) fn print(self, fields: &[(&str, String)], json: &Json) -> Result<(), Failure> {
         match self {
             Self::Json => print_json(json),
-            Self::Table => {
-                let width = fields.iter().map(|(field, _)| field.len()).max().unwrap_or(0);
-                let shown = fields.iter().filter(|(_, text)| !text.is_empty());
-                let lines = shown.map(|(field, text)| format!("{field:width$}  {}\n", printable(text)));
-                write(lines.collect::<String>().as_bytes())
-            }
+            Self::Table => write(self::fields(fields).as_bytes()),
         }
     }
 
@@ -93,15 +88,26 @@ pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failure> {
     written.map_err(|error| Failure::local(format!("standard output cannot be written: {error}")))
 }
 
-/// Writes bytes to standard output. It is no failure if the reader, such as `head`, closed it.
-pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
+/// Fields as lines, without the empty ones.
+pub(super) fn fields(fields: &[(&str, String)]) -> String {
+    let shown = || fields.iter().filter(|(_, text)| !text.is_empty());
+    let width = shown().map(|(field, _)| field.len()).max().unwrap_or(0);
+    shown().map(|(field, text)| format!("{field:width$}  {}\n", printable(text))).collect()
+}
+
+/// Writes bytes to standard output. Returns whether there is still a reader: `head`, for example, closes it early.
+pub(super) fn written(bytes: &[u8]) -> Result<bool, Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::local(format!("standard output cannot be written: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::local(format!("standard output cannot be written: {error}"))),
     }
+}
+
+/// Writes bytes to standard output. It is no failure if the reader, such as `head`, closed it.
+pub(super) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    written(bytes).map(drop)
 }
 
 fn print_json(json: &Json) -> Result<(), Failure> {

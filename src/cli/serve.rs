@@ -40,6 +40,13 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
+    /// Serve metrics for Prometheus, /livez and /readyz on this address, over HTTP without a credential
+    ///
+    /// They tell numbers only, and no names. Give a loopback address such as 127.0.0.1:9464, or one that only your
+    /// monitoring can reach.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+
     /// The service's certificate chain (PEM), which turns TLS on
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -121,6 +128,7 @@ impl Serve {
     fn settings(self) -> Settings {
         Settings {
             listen: self.listen,
+            metrics_listen: self.metrics_listen,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             tls_client_ca: self.tls_client_ca,

@@ -39,6 +39,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
+    /// The address to serve metrics on.
+    pub metrics_listen: Option<SocketAddr>,
     /// The engine.
     pub store: Option<StoreKind>,
     /// The addresses of etcd's members, separated by commas.
@@ -177,6 +179,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address to serve metrics on; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// The engine.
     pub store: StoreKind,
     /// How to reach etcd, where it is the engine.
@@ -256,6 +260,7 @@ impl Settings {
         Self {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
+            metrics_listen: self.metrics_listen.or(others.metrics_listen),
             store: self.store.or(others.store),
             etcd_endpoints: self.etcd_endpoints.or(others.etcd_endpoints),
             etcd_prefix: self.etcd_prefix.or(others.etcd_prefix),
@@ -331,6 +336,7 @@ impl TryFrom<Settings> for Config {
         Ok(Self {
             data_dir,
             listen,
+            metrics_listen: settings.metrics_listen,
             store: settings.store.unwrap_or(StoreKind::Sled),
             etcd,
             master_key,
@@ -369,7 +375,16 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("flag"));
         assert_eq!(config.store, StoreKind::Memory);
         assert_eq!(config.listen.port(), 1);
-        assert_eq!(config.log_level, LogLevel::Info);
+        assert_eq!((config.log_level, config.metrics_listen), (LogLevel::Info, None));
+    }
+
+    #[test]
+    fn metrics_are_served_on_the_address_of_the_flag_or_of_the_file() {
+        let address = |port: u16| Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+        let file = || settings("metrics_listen = '127.0.0.1:1'");
+        assert_eq!(Config::try_from(file()).unwrap().metrics_listen, address(1));
+        let flags = Settings { metrics_listen: address(2), ..Settings::default() };
+        assert_eq!(Config::try_from(flags.or(file())).unwrap().metrics_listen, address(2));
     }
 
     #[test]

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
-use crate::api;
-use crate::app::{App, Scheduler};
+use crate::app::{App, Error, Readiness, Scheduler, UnreadyCause};
 use crate::audit::LogAuditor;
+use crate::metrics::Total;
 use crate::process;
 
 /// How often the store and the audit are asked whether they can serve.
@@ -33,57 +31,66 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// How much free memory is worth that, in bytes.
 const WORTHWHILE: usize = 8 << 20;
 
+/// How many records were removed because their time had passed.
+#[derive(Debug, Default)]
+pub(super) struct SweepMetrics {
+    events: Total,
+    idempotency_records: Total,
+}
+
+impl SweepMetrics {
+    /// How many of each kind.
+    pub(super) fn read(&self) -> [(&'static str, u64); 2] {
+        [("events", self.events.read()), ("idempotency_records", self.idempotency_records.read())]
+    }
+}
+
 /// Starts the work. It ends when the set is dropped or aborted.
-pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, health: &HealthReporter) -> JoinSet<()> {
+pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, sweeps: &Arc<SweepMetrics>) -> JoinSet<()> {
     let mut work = JoinSet::new();
-    work.spawn(watch_health(app.clone(), auditor.clone(), health.clone()));
+    work.spawn(watch_health(app.clone(), auditor.clone()));
     work.spawn(write_refusals(auditor.clone()));
-    work.spawn(sweep_idempotency_records(app.clone()));
+    work.spawn(sweep_idempotency_records(app.clone(), sweeps.clone()));
     work.spawn(tend_keys(app.clone()));
     work.spawn(keep_anchor(app.clone()));
     work.spawn(tend_outbox(app.clone()));
     work.spawn(store_usage(app.clone()));
     work.spawn(Scheduler::new(app.clone(), auditor.clone()).run());
-    work.spawn(sweep_history(app.clone()));
+    work.spawn(sweep_history(app.clone(), sweeps.clone()));
     work.spawn(give_back_memory());
     work
 }
 
-/// Reports all services as healthy or not, and the server as a whole (the empty name).
-pub(super) async fn report_health(health: &HealthReporter, healthy: bool) {
-    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in [""].iter().chain(&api::SERVICES) {
-        health.set_service_status(*service, status).await;
-    }
-}
-
-/// Reports the health of the service that reads the audit log: it does not serve while the log is not as it was written.
-async fn report_audit_health(health: &HealthReporter, healthy: bool) {
-    let status = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
-    health.set_service_status(api::AUDIT_SERVICE, status).await;
-}
-
-/// Reports the health of the store and of the audit when it changes: without one of them every request is refused.
-async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>, health: HealthReporter) {
+/// Notes whether requests are served: without the store or the audit log every request is refused.
+async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
     let mut check = tokio::time::interval(HEALTH);
     // A log that is not read makes a check take some seconds.
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut healthy, mut audit_healthy) = (true, true);
     loop {
         check.tick().await;
         let (store, audit) = tokio::join!(app.check(), auditor.check());
-        let (store, audit) = (store.is_ok(), audit.is_ok());
-        if (store && audit) != healthy {
-            healthy = store && audit;
-            tracing::warn!(healthy, store, audit, "the health of the store or of the audit log changed");
-            report_health(&health, healthy).await;
-            audit_healthy = healthy;
-        }
-        let whole = app.audit.state().is_none_or(|state| state.breach.is_none());
-        if (healthy && whole) != audit_healthy {
-            audit_healthy = healthy && whole;
-            report_audit_health(&health, audit_healthy).await;
-        }
+        let log = app.audit.state();
+        let store = store.err().map(|error| match error {
+            Error::Unavailable(why) => why.0.to_string(),
+            _ => String::new(),
+        });
+        let failing = || log.as_ref().and_then(|log| log.failing.clone()).unwrap_or_default();
+        let audit = audit.err().map(|_| failing());
+        note(&app.readiness, UnreadyCause::Store, store);
+        note(&app.readiness, UnreadyCause::AuditLog, audit);
+        app.readiness.note_audit_log(log.is_some_and(|log| log.breach.is_some()));
+    }
+}
+
+/// Notes a cause, or that it is gone, and tells the log of each change.
+fn note(readiness: &Readiness, cause: UnreadyCause, detail: Option<String>) {
+    let why = detail.clone();
+    if !readiness.note(cause, detail) {
+        return;
+    }
+    match why {
+        Some(why) => tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}"),
+        None => tracing::info!(cause = cause.name(), "requests are not refused for this cause any more"),
     }
 }
 
@@ -93,12 +100,15 @@ async fn write_refusals(auditor: Arc<LogAuditor>) {
 }
 
 /// Removes the idempotency records whose time has passed.
-async fn sweep_idempotency_records(app: Arc<App>) {
+async fn sweep_idempotency_records(app: Arc<App>, sweeps: Arc<SweepMetrics>) {
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         sweep.tick().await;
         match app.idempotency.remove_expired().await {
-            Ok(removed) => tracing::debug!(removed, "idempotency records whose time had passed were removed"),
+            Ok(removed) => {
+                sweeps.idempotency_records.add(u64::try_from(removed).unwrap_or(u64::MAX));
+                tracing::debug!(removed, "idempotency records whose time had passed were removed");
+            }
             Err(error) => {
                 tracing::warn!(?error, "idempotency records whose time had passed could not be removed")
             }
@@ -107,14 +117,17 @@ async fn sweep_idempotency_records(app: Arc<App>) {
 }
 
 /// Removes the changes that are no longer kept for watchers.
-async fn sweep_history(app: Arc<App>) {
+async fn sweep_history(app: Arc<App>, sweeps: Arc<SweepMetrics>) {
     let mut sweep = tokio::time::interval(HISTORY);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         sweep.tick().await;
         match app.history.sweep().await {
             Ok(0) => {}
-            Ok(removed) => tracing::debug!(removed, "changes that are no longer kept were removed"),
+            Ok(removed) => {
+                sweeps.events.add(u64::try_from(removed).unwrap_or(u64::MAX));
+                tracing::debug!(removed, "changes that are no longer kept were removed");
+            }
             Err(error) => tracing::warn!(?error, "changes that are no longer kept could not be removed"),
         }
     }

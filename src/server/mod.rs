@@ -7,8 +7,10 @@ mod drain;
 mod error;
 mod exchange;
 mod frames;
+mod health;
 mod key_fetch;
 mod listen;
+mod metrics;
 mod parts;
 mod places;
 mod received;
@@ -21,24 +23,28 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tonic::service::Routes;
-use tower::Layer;
+use tonic_health::pb::health_server::HealthServer;
 
-use self::background::report_health;
 use self::connection::Serving;
 pub use self::data_dir::DataDirError;
 use self::drain::drain;
 pub use self::error::ServeError;
-use self::parts::Parts;
+use self::health::Health;
+use self::parts::{Bound, Loaded};
 use self::places::Places;
 pub use self::recover::{RecoverError, Recovered, recover};
 use self::reload::reload_when_asked;
-use crate::api::{self, Gate, InFlight};
+use crate::api::{self, Gate, Gated, InFlight, RequestMetrics};
+use crate::app::{App, Readiness, UnreadyCause};
 use crate::audit::{LogAuditor, Names};
 use crate::config::{AuditNames, AuditStderr, Config, MasterKeySource};
+use crate::domain::now;
+use crate::integrity::audit_log::AuditLog;
 
 /// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
 /// reserved as soon as its length is announced.
@@ -60,6 +66,8 @@ pub struct Ready {
 
 /// Serves until `shutdown` ends, and then until the requests in flight are answered, within a bound. Calls `announce`
 /// once requests are accepted. Reads certificates, client authorities and issuers' keys again at each message of `reload`.
+///
+/// The addresses answer from the beginning: until the store is loaded, health says so, and requests are refused.
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -67,55 +75,27 @@ pub async fn run(
     announce: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let mut shutdown = Box::pin(shutdown);
-    let parts = tokio::select! {
-        parts = parts::start(&config) => parts?,
+    let Bound { data, sources, tls, listener, address, metrics } = parts::bind(&config).await?;
+    let front = Front::new(&config)?;
+    let (stopping, stop) = watch::channel(false);
+    let (gated, age, limits) = (front.gated.clone(), config.connection_age, config.limits);
+    let serving = Serving { gated, tls: tls.clone(), sources: sources.clone(), age, limits };
+    let mut serving = tokio::spawn(listen::serve(listener, serving, front.sources.places.clone(), stop));
+    let mut measuring = JoinSet::new(); // ends when it is dropped
+    measuring.extend(metrics.map(|listener| metrics::serve(listener, front.sources.clone())));
+
+    let loaded = tokio::select! {
+        loaded = parts::load(&config, &data, sources.clone(), front.sources.readiness.clone(), address) => loaded?,
         () = &mut shutdown => return Ok(()),
     };
-    let ready = &parts.ready;
-    tracing::info!(address = %ready.address, tls = ready.tls, store = ?config.store, "serving");
-    announce(ready);
-    serve(parts, &config, shutdown, reload).await
-}
+    let Loaded { app, audit_log, ready } = loaded;
+    let auditor = front.open(&app, &audit_log, &config);
+    tracing::info!(%address, tls = ready.tls, store = ?config.store, "serving");
+    announce(&ready);
 
-async fn serve(
-    parts: Parts,
-    config: &Config,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-    reload: mpsc::Receiver<()>,
-) -> Result<(), ServeError> {
-    let Parts { app, audit_log, listener, tls, ready: _, data: _held_to_the_end } = parts;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    report_health(&health, true).await;
-    let (stopping, stop) = watch::channel(false);
-    let in_flight = InFlight::default();
-    let events = config.audit.stderr != AuditStderr::Off;
-    let names = match config.audit.names {
-        AuditNames::Plain => Names::Plain,
-        AuditNames::Fingerprint => Names::Fingerprints(app.audit.name_mac()),
-    };
-    let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events, names));
-
-    let health_service = health_service.max_decoding_message_size(MAX_OPEN_MESSAGE);
-    let mut routes = api::services(&app).add_service(health_service);
-    let mut gate = Gate::new(app.clone(), auditor.clone(), in_flight.clone());
-    if config.reflection {
-        routes = with_reflection(routes)?;
-    } else {
-        gate = gate.without_reflection();
-    }
-    let (age, limits) = (config.connection_age, config.limits);
-    let places = Arc::new(Places::new(limits, listen::most_connections()));
-    let counted = places.clone();
-    app.count_connections(move || counted.usage());
-    let sources = app.access.sources().clone();
-    let gated = gate.layer(routes.prepare());
-    let serving = Serving { gated, tls: tls.clone(), sources: sources.clone(), age, limits };
-
-    let mut background = background::start(&app, &auditor, &health);
+    let mut background = background::start(&app, &auditor, &front.sources.sweeps);
     key_fetch::start(sources.issuers(), &mut background);
     background.spawn(reload_when_asked(reload, tls, sources));
-    let mut serving = tokio::spawn(listen::serve(listener, serving, places, stop));
-
     let ended = tokio::select! {
         ended = &mut serving => Some(ended),
         () = shutdown => None,
@@ -125,9 +105,9 @@ async fn serve(
         Some(_) => Err(ServeError::Ended),
         None => {
             tracing::info!("stopping: requests in flight are answered, new ones are refused");
-            report_health(&health, false).await;
+            front.sources.readiness.note(UnreadyCause::Stopping, Some(String::new()));
             stopping.send_replace(true);
-            drain(&mut serving, &in_flight).await;
+            drain(&mut serving, &front.sources.in_flight).await;
             Ok(())
         }
     };
@@ -136,6 +116,53 @@ async fn serve(
     let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
     tracing::info!("stopped");
     outcome
+}
+
+/// What callers meet from the beginning: the gate, which is closed until the service is loaded, and what is measured.
+struct Front {
+    gated: Gated<Routes>,
+    sources: Arc<metrics::Sources>,
+}
+
+impl Front {
+    fn new(config: &Config) -> Result<Self, ServeError> {
+        let readiness = Readiness::loading();
+        let requests = Arc::<RequestMetrics>::default();
+        let health = HealthServer::new(Health::new(readiness.clone()));
+        let mut open = Routes::new(health.max_decoding_message_size(MAX_OPEN_MESSAGE));
+        if config.reflection {
+            open = with_reflection(open)?;
+        }
+        let sources = metrics::Sources {
+            data_dir: config.data_dir.clone(),
+            started_at: now(),
+            readiness,
+            requests: requests.clone(),
+            in_flight: InFlight::default(),
+            places: Arc::new(Places::new(config.limits, listen::most_connections())),
+            sweeps: Arc::default(),
+            app: OnceLock::new(),
+        };
+        let gated = Gated::closed(open.prepare(), config.reflection, requests);
+        Ok(Self { gated, sources: Arc::new(sources) })
+    }
+
+    /// Opens the gate to the service.
+    fn open(&self, app: &Arc<App>, audit_log: &Arc<AuditLog>, config: &Config) -> Arc<LogAuditor> {
+        let events = config.audit.stderr != AuditStderr::Off;
+        let names = match config.audit.names {
+            AuditNames::Plain => Names::Plain,
+            AuditNames::Fingerprint => Names::Fingerprints(app.audit.name_mac()),
+        };
+        let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events, names));
+        let counted = self.sources.places.clone();
+        app.count_connections(move || counted.usage());
+        let gate = Gate::new(app.clone(), auditor.clone(), self.sources.in_flight.clone());
+        self.gated.open(&gate, api::services(app).prepare());
+        let _ = self.sources.app.set(app.clone()); // there is one
+        self.sources.readiness.note(UnreadyCause::Loading, None);
+        auditor
+    }
 }
 
 fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {

@@ -1,9 +1,11 @@
-//! From the configuration to the parts of a service: the data folder, the sources of credentials, the store, the master keys,
-//! the app, and the listener with its TLS.
+//! From the configuration to the parts of a service: first the data folder, the sources of credentials, and the listeners with
+//! their TLS; then the store, the master keys, and the app.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
@@ -11,38 +13,72 @@ use zeroize::Zeroizing;
 use super::Ready;
 use super::data_dir::DataDir;
 use super::error::ServeError;
+use super::metrics;
 use super::reload::read_key_files;
 use super::tls::Tls;
-use crate::app::{self, App, CredentialSources, IssuerKeys, SetupError};
-use crate::config::{Config, Issuer, MasterKeySource, StoreKind};
+use crate::app::{self, App, CredentialSources, IssuerKeys, Readiness, SetupError, UnreadyCause};
+use crate::config::{Config, Etcd, Issuer, MasterKeySource, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
 use crate::integrity::audit_log::{AuditLog, Expected, LogError, VerifyError, verify};
 use crate::store::{self, Store, Unavailable};
 
-/// The parts of a service that is ready to serve.
-pub(super) struct Parts {
-    pub(super) app: Arc<App>,
-    pub(super) audit_log: Arc<AuditLog>,
-    pub(super) listener: TcpListener,
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) ready: Ready,
+/// When the log tells again that the server waits for etcd, and how long it is silent about that at most.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// What a server has before it knows its store: the hold on its data folder, and its addresses.
+pub(super) struct Bound {
     /// The hold on the data folder, which lasts until all is over.
     pub(super) data: DataDir,
+    pub(super) sources: Arc<CredentialSources>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) listener: TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) metrics: Option<TcpListener>,
 }
 
-/// Makes the parts. The first start makes the keys too.
-pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
+/// A service that is ready to serve.
+pub(super) struct Loaded {
+    pub(super) app: Arc<App>,
+    pub(super) audit_log: Arc<AuditLog>,
+    pub(super) ready: Ready,
+}
+
+/// Takes the data folder and listens, so that callers are answered while the store is loaded.
+pub(super) async fn bind(config: &Config) -> Result<Bound, ServeError> {
     let data = DataDir::open(&config.data_dir)?;
     let sources = Arc::new(sources(&config.issuers)?);
     let tls = config.tls.as_ref().map(|files| Tls::open(files, config.client_ca.as_ref(), &sources));
     let tls = tls.transpose()?.map(Arc::new);
+    let failed = |error| ServeError::Listen(config.listen, error);
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let metrics = match config.metrics_listen {
+        Some(address) => Some(metrics::bind(address).await?),
+        None => None,
+    };
+    tracing::info!(%address, tls = tls.is_some(), "listening: requests are served once the store is loaded");
+    Ok(Bound { data, sources, tls, listener, address, metrics })
+}
+
+/// Loads the store and what belongs to it. The first start makes the keys too.
+pub(super) async fn load(
+    config: &Config,
+    data: &DataDir,
+    sources: Arc<CredentialSources>,
+    readiness: Readiness,
+    address: SocketAddr,
+) -> Result<Loaded, ServeError> {
+    if let (StoreKind::Etcd, Some(etcd)) = (config.store, &config.etcd) {
+        wait_for_etcd(etcd, &readiness).await?;
+    }
     let store = open_store(config).await?;
     let first_start = store.is_new().await?;
-    let (masters, master_key_made) = master_keys(&config.master_key, &data, first_start).await?;
+    let (masters, master_key_made) = master_keys(&config.master_key, data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
-    let audit_log = Arc::new(open_audit_log(config, &data)?);
+    let audit_log = Arc::new(open_audit_log(config, data)?);
     let options = app::Options {
         audit_log: Some(audit_log.clone()),
         begin_new_audit_log: config.begin_new_audit_log,
@@ -54,6 +90,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         cached_reads: config.cached_reads,
         history: config.history,
         sources,
+        readiness,
         ..app::Options::default()
     };
     let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
@@ -69,7 +106,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
             _ => [None, None],
         };
         if matches!(error, SetupError::AuditLogVanished) {
-            forget_begun(&audit_log, &data);
+            forget_begun(&audit_log, data);
         }
         for file in made.into_iter().flatten() {
             let _ = fs::remove_file(file);
@@ -81,12 +118,29 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         other => other.into(),
     })?);
 
-    let failed = |error| ServeError::Listen(config.listen, error);
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let master_key = config.master_key.clone();
-    let ready = Ready { address, tls: tls.is_some(), master_key, root_key, first_start };
-    Ok(Parts { app, audit_log, listener, tls, ready, data })
+    let (tls, master_key) = (config.tls.is_some(), config.master_key.clone());
+    Ok(Loaded { app, audit_log, ready: Ready { address, tls, master_key, root_key, first_start } })
+}
+
+/// Waits for an etcd that is away. The log tells of it at once, and then less and less often.
+async fn wait_for_etcd(etcd: &Etcd, readiness: &Readiness) -> Result<(), ServeError> {
+    let began = Instant::now();
+    let tell_at = Mutex::new(Duration::ZERO);
+    let tell = || tell_at.lock().unwrap_or_else(PoisonError::into_inner);
+    let away = |why: &Unavailable| {
+        readiness.note(UnreadyCause::Loading, Some(why.0.to_string()));
+        let waited = began.elapsed();
+        let mut tell_at = tell();
+        if waited >= *tell_at {
+            *tell_at = (waited * 2).clamp(FIRST_WAIT, LONGEST_WAIT.saturating_add(waited));
+            tracing::warn!(cause = %why.0, waited_s = waited.as_secs(), "the server waits for etcd");
+        }
+    };
+    store::await_etcd(etcd, away).await?;
+    if *tell() > Duration::ZERO {
+        tracing::info!(waited_s = began.elapsed().as_secs(), "etcd answers");
+    }
+    Ok(())
 }
 
 /// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.

@@ -106,6 +106,11 @@ impl Places {
         ))
     }
 
+    /// How many connections got a place since the start.
+    pub(super) fn accepted(&self) -> u64 {
+        self.taken().next
+    }
+
     /// How much of each limit is used.
     pub(super) fn usage(&self) -> Vec<LimitUse> {
         let taken = self.taken();

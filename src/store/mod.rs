@@ -30,11 +30,12 @@ pub use self::embedded::{holds_sled, open_memory, open_sled};
 #[cfg(test)]
 pub(crate) use self::embedded::{open_memory_of, open_sled_of};
 #[cfg(feature = "etcd")]
-pub use self::etcd::open_etcd;
+pub use self::etcd::{await_etcd, open_etcd};
 pub use self::key::Key;
 pub use self::pages::Pages;
 pub use self::replace::{ReplaceError, ReplaceRecord, ReplaceRecords, Unreadable};
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 
 /// The largest value that a store takes, in bytes. sled writes up to twenty neighbouring values as one node. It
 /// keeps a node of more than a quarter of a segment (2 MiB) in a file of its own, and does not sync that file.
@@ -168,6 +169,12 @@ pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavai
     ))
 }
 
+/// There is no etcd to wait for: [`open_etcd`] refuses.
+#[cfg(not(feature = "etcd"))]
+pub async fn await_etcd(_: &crate::config::Etcd, _: impl Fn(&Unavailable)) -> Result<(), Unavailable> {
+    Ok(())
+}
+
 /// An ordered map from keys to values. The module documentation says what it promises.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -217,6 +224,9 @@ pub trait Store: Send + Sync {
 
     /// The name of the engine, for people: `sled`, `etcd`, `memory`.
     fn engine(&self) -> &'static str;
+
+    /// What it measures of its commits.
+    fn metrics(&self) -> Arc<CommitMetrics>;
 
     /// Closes the store: accepted transactions become durable, later ones are refused.
     async fn close(&self);

@@ -118,6 +118,12 @@ impl Queue {
         fits
     }
 
+    /// How many records wait, and how many bytes they take.
+    pub fn records(&self) -> (usize, usize) {
+        let waiting = self.lock();
+        (waiting.records.waiting.len(), waiting.records.bytes)
+    }
+
     /// Counts lines that were lost.
     pub(super) fn lose(&self, lines: u64) {
         self.lock().lost += lines;

@@ -141,9 +141,30 @@ async fn a_replica_without_the_master_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_etcd_that_cannot_be_reached() {
+async fn an_etcd_that_is_away_at_the_start_is_waited_for() {
+    let Some(etcd) = Etcd::start() else { return };
+    etcd.kill();
+    let metrics = ["--metrics-listen", "127.0.0.1:0"];
+    let launch = metrics.into_iter().fold(Launch::in_etcd(&etcd.url(), "p"), Launch::argument);
+    let mut server = launch.start_loading();
+    server.wait_for_logged(1, "the server waits for etcd");
+    let address = etcd.url().rsplit('/').next().unwrap().to_owned();
+    assert!(server.logged().contains(&address), "the log does not name the etcd:\n{}", server.logged());
+    crate::loading::assert_loading(&server).await;
+    etcd.start_again();
+    server.wait_until_ready();
+    let root = Caller::new(&server, Credential::bearer(&server.root_key)).await;
+    root.create("a", "v").await;
+    assert_eq!(root.value("a").await, Value::text("v"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_etcd_can_be_stopped() {
     let nothing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let said = Launch::in_etcd(&nothing, "p").refused().all();
+    let server = Launch::in_etcd(&nothing, "p").start_loading();
+    server.wait_for_logged(1, "the server waits for etcd");
+    let said = server.stop().await.all();
     assert!(said.contains(&nothing), "{said}");
 }
 

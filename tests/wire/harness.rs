@@ -17,6 +17,9 @@ use crate::etcd_server;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const READY: &str = "strongroom is ready on ";
+/// The beginnings of the log's lines that name the addresses, each in its JSON form.
+const LISTENING: &str = "listening: requests are served once the store is loaded";
+const MEASURED: &str = "metrics, /livez and /readyz are served";
 
 /// A running server. It is killed when dropped.
 pub struct Server {
@@ -187,6 +190,13 @@ impl Launch {
         server
     }
 
+    /// Starts it and waits until it listens: it may not be ready yet.
+    pub fn start_loading(self) -> Server {
+        let mut server = self.begin(OnPanic::EndTheTests);
+        server.url = format!("http://{}", server.logged_address(LISTENING));
+        server
+    }
+
     /// Starts it, or returns its output if it refuses to serve.
     #[cfg(feature = "etcd")]
     pub fn start_or_refuse(self) -> Result<Server, Output> {
@@ -275,6 +285,28 @@ impl Server {
     /// A server in memory for one test alone.
     pub fn alone() -> Self {
         Launch::in_memory().start()
+    }
+
+    /// Waits until a server that was started loading is ready.
+    pub fn wait_until_ready(&mut self) {
+        let ready = self.stdout.wait_for(|line| line.starts_with(READY).then_some(()));
+        assert!(ready.is_some(), "the server did not become ready; it wrote:\n{}", self.logged());
+        let root_key = std::fs::read_to_string(self.data_dir.join("root.key")).unwrap_or_default();
+        self.root_key = root_key.trim().to_owned();
+    }
+
+    /// The address for metrics of a server that was started with one.
+    pub fn metrics_address(&self) -> String {
+        self.logged_address(MEASURED)
+    }
+
+    /// The address in the first line of the log with this text.
+    fn logged_address(&self, text: &str) -> String {
+        let address = self.stderr.wait_for(|line| {
+            let (_, address) = line.split_once("\"address\":\"").filter(|_| line.contains(text))?;
+            Some(address.split('"').next()?.to_owned())
+        });
+        address.unwrap_or_else(|| panic!("the log names no address with {text:?}:\n{}", self.logged()))
     }
 
     pub fn process(&self) -> u32 {

@@ -15,7 +15,7 @@ use crate::refusal::refused;
 #[tokio::test]
 async fn health_says_that_the_service_serves() {
     let mut health = HealthClient::new(channel().await);
-    for service in ["", "strongroom.v1.SecretService"] {
+    for service in ["", "liveness", "strongroom.v1.SecretService"] {
         let reply = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
         assert_eq!(reply.status(), ServingStatus::Serving, "{service:?}");
     }
@@ -29,6 +29,9 @@ async fn health_can_be_watched() {
     let request = HealthCheckRequest { service: "strongroom.v1.SecretService".into() };
     let mut watched = health.watch(request).await.unwrap().into_inner();
     assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let unknown = HealthCheckRequest { service: "nobody.v1.Nothing".into() };
+    let mut watched = health.watch(unknown).await.unwrap().into_inner();
+    assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::ServiceUnknown);
 }
 
 #[tokio::test]

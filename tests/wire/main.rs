@@ -54,7 +54,9 @@ mod health;
 mod hostile;
 mod idempotency;
 mod list;
+mod loading;
 mod master_key;
+mod metrics;
 mod min_revision;
 mod namespaces;
 mod paging;
@@ -74,6 +76,7 @@ mod run;
 mod scheduler;
 mod shutdown;
 mod startup;
+mod status;
 #[cfg(feature = "etcd")]
 mod tamper;
 mod tls;

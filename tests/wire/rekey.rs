@@ -162,6 +162,18 @@ async fn only_an_operator_may_rekey_or_see_the_key_status() {
 }
 
 #[tokio::test]
+async fn the_lines_that_the_log_has_of_a_rekey_name_its_request() {
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
+    root.create("A", "v").await;
+    rotate_namespaces(&root, of("default")).await.unwrap();
+    server.wait_for_logged(1, "a key was replaced");
+    let log = server.logged();
+    let line = log.lines().find(|line| line.contains("a key was replaced")).unwrap();
+    assert!(line.contains("\"request_id\":\""), "{line}");
+}
+
+#[tokio::test]
 async fn a_request_names_one_namespace_or_asks_for_all() {
     let server = Server::alone();
     let root = Caller::root(&server).await;

@@ -209,6 +209,12 @@ impl Refusal {
         Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
     }
 
+    /// The server has begun, and does not serve yet.
+    pub(super) fn loading() -> Self {
+        let message = "The server is starting, and has not loaded its store yet: try again.";
+        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+    }
+
     /// The answer was not ready in time.
     pub(super) fn late() -> Self {
         let message =

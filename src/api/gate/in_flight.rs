@@ -21,6 +21,11 @@ impl InFlight {
         Entered(self.clone())
     }
 
+    /// How many requests are being answered.
+    pub(crate) fn count(&self) -> usize {
+        *self.0.borrow()
+    }
+
     /// Whether no request is being answered.
     pub(crate) fn is_none(&self) -> bool {
         *self.0.borrow() == 0

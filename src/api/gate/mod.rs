@@ -2,6 +2,7 @@
 //! layer has one concern and one file.
 
 mod admit;
+mod answering;
 mod audit;
 mod authentication;
 mod body;
@@ -10,36 +11,37 @@ mod connection;
 mod deadline;
 mod handlers;
 mod in_flight;
+mod metrics;
 mod panics;
 mod task;
 
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use http::{HeaderMap, Request, Response};
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Timeout, timeout};
+use tokio::time::{Instant, timeout};
 use tonic::body::Body;
-use tower::{Layer, Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder};
 use uuid::Uuid;
 
 use self::admit::Admit;
+use self::answering::Unmeasured;
+pub(crate) use self::answering::{Answering, Begun};
 use self::audit::Audit;
 use self::authentication::Authentication;
 use self::confirmation::Confirmation;
 pub(crate) use self::confirmation::Recipient;
 pub(crate) use self::connection::Connection;
-use self::connection::OpenRequest;
-use self::deadline::{Deadline, InTime, Limit, MAX_TIME};
+use self::deadline::{Deadline, Limit, MAX_TIME};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
+use self::metrics::{Called, Measured};
+pub(crate) use self::metrics::{RequestMetrics, RpcReading};
 use self::panics::CatchPanic;
 use self::task::OwnTask;
 use super::error::Refusal;
-use super::request::{AuditEntry, Call};
+use super::request::{AuditEntry, Call, Rpc};
 use super::strongroom_v1::rpcs;
 use super::strongroom_v1::status::response;
 use crate::app::{App, Error};
@@ -55,24 +57,18 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
 const MAX_HEADERS: usize = 16 * 1024;
 
-/// The layer that every request passes. Requests to health and reflection are let through as they are.
+/// What the gate is made of: the app, and what records and counts its requests.
 #[derive(Clone)]
 pub(crate) struct Gate {
     app: Arc<App>,
     auditor: Arc<dyn Auditor>,
     in_flight: InFlight,
-    open: &'static [&'static str],
 }
 
 impl Gate {
     /// The gate before an app. It counts the requests that are being answered.
     pub(crate) fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
-        Self { app, auditor, in_flight, open: &OPEN }
-    }
-
-    /// The same without reflection, which is then an RPC like any other that does not exist.
-    pub(crate) fn without_reflection(self) -> Self {
-        Self { open: &[HEALTH], ..self }
+        Self { app, auditor, in_flight }
     }
 
     /// The layers, in the order in which a request passes them.
@@ -118,22 +114,42 @@ struct Admitted {
 /// The answer of each layer.
 type Answer = Result<Response<Body>, Infallible>;
 
-impl<S: Clone> Layer<S> for Gate {
-    type Service = Gated<S>;
+/// Services behind the gate. Health, and reflection if it is served, are let through as they are. All other requests are refused
+/// until the gate is opened: there is no app before that.
+pub(crate) struct Gated<S>(Arc<Shared<S>>);
 
-    fn layer(&self, inner: S) -> Gated<S> {
-        let layers = self.layers(inner.clone());
-        Gated { auditor: self.auditor.clone(), open_paths: self.open, open: inner, layers }
+struct Shared<S> {
+    open_paths: &'static [&'static str],
+    open: S,
+    /// Empty until the gate is opened.
+    opened: OnceLock<Opened<S>>,
+    metrics: Arc<RequestMetrics>,
+}
+
+struct Opened<S> {
+    auditor: Arc<dyn Auditor>,
+    layers: Layers<S>,
+}
+
+impl<S> Clone for Gated<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-/// Services behind the gate.
-#[derive(Clone)]
-pub(crate) struct Gated<S> {
-    auditor: Arc<dyn Auditor>,
-    open_paths: &'static [&'static str],
-    open: S,
-    layers: Layers<S>,
+impl<S> Gated<S> {
+    /// A gate that is closed. `open` serves health, and reflection if `reflection` says so.
+    pub(crate) fn closed(open: S, reflection: bool, metrics: Arc<RequestMetrics>) -> Self {
+        // Without reflection, that is an RPC like any other that does not exist.
+        let open_paths: &[_] = if reflection { &OPEN } else { &[HEALTH] };
+        Self(Arc::new(Shared { open_paths, open, opened: OnceLock::new(), metrics }))
+    }
+
+    /// Opens the gate to these handlers. It stays open.
+    pub(crate) fn open(&self, gate: &Gate, handlers: S) {
+        let opened = Opened { auditor: gate.auditor.clone(), layers: gate.layers(handlers) };
+        let _ = self.0.opened.set(opened); // a gate is opened once
+    }
 }
 
 impl<S> Service<Request<Body>> for Gated<S>
@@ -145,99 +161,55 @@ where
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        match self.open.poll_ready(context) {
-            Poll::Ready(Ok(())) => self.layers.poll_ready(context),
-            other => other,
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // the services and the layers are always ready
     }
 
     fn call(&mut self, http: Request<Body>) -> Self::Future {
+        let shared = &*self.0;
         let path = http.uri().path();
-        let connection = http.extensions().get::<Arc<Connection>>();
-        if self.open_paths.iter().any(|service| path.starts_with(service)) {
-            let request = match connection.map(Connection::begin_open) {
-                Some(None) => return Answering::refused(Refusal::too_many_open()),
-                Some(Some(_)) | None if !fit(http.headers()) => {
-                    return Answering::refused(Refusal::headers_too_large());
-                }
-                Some(Some(request)) => Some(request),
-                None => None,
-            };
-            // Who watches the health waits for as long as it likes.
-            let time = (path != WATCH).then_some(MAX_TIME);
-            return Answering::Open { answer: timeout(MAX_TIME, self.open.call(http)), request, time };
-        }
-        let peer = connection.map(|connection| connection.peer());
+        let is_open = shared.open_paths.iter().any(|service| path.starts_with(service));
+        let rpc = if is_open { None } else { rpcs::of_path(path) };
+        let called = match is_open {
+            false => Called::Rpc(rpc),
+            true if path.starts_with(HEALTH) => Called::Health,
+            true => Called::Reflection,
+        };
+        let measured = Measured::begin(shared.metrics.clone(), called);
+        let answer = if is_open { self.call_open(http) } else { self.call_gated(rpc, http) };
+        Answering { answer, measured }
+    }
+}
+
+impl<S> Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    fn call_open(&self, http: Request<Body>) -> Unmeasured<S::Future> {
+        let request = match http.extensions().get::<Arc<Connection>>().map(Connection::begin_open) {
+            Some(None) => return Unmeasured::refused(Refusal::too_many_open()),
+            Some(Some(_)) | None if !fit(http.headers()) => {
+                return Unmeasured::refused(Refusal::headers_too_large());
+            }
+            Some(Some(request)) => Some(request),
+            None => None,
+        };
+        // Who watches the health waits for as long as it likes.
+        let time = (http.uri().path() != WATCH).then_some(MAX_TIME);
+        Unmeasured::Open { answer: timeout(MAX_TIME, self.0.open.clone().call(http)), request, time }
+    }
+
+    fn call_gated(&self, rpc: Option<&'static Rpc>, http: Request<Body>) -> Unmeasured<S::Future> {
+        let Some(Opened { auditor, layers }) = self.0.opened.get() else {
+            return Unmeasured::refused(Refusal::loading());
+        };
+        let peer = http.extensions().get::<Arc<Connection>>().map(|connection| connection.peer());
         let id = Uuid::now_v7().to_string().into();
         let given_id = caller_request_id(http.headers());
-        let entry = AuditEntry::new(rpcs::of_path(path), id, given_id, peer, self.auditor.clone());
+        let entry = AuditEntry::new(rpc, id, given_id, peer, auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
-        Answering::Gated { answer: self.layers.call(arrived) }
-    }
-}
-
-pin_project! {
-    /// The answer to a request.
-    #[project = AnsweringPart]
-    pub(crate) enum Answering<O> {
-        Open {
-            #[pin]
-            answer: Timeout<O>,
-            request: Option<OpenRequest>,
-            // How long the answer may take to its end.
-            time: Option<Duration>,
-        },
-        // The refusal of an open request, until it is taken.
-        Refused {
-            answer: Option<Response<Body>>,
-        },
-        Gated {
-            #[pin]
-            answer: InTime,
-        },
-    }
-}
-
-/// Tells whether the work on a request has begun.
-pub(crate) trait Begun {
-    /// Whether it has.
-    fn has_begun(&self) -> bool;
-}
-
-impl<O> Begun for Answering<O> {
-    fn has_begun(&self) -> bool {
-        match self {
-            Self::Gated { answer } => answer.has_begun(),
-            Self::Open { .. } | Self::Refused { .. } => true,
-        }
-    }
-}
-
-impl<O> Answering<O> {
-    /// The refusal of an open request, which has no id in the log.
-    fn refused(refusal: Refusal) -> Self {
-        Self::Refused { answer: Some(response(refusal, "")) }
-    }
-}
-
-impl<O: Future<Output = Answer>> Future for Answering<O> {
-    type Output = Answer;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        match self.project() {
-            AnsweringPart::Open { answer, request, time } => {
-                let answered = ready!(answer.poll(context));
-                let answered = answered.unwrap_or_else(|_elapsed| Ok(response(Refusal::late(), "")));
-                Poll::Ready(
-                    answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body, *time))),
-                )
-            }
-            AnsweringPart::Refused { answer } => {
-                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
-            }
-            AnsweringPart::Gated { answer } => answer.poll(context),
-        }
+        Unmeasured::Gated { answer: layers.clone().call(arrived) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::super::error::{Code, Reason};
 use super::super::strongroom_v1::status::failure;
@@ -72,8 +73,12 @@ impl Site {
         Self { app, store, recorder: Arc::default(), in_flight: InFlight::default(), root }
     }
 
-    fn gate(&self) -> Gate {
-        Gate::new(self.app.clone(), self.recorder.clone(), self.in_flight.clone())
+    /// Handlers behind an open gate.
+    fn gated<S: Clone>(&self, handlers: S) -> Gated<S> {
+        let gate = Gate::new(self.app.clone(), self.recorder.clone(), self.in_flight.clone());
+        let gated = Gated::closed(handlers.clone(), true, Arc::default());
+        gated.open(&gate, handlers);
+        gated
     }
 
     fn request(&self, path: &str) -> Request<Body> {
@@ -120,7 +125,7 @@ const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_refused() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     let mut ask = async |path: &str| {
         let answer = gated.call(site.request(path)).await.unwrap();
         failure(&answer).and_then(|(_, reason)| reason)
@@ -145,6 +150,31 @@ async fn while_the_store_is_not_known_everything_but_health_and_reflection_is_re
 }
 
 #[tokio::test]
+async fn a_closed_gate_lets_health_through_and_refuses_all_else_with_an_id_until_it_is_opened() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let metrics = Arc::<RequestMetrics>::default();
+    let mut gated = Gated::closed(inner, true, metrics.clone());
+    for open in OPEN {
+        assert_eq!(failure(&gated.call(site.request(&format!("{open}Check"))).await.unwrap()), None);
+    }
+    let refused = gated.call(site.request(GET)).await.unwrap();
+    assert_eq!(failure(&refused), Some((Code::Unavailable, Some(Reason::StoreUnavailable))));
+    let details = Status::from_header_map(refused.headers()).unwrap().get_error_details();
+    assert!(details.retry_info().is_some() && !details.request_info().unwrap().request_id.is_empty());
+    let gate = Gate::new(site.app.clone(), site.recorder.clone(), site.in_flight.clone());
+    gated.open(&gate, inner);
+    assert_eq!(failure(&gated.call(site.request(GET)).await.unwrap()), None);
+    let counted: Vec<_> = metrics.read().into_iter().map(|rpc| (rpc.name, rpc.codes)).collect();
+    let expected = [
+        ("strongroom.v1.SecretService/GetSecret", vec![("OK", 1), ("UNAVAILABLE", 1)]),
+        ("grpc.health.v1.Health", vec![("OK", 1)]),
+        ("grpc.reflection.ServerReflection", vec![("OK", 2)]),
+    ];
+    assert_eq!(counted, expected);
+}
+
+#[tokio::test]
 async fn a_panic_is_answered_and_recorded() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |request: Request<Body>| {
@@ -153,7 +183,7 @@ async fn a_panic_is_answered_and_recorded() {
         #[allow(unreachable_code)]
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
-    let answer = site.gate().layer(inner).call(site.request(GET)).await.unwrap();
+    let answer = site.gated(inner).call(site.request(GET)).await.unwrap();
     assert_eq!(failure(&answer), Some((Code::Internal, Some(Reason::Internal))));
     assert_eq!(site.outcomes(), ["INTERNAL"]);
 }
@@ -172,7 +202,7 @@ async fn a_change_whose_caller_hangs_up_is_served_to_its_end_and_a_read_is_not()
                 Ok::<_, Infallible>(Status::not_found("").into_http())
             }
         });
-        let call = site.gate().layer(inner).call(site.request(path));
+        let call = site.gated(inner).call(site.request(path));
         begun.notified().await;
         drop(call);
         if path == CREATE {
@@ -210,7 +240,7 @@ async fn a_request_whose_caller_hangs_up_before_it_is_begun_is_forgotten() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |_: Request<Body>| -> Answer { panic!("nothing is done") });
     for path in [CREATE, GET] {
-        drop(site.gate().layer(inner).call(site.request(path)));
+        drop(site.gated(inner).call(site.request(path)));
         site.in_flight.none().await;
     }
     assert!(site.outcomes().is_empty());
@@ -220,7 +250,7 @@ async fn a_request_whose_caller_hangs_up_before_it_is_begun_is_forgotten() {
 async fn a_caller_is_answered_in_its_time_and_a_change_ends_in_30_seconds() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |_: Request<Body>| std::future::pending::<Answer>().await);
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     let late = Some((Code::DeadlineExceeded, Some(Reason::DeadlineExceeded)));
     let impatient = |path| {
         let mut request = site.request(path);
@@ -246,7 +276,7 @@ async fn a_caller_is_answered_in_its_time_and_a_change_ends_in_30_seconds() {
 async fn a_request_without_a_credential_is_refused_and_recorded_before_an_rpc_is_looked_for() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |_: Request<Body>| panic!("nobody is admitted") as Answer);
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     let nothing = "/strongroom.v1.SecretService/Nothing";
     let stranger = Request::builder().uri(nothing).body(Body::empty()).unwrap();
     let refused = failure(&gated.call(stranger).await.unwrap());
@@ -260,7 +290,7 @@ async fn a_request_without_a_credential_is_refused_and_recorded_before_an_rpc_is
 async fn work_that_waits_ends_with_the_key_of_its_caller() {
     let site = Site::open().await;
     let inner = tower::service_fn(async |_: Request<Body>| std::future::pending::<Answer>().await);
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     let (read, change) = (gated.call(site.request(GET)), gated.call(site.request(CREATE)));
     site.root_key().end().await;
     let (read, change) = (read.await.unwrap(), change.await.unwrap());
@@ -281,7 +311,7 @@ async fn an_answer_whose_caller_is_not_known_any_more_is_withheld() {
             Ok::<_, Infallible>(Response::new(Body::empty()))
         }
     });
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     // Both are admitted before the key ends.
     let (read, change) = (gated.call(site.request(GET)), gated.call(site.request(CREATE)));
     assert_eq!(failure(&read.await.unwrap()), INVALID);
@@ -297,7 +327,7 @@ async fn an_answer_is_withheld_where_the_key_ends_while_the_record_is_written() 
     let site = Site::open().await;
     *site.recorder.ends.lock().unwrap() = Some(site.root_key());
     let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
-    let answer = site.gate().layer(inner).call(site.request(GET)).await.unwrap();
+    let answer = site.gated(inner).call(site.request(GET)).await.unwrap();
     assert_eq!(failure(&answer), INVALID);
     assert_eq!(site.outcomes(), ["ok", "UNAUTHENTICATED"]);
 }

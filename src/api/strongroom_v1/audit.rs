@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use super::convert::time;
-use super::operator::{ConfirmedReplies, begun};
+use super::operator::{ConfirmedReplies, begun, spawn_of_call};
 use super::proto as v1;
 use super::proto::audit_service_server::AuditService;
 use crate::api::error::Refusal;
@@ -228,7 +228,7 @@ async fn watch(
     let last = replies.clone().try_reserve_owned().map_err(|_| Error::Internal("a new channel is full"))?;
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
     let (app, call) = (app.clone(), call.clone());
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }

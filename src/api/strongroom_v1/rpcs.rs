@@ -3,7 +3,7 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 42] = [
+static ALL: [Rpc; 42] = numbered([
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
@@ -52,20 +52,36 @@ static ALL: [Rpc; 42] = [
     rpc("strongroom.v1.AuditService/FindAuditNames", &[Right::Audit]),
     // Read for the values, list without them.
     document("strongroom.v1.ReferenceService/ResolveReferences", &[Right::Read, Right::List]),
-];
+]);
 
 const fn rpc(name: &'static str, rights: &'static [Right]) -> Rpc {
-    Rpc { name, rights, changes: false, weight: 1 }
+    Rpc { number: 0, name, rights, changes: false, weight: 1 }
 }
 
 /// An RPC that changes something.
 const fn change(name: &'static str, rights: &'static [Right]) -> Rpc {
-    Rpc { name, rights, changes: true, weight: 1 }
+    Rpc { number: 0, name, rights, changes: true, weight: 1 }
 }
 
 /// An RPC whose request is a document. A field of it takes 9 bytes on the wire and up to 180 in memory.
 const fn document(name: &'static str, rights: &'static [Right]) -> Rpc {
     Rpc { weight: 20, ..rpc(name, rights) }
+}
+
+/// Gives each RPC its number.
+#[allow(clippy::indexing_slicing)] // the compiler runs it
+const fn numbered<const N: usize>(mut rpcs: [Rpc; N]) -> [Rpc; N] {
+    let mut number = 0;
+    while number < N {
+        rpcs[number].number = number;
+        number += 1;
+    }
+    rpcs
+}
+
+/// The names of all RPCs, in the order of their numbers.
+pub(in crate::api) fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|rpc| rpc.name)
 }
 
 /// The RPC of an HTTP path, such as `/strongroom.v1.SecretService/GetSecret`.

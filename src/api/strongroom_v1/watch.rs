@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::convert::{hidden, metadata, redacted, timestamp};
-use super::operator::{ConfirmedReplies, begun};
+use super::operator::{ConfirmedReplies, begun, spawn_of_call};
 use super::proto as v1;
 use super::status::refused;
 use crate::api::error::Refusal;
@@ -69,7 +69,7 @@ pub(super) async fn watch(
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
     let replies_of = app.clone();
     let (app, call) = (app.clone(), call.clone());
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }

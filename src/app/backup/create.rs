@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::Backups;
 use super::format::{BackupEnd, BackupPart, BackupRecord};
@@ -43,12 +44,13 @@ impl Backups {
     pub fn create(&self, _grant: &ServiceGrant<Operate>) -> mpsc::Receiver<Result<BackupChunk, Error>> {
         let (out, chunks) = mpsc::channel(CHUNKS_AHEAD);
         let core = self.core.clone();
-        tokio::spawn(async move {
+        let work = async move {
             let written = async { BackupWriter::begin(&core, &out).await?.write(&core).await };
             if let Err(Stop::Failed(error)) = written.await {
                 let _ = out.send(Err(error)).await;
             }
-        });
+        };
+        tokio::spawn(work.in_current_span()); // its lines in the log have the id of the request
         chunks
     }
 }

@@ -28,6 +28,7 @@ use crate::catalog::{Delivery, EventsMissed, Subscription, Watched};
 use crate::domain::{
     EventType, Metadata, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName, Timestamp,
 };
+use crate::limits::{Counted, Counter};
 
 /// The longest time without a bookmark.
 const BOOKMARK: Duration = Duration::from_secs(25);
@@ -38,6 +39,8 @@ const READERS: usize = 8;
 pub struct SecretWatches {
     core: Arc<Core>,
     readers: Arc<Semaphore>,
+    /// How many watches there are.
+    open: Arc<Counter>,
 }
 
 /// Which changes a watch tells.
@@ -102,7 +105,13 @@ pub enum StepType {
 
 impl SecretWatches {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core, readers: Arc::new(Semaphore::new(READERS)) }
+        let open = Counter::new("watches", usize::MAX); // the limits on requests and memory bound them
+        Self { core, readers: Arc::new(Semaphore::new(READERS)), open }
+    }
+
+    /// How many watches there are now.
+    pub fn open(&self) -> usize {
+        self.open.used()
     }
 
     /// Begins a watch of those secrets of a namespace that the caller may list.
@@ -125,6 +134,7 @@ impl SecretWatches {
             WatchFrom::Snapshot => (core.catalog.revision(), Phase::Snapshot(Snapshot::default())),
         };
         Ok(Watch {
+            _open: self.open.enter(),
             readers: self.readers.clone(),
             filter: EventFilter::new(grant, query),
             core,
@@ -155,6 +165,7 @@ impl Core {
 
 /// A watch of changes. Its caller confirms the grant for as long as it lasts.
 pub struct Watch {
+    _open: Option<Counted>,
     core: Arc<Core>,
     readers: Arc<Semaphore>,
     filter: EventFilter,

@@ -2,6 +2,7 @@
 //! for all the other secrets.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::domain::{Secret, SecretId, Timestamp};
@@ -34,6 +35,14 @@ impl DueTimes {
     /// The first of the times.
     pub(super) fn first(&self) -> Option<Timestamp> {
         self.times.first().map(|(at, _)| *at)
+    }
+
+    /// The times behind a place and their secrets, in order.
+    pub(super) fn after(
+        &self,
+        place: Option<(Timestamp, SecretId)>,
+    ) -> impl Iterator<Item = (Timestamp, SecretId)> {
+        self.times.range((place.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)).copied()
     }
 
     /// The times and their secrets, in order.

@@ -18,6 +18,7 @@ mod search;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, PAGE_BYTES};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
+use super::due::PlannedBy;
 use crate::auth::NameFilter;
 use crate::domain::{
     Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
@@ -136,6 +138,24 @@ impl Index {
     /// the same secrets here.
     pub(super) fn as_of(&self) -> Revision {
         self.as_of
+    }
+
+    /// Some of the secrets about which something is planned, in the order of time, behind a place in that order.
+    pub(super) fn planned(
+        &self,
+        by: PlannedBy,
+        after: Option<(Timestamp, SecretId)>,
+        limit: usize,
+    ) -> Vec<((Timestamp, SecretId), Arc<Secret>)> {
+        let find = |place: (Timestamp, SecretId)| Some((place, self.get(place.1)?.clone()));
+        match by {
+            PlannedBy::Service => self.due.after(after).take(limit).filter_map(find).collect(),
+            PlannedBy::Workers => {
+                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let places = self.claimable.range((from, Bound::Unbounded));
+                places.copied().take(limit).filter_map(find).collect()
+            }
+        }
     }
 
     /// The secrets whose rotations workers can claim now, and which pass: those that could be claimed for longest first, at most as many as

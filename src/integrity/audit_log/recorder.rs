@@ -84,7 +84,38 @@ pub struct LogState {
     pub breach: Option<String>,
 }
 
+/// What is measured of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogMetrics {
+    /// How many records are written.
+    pub written: u64,
+    /// How many of them survive a crash.
+    pub durable: u64,
+    /// How many records wait to be written.
+    pub waiting: usize,
+    /// How many bytes those take.
+    pub waiting_bytes: usize,
+    /// Whether records can be written.
+    pub is_writable: bool,
+    /// Whether no file was found that is not as it was written.
+    pub is_whole: bool,
+}
+
 impl AuditLog {
+    /// What is measured of the log.
+    pub fn metrics(&self) -> LogMetrics {
+        let (waiting, waiting_bytes) = self.0.queue.records();
+        let state = lock(&self.0.state);
+        LogMetrics {
+            written: self.written(),
+            durable: self.0.synced.borrow().size,
+            waiting,
+            waiting_bytes,
+            is_writable: state.failing.is_none(),
+            is_whole: state.breach.is_none(),
+        }
+    }
+
     /// Opens the log in a folder. Where there is none, begins one. `broken` is what was found in an earlier log whose place this
     /// one takes.
     pub fn open(path: &Path, settings: AuditSettings, broken: Option<&str>) -> Result<Self, LogError> {

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use super::batch::Batch;
 use super::engine_handle::EngineHandle;
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 use crate::store::change::ChangeLog;
 use crate::store::{Change, CommitError, Entry, Key, ReplaceError, ReplaceRecords, Transaction, Unavailable};
 
@@ -101,6 +102,7 @@ pub(super) struct Committer<E: Engine> {
     /// The newest revision that reads may have shown: set before a batch is applied, and never lowered.
     pub(super) assigned: Arc<AtomicU64>,
     pub(super) waiting: mpsc::Receiver<Job>,
+    metrics: Arc<CommitMetrics>,
     /// Why nothing can be written; `None`: the engine works.
     broken: Option<EngineFailure>,
 }
@@ -129,8 +131,9 @@ impl<E: Engine> Committer<E> {
         log: Arc<ChangeLog>,
         assigned: Arc<AtomicU64>,
         waiting: mpsc::Receiver<Job>,
+        metrics: Arc<CommitMetrics>,
     ) -> Self {
-        Self { handle, log, assigned, waiting, broken: None }
+        Self { handle, log, assigned, waiting, metrics, broken: None }
     }
 
     /// Runs jobs until every sender is gone and every job has been answered.
@@ -204,19 +207,28 @@ impl<E: Engine> Committer<E> {
         if !changes.is_empty() {
             self.shown_up_to(revision);
             // Reads go on meanwhile. Only an exchange of the engine waits for them.
-            let made = self.handle.with(|engine| engine.apply(&changes).and_then(|()| engine.sync()));
+            let made = self.handle.with(|engine| engine.apply(&changes).and_then(|()| self.sync(engine)));
             if let Err(why) = made {
+                self.metrics.failed.add(1);
                 for (waiting, _) in answers {
                     let _ = waiting.send(Err(why.clone().into()));
                 }
                 return Err(why);
             }
+            self.metrics.batch.count(u64::try_from(changes.len()).unwrap_or(u64::MAX));
             self.log.publish(changes);
         }
         for (waiting, outcome) in answers {
             // The caller may have gone. Its change is made all the same.
             let _ = waiting.send(outcome.map_err(|refused| refused.at(revision)));
         }
+        Ok(())
+    }
+
+    fn sync(&self, engine: &E) -> Result<(), Unavailable> {
+        let began = Instant::now();
+        engine.sync()?;
+        self.metrics.sync.observe(began.elapsed());
         Ok(())
     }
 

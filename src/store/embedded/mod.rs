@@ -30,6 +30,7 @@ use self::memory::MemoryEngine;
 use self::sled::SledEngine;
 pub use self::sled::holds_sled;
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 use crate::store::change::ChangeLog;
 use crate::store::{
     CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Unreadable, Watch,
@@ -101,6 +102,7 @@ struct EmbeddedStore<E: Engine> {
     replacing: Arc<tokio::sync::Mutex<()>>,
     /// Whether the store is closing, so that a replacement is given up.
     closing: Arc<AtomicBool>,
+    metrics: Arc<CommitMetrics>,
 }
 
 impl<E: Engine> EmbeddedStore<E> {
@@ -109,13 +111,16 @@ impl<E: Engine> EmbeddedStore<E> {
         let (handle, log) = (Arc::new(handle), ChangeLog::new(revision));
         let assigned = Arc::new(AtomicU64::new(revision.0));
         let (sender, waiting) = mpsc::channel(MAX_WAITING);
-        let committer = Committer::new(handle.clone(), log.clone(), assigned.clone(), waiting);
+        let metrics = Arc::<CommitMetrics>::default();
+        let committer =
+            Committer::new(handle.clone(), log.clone(), assigned.clone(), waiting, metrics.clone());
         let thread = thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|error| Unavailable(format!("no thread for the committer: {error}").into()))?;
         let committer = Mutex::new(Some((sender, thread)));
-        Ok(Self { handle, log, assigned, committer, replacing: Arc::default(), closing: Arc::default() })
+        let (replacing, closing) = (Arc::default(), Arc::default());
+        Ok(Self { handle, log, assigned, committer, replacing, closing, metrics })
     }
 
     fn sender(&self) -> Result<mpsc::Sender<Job>, Unavailable> {
@@ -220,6 +225,10 @@ impl<E: Engine> Store for EmbeddedStore<E> {
 
     fn engine(&self) -> &'static str {
         E::NAME
+    }
+
+    fn metrics(&self) -> Arc<CommitMetrics> {
+        self.metrics.clone()
     }
 
     async fn close(&self) {

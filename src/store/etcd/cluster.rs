@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions, Txn, TxnResponse,
+    Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions, Txn, TxnOp, TxnResponse,
     WatchClient, WatchOptions, WatchStream,
 };
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, ConnectError};
 use zeroize::Zeroizing;
 
@@ -78,6 +78,35 @@ impl Cluster {
             members.push(Member::new(url, settings).await?);
         }
         Ok(Self { members, asked: watch::Sender::new(0), login })
+    }
+
+    /// Waits until a member answers a read, whatever it answers, and tells `away` each time that no member does.
+    pub(super) async fn wait_until_reached(&self, read: &[u8], away: impl Fn(&Unavailable)) {
+        loop {
+            let until = Instant::now() + BOUND;
+            for _ in &self.members {
+                let Ok((at, member)) = self.asked() else { return }; // sending says what is wrong
+                let read = Txn::new().and_then([TxnOp::get(read, None)]);
+                let patience = if self.members.len() == 1 { until } else { Instant::now() + PATIENCE };
+                let failure = match timeout_at(patience, member.kv.clone().txn(read)).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => CallFailure::of(error),
+                    Err(_elapsed) => CallFailure::Silent,
+                };
+                if !failure.is_the_members() {
+                    return;
+                }
+                self.leave(at);
+                if self.is_last(at) {
+                    away(&failure.of_member(&member.url));
+                }
+            }
+            sleep_until(until).await;
+        }
+    }
+
+    fn is_last(&self, member: usize) -> bool {
+        member + 1 == self.members.len()
     }
 
     /// Sends a transaction, within the time limit of all calls or until `until`, whichever is sooner.

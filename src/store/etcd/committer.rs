@@ -17,6 +17,7 @@ use super::group::{ExistingEntries, QueuedTransaction, TxnGroup};
 use super::layout::{Pointer, revision};
 use super::{EtcdClient, gets};
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 use crate::store::{CommitError, Digester, Entry, Key, Transaction, Unavailable};
 
 /// How often a group is sent again because other replicas were faster.
@@ -27,6 +28,7 @@ pub(super) struct EtcdCommitter {
     queue: Mutex<Queue>,
     /// Held while a group is made.
     pub(super) turn: tokio::sync::Mutex<SeenDigest>,
+    pub(super) metrics: Arc<CommitMetrics>,
 }
 
 /// The waiting transactions, in the order of their arrival.
@@ -42,7 +44,12 @@ pub(super) struct SeenDigest(Option<(u64, Entry)>);
 
 impl EtcdCommitter {
     pub(super) fn new(client: Arc<EtcdClient>) -> Arc<Self> {
-        Arc::new(Self { client, queue: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Arc::new(Self {
+            client,
+            queue: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            metrics: Arc::default(),
+        })
     }
 
     /// Makes a transaction that is within the limits and changes something. If it is not answered, its outcome is
@@ -93,10 +100,18 @@ impl EtcdCommitter {
             if group.is_empty() {
                 return;
             }
+            let began = Instant::now();
             match self.attempt(&mut group, &mut seen).await {
                 Ok(None) => {}
-                Ok(Some(made)) => return group.answer(&Ok(made)),
-                Err(refused) => return group.answer(&Err(refused)),
+                Ok(Some(made)) => {
+                    self.metrics.sync.observe(began.elapsed());
+                    self.metrics.batch.count(group.size());
+                    return group.answer(&Ok(made));
+                }
+                Err(refused) => {
+                    self.metrics.failed.add(1);
+                    return group.answer(&Err(refused));
+                }
             }
         }
         group.answer(&Err(Unavailable("other replicas change it too often".into()).into()));

@@ -118,6 +118,11 @@ impl TxnGroup {
         self.members.is_empty()
     }
 
+    /// How many transactions it has.
+    pub(super) fn size(&self) -> u64 {
+        u64::try_from(self.members.len()).unwrap_or(u64::MAX)
+    }
+
     /// When the last caller stops waiting; `None`: one of them waits without a limit.
     pub(super) fn until(&self) -> Option<Instant> {
         let deadlines = self.members.iter().map(|member| member.transaction.deadline);

@@ -34,10 +34,18 @@ use super::change::ChangeLog;
 use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 
 /// Opens the store in etcd, or creates it. The error says what to do.
 pub async fn open_etcd(settings: &Etcd) -> Result<Arc<dyn Store>, Unavailable> {
     Ok(Arc::new(EtcdStore::open(settings).await?))
+}
+
+/// Waits until etcd answers. Calls `away` each time that it does not, some seconds apart. Fails where the settings cannot be used.
+pub async fn await_etcd(settings: &Etcd, away: impl Fn(&Unavailable)) -> Result<(), Unavailable> {
+    let (cluster, layout) = (Cluster::new(settings).await?, Layout::new(&settings.prefix));
+    cluster.wait_until_reached(&layout.pointer(), away).await;
+    Ok(())
 }
 
 /// The store of one replica.
@@ -287,6 +295,10 @@ impl Store for EtcdStore {
 
     fn engine(&self) -> &'static str {
         "etcd"
+    }
+
+    fn metrics(&self) -> Arc<CommitMetrics> {
+        self.committer.metrics.clone()
     }
 
     async fn close(&self) {

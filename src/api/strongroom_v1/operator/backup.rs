@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::count;
-use super::replies::{AHEAD, ConfirmedReplies, Replies, begun};
+use super::replies::{AHEAD, ConfirmedReplies, Replies, begun, spawn_of_call};
 use crate::api::request::Call;
 use crate::api::strongroom_v1::convert::timestamp;
 use crate::api::strongroom_v1::proto as v1;
@@ -27,7 +27,7 @@ pub(super) fn create_backup(
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }
@@ -93,7 +93,7 @@ pub(super) fn restore_backup(
 ) -> Replies<v1::RestoreBackupResponse> {
     call.note(|target| target.subject = Some("begun".to_owned()));
     let (replies, stream) = mpsc::channel(AHEAD);
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::count;
-use super::replies::{AHEAD, ConfirmedReplies, begun, to_its_end};
+use super::replies::{AHEAD, ConfirmedReplies, begun, spawn_of_call, to_its_end};
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::proto::{self as v1, RotationPhase};
 use crate::app::{App, Error, RekeyPermit, RekeyProgress, Rekeyed};
@@ -26,7 +26,7 @@ pub(super) fn rotate_master_key(
     let (replies, stream) = mpsc::channel(AHEAD);
     let (app, call) = (app.clone(), call.clone());
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }
@@ -80,7 +80,7 @@ pub(super) fn rotate_namespace_keys(
     let (replies, stream) = mpsc::channel(AHEAD + namespaces.len());
     let (app, call) = (app.clone(), call.clone());
     let confirmed = ConfirmedReplies::new(app.clone(), call.clone(), stream);
-    tokio::spawn(async move {
+    spawn_of_call(async move {
         if !begun(&app, &call, &replies).await {
             return;
         }

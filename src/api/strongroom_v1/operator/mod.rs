@@ -13,12 +13,12 @@ use tonic::{Request, Response, Status, Streaming};
 use self::backup::{create_backup, restore_backup};
 use self::keys::{key_status, rotate_master_key, rotate_namespace_keys};
 use self::replies::Replies;
-pub(super) use self::replies::{ConfirmedReplies, begun};
+pub(super) use self::replies::{ConfirmedReplies, begun, spawn_of_call};
 use super::convert::timestamp;
 use super::proto as v1;
 use super::proto::operator_service_server::OperatorService;
 use crate::api::request::Call;
-use crate::app::{App, Error};
+use crate::app::{App, Error, Unready};
 use crate::auth::Operate;
 use crate::integrity::audit_log::LogState;
 use crate::limits::LimitUse;
@@ -33,7 +33,7 @@ impl OperatorService for Operator {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request).await?;
-        call.close(describe(&self.0, &call))
+        call.close(describe(&self.0, &call).await)
     }
 
     type CreateBackupStream = ConfirmedReplies<v1::CreateBackupResponse>;
@@ -98,27 +98,47 @@ fn limit(usage: LimitUse) -> v1::LimitUse {
     v1::LimitUse { name: name.to_owned(), limit, used, refused }
 }
 
+fn unready(unready: Unready) -> v1::UnreadyCause {
+    let Unready { cause, detail } = unready;
+    v1::UnreadyCause { name: cause.name().to_owned(), description: cause.to_string(), detail }
+}
+
 fn audit_log(state: LogState) -> v1::AuditLogStatus {
     let LogState { origin, head, failing, breach } = state;
     let (failure, breach) = (failing.unwrap_or_default(), breach.unwrap_or_default());
     v1::AuditLogStatus { origin, size: head.size, failure, breach }
 }
 
-fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
+async fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error> {
     let grant = call.service_grant(app)?;
-    let status = app.status(&grant);
+    let status = app.status(&grant).await;
+    let overview = status.metrics.overview;
     Ok(v1::GetStatusResponse {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
-        store: status.engine.to_owned(),
-        revision: status.revision.0,
+        store: status.metrics.engine.to_owned(),
+        revision: status.metrics.revision.0,
         started_at: Some(timestamp(status.started_at)),
-        namespaces: count(status.counts.namespaces),
-        secrets: count(status.counts.secrets),
-        damaged_records: count(status.counts.damaged),
+        namespaces: count(status.metrics.counts.namespaces),
+        secrets: count(status.metrics.counts.secrets),
+        damaged_records: count(status.metrics.counts.damaged),
         signing_public_key: status.public_key.0.to_vec(),
-        limits: status.limits.into_iter().map(limit).collect(),
+        limits: status.metrics.limits.into_iter().map(limit).collect(),
         audit_log: app.audit.state().map(audit_log),
-        deleted_secrets: count(status.counts.deleted_secrets),
+        deleted_secrets: count(status.metrics.counts.deleted_secrets),
         next_due_at: status.next_due.map(timestamp),
+        unready_causes: app.readiness.state().unready.into_iter().map(unready).collect(),
+        rotations: Some(v1::RotationStatus {
+            planned: overview.rotations_planned,
+            due: overview.rotations_due,
+            overdue: overview.rotations_overdue,
+            failing: overview.rotations_failing,
+        }),
+        expiring_secrets: overview.expiring_secrets,
+        api_keys: overview.api_keys,
+        unused_api_keys: overview.unused_api_keys,
+        bindings: overview.bindings,
+        watches: count(status.metrics.watches),
+        revisions_behind: status.metrics.behind,
+        server_time: Some(timestamp(status.time)),
     })
 }

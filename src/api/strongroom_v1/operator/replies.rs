@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tracing::Instrument;
 
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::status;
@@ -53,6 +54,11 @@ impl<R> Stream for ConfirmedReplies<R> {
             }
         }
     }
+}
+
+/// Starts the task of a call that answers with a stream. Its lines in the log have the id of the request.
+pub(in crate::api) fn spawn_of_call(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work.in_current_span());
 }
 
 /// Waits until the beginning of the call is recorded, and confirms the caller. False: the work must not begin, since the caller

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xfb\x02\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\x05 \x01(\x04\x12\x0f\n\x07secrets\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x07 \x01(\x04\x12\x1a\n\x12signing_public_key\x18\x08 \x01(\x0c\x12\'\n\x06limits\x18\t \x03(\x0b\x32\x17.strongroom.v1.LimitUse\x12\x30\n\taudit_log\x18\n \x01(\x0b\x32\x1d.strongroom.v1.AuditLogStatus\x12\x17\n\x0f\x64\x65leted_secrets\x18\x0b \x01(\x04\x12/\n\x0bnext_due_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x0e\x41uditLogStatus\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0f\n\x07\x66\x61ilure\x18\x03 \x01(\t\x12\x0e\n\x06\x62reach\x18\x04 \x01(\t\"F\n\x08LimitUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0c\n\x04used\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\"\x15\n\x13\x43reateBackupRequest\"b\n\x14\x43reateBackupResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x18\n\x10\x65xpected_records\x18\x03 \x01(\x04\x12\x10\n\x08revision\x18\x04 \x01(\x04\"j\n\x14RestoreBackupRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x13\n\x0bverify_only\x18\x02 \x01(\x08\x12\x16\n\x0e\x61\x63\x63\x65pt_damaged\x18\x03 \x01(\x08\x12\x16\n\x0e\x61\x63\x63\x65pt_altered\x18\x04 \x01(\x08\"\x95\x02\n\x15RestoreBackupResponse\x12*\n\x05phase\x18\x01 \x01(\x0e\x32\x1b.strongroom.v1.RestorePhase\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x15\n\rtotal_records\x18\x03 \x01(\x04\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x62\x61\x63kup_revision\x18\x05 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x06 \x01(\x04\x12\x10\n\x08revision\x18\x07 \x01(\x04\x12\x12\n\nnamespaces\x18\x08 \x01(\x04\x12\x0f\n\x07secrets\x18\t \x01(\x04\x12\x0f\n\x07\x61ltered\x18\n \x01(\x08\"\x18\n\x16RotateMasterKeyRequest\"\xc7\x01\n\x17RotateMasterKeyResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.strongroom.v1.RotationPhase\x12\x14\n\x0cseen_records\x18\x02 \x01(\x04\x12\x15\n\rtotal_records\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\r\x12\x17\n\x0f\x64\x61maged_records\x18\x05 \x01(\x04\x12\x15\n\rmaster_key_id\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"\x1b\n\x19GetMasterKeyStatusRequest\"\xc0\x01\n\x1aGetMasterKeyStatusResponse\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x15\n\rmaster_key_id\x18\x02 \x01(\t\x12\x11\n\topened_by\x18\x03 \x03(\t\x12\x13\n\x0bgenerations\x18\x04 \x03(\r\x12\r\n\x05seals\x18\x05 \x01(\x04\x12\x13\n\x0bseals_limit\x18\x06 \x01(\x04\x12\x12\n\nnamespaces\x18\x07 \x01(\x04\x12\x1b\n\x13rotating_namespaces\x18\x08 \x03(\t\"G\n\x1aRotateNamespaceKeysRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x16\n\x0e\x61ll_namespaces\x18\x02 \x01(\x08\"\xb7\x01\n\x1bRotateNamespaceKeysResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.strongroom.v1.RotationPhase\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x14\n\x0cseen_records\x18\x03 \x01(\x04\x12\x15\n\rtotal_records\x18\x04 \x01(\x04\x12\x12\n\ngeneration\x18\x05 \x01(\r\x12\x17\n\x0f\x64\x61maged_records\x18\x06 \x01(\x04*\x7f\n\x0cRestorePhase\x12\x1d\n\x19RESTORE_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_PHASE_VERIFYING\x10\x01\x12\x1b\n\x17RESTORE_PHASE_REPLACING\x10\x02\x12\x16\n\x12RESTORE_PHASE_DONE\x10\x03*g\n\rRotationPhase\x12\x1e\n\x1aROTATION_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19ROTATION_PHASE_REWRAPPING\x10\x01\x12\x17\n\x13ROTATION_PHASE_DONE\x10\x02\x32\xdb\x04\n\x0fOperatorService\x12N\n\tGetStatus\x12\x1f.strongroom.v1.GetStatusRequest\x1a .strongroom.v1.GetStatusResponse\x12Y\n\x0c\x43reateBackup\x12\".strongroom.v1.CreateBackupRequest\x1a#.strongroom.v1.CreateBackupResponse0\x01\x12^\n\rRestoreBackup\x12#.strongroom.v1.RestoreBackupRequest\x1a$.strongroom.v1.RestoreBackupResponse(\x01\x30\x01\x12\x62\n\x0fRotateMasterKey\x12%.strongroom.v1.RotateMasterKeyRequest\x1a&.strongroom.v1.RotateMasterKeyResponse0\x01\x12i\n\x12GetMasterKeyStatus\x12(.strongroom.v1.GetMasterKeyStatusRequest\x1a).strongroom.v1.GetMasterKeyStatusResponse\x12n\n\x13RotateNamespaceKeys\x12).strongroom.v1.RotateNamespaceKeysRequest\x1a*.strongroom.v1.RotateNamespaceKeysResponse0\x01\x42\x11\x42\rOperatorProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xaf\x05\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nnamespaces\x18\x05 \x01(\x04\x12\x0f\n\x07secrets\x18\x06 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x07 \x01(\x04\x12\x1a\n\x12signing_public_key\x18\x08 \x01(\x0c\x12\'\n\x06limits\x18\t \x03(\x0b\x32\x17.strongroom.v1.LimitUse\x12\x30\n\taudit_log\x18\n \x01(\x0b\x32\x1d.strongroom.v1.AuditLogStatus\x12\x17\n\x0f\x64\x65leted_secrets\x18\x0b \x01(\x04\x12/\n\x0bnext_due_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0eunready_causes\x18\r \x03(\x0b\x32\x1b.strongroom.v1.UnreadyCause\x12\x30\n\trotations\x18\x0e \x01(\x0b\x32\x1d.strongroom.v1.RotationStatus\x12\x18\n\x10\x65xpiring_secrets\x18\x0f \x01(\x04\x12\x10\n\x08\x61pi_keys\x18\x10 \x01(\x04\x12\x17\n\x0funused_api_keys\x18\x11 \x01(\x04\x12\x10\n\x08\x62indings\x18\x12 \x01(\x04\x12\x0f\n\x07watches\x18\x13 \x01(\x04\x12\x1d\n\x10revisions_behind\x18\x14 \x01(\x04H\x00\x88\x01\x01\x12/\n\x0bserver_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_revisions_behind\"A\n\x0cUnreadyCause\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"P\n\x0eRotationStatus\x12\x0f\n\x07planned\x18\x01 \x01(\x04\x12\x0b\n\x03\x64ue\x18\x02 \x01(\x04\x12\x0f\n\x07overdue\x18\x03 \x01(\x04\x12\x0f\n\x07\x66\x61iling\x18\x04 \x01(\x04\"O\n\x0e\x41uditLogStatus\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0f\n\x07\x66\x61ilure\x18\x03 \x01(\t\x12\x0e\n\x06\x62reach\x18\x04 \x01(\t\"F\n\x08LimitUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0c\n\x04used\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\"\x15\n\x13\x43reateBackupRequest\"b\n\x14\x43reateBackupResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x18\n\x10\x65xpected_records\x18\x03 \x01(\x04\x12\x10\n\x08revision\x18\x04 \x01(\x04\"j\n\x14RestoreBackupRequest\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x13\n\x0bverify_only\x18\x02 \x01(\x08\x12\x16\n\x0e\x61\x63\x63\x65pt_damaged\x18\x03 \x01(\x08\x12\x16\n\x0e\x61\x63\x63\x65pt_altered\x18\x04 \x01(\x08\"\x95\x02\n\x15RestoreBackupResponse\x12*\n\x05phase\x18\x01 \x01(\x0e\x32\x1b.strongroom.v1.RestorePhase\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x15\n\rtotal_records\x18\x03 \x01(\x04\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x62\x61\x63kup_revision\x18\x05 \x01(\x04\x12\x17\n\x0f\x64\x61maged_records\x18\x06 \x01(\x04\x12\x10\n\x08revision\x18\x07 \x01(\x04\x12\x12\n\nnamespaces\x18\x08 \x01(\x04\x12\x0f\n\x07secrets\x18\t \x01(\x04\x12\x0f\n\x07\x61ltered\x18\n \x01(\x08\"\x18\n\x16RotateMasterKeyRequest\"\xc7\x01\n\x17RotateMasterKeyResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.strongroom.v1.RotationPhase\x12\x14\n\x0cseen_records\x18\x02 \x01(\x04\x12\x15\n\rtotal_records\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\r\x12\x17\n\x0f\x64\x61maged_records\x18\x05 \x01(\x04\x12\x15\n\rmaster_key_id\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"\x1b\n\x19GetMasterKeyStatusRequest\"\xc0\x01\n\x1aGetMasterKeyStatusResponse\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x15\n\rmaster_key_id\x18\x02 \x01(\t\x12\x11\n\topened_by\x18\x03 \x03(\t\x12\x13\n\x0bgenerations\x18\x04 \x03(\r\x12\r\n\x05seals\x18\x05 \x01(\x04\x12\x13\n\x0bseals_limit\x18\x06 \x01(\x04\x12\x12\n\nnamespaces\x18\x07 \x01(\x04\x12\x1b\n\x13rotating_namespaces\x18\x08 \x03(\t\"G\n\x1aRotateNamespaceKeysRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x16\n\x0e\x61ll_namespaces\x18\x02 \x01(\x08\"\xb7\x01\n\x1bRotateNamespaceKeysResponse\x12+\n\x05phase\x18\x01 \x01(\x0e\x32\x1c.strongroom.v1.RotationPhase\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x14\n\x0cseen_records\x18\x03 \x01(\x04\x12\x15\n\rtotal_records\x18\x04 \x01(\x04\x12\x12\n\ngeneration\x18\x05 \x01(\r\x12\x17\n\x0f\x64\x61maged_records\x18\x06 \x01(\x04*\x7f\n\x0cRestorePhase\x12\x1d\n\x19RESTORE_PHASE_UNSPECIFIED\x10\x00\x12\x1b\n\x17RESTORE_PHASE_VERIFYING\x10\x01\x12\x1b\n\x17RESTORE_PHASE_REPLACING\x10\x02\x12\x16\n\x12RESTORE_PHASE_DONE\x10\x03*g\n\rRotationPhase\x12\x1e\n\x1aROTATION_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19ROTATION_PHASE_REWRAPPING\x10\x01\x12\x17\n\x13ROTATION_PHASE_DONE\x10\x02\x32\xdb\x04\n\x0fOperatorService\x12N\n\tGetStatus\x12\x1f.strongroom.v1.GetStatusRequest\x1a .strongroom.v1.GetStatusResponse\x12Y\n\x0c\x43reateBackup\x12\".strongroom.v1.CreateBackupRequest\x1a#.strongroom.v1.CreateBackupResponse0\x01\x12^\n\rRestoreBackup\x12#.strongroom.v1.RestoreBackupRequest\x1a$.strongroom.v1.RestoreBackupResponse(\x01\x30\x01\x12\x62\n\x0fRotateMasterKey\x12%.strongroom.v1.RotateMasterKeyRequest\x1a&.strongroom.v1.RotateMasterKeyResponse0\x01\x12i\n\x12GetMasterKeyStatus\x12(.strongroom.v1.GetMasterKeyStatusRequest\x1a).strongroom.v1.GetMasterKeyStatusResponse\x12n\n\x13RotateNamespaceKeys\x12).strongroom.v1.RotateNamespaceKeysRequest\x1a*.strongroom.v1.RotateNamespaceKeysResponse0\x01\x42\x11\x42\rOperatorProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,38 +33,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom.v1.operator_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'B\rOperatorProtoP\001'
-  _globals['_RESTOREPHASE']._serialized_start=1857
-  _globals['_RESTOREPHASE']._serialized_end=1984
-  _globals['_ROTATIONPHASE']._serialized_start=1986
-  _globals['_ROTATIONPHASE']._serialized_end=2089
+  _globals['_RESTOREPHASE']._serialized_start=2314
+  _globals['_RESTOREPHASE']._serialized_end=2441
+  _globals['_ROTATIONPHASE']._serialized_start=2443
+  _globals['_ROTATIONPHASE']._serialized_end=2546
   _globals['_GETSTATUSREQUEST']._serialized_start=80
   _globals['_GETSTATUSREQUEST']._serialized_end=98
   _globals['_GETSTATUSRESPONSE']._serialized_start=101
-  _globals['_GETSTATUSRESPONSE']._serialized_end=480
-  _globals['_AUDITLOGSTATUS']._serialized_start=482
-  _globals['_AUDITLOGSTATUS']._serialized_end=561
-  _globals['_LIMITUSE']._serialized_start=563
-  _globals['_LIMITUSE']._serialized_end=633
-  _globals['_CREATEBACKUPREQUEST']._serialized_start=635
-  _globals['_CREATEBACKUPREQUEST']._serialized_end=656
-  _globals['_CREATEBACKUPRESPONSE']._serialized_start=658
-  _globals['_CREATEBACKUPRESPONSE']._serialized_end=756
-  _globals['_RESTOREBACKUPREQUEST']._serialized_start=758
-  _globals['_RESTOREBACKUPREQUEST']._serialized_end=864
-  _globals['_RESTOREBACKUPRESPONSE']._serialized_start=867
-  _globals['_RESTOREBACKUPRESPONSE']._serialized_end=1144
-  _globals['_ROTATEMASTERKEYREQUEST']._serialized_start=1146
-  _globals['_ROTATEMASTERKEYREQUEST']._serialized_end=1170
-  _globals['_ROTATEMASTERKEYRESPONSE']._serialized_start=1173
-  _globals['_ROTATEMASTERKEYRESPONSE']._serialized_end=1372
-  _globals['_GETMASTERKEYSTATUSREQUEST']._serialized_start=1374
-  _globals['_GETMASTERKEYSTATUSREQUEST']._serialized_end=1401
-  _globals['_GETMASTERKEYSTATUSRESPONSE']._serialized_start=1404
-  _globals['_GETMASTERKEYSTATUSRESPONSE']._serialized_end=1596
-  _globals['_ROTATENAMESPACEKEYSREQUEST']._serialized_start=1598
-  _globals['_ROTATENAMESPACEKEYSREQUEST']._serialized_end=1669
-  _globals['_ROTATENAMESPACEKEYSRESPONSE']._serialized_start=1672
-  _globals['_ROTATENAMESPACEKEYSRESPONSE']._serialized_end=1855
-  _globals['_OPERATORSERVICE']._serialized_start=2092
-  _globals['_OPERATORSERVICE']._serialized_end=2695
+  _globals['_GETSTATUSRESPONSE']._serialized_end=788
+  _globals['_UNREADYCAUSE']._serialized_start=790
+  _globals['_UNREADYCAUSE']._serialized_end=855
+  _globals['_ROTATIONSTATUS']._serialized_start=857
+  _globals['_ROTATIONSTATUS']._serialized_end=937
+  _globals['_AUDITLOGSTATUS']._serialized_start=939
+  _globals['_AUDITLOGSTATUS']._serialized_end=1018
+  _globals['_LIMITUSE']._serialized_start=1020
+  _globals['_LIMITUSE']._serialized_end=1090
+  _globals['_CREATEBACKUPREQUEST']._serialized_start=1092
+  _globals['_CREATEBACKUPREQUEST']._serialized_end=1113
+  _globals['_CREATEBACKUPRESPONSE']._serialized_start=1115
+  _globals['_CREATEBACKUPRESPONSE']._serialized_end=1213
+  _globals['_RESTOREBACKUPREQUEST']._serialized_start=1215
+  _globals['_RESTOREBACKUPREQUEST']._serialized_end=1321
+  _globals['_RESTOREBACKUPRESPONSE']._serialized_start=1324
+  _globals['_RESTOREBACKUPRESPONSE']._serialized_end=1601
+  _globals['_ROTATEMASTERKEYREQUEST']._serialized_start=1603
+  _globals['_ROTATEMASTERKEYREQUEST']._serialized_end=1627
+  _globals['_ROTATEMASTERKEYRESPONSE']._serialized_start=1630
+  _globals['_ROTATEMASTERKEYRESPONSE']._serialized_end=1829
+  _globals['_GETMASTERKEYSTATUSREQUEST']._serialized_start=1831
+  _globals['_GETMASTERKEYSTATUSREQUEST']._serialized_end=1858
+  _globals['_GETMASTERKEYSTATUSRESPONSE']._serialized_start=1861
+  _globals['_GETMASTERKEYSTATUSRESPONSE']._serialized_end=2053
+  _globals['_ROTATENAMESPACEKEYSREQUEST']._serialized_start=2055
+  _globals['_ROTATENAMESPACEKEYSREQUEST']._serialized_end=2126
+  _globals['_ROTATENAMESPACEKEYSRESPONSE']._serialized_start=2129
+  _globals['_ROTATENAMESPACEKEYSRESPONSE']._serialized_end=2312
+  _globals['_OPERATORSERVICE']._serialized_start=2549
+  _globals['_OPERATORSERVICE']._serialized_end=3152
 # @@protoc_insertion_point(module_scope)

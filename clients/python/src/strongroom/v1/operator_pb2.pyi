@@ -102,6 +102,15 @@ class GetStatusResponse(google.protobuf.message.Message):
     AUDIT_LOG_FIELD_NUMBER: builtins.int
     DELETED_SECRETS_FIELD_NUMBER: builtins.int
     NEXT_DUE_AT_FIELD_NUMBER: builtins.int
+    UNREADY_CAUSES_FIELD_NUMBER: builtins.int
+    ROTATIONS_FIELD_NUMBER: builtins.int
+    EXPIRING_SECRETS_FIELD_NUMBER: builtins.int
+    API_KEYS_FIELD_NUMBER: builtins.int
+    UNUSED_API_KEYS_FIELD_NUMBER: builtins.int
+    BINDINGS_FIELD_NUMBER: builtins.int
+    WATCHES_FIELD_NUMBER: builtins.int
+    REVISIONS_BEHIND_FIELD_NUMBER: builtins.int
+    SERVER_TIME_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The version of the server, for example `0.1.0`."""
     store: builtins.str
@@ -122,6 +131,18 @@ class GetStatusResponse(google.protobuf.message.Message):
     """
     deleted_secrets: builtins.int
     """The number of deleted secrets that can still be brought back. They do not count among `secrets`."""
+    expiring_secrets: builtins.int
+    """The number of secrets that expire within 7 days."""
+    api_keys: builtins.int
+    """The number of API keys in force."""
+    unused_api_keys: builtins.int
+    """The number of API keys in force that nobody has used for 30 days."""
+    bindings: builtins.int
+    """The number of bindings."""
+    watches: builtins.int
+    """The number of watches of changes at this server."""
+    revisions_behind: builtins.int
+    """How many revisions this server is behind its store. Absent: the store does not answer."""
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the server started."""
@@ -140,6 +161,18 @@ class GetStatusResponse(google.protobuf.message.Message):
         for good. In the past: it is due, and is being done. Absent: nothing is planned.
         """
 
+    @property
+    def unready_causes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___UnreadyCause]:
+        """Why the server refuses requests now, as health and readiness tell it. Empty: it serves them."""
+
+    @property
+    def rotations(self) -> global___RotationStatus:
+        """The rotations of all secrets that have a policy."""
+
+    @property
+    def server_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """The time of the server's clock."""
+
     def __init__(
         self,
         *,
@@ -155,11 +188,77 @@ class GetStatusResponse(google.protobuf.message.Message):
         audit_log: global___AuditLogStatus | None = ...,
         deleted_secrets: builtins.int = ...,
         next_due_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        unready_causes: collections.abc.Iterable[global___UnreadyCause] | None = ...,
+        rotations: global___RotationStatus | None = ...,
+        expiring_secrets: builtins.int = ...,
+        api_keys: builtins.int = ...,
+        unused_api_keys: builtins.int = ...,
+        bindings: builtins.int = ...,
+        watches: builtins.int = ...,
+        revisions_behind: builtins.int | None = ...,
+        server_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["audit_log", b"audit_log", "next_due_at", b"next_due_at", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audit_log", b"audit_log", "damaged_records", b"damaged_records", "deleted_secrets", b"deleted_secrets", "limits", b"limits", "namespaces", b"namespaces", "next_due_at", b"next_due_at", "revision", b"revision", "secrets", b"secrets", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_revisions_behind", b"_revisions_behind", "audit_log", b"audit_log", "next_due_at", b"next_due_at", "revisions_behind", b"revisions_behind", "rotations", b"rotations", "server_time", b"server_time", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_revisions_behind", b"_revisions_behind", "api_keys", b"api_keys", "audit_log", b"audit_log", "bindings", b"bindings", "damaged_records", b"damaged_records", "deleted_secrets", b"deleted_secrets", "expiring_secrets", b"expiring_secrets", "limits", b"limits", "namespaces", b"namespaces", "next_due_at", b"next_due_at", "revision", b"revision", "revisions_behind", b"revisions_behind", "rotations", b"rotations", "secrets", b"secrets", "server_time", b"server_time", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store", "unready_causes", b"unready_causes", "unused_api_keys", b"unused_api_keys", "watches", b"watches"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_revisions_behind", b"_revisions_behind"]) -> typing.Literal["revisions_behind"] | None: ...
 
 global___GetStatusResponse = GetStatusResponse
+
+@typing.final
+class UnreadyCause(google.protobuf.message.Message):
+    """A cause for which a server refuses requests."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name of the cause: `loading`, `stopping`, `store` or `audit_log`. There can be more in later versions."""
+    description: builtins.str
+    """The cause in plain words."""
+    detail: builtins.str
+    """What the server knows about it, for example which member of etcd does not answer. Empty: no more than that."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        description: builtins.str = ...,
+        detail: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["description", b"description", "detail", b"detail", "name", b"name"]) -> None: ...
+
+global___UnreadyCause = UnreadyCause
+
+@typing.final
+class RotationStatus(google.protobuf.message.Message):
+    """How many rotations there are. A rotation that is paused does not count."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PLANNED_FIELD_NUMBER: builtins.int
+    DUE_FIELD_NUMBER: builtins.int
+    OVERDUE_FIELD_NUMBER: builtins.int
+    FAILING_FIELD_NUMBER: builtins.int
+    planned: builtins.int
+    """Rotations that are planned or due."""
+    due: builtins.int
+    """Rotations that are due."""
+    overdue: builtins.int
+    """Rotations that have been due for more than an hour."""
+    failing: builtins.int
+    """Rotations whose last attempt failed. They are tried again."""
+    def __init__(
+        self,
+        *,
+        planned: builtins.int = ...,
+        due: builtins.int = ...,
+        overdue: builtins.int = ...,
+        failing: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["due", b"due", "failing", b"failing", "overdue", b"overdue", "planned", b"planned"]) -> None: ...
+
+global___RotationStatus = RotationStatus
 
 @typing.final
 class AuditLogStatus(google.protobuf.message.Message):
