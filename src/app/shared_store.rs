@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::domain::Revision;
+use crate::metrics::CommitMetrics;
 use crate::schema::Kind;
 use crate::store::{
     CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch,
@@ -105,6 +106,10 @@ impl Store for SharedStore {
 
     fn engine(&self) -> &'static str {
         self.inner.engine()
+    }
+
+    fn metrics(&self) -> Arc<CommitMetrics> {
+        self.inner.metrics()
     }
 
     async fn close(&self) {

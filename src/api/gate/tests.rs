@@ -224,7 +224,7 @@ async fn a_request_counts_until_its_answer_is_read_and_a_watch_until_it_begins()
             b"some",
         )))))
     });
-    let mut gated = site.gate().layer(inner);
+    let mut gated = site.gated(inner);
     let mut answer = gated.call(site.request("/strongroom.v1.OperatorService/CreateBackup")).await.unwrap();
     assert!(!site.in_flight.is_none());
     while answer.body_mut().frame().await.is_some() {}
