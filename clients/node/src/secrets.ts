@@ -1,0 +1,578 @@
+// The calls about secrets and their versions.
+import { Caller, type CallOptions, type ChangeOptions } from "./caller.js";
+import { invalid, SecretNotFoundError } from "./errors.js";
+import { errorOfItem } from "./failure.js";
+import { View } from "./gen/strongroom/v1/secret_pb.js";
+import { type Generator, optional, wireGenerator } from "./generate.js";
+import type {
+  AcknowledgedVersion,
+  BatchItem,
+  ChangedSecret,
+  ChangedVersion,
+  ClaimedRotation,
+  DeletedSecret,
+  DestroyedVersion,
+  ReadSecret,
+  RotatedSecret,
+  RotationPolicy,
+  Secret,
+  SecretBatch,
+  SecretPage,
+  SecretVersions,
+} from "./models.js";
+import {
+  changedSecret,
+  changedVersion,
+  dateOf,
+  destroyedVersion,
+  readSecret,
+  result,
+  secretOf,
+  versionOf,
+  wireDate,
+  wireDuration,
+  wirePolicy,
+} from "./replies.js";
+import { type SecretInput, wireValue } from "./value.js";
+import { Watch, type WatchOptions } from "./watch.js";
+
+/** The namespace of one call. */
+export interface InNamespace {
+  /** The namespace of the secret. Undefined: that of the client. */
+  readonly namespace?: string | undefined;
+}
+
+/** A condition of a change. */
+export interface Conditional {
+  /** The `etag` that the secret must still have; otherwise the call throws a `ConflictError`. Undefined: any. */
+  readonly etag?: string | undefined;
+}
+
+/** How fresh an answer must be. */
+export interface Fresh {
+  /** The oldest revision to answer from: the revision of an earlier result, so that the answer shows its effects. */
+  readonly minRevision?: bigint | undefined;
+}
+
+/** The options of `create`. Exactly one of `value` and `generate` is set. */
+export interface CreateOptions extends ChangeOptions, InNamespace {
+  /** The value. */
+  readonly value?: SecretInput | undefined;
+  /** How the server generates the value, for example `{ kind: "password", length: 40 }`. */
+  readonly generate?: Generator | undefined;
+  /** Return the generated value. Needs `generate`. */
+  readonly returnValue?: boolean | undefined;
+  /** A description, at most 1,024 bytes. */
+  readonly description?: string | undefined;
+  /** Pairs to attach, at most 64. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** When the secret expires. Undefined: never, unless `ttlMs` is set. */
+  readonly expiresAt?: Date | undefined;
+  /** How long the secret lives, in milliseconds. */
+  readonly ttlMs?: number | undefined;
+  /** When and how the secret is rotated. Undefined: only on request. */
+  readonly rotationPolicy?: RotationPolicy | undefined;
+}
+
+/** The options of `get`. */
+export interface GetOptions extends CallOptions, InNamespace, Fresh {
+  /** The number of the version. Undefined: the current version. */
+  readonly version?: number | undefined;
+  /** `metadata`: leave the value out. This needs only the right `list`. Undefined: with the value. */
+  readonly view?: "full" | "metadata" | undefined;
+}
+
+/** The options of `batchGet`. */
+export interface BatchGetOptions extends CallOptions, InNamespace, Fresh {
+  /** `metadata`: leave the values out. Undefined: with the values. */
+  readonly view?: "full" | "metadata" | undefined;
+}
+
+/** The options of `list`. */
+export interface ListOptions extends CallOptions, InNamespace, Fresh {
+  /** The number of secrets that one page has at most, 1 to 1,000. Undefined: 100. */
+  readonly limit?: number | undefined;
+  /** The number of secrets to skip at the beginning. */
+  readonly offset?: number | undefined;
+  /** Return only secrets whose metadata holds all these pairs. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Return only secrets whose name begins with this text. */
+  readonly namePrefix?: string | undefined;
+  /** `name`, `created_at` or `updated_at`; with ` desc` in the reverse order. Undefined: `name`. */
+  readonly orderBy?: string | undefined;
+  /** Also return deleted secrets that can still be recovered. */
+  readonly includeDeleted?: boolean | undefined;
+  /** Return only secrets that were created before this time and of which no value was read since. */
+  readonly unusedSince?: Date | undefined;
+}
+
+/** The options of `listPage`. */
+export interface ListPageOptions extends ListOptions {
+  /** The `nextPageToken` of the page before. Undefined: the first page. */
+  readonly pageToken?: string | undefined;
+}
+
+/** The options of `update`. A field that is not given stays; `null` clears it. */
+export interface UpdateOptions extends ChangeOptions, InNamespace, Conditional {
+  /** The new name. */
+  readonly newName?: string | undefined;
+  /** The new value. It becomes a new version. */
+  readonly value?: SecretInput | undefined;
+  /** The new description. */
+  readonly description?: string | null | undefined;
+  /** The new metadata. It replaces all pairs. */
+  readonly metadata?: Readonly<Record<string, string>> | null | undefined;
+  /** When the secret expires. */
+  readonly expiresAt?: Date | null | undefined;
+  /** The new rotation policy, which replaces the whole policy. */
+  readonly rotationPolicy?: RotationPolicy | null | undefined;
+}
+
+/** The options of `delete`, `disableVersion`, `enableVersion` and `destroyVersion`. */
+export interface ConditionalOptions extends ChangeOptions, InNamespace, Conditional {}
+
+/** The options of `undelete`. */
+export interface UndeleteOptions extends ChangeOptions, InNamespace {
+  /** The name that the secret gets. Undefined: the one that it had. */
+  readonly newName?: string | undefined;
+}
+
+/** The options of `rotate`. Without `value` and `generate`, the generator of the secret's rotation policy is used. */
+export interface RotateOptions extends ConditionalOptions {
+  /** The new value. */
+  readonly value?: SecretInput | undefined;
+  /** How the server generates the new value. */
+  readonly generate?: Generator | undefined;
+  /** Return the generated value. Needs `generate`. */
+  readonly returnValue?: boolean | undefined;
+  /** How long the former version stays readable by its number. Undefined: what the rotation policy says. */
+  readonly gracePeriodMs?: number | undefined;
+  /** The claim on the rotation, which must still hold. */
+  readonly claimId?: string | undefined;
+}
+
+/** The options of `promote`. */
+export interface PromoteOptions extends ConditionalOptions {
+  /** How long the former version stays readable by its number. Undefined: what the rotation policy says. */
+  readonly gracePeriodMs?: number | undefined;
+  /** The claim on the rotation, which must still hold. The promotion ends it. */
+  readonly claimId?: string | undefined;
+}
+
+/** The options of `versions`. */
+export interface VersionsOptions extends CallOptions, InNamespace, Fresh {}
+
+/** The options of `acknowledge`. */
+export interface AcknowledgeOptions extends CallOptions, InNamespace {
+  /** A name of the consumer, for callers that share a credential. */
+  readonly consumer?: string | undefined;
+}
+
+/** The options of `claimRotation`. */
+export interface ClaimOptions extends CallOptions, InNamespace {
+  /** Take only a secret whose name begins with this text. */
+  readonly namePrefix?: string | undefined;
+  /** Take only a secret whose metadata holds all these pairs. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** How long the caller holds the rotation, 1 second to 24 hours. Undefined: 5 minutes. */
+  readonly leaseMs?: number | undefined;
+}
+
+/** The options of `releaseRotation`. */
+export interface ReleaseOptions extends CallOptions {
+  /** Why the rotation failed, without any value. Undefined: it did not fail. */
+  readonly error?: string | undefined;
+  /** After how long the rotation is due again. Needs `error`. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/**
+ * The secrets and their versions: `client.secrets`.
+ *
+ * Every method can throw an `UnauthenticatedError`, `AccessDeniedError`, `ValidationError`, `UnavailableError`,
+ * `DeadlineExceededError`, `LimitExceededError`, `NotServedError` or `InternalError`. The comment of a method names the others.
+ */
+export class Secrets {
+  readonly #caller: Caller;
+
+  /** @internal */
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  /** Creates a secret with version 1. Needs the right `write`. Also throws `SecretAlreadyExistsError`. */
+  async create(name: string, options: CreateOptions): Promise<ChangedSecret> {
+    const requestId = Caller.requestId(options);
+    const request = {
+      ...this.#named(name, options),
+      ...optional("value", options.value === undefined ? undefined : wireValue(options.value)),
+      ...optional("generate", options.generate && wireGenerator(options.generate)),
+      description: options.description ?? "",
+      metadata: { ...options.metadata },
+      ...optional("expiresAt", wireDate("expiresAt", options.expiresAt)),
+      ...optional("ttl", wireDuration("ttlMs", options.ttlMs)),
+      ...optional("rotationPolicy", options.rotationPolicy && wirePolicy(options.rotationPolicy)),
+      returnValue: options.returnValue ?? false,
+      requestId,
+    };
+    const reply = await this.#caller.call(
+      { method: "CreateSecret", requestId, send: (stubs, call) => stubs.secrets.createSecret(request, call) },
+      options,
+    );
+    return changedSecret(reply);
+  }
+
+  /**
+   * Returns a secret with its value: the current one, or that of a version. Needs the right `read`.
+   *
+   * Also throws `SecretNotFoundError`, `VersionNotFoundError`, `SecretExpiredError`, `VersionPendingError`,
+   * `VersionDisabledError`, `VersionDestroyedError` or `IntegrityError`.
+   */
+  async get(name: string, options: GetOptions & { readonly view: "metadata" }): Promise<Secret>;
+  /** Returns a secret with its value. */
+  async get(name: string, options?: GetOptions & { readonly view?: "full" | undefined }): Promise<ReadSecret>;
+  async get(name: string, options: GetOptions = {}): Promise<Secret> {
+    const request = {
+      ...this.#named(name, options),
+      ...optional("version", options.version),
+      view: viewOf(options.view),
+      minRevision: options.minRevision ?? 0n,
+    };
+    const reply = await this.#caller.call(
+      { method: "GetSecret", send: (stubs, call) => stubs.secrets.getSecret(request, call) },
+      options,
+    );
+    return options.view === "metadata" ? secretOf(reply.secret) : readSecret(reply);
+  }
+
+  /**
+   * Returns up to 100 secrets of one namespace with their values, all as they were at one revision. Needs the right `read`.
+   *
+   * `batch.get(name)` returns a secret, or throws the error that `get` would throw.
+   */
+  async batchGet(names: readonly string[], options: BatchGetOptions = {}): Promise<SecretBatch> {
+    const request = {
+      namespace: this.#namespace(options),
+      names: [...names],
+      view: viewOf(options.view),
+      minRevision: options.minRevision ?? 0n,
+    };
+    const reply = await this.#caller.call(
+      { method: "BatchGetSecrets", send: (stubs, call) => stubs.secrets.batchGetSecrets(request, call) },
+      options,
+    );
+    const items = reply.items.map(({ name, result }): BatchItem => {
+      const secret = result.case === "secret" ? secretOf(result.value) : undefined;
+      return { name, secret, error: result.case === "error" ? errorOfItem(result.value) : undefined };
+    });
+    return new Batch(items, reply.revision);
+  }
+
+  /** Returns the secrets of a namespace without their values, from all pages. Needs the right `list`. */
+  async *list(options: ListOptions = {}): AsyncGenerator<Secret, void, undefined> {
+    let page = await this.listPage(options);
+    for (;;) {
+      yield* page.items;
+      if (page.nextPageToken === "") {
+        return;
+      }
+      page = await this.listPage({ ...options, offset: undefined, pageToken: page.nextPageToken });
+    }
+  }
+
+  /** Returns one page of the secrets of a namespace, without their values. Needs the right `list`. */
+  async listPage(options: ListPageOptions = {}): Promise<SecretPage> {
+    const request = {
+      namespace: this.#namespace(options),
+      ...optional("limit", options.limit),
+      ...optional("offset", options.offset),
+      pageToken: options.pageToken ?? "",
+      metadata: { ...options.metadata },
+      namePrefix: options.namePrefix ?? "",
+      orderBy: options.orderBy ?? "",
+      includeDeleted: options.includeDeleted ?? false,
+      minRevision: options.minRevision ?? 0n,
+      ...optional("unusedSince", wireDate("unusedSince", options.unusedSince)),
+    };
+    const reply = await this.#caller.call(
+      { method: "ListSecrets", send: (stubs, call) => stubs.secrets.listSecrets(request, call) },
+      options,
+    );
+    return result({
+      items: reply.items.map(secretOf),
+      nextPageToken: reply.nextPageToken,
+      totalSize: reply.totalSize,
+      damagedSize: reply.damagedSize,
+      revision: reply.revision,
+    });
+  }
+
+  /**
+   * Changes the given fields of a secret and keeps all others, in one step. `null` clears a field. Needs the right `write`.
+   *
+   * Also throws `SecretNotFoundError`, `SecretAlreadyExistsError`, `SecretExpiredError`, `ConflictError` or `IntegrityError`.
+   */
+  async update(name: string, options: UpdateOptions): Promise<ChangedSecret> {
+    const requestId = Caller.requestId(options);
+    const cleared = [
+      ["description", options.description === null || options.description === ""],
+      ["metadata", options.metadata === null || (options.metadata && Object.keys(options.metadata).length === 0)],
+      ["expires_at", options.expiresAt === null],
+      ["rotation_policy", options.rotationPolicy === null],
+    ] as const;
+    const paths = cleared.filter(([, clear]) => clear).map(([path]) => path);
+    const request = {
+      ...this.#named(name, options),
+      ...optional("newName", options.newName),
+      ...optional("value", options.value === undefined ? undefined : wireValue(options.value)),
+      ...optional("description", options.description ?? undefined),
+      metadata: { ...options.metadata },
+      ...optional("expiresAt", wireDate("expiresAt", options.expiresAt ?? undefined)),
+      ...optional("rotationPolicy", options.rotationPolicy ? wirePolicy(options.rotationPolicy) : undefined),
+      ...optional("updateMask", paths.length === 0 ? undefined : { paths: [...paths] }),
+      etag: options.etag ?? "",
+      requestId,
+    };
+    const reply = await this.#caller.call(
+      { method: "UpdateSecret", requestId, send: (stubs, call) => stubs.secrets.updateSecret(request, call) },
+      options,
+    );
+    return changedSecret(reply);
+  }
+
+  /** Deletes a secret. `undelete` brings it back until `purgeAt`. Needs the right `delete`. Also throws `SecretNotFoundError`. */
+  async delete(name: string, options: ConditionalOptions = {}): Promise<DeletedSecret> {
+    const requestId = Caller.requestId(options);
+    const request = { ...this.#named(name, options), etag: options.etag ?? "", requestId };
+    const reply = await this.#caller.call(
+      { method: "DeleteSecret", requestId, send: (stubs, call) => stubs.secrets.deleteSecret(request, call) },
+      options,
+    );
+    return result({
+      id: reply.id,
+      deletedAt: dateOf(reply.deletedAt),
+      purgeAt: dateOf(reply.purgeAt),
+      revision: reply.revision,
+    });
+  }
+
+  /** Brings a deleted secret back, by its id. Needs the right `delete`. Also throws `SecretAlreadyExistsError`. */
+  async undelete(id: string, options: UndeleteOptions = {}): Promise<ChangedSecret> {
+    const requestId = Caller.requestId(options);
+    const request = { namespace: this.#namespace(options), id, newName: options.newName ?? "", requestId };
+    const reply = await this.#caller.call(
+      { method: "UndeleteSecret", requestId, send: (stubs, call) => stubs.secrets.undeleteSecret(request, call) },
+      options,
+    );
+    return changedSecret(reply);
+  }
+
+  /**
+   * Gives a secret a new value as its next version, in one step: readers get the old value or the new one. Needs the right
+   * `rotate`. Also throws `SecretNotFoundError`, `SecretExpiredError`, `ClaimLostError` or `ConflictError`.
+   */
+  async rotate(name: string, options: RotateOptions = {}): Promise<RotatedSecret> {
+    return this.#rotate(name, options, false);
+  }
+
+  /**
+   * Stores a new value as a pending version. The current version stays until `promote`. Needs the right `rotate`. Also throws
+   * `RotationPendingError`, and what `rotate` throws.
+   */
+  async stage(name: string, options: Omit<RotateOptions, "gracePeriodMs"> = {}): Promise<RotatedSecret> {
+    return this.#rotate(name, options, true);
+  }
+
+  async #rotate(name: string, options: RotateOptions, stage: boolean): Promise<RotatedSecret> {
+    const requestId = Caller.requestId(options);
+    const request = {
+      ...this.#named(name, options),
+      ...optional("value", options.value === undefined ? undefined : wireValue(options.value)),
+      ...optional("generate", options.generate && wireGenerator(options.generate)),
+      ...optional("gracePeriod", wireDuration("gracePeriodMs", options.gracePeriodMs)),
+      stage,
+      returnValue: options.returnValue ?? false,
+      claimId: options.claimId ?? "",
+      etag: options.etag ?? "",
+      requestId,
+    };
+    const reply = await this.#caller.call(
+      { method: "RotateSecret", requestId, send: (stubs, call) => stubs.secrets.rotateSecret(request, call) },
+      options,
+    );
+    return result({ ...changedSecret(reply), newVersion: reply.version });
+  }
+
+  /**
+   * Makes a version the current one: the pending one, or an older one to go back to its value. Needs the right `rotate`. Also
+   * throws `VersionNotFoundError`, `VersionDisabledError`, `VersionDestroyedError`, `ClaimLostError` or `ConflictError`.
+   */
+  async promote(name: string, version: number, options: PromoteOptions = {}): Promise<ChangedSecret> {
+    const requestId = Caller.requestId(options);
+    const request = {
+      ...this.#named(name, options),
+      version,
+      ...optional("gracePeriod", wireDuration("gracePeriodMs", options.gracePeriodMs)),
+      claimId: options.claimId ?? "",
+      etag: options.etag ?? "",
+      requestId,
+    };
+    const reply = await this.#caller.call(
+      { method: "PromoteVersion", requestId, send: (stubs, call) => stubs.secrets.promoteVersion(request, call) },
+      options,
+    );
+    return changedSecret(reply);
+  }
+
+  /** Returns the versions of a secret without their values, newest first. Needs the right `list`. */
+  async versions(name: string, options: VersionsOptions = {}): Promise<SecretVersions> {
+    const request = { ...this.#named(name, options), minRevision: options.minRevision ?? 0n };
+    const reply = await this.#caller.call(
+      { method: "ListSecretVersions", send: (stubs, call) => stubs.secrets.listSecretVersions(request, call) },
+      options,
+    );
+    return result({ versions: reply.versions.map(versionOf), revision: reply.revision });
+  }
+
+  /** Disables a version, so that its value cannot be read. Needs the right `write`. Also throws `VersionNotFoundError`. */
+  async disableVersion(name: string, version: number, options: ConditionalOptions = {}): Promise<ChangedVersion> {
+    const request = this.#version(name, version, options);
+    const { requestId } = request;
+    const reply = await this.#caller.call(
+      { method: "DisableVersion", requestId, send: (stubs, call) => stubs.secrets.disableVersion(request, call) },
+      options,
+    );
+    return changedVersion(reply);
+  }
+
+  /** Enables a disabled version. Needs the right `write`. Also throws `VersionNotFoundError`. */
+  async enableVersion(name: string, version: number, options: ConditionalOptions = {}): Promise<ChangedVersion> {
+    const request = this.#version(name, version, options);
+    const { requestId } = request;
+    const reply = await this.#caller.call(
+      { method: "EnableVersion", requestId, send: (stubs, call) => stubs.secrets.enableVersion(request, call) },
+      options,
+    );
+    return changedVersion(reply);
+  }
+
+  /** Destroys the value of a version for good, and returns a signed receipt. Needs the right `delete`. */
+  async destroyVersion(name: string, version: number, options: ConditionalOptions = {}): Promise<DestroyedVersion> {
+    const request = this.#version(name, version, options);
+    const { requestId } = request;
+    const reply = await this.#caller.call(
+      { method: "DestroyVersion", requestId, send: (stubs, call) => stubs.secrets.destroyVersion(request, call) },
+      options,
+    );
+    return destroyedVersion(reply);
+  }
+
+  /** Notes that this consumer now uses a version. Needs the right `read`. */
+  async acknowledge(name: string, version: number, options: AcknowledgeOptions = {}): Promise<AcknowledgedVersion> {
+    const request = { ...this.#named(name, options), version, consumer: options.consumer ?? "" };
+    const reply = await this.#caller.call(
+      { method: "AcknowledgeVersion", send: (stubs, call) => stubs.secrets.acknowledgeVersion(request, call) },
+      options,
+    );
+    return result({ version: versionOf(reply.version), revision: reply.revision });
+  }
+
+  /**
+   * Takes a rotation that is due, so that no other worker takes it at the same time. Needs the right `rotate`. Throws
+   * `NoRotationDueError` when there is none. The call has no `requestId`, so it is not sent again.
+   */
+  async claimRotation(options: ClaimOptions = {}): Promise<ClaimedRotation> {
+    const request = {
+      namespace: this.#namespace(options),
+      namePrefix: options.namePrefix ?? "",
+      metadata: { ...options.metadata },
+      ...optional("lease", wireDuration("leaseMs", options.leaseMs)),
+    };
+    const reply = await this.#caller.call(
+      { method: "ClaimRotation", repeatable: false, send: (stubs, call) => stubs.secrets.claimRotation(request, call) },
+      options,
+    );
+    return result({
+      claimId: reply.claimId,
+      secret: secretOf(reply.secret),
+      leaseExpiresAt: dateOf(reply.leaseExpiresAt),
+      pendingVersion: reply.pendingVersion,
+      revision: reply.revision,
+    });
+  }
+
+  /** Gives a claimed rotation back. Needs the right `rotate`. Also throws `ClaimLostError`. It is not sent again. */
+  async releaseRotation(claimId: string, options: ReleaseOptions = {}): Promise<ChangedSecret> {
+    const request = {
+      claimId,
+      error: options.error ?? "",
+      ...optional("retryAfter", wireDuration("retryAfterMs", options.retryAfterMs)),
+    };
+    const reply = await this.#caller.call(
+      {
+        method: "ReleaseRotation",
+        repeatable: false,
+        send: (stubs, call) => stubs.secrets.releaseRotation(request, call),
+      },
+      options,
+    );
+    return changedSecret(reply);
+  }
+
+  /**
+   * Returns an async iterator over the changes of a namespace's secrets, as they are made. Needs the right `list`.
+   *
+   * It continues by itself where the connection breaks or the server restarts. It throws `RevisionCompactedError` when the
+   * server does not keep the changes after `afterRevision` any more: watch again with `snapshot`.
+   */
+  watch(options: WatchOptions = {}): Watch {
+    return new Watch(this.#caller, { ...options, namespace: this.#namespace(options) });
+  }
+
+  #namespace(options: InNamespace): string {
+    return options.namespace ?? this.#caller.settings.namespace;
+  }
+
+  #named(name: string, options: InNamespace): { namespace: string; name: string } {
+    return { namespace: this.#namespace(options), name };
+  }
+
+  #version(name: string, version: number, options: ConditionalOptions) {
+    return { ...this.#named(name, options), version, etag: options.etag ?? "", requestId: Caller.requestId(options) };
+  }
+}
+
+/** Several secrets as they were at one revision. */
+class Batch implements SecretBatch {
+  readonly items: readonly BatchItem[];
+  readonly revision: bigint;
+
+  constructor(items: readonly BatchItem[], revision: bigint) {
+    this.items = items;
+    this.revision = revision;
+  }
+
+  get(name: string): Secret {
+    const item = this.items.find((each) => each.name === name);
+    if (item?.secret !== undefined) {
+      return item.secret;
+    }
+    throw item?.error ?? new SecretNotFoundError(`The batch did not ask for ${name}.`);
+  }
+
+  toJSON(): unknown {
+    return { items: this.items, revision: this.revision.toString() };
+  }
+}
+
+function viewOf(view: "full" | "metadata" | undefined): View {
+  switch (view) {
+    case undefined:
+    case "full":
+      return View.FULL;
+    case "metadata":
+      return View.METADATA;
+    default:
+      throw invalid("view", "must be full or metadata.");
+  }
+}
