@@ -1,6 +1,6 @@
 // The address of a server: HOST:PORT, http://HOST:PORT or https://HOST:PORT.
 import { isIPv6 } from "node:net";
-import { invalid } from "./errors.js";
+import { misconfigured } from "./errors.js";
 
 /** The port of an address that names none. */
 const DEFAULT_PORT = 50051;
@@ -33,7 +33,7 @@ export function parseAddresses(server: string | readonly string[], hasTlsSetting
     return text.split(",").map((part) => part.trim());
   });
   if (texts.length === 0) {
-    throw invalid("server", "needs at least one address.");
+    throw misconfigured("server", "needs at least one address.");
   }
   return texts.map((text) => parseAddress(text, hasTlsSettings));
 }
@@ -64,7 +64,7 @@ function isLoopback(host: string): boolean {
 }
 
 function malformed(problem: string): Error {
-  return invalid(
+  return misconfigured(
     "server",
     `must be HOST:PORT, http://HOST:PORT (plaintext) or https://HOST:PORT (TLS), and commas between several: ${problem}.`,
   );

@@ -2,12 +2,12 @@
 import type { Caller, CallOptions } from "./caller.js";
 import {
   AccessDeniedError,
+  ClosedError,
   ConflictError,
   DeadlineExceededError,
   FailedPreconditionError,
   NotFoundError,
   RevisionCompactedError,
-  StrongroomError,
   UnauthenticatedError,
   UnavailableError,
 } from "./errors.js";
@@ -100,7 +100,7 @@ export class SecretCache {
   async get(name: string, options: CachedGetOptions = {}): Promise<CachedSecret> {
     this.#caller.check(options.signal);
     if (this.#ending.signal.aborted) {
-      throw new StrongroomError("The cache is closed: make a new one.");
+      throw new ClosedError("The cache is closed: make a new one.");
     }
     const namespace = options.namespace ?? this.#caller.settings.namespace;
     const cache = this.#namespace(namespace);

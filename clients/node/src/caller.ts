@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { CallOptions as ConnectOptions } from "@connectrpc/connect";
 import { Server, type Stubs } from "./connection.js";
-import { DeadlineExceededError, StrongroomError, UnavailableError } from "./errors.js";
+import { ClosedError, DeadlineExceededError, type StrongroomError, UnavailableError } from "./errors.js";
 import { type Failure, failureOf } from "./failure.js";
 import { isTransient, pauseAfter } from "./retry.js";
 import { milliseconds, type Settings } from "./settings.js";
@@ -160,7 +160,7 @@ export class Caller {
   check(signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     if (this.closed) {
-      throw new StrongroomError("The client is closed: make a new one.");
+      throw new ClosedError("The client is closed: make a new one.");
     }
   }
 

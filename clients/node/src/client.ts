@@ -25,7 +25,7 @@ export class Strongroom {
   /** API keys, roles and bindings. */
   readonly access: Access;
 
-  /** Throws a `ValidationError` or an `UnauthenticatedError` where a setting cannot be used. It sends nothing yet. */
+  /** Throws a `ConfigurationError` where a setting cannot be used. It sends nothing yet. */
   constructor(options: ClientOptions) {
     this.#caller = new Caller(settingsFrom(options));
     this.secrets = new Secrets(this.#caller);

@@ -1,5 +1,5 @@
 // What the client presents to the server: an API key or a token, and how it is renewed.
-import { invalid, UnauthenticatedError } from "./errors.js";
+import { misconfigured, UnauthenticatedError } from "./errors.js";
 import { WatchedFile } from "./files.js";
 
 /** A token, and when it ends. */
@@ -37,7 +37,7 @@ export interface Credential {
 export function credentialFrom(options: CredentialOptions, hasClientCertificate: boolean): Credential {
   const given = (["apiKey", "apiKeyFile", "token", "tokenFile"] as const).filter((key) => options[key] !== undefined);
   if (given.length > 1) {
-    throw invalid(given[1] ?? "", `cannot be used together with ${given[0]}: pass one of them.`);
+    throw misconfigured(given[1] ?? "", `cannot be used together with ${given[0]}: pass one of them.`);
   }
   if (options.apiKeyFile !== undefined) {
     return new FileCredential("apiKeyFile", options.apiKeyFile);
@@ -50,9 +50,9 @@ export function credentialFrom(options: CredentialOptions, hasClientCertificate:
   }
   const text = options.apiKey ?? options.token;
   if (text === undefined && !hasClientCertificate) {
-    throw new UnauthenticatedError(
-      "There is no credential: pass apiKey, apiKeyFile, token, tokenFile or clientCertificate, or use Strongroom.fromEnv().",
-      { reason: "CREDENTIAL_MISSING" },
+    throw misconfigured(
+      "apiKey",
+      "is missing, and there is no other credential: pass apiKey, apiKeyFile, token, tokenFile or clientCertificate, or set STRONGROOM_API_KEY or STRONGROOM_API_KEY_FILE and use Strongroom.fromEnv().",
     );
   }
   return new FixedCredential(text === undefined ? undefined : bearer(given[0] ?? "", text));
@@ -177,12 +177,10 @@ function bearer(setting: string, text: string): string {
   }
   const trimmed = text.trim();
   if (trimmed === "") {
-    throw new UnauthenticatedError(`${setting} is empty: check that it holds an API key or a token.`, {
-      reason: "CREDENTIAL_MISSING",
-    });
+    throw misconfigured(setting, "is empty: check that it holds an API key or a token.");
   }
   if (!/^[!-~]+$/.test(trimmed)) {
-    throw invalid(setting, "must be printable ASCII without spaces: check that the credential is complete.");
+    throw misconfigured(setting, "must be printable ASCII without spaces: check that the credential is complete.");
   }
   return `Bearer ${trimmed}`;
 }

@@ -91,6 +91,16 @@ export class StrongroomError extends Error {
   }
 }
 
+/** A setting of the client cannot be used. Nothing was sent. `violations` names the setting. */
+export class ConfigurationError extends StrongroomError {
+  override readonly name: string = "ConfigurationError";
+}
+
+/** The client, or the cache, was closed before. Nothing was sent. */
+export class ClosedError extends StrongroomError {
+  override readonly name: string = "ClosedError";
+}
+
 /**
  * One or more arguments are not valid: `violations` lists them. Nothing was changed.
  *
@@ -344,7 +354,12 @@ export const BY_CODE: Readonly<Record<StatusCode, ErrorClass>> = {
   UNAUTHENTICATED: UnauthenticatedError,
 };
 
-/** Returns the error for an argument or a setting that cannot be used. */
+/** Returns the error for a setting of the client that cannot be used. */
+export function misconfigured(field: string, description: string): ConfigurationError {
+  return new ConfigurationError(`${field} ${description}`, { violations: [{ field, description }] });
+}
+
+/** Returns the error for an argument that cannot be used. */
 export function invalid(field: string, description: string): ValidationError {
   return new ValidationError(`${field} ${description}`, { violations: [{ field, description }] });
 }

@@ -112,14 +112,16 @@ function failureOfConnection(error: ConnectError, attempt: Attempt): Failure {
   });
   if (/UNABLE_TO|SELF_SIGNED|CERT_UNTRUSTED|CERT_SIGNATURE|CERT_CHAIN|INVALID_CA|ISSUER_CERT/.test(cause)) {
     return permanent(
-      `no authority that this client trusts signed its certificate (${cause}). Pass the certificate of its authority as caFile.`,
+      `no authority that this client trusts signed its certificate (${cause}). Pass the CA certificate of its authority as caFile.`,
     );
   }
   if (cause === "ERR_TLS_CERT_ALTNAME_INVALID" || cause === "HOSTNAME_MISMATCH") {
     return permanent("its certificate is for another host. Use the name in the certificate as the address.");
   }
   if (/^CERT_/.test(cause)) {
-    return permanent(`its certificate is not valid now (${cause}). Renew it, and check the clocks of both machines.`);
+    return permanent(
+      `its certificate has expired or is not valid yet (${cause}). Renew it, and check the clocks of both machines.`,
+    );
   }
   if (/WRONG_VERSION|PACKET_LENGTH|HTTP_REQUEST|EPROTO/.test(cause) && tls && !/ALERT/.test(cause)) {
     return permanent(`it does not speak TLS (${cause}). If it is meant to be plaintext, use http://.`);

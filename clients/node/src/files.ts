@@ -1,6 +1,6 @@
 // Files that are read again when they change: keys, tokens and certificates that something else renews.
 import { readFile, stat } from "node:fs/promises";
-import { invalid } from "./errors.js";
+import { misconfigured } from "./errors.js";
 
 /** How long a file is not looked at again, in milliseconds. */
 const UNCHECKED_MS = 1_000;
@@ -62,5 +62,5 @@ export class WatchedFile {
 /** Returns the error for a file that cannot be read. */
 export function unreadable(setting: string, path: string, error: unknown): Error {
   const cause = error instanceof Error && "code" in error ? String(error.code) : "an error";
-  return invalid(setting, `cannot be read from ${path} (${cause}): check the path and the permissions.`);
+  return misconfigured(setting, `cannot be read from ${path} (${cause}): check the path and the permissions.`);
 }

@@ -15,6 +15,8 @@ export {
   ApiKeyNotFoundError,
   BindingNotFoundError,
   ClaimLostError,
+  ClosedError,
+  ConfigurationError,
   ConflictError,
   DeadlineExceededError,
   type ErrorDetails,

@@ -1,5 +1,5 @@
 // When a call that failed is sent again, and after how long.
-import { invalid, type StrongroomError } from "./errors.js";
+import { misconfigured, type StrongroomError } from "./errors.js";
 
 /**
  * How often a call that failed is sent again, and after which pauses.
@@ -29,7 +29,7 @@ export function retryPolicy(given: Partial<RetryPolicy> | undefined): RetryPolic
   const policy = { ...DEFAULT_RETRY, ...given };
   for (const key of ["attempts", "firstDelayMs", "longestDelayMs"] as const) {
     if (typeof policy[key] !== "number" || !(policy[key] >= 0)) {
-      throw invalid(`retry.${key}`, "must be a number, 0 or more.");
+      throw misconfigured(`retry.${key}`, "must be a number, 0 or more.");
     }
   }
   return policy;

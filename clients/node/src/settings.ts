@@ -1,7 +1,7 @@
 // The settings of a client, checked.
 import { type Address, parseAddresses } from "./address.js";
 import { type Credential, type CredentialOptions, credentialFrom } from "./credentials.js";
-import { invalid } from "./errors.js";
+import { misconfigured } from "./errors.js";
 import { type RetryPolicy, retryPolicy } from "./retry.js";
 import { type Certificates, certificatesFrom, type TlsOptions } from "./tls.js";
 
@@ -48,13 +48,13 @@ export interface Settings {
   readonly certificates: Certificates;
 }
 
-/** Checks the settings. Throws a `ValidationError` or an `UnauthenticatedError` that says what to do. */
+/** Checks the settings. Throws a `ConfigurationError` that says what to do. */
 export function settingsFrom(options: ClientOptions): Settings {
   const hasTls = options.ca !== undefined || options.caFile !== undefined || options.clientCertificate !== undefined;
   const addresses = parseAddresses(options.server ?? DEFAULT_SERVER, hasTls);
   const open = addresses.find(({ tls, loopback }) => !tls && !loopback);
   if (open !== undefined && options.insecurePlaintext !== true) {
-    throw invalid(
+    throw misconfigured(
       "server",
       `${open.url} is plaintext, and others on the network could read credentials and values: use https://, or accept the ` +
         "risk with insecurePlaintext: true.",
@@ -81,7 +81,7 @@ export function settingsFrom(options: ClientOptions): Settings {
 /** Checks a time in milliseconds, and cuts it to what gRPC can express. */
 export function milliseconds(field: string, value: number): number {
   if (typeof value !== "number" || !(value > 0)) {
-    throw invalid(field, "must be a number of milliseconds, more than 0.");
+    throw misconfigured(field, "must be a number of milliseconds, more than 0.");
   }
   return Math.min(Math.ceil(value), LONGEST_MS);
 }
@@ -107,7 +107,7 @@ export function optionsFromEnv(
   }
   const [certFile, keyFile] = [variable("CLIENT_CERT"), variable("CLIENT_KEY")];
   if ((certFile === undefined) !== (keyFile === undefined)) {
-    throw invalid("STRONGROOM_CLIENT_CERT", "and STRONGROOM_CLIENT_KEY go together: set both, or neither.");
+    throw misconfigured("STRONGROOM_CLIENT_CERT", "and STRONGROOM_CLIENT_KEY go together: set both, or neither.");
   }
   if (givenCredential === undefined && certFile !== undefined) {
     options.clientCertificate = { certFile, keyFile };

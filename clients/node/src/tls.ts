@@ -1,7 +1,7 @@
 // The certificates of a connection with TLS.
 import { readFileSync } from "node:fs";
 import * as nodeTls from "node:tls";
-import { invalid } from "./errors.js";
+import { misconfigured } from "./errors.js";
 import { unreadable, WatchedFile } from "./files.js";
 
 /** Certificates or a key in PEM. */
@@ -47,11 +47,11 @@ export class WatchedPem {
 /** Reads the trusted certificates. `plaintext`: there is no connection with TLS, so the settings of TLS are a mistake. */
 export function certificatesFrom(options: TlsOptions, plaintext: boolean): Certificates {
   if (options.ca !== undefined && options.caFile !== undefined) {
-    throw invalid("caFile", "cannot be used together with ca: pass one of them.");
+    throw misconfigured("caFile", "cannot be used together with ca: pass one of them.");
   }
   for (const setting of ["ca", "caFile", "clientCertificate"] as const) {
     if (plaintext && options[setting] !== undefined) {
-      throw invalid(
+      throw misconfigured(
         setting,
         "cannot be used with an http:// server, which is plaintext: use https://, or leave it out.",
       );
@@ -72,7 +72,7 @@ function client(certificate: ClientCertificate | undefined): Certificates["clien
         ] as const)
       : ([certificate.cert, certificate.key] as const);
   if (cert === undefined || key === undefined) {
-    throw invalid("clientCertificate", "needs the certificate and its private key: pass both.");
+    throw misconfigured("clientCertificate", "needs the certificate and its private key: pass both.");
   }
   return { cert: new WatchedPem(cert), key: new WatchedPem(key) };
 }
@@ -84,7 +84,7 @@ function trusted(options: TlsOptions): string | string[] | undefined {
   }
   const pem = Buffer.from(given as Uint8Array).toString("latin1");
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-    throw invalid(
+    throw misconfigured(
       options.ca === undefined ? "caFile" : "ca",
       "holds no certificate in PEM: check that it is the right file.",
     );
