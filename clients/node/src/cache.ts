@@ -345,6 +345,11 @@ class NamespaceCache {
         break;
       case "lost":
         this.#lost();
+        if (step.error?.reason === "CONTENDED") {
+          // The caller's rights have changed: what it may not read any more must not be returned.
+          this.#epoch += 1;
+          this.#entries.dropNamespace();
+        }
         break;
     }
   }

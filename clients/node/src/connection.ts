@@ -1,9 +1,10 @@
 // One server: its connection, and what is known about its health.
 import type { ClientHttp2Stream, OutgoingHttpHeaders, SecureClientSessionOptions } from "node:http2";
+import { createSecureContext } from "node:tls";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, type GrpcTransportOptions, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Address } from "./address.js";
-import { UnavailableError } from "./errors.js";
+import { misconfigured, UnavailableError } from "./errors.js";
 import { AccessService } from "./gen/strongroom/v1/access_pb.js";
 import { ReferenceService } from "./gen/strongroom/v1/reference_pb.js";
 import { SecretService } from "./gen/strongroom/v1/secret_pb.js";
@@ -139,12 +140,26 @@ class Connection implements SessionManager {
       return;
     }
     const [cert, key] = await Promise.all([client.cert.read(), client.key.read()]);
-    if (this.#client?.[0] !== cert || this.#client[1] !== key) {
-      this.#client = [cert, key];
-      this.#former = this.#former.filter((session) => session.state() === "open");
-      this.#former.push(this.#session);
-      this.#session = this.#open();
+    if (this.#client?.[0] === cert && this.#client[1] === key) {
+      return;
     }
+    try {
+      createSecureContext({ cert: buffer(cert), key: buffer(key) });
+    } catch (error) {
+      if (this.#client !== undefined) {
+        // The two files are not replaced in one step. The former pair is used until they fit together.
+        return;
+      }
+      const code = error instanceof Error && "code" in error ? String(error.code) : "an error";
+      throw misconfigured(
+        "clientCertificate",
+        `cannot be used (${code}): check that both files are whole and fit together.`,
+      );
+    }
+    this.#client = [cert, key];
+    this.#former = this.#former.filter((session) => session.state() === "open");
+    this.#former.push(this.#session);
+    this.#session = this.#open();
   }
 
   #open(): Http2SessionManager {

@@ -23,6 +23,8 @@ export class FakeServer implements AsyncDisposable {
   readonly #sessions = new Set<http2.ServerHttp2Session>();
   readonly address: string;
   readonly tls: boolean;
+  /** How many connections were made. */
+  connections = 0;
 
   private constructor(server: http2.Http2Server, tls: boolean) {
     this.#server = server;
@@ -30,6 +32,7 @@ export class FakeServer implements AsyncDisposable {
     this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on("session", (session) => {
       this.#sessions.add(session);
+      this.connections += 1;
       session.on("close", () => this.#sessions.delete(session));
       session.on("error", () => undefined);
     });
