@@ -16,6 +16,7 @@ main() {
     step "dependencies" dependencies
     step "protos" tests/proto-lint.sh
     step "Go client" go_client
+    step "Node client" clients/node/check.sh
     echo "check passed"
 }
 

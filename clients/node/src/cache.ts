@@ -186,7 +186,8 @@ export class SecretCache {
   #store(key: string, secret: ReadSecret): void {
     this.#drop(key);
     // The cache has a copy of its own, so that it can overwrite it while the caller still uses the other one.
-    const own = { ...secret, value: SecretValue.from(secret.value) };
+    const own: Writable<ReadSecret> = result(secret);
+    own.value = SecretValue.from(secret.value);
     this.#entries.set(key, { secret: own, fresh: true, changedAt: undefined });
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#maxEntries) {

@@ -400,7 +400,7 @@ export class Secrets {
       { method: "RotateSecret", requestId, send: (stubs, call) => stubs.secrets.rotateSecret(request, call) },
       options,
     );
-    return result({ ...changedSecret(reply), newVersion: reply.version });
+    return Object.assign(changedSecret(reply), { newVersion: reply.version });
   }
 
   /**
