@@ -56,8 +56,11 @@ bench-size: ## measure the memory and the disk that up to 100,000 secrets take; 
 	cargo build --release --locked
 	benches/size.sh
 
-bench-clients: ## measure the Go client: a read of its cache, and 10,000 reads beside the bare stub; ten seconds
+bench-clients: ## measure the Go and Node clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
 	go test -C clients/go -run '^$$' -bench .
+	clients/node/build.sh
+	cargo build --release --locked
+	STRONGROOM_BIN=$(CARGO_TARGET_DIR)/release/strongroom tests/with-server.sh npm --prefix clients/node run --silent bench -- --check
 
 clients: ## generate the stubs of every language in clients/
 	for generate in clients/*/generate.sh; do "$$generate"; done

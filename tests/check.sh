@@ -17,6 +17,7 @@ main() {
     step "protos" tests/proto-lint.sh
     step "Go client" go_client
     step "alerts" alerts
+    step "Node client" clients/node/check.sh
     echo "check passed"
 }
 

@@ -6,7 +6,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-./build.sh
-npm run --silent check
+./check.sh
 node --test dist/test/*.test.js
 npm pack --dry-run --ignore-scripts --loglevel=error >/dev/null

@@ -77,6 +77,8 @@ export class Caller {
     const tried = new Set<Server>();
     let rounds = 1;
     let renewed = false;
+    // Whether each server that was tried in this round fails until somebody changes the settings.
+    let hopeless = true;
     for (;;) {
       this.check(signal);
       const left = deadline - performance.now();
@@ -99,6 +101,7 @@ export class Caller {
         renewed = true;
         continue;
       }
+      hopeless &&= failure.permanent;
       if (failure.ofServer) {
         server.failed();
         tried.add(server);
@@ -112,7 +115,7 @@ export class Caller {
       }
       const pause = pauseAfter(this.settings.retry, rounds, error);
       if (
-        failure.permanent ||
+        hopeless ||
         !isTransient(error) ||
         rounds >= this.settings.retry.attempts ||
         pause >= deadline - performance.now()
@@ -121,6 +124,7 @@ export class Caller {
       }
       rounds += 1;
       tried.clear();
+      hopeless = true;
       await sleep(pause, signal);
     }
   }

@@ -61,7 +61,8 @@ export type {
 export type * from "./models.js";
 export type { ResolveOptions } from "./references.js";
 export type { RetryPolicy } from "./retry.js";
-export type * from "./secrets.js";
+export type * from "./secret-options.js";
+export type { Secrets } from "./secrets.js";
 export type { ClientOptions } from "./settings.js";
 export type { ClientCertificate, Pem, TlsOptions } from "./tls.js";
 export { type SecretInput, SecretValue } from "./value.js";

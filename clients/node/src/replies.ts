@@ -27,9 +27,10 @@ class Result {
   }
 }
 
-/** Returns an object with these fields that can be serialized to JSON. */
+/** Returns a new object with these fields that can be serialized to JSON. */
 export function result<T extends object>(fields: T): T {
-  return Object.assign(Object.create(Result.prototype) as T, fields);
+  // `new` and `assign` make an object that V8 reads and copies fast; `Object.create` and a spread do not.
+  return Object.assign(new Result(), fields) as object as T;
 }
 
 /** Returns what a reply must have. */
@@ -79,14 +80,13 @@ export function secretOf(given: wire.Secret | undefined): m.Secret {
 
 /** Returns a secret that was changed. */
 export function changedSecret(reply: { secret?: wire.Secret | undefined; revision: bigint }): m.ChangedSecret {
-  return result({ ...secretOf(reply.secret), changeRevision: reply.revision });
+  return Object.assign(secretOf(reply.secret), { changeRevision: reply.revision });
 }
 
 /** Returns a secret with its value. */
 export function readSecret(reply: wire.GetSecretResponse): m.ReadSecret {
   const secret = secretOf(reply.secret);
-  return result({
-    ...secret,
+  return Object.assign(secret, {
     value: present(secret.value),
     valueVersion: reply.version,
     readRevision: reply.revision,
