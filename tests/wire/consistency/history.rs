@@ -59,7 +59,7 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
                 let [one, other] = [random(), random()].map(|at| replicas[at % replicas.len()].clone());
                 let called = begun.elapsed().as_nanos();
                 // Some changes go to two replicas at once: it is one request, and counts once.
-                let answer = if random() % 3 == 0 && step.kind != "get" && step.kind != "list" {
+                let answer = if random().is_multiple_of(3) && step.kind != "get" && step.kind != "list" {
                     match tokio::join!(step.answer(&one), step.answer(&other)) {
                         (ok, _) | (_, ok) if ok == "ok" => ok,
                         (refused, _) => refused,
