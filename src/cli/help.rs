@@ -49,7 +49,10 @@ fn with_hidden(mut command: Command, hidden: &[Arg]) -> Command {
     for name in names {
         command = command.mut_subcommand(name, |below| with_hidden(below, hidden));
     }
-    command.args(hidden)
+    // `serve` has an option of its own with the name of a global one.
+    let is_free = |argument: &&Arg| command.get_arguments().all(|there| there.get_id() != argument.get_id());
+    let added: Vec<_> = hidden.iter().filter(is_free).cloned().collect();
+    command.args(added)
 }
 
 /// The commands in their groups, each with a line about it.
