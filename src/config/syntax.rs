@@ -37,7 +37,14 @@ fn without_values(message: &str) -> String {
     let named =
         ["unknown field", "missing field", "duplicate field"].iter().any(|kind| message.starts_with(kind));
     if named {
-        return message.to_owned();
+        // Each setting has two spellings, and one of them is enough to name it.
+        let (what, expected) = message.split_once(", expected one of ").unwrap_or((message, ""));
+        let names: Vec<_> = expected.split(", ").filter(|name| !name.contains('-')).collect();
+        return if expected.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}, expected one of {}", names.join(", "))
+        };
     }
     match message.split_once(", expected ") {
         // Such as: invalid type: string "…", expected a boolean
