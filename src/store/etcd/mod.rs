@@ -15,19 +15,23 @@ mod follow;
 mod group;
 mod layout;
 mod replace;
+mod scan;
+mod span;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
-use self::cluster::{Cluster, MAX_PAGE, Resend};
+use self::cluster::{Cluster, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
-use self::layout::{EtcdKey, Layout, Pointer, behind, end_of, revision};
+use self::layout::{Layout, Pointer, revision};
+use self::span::Span;
 use super::change::ChangeLog;
 use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
 use crate::config::Etcd;
@@ -47,6 +51,8 @@ struct EtcdStore {
     committer: Arc<EtcdCommitter>,
     /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
+    /// What scans of the keys with the same first byte have learned.
+    spans: Mutex<HashMap<Option<u8>, Span>>,
 }
 
 impl Drop for EtcdStore {
@@ -194,7 +200,8 @@ impl EtcdStore {
         let client = Arc::new(EtcdClient { log: ChangeLog::new(position.head), ..client });
         let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
         let committer = EtcdCommitter::new(client.clone());
-        let store = Self { client, following, committer, clearing: Mutex::default() };
+        let (clearing, spans) = (Mutex::default(), Mutex::default());
+        let store = Self { client, following, committer, clearing, spans };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -215,30 +222,7 @@ impl Store for EtcdStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        let layout = &self.client.layout;
-        let mut found: Vec<(Key, Entry)> = Vec::new();
-        while found.len() < limit {
-            let page = (limit - found.len()).min(MAX_PAGE);
-            let after = found.last().map(|(key, _)| key).or(after);
-            let range = |pointer: Pointer| {
-                let all = layout.record(pointer.generation, prefix);
-                let options = GetOptions::new().with_range(end_of(&all)).with_limit(page as i64);
-                let from = match after {
-                    Some(after) if after >= prefix => behind(layout.record(pointer.generation, after)),
-                    _ => all,
-                };
-                TxnOp::get(from, Some(options))
-            };
-            let read = self.client.read(range).await?;
-            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.parse_key(stored.key()) {
-                EtcdKey::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
-                _ => None,
-            }));
-            if !read.found.more() {
-                break;
-            }
-        }
-        Ok(found)
+        self.scan_spans(prefix, after, limit).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
@@ -298,7 +282,7 @@ pub(super) fn fuzzing(bytes: &[u8]) {
     let layout = Layout::new("p/");
     let key = [layout.prefix(), bytes].concat();
     for key in [bytes, &key] {
-        if let EtcdKey::Record(generation, record) = layout.parse_key(key) {
+        if let layout::EtcdKey::Record(generation, record) = layout.parse_key(key) {
             assert_eq!(layout.record(generation, &Key::from_bytes(record)), key);
         }
     }

@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_client::{Client, Permission};
+use etcd_client::{Client, GetOptions, Permission};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::config::{self, Tls};
-use crate::store::{ReplaceRecord, WatchEnd};
+use crate::store::{Pages, ReplaceRecord, WatchEnd};
 
 /// How long anything may take that ends by a time limit of the store.
 const BOUND: Duration = Duration::from_secs(10);
@@ -53,6 +53,34 @@ async fn replicas_see_each_others_commits() {
     let made = one.commit(put("a", b"1")).await.unwrap();
     assert_eq!(watch.next().await.unwrap().revision, made);
     assert_eq!(other.get(&key("a")).await.unwrap().unwrap().value, b"1");
+}
+
+#[tokio::test]
+async fn a_scan_finds_every_key_however_they_are_spread() {
+    let Some(etcd) = shared() else { return };
+    let store = EtcdStore::open(&fresh(etcd)).await.unwrap();
+    let spread =
+        (0..2000_u32).map(|n| [b"s".as_slice(), &n.wrapping_mul(0x9e37_79b9).to_be_bytes()].concat());
+    let crowd = (0..3000_u32).map(|n| [b"sROW\0\0\0\0\xff\xff".as_slice(), &n.to_be_bytes()].concat());
+    let ends =
+        [b"s".to_vec(), b"s\0".to_vec(), b"s\xff\xff\xff\xff\xff".to_vec(), b"t".to_vec(), b"r\xff".to_vec()];
+    let mut keys: Vec<_> = spread.chain(crowd).chain(ends).map(|key| Key::from_bytes(&key)).collect();
+    let records = keys.clone().into_iter().map(|key| Ok(ReplaceRecord::Put(key, Vec::new())));
+    store.replace(Box::new(records), Revision::default()).await.unwrap();
+    keys.sort();
+    let all = keys.clone();
+    keys.retain(|key| key.as_bytes().starts_with(b"s"));
+    for limit in [1000, 128, 129, 5000] {
+        for (prefix, expected) in [(key("s"), &keys), (Key::all(), &all)] {
+            let (mut pages, mut found) = (Pages::new(&store, prefix, limit), Vec::new());
+            while let Some(page) = pages.next().await.unwrap() {
+                assert!(page.len() <= limit);
+                found.extend(page.into_iter().map(|(key, _)| key));
+            }
+            assert_eq!(found, *expected);
+        }
+    }
+    assert!(store.scan(&key("u"), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
