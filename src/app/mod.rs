@@ -12,6 +12,9 @@ mod authority;
 #[cfg(test)]
 mod authority_tests;
 mod backup;
+mod clock_agreement;
+#[cfg(all(test, feature = "etcd"))]
+mod clock_tests;
 mod commit;
 #[cfg(test)]
 mod commit_tests;
@@ -66,6 +69,7 @@ pub use self::access::{
 };
 pub use self::audit::{AuditRecords, Checkpoint, InclusionProof, NamesOfFingerprint};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
+pub use self::clock_agreement::ClockSkew;
 use self::commit::Core;
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};

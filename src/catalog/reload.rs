@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::load::scan;
 use super::{Catalog, LoadError};
+use crate::integrity::Divergence;
 use crate::store::{Unavailable, Watch};
 
 /// How long to wait before the first retry. The time doubles with each retry, up to [`MAX_PAUSE`].
@@ -22,6 +23,14 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// How long the old state is served when the store is there but does not open: another replica may be changing the master
 /// key just now.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Why nothing is served, and what to do.
+const OLDER: &str = "it is an older copy of what this server has served. Put the newest copy of the store back, or restore a backup \
+                     through a server that serves; or, to serve what is there, start this server again, with \
+                     --accept-altered-store if it has an anchor file";
+const LEFT: &str = "it has gone on from an older copy, and lacks changes that this server has served: another server was started over \
+                    that copy. Put the newest copy of the store back, or restore a backup through a server that serves; or, to \
+                    serve what is there, start this server again, with --accept-altered-store if it has an anchor file";
 
 /// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
 #[derive(Default)]
@@ -36,12 +45,11 @@ impl Staleness {
         }
     }
 
-    /// The state is too old from this time on. An earlier time that was set before stays.
+    /// The state is too old from this time on, or from an earlier time that was set before. The newest reason counts.
     fn set(&self, since: Instant, reason: &'static str) {
         let mut staleness = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if staleness.is_none_or(|(before, _)| since < before) {
-            *staleness = Some((since, reason));
-        }
+        let since = staleness.map_or(since, |(before, _)| since.min(before));
+        *staleness = Some((since, reason));
     }
 
     /// The state is current again.
@@ -52,8 +60,8 @@ impl Staleness {
 
 /// Why the store could not be loaded again.
 enum ReloadError {
-    /// The store is an older copy of the one that the catalog showed before.
-    OlderCopy,
+    /// The store is not the one that the catalog showed before, nor a later state of it.
+    Diverged(Divergence),
     Load(LoadError),
 }
 
@@ -66,7 +74,7 @@ pub(super) async fn reload(catalog: &Weak<Catalog>) -> Option<Watch> {
             Ok(watch) => return Some(watch),
             // The store said at once that it cannot serve, so that a retry is cheap.
             Err(ReloadError::Load(LoadError::Store(_))) => pause = FIRST_PAUSE,
-            Err(ReloadError::OlderCopy | ReloadError::Load(_)) => {}
+            Err(ReloadError::Diverged(_) | ReloadError::Load(_)) => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
@@ -78,9 +86,7 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
         scan(&*catalog.store, catalog.provider.keys(), &catalog.due).await.map_err(ReloadError::Load);
     let watch = scanned.and_then(|(state, reached, watch)| {
         // A restore makes a new digest that follows the last one, so even a restore passes this check.
-        if !state.digest().is_no_older_than(&catalog.digest()) {
-            return Err(ReloadError::OlderCopy);
-        }
+        state.digest().continues(&catalog.digest()).map_err(ReloadError::Diverged)?;
         catalog.set_state(state);
         catalog.staleness.clear();
         catalog.access_changes.send_replace(());
@@ -98,9 +104,13 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
 async fn handle(catalog: &Catalog, error: &ReloadError) {
     let now = Instant::now();
     match error {
-        ReloadError::OlderCopy => {
-            tracing::error!("the store is an older copy of what it was a moment ago: nothing is served");
-            catalog.staleness.set(now, "it is an older copy of what it was");
+        ReloadError::Diverged(divergence) => {
+            let reason = match divergence {
+                Divergence::Older(_) | Divergence::Other => OLDER,
+                Divergence::Left => LEFT,
+            };
+            tracing::error!(cause = %divergence, "nothing is served: the store cannot serve: {reason}");
+            catalog.staleness.set(now, reason);
         }
         ReloadError::Load(error) => {
             tracing::error!(cause = %error, "the catalog cannot load the store again; it keeps trying");

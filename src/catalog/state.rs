@@ -94,7 +94,7 @@ impl State {
     }
 
     pub(super) fn digest(&self) -> StoreDigest {
-        *read(&self.digest)
+        read(&self.digest).clone()
     }
 
     pub(super) fn set_digest(&self, digest: StoreDigest) {

@@ -60,6 +60,8 @@ pub enum Purpose {
     Event = 36,
     /// The start of the history of events.
     HistoryStart = 37,
+    /// The heartbeat of a server.
+    Heartbeat = 38,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

@@ -122,6 +122,31 @@ impl Cluster {
         }
     }
 
+    /// Grants a lease of so many seconds, within the time limit of all calls.
+    pub(super) async fn lease(&self, seconds: i64) -> Result<i64, Unavailable> {
+        let until = Instant::now() + BOUND;
+        let mut logged_in = false;
+        loop {
+            let (at, member) = self.asked()?;
+            let seen = member.logins.load(Ordering::SeqCst);
+            let mut lease = member.client.lease_client();
+            let failure = match timeout_at(until, lease.grant(seconds, None)).await {
+                Ok(Ok(granted)) => return Ok(granted.id()),
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
+            };
+            if matches!(failure, CallFailure::LoggedOut) && !logged_in {
+                logged_in = true;
+                self.log_in(member, seen, until).await?;
+                continue;
+            }
+            if failure.is_the_members() {
+                self.leave(at);
+            }
+            return Err(failure.of_member(&member.url));
+        }
+    }
+
     /// Watches all keys with a prefix from a revision on, at the member in use, which is returned too.
     pub(super) async fn watch(&self, prefix: &[u8], from: i64) -> Result<(usize, WatchStream), Unavailable> {
         let (at, member) = self.asked()?;

@@ -4,13 +4,14 @@
 //! over several transactions, and none is sent again when its outcome is not known. Commits that rewrite the digest
 //! are made several at once, and then share one revision.
 
+mod alive;
 mod cluster;
 mod commit;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
 #[cfg(test)]
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod follow;
 mod group;
 mod layout;
@@ -21,19 +22,23 @@ mod span;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
+use self::alive::HeartbeatPlace;
 use self::cluster::{Cluster, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
 use self::layout::{Layout, Pointer, revision};
 use self::span::Span;
 use super::change::ChangeLog;
-use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
+use super::{
+    CommitError, Entry, Heartbeats, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch,
+};
 use crate::config::Etcd;
 use crate::domain::Revision;
 
@@ -51,6 +56,7 @@ struct EtcdStore {
     committer: Arc<EtcdCommitter>,
     /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
+    heartbeat: HeartbeatPlace,
     /// What scans of the keys with the same first byte have learned.
     spans: Mutex<HashMap<Option<u8>, Span>>,
 }
@@ -66,6 +72,8 @@ struct EtcdClient {
     cluster: Cluster,
     layout: Layout,
     log: Arc<ChangeLog>,
+    /// How often the watch broke.
+    interruptions: Arc<AtomicU64>,
     state: RwLock<ClientState>,
 }
 
@@ -112,7 +120,8 @@ impl EtcdClient {
             })?)?
         };
         let state = RwLock::new(ClientState { pointer, closed: false });
-        Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
+        let log = ChangeLog::new(Revision::default());
+        Ok(Self { cluster, layout, log, interruptions: Arc::default(), state })
     }
 
     /// The generation in force, as far as this replica knows.
@@ -200,8 +209,8 @@ impl EtcdStore {
         let client = Arc::new(EtcdClient { log: ChangeLog::new(position.head), ..client });
         let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
         let committer = EtcdCommitter::new(client.clone());
-        let (clearing, spans) = (Mutex::default(), Mutex::default());
-        let store = Self { client, following, committer, clearing, spans };
+        let (clearing, spans, heartbeat) = (Mutex::default(), Mutex::default(), HeartbeatPlace::new());
+        let store = Self { client, following, committer, clearing, heartbeat, spans };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -249,6 +258,14 @@ impl Store for EtcdStore {
 
     fn durable(&self) -> Revision {
         self.client.log.durable()
+    }
+
+    fn interruptions(&self) -> Arc<AtomicU64> {
+        self.client.interruptions.clone()
+    }
+
+    fn heartbeats(&self) -> Option<&dyn Heartbeats> {
+        Some(self)
     }
 
     async fn ping(&self) -> Result<(), Unavailable> {

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use etcd_client::{Client, GetOptions, Permission};
@@ -249,6 +250,7 @@ async fn an_outage_is_an_error_within_a_bound_and_passes() {
         // The refused one may have been made after all: its outcome was not known.
         while watch.next().await.unwrap().revision < next {}
     }
+    assert!(store.interruptions().load(Ordering::SeqCst) > 0, "what comes next may be another history");
 }
 
 #[tokio::test]
