@@ -15,7 +15,7 @@ use super::App;
 use super::commit::Core;
 use crate::domain::{Clock, Timestamp};
 use crate::integrity::{Divergence, Heartbeat};
-use crate::store::{HEARTBEAT_LIFE, Unavailable};
+use crate::store::{HEARTBEAT_LIFE, Unavailable, UnavailableCause};
 
 /// How far clocks may be apart.
 const BOUND: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ pub struct ClockSkew {
 pub(super) struct ClockAgreement {
     clock: Clock,
     known: Mutex<Option<KnownClocks>>,
+    /// Why the last heartbeat could not be shown.
+    failure: Mutex<Option<Unavailable>>,
 }
 
 /// What the last exchange has told.
@@ -113,7 +115,7 @@ impl KnownClocks {
 
 impl ClockAgreement {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, known: Mutex::default() }
+        Self { clock, known: Mutex::default(), failure: Mutex::default() }
     }
 
     /// Fails where this server must not make changes, because its clock can be wrong.
@@ -125,18 +127,18 @@ impl ClockAgreement {
             let ClockSkew { others, differing, largest, .. } = skew;
             let (by, ahead) =
                 (largest.unsigned_abs() / 1_000_000, if largest < 0 { "ahead of" } else { "behind" });
-            return Err(Unavailable(
+            return Err(Unavailable::because(
+                UnavailableCause::Clock,
                 format!(
                     "the clock of this server is {by} s {ahead} that of another one, and differs from {differing} of {others} \
                      by more than 5 s, so it makes no changes: set the clocks of the servers, with NTP"
-                )
-                .into(),
+                ),
             ));
         }
         let by = known.was_set_by(self.clock.now(), Instant::now());
         if !known.others.is_empty() && by.unsigned_abs() > micros(BOUND).unsigned_abs() {
             let text = "the clock of this server was set a moment ago, and is not compared with the others yet: try again";
-            return Err(Unavailable(text.into()));
+            return Err(Unavailable::because(UnavailableCause::Clock, text));
         }
         Ok(())
     }
@@ -176,7 +178,11 @@ impl Core {
         let own = self.catalog.heartbeat(self.clock.now());
         let own = own.seal(&keyring).map_err(|error| Unavailable(error.to_string().into()))?;
         let asked = Instant::now();
-        let found = place.exchange(&own).await?;
+        let found = place.exchange(&own).await;
+        let mut failure = self.clocks.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = found.as_ref().err().cloned();
+        drop(failure);
+        let found = found?;
         // One that does not open is not of a server of this store, or of one that has another keyring for a moment.
         let others: Vec<_> =
             found.iter().filter_map(|sealed| Heartbeat::open(&keyring, sealed).ok()).collect();
@@ -208,6 +214,14 @@ impl App {
     /// Whether other servers can be over the same store.
     pub fn shares_its_store(&self) -> bool {
         self.core.store.heartbeats().is_some()
+    }
+
+    /// Why this server makes no changes now, as far as it knows without asking its store; empty: it makes them. The cause of each
+    /// says what somebody has to do. A store that is not shared is not asked whether it takes changes.
+    pub fn obstacles(&self) -> Vec<Unavailable> {
+        let failure = self.core.clocks.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let follows = self.core.catalog.follows().err();
+        follows.into_iter().chain(failure).chain(self.core.clocks.check().err()).collect()
     }
 
     /// How the clock of this server compares with those of the others. `None`: the store is not shared.

@@ -96,6 +96,7 @@ use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
 use crate::integrity::audit_log::AuditLog;
 use crate::limits::{Admission, LimitUse};
+pub use crate::store::{Unavailable, UnavailableCause};
 
 /// Tells how much of the limits on connections is used.
 type ConnectionUse = Box<dyn Fn() -> Vec<LimitUse> + Send + Sync>;

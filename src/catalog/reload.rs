@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::load::scan;
 use super::{Catalog, LoadError};
 use crate::integrity::Divergence;
-use crate::store::{Unavailable, Watch};
+use crate::store::{Unavailable, UnavailableCause, Watch};
 
 /// How long to wait before the first retry. The time doubles with each retry, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -34,19 +34,22 @@ const LEFT: &str = "it has gone on from an older copy, and lacks changes that th
 
 /// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
 #[derive(Default)]
-pub(super) struct Staleness(RwLock<Option<(Instant, &'static str)>>);
+pub(super) struct Staleness(RwLock<Option<(Instant, Reason)>>);
+
+/// Why the state is too old: what to do, and a text.
+type Reason = (UnavailableCause, &'static str);
 
 impl Staleness {
     /// An error, with the reason, where the state is too old to be served now.
     pub(super) fn check(&self) -> Result<(), Unavailable> {
         match *self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some((since, reason)) if since <= Instant::now() => Err(Unavailable(reason.into())),
+            Some((since, (cause, text))) if since <= Instant::now() => Err(Unavailable::because(cause, text)),
             Some(_) | None => Ok(()),
         }
     }
 
     /// The state is too old from this time on, or from an earlier time that was set before. The newest reason counts.
-    fn set(&self, since: Instant, reason: &'static str) {
+    fn set(&self, since: Instant, reason: Reason) {
         let mut staleness = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let since = staleness.map_or(since, |(before, _)| since.min(before));
         *staleness = Some((since, reason));
@@ -105,12 +108,12 @@ async fn handle(catalog: &Catalog, error: &ReloadError) {
     let now = Instant::now();
     match error {
         ReloadError::Diverged(divergence) => {
-            let reason = match divergence {
+            let text = match divergence {
                 Divergence::Older(_) | Divergence::Other => OLDER,
                 Divergence::Left => LEFT,
             };
-            tracing::error!(cause = %divergence, "nothing is served: the store cannot serve: {reason}");
-            catalog.staleness.set(now, reason);
+            tracing::error!(cause = %divergence, "nothing is served: the store cannot serve: {text}");
+            catalog.staleness.set(now, (UnavailableCause::OtherHistory, text));
         }
         ReloadError::Load(error) => {
             tracing::error!(cause = %error, "the catalog cannot load the store again; it keeps trying");
@@ -118,13 +121,19 @@ async fn handle(catalog: &Catalog, error: &ReloadError) {
                 // Reads continue while a disk is full or etcd is unreachable.
                 LoadError::Store(_) => {}
                 LoadError::Altered | LoadError::KeyringMissing => {
-                    catalog.staleness.set(now, "its records do not match its digest");
+                    catalog
+                        .staleness
+                        .set(now, (UnavailableCause::OtherHistory, "its records do not match its digest"));
                 }
                 LoadError::WrongMasterKey => {
-                    catalog.staleness.set(now + GRACE, "the master key does not open it any more");
+                    let text = "the master key does not open it any more";
+                    catalog.staleness.set(now + GRACE, (UnavailableCause::Passing, text));
                     read_master_key_again(catalog).await;
                 }
-                LoadError::Failed(_) => catalog.staleness.set(now + GRACE, "its keys could not be opened"),
+                LoadError::Failed(_) => {
+                    let text = "its keys could not be opened";
+                    catalog.staleness.set(now + GRACE, (UnavailableCause::Passing, text));
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod key;
 mod pages;
 mod replace;
+mod unavailable;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,6 +38,7 @@ pub use self::etcd::open_etcd;
 pub use self::key::Key;
 pub use self::pages::Pages;
 pub use self::replace::{ReplaceError, ReplaceRecord, ReplaceRecords, Unreadable};
+pub use self::unavailable::{Unavailable, UnavailableCause};
 use crate::domain::Revision;
 
 /// The largest value that a store takes, in bytes. sled writes up to twenty neighbouring values as one node. It
@@ -155,11 +157,6 @@ pub enum CommitError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
-
-/// The store cannot serve. The text says why, without any key or value.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store cannot serve: {0}")]
-pub struct Unavailable(pub Arc<str>);
 
 /// Refuses: this build has no store over etcd. The error says how to build one.
 #[cfg(not(feature = "etcd"))]

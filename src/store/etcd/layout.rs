@@ -95,6 +95,11 @@ impl Layout {
         Compare::mod_revision(self.pointer(), CompareOp::Equal, pointer.revision)
     }
 
+    /// Never holds.
+    pub(super) fn never(&self) -> Compare {
+        Compare::version(self.pointer(), CompareOp::Less, 0)
+    }
+
     /// Holds where no key has the prefix of the store.
     pub(super) fn empty(&self) -> Compare {
         Compare::create_revision(self.prefix.clone(), CompareOp::Equal, 0).with_prefix()

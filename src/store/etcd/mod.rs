@@ -5,6 +5,7 @@
 //! are made several at once, and then share one revision.
 
 mod alive;
+mod certificates;
 mod cluster;
 mod commit;
 mod committer;
@@ -30,6 +31,7 @@ use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
 use self::alive::HeartbeatPlace;
+use self::certificates::follow_files;
 use self::cluster::{Cluster, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
@@ -37,7 +39,8 @@ use self::layout::{Layout, Pointer, revision};
 use self::span::Span;
 use super::change::ChangeLog;
 use super::{
-    CommitError, Entry, Heartbeats, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch,
+    CommitError, Entry, Heartbeats, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable,
+    UnavailableCause, Watch,
 };
 use crate::config::Etcd;
 use crate::domain::Revision;
@@ -52,6 +55,8 @@ struct EtcdStore {
     client: Arc<EtcdClient>,
     /// Receives the changes of all replicas.
     following: JoinHandle<()>,
+    /// Connects again with certificates that have changed.
+    renewing: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
     committer: Arc<EtcdCommitter>,
     /// Removes generations that are no longer in force.
@@ -64,6 +69,7 @@ struct EtcdStore {
 impl Drop for EtcdStore {
     fn drop(&mut self) {
         self.following.abort();
+        self.renewing.abort();
     }
 }
 
@@ -98,26 +104,29 @@ impl EtcdClient {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
         let cluster = Cluster::new(settings).await?;
         let layout = Layout::new(&settings.prefix);
+        cluster.check().await?;
+        let enclosing = enclosing(&cluster, &settings.prefix).await?;
+        let empty = match &enclosing {
+            Some(_) => layout.never(),
+            None => layout.empty(),
+        };
         // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
-        let made = Txn::new().when([layout.empty()]).and_then([first]).or_else([look]);
+        let made = Txn::new().when([empty]).and_then([first]).or_else([look]);
         let response = cluster.send(made, Resend::Freely, None).await?;
         let pointer = if response.succeeded() {
             Pointer { generation: 1, revision: response.header().map_or(0, |header| header.revision()) }
         } else {
             let found = gets(response.op_responses()).next();
             let found = found.as_ref().and_then(|found| found.kvs().first());
-            Pointer::decode(found.ok_or_else(|| {
-                let prefix = &settings.prefix;
-                Unavailable(
-                    format!(
-                        "etcd has keys with the prefix {prefix}, but not those of a whole store: nothing was changed. \
-                         Give another --etcd-prefix, or restore etcd from a snapshot"
-                    )
-                    .into(),
-                )
-            })?)?
+            if let (Some(enclosing), Some(_)) = (&enclosing, found) {
+                tracing::warn!(
+                    prefix = enclosing,
+                    "the prefix of this store lies within that of another store"
+                );
+            }
+            Pointer::decode(found.ok_or_else(|| no_store(&settings.prefix, enclosing.as_deref()))?)?
         };
         let state = RwLock::new(ClientState { pointer, closed: false });
         let log = ChangeLog::new(Revision::default());
@@ -184,6 +193,41 @@ impl EtcdClient {
     }
 }
 
+/// Why there is no store with this prefix, and none is made.
+fn no_store(prefix: &str, enclosing: Option<&str>) -> Unavailable {
+    let text = match enclosing {
+        Some(enclosing) => format!(
+            "the prefix {prefix} lies within {enclosing}, which is that of another store: nothing was changed. Give another \
+             --etcd-prefix"
+        ),
+        None => format!(
+            "etcd has keys with the prefix {prefix}, but not those of a whole store, or those of a store whose prefix begins like \
+             this: nothing was changed. Give another --etcd-prefix, or restore etcd from a snapshot"
+        ),
+    };
+    Unavailable(text.into())
+}
+
+/// The prefix of another store within which this prefix lies, as far as the user may look.
+async fn enclosing(cluster: &Cluster, prefix: &str) -> Result<Option<String>, Unavailable> {
+    let ends = prefix.match_indices('/').map(|(at, _)| at + 1).filter(|end| *end < prefix.len());
+    let outer: Vec<&str> = ends.filter_map(|end| prefix.get(..end)).collect();
+    if outer.is_empty() {
+        return Ok(None);
+    }
+    let looks: Vec<_> = outer.iter().map(|outer| TxnOp::get(Layout::new(outer).pointer(), None)).collect();
+    let response = match cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await {
+        Ok(response) => response,
+        // A user that may use its own prefix only cannot be asked about others.
+        Err(refused) if refused.cause() == UnavailableCause::Login => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let is_store =
+        |found: &GetResponse| found.kvs().first().is_some_and(|found| Pointer::decode(found).is_ok());
+    let found = gets(response.op_responses()).map(|found| is_store(&found));
+    Ok(outer.into_iter().zip(found).find(|(_, is_store)| *is_store).map(|(outer, _)| outer.to_owned()))
+}
+
 /// What a read found.
 struct RangeRead {
     pointer: Pointer,
@@ -210,7 +254,8 @@ impl EtcdStore {
         let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
         let committer = EtcdCommitter::new(client.clone());
         let (clearing, spans, heartbeat) = (Mutex::default(), Mutex::default(), HeartbeatPlace::new());
-        let store = Self { client, following, committer, clearing, heartbeat, spans };
+        let renewing = tokio::spawn(follow_files(client.clone()));
+        let store = Self { client, following, renewing, committer, clearing, heartbeat, spans };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -280,6 +325,7 @@ impl Store for EtcdStore {
     async fn close(&self) {
         self.client.close();
         self.following.abort();
+        self.renewing.abort();
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
             // The next start removes what remains.
