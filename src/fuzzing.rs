@@ -167,7 +167,7 @@ pub fn clear(bytes: &[u8]) {
         }
         4 => {
             if let Ok(digest) = StoreDigest::open(&keys.keyring, &sealed(Purpose::Digest, b"digest")) {
-                let _ = digest.after(&keys.keyring, &[], 0).in_place_of(&digest);
+                let _ = digest.clone().after(&keys.keyring, &[], 0).in_place_of(&digest);
             }
         }
         5 => app::fuzzing::clear(&keys.keyring, bytes),

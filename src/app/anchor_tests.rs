@@ -15,8 +15,12 @@ fn anchored(file: &Path) -> Options {
 
 /// Another store with the same records as this one has now.
 async fn copy(fixture: &Fixture) -> Arc<dyn Store> {
+    copy_of(&fixture.store).await
+}
+
+async fn copy_of(store: &Arc<dyn Store>) -> Arc<dyn Store> {
     let copy = store::open_memory().unwrap();
-    let put = fixture.store.scan(&Key::all(), None, 10_000).await.unwrap();
+    let put = store.scan(&Key::all(), None, 10_000).await.unwrap();
     let put = put.into_iter().map(|(key, entry)| (key, entry.value)).collect();
     copy.commit(Transaction { put, ..Transaction::default() }).await.unwrap();
     copy
@@ -41,6 +45,17 @@ async fn an_older_copy_of_the_whole_store_is_refused_by_its_anchor_alone() {
     assert!(reopen(&old, &fixture.master).await.is_ok());
     let ahead = reopen_with(&new, &fixture.master, anchored(&file)).await.unwrap();
     assert_eq!(fixture.value(&ahead, "b").await.unwrap(), "b");
+
+    // The older copy is refused also after another server has changed it more often.
+    let left = fixture.beside(copy_of(&old).await).await;
+    for name in ["c", "d", "e"] {
+        left.create(name, "1").await.unwrap();
+    }
+    let refused = reopen_with(&left.store, &fixture.master, anchored(&file)).await.err().unwrap().to_string();
+    assert!(
+        refused.contains("has gone on from an older copy") && refused.contains("--accept-altered-store"),
+        "{refused}"
+    );
 
     // A store of another history has as many changes.
     let forked = Fixture::with_options(

@@ -21,6 +21,7 @@
 use std::sync::Arc;
 
 use super::authority::{Authority, ConfirmedCaller};
+use super::clock_agreement::ClockAgreement;
 use super::deadline::deadline;
 use super::freshness::Freshness;
 use super::outbox::{Outbox, Removal, RequestRecord};
@@ -61,6 +62,8 @@ pub(super) struct Core {
     pub(super) usage: UsageNotes,
     /// The clock by which secrets change, expire and are due.
     pub(super) clock: Clock,
+    /// How that clock compares with those of other servers over the store.
+    pub(super) clocks: ClockAgreement,
 }
 
 /// The attempts at one change.
@@ -108,8 +111,8 @@ impl Attempt<'_> {
     /// Commits a transaction for which everything was read during this attempt. `Ok(None)`: something that it requires has
     /// changed since, and the change is to be planned again.
     ///
-    /// Fails with [`Error::Integrity`] where the store refuses the transaction for a state that it does not show: then its
-    /// records contradict each other.
+    /// Fails where the clock of this server can be wrong. Fails with [`Error::Integrity`] where the store refuses the transaction
+    /// for a state that it does not show: then its records contradict each other.
     pub(super) async fn commit(&self, transaction: Transaction) -> Result<Option<Revision>, Error> {
         self.commit_with(transaction, None).await
     }
@@ -129,6 +132,7 @@ impl Attempt<'_> {
         mut transaction: Transaction,
         record: Option<&dyn RequestRecord>,
     ) -> Result<Option<Revision>, Error> {
+        self.core.clocks.check()?; // the plan has times of it
         let mut copy = None;
         if let Some(outbox) = &self.core.outbox {
             let id = match (record, &self.caller) {
@@ -197,7 +201,8 @@ impl Core {
         mut transaction: Transaction,
     ) -> Result<Option<Revision>, Error> {
         transaction.require.push(keyring.unchanged());
-        transaction.digester = Some(keyring.digester(self.catalog.digest()));
+        let planned_from = self.catalog.digest();
+        transaction.digester = Some(self.catalog.digester(keyring));
         transaction.limit_deadline(deadline());
         let removal = self.outbox.as_ref().map(|outbox| outbox.take(Removal::room(&transaction)));
         transaction.delete.extend(removal.iter().flat_map(Removal::keys));
@@ -216,8 +221,10 @@ impl Core {
                 // In etcd, this can be the digest of a store that has replaced the one of this keyring.
                 let newest = self.store.revision().await?;
                 self.catalog.at_least(newest).await?;
+                // Or the one of another branch, which an earlier release has not written into it.
                 let replaced = !Arc::ptr_eq(keyring, &self.keyring());
-                return if replaced { Ok(None) } else { Err(Error::Integrity) };
+                let moved_on = self.catalog.digest().commits > planned_from.commits;
+                return if replaced || moved_on { Ok(None) } else { Err(Error::Integrity) };
             }
             Err(CommitError::Unavailable(why)) => return Err(why.into()),
         };

@@ -59,6 +59,13 @@ impl Fixture {
         Self { app, store, master, root, root_key }
     }
 
+    /// A service over another store with the same keys.
+    pub(super) async fn beside(&self, store: Arc<dyn Store>) -> Self {
+        let app = Arc::new(reopen(&store, &self.master).await.unwrap());
+        let root = app.access.authenticate(&self.root_key).unwrap();
+        Self { app, store, master: self.master.clone(), root, root_key: self.root_key.clone() }
+    }
+
     /// The service started again over the same store.
     pub(super) async fn restart(&self) -> App {
         reopen(&self.store, &self.master).await.unwrap()

@@ -12,6 +12,9 @@ mod authority;
 #[cfg(test)]
 mod authority_tests;
 mod backup;
+mod clock_agreement;
+#[cfg(all(test, feature = "etcd"))]
+mod clock_tests;
 mod commit;
 #[cfg(test)]
 mod commit_tests;
@@ -73,6 +76,7 @@ pub use self::access::{
 };
 pub use self::audit::{AuditRecords, Checkpoint, InclusionProof, NamesOfFingerprint};
 pub use self::backup::{BackupChunk, Backups, IncomingBackup, RestoreOptions, RestoreProgress, Restored};
+pub use self::clock_agreement::ClockSkew;
 use self::commit::Core;
 pub use self::deadline::until;
 pub use self::error::{CredentialProblem, Error};
@@ -102,6 +106,7 @@ use crate::domain::{Timestamp, now};
 use crate::integrity::AnchorFile;
 use crate::integrity::audit_log::AuditLog;
 use crate::limits::{Admission, LimitUse};
+pub use crate::store::{Unavailable, UnavailableCause};
 
 /// Tells how much of the limits on connections is used.
 type ConnectionUse = Box<dyn Fn() -> Vec<LimitUse> + Send + Sync>;

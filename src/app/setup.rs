@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{implied_access, migrate};
+use super::clock_agreement::ClockAgreement;
 use super::commit::Core;
 use super::freshness::Freshness;
 use super::outbox::{OpenError, Outbox};
@@ -16,7 +17,7 @@ use crate::config::{CachedReads, HistorySettings, Limits};
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Clock, Namespace, now};
 use crate::integrity::audit_log::{AuditLog, LogError};
-use crate::integrity::{AnchorError, AnchorFile, LoadError, StoreDigest, Verification, verify};
+use crate::integrity::{AnchorError, AnchorFile, Divergence, LoadError, StoreDigest, Verification, verify};
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service cannot be opened over a store.
@@ -44,6 +45,12 @@ pub enum SetupError {
     /// The store does not match its anchor, or the anchor cannot be read.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
+    /// Another server over the store has seen what the store lacks.
+    #[error(
+        "another server that runs over this store has seen a later state of it: {0}. Nothing was changed. Stop all servers and \
+         put the newest copy of the store back; or, to serve what is there, start once with --accept-altered-store"
+    )]
+    BehindOthers(Divergence),
     /// The operating system gave no random numbers.
     #[error(transparent)]
     Crypto(crypto::Error),
@@ -207,9 +214,25 @@ pub async fn open(
     let (turns, sources) = (Core::turns(), options.sources);
     let (usage, clock) = (UsageNotes::new(), options.clock);
     let freshness = Freshness::of(&store, &catalog, options.cached_reads.max_age);
-    let master_key = provider;
-    let core =
-        Core { store, catalog, freshness, master_key, seal_limits, outbox, turns, sources, usage, clock };
+    let clocks = ClockAgreement::new(clock.clone());
+    let core = Core {
+        store,
+        catalog,
+        freshness,
+        master_key: provider,
+        seal_limits,
+        outbox,
+        turns,
+        sources,
+        usage,
+        clock,
+        clocks,
+    };
+    if let Err(divergence) = core.compare_with_others().await?
+        && !options.accept_altered_store
+    {
+        return Err(SetupError::BehindOthers(divergence));
+    }
     if let Some(outbox) = &core.outbox {
         outbox.open(&core, options.begin_new_audit_log).await?;
     }

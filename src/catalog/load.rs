@@ -14,7 +14,7 @@ use super::{Catalog, LoadError};
 use crate::crypto::MasterKeys;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
-use crate::integrity::{Inventory, StoreDigest};
+use crate::integrity::{Divergence, Inventory, StoreDigest};
 use crate::schema::Kind;
 use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
@@ -63,7 +63,7 @@ enum Applied {
     Change { position: u64 },
     /// Something other than this service made it: its records are marked as damaged.
     Foreign,
-    /// The keyring in it does not open, and it is not applied.
+    /// It is not applied: the keyring in it does not open, or it belongs to a history that has left the one that was seen.
     Nothing,
 }
 
@@ -72,10 +72,14 @@ async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> Appli
     // Every commit of this service replaces the digest by the one that follows it. Only the keyring makes such a digest,
     // and no replica continues from an older one.
     let (before, keyring) = (state.digest(), state.keyring());
-    let next = digest_in(state, change).filter(|digest| digest.is_next_to(&before, &keyring, change));
-    let Some(digest) = next else {
-        state.mark_damaged(change);
-        return Applied::Foreign;
+    let digest = match digest_in(state, change) {
+        Some(digest) if digest.is_next_to(&before, &keyring, change) => digest,
+        // A replica made it, in a history that has left this one while the store was out of sight.
+        Some(digest) if digest.continues(&before) == Err(Divergence::Left) => return Applied::Nothing,
+        Some(_) | None => {
+            state.mark_damaged(change);
+            return Applied::Foreign;
+        }
     };
     if let Some(record) = put_in(change, &Key::keyring()) {
         match StoredKeyring::open(master, record, change.revision).await {
@@ -83,9 +87,10 @@ async fn apply(state: &State, master: Arc<MasterKeys>, change: &Change) -> Appli
             Err(_) => return Applied::Nothing,
         }
     }
+    let position = digest.commits;
     state.set_digest(digest);
     state.apply(change);
-    Applied::Change { position: digest.commits }
+    Applied::Change { position }
 }
 
 fn touches_access(change: &Change) -> bool {

@@ -34,11 +34,11 @@ pub use self::state::Counts;
 use self::state::State;
 use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::{Mac, MasterKeyProvider};
-use crate::domain::{Minute, Namespace, Revision};
+use crate::domain::{Minute, Namespace, Revision, Timestamp};
 pub use crate::integrity::LoadError;
-use crate::integrity::{StoreDigest, StoredKeyring};
+use crate::integrity::{Heartbeat, ServerIdentity, StoreDigest, StoredKeyring};
 use crate::schema::NamespaceId;
-use crate::store::{Store, Unavailable};
+use crate::store::{Digester, Store, Unavailable};
 
 /// The catalog of a store. Shared by all requests; a background task keeps it current until it is dropped.
 pub struct Catalog {
@@ -53,6 +53,8 @@ pub struct Catalog {
     access_changes: watch::Sender<()>,
     staleness: Staleness,
     due: Arc<DueAlarm>,
+    /// Who makes the commits of this server.
+    server: Arc<ServerIdentity>,
 }
 
 /// How long a caller waits until the catalog reaches a revision.
@@ -71,6 +73,7 @@ impl Catalog {
     ) -> Result<Arc<Self>, LoadError> {
         let due = DueAlarm::new(retention);
         let (state, reached, watch) = scan(&*store, provider.keys(), &due).await?;
+        let server = ServerIdentity::new(store.interruptions());
         let catalog = Arc::new(Self {
             store,
             provider,
@@ -79,6 +82,7 @@ impl Catalog {
             access_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
             due,
+            server,
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
         Ok(catalog)
@@ -119,6 +123,16 @@ impl Catalog {
     /// The store's digest, as of the last change that was applied.
     pub fn digest(&self) -> StoreDigest {
         self.state().digest()
+    }
+
+    /// Carries the store's digest on from its last state here, for commits that were planned with this keyring.
+    pub fn digester(&self, keyring: &StoredKeyring) -> Arc<dyn Digester> {
+        keyring.digester(self.digest(), self.server.clone())
+    }
+
+    /// What this server tells the others over its store, with the time by its clock.
+    pub fn heartbeat(&self, clock: Timestamp) -> Heartbeat {
+        Heartbeat::new(&self.server, clock, &self.digest())
     }
 
     /// A namespace; `None` where it never had a secret.

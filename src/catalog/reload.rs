@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::load::scan;
 use super::{Catalog, LoadError};
-use crate::store::{Unavailable, Watch};
+use crate::integrity::Divergence;
+use crate::store::{Unavailable, UnavailableCause, Watch};
 
 /// How long to wait before the first retry. The time doubles with each retry, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -23,25 +24,35 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// key just now.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Why nothing is served, and what to do.
+const OLDER: &str = "it is an older copy of what this server has served. Put the newest copy of the store back, or restore a backup \
+                     through a server that serves; or, to serve what is there, start this server again, with \
+                     --accept-altered-store if it has an anchor file";
+const LEFT: &str = "it has gone on from an older copy, and lacks changes that this server has served: another server was started over \
+                    that copy. Put the newest copy of the store back, or restore a backup through a server that serves; or, to \
+                    serve what is there, start this server again, with --accept-altered-store if it has an anchor file";
+
 /// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
 #[derive(Default)]
-pub(super) struct Staleness(RwLock<Option<(Instant, &'static str)>>);
+pub(super) struct Staleness(RwLock<Option<(Instant, Reason)>>);
+
+/// Why the state is too old: what to do, and a text.
+type Reason = (UnavailableCause, &'static str);
 
 impl Staleness {
     /// An error, with the reason, where the state is too old to be served now.
     pub(super) fn check(&self) -> Result<(), Unavailable> {
         match *self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some((since, reason)) if since <= Instant::now() => Err(Unavailable(reason.into())),
+            Some((since, (cause, text))) if since <= Instant::now() => Err(Unavailable::because(cause, text)),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// The state is too old from this time on. An earlier time that was set before stays.
-    fn set(&self, since: Instant, reason: &'static str) {
+    /// The state is too old from this time on, or from an earlier time that was set before. The newest reason counts.
+    fn set(&self, since: Instant, reason: Reason) {
         let mut staleness = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if staleness.is_none_or(|(before, _)| since < before) {
-            *staleness = Some((since, reason));
-        }
+        let since = staleness.map_or(since, |(before, _)| since.min(before));
+        *staleness = Some((since, reason));
     }
 
     /// The state is current again.
@@ -52,8 +63,8 @@ impl Staleness {
 
 /// Why the store could not be loaded again.
 enum ReloadError {
-    /// The store is an older copy of the one that the catalog showed before.
-    OlderCopy,
+    /// The store is not the one that the catalog showed before, nor a later state of it.
+    Diverged(Divergence),
     Load(LoadError),
 }
 
@@ -66,7 +77,7 @@ pub(super) async fn reload(catalog: &Weak<Catalog>) -> Option<Watch> {
             Ok(watch) => return Some(watch),
             // The store said at once that it cannot serve, so that a retry is cheap.
             Err(ReloadError::Load(LoadError::Store(_))) => pause = FIRST_PAUSE,
-            Err(ReloadError::OlderCopy | ReloadError::Load(_)) => {}
+            Err(ReloadError::Diverged(_) | ReloadError::Load(_)) => {}
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
@@ -78,9 +89,7 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
         scan(&*catalog.store, catalog.provider.keys(), &catalog.due).await.map_err(ReloadError::Load);
     let watch = scanned.and_then(|(state, reached, watch)| {
         // A restore makes a new digest that follows the last one, so even a restore passes this check.
-        if !state.digest().is_no_older_than(&catalog.digest()) {
-            return Err(ReloadError::OlderCopy);
-        }
+        state.digest().continues(&catalog.digest()).map_err(ReloadError::Diverged)?;
         catalog.set_state(state);
         catalog.staleness.clear();
         catalog.access_changes.send_replace(());
@@ -98,9 +107,13 @@ async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
 async fn handle(catalog: &Catalog, error: &ReloadError) {
     let now = Instant::now();
     match error {
-        ReloadError::OlderCopy => {
-            tracing::error!("the store is an older copy of what it was a moment ago: nothing is served");
-            catalog.staleness.set(now, "it is an older copy of what it was");
+        ReloadError::Diverged(divergence) => {
+            let text = match divergence {
+                Divergence::Older(_) | Divergence::Other => OLDER,
+                Divergence::Left => LEFT,
+            };
+            tracing::error!(cause = %divergence, "nothing is served: the store cannot serve: {text}");
+            catalog.staleness.set(now, (UnavailableCause::OtherHistory, text));
         }
         ReloadError::Load(error) => {
             tracing::error!(cause = %error, "the catalog cannot load the store again; it keeps trying");
@@ -108,13 +121,19 @@ async fn handle(catalog: &Catalog, error: &ReloadError) {
                 // Reads continue while a disk is full or etcd is unreachable.
                 LoadError::Store(_) => {}
                 LoadError::Altered | LoadError::KeyringMissing => {
-                    catalog.staleness.set(now, "its records do not match its digest");
+                    catalog
+                        .staleness
+                        .set(now, (UnavailableCause::OtherHistory, "its records do not match its digest"));
                 }
                 LoadError::WrongMasterKey => {
-                    catalog.staleness.set(now + GRACE, "the master key does not open it any more");
+                    let text = "the master key does not open it any more";
+                    catalog.staleness.set(now + GRACE, (UnavailableCause::Passing, text));
                     read_master_key_again(catalog).await;
                 }
-                LoadError::Failed(_) => catalog.staleness.set(now + GRACE, "its keys could not be opened"),
+                LoadError::Failed(_) => {
+                    let text = "its keys could not be opened";
+                    catalog.staleness.set(now + GRACE, (UnavailableCause::Passing, text));
+                }
             }
         }
     }

@@ -98,7 +98,7 @@ impl State {
     }
 
     pub(super) fn digest(&self) -> StoreDigest {
-        *read(&self.digest)
+        read(&self.digest).clone()
     }
 
     pub(super) fn set_digest(&self, digest: StoreDigest) {

@@ -60,8 +60,10 @@ pub enum Purpose {
     Event = 36,
     /// The start of the history of events.
     HistoryStart = 37,
+    /// The heartbeat of a server.
+    Heartbeat = 38,
     /// The last use of a binding.
-    BindingUsage = 38,
+    BindingUsage = 39,
 }
 
 /// The place of a ciphertext. It opens nowhere else.

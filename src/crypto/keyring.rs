@@ -194,7 +194,7 @@ impl Keyring {
         self.token_key(salt)?.open(token_place(query), sealed)
     }
 
-    /// Seals a record for an audit log, with a key of its own, which no rekey changes: the server of the log can be down
+    /// Seals a record for an audit log, or a heartbeat, with a key of its own, which no rekey changes: the server of the log can be down
     /// meanwhile. The form is that of a token: salt (16 bytes), then a sealed record of generation 0.
     pub fn seal_for_audit(&self, purpose: Purpose, id: &[&[u8]], record: &[u8]) -> Result<Vec<u8>, Error> {
         let (salt, id): ([u8; 16], _) = (super::random()?, id.concat());
@@ -238,6 +238,7 @@ impl Keyring {
             | Purpose::PageToken
             | Purpose::AuditRecord
             | Purpose::AuditAnchor
+            | Purpose::Heartbeat
             | Purpose::BackupKey
             | Purpose::BackupPart => &self.sealing,
         }

@@ -9,12 +9,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
+use super::lineage::{BranchId, Descent, Lineage, ServerIdentity};
 use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose, record_seal};
 use crate::schema::Kind;
 use crate::store::{Change, Changed, Digester, Key, NextDigest};
 
 /// The digest of a store at one of its revisions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StoreDigest {
     sum: Mac,
     /// The number of commits; commits that are made together count as one. Never decreases.
@@ -25,6 +28,22 @@ pub struct StoreDigest {
     follows: Fingerprint,
     /// The fingerprint of its commit.
     commit: Fingerprint,
+    /// Which servers have changed the store.
+    lineage: Lineage,
+}
+
+/// Why a store is not the one that was seen, nor a later state of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Divergence {
+    /// It is older, by this many commits. One commit can hold several changes.
+    #[error("the store is an older copy: its last {0} changes are missing, at least")]
+    Older(u64),
+    /// It has as many commits, but other ones.
+    #[error("the store is another copy: it has gone on from an older state")]
+    Other,
+    /// It has gone on from an older state, whatever it has by now.
+    #[error("the store has gone on from an older copy, which lacks changes that this server has seen")]
+    Left,
 }
 
 /// Identifies a digest or a commit, and reveals nothing of it.
@@ -45,14 +64,16 @@ impl StoreDigest {
         let clear = keyring.open_record(Purpose::Digest, Self::ID, record)?;
         let mut parts = FieldReader(&clear);
         let (sum, commits, seals) = (*parts.take()?, parts.count()?, parts.count()?);
-        Ok(Self { sum, commits, seals, follows: *parts.take()?, commit: *parts.take()? })
+        let (follows, commit) = (*parts.take()?, *parts.take()?);
+        Ok(Self { sum, commits, seals, follows, commit, lineage: Lineage::read(&mut parts)? })
     }
 
     /// Seals the digest's record. In the clear: sum (32 bytes), commits (8, big-endian), seals (8), fingerprint of
-    /// the digest before it (16), fingerprint of its commit (16).
+    /// the digest before it (16), fingerprint of its commit (16), the branches of its lineage (17 each).
     pub fn seal(&self, keyring: &Keyring) -> Result<Vec<u8>, Error> {
         let numbers = [self.commits.to_be_bytes(), self.seals.to_be_bytes()].concat();
-        let clear = [self.sum.as_slice(), &numbers, &self.follows, &self.commit].concat();
+        let lineage = self.lineage.to_bytes();
+        let clear = [self.sum.as_slice(), &numbers, &self.follows, &self.commit, &lineage].concat();
         keyring.seal(Purpose::Digest, Self::ID, &clear)
     }
 
@@ -70,9 +91,27 @@ impl StoreDigest {
             && self.commit == commit_fingerprint(keyring, changed)
     }
 
-    /// Whether a store with this digest can be the same state as one with the other digest, or a later one.
-    pub fn is_no_older_than(&self, other: &Self) -> bool {
-        self.commits > other.commits || self.commits == other.commits && self.sum == other.sum
+    /// Fails unless a store with this digest is the one that was seen with the other digest, in the same state or a later one.
+    pub fn continues(&self, seen: &Self) -> Result<(), Divergence> {
+        self.continues_from(seen.branch(), seen.commits)?;
+        let same = self.commits > seen.commits || self.sum == seen.sum;
+        if same { Ok(()) } else { Err(Divergence::Other) }
+    }
+
+    /// The same for what was seen as a branch with so many commits. Two states with as many commits are not told apart.
+    pub(super) fn continues_from(&self, branch: Option<BranchId>, commits: u64) -> Result<(), Divergence> {
+        if self.commits < commits {
+            return Err(Divergence::Older(commits - self.commits));
+        }
+        match self.lineage.descent(branch, commits) {
+            Descent::Continued | Descent::Replaced => Ok(()),
+            Descent::Left => Err(Divergence::Left),
+        }
+    }
+
+    /// The newest branch of its lineage; `None` where only earlier releases have changed the store.
+    pub(super) fn branch(&self) -> Option<BranchId> {
+        self.lineage.newest()
     }
 
     /// This digest for a store that takes the place of another: later than any state the other can reach meanwhile.
@@ -114,6 +153,20 @@ impl StoreDigest {
         self
     }
 
+    /// The digest of the records in the inventory, which follows this one, for a store that was altered and is accepted as it is.
+    pub fn accepted(self, keyring: &Keyring, inventory: &Inventory) -> Self {
+        let mut digest = self.of(keyring, inventory);
+        digest.lineage = digest.lineage.with_server(new_branch(), digest.commits);
+        digest
+    }
+
+    /// The same for a store that a restore has replaced.
+    pub fn restored(self, keyring: &Keyring, inventory: &Inventory) -> Self {
+        let mut digest = self.of(keyring, inventory);
+        digest.lineage = digest.lineage.with_restore(new_branch(), digest.commits);
+        digest
+    }
+
     /// The digest of the records in the inventory, which follows this one.
     pub fn of(self, keyring: &Keyring, inventory: &Inventory) -> Self {
         // Its commit puts the keyring, and no other record that the digest covers.
@@ -125,6 +178,7 @@ impl StoreDigest {
             seals: self.seals,
             follows: self.fingerprint(keyring),
             commit: marks_fingerprint(keyring, keyring_put.into_iter().collect()),
+            lineage: self.lineage,
         };
         for (key, mark) in &inventory.0 {
             digest.toggle(keyring, key, Some(*mark));
@@ -134,7 +188,7 @@ impl StoreDigest {
 
     /// Whether the store holds exactly the records of this digest.
     pub fn verifies(&self, keyring: &Keyring, inventory: &Inventory) -> bool {
-        self.of(keyring, inventory).sum == self.sum
+        self.clone().of(keyring, inventory).sum == self.sum
     }
 
     /// Adds a record, or removes it if it is part of the sum.
@@ -165,18 +219,19 @@ impl Inventory {
 pub struct DigestCarrier {
     keyring: Arc<Keyring>,
     seen: StoreDigest,
+    server: Arc<ServerIdentity>,
 }
 
 impl DigestCarrier {
-    /// Carries on from this digest, with its keyring.
-    pub fn from(keyring: Arc<Keyring>, seen: StoreDigest) -> Self {
-        Self { keyring, seen }
+    /// Carries on from this digest, with its keyring, for commits of this server.
+    pub fn from(keyring: Arc<Keyring>, seen: StoreDigest, server: Arc<ServerIdentity>) -> Self {
+        Self { keyring, seen, server }
     }
 
-    /// Opens a digest, unless it comes from an older copy: no later digest based on it would be accepted.
+    /// Opens a digest, unless it comes from another history: no later digest based on it would be accepted.
     fn open(&self, digest: &[u8]) -> Option<StoreDigest> {
         let digest = StoreDigest::open(&self.keyring, digest).ok()?;
-        digest.is_no_older_than(&self.seen).then_some(digest)
+        digest.continues(&self.seen).is_ok().then_some(digest)
     }
 }
 
@@ -190,9 +245,15 @@ impl Digester for DigestCarrier {
     }
 
     fn after(&self, before: &[u8], changed: &[Changed<'_>], appended: usize) -> Option<NextDigest> {
-        let after = self.open(before)?.after(&self.keyring, changed, appended);
+        let mut after = self.open(before)?.after(&self.keyring, changed, appended);
+        after.lineage = after.lineage.with_server(self.server.id(&self.keyring), after.commits);
         Some(NextDigest { record: after.seal(&self.keyring).ok()?, position: after.commits })
     }
+}
+
+/// The id of a branch that no server of its own begins.
+fn new_branch() -> BranchId {
+    Uuid::new_v4().as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 /// The fingerprint of a commit: of its records at the keys that the digest covers, in any order.
@@ -285,11 +346,17 @@ mod tests {
         for other in others {
             assert!(!digest.verifies(&keyring, &inventory(other)));
         }
+        assert_eq!(
+            digest.seal(&keyring).unwrap().len(),
+            17 + 80 + 16,
+            "a digest without a lineage is that of an earlier release"
+        );
         // A commit carries on the present digest or a later one, never an earlier one.
         let keyring = Arc::new(keyring);
-        let (older, later) = (StoreDigest::default(), digest.after(&keyring, &[], 0));
-        for (present, carries) in [(older, false), (digest, true), (later, true)] {
-            let carrier = DigestCarrier::from(keyring.clone(), digest);
+        let (older, later) = (StoreDigest::default(), digest.clone().after(&keyring, &[], 0));
+        for (present, carries) in [(older, false), (digest.clone(), true), (later, true)] {
+            let server = ServerIdentity::new(Arc::default());
+            let carrier = DigestCarrier::from(keyring.clone(), digest.clone(), server);
             assert_eq!(carrier.after(&present.seal(&keyring).unwrap(), &[], 0).is_some(), carries);
         }
         let (stranger, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{DigestCarrier, StoreDigest};
+use super::{DigestCarrier, ServerIdentity, StoreDigest};
 use crate::crypto::{Error, Keyring, Mac, MasterKeys, NamespaceKeys};
 use crate::domain::Revision;
 use crate::store::{Digester, Expect, Key};
@@ -33,9 +33,9 @@ impl StoredKeyring {
         (Key::keyring(), Expect::At(self.revision))
     }
 
-    /// The digester for a store whose digest was last seen as this.
-    pub fn digester(&self, seen: StoreDigest) -> Arc<dyn Digester> {
-        Arc::new(DigestCarrier::from(self.keyring.clone(), seen))
+    /// The digester of this server for a store whose digest was last seen as this.
+    pub fn digester(&self, seen: StoreDigest, server: Arc<ServerIdentity>) -> Arc<dyn Digester> {
+        Arc::new(DigestCarrier::from(self.keyring.clone(), seen, server))
     }
 }
 

@@ -80,7 +80,7 @@ pub async fn verify(
         return Err(LoadError::Altered);
     }
     inventory.put(&Key::keyring(), &record.value);
-    if before.is_some_and(|before| before.verifies(&keyring, &inventory)) {
+    if before.as_ref().is_some_and(|before| before.verifies(&keyring, &inventory)) {
         return Ok(Verification::Kept);
     }
     // Somebody who removes the digest later must not get a new one: the keyring leaves the first format.
@@ -95,7 +95,7 @@ pub async fn verify(
         }
     };
     let digest = digest.with_seals(since);
-    let digest = digest.of(&keyring, &inventory).seal(&keyring)?;
+    let digest = digest.accepted(&keyring, &inventory).seal(&keyring)?;
     let expect = kept.map_or(Expect::Absent, |Entry { revision, .. }| Expect::At(revision));
     let transaction = Transaction {
         require: vec![keyring.unchanged(), (Key::digest(), expect)],

@@ -26,6 +26,8 @@ const HISTORY: Duration = Duration::from_secs(5);
 /// How often idempotency records whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
+/// How often the servers over one store tell each other that they are there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often memory that was freed is given back to the system.
 const MEMORY: Duration = Duration::from_secs(5);
 /// How much free memory is worth that, in bytes.
@@ -57,6 +59,9 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, sweeps: &Arc<Swee
     work.spawn(store_usage(app.clone()));
     work.spawn(Scheduler::new(app.clone(), auditor.clone()).run());
     work.spawn(sweep_history(app.clone(), sweeps.clone()));
+    if app.shares_its_store() {
+        work.spawn(exchange_heartbeats(app.clone()));
+    }
     work.spawn(give_back_memory());
     work
 }
@@ -177,6 +182,16 @@ async fn store_usage(app: Arc<App>) {
             () = app.much_used() => {}
         }
         app.store_usage().await;
+    }
+}
+
+/// Tells the other servers over the store that this one is there, and compares the clocks.
+async fn exchange_heartbeats(app: Arc<App>) {
+    let mut beat = tokio::time::interval(HEARTBEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        app.exchange_heartbeats().await;
     }
 }
 

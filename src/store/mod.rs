@@ -16,9 +16,11 @@ pub mod fuzzing;
 mod key;
 mod pages;
 mod replace;
+mod unavailable;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -29,11 +31,14 @@ pub(crate) use self::embedded::fault;
 pub use self::embedded::{holds_sled, open_memory, open_sled};
 #[cfg(test)]
 pub(crate) use self::embedded::{open_memory_of, open_sled_of};
+#[cfg(all(test, feature = "etcd"))]
+pub(crate) use self::etcd::fixture as etcd_fixture;
 #[cfg(feature = "etcd")]
 pub use self::etcd::{await_etcd, open_etcd};
 pub use self::key::Key;
 pub use self::pages::Pages;
 pub use self::replace::{ReplaceError, ReplaceRecord, ReplaceRecords, Unreadable};
+pub use self::unavailable::{Unavailable, UnavailableCause};
 use crate::domain::Revision;
 use crate::metrics::CommitMetrics;
 
@@ -154,11 +159,6 @@ pub enum CommitError {
     Unavailable(#[from] Unavailable),
 }
 
-/// The store cannot serve. The text says why, without any key or value.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store cannot serve: {0}")]
-pub struct Unavailable(pub Arc<str>);
-
 /// Refuses: this build has no store over etcd. The error says how to build one.
 #[cfg(not(feature = "etcd"))]
 pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavailable> {
@@ -174,6 +174,17 @@ pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavai
 pub async fn await_etcd(_: &crate::config::Etcd, _: impl Fn(&Unavailable)) -> Result<(), Unavailable> {
     Ok(())
 }
+
+/// Where servers over one store tell each other that they are there: beside the store, and no part of it.
+#[async_trait]
+pub trait Heartbeats: Send + Sync {
+    /// Shows the others the heartbeat of this server, in place of its former one, and returns theirs. A heartbeat disappears
+    /// [`HEARTBEAT_LIFE`] after it was shown, at the latest.
+    async fn exchange(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, Unavailable>;
+}
+
+/// How long a heartbeat is there after its server has shown it.
+pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(15);
 
 /// An ordered map from keys to values. The module documentation says what it promises.
 #[async_trait]
@@ -218,6 +229,17 @@ pub trait Store: Send + Sync {
 
     /// The newest durable revision.
     fn durable(&self) -> Revision;
+
+    /// Counts how often the store was out of sight, so that what is seen next may be another history. An engine in this process
+    /// always has its store in sight.
+    fn interruptions(&self) -> Arc<AtomicU64> {
+        Arc::default()
+    }
+
+    /// What tells other servers over the same store that this one is there. `None`: the store belongs to this process alone.
+    fn heartbeats(&self) -> Option<&dyn Heartbeats> {
+        None
+    }
 
     /// Whether the store can serve reads and writes. A store that failed is tried again by this.
     async fn ping(&self) -> Result<(), Unavailable>;

@@ -103,6 +103,24 @@ impl Etcd {
         }
     }
 
+    /// Ends it, copies its data, and starts it again.
+    pub fn save(&self) -> TempDir {
+        let saved = tempfile::tempdir_in(self.folder.path()).expect("a temporary folder");
+        self.kill();
+        copy(&self.folder.path().join("data"), &saved.path().join("data"));
+        self.start_again();
+        saved
+    }
+
+    /// Ends it, puts saved data back, and starts it again.
+    pub fn put_back(&self, saved: &TempDir) {
+        self.kill();
+        let data = self.folder.path().join("data");
+        std::fs::remove_dir_all(&data).expect("etcd's data is removed");
+        copy(&saved.path().join("data"), &data);
+        self.start_again();
+    }
+
     /// Starts it and waits until it serves. The error is its output in the case that its port is taken.
     fn run(&self) -> Result<(), String> {
         let (client, peer) = *lock(&self.ports);
@@ -160,6 +178,11 @@ impl Drop for Running {
             let _ = process.wait();
         }
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.expect("cp runs").success());
 }
 
 /// The path of etcd. A script finds it, and fetches it where it is missing. `None` where the build has no store over etcd.

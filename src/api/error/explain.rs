@@ -218,7 +218,7 @@ impl From<&Error> for Refusal {
             }
             Error::Unavailable(why) => {
                 tracing::warn!(cause = %why, "a request could not be served");
-                Self::store_unavailable()
+                Self::store_unavailable_because(why.cause())
             }
             Error::AuditUnavailable => {
                 let message =

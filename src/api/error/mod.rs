@@ -8,6 +8,7 @@ mod unresolved;
 use std::time::Duration;
 
 use crate::domain::{Namespace, SecretName};
+use crate::store::UnavailableCause;
 
 /// When to try again after an error that passes.
 const RETRY: Duration = Duration::from_secs(1);
@@ -212,6 +213,28 @@ impl Refusal {
     /// The server has begun, and does not serve yet.
     pub(super) fn loading() -> Self {
         let message = "The server is starting, and has not loaded its store yet: try again.";
+        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+    }
+
+    /// The store cannot serve, and somebody has to do something about it.
+    fn store_unavailable_because(cause: UnavailableCause) -> Self {
+        let message = match cause {
+            UnavailableCause::Passing => return Self::store_unavailable(),
+            UnavailableCause::Full => {
+                "The store is full, so no change was made: ask the operator to make room. Reads are answered."
+            }
+            UnavailableCause::Login => {
+                "The store does not accept this server: ask the operator to look at the log of the server."
+            }
+            UnavailableCause::OtherHistory => {
+                "The store is not the one that this server has served, so nothing is answered: ask the operator to look at the \
+                 log of the server."
+            }
+            UnavailableCause::Clock => {
+                "The clock of this server differs from those of other servers, so it makes no changes: try another server, or \
+                 ask the operator to set the clocks."
+            }
+        };
         Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
     }
 

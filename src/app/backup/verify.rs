@@ -91,7 +91,7 @@ pub(super) fn verify<R: Read + Seek>(
     }
     let had_digest = digest.is_some();
     let digest = digest.and_then(|digest| StoreDigest::open(&keys.keyring, &digest).ok());
-    let verified = digest.is_some_and(|digest| digest.verifies(&keys.keyring, &inventory));
+    let verified = digest.as_ref().is_some_and(|digest| digest.verifies(&keys.keyring, &inventory));
     let digest = digest.unwrap_or_else(|| StoreDigest::estimate(revision.0));
     let implied = access.records(&keys.keyring).map_err(BackupError::Failed)?;
     let last_records = keys.last_records(master, inventory, implied, digest.in_place_of(present))?;
@@ -204,7 +204,8 @@ impl BackupKeys {
         let keyring = self.keyring.reseal(master).map_err(BackupError::Failed)?;
         inventory.put(&Key::keyring(), &keyring);
         last_records.iter().for_each(|(key, record)| inventory.put(key, record));
-        let digest = before.of(&self.keyring, &inventory).seal(&self.keyring).map_err(BackupError::Failed)?;
+        let digest =
+            before.restored(&self.keyring, &inventory).seal(&self.keyring).map_err(BackupError::Failed)?;
         last_records.extend([(Key::keyring(), keyring), (Key::digest(), digest)]);
         Ok(last_records)
     }

@@ -168,7 +168,7 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         let revision = Revision(self.durable().max(after).0.saturating_add(LEEWAY));
         let (handle, closing) = (self.handle.clone(), self.closing.clone());
         let stopping = move |record| {
-            if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0)) } else { record }
+            if closing.load(Ordering::SeqCst) { Err(Unreadable(closed().0.text())) } else { record }
         };
         let records = Box::new(records.map(stopping));
         // The lock goes with the work and not with the caller, which may go away.

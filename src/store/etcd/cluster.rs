@@ -3,21 +3,22 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions, Txn, TxnOp, TxnResponse,
-    WatchClient, WatchOptions, WatchStream,
+    Certificate, Client, ConnectOptions, Error, Identity, KvClient, ResponseHeader, StatusResponse,
+    TlsOptions, Txn, TxnOp, TxnResponse, WatchClient, WatchOptions, WatchStream,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, ConnectError};
 use zeroize::Zeroizing;
 
-use crate::config::Etcd;
-use crate::store::{MAX_RECORD, Unavailable};
+use crate::config::{Etcd, Tls};
+use crate::store::{MAX_RECORD, Unavailable, UnavailableCause};
 
 /// The time limit of a call in all.
 const BOUND: Duration = Duration::from_secs(4);
@@ -36,22 +37,23 @@ pub(super) struct Cluster {
     members: Vec<Member>,
     /// The index of the member in use.
     asked: watch::Sender<usize>,
-    login: Option<Login>,
+    settings: Etcd,
 }
 
 struct Member {
     url: String,
-    client: Client,
-    kv: KvClient,
-    watch: WatchClient,
+    connection: RwLock<Connection>,
     /// How often this client has logged in to the member. One caller logs in for all.
     logins: AtomicU64,
     logging_in: Mutex<()>,
 }
 
-struct Login {
-    user: String,
-    password: Zeroizing<String>,
+/// A connection to a member, with the certificates that were read for it.
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    kv: KvClient,
+    watch: WatchClient,
 }
 
 /// Whether a request may be sent again when its outcome is not known.
@@ -66,18 +68,14 @@ pub(super) enum Resend {
 impl Cluster {
     /// Prepares the connection. Nothing is sent to etcd yet.
     pub(super) async fn new(settings: &Etcd) -> Result<Self, Unavailable> {
-        let login = match &settings.user {
-            Some(user) => {
-                let password = settings.password().map_err(|error| Unavailable(error.to_string().into()))?;
-                Some(Login { user: user.clone(), password })
-            }
-            None => None,
-        };
+        if settings.user.is_some() {
+            password(settings)?;
+        }
         let mut members = Vec::new();
         for url in &settings.endpoints {
             members.push(Member::new(url, settings).await?);
         }
-        Ok(Self { members, asked: watch::Sender::new(0), login })
+        Ok(Self { members, asked: watch::Sender::new(0), settings: settings.clone() })
     }
 
     /// Waits until a member answers a read, whatever it answers, and tells `away` each time that no member does.
@@ -125,7 +123,7 @@ impl Cluster {
             let seen = member.logins.load(Ordering::SeqCst);
             let patient = self.members.len() == 1 || resend == Resend::IfUnsent;
             let patience = if patient { until } else { until.min(Instant::now() + PATIENCE) };
-            let mut kv = member.kv.clone();
+            let mut kv = member.connection().kv;
             let failure = match timeout_at(patience, kv.txn(txn.clone())).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => CallFailure::of(error),
@@ -143,11 +141,104 @@ impl Cluster {
             let again = match failure {
                 CallFailure::Unsent(_) => true,
                 CallFailure::Silent | CallFailure::Broken(_) => resend == Resend::Freely,
-                CallFailure::LoggedOut | CallFailure::Refused(_) => false,
+                CallFailure::LoggedOut
+                | CallFailure::Full
+                | CallFailure::Denied(_)
+                | CallFailure::Refused(_) => false,
             };
             if !again || left == 0 || Instant::now() >= until {
                 return Err(failure.of_member(&member.url));
             }
+        }
+    }
+
+    /// Connects to all members again, with the certificates as they are in their files now. What is under way ends on the former
+    /// connections.
+    pub(super) async fn reconnect(&self) -> Result<(), Unavailable> {
+        for member in &self.members {
+            let connection = Connection::new(&member.url, &self.settings).await?;
+            *member.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+        }
+        Ok(())
+    }
+
+    /// The files whose content the connections depend on.
+    pub(super) fn certificate_files(&self) -> Vec<PathBuf> {
+        let Etcd { ca, identity, .. } = &self.settings;
+        let identity = identity.iter().flat_map(|Tls { cert, key }| [cert, key]);
+        ca.iter().chain(identity).cloned().collect()
+    }
+
+    /// Asks the members who they are. Fails where one is too old, or where they belong to two clusters. A member that does not
+    /// answer is not waited for.
+    pub(super) async fn check(&self) -> Result<(), Unavailable> {
+        let mut first: Option<(&str, u64)> = None;
+        for member in &self.members {
+            let Some(status) = self.status(member).await? else { continue };
+            let (version, url) = (status.version(), member.url.as_str());
+            if is_too_old(version) {
+                let version: String = version.chars().take(20).collect();
+                let text = format!(
+                    "etcd at {url} has the version {version}, and this release needs 3.4 or later: upgrade etcd"
+                );
+                return Err(Unavailable(text.into()));
+            }
+            let Some(cluster) = status.header().map(ResponseHeader::cluster_id) else { continue };
+            match first {
+                Some((other, of_other)) if of_other != cluster => {
+                    let text = format!(
+                        "etcd at {other} and etcd at {url} are members of two clusters: give --etcd-endpoints of one"
+                    );
+                    return Err(Unavailable(text.into()));
+                }
+                Some(_) => {}
+                None => first = Some((url, cluster)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a member says of itself; `None` where it does not answer.
+    async fn status(&self, member: &Member) -> Result<Option<StatusResponse>, Unavailable> {
+        let until = Instant::now() + PATIENCE;
+        for logged_in in [false, true] {
+            let seen = member.logins.load(Ordering::SeqCst);
+            let mut client = member.connection().client;
+            let failure = match timeout_at(until, client.status()).await {
+                Ok(Ok(status)) => return Ok(Some(status)),
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
+            };
+            if logged_in || !matches!(failure, CallFailure::LoggedOut) {
+                break;
+            }
+            self.log_in(member, seen, until).await?;
+        }
+        Ok(None)
+    }
+
+    /// Grants a lease of so many seconds, within the time limit of all calls.
+    pub(super) async fn lease(&self, seconds: i64) -> Result<i64, Unavailable> {
+        let until = Instant::now() + BOUND;
+        let mut logged_in = false;
+        loop {
+            let (at, member) = self.asked()?;
+            let seen = member.logins.load(Ordering::SeqCst);
+            let mut lease = member.connection().client.lease_client();
+            let failure = match timeout_at(until, lease.grant(seconds, None)).await {
+                Ok(Ok(granted)) => return Ok(granted.id()),
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
+            };
+            if matches!(failure, CallFailure::LoggedOut) && !logged_in {
+                logged_in = true;
+                self.log_in(member, seen, until).await?;
+                continue;
+            }
+            if failure.is_the_members() {
+                self.leave(at);
+            }
+            return Err(failure.of_member(&member.url));
         }
     }
 
@@ -156,7 +247,7 @@ impl Cluster {
         let (at, member) = self.asked()?;
         // In fragments: otherwise everything that a watch has missed would come in one message of any size.
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_fragment();
-        let mut watch = member.watch.clone();
+        let mut watch = member.connection().watch;
         let failure = match timeout_at(Instant::now() + BOUND, watch.watch(prefix, Some(options))).await {
             Ok(Ok(stream)) => return Ok((at, stream)),
             Ok(Err(error)) => CallFailure::of(error),
@@ -198,17 +289,19 @@ impl Cluster {
 
     /// Logs in to a member, unless another caller has done so since `seen`.
     async fn log_in(&self, member: &Member, seen: u64, until: Instant) -> Result<(), Unavailable> {
-        let Some(Login { user, password }) = &self.login else {
+        let Some(user) = &self.settings.user else {
             let text =
                 format!("etcd at {} requires a login: give --etcd-user and --etcd-password-file", member.url);
-            return Err(Unavailable(text.into()));
+            return Err(Unavailable::because(UnavailableCause::Login, text));
         };
+        // Read again each time: it may have been changed in etcd and in its file.
+        let password = password(&self.settings)?;
         let logged_in = async {
             let _one_at_a_time = member.logging_in.lock().await;
             if member.logins.load(Ordering::SeqCst) != seen {
                 return Ok(());
             }
-            let mut client = member.client.clone();
+            let mut client = member.connection().client;
             client.update_user(Some((user.clone(), password.as_str().to_owned()))).await?;
             member.logins.fetch_add(1, Ordering::SeqCst);
             Ok(())
@@ -224,6 +317,21 @@ impl Cluster {
 
 impl Member {
     async fn new(url: &str, settings: &Etcd) -> Result<Self, Unavailable> {
+        Ok(Self {
+            url: url.to_owned(),
+            connection: RwLock::new(Connection::new(url, settings).await?),
+            logins: AtomicU64::new(0),
+            logging_in: Mutex::default(),
+        })
+    }
+
+    fn connection(&self) -> Connection {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Connection {
+    async fn new(url: &str, settings: &Etcd) -> Result<Self, Unavailable> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(BOUND)
             .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
@@ -237,12 +345,9 @@ impl Member {
             Unavailable(format!("etcd at {url} cannot be used: {}", cause_of(&error)).into())
         })?;
         Ok(Self {
-            url: url.to_owned(),
             kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE),
             watch: client.watch_client().max_decoding_message_size(MAX_MESSAGE),
             client,
-            logins: AtomicU64::new(0),
-            logging_in: Mutex::default(),
         })
     }
 }
@@ -263,6 +368,21 @@ fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
     read.map_err(|error| Unavailable(format!("{} cannot be read: {error}", file.display()).into()))
 }
 
+fn password(settings: &Etcd) -> Result<Zeroizing<String>, Unavailable> {
+    let password = settings.password();
+    password.map_err(|error| Unavailable::because(UnavailableCause::Login, error.to_string()))
+}
+
+/// Whether this version of etcd lacks something that the store needs. A version that cannot be read is none of an old etcd.
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) < (3, 4),
+        (Some(major), None) => major < 3,
+        (None, _) => false,
+    }
+}
+
 /// Why a call did not succeed.
 enum CallFailure {
     /// The member could not be reached.
@@ -273,6 +393,10 @@ enum CallFailure {
     Broken(String),
     /// The member has no valid login from this client, and has done nothing.
     LoggedOut,
+    /// etcd takes no changes, for want of space.
+    Full,
+    /// etcd knows the login no more, or gives it too few rights: why.
+    Denied(String),
     /// etcd refuses the call, and every member would.
     Refused(String),
 }
@@ -293,7 +417,14 @@ impl CallFailure {
         if status.code() == Code::Unauthenticated || unknown.iter().any(|unknown| text.contains(unknown)) {
             return Self::LoggedOut;
         }
+        if text.contains("database space exceeded") {
+            return Self::Full;
+        }
+        let denied = text.contains("authentication failed") || status.code() == Code::PermissionDenied;
         let text = text.chars().take(200).collect();
+        if denied {
+            return Self::Denied(text);
+        }
         match status.code() {
             Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded => {
                 Self::Broken(text)
@@ -306,19 +437,37 @@ impl CallFailure {
     fn is_the_members(&self) -> bool {
         match self {
             Self::Unsent(_) | Self::Silent | Self::Broken(_) => true,
-            Self::LoggedOut | Self::Refused(_) => false,
+            Self::LoggedOut | Self::Full | Self::Denied(_) | Self::Refused(_) => false,
         }
     }
 
     fn of_member(self, url: &str) -> Unavailable {
-        let text = match self {
-            Self::Unsent(why) => format!("etcd at {url} cannot be reached: {why}"),
-            Self::Silent => format!("etcd at {url} does not answer"),
-            Self::Broken(why) => format!("etcd at {url} does not answer as it should: {why}"),
-            Self::LoggedOut => format!("etcd at {url} does not keep the login"),
-            Self::Refused(why) => format!("etcd at {url} refused: {why}"),
+        let (cause, text) = match self {
+            Self::Unsent(why) => {
+                (UnavailableCause::Passing, format!("etcd at {url} cannot be reached: {why}"))
+            }
+            Self::Silent => (UnavailableCause::Passing, format!("etcd at {url} does not answer")),
+            Self::Broken(why) => {
+                (UnavailableCause::Passing, format!("etcd at {url} does not answer as it should: {why}"))
+            }
+            Self::LoggedOut => (UnavailableCause::Login, format!("etcd at {url} does not keep the login")),
+            Self::Full => {
+                let text = format!(
+                    "etcd at {url} is full, and takes no changes: compact and defragment it, or raise its \
+                     --quota-backend-bytes, and then run `etcdctl alarm disarm`"
+                );
+                (UnavailableCause::Full, text)
+            }
+            Self::Denied(why) => {
+                let text = format!(
+                    "etcd at {url} refused the login or its rights: {why}. Check --etcd-user, its password file, which is read \
+                     again at each login, and its right to read and write the keys with the prefix"
+                );
+                (UnavailableCause::Login, text)
+            }
+            Self::Refused(why) => (UnavailableCause::Passing, format!("etcd at {url} refused: {why}")),
         };
-        Unavailable(text.into())
+        Unavailable::because(cause, text)
     }
 }
 
@@ -329,4 +478,19 @@ fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etcd_of_an_older_major_version_is_known_by_its_version() {
+        for old in ["2.3.8", "3.3.27", "3.3", "2"] {
+            assert!(is_too_old(old), "{old}");
+        }
+        for new in ["3.4.30", "3.4.0-rc.1", "3.6.0", "4.0.1", "3", "", "unknown"] {
+            assert!(!is_too_old(new), "{new}");
+        }
+    }
 }

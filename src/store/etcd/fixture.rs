@@ -10,7 +10,7 @@ use crate::store::Store;
 #[path = "../../../tests/tools/etcd.rs"]
 mod server;
 
-pub(in crate::store) use self::server::{Etcd, shared};
+pub(crate) use self::server::{Etcd, shared};
 
 /// A new store in the etcd that all tests share; `None` where there is no etcd, which is reported.
 pub(in crate::store) async fn open_fresh() -> Option<Arc<dyn Store>> {
@@ -18,7 +18,7 @@ pub(in crate::store) async fn open_fresh() -> Option<Arc<dyn Store>> {
 }
 
 /// The settings of a store of its own.
-pub(in crate::store) fn fresh(etcd: &Etcd) -> config::Etcd {
+pub(crate) fn fresh(etcd: &Etcd) -> config::Etcd {
     static STORES: AtomicU32 = AtomicU32::new(0);
     config::Etcd {
         endpoints: vec![etcd.url()],

@@ -2,6 +2,7 @@
 //! this replica reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use etcd_client::{Event, EventType};
@@ -42,6 +43,7 @@ impl Follower {
         let mut wait = BACKOFF.0;
         loop {
             let Err(why) = self.watch().await;
+            self.client.interruptions.fetch_add(1, Ordering::SeqCst);
             if self.broken {
                 wait = (wait * 2).min(BACKOFF.1);
             } else {

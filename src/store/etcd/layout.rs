@@ -6,6 +6,7 @@
 //! | `claim` | nothing: the revision of a put of it is the number of a new generation |
 //! | `head/`, generation (8) | nothing: every commit puts it, and last, so that its revision is the newest of the store |
 //! | `data/`, generation (8), key | a record |
+//! | `alive/`, id (16) | the heartbeat of a replica, under a lease |
 //!
 //! A generation is a whole content of the store. One is in force; a restore writes another and moves the pointer.
 
@@ -59,6 +60,11 @@ impl Layout {
         self.key(b"head/", &[&generation.to_be_bytes()])
     }
 
+    /// The key of the heartbeat of a replica; for no id, the prefix of all heartbeats.
+    pub(super) fn heartbeat(&self, id: &[u8]) -> Vec<u8> {
+        self.key(b"alive/", &[id])
+    }
+
     /// The key of a record; for a prefix of keys, the prefix of their records.
     pub(super) fn record(&self, generation: u64, key: &Key) -> Vec<u8> {
         self.key(b"data/", &[&generation.to_be_bytes(), key.as_bytes()])
@@ -87,6 +93,11 @@ impl Layout {
     /// Holds as long as the pointer is unchanged.
     pub(super) fn unmoved(&self, pointer: Pointer) -> Compare {
         Compare::mod_revision(self.pointer(), CompareOp::Equal, pointer.revision)
+    }
+
+    /// Never holds.
+    pub(super) fn never(&self) -> Compare {
+        Compare::version(self.pointer(), CompareOp::Less, 0)
     }
 
     /// Holds where no key has the prefix of the store.

@@ -4,34 +4,46 @@
 //! over several transactions, and none is sent again when its outcome is not known. Commits that rewrite the digest
 //! are made several at once, and then share one revision.
 
+mod alive;
+mod certificates;
 mod cluster;
 mod commit;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
 #[cfg(test)]
-pub(super) mod fixture;
+pub(crate) mod fixture;
 mod follow;
 mod group;
 mod head;
 mod layout;
 mod replace;
+mod scan;
+mod span;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use etcd_client::{GetOptions, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 
-use self::cluster::{Cluster, MAX_PAGE, Resend};
+use self::alive::HeartbeatPlace;
+use self::certificates::follow_files;
+use self::cluster::{Cluster, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
 use self::head::HeadReader;
-use self::layout::{EtcdKey, Layout, Pointer, behind, end_of, revision};
+use self::layout::{Layout, Pointer, revision};
+use self::span::Span;
 use super::change::ChangeLog;
-use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
+use super::{
+    CommitError, Entry, Heartbeats, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable,
+    UnavailableCause, Watch,
+};
 use crate::config::Etcd;
 use crate::domain::Revision;
 use crate::metrics::CommitMetrics;
@@ -53,17 +65,23 @@ struct EtcdStore {
     client: Arc<EtcdClient>,
     /// Receives the changes of all replicas.
     following: JoinHandle<()>,
+    /// Connects again with certificates that have changed.
+    renewing: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
     committer: Arc<EtcdCommitter>,
     /// Reads the head for all callers.
     head: Arc<HeadReader>,
     /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
+    heartbeat: HeartbeatPlace,
+    /// What scans of the keys with the same first byte have learned.
+    spans: Mutex<HashMap<Option<u8>, Span>>,
 }
 
 impl Drop for EtcdStore {
     fn drop(&mut self) {
         self.following.abort();
+        self.renewing.abort();
     }
 }
 
@@ -72,6 +90,8 @@ struct EtcdClient {
     cluster: Cluster,
     layout: Layout,
     log: Arc<ChangeLog>,
+    /// How often the watch broke.
+    interruptions: Arc<AtomicU64>,
     state: RwLock<ClientState>,
 }
 
@@ -96,29 +116,33 @@ impl EtcdClient {
     async fn open(settings: &Etcd) -> Result<Self, Unavailable> {
         let cluster = Cluster::new(settings).await?;
         let layout = Layout::new(&settings.prefix);
+        cluster.check().await?;
+        let enclosing = enclosing(&cluster, &settings.prefix).await?;
+        let empty = match &enclosing {
+            Some(_) => layout.never(),
+            None => layout.empty(),
+        };
         // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
-        let made = Txn::new().when([layout.empty()]).and_then([first]).or_else([look]);
+        let made = Txn::new().when([empty]).and_then([first]).or_else([look]);
         let response = cluster.send(made, Resend::Freely, None).await?;
         let pointer = if response.succeeded() {
             Pointer { generation: 1, revision: response.header().map_or(0, |header| header.revision()) }
         } else {
             let found = gets(response.op_responses()).next();
             let found = found.as_ref().and_then(|found| found.kvs().first());
-            Pointer::decode(found.ok_or_else(|| {
-                let prefix = &settings.prefix;
-                Unavailable(
-                    format!(
-                        "etcd has keys with the prefix {prefix}, but not those of a whole store: nothing was changed. \
-                         Give another --etcd-prefix, or restore etcd from a snapshot"
-                    )
-                    .into(),
-                )
-            })?)?
+            if let (Some(enclosing), Some(_)) = (&enclosing, found) {
+                tracing::warn!(
+                    prefix = enclosing,
+                    "the prefix of this store lies within that of another store"
+                );
+            }
+            Pointer::decode(found.ok_or_else(|| no_store(&settings.prefix, enclosing.as_deref()))?)?
         };
         let state = RwLock::new(ClientState { pointer, closed: false });
-        Ok(Self { cluster, layout, log: ChangeLog::new(Revision::default()), state })
+        let log = ChangeLog::new(Revision::default());
+        Ok(Self { cluster, layout, log, interruptions: Arc::default(), state })
     }
 
     /// The generation in force, as far as this replica knows.
@@ -181,6 +205,41 @@ impl EtcdClient {
     }
 }
 
+/// Why there is no store with this prefix, and none is made.
+fn no_store(prefix: &str, enclosing: Option<&str>) -> Unavailable {
+    let text = match enclosing {
+        Some(enclosing) => format!(
+            "the prefix {prefix} lies within {enclosing}, which is that of another store: nothing was changed. Give another \
+             --etcd-prefix"
+        ),
+        None => format!(
+            "etcd has keys with the prefix {prefix}, but not those of a whole store, or those of a store whose prefix begins like \
+             this: nothing was changed. Give another --etcd-prefix, or restore etcd from a snapshot"
+        ),
+    };
+    Unavailable(text.into())
+}
+
+/// The prefix of another store within which this prefix lies, as far as the user may look.
+async fn enclosing(cluster: &Cluster, prefix: &str) -> Result<Option<String>, Unavailable> {
+    let ends = prefix.match_indices('/').map(|(at, _)| at + 1).filter(|end| *end < prefix.len());
+    let outer: Vec<&str> = ends.filter_map(|end| prefix.get(..end)).collect();
+    if outer.is_empty() {
+        return Ok(None);
+    }
+    let looks: Vec<_> = outer.iter().map(|outer| TxnOp::get(Layout::new(outer).pointer(), None)).collect();
+    let response = match cluster.send(Txn::new().and_then(looks), Resend::Freely, None).await {
+        Ok(response) => response,
+        // A user that may use its own prefix only cannot be asked about others.
+        Err(refused) if refused.cause() == UnavailableCause::Login => return Ok(None),
+        Err(why) => return Err(why),
+    };
+    let is_store =
+        |found: &GetResponse| found.kvs().first().is_some_and(|found| Pointer::decode(found).is_ok());
+    let found = gets(response.op_responses()).map(|found| is_store(&found));
+    Ok(outer.into_iter().zip(found).find(|(_, is_store)| *is_store).map(|(outer, _)| outer.to_owned()))
+}
+
 /// What a read found.
 struct RangeRead {
     pointer: Pointer,
@@ -207,7 +266,9 @@ impl EtcdStore {
         let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
         let committer = EtcdCommitter::new(client.clone());
         let head = HeadReader::of(client.clone());
-        let store = Self { client, following, committer, head, clearing: Mutex::default() };
+        let (clearing, spans, heartbeat) = (Mutex::default(), Mutex::default(), HeartbeatPlace::new());
+        let renewing = tokio::spawn(follow_files(client.clone()));
+        let store = Self { client, following, renewing, committer, head, clearing, heartbeat, spans };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -228,30 +289,7 @@ impl Store for EtcdStore {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, Unavailable> {
-        let layout = &self.client.layout;
-        let mut found: Vec<(Key, Entry)> = Vec::new();
-        while found.len() < limit {
-            let page = (limit - found.len()).min(MAX_PAGE);
-            let after = found.last().map(|(key, _)| key).or(after);
-            let range = |pointer: Pointer| {
-                let all = layout.record(pointer.generation, prefix);
-                let options = GetOptions::new().with_range(end_of(&all)).with_limit(page as i64);
-                let from = match after {
-                    Some(after) if after >= prefix => behind(layout.record(pointer.generation, after)),
-                    _ => all,
-                };
-                TxnOp::get(from, Some(options))
-            };
-            let read = self.client.read(range).await?;
-            found.extend(read.found.kvs().iter().filter_map(|stored| match layout.parse_key(stored.key()) {
-                EtcdKey::Record(_, key) => Some((Key::from_bytes(key), entry(stored))),
-                _ => None,
-            }));
-            if !read.found.more() {
-                break;
-            }
-        }
-        Ok(found)
+        self.scan_spans(prefix, after, limit).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
@@ -288,6 +326,14 @@ impl Store for EtcdStore {
         self.client.log.durable()
     }
 
+    fn interruptions(&self) -> Arc<AtomicU64> {
+        self.client.interruptions.clone()
+    }
+
+    fn heartbeats(&self) -> Option<&dyn Heartbeats> {
+        Some(self)
+    }
+
     async fn ping(&self) -> Result<(), Unavailable> {
         let position = self.client.position().await?;
         self.client.followed_to(position.head).await
@@ -304,6 +350,7 @@ impl Store for EtcdStore {
     async fn close(&self) {
         self.client.close();
         self.following.abort();
+        self.renewing.abort();
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
             // The next start removes what remains.
@@ -323,7 +370,7 @@ pub(super) fn fuzzing(bytes: &[u8]) {
     let layout = Layout::new("p/");
     let key = [layout.prefix(), bytes].concat();
     for key in [bytes, &key] {
-        if let EtcdKey::Record(generation, record) = layout.parse_key(key) {
+        if let layout::EtcdKey::Record(generation, record) = layout.parse_key(key) {
             assert_eq!(layout.record(generation, &Key::from_bytes(record)), key);
         }
     }

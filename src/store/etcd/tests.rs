@@ -2,15 +2,16 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use etcd_client::{Client, Permission};
+use etcd_client::{Client, ConnectOptions, GetOptions, Permission};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
 use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::config::{self, Tls};
-use crate::store::{ReplaceRecord, WatchEnd};
+use crate::store::{Pages, ReplaceRecord, WatchEnd};
 
 /// How long anything may take that ends by a time limit of the store.
 const BOUND: Duration = Duration::from_secs(10);
@@ -53,6 +54,34 @@ async fn replicas_see_each_others_commits() {
     let made = one.commit(put("a", b"1")).await.unwrap();
     assert_eq!(watch.next().await.unwrap().revision, made);
     assert_eq!(other.get(&key("a")).await.unwrap().unwrap().value, b"1");
+}
+
+#[tokio::test]
+async fn a_scan_finds_every_key_however_they_are_spread() {
+    let Some(etcd) = shared() else { return };
+    let store = EtcdStore::open(&fresh(etcd)).await.unwrap();
+    let spread =
+        (0..2000_u32).map(|n| [b"s".as_slice(), &n.wrapping_mul(0x9e37_79b9).to_be_bytes()].concat());
+    let crowd = (0..3000_u32).map(|n| [b"sROW\0\0\0\0\xff\xff".as_slice(), &n.to_be_bytes()].concat());
+    let ends =
+        [b"s".to_vec(), b"s\0".to_vec(), b"s\xff\xff\xff\xff\xff".to_vec(), b"t".to_vec(), b"r\xff".to_vec()];
+    let mut keys: Vec<_> = spread.chain(crowd).chain(ends).map(|key| Key::from_bytes(&key)).collect();
+    let records = keys.clone().into_iter().map(|key| Ok(ReplaceRecord::Put(key, Vec::new())));
+    store.replace(Box::new(records), Revision::default()).await.unwrap();
+    keys.sort();
+    let all = keys.clone();
+    keys.retain(|key| key.as_bytes().starts_with(b"s"));
+    for limit in [1000, 128, 129, 5000] {
+        for (prefix, expected) in [(key("s"), &keys), (Key::all(), &all)] {
+            let (mut pages, mut found) = (Pages::new(&store, prefix, limit), Vec::new());
+            while let Some(page) = pages.next().await.unwrap() {
+                assert!(page.len() <= limit);
+                found.extend(page.into_iter().map(|(key, _)| key));
+            }
+            assert_eq!(found, *expected);
+        }
+    }
+    assert!(store.scan(&key("u"), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -221,6 +250,7 @@ async fn an_outage_is_an_error_within_a_bound_and_passes() {
         // The refused one may have been made after all: its outcome was not known.
         while watch.next().await.unwrap().revision < next {}
     }
+    assert!(store.interruptions().load(Ordering::SeqCst) > 0, "what comes next may be another history");
 }
 
 #[tokio::test]
@@ -270,7 +300,8 @@ async fn a_user_logs_in_and_again_where_etcd_forgot() {
     assert!(refused(&elsewhere).await.contains("permission denied"));
     std::fs::write(&password_file, "wrong").unwrap();
     let said = refused(&settings).await;
-    assert!(said.contains("password") && !said.contains("wrong"), "{said}");
+    assert!(said.contains("password file") && !said.contains("wrong"), "{said}");
+    assert_eq!(open_etcd(&settings).await.err().unwrap().cause(), UnavailableCause::Login);
     std::fs::write(&password_file, "correct horse\n").unwrap();
 
     let store = EtcdStore::open(&settings).await.unwrap();
@@ -286,6 +317,90 @@ async fn a_user_logs_in_and_again_where_etcd_forgot() {
         Err(_) => store.commit(put("a", b"3")).await.unwrap(), // the connection had broken
     };
     while watch.next().await.unwrap().revision < made {}
+
+    // The password is changed: refused until the file has it, and then read from there by itself.
+    let as_root = ConnectOptions::new().with_user("root", "of all");
+    let mut admin = Client::connect([etcd.url()], Some(as_root)).await.unwrap();
+    admin.user_change_password("room", "battery staple").await.unwrap();
+    etcd.kill();
+    etcd.start_again();
+    let refused = async || loop {
+        match store.commit(put("a", b"4")).await {
+            Err(CommitError::Unavailable(why)) if why.cause() == UnavailableCause::Login => {
+                return why.to_string();
+            }
+            Err(CommitError::Unavailable(_)) => {} // the connection had broken
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(refused().await.contains("which is read again at each login"));
+    std::fs::write(&password_file, "battery staple\n").unwrap();
+    store.commit(put("a", b"5")).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_etcd_without_space_says_what_to_do_and_answers_reads() {
+    let Some(etcd) = fixture::Etcd::start_with("http", &["--quota-backend-bytes=3000000".into()]) else {
+        return;
+    };
+    let store = EtcdStore::open(&fresh(&etcd)).await.unwrap();
+    store.commit(put("a", b"1")).await.unwrap();
+    let full = loop {
+        let put = ["b", "c", "d", "e"].map(|name| (key(name), vec![7; 80 * 1024])).into();
+        match store.commit(Transaction { put, ..Transaction::default() }).await {
+            Ok(_) => {}
+            Err(CommitError::Unavailable(why)) => break why,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(full.cause(), UnavailableCause::Full, "{full}");
+    assert!(full.to_string().contains("etcdctl alarm disarm"), "{full}");
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
+    // The heartbeat, which every replica sends, finds it out without a change.
+    assert_eq!(store.exchange(b"alive").await.unwrap_err().cause(), UnavailableCause::Full);
+}
+
+#[tokio::test]
+async fn endpoints_of_two_clusters_and_prefixes_that_overlap_are_refused() {
+    let (Some(etcd), Some(other)) = (shared(), fixture::Etcd::start()) else { return };
+    let settings = fresh(etcd);
+    let both = config::Etcd { endpoints: vec![etcd.url(), other.url()], ..settings.clone() };
+    let refused = open_etcd(&both).await.err().unwrap().to_string();
+    assert!(refused.contains("two clusters") && refused.contains(&other.url()), "{refused}");
+
+    EtcdStore::open(&settings).await.unwrap();
+    let inner = config::Etcd { prefix: format!("{}a/b/", settings.prefix), ..settings.clone() };
+    let refused = open_etcd(&inner).await.err().unwrap().to_string();
+    assert!(refused.contains(&format!("lies within {}", settings.prefix)), "{refused}");
+
+    let outer = fresh(etcd);
+    let inner = config::Etcd { prefix: format!("{}a/", outer.prefix), ..outer.clone() };
+    EtcdStore::open(&inner).await.unwrap();
+    let refused = open_etcd(&outer).await.err().unwrap().to_string();
+    assert!(refused.contains("whose prefix begins like this"), "{refused}");
+    EtcdStore::open(&inner).await.unwrap();
+}
+
+#[tokio::test]
+async fn heartbeats_are_seen_by_the_others_and_disappear_with_their_lease() {
+    let Some(etcd) = fixture::Etcd::start() else { return };
+    let etcd = &etcd;
+    let settings = fresh(etcd);
+    let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
+    let head = one.revision().await.unwrap();
+    assert!(one.exchange(b"one").await.unwrap().is_empty());
+    assert_eq!(other.exchange(b"other").await.unwrap(), [b"one"]);
+    assert_eq!(one.exchange(b"one again").await.unwrap(), [b"other"]);
+    assert_eq!(other.exchange(b"other").await.unwrap(), [b"one again"]);
+    assert_eq!(one.revision().await.unwrap(), head, "a heartbeat is no commit");
+    let mut client = client(etcd).await;
+    for lease in client.leases().await.unwrap().leases() {
+        client.lease_revoke(lease.id()).await.unwrap();
+    }
+    assert!(keys(etcd, &format!("{}alive/", settings.prefix)).await.is_empty());
+    // A lease that is gone is an error once.
+    while one.exchange(b"one").await.is_err() {}
+    assert_eq!(keys(etcd, &format!("{}alive/", settings.prefix)).await.len(), 1);
 }
 
 #[tokio::test]
@@ -308,6 +423,17 @@ async fn tls_shows_who_etcd_is_and_who_asks() {
     let made = store.commit(put("a", b"1")).await.unwrap();
     assert_eq!(watch.next().await.unwrap().revision, made);
 
+    // Another certificate of the same authority takes the place of the first, while the store is used.
+    std::fs::write(file("room.crt"), "half").unwrap();
+    assert!(store.client.cluster.reconnect().await.is_err());
+    store.commit(put("a", b"2")).await.unwrap();
+    for end in ["crt", "key"] {
+        std::fs::copy(file(&format!("next.{end}")), file(&format!("room.{end}"))).unwrap();
+    }
+    store.client.cluster.reconnect().await.unwrap();
+    let made = store.commit(put("a", b"3")).await.unwrap();
+    while watch.next().await.unwrap().revision < made {}
+
     let nobody = config::Etcd { identity: None, ..settings.clone() };
     assert!(open_etcd(&nobody).await.is_err());
     let untrusting = config::Etcd { ca: Some(file("other.crt")), ..settings.clone() };
@@ -317,7 +443,7 @@ async fn tls_shows_who_etcd_is_and_who_asks() {
     assert!(open_etcd(&missing).await.err().unwrap().to_string().contains("not there"));
 }
 
-/// `ca.crt`, and `etcd` and `room` signed by it; `other.crt`, which signed neither.
+/// `ca.crt`, and `etcd`, `room` and `next` signed by it; `other.crt`, which signed neither.
 fn certificates(folder: &Path) {
     let authority = || {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -330,7 +456,7 @@ fn certificates(folder: &Path) {
     let (ca, issuer) = authority();
     write("ca.crt", &ca);
     write("other.crt", &authority().0);
-    for name in ["etcd", "room"] {
+    for name in ["etcd", "room", "next"] {
         let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
