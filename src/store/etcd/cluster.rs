@@ -86,7 +86,7 @@ impl Cluster {
                 let Ok((at, member)) = self.asked() else { return }; // sending says what is wrong
                 let read = Txn::new().and_then([TxnOp::get(read, None)]);
                 let patience = if self.members.len() == 1 { until } else { Instant::now() + PATIENCE };
-                let failure = match timeout_at(patience, member.kv.clone().txn(read)).await {
+                let failure = match timeout_at(patience, member.connection().kv.txn(read)).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => CallFailure::of(error),
                     Err(_elapsed) => CallFailure::Silent,
