@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 
+/// The exit code of shells for a command that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 /// Whether there is a terminal that can be asked.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()
@@ -25,7 +28,11 @@ pub(super) fn hidden(prompt: &str) -> Result<Zeroizing<String>, Failure> {
         restore_at_signals().map_err(failed)?;
         let _ = GUARDED.set(());
     }
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(failed)
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| match error.kind() {
+        // Ctrl-C is a character to the prompt. It ends the command as the signal does.
+        io::ErrorKind::Interrupted => Failure::ended(INTERRUPTED),
+        _ => failed(error),
+    })
 }
 
 /// From now on, a signal that would end the process ends it after the terminal is as it was. A thread waits for the signals,
