@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::store::UnavailableCause;
+
 /// Why requests are refused now, in the order in which causes are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UnreadyCause {
@@ -14,13 +16,30 @@ pub enum UnreadyCause {
     Stopping,
     /// The store does not answer, or the catalog does not follow it.
     Store,
+    /// The store takes no changes until somebody makes room.
+    StoreFull,
+    /// The store does not take the login of this server.
+    StoreLogin,
+    /// The store is not the one that this server has served.
+    OtherHistory,
+    /// The clock of this server differs from those of the other servers over its store.
+    Clock,
     /// The audit log cannot be written.
     AuditLog,
 }
 
 impl UnreadyCause {
     /// All causes.
-    pub const ALL: [Self; 4] = [Self::Loading, Self::Stopping, Self::Store, Self::AuditLog];
+    pub const ALL: [Self; 8] = [
+        Self::Loading,
+        Self::Stopping,
+        Self::Store,
+        Self::StoreFull,
+        Self::StoreLogin,
+        Self::OtherHistory,
+        Self::Clock,
+        Self::AuditLog,
+    ];
 
     /// The name of the cause, for programs.
     pub fn name(self) -> &'static str {
@@ -28,7 +47,23 @@ impl UnreadyCause {
             Self::Loading => "loading",
             Self::Stopping => "stopping",
             Self::Store => "store",
+            Self::StoreFull => "store_full",
+            Self::StoreLogin => "store_login",
+            Self::OtherHistory => "other_history",
+            Self::Clock => "clock",
             Self::AuditLog => "audit_log",
+        }
+    }
+}
+
+impl From<UnavailableCause> for UnreadyCause {
+    fn from(cause: UnavailableCause) -> Self {
+        match cause {
+            UnavailableCause::Passing => Self::Store,
+            UnavailableCause::Full => Self::StoreFull,
+            UnavailableCause::Login => Self::StoreLogin,
+            UnavailableCause::OtherHistory => Self::OtherHistory,
+            UnavailableCause::Clock => Self::Clock,
         }
     }
 }
@@ -40,6 +75,12 @@ impl fmt::Display for UnreadyCause {
             Self::Loading => "the server is starting, and has not loaded its store yet",
             Self::Stopping => "the server is stopping",
             Self::Store => "the store cannot serve",
+            Self::StoreFull => "the store is full, and takes no changes",
+            Self::StoreLogin => "the store does not accept this server",
+            Self::OtherHistory => "the store is not the one that this server has served",
+            Self::Clock => {
+                "the clock of this server differs from those of the others, so it makes no changes"
+            }
             Self::AuditLog => "the audit log cannot be written",
         })
     }

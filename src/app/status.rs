@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{App, Error, Overview};
+use super::{App, ClockSkew, Error, Overview};
 use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::PublicKey;
@@ -40,6 +40,8 @@ pub struct ServiceMetrics {
     pub revision: Revision,
     /// How many revisions the service is behind its store; `None`: the store does not answer.
     pub behind: Option<u64>,
+    /// The other servers over the store, and their clocks; `None`: the store belongs to this server alone.
+    pub skew: Option<ClockSkew>,
     /// How many things the store has.
     pub counts: Counts,
     /// What an operator should know about them.
@@ -65,6 +67,7 @@ impl App {
             engine: store.engine(),
             revision,
             behind: newest.ok().and_then(Result::ok).map(|newest| newest.0.saturating_sub(revision.0)),
+            skew: self.clock_skew(),
             counts: self.core.catalog.counts(),
             overview: self.overview.of(&self.core).await,
             limits: self.limits(),

@@ -66,6 +66,15 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, sweeps: &Arc<Swee
     work
 }
 
+/// The causes that the store and the servers over it have.
+const OF_THE_STORE: [UnreadyCause; 5] = [
+    UnreadyCause::Store,
+    UnreadyCause::StoreFull,
+    UnreadyCause::StoreLogin,
+    UnreadyCause::OtherHistory,
+    UnreadyCause::Clock,
+];
+
 /// Notes whether requests are served: without the store or the audit log every request is refused.
 async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
     let mut check = tokio::time::interval(HEALTH);
@@ -75,13 +84,18 @@ async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
         check.tick().await;
         let (store, audit) = tokio::join!(app.check(), auditor.check());
         let log = app.audit.state();
-        let store = store.err().map(|error| match error {
-            Error::Unavailable(why) => why.0.to_string(),
-            _ => String::new(),
+        let failed = store.err().map(|error| match error {
+            Error::Unavailable(why) => (why.cause().into(), why.0.to_string()),
+            _ => (UnreadyCause::Store, String::new()),
         });
+        let obstacles = app.obstacles().into_iter().map(|why| (why.cause().into(), why.0.to_string()));
+        let found: Vec<_> = failed.into_iter().chain(obstacles).collect();
         let failing = || log.as_ref().and_then(|log| log.failing.clone()).unwrap_or_default();
         let audit = audit.err().map(|_| failing());
-        note(&app.readiness, UnreadyCause::Store, store);
+        for cause in OF_THE_STORE {
+            let why = found.iter().find(|(found, _)| *found == cause).map(|(_, why)| why.clone());
+            note(&app.readiness, cause, why);
+        }
         note(&app.readiness, UnreadyCause::AuditLog, audit);
         app.readiness.note_audit_log(log.is_some_and(|log| log.breach.is_some()));
     }

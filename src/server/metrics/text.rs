@@ -181,6 +181,19 @@ fn store(service: &ServiceReading, out: &mut Writer<'_>) -> fmt::Result {
         "How many revisions this server is behind its store; absent if the store does not answer",
         None,
         metrics.behind,
+    )?;
+    let skew = metrics.skew;
+    out.some_gauge(
+        "store_other_servers",
+        "How many other servers are over the same store; absent if the store belongs to this server alone",
+        None,
+        skew.map(|skew| count(skew.others)),
+    )?;
+    out.some_gauge(
+        "clock_difference",
+        "How far the clock that differs most from that of this server is from it; absent if the store belongs to this server alone",
+        Some(Unit::Seconds),
+        skew.map(|skew| skew.largest.unsigned_abs() / 1_000_000),
     )
 }
 

@@ -200,7 +200,25 @@ type GetStatusResponse struct {
 	DeletedSecrets uint64 `protobuf:"varint,11,opt,name=deleted_secrets,json=deletedSecrets,proto3" json:"deleted_secrets,omitempty"`
 	// When the server next does something by itself about a secret: a rotation, an expiry, the end of a grace period, or a removal
 	// for good. In the past: it is due, and is being done. Absent: nothing is planned.
-	NextDueAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_due_at,json=nextDueAt,proto3" json:"next_due_at,omitempty"`
+	NextDueAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_due_at,json=nextDueAt,proto3" json:"next_due_at,omitempty"`
+	// Why the server refuses requests now, as health and readiness tell it. Empty: it serves them.
+	UnreadyCauses []*UnreadyCause `protobuf:"bytes,13,rep,name=unready_causes,json=unreadyCauses,proto3" json:"unready_causes,omitempty"`
+	// The rotations of all secrets that have a policy.
+	Rotations *RotationStatus `protobuf:"bytes,14,opt,name=rotations,proto3" json:"rotations,omitempty"`
+	// The number of secrets that expire within 7 days.
+	ExpiringSecrets uint64 `protobuf:"varint,15,opt,name=expiring_secrets,json=expiringSecrets,proto3" json:"expiring_secrets,omitempty"`
+	// The number of API keys in force.
+	ApiKeys uint64 `protobuf:"varint,16,opt,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// The number of API keys in force that nobody has used for 30 days.
+	UnusedApiKeys uint64 `protobuf:"varint,17,opt,name=unused_api_keys,json=unusedApiKeys,proto3" json:"unused_api_keys,omitempty"`
+	// The number of bindings.
+	Bindings uint64 `protobuf:"varint,18,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	// The number of watches of changes at this server.
+	Watches uint64 `protobuf:"varint,19,opt,name=watches,proto3" json:"watches,omitempty"`
+	// How many revisions this server is behind its store. Absent: the store does not answer.
+	RevisionsBehind *uint64 `protobuf:"varint,20,opt,name=revisions_behind,json=revisionsBehind,proto3,oneof" json:"revisions_behind,omitempty"`
+	// The time of the server's clock.
+	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -319,6 +337,207 @@ func (x *GetStatusResponse) GetNextDueAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetStatusResponse) GetUnreadyCauses() []*UnreadyCause {
+	if x != nil {
+		return x.UnreadyCauses
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetRotations() *RotationStatus {
+	if x != nil {
+		return x.Rotations
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetExpiringSecrets() uint64 {
+	if x != nil {
+		return x.ExpiringSecrets
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetApiKeys() uint64 {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetUnusedApiKeys() uint64 {
+	if x != nil {
+		return x.UnusedApiKeys
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetBindings() uint64 {
+	if x != nil {
+		return x.Bindings
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetWatches() uint64 {
+	if x != nil {
+		return x.Watches
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetRevisionsBehind() uint64 {
+	if x != nil && x.RevisionsBehind != nil {
+		return *x.RevisionsBehind
+	}
+	return 0
+}
+
+func (x *GetStatusResponse) GetServerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ServerTime
+	}
+	return nil
+}
+
+// A cause for which a server refuses requests.
+type UnreadyCause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the cause: `loading`, `stopping`, `store`, `store_full`, `store_login`, `other_history`, `clock` or
+	// `audit_log`. There can be more in later versions.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The cause in plain words.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// What the server knows about it, for example which member of etcd does not answer. Empty: no more than that.
+	Detail        string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreadyCause) Reset() {
+	*x = UnreadyCause{}
+	mi := &file_strongroom_v1_operator_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreadyCause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreadyCause) ProtoMessage() {}
+
+func (x *UnreadyCause) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_operator_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreadyCause.ProtoReflect.Descriptor instead.
+func (*UnreadyCause) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UnreadyCause) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UnreadyCause) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *UnreadyCause) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+// How many rotations there are. A rotation that is paused does not count.
+type RotationStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rotations that are planned or due.
+	Planned uint64 `protobuf:"varint,1,opt,name=planned,proto3" json:"planned,omitempty"`
+	// Rotations that are due.
+	Due uint64 `protobuf:"varint,2,opt,name=due,proto3" json:"due,omitempty"`
+	// Rotations that have been due for more than an hour.
+	Overdue uint64 `protobuf:"varint,3,opt,name=overdue,proto3" json:"overdue,omitempty"`
+	// Rotations whose last attempt failed. They are tried again.
+	Failing       uint64 `protobuf:"varint,4,opt,name=failing,proto3" json:"failing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotationStatus) Reset() {
+	*x = RotationStatus{}
+	mi := &file_strongroom_v1_operator_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotationStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotationStatus) ProtoMessage() {}
+
+func (x *RotationStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_operator_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotationStatus.ProtoReflect.Descriptor instead.
+func (*RotationStatus) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RotationStatus) GetPlanned() uint64 {
+	if x != nil {
+		return x.Planned
+	}
+	return 0
+}
+
+func (x *RotationStatus) GetDue() uint64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *RotationStatus) GetOverdue() uint64 {
+	if x != nil {
+		return x.Overdue
+	}
+	return 0
+}
+
+func (x *RotationStatus) GetFailing() uint64 {
+	if x != nil {
+		return x.Failing
+	}
+	return 0
+}
+
 // The state of an audit log.
 type AuditLogStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -336,7 +555,7 @@ type AuditLogStatus struct {
 
 func (x *AuditLogStatus) Reset() {
 	*x = AuditLogStatus{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[2]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +567,7 @@ func (x *AuditLogStatus) String() string {
 func (*AuditLogStatus) ProtoMessage() {}
 
 func (x *AuditLogStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[2]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +580,7 @@ func (x *AuditLogStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLogStatus.ProtoReflect.Descriptor instead.
 func (*AuditLogStatus) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{2}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AuditLogStatus) GetOrigin() string {
@@ -409,7 +628,7 @@ type LimitUse struct {
 
 func (x *LimitUse) Reset() {
 	*x = LimitUse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[3]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +640,7 @@ func (x *LimitUse) String() string {
 func (*LimitUse) ProtoMessage() {}
 
 func (x *LimitUse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[3]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +653,7 @@ func (x *LimitUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
 func (*LimitUse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{3}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LimitUse) GetName() string {
@@ -474,7 +693,7 @@ type CreateBackupRequest struct {
 
 func (x *CreateBackupRequest) Reset() {
 	*x = CreateBackupRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[4]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +705,7 @@ func (x *CreateBackupRequest) String() string {
 func (*CreateBackupRequest) ProtoMessage() {}
 
 func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[4]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +718,7 @@ func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupRequest.ProtoReflect.Descriptor instead.
 func (*CreateBackupRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{4}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{6}
 }
 
 // A part of a backup.
@@ -520,7 +739,7 @@ type CreateBackupResponse struct {
 
 func (x *CreateBackupResponse) Reset() {
 	*x = CreateBackupResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +751,7 @@ func (x *CreateBackupResponse) String() string {
 func (*CreateBackupResponse) ProtoMessage() {}
 
 func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +764,7 @@ func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupResponse.ProtoReflect.Descriptor instead.
 func (*CreateBackupResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{5}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateBackupResponse) GetChunk() []byte {
@@ -595,7 +814,7 @@ type RestoreBackupRequest struct {
 
 func (x *RestoreBackupRequest) Reset() {
 	*x = RestoreBackupRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +826,7 @@ func (x *RestoreBackupRequest) String() string {
 func (*RestoreBackupRequest) ProtoMessage() {}
 
 func (x *RestoreBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +839,7 @@ func (x *RestoreBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreBackupRequest.ProtoReflect.Descriptor instead.
 func (*RestoreBackupRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{6}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RestoreBackupRequest) GetChunk() []byte {
@@ -681,7 +900,7 @@ type RestoreBackupResponse struct {
 
 func (x *RestoreBackupResponse) Reset() {
 	*x = RestoreBackupResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +912,7 @@ func (x *RestoreBackupResponse) String() string {
 func (*RestoreBackupResponse) ProtoMessage() {}
 
 func (x *RestoreBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +925,7 @@ func (x *RestoreBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreBackupResponse.ProtoReflect.Descriptor instead.
 func (*RestoreBackupResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RestoreBackupResponse) GetPhase() RestorePhase {
@@ -788,7 +1007,7 @@ type RotateMasterKeyRequest struct {
 
 func (x *RotateMasterKeyRequest) Reset() {
 	*x = RotateMasterKeyRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +1019,7 @@ func (x *RotateMasterKeyRequest) String() string {
 func (*RotateMasterKeyRequest) ProtoMessage() {}
 
 func (x *RotateMasterKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +1032,7 @@ func (x *RotateMasterKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateMasterKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateMasterKeyRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 // The progress of a rekey with a new master key. The last message has the phase ROTATION_PHASE_DONE.
@@ -842,7 +1061,7 @@ type RotateMasterKeyResponse struct {
 
 func (x *RotateMasterKeyResponse) Reset() {
 	*x = RotateMasterKeyResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +1073,7 @@ func (x *RotateMasterKeyResponse) String() string {
 func (*RotateMasterKeyResponse) ProtoMessage() {}
 
 func (x *RotateMasterKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +1086,7 @@ func (x *RotateMasterKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateMasterKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateMasterKeyResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RotateMasterKeyResponse) GetPhase() RotationPhase {
@@ -928,7 +1147,7 @@ type GetMasterKeyStatusRequest struct {
 
 func (x *GetMasterKeyStatusRequest) Reset() {
 	*x = GetMasterKeyStatusRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1159,7 @@ func (x *GetMasterKeyStatusRequest) String() string {
 func (*GetMasterKeyStatusRequest) ProtoMessage() {}
 
 func (x *GetMasterKeyStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1172,7 @@ func (x *GetMasterKeyStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMasterKeyStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetMasterKeyStatusRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 // The state of the master key and of the keys below it.
@@ -982,7 +1201,7 @@ type GetMasterKeyStatusResponse struct {
 
 func (x *GetMasterKeyStatusResponse) Reset() {
 	*x = GetMasterKeyStatusResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1213,7 @@ func (x *GetMasterKeyStatusResponse) String() string {
 func (*GetMasterKeyStatusResponse) ProtoMessage() {}
 
 func (x *GetMasterKeyStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1226,7 @@ func (x *GetMasterKeyStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMasterKeyStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetMasterKeyStatusResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetMasterKeyStatusResponse) GetSource() string {
@@ -1080,7 +1299,7 @@ type RotateNamespaceKeysRequest struct {
 
 func (x *RotateNamespaceKeysRequest) Reset() {
 	*x = RotateNamespaceKeysRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1311,7 @@ func (x *RotateNamespaceKeysRequest) String() string {
 func (*RotateNamespaceKeysRequest) ProtoMessage() {}
 
 func (x *RotateNamespaceKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1324,7 @@ func (x *RotateNamespaceKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateNamespaceKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateNamespaceKeysRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RotateNamespaceKeysRequest) GetNamespace() string {
@@ -1145,7 +1364,7 @@ type RotateNamespaceKeysResponse struct {
 
 func (x *RotateNamespaceKeysResponse) Reset() {
 	*x = RotateNamespaceKeysResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1376,7 @@ func (x *RotateNamespaceKeysResponse) String() string {
 func (*RotateNamespaceKeysResponse) ProtoMessage() {}
 
 func (x *RotateNamespaceKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1389,7 @@ func (x *RotateNamespaceKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateNamespaceKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateNamespaceKeysResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RotateNamespaceKeysResponse) GetPhase() RotationPhase {
@@ -1220,7 +1439,7 @@ var File_strongroom_v1_operator_proto protoreflect.FileDescriptor
 const file_strongroom_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\x8a\x04\n" +
+	"\x10GetStatusRequest\"\xb1\a\n" +
 	"\x11GetStatusResponse\x12%\n" +
 	"\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12\x14\n" +
 	"\x05store\x18\x02 \x01(\tR\x05store\x12\x1a\n" +
@@ -1237,7 +1456,27 @@ const file_strongroom_v1_operator_proto_rawDesc = "" +
 	"\taudit_log\x18\n" +
 	" \x01(\v2\x1d.strongroom.v1.AuditLogStatusR\bauditLog\x12'\n" +
 	"\x0fdeleted_secrets\x18\v \x01(\x04R\x0edeletedSecrets\x12:\n" +
-	"\vnext_due_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnextDueAt\"n\n" +
+	"\vnext_due_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnextDueAt\x12B\n" +
+	"\x0eunready_causes\x18\r \x03(\v2\x1b.strongroom.v1.UnreadyCauseR\runreadyCauses\x12;\n" +
+	"\trotations\x18\x0e \x01(\v2\x1d.strongroom.v1.RotationStatusR\trotations\x12)\n" +
+	"\x10expiring_secrets\x18\x0f \x01(\x04R\x0fexpiringSecrets\x12\x19\n" +
+	"\bapi_keys\x18\x10 \x01(\x04R\aapiKeys\x12&\n" +
+	"\x0funused_api_keys\x18\x11 \x01(\x04R\runusedApiKeys\x12\x1a\n" +
+	"\bbindings\x18\x12 \x01(\x04R\bbindings\x12\x18\n" +
+	"\awatches\x18\x13 \x01(\x04R\awatches\x12.\n" +
+	"\x10revisions_behind\x18\x14 \x01(\x04H\x00R\x0frevisionsBehind\x88\x01\x01\x12;\n" +
+	"\vserver_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"serverTimeB\x13\n" +
+	"\x11_revisions_behind\"\\\n" +
+	"\fUnreadyCause\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"p\n" +
+	"\x0eRotationStatus\x12\x18\n" +
+	"\aplanned\x18\x01 \x01(\x04R\aplanned\x12\x10\n" +
+	"\x03due\x18\x02 \x01(\x04R\x03due\x12\x18\n" +
+	"\aoverdue\x18\x03 \x01(\x04R\aoverdue\x12\x18\n" +
+	"\afailing\x18\x04 \x01(\x04R\afailing\"n\n" +
 	"\x0eAuditLogStatus\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x18\n" +
@@ -1342,52 +1581,57 @@ func file_strongroom_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_strongroom_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_strongroom_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_strongroom_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_strongroom_v1_operator_proto_goTypes = []any{
 	(RestorePhase)(0),                   // 0: strongroom.v1.RestorePhase
 	(RotationPhase)(0),                  // 1: strongroom.v1.RotationPhase
 	(*GetStatusRequest)(nil),            // 2: strongroom.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),           // 3: strongroom.v1.GetStatusResponse
-	(*AuditLogStatus)(nil),              // 4: strongroom.v1.AuditLogStatus
-	(*LimitUse)(nil),                    // 5: strongroom.v1.LimitUse
-	(*CreateBackupRequest)(nil),         // 6: strongroom.v1.CreateBackupRequest
-	(*CreateBackupResponse)(nil),        // 7: strongroom.v1.CreateBackupResponse
-	(*RestoreBackupRequest)(nil),        // 8: strongroom.v1.RestoreBackupRequest
-	(*RestoreBackupResponse)(nil),       // 9: strongroom.v1.RestoreBackupResponse
-	(*RotateMasterKeyRequest)(nil),      // 10: strongroom.v1.RotateMasterKeyRequest
-	(*RotateMasterKeyResponse)(nil),     // 11: strongroom.v1.RotateMasterKeyResponse
-	(*GetMasterKeyStatusRequest)(nil),   // 12: strongroom.v1.GetMasterKeyStatusRequest
-	(*GetMasterKeyStatusResponse)(nil),  // 13: strongroom.v1.GetMasterKeyStatusResponse
-	(*RotateNamespaceKeysRequest)(nil),  // 14: strongroom.v1.RotateNamespaceKeysRequest
-	(*RotateNamespaceKeysResponse)(nil), // 15: strongroom.v1.RotateNamespaceKeysResponse
-	(*timestamppb.Timestamp)(nil),       // 16: google.protobuf.Timestamp
+	(*UnreadyCause)(nil),                // 4: strongroom.v1.UnreadyCause
+	(*RotationStatus)(nil),              // 5: strongroom.v1.RotationStatus
+	(*AuditLogStatus)(nil),              // 6: strongroom.v1.AuditLogStatus
+	(*LimitUse)(nil),                    // 7: strongroom.v1.LimitUse
+	(*CreateBackupRequest)(nil),         // 8: strongroom.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),        // 9: strongroom.v1.CreateBackupResponse
+	(*RestoreBackupRequest)(nil),        // 10: strongroom.v1.RestoreBackupRequest
+	(*RestoreBackupResponse)(nil),       // 11: strongroom.v1.RestoreBackupResponse
+	(*RotateMasterKeyRequest)(nil),      // 12: strongroom.v1.RotateMasterKeyRequest
+	(*RotateMasterKeyResponse)(nil),     // 13: strongroom.v1.RotateMasterKeyResponse
+	(*GetMasterKeyStatusRequest)(nil),   // 14: strongroom.v1.GetMasterKeyStatusRequest
+	(*GetMasterKeyStatusResponse)(nil),  // 15: strongroom.v1.GetMasterKeyStatusResponse
+	(*RotateNamespaceKeysRequest)(nil),  // 16: strongroom.v1.RotateNamespaceKeysRequest
+	(*RotateNamespaceKeysResponse)(nil), // 17: strongroom.v1.RotateNamespaceKeysResponse
+	(*timestamppb.Timestamp)(nil),       // 18: google.protobuf.Timestamp
 }
 var file_strongroom_v1_operator_proto_depIdxs = []int32{
-	16, // 0: strongroom.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	5,  // 1: strongroom.v1.GetStatusResponse.limits:type_name -> strongroom.v1.LimitUse
-	4,  // 2: strongroom.v1.GetStatusResponse.audit_log:type_name -> strongroom.v1.AuditLogStatus
-	16, // 3: strongroom.v1.GetStatusResponse.next_due_at:type_name -> google.protobuf.Timestamp
-	0,  // 4: strongroom.v1.RestoreBackupResponse.phase:type_name -> strongroom.v1.RestorePhase
-	16, // 5: strongroom.v1.RestoreBackupResponse.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 6: strongroom.v1.RotateMasterKeyResponse.phase:type_name -> strongroom.v1.RotationPhase
-	1,  // 7: strongroom.v1.RotateNamespaceKeysResponse.phase:type_name -> strongroom.v1.RotationPhase
-	2,  // 8: strongroom.v1.OperatorService.GetStatus:input_type -> strongroom.v1.GetStatusRequest
-	6,  // 9: strongroom.v1.OperatorService.CreateBackup:input_type -> strongroom.v1.CreateBackupRequest
-	8,  // 10: strongroom.v1.OperatorService.RestoreBackup:input_type -> strongroom.v1.RestoreBackupRequest
-	10, // 11: strongroom.v1.OperatorService.RotateMasterKey:input_type -> strongroom.v1.RotateMasterKeyRequest
-	12, // 12: strongroom.v1.OperatorService.GetMasterKeyStatus:input_type -> strongroom.v1.GetMasterKeyStatusRequest
-	14, // 13: strongroom.v1.OperatorService.RotateNamespaceKeys:input_type -> strongroom.v1.RotateNamespaceKeysRequest
-	3,  // 14: strongroom.v1.OperatorService.GetStatus:output_type -> strongroom.v1.GetStatusResponse
-	7,  // 15: strongroom.v1.OperatorService.CreateBackup:output_type -> strongroom.v1.CreateBackupResponse
-	9,  // 16: strongroom.v1.OperatorService.RestoreBackup:output_type -> strongroom.v1.RestoreBackupResponse
-	11, // 17: strongroom.v1.OperatorService.RotateMasterKey:output_type -> strongroom.v1.RotateMasterKeyResponse
-	13, // 18: strongroom.v1.OperatorService.GetMasterKeyStatus:output_type -> strongroom.v1.GetMasterKeyStatusResponse
-	15, // 19: strongroom.v1.OperatorService.RotateNamespaceKeys:output_type -> strongroom.v1.RotateNamespaceKeysResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	18, // 0: strongroom.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	7,  // 1: strongroom.v1.GetStatusResponse.limits:type_name -> strongroom.v1.LimitUse
+	6,  // 2: strongroom.v1.GetStatusResponse.audit_log:type_name -> strongroom.v1.AuditLogStatus
+	18, // 3: strongroom.v1.GetStatusResponse.next_due_at:type_name -> google.protobuf.Timestamp
+	4,  // 4: strongroom.v1.GetStatusResponse.unready_causes:type_name -> strongroom.v1.UnreadyCause
+	5,  // 5: strongroom.v1.GetStatusResponse.rotations:type_name -> strongroom.v1.RotationStatus
+	18, // 6: strongroom.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: strongroom.v1.RestoreBackupResponse.phase:type_name -> strongroom.v1.RestorePhase
+	18, // 8: strongroom.v1.RestoreBackupResponse.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 9: strongroom.v1.RotateMasterKeyResponse.phase:type_name -> strongroom.v1.RotationPhase
+	1,  // 10: strongroom.v1.RotateNamespaceKeysResponse.phase:type_name -> strongroom.v1.RotationPhase
+	2,  // 11: strongroom.v1.OperatorService.GetStatus:input_type -> strongroom.v1.GetStatusRequest
+	8,  // 12: strongroom.v1.OperatorService.CreateBackup:input_type -> strongroom.v1.CreateBackupRequest
+	10, // 13: strongroom.v1.OperatorService.RestoreBackup:input_type -> strongroom.v1.RestoreBackupRequest
+	12, // 14: strongroom.v1.OperatorService.RotateMasterKey:input_type -> strongroom.v1.RotateMasterKeyRequest
+	14, // 15: strongroom.v1.OperatorService.GetMasterKeyStatus:input_type -> strongroom.v1.GetMasterKeyStatusRequest
+	16, // 16: strongroom.v1.OperatorService.RotateNamespaceKeys:input_type -> strongroom.v1.RotateNamespaceKeysRequest
+	3,  // 17: strongroom.v1.OperatorService.GetStatus:output_type -> strongroom.v1.GetStatusResponse
+	9,  // 18: strongroom.v1.OperatorService.CreateBackup:output_type -> strongroom.v1.CreateBackupResponse
+	11, // 19: strongroom.v1.OperatorService.RestoreBackup:output_type -> strongroom.v1.RestoreBackupResponse
+	13, // 20: strongroom.v1.OperatorService.RotateMasterKey:output_type -> strongroom.v1.RotateMasterKeyResponse
+	15, // 21: strongroom.v1.OperatorService.GetMasterKeyStatus:output_type -> strongroom.v1.GetMasterKeyStatusResponse
+	17, // 22: strongroom.v1.OperatorService.RotateNamespaceKeys:output_type -> strongroom.v1.RotateNamespaceKeysResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_operator_proto_init() }
@@ -1395,13 +1639,14 @@ func file_strongroom_v1_operator_proto_init() {
 	if File_strongroom_v1_operator_proto != nil {
 		return
 	}
+	file_strongroom_v1_operator_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strongroom_v1_operator_proto_rawDesc), len(file_strongroom_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -214,7 +214,9 @@ class UnreadyCause(google.protobuf.message.Message):
     DESCRIPTION_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The name of the cause: `loading`, `stopping`, `store` or `audit_log`. There can be more in later versions."""
+    """The name of the cause: `loading`, `stopping`, `store`, `store_full`, `store_login`, `other_history`, `clock` or
+    `audit_log`. There can be more in later versions.
+    """
     description: builtins.str
     """The cause in plain words."""
     detail: builtins.str
