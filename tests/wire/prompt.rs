@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -29,7 +28,7 @@ impl OnTerminal {
         command.arg("--ctty").arg(env!("CARGO_BIN_EXE_strongroom")).args(arguments);
         command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
-        Self { terminal: File::from(OwnedFd::from(terminal)), child }
+        Self { terminal: File::from(terminal), child }
     }
 
     /// Reads what the command writes, up to this text.
