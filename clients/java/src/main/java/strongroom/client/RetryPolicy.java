@@ -15,7 +15,13 @@ public record RetryPolicy(int attempts, Duration firstDelay, Duration longestDel
     /** Five attempts, with pauses from 0.1 to 5 seconds. */
     public static final RetryPolicy DEFAULT = new RetryPolicy(5, Duration.ofMillis(100), Duration.ofSeconds(5));
 
-    /** Checks the settings. */
+    /**
+     * Checks the settings.
+     *
+     * @param attempts how often a call is made in all; 1: once
+     * @param firstDelay the longest pause before the second attempt
+     * @param longestDelay the longest pause before any attempt
+     */
     public RetryPolicy {
         if (attempts < 1 || firstDelay.isNegative() || longestDelay.compareTo(firstDelay) < 0) {
             throw new ConfigurationException(
