@@ -53,6 +53,10 @@ final class Problems {
         if (!failure.reason.isEmpty() || !failure.requestId.isEmpty()) {
             return;
         }
+        if (failure.code == Code.INTERNAL && allAreKnown()) {
+            // No connection was made: what answers speaks no HTTP/2, which gRPC calls an internal error.
+            failure.code = Code.UNAVAILABLE;
+        }
         failure.message = switch (failure.code) {
             case UNAVAILABLE -> unreachable(failure.message);
             case DEADLINE_EXCEEDED -> allAreKnown()
