@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import strongroom.v1.CreateSecretResponse;
 import strongroom.v1.ListSecretsResponse;
@@ -22,6 +23,12 @@ import strongroom.v1.ListSecretsResponse;
 class CallsTest {
     private final Fake fake = new Fake();
     private final StrongroomClient client = fake.client();
+
+    @AfterEach
+    void close() {
+        client.close();
+        fake.close();
+    }
 
     @Test
     void anErrorHasWhatTheServerSays() {

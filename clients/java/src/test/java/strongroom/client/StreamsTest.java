@@ -19,6 +19,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import strongroom.v1.SecretEvent;
@@ -33,6 +34,12 @@ class StreamsTest {
     private final Fake fake = new Fake();
     private final StrongroomClient client = fake.client();
     private final Queue<String> requests = new ConcurrentLinkedQueue<>();
+
+    @AfterEach
+    void close() {
+        client.close();
+        fake.close();
+    }
 
     private static WatchSecretsResponse event(SecretEventType type, String name, long revision, long resume) {
         return WatchSecretsResponse.newBuilder()
