@@ -4,9 +4,9 @@ import io.grpc.Status;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -18,9 +18,9 @@ import strongroom.v1.WatchSecretsRequest;
 /**
  * The part of a cache for one namespace.
  *
- * <p>An entry is served only while a watch follows the namespace: from the first bookmark of the watch on, and then, as stale, for a
- * time after its connection was lost. An entry is stored only if no event of its secret came while it was read. All fields are
- * guarded by {@code this}.
+ * <p>An entry is served only while a watch follows the namespace: from the first bookmark of the watch on, and then, as stale,
+ * for a time after its connection was lost. An entry is stored only if no event of its secret came while it was read. All fields
+ * are guarded by {@code this}.
  */
 final class CachedNamespace {
     // After a watch was refused, the next one begins at a read, and not before this time has passed.

@@ -154,6 +154,10 @@ final class Link {
         }
 
         void begin() {
+            if (result.isDone()) {
+                // The caller has canceled it during a pause.
+                return;
+            }
             if (isClosed()) {
                 result.completeExceptionally(new ClientClosedException());
                 return;
@@ -165,7 +169,7 @@ final class Link {
             text.whenComplete((current, failure) -> {
                 if (failure != null) {
                     result.completeExceptionally(failure(failure, method.getBareMethodName(), requestId));
-                } else {
+                } else if (!result.isDone()) {
                     attempt(current);
                 }
             });

@@ -852,7 +852,8 @@ public final class Options {
         Resolve() {}
 
         /**
-         * Sets what the expressions of the document see: the key {@code input} as {@code input} and {@code _}, every other key below {@code inputs}.
+         * Sets what the expressions of the document see: the key {@code input} as {@code input} and {@code _}, every other key
+         * below {@code inputs}.
          *
          * @param inputs the inputs, of the types that a document can hold
          * @return this

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -55,8 +56,15 @@ class CallsTest {
 
     @Test
     void eachCodeHasOneClass() {
-        Map<Code, String> names = Map.of(Code.ABORTED, "Conflict", Code.OUT_OF_RANGE, "RevisionCompacted", Code.DATA_LOSS, "Integrity",
-                Code.UNKNOWN, "Internal", Code.RESOURCE_EXHAUSTED, "LimitExceeded", Code.UNIMPLEMENTED, "NotServed");
+        Map<Code, String> names = Map.of(
+                Code.ABORTED, "Conflict",
+                Code.OUT_OF_RANGE, "RevisionCompacted",
+                Code.DATA_LOSS, "Integrity",
+                Code.UNKNOWN, "Internal",
+                Code.RESOURCE_EXHAUSTED, "LimitExceeded",
+                Code.UNIMPLEMENTED, "NotServed",
+                Code.DEADLINE_EXCEEDED, "DeadlineExceeded",
+                Code.CANCELLED, "Canceled");
         names.forEach((code, name) -> {
             var sent = com.google.rpc.Status.newBuilder().setCode(code.value()).build();
             StrongroomException failure = StrongroomException.Details.of(sent).exception();
@@ -194,6 +202,46 @@ class CallsTest {
         };
         var failure = assertThrows(CompletionException.class, () -> client.async().get("a").join());
         assertInstanceOf(NotFoundException.class, failure.getCause());
+    }
+
+    @Test
+    void aCanceledFutureMakesNoFurtherAttempt() throws InterruptedException {
+        AtomicInteger calls = new AtomicInteger();
+        List<Runnable> next = new ArrayList<>();
+        CountDownLatch paused = new CountDownLatch(1);
+        fake.get = request -> {
+            calls.incrementAndGet();
+            throw Fake.refusal(Code.UNAVAILABLE, Reason.STORE_UNAVAILABLE);
+        };
+        StrongroomClient.Builder builder = fake.builder().apiKey(Fake.KEY);
+        builder.pauses = (length, then) -> {
+            next.add(then);
+            paused.countDown();
+        };
+        try (StrongroomClient pausing = builder.build()) {
+            var call = pausing.async().get("a");
+            paused.await();
+            call.cancel(true);
+            next.get(0).run();
+            assertEquals(1, calls.get());
+        }
+    }
+
+    @Test
+    void aDeadlineEndsACall() throws InterruptedException {
+        CountDownLatch over = new CountDownLatch(1);
+        fake.get = request -> {
+            try {
+                over.await();
+            } catch (InterruptedException stopped) {
+                Thread.currentThread().interrupt();
+            }
+            return Fake.found("a", "value-1", 1);
+        };
+        var failure = assertThrows(
+                DeadlineExceededException.class, () -> client.get("a", options -> options.timeout(Duration.ofMillis(100))));
+        assertTrue(failure.getMessage().contains("did not answer in time"), failure.getMessage());
+        over.countDown();
     }
 
     @Test

@@ -45,7 +45,8 @@ class SettingsTest {
 
     @Test
     void anEmptyVariableCountsAsUnset() {
-        var empty = Map.of("STRONGROOM_SERVER", "", "STRONGROOM_API_KEY", "", "STRONGROOM_CA_CERT", "", "STRONGROOM_CLIENT_CERT", "");
+        var empty = Map.of(
+                "STRONGROOM_SERVER", "", "STRONGROOM_API_KEY", "", "STRONGROOM_CA_CERT", "", "STRONGROOM_CLIENT_CERT", "");
         assertEquals("[127.0.0.1:50051]", new Settings(builder(empty).apiKey(Fake.KEY)).addresses.toString());
         var failure = assertThrows(ConfigurationException.class, () -> new Settings(builder(empty)));
         assertTrue(failure.getMessage().contains("STRONGROOM_API_KEY_FILE"));
@@ -66,7 +67,8 @@ class SettingsTest {
 
     @Test
     void anAddressThatIsNoneIsRefusedAndNotShown() {
-        for (String text : List.of("ftp://hunter2", "https://u:hunter2@a", "a/hunter2", "a:hunter2", "::1", "[hunter2]", "", "a:0", "hunt er2")) {
+        for (String text : List.of(
+                "ftp://hunter2", "https://u:hunter2@a", "a/hunter2", "a:hunter2", "::1", "[hunter2]", "", "a:0", "hunt er2")) {
             String message = refused(text);
             assertFalse(message.contains("hunter2"), message);
         }
