@@ -70,6 +70,7 @@ impl Core {
     /// The caller's credential, which is in force. Fails where it is not, or where the catalog can be too old to tell.
     fn credential(&self, principal: &Principal) -> Result<InForce, Error> {
         self.catalog.follows()?;
+        self.freshness.check()?;
         match principal.credential() {
             CredentialKind::ApiKey(presented) => {
                 let key = self.catalog.api_key(presented.id);

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use super::authority::{Authority, ConfirmedCaller};
 use super::deadline::deadline;
+use super::freshness::Freshness;
 use super::outbox::{Outbox, Removal, RequestRecord};
 use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
@@ -46,6 +47,8 @@ pub(super) const REKEY_ATTEMPTS: usize = 100;
 pub(super) struct Core {
     pub(super) store: Arc<dyn Store>,
     pub(super) catalog: Arc<Catalog>,
+    /// How new the catalog is.
+    pub(super) freshness: Freshness,
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
     /// The audit records of changes; `None` where the app runs without an audit log.

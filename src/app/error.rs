@@ -139,6 +139,56 @@ impl From<CredentialProblem> for Error {
 }
 
 impl Error {
+    /// Whether it can be the consequence of a change that was made meanwhile: of the very change that the request asks for, too.
+    /// Not so where it is about who calls and what the caller may do, about the store, or about time.
+    pub(super) fn can_follow_from_a_change(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::NotServed(_)
+            | Self::SecretNotFound(..)
+            | Self::VersionNotFound(..)
+            | Self::VersionDisabled(..)
+            | Self::VersionDestroyed(..)
+            | Self::VersionPending(..)
+            | Self::SecretExpired(..)
+            | Self::DeletedSecretNotFound(..)
+            | Self::RotationPending(..)
+            | Self::TooManyVersions(..)
+            | Self::ClaimLost
+            | Self::NoRotationDue
+            | Self::SecretAlreadyExists(..)
+            | Self::NamespaceNotFound(_)
+            | Self::ApiKeyNotFound(_)
+            | Self::BindingNotFound(_)
+            | Self::RoleNotFound(_)
+            | Self::RoleAlreadyExists(_)
+            | Self::RoleInUse(_)
+            | Self::LastAdministrator
+            | Self::EtagMismatch
+            | Self::TooManyRequestIds(_)
+            | Self::Contended
+            | Self::Integrity => true,
+            Self::Unauthenticated(_)
+            | Self::IssuerUnavailable
+            | Self::Denied(_)
+            | Self::AccessChanged
+            | Self::BatchTooLarge
+            | Self::RevisionCompacted
+            | Self::WatchLagged
+            | Self::Unresolved(..)
+            | Self::MasterKeyNotRenewed(_)
+            | Self::RequestIdReused
+            | Self::TooLate
+            | Self::BackupInvalid(_)
+            | Self::BackupDamaged(..)
+            | Self::Busy(_)
+            | Self::Limit(_)
+            | Self::Unavailable(_)
+            | Self::AuditUnavailable
+            | Self::Internal(_) => false,
+        }
+    }
+
     /// The error for one field that is not acceptable.
     pub fn invalid(field: &'static str, reason: &'static str) -> Self {
         Self::Invalid(vec![Violation { field, reason: Invalid::new(reason) }])

@@ -19,6 +19,9 @@ mod deadline;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod freshness;
+#[cfg(test)]
+mod freshness_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod history;
@@ -39,6 +42,8 @@ mod secret;
 mod setup;
 #[cfg(test)]
 mod setup_tests;
+#[cfg(test)]
+mod shared_store;
 #[cfg(test)]
 mod staleness_tests;
 mod status;

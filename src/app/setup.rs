@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::access::{implied_access, migrate};
 use super::commit::Core;
+use super::freshness::Freshness;
 use super::outbox::{OpenError, Outbox};
 use super::usage::UsageNotes;
 use super::{App, CredentialSources, Error, SealLimits};
 use crate::auth::{ApiKey, Credential, KeyName};
 use crate::catalog::Catalog;
-use crate::config::{HistorySettings, Limits};
+use crate::config::{CachedReads, HistorySettings, Limits};
 use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Clock, Namespace, now};
 use crate::integrity::audit_log::{AuditLog, LogError};
@@ -156,6 +157,8 @@ pub struct Options {
     pub sources: Arc<CredentialSources>,
     /// How long deleted and expired secrets are kept; zero: a deleted secret is removed at once.
     pub deletion_retention: Duration,
+    /// How old the state may be that a cached read is answered from.
+    pub cached_reads: CachedReads,
     /// The clock by which secrets change, expire and are due.
     pub clock: Clock,
 }
@@ -201,8 +204,10 @@ pub async fn open(
     let outbox = options.audit_log.clone().map(Outbox::new);
     let (turns, sources) = (Core::turns(), options.sources);
     let (usage, clock) = (UsageNotes::new(), options.clock);
+    let freshness = Freshness::of(&store, &catalog, options.cached_reads.max_age);
+    let master_key = provider;
     let core =
-        Core { store, catalog, master_key: provider, seal_limits, outbox, turns, sources, usage, clock };
+        Core { store, catalog, freshness, master_key, seal_limits, outbox, turns, sources, usage, clock };
     if let Some(outbox) = &core.outbox {
         outbox.open(&core, options.begin_new_audit_log).await?;
     }

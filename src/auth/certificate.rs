@@ -250,6 +250,13 @@ fn name(certificate: &Certificate) -> Result<PrincipalName, CertificateProblem> 
     name.map_err(|_| CertificateProblem::NoName)
 }
 
+/// From when and until when a certificate is valid; `None` if it is none.
+pub fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let begin = certificate.tbs_certificate().validity().not_before.to_unix_duration();
+    Some((Timestamp::from_micros(0).plus(begin), not_after(&certificate)))
+}
+
 /// The end of a certificate.
 fn end(certificate: &[u8]) -> Option<Timestamp> {
     Certificate::from_der(certificate).ok().map(|certificate| not_after(&certificate))

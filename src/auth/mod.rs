@@ -28,7 +28,7 @@ mod token_tests;
 pub use self::api_key::{ApiKey, ApiKeyError, ApiKeyId, Credential, KeyName};
 pub use self::binding::{Binding, BindingId, Effect};
 pub use self::certificate::{
-    CertificateProblem, ClientAuthorities, ClientAuthoritiesError, ClientCertificate,
+    CertificateProblem, ClientAuthorities, ClientAuthoritiesError, ClientCertificate, validity,
 };
 pub use self::epoch::AccessEpoch;
 pub use self::grant::{

@@ -1,6 +1,6 @@
 //! `strongroom backup` writes a backup, or checks one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use serde_json::json;
 use strongroom_client::v1;
 
 use super::connect::Connection;
-use super::failure::Failure;
-use super::file::NewFile;
+use super::failure::{Failure, note};
+use super::file::{self, NewFile};
 use super::output::{self, Output};
 use super::progress::Progress;
 use crate::crypto::{About, BackupCheck, BackupError};
@@ -26,9 +26,10 @@ when it is complete.\n\n\
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom backup strongroom-2026-11-24.backup
+  strongroom backup - | ssh elsewhere 'cat > strongroom.backup'
   strongroom backup --check strongroom-2026-11-24.backup")]
 pub(super) struct Backup {
-    /// The file to write, or to check; only you can read a new file
+    /// The file to write, or to check; only you can read a new file; - is standard output, or standard input
     file: PathBuf,
 
     /// Replace an existing file
@@ -46,11 +47,14 @@ impl Backup {
             let (about, bytes) = check(&self.file)?;
             return report(&self.file, bytes, about, about.revision, None, output);
         }
-        if !self.overwrite && fs::symlink_metadata(&self.file).is_ok() {
+        if !self.overwrite && !file::is_standard(&self.file) && fs::symlink_metadata(&self.file).is_ok() {
             let taken = format!("{} exists: choose another name, or give --overwrite", self.file.display());
             return Err(Failure::usage(taken));
         }
-        let mut file = NewFile::create(&self.file)?;
+        if file::is_standard(&self.file) {
+            file::refuse_terminal("a backup is binary")?;
+        }
+        let mut file = To::open(&self.file)?;
         let mut chunks = connection.client().await?.operator().create_backup().await?;
         let mut progress = Progress::new("records", 0);
         let (mut check, mut bytes, mut last) = (BackupCheck::new(), 0, v1::CreateBackupResponse::default());
@@ -64,15 +68,53 @@ impl Backup {
         let about = check.finish().map_err(not_whole)?;
         file.keep()?;
         drop(progress);
+        if file::is_standard(&self.file) {
+            // Standard output has the backup itself.
+            note(&format!("the backup has {} records and {bytes} bytes", last.records));
+            return Ok(());
+        }
         report(&self.file, bytes, about, last.revision, Some(last.records), output)
+    }
+}
+
+/// Where a backup is written.
+enum To {
+    Stdout,
+    File(NewFile),
+}
+
+impl To {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if file::is_standard(path) { Ok(Self::Stdout) } else { NewFile::create(path).map(Self::File) }
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result<(), Failure> {
+        match self {
+            // A reader that has gone must not make half a backup look whole.
+            Self::Stdout => output::write_all(content),
+            Self::File(file) => file.write(content),
+        }
+    }
+
+    fn keep(self) -> Result<(), Failure> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::File(file) => file.keep(),
+        }
     }
 }
 
 /// Checks that a file is a complete backup; returns its header and its length in bytes.
 pub(super) fn check(path: &Path) -> Result<(About, u64), Failure> {
     let failed =
-        |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
-    let mut from = File::open(path).map_err(failed)?;
+        |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", file::name(path)));
+    check_from(&mut file::open(path).map_err(failed)?, path)
+}
+
+/// Checks what is left to read of a backup.
+pub(super) fn check_from(from: &mut dyn Read, path: &Path) -> Result<(About, u64), Failure> {
+    let failed =
+        |error: std::io::Error| Failure::usage(format!("{} cannot be read: {error}", file::name(path)));
     let (mut check, mut bytes, mut buffer) = (BackupCheck::new(), 0, vec![0; 256 * 1024]);
     loop {
         let read = from.read(&mut buffer).map_err(failed)?;
@@ -93,11 +135,11 @@ pub(super) fn made_at(about: About) -> String {
 }
 
 fn refused(path: &Path, error: BackupError) -> Failure {
-    Failure::local(format!("{}: {error}", path.display()))
+    Failure::local(format!("{}: {error}", file::name(path)))
 }
 
 fn not_whole(error: BackupError) -> Failure {
-    Failure::local(format!("the service did not send a complete backup, and no file was written: {error}"))
+    Failure::local(format!("the service did not send a complete backup: {error}"))
 }
 
 fn report(
@@ -108,7 +150,7 @@ fn report(
     records: Option<u64>,
     output: Output,
 ) -> Result<(), Failure> {
-    let (file, made) = (path.display().to_string(), made_at(about));
+    let (file, made) = (file::name(path), made_at(about));
     let fields = [
         ("file", file.clone()),
         ("whole", "yes".to_owned()),

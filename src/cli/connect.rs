@@ -1,12 +1,14 @@
-//! How a command reaches the service: the flags of the connection, and the environment where a flag is absent.
+//! How a command reaches the service: the flags of the connection, the environment where a flag is absent, and then the context.
 //!
 //! Every command that is a client calls [`Connection::client`] once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use strongroom_client::{Client, ConnectError, Settings};
+use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, Settings};
 
-use super::failure::Failure;
+use super::contexts::{Context, Contexts, KeyText};
+use super::failure::{Failure, note_plaintext};
+use super::file;
 
 /// The flags of the connection.
 #[derive(clap::Args)]
@@ -43,6 +45,22 @@ pub(super) struct Connection {
     /// The private key (PEM) of the client certificate [env: STRONGROOM_CLIENT_KEY]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
     client_key: Option<PathBuf>,
+
+    /// The context to use, of those that 'strongroom login' made [env: STRONGROOM_CONTEXT] [default: the current one]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Connection")]
+    context: Option<String>,
+}
+
+/// The options and variables of the connection, without a context: for `login`.
+pub(super) struct Given {
+    pub(super) server: String,
+    pub(super) insecure_plaintext: bool,
+    /// The file of --api-key-file. The variables do not count: a context is for terminals without them.
+    pub(super) api_key_file: Option<PathBuf>,
+    pub(super) namespace: Option<String>,
+    pub(super) ca_cert: Option<PathBuf>,
+    pub(super) client_cert: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
 }
 
 impl Connection {
@@ -53,15 +71,12 @@ impl Connection {
 
     /// The checked settings, such as the address and the namespace. Nothing is sent.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let mut builder = Client::builder()
-            .or_environment()
-            .insecure_plaintext(self.insecure_plaintext)
-            .user_agent(concat!("strongroom-cli/", env!("CARGO_PKG_VERSION")));
+        let mut builder = builder().or_environment().insecure_plaintext(self.insecure_plaintext);
         if let Some(server) = &self.server {
             builder = builder.server(server);
         }
         if let Some(file) = &self.api_key_file {
-            builder = builder.api_key_file(file);
+            builder = with_key_file(builder, file)?;
         }
         if let Some(namespace) = &self.namespace {
             builder = builder.namespace(namespace);
@@ -75,8 +90,159 @@ impl Connection {
         if let Some(file) = &self.client_key {
             builder = builder.client_key_file(file);
         }
-        Ok(builder.settings()?)
+        if let Some(context) = self.context_that_counts()? {
+            builder = self.with_context(builder, &context)?;
+        }
+        let settings = builder.settings()?;
+        note_plaintext(settings.address().tls() == Some(false));
+        Ok(settings)
     }
+
+    /// The name of --context, or of the variable.
+    pub(super) fn context(&self) -> Result<Option<String>, Failure> {
+        match &self.context {
+            Some(name) => Ok(Some(name.clone())),
+            None => variable("STRONGROOM_CONTEXT"),
+        }
+    }
+
+    /// What the options and the variables say, for a context that `login` makes of it.
+    pub(super) fn given(&self) -> Result<Given, Failure> {
+        let text = |given: &Option<String>, name: &'static str| match given {
+            Some(given) => Ok(Some(given.clone())),
+            None => variable(name),
+        };
+        let path = |given: &Option<PathBuf>, name: &'static str| -> Result<_, Failure> {
+            Ok(given.clone().or(variable(name)?.map(PathBuf::from)))
+        };
+        Ok(Given {
+            server: text(&self.server, "STRONGROOM_SERVER")?.unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+            insecure_plaintext: self.insecure_plaintext,
+            api_key_file: self.api_key_file.clone(),
+            namespace: text(&self.namespace, "STRONGROOM_NAMESPACE")?,
+            ca_cert: path(&self.ca_cert, "STRONGROOM_CA_CERT")?,
+            client_cert: path(&self.client_cert, "STRONGROOM_CLIENT_CERT")?,
+            client_key: path(&self.client_key, "STRONGROOM_CLIENT_KEY")?,
+        })
+    }
+
+    /// The settings of a context alone.
+    pub(super) fn of_context(context: &Context) -> Result<Settings, Failure> {
+        let mut settings = of_context(builder().server(&context.server), context);
+        settings = with_key(settings, context)?;
+        if let Some(namespace) = &context.namespace {
+            settings = settings.namespace(namespace);
+        }
+        Ok(settings.settings()?)
+    }
+
+    /// The context of this command. `None`: there is none, or the options and variables name another service: its API key must
+    /// not be sent there.
+    fn context_that_counts(&self) -> Result<Option<Context>, Failure> {
+        let server = match &self.server {
+            Some(server) => Some(server.clone()),
+            None => variable("STRONGROOM_SERVER")?,
+        };
+        let named = self.context()?;
+        let Some(context) = Contexts::read()?.chosen(named.as_deref())? else { return Ok(None) };
+        match server {
+            Some(server) if !is_of(&server, &context) && named.is_some() => Err(Failure::usage(
+                "--server and STRONGROOM_SERVER name another service than the context: leave one of them out",
+            )),
+            Some(server) if !is_of(&server, &context) => Ok(None),
+            _ => Ok(Some(context)),
+        }
+    }
+
+    /// The settings with what the context has and neither an option nor a variable says.
+    fn with_context(&self, mut builder: Builder, context: &Context) -> Result<Builder, Failure> {
+        let unset = |name| variable(name).map(|set| set.is_none());
+        if self.server.is_none() && unset("STRONGROOM_SERVER")? {
+            builder = builder.server(&context.server);
+        }
+        if let Some(namespace) = &context.namespace
+            && self.namespace.is_none()
+            && unset("STRONGROOM_NAMESPACE")?
+        {
+            builder = builder.namespace(namespace);
+        }
+        let own_ca = self.ca_cert.is_some() || !unset("STRONGROOM_CA_CERT")?;
+        let own_certificate = self.client_cert.is_some() || !unset("STRONGROOM_CLIENT_CERT")?;
+        let own_key = self.api_key_file.is_some()
+            || !unset("STRONGROOM_API_KEY")?
+            || !unset("STRONGROOM_API_KEY_FILE")?;
+        let own_credential = own_certificate || own_key;
+        let allowed = self.insecure_plaintext || context.insecure_plaintext;
+        builder = builder.insecure_plaintext(allowed);
+        if let Some(file) = context.ca_cert.as_ref().filter(|_| !own_ca) {
+            builder = builder.ca_cert_file(file);
+        }
+        if own_credential {
+            return Ok(builder);
+        }
+        with_key(with_certificate(builder, context), context)
+    }
+}
+
+/// The address where none is set.
+const DEFAULT_SERVER: &str = "127.0.0.1:50051";
+
+fn builder() -> Builder {
+    Client::builder().user_agent(concat!("strongroom-cli/", env!("CARGO_PKG_VERSION")))
+}
+
+fn of_context(mut builder: Builder, context: &Context) -> Builder {
+    builder = builder.insecure_plaintext(context.insecure_plaintext);
+    if let Some(file) = &context.ca_cert {
+        builder = builder.ca_cert_file(file);
+    }
+    with_certificate(builder, context)
+}
+
+fn with_certificate(mut builder: Builder, context: &Context) -> Builder {
+    if let Some(file) = &context.client_cert {
+        builder = builder.client_cert_file(file);
+    }
+    if let Some(file) = &context.client_key {
+        builder = builder.client_key_file(file);
+    }
+    builder
+}
+
+fn with_key(builder: Builder, context: &Context) -> Result<Builder, Failure> {
+    match (&context.api_key, &context.api_key_file) {
+        (Some(KeyText(key)), _) => {
+            let wrong = |_| {
+                Failure::usage("the context does not hold an API key: log in again with 'strongroom login'")
+            };
+            Ok(builder.api_key(ApiKey::parse(key).map_err(wrong)?))
+        }
+        (None, Some(file)) => Ok(builder.api_key_file(file)),
+        (None, None) => Ok(builder),
+    }
+}
+
+/// The settings with the key in a file; `-` is standard input.
+fn with_key_file(builder: Builder, path: &Path) -> Result<Builder, Failure> {
+    if !file::is_standard(path) {
+        return Ok(builder.api_key_file(path));
+    }
+    let key = ApiKey::from_reader(std::io::stdin().lock(), "standard input").map_err(ConnectError::from)?;
+    Ok(builder.api_key(key))
+}
+
+/// Whether the address is that of the context. The scheme counts only where both have one.
+fn is_of(server: &str, context: &Context) -> bool {
+    let parsed = |text: &str| text.parse::<Address>().ok();
+    let Some((one, other)) = parsed(server).zip(parsed(&context.server)) else { return false };
+    let same_scheme = one.tls().zip(other.tls()).is_none_or(|(one, other)| one == other);
+    one.host().eq_ignore_ascii_case(other.host()) && one.port() == other.port() && same_scheme
+}
+
+/// An environment variable. An empty one counts as unset.
+fn variable(name: &'static str) -> Result<Option<String>, Failure> {
+    let text = std::env::var_os(name).filter(|set| !set.is_empty());
+    text.map(|text| text.into_string().map_err(|_| ConnectError::NotText(name).into())).transpose()
 }
 
 /// The client names its own methods; these messages name the flags instead.

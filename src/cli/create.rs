@@ -1,6 +1,6 @@
 //! `strongroom create` creates a secret with its first version.
 
-use strongroom_client::v1;
+use strongroom_client::{Client, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -8,7 +8,7 @@ use super::generator;
 use super::metadata;
 use super::moment;
 use super::new_value::ValueArgs;
-use super::output::Output;
+use super::output::{self, Output};
 use super::secret::print_secret;
 
 /// The arguments of `strongroom create`.
@@ -46,18 +46,39 @@ pub(super) struct Create {
 
 impl Create {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let metadata = metadata::map(self.metadata)?;
+        let client = connection.client().await?;
+        if self.value.asks() {
+            refuse_taken(&client, &self.name).await?;
+        }
         let message = v1::CreateSecretRequest {
             name: self.name,
             value: self.value.value()?,
             generate: self.value.generate,
             return_value: self.value.show,
             description: self.description,
-            metadata: self.metadata.into_iter().collect(),
+            metadata,
             expires_at: self.expires_at,
             ttl: self.ttl,
             ..v1::CreateSecretRequest::default()
         };
-        let reply = connection.client().await?.secrets().create(message).await?;
+        let reply = client.secrets().create(message).await?;
         print_secret(output, reply.secret)
+    }
+}
+
+/// Fails if there is such a secret, so that nobody types a value for nothing. A caller who may not look is told later.
+async fn refuse_taken(client: &Client, name: &str) -> Result<(), Failure> {
+    let message = v1::GetSecretRequest {
+        name: name.to_owned(),
+        view: v1::View::Metadata.into(),
+        ..v1::GetSecretRequest::default()
+    };
+    match client.secrets().get(message).await {
+        Ok(_) => Err(Failure::local(format!(
+            "there is a secret '{}' already: give it the new value with 'strongroom rotate', or choose another name",
+            output::printable(name)
+        ))),
+        Err(_) => Ok(()),
     }
 }

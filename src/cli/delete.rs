@@ -3,6 +3,7 @@
 use serde_json::json;
 use strongroom_client::{Client, v1};
 
+use super::confirm;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
@@ -13,6 +14,7 @@ use super::secret::{no_secret, secret_json};
 #[command(after_help = "Examples:
   strongroom delete stripe_api_key
   strongroom delete stripe_api_key --dry-run
+  strongroom delete stripe_api_key --yes
 
 The name is free again at once. The answer says until when 'undelete' brings the secret back, and how.")]
 pub(super) struct Delete {
@@ -26,6 +28,10 @@ pub(super) struct Delete {
     /// Show the secret that would be deleted, and change nothing
     #[arg(long)]
     dry_run: bool,
+
+    /// Do not ask for confirmation
+    #[arg(short, long)]
+    yes: bool,
 }
 
 impl Delete {
@@ -33,6 +39,9 @@ impl Delete {
         let client = connection.client().await?;
         if self.dry_run {
             return self.try_out(&client, output).await;
+        }
+        if !self.yes {
+            self.ask(connection)?;
         }
         let message = v1::DeleteSecretRequest {
             name: self.name.clone(),
@@ -59,6 +68,19 @@ impl Delete {
             fields.extend([("recoverable until", purge_at), ("to bring it back", undo)]);
         }
         output.print(&fields, &json)
+    }
+
+    fn ask(&self, connection: &Connection) -> Result<(), Failure> {
+        let settings = connection.settings()?;
+        confirm::agreed(
+            "this deletes a secret: give --yes, or use a terminal, which asks first. --dry-run shows the secret",
+            &format!(
+                "Delete '{}' and all its versions in {}?",
+                output::printable(&self.name),
+                settings.address()
+            ),
+            "the secret was not deleted",
+        )
     }
 
     async fn try_out(self, client: &Client, output: Output) -> Result<(), Failure> {

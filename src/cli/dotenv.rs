@@ -2,8 +2,9 @@
 //!
 //! There is no standard. This reader knows an optional `export ` before a name, empty lines, and comments (`#` at the start
 //! of a line or after a blank). A value without quotes ends with its line; `'…'` is taken literally; `"…"` has the escapes
-//! `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and `` \` ``. Quoted values may span lines. `$NAME` is never replaced. This reader and a
-//! POSIX shell read the same from a written file.
+//! `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and `` \` ``. Quoted values may span lines. Quoted parts that touch are one value, as shells write
+//! an apostrophe: `'it'\''s'`; `$'…'` is bash's form for control characters. `$NAME` is never replaced. A line ends with LF, CR LF, or
+//! CR. This reader and a POSIX shell read the same from a written file.
 
 use std::ops::Range;
 
@@ -31,8 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
         let (name, _) = line.split_once('=').ok_or((at, "NAME=VALUE is expected"))?;
         let equals = at + name.len();
         let name = name.trim();
-        let name =
-            name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name).trim();
+        let name = without_keyword(name).trim();
         if name.is_empty() || name.contains([' ', '\t', '\'', '"']) {
             return Err((at, "a name without blanks or quotes is expected before the '='"));
         }
@@ -82,13 +82,8 @@ fn value_at(
     after_blank: bool,
 ) -> Result<(Zeroizing<String>, usize), (usize, &'static str)> {
     let rest = text.get(start..).unwrap_or_default();
-    if let Some(inside) = rest.strip_prefix('\'') {
-        let end = inside.find('\'').ok_or((start, "the closing ' is missing"))?;
-        return Ok((Zeroizing::new(inside.get(..end).unwrap_or_default().to_owned()), start + end + 2));
-    }
-    if let Some(inside) = rest.strip_prefix('"') {
-        let (value, length) = unescaped(inside).ok_or((start, "the closing \" is missing"))?;
-        return Ok((value, start + 1 + length + 1));
+    if rest.starts_with(['\'', '"']) || rest.starts_with("$'") {
+        return quoted_parts(text, start);
     }
     let line = line_at(text, start);
     let comment = |(at, _): &(usize, &str)| match line.get(..*at) {
@@ -98,6 +93,76 @@ fn value_at(
     let end = line.match_indices('#').find(comment).map_or(line.len(), |(at, _)| at);
     let bare = line.get(..end).unwrap_or_default().trim_end();
     Ok((Zeroizing::new(bare.to_owned()), start + bare.len()))
+}
+
+/// The value of quoted parts that touch, and the byte where it ends.
+fn quoted_parts(text: &str, start: usize) -> Result<(Zeroizing<String>, usize), (usize, &'static str)> {
+    let mut at = start;
+    // The value is not longer than what is written, except for the control characters of `$'…'`, which are shorter.
+    let mut value = Zeroizing::new(String::with_capacity(text.len() - start));
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        if let Some(inside) = rest.strip_prefix('\'') {
+            let end = inside.find('\'').ok_or((at, "the closing ' is missing"))?;
+            value.push_str(inside.get(..end).unwrap_or_default());
+            at += end + 2;
+        } else if let Some(inside) = rest.strip_prefix('"') {
+            let (part, length) = unescaped(inside).ok_or((at, "the closing \" is missing"))?;
+            value.push_str(&part);
+            at += length + 2;
+        } else if let Some(inside) = rest.strip_prefix("$'") {
+            let (part, length) = ansi_c(inside).map_err(|reason| (at, reason))?;
+            value.push_str(&part);
+            at += length + 3;
+        } else if let Some(character) = rest.strip_prefix('\\').and_then(|rest| rest.chars().next()) {
+            value.push(character);
+            at += 1 + character.len_utf8();
+        } else {
+            return Ok((value, at));
+        }
+    }
+}
+
+/// The value before the closing quote of `$'…'`, and its length as written.
+fn ansi_c(inside: &str) -> Result<(Zeroizing<String>, usize), &'static str> {
+    const UNENDED: &str = "the closing ' is missing";
+    const UNKNOWN: &str = "this escape in $'…' is not known: write the value in single or double quotes";
+    let mut value = Zeroizing::new(String::with_capacity(inside.len()));
+    let mut characters = inside.char_indices();
+    loop {
+        match characters.next().ok_or(UNENDED)? {
+            (at, '\'') => return Ok((value, at)),
+            (_, '\\') => {
+                let (at, kind) = characters.next().ok_or(UNENDED)?;
+                value.push(match kind {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    'a' => '\x07',
+                    'b' => '\x08',
+                    'e' | 'E' => '\x1b',
+                    'f' => '\x0c',
+                    'v' => '\x0b',
+                    '\\' | '\'' | '"' | '?' => kind,
+                    '0'..='7' => {
+                        // bash writes three digits.
+                        let digits = inside.get(at..at + 3).ok_or(UNKNOWN)?;
+                        let code = u8::from_str_radix(digits, 8).map_err(|_| UNKNOWN)?;
+                        characters.nth(1);
+                        if code < 0x80 { char::from(code) } else { return Err(UNKNOWN) }
+                    }
+                    _ => return Err(UNKNOWN),
+                });
+            }
+            (_, character) => value.push(character),
+        }
+    }
+}
+
+/// The name without the keyword that shells write before it.
+fn without_keyword(name: &str) -> &str {
+    let after = |keyword: &str| name.strip_prefix(keyword).filter(|rest| rest.starts_with([' ', '\t']));
+    after("export").or_else(|| after("declare -x")).or_else(|| after("typeset -x")).unwrap_or(name)
 }
 
 /// The value before the closing double quote, and its length as written.
@@ -120,7 +185,7 @@ fn unescaped(inside: &str) -> Option<(Zeroizing<String>, usize)> {
 }
 
 fn line_at(text: &str, at: usize) -> &str {
-    text.get(at..).unwrap_or_default().split('\n').next().unwrap_or_default()
+    text.get(at..).unwrap_or_default().split(['\n', '\r']).next().unwrap_or_default()
 }
 
 fn after_blanks(text: &str, at: usize) -> usize {
@@ -152,6 +217,22 @@ mod tests {
             ("H", "a#b"),
         ];
         assert_eq!(read(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn reads_what_shells_write_and_every_end_of_a_line() {
+        let text =
+            "export A='it'\\''s'\ndeclare -x B=\"it's\"\nC='it'\"'\"'s'\nD=$'a\\n\\001\\'b'\nE='a' # b\n";
+        let expected = [("A", "it's"), ("B", "it's"), ("C", "it's"), ("D", "a\n\u{1}'b"), ("E", "a")];
+        assert_eq!(read(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let expected = [("A", "1"), ("B", "2 3"), ("C", "x\ry")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        for text in ["A=1\rB=2 3\r\r# c\rC='x\ry'", "A=1\r\nB=2 3\r\n# c\r\nC='x\ry'\r\n"] {
+            assert_eq!(read(text), expected);
+        }
+        for text in ["A=$'\\q'", "A=$'\\777'", "A=$'x"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

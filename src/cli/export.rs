@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use serde::Serialize;
 use strongroom_client::v1::secret_value::Kind;
-use strongroom_client::{Secrets, v1};
+use strongroom_client::{Code, Error, Secrets, v1};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -15,7 +15,6 @@ use super::file;
 use super::list;
 use super::output::{self, Target};
 use super::progress::Progress;
-use super::secret::no_secret;
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
@@ -23,7 +22,8 @@ Write secrets with their values, unencrypted\n\n\
 'json' is a list of objects with name, value, description and metadata, which 'import' reads; a binary value is \
 {\"binary\": \"<base64>\"}. 'env' has lines of NAME=VALUE, quoted as a POSIX shell reads them, without descriptions \
 and metadata.\n\n\
-The service's audit log records each value that is read, as for 'get'. Changes made during the export may be included or \
+A secret whose value cannot be read, since its version is disabled for example, is skipped and reported, and the exit code is \
+then 1. The service's audit log records each value that is read, as for 'get'. Changes made during the export may be included or \
 not.";
 
 /// The arguments of `strongroom export`.
@@ -36,7 +36,7 @@ pub(super) struct Export {
     #[arg(long, value_enum)]
     format: Option<Format>,
 
-    /// Write to FILE, which only you can read, instead of standard output
+    /// Write to FILE, which only you can read; - is standard output [default: -]
     #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
     output: Option<Target>,
 
@@ -75,9 +75,9 @@ impl Export {
         if !self.yes {
             confirm::can_be_asked(UNASKED)?;
         }
-        let env = path
-            .as_ref()
-            .is_some_and(|path| super::document::Format::of(path) == super::document::Format::Env);
+        let path = path.filter(|path| !file::is_standard(path));
+        let named = path.as_ref().and_then(|path| super::document::Format::named(path));
+        let env = named == Some(super::document::Format::Env);
         let format = self.format.unwrap_or(if env { Format::Env } else { Format::Json });
 
         let secrets = connection.client().await?.secrets();
@@ -89,7 +89,10 @@ impl Export {
             confirm::agreed(UNASKED, &question, "no value was read or written")?;
         }
         let names = listed.into_iter().map(|secret| secret.name).collect();
-        let secrets = read_all(&secrets, names).await?;
+        let (secrets, skipped) = read_all(&secrets, names).await?;
+        if secrets.is_empty() && !skipped.is_empty() {
+            return Err(not_read(skipped, "no value can be read, and nothing was written"));
+        }
         let text = match format {
             Format::Env => env_text(&secrets)?,
             Format::Json => json_text(&secrets)?,
@@ -99,16 +102,30 @@ impl Export {
             Some(path) => file::replace(&path, &text)?,
         }
         // The file has the other secrets, but the caller must not take it for complete.
-        missing.map_or(Ok(()), |missing| Err(Failure::local(missing)))
+        match missing {
+            _ if !skipped.is_empty() => {
+                Err(not_read(skipped, "the values of these secrets cannot be read, and were skipped"))
+            }
+            Some(missing) => Err(Failure::local(missing)),
+            None => Ok(()),
+        }
     }
 }
 
-/// Reads the secrets of these names with their values; returns them in the order of their names.
-async fn read_all(client: &Secrets, names: Vec<String>) -> Result<Vec<v1::Secret>, Failure> {
+/// Secrets that were skipped, each with the refusal.
+type Skipped = Vec<(String, Failure)>;
+
+fn not_read(skipped: Skipped, message: &str) -> Failure {
+    let list = skipped.into_iter().map(|(name, refused)| (name, refused.brief())).collect();
+    Failure::local(message).with_all(list)
+}
+
+/// Reads the secrets of these names with their values; returns them in the order of their names, and those that cannot be read.
+async fn read_all(client: &Secrets, names: Vec<String>) -> Result<(Vec<v1::Secret>, Skipped), Failure> {
     let mut progress = Progress::new("read", names.len());
     let mut waiting = names.into_iter();
     let mut under_way = JoinSet::new();
-    let mut secrets = Vec::new();
+    let (mut secrets, mut skipped) = (Vec::new(), Vec::new());
     loop {
         while under_way.len() < AT_ONCE {
             let Some(name) = waiting.next() else { break };
@@ -116,14 +133,28 @@ async fn read_all(client: &Secrets, names: Vec<String>) -> Result<Vec<v1::Secret
         }
         let Some(ended) = under_way.join_next().await else { break };
         progress.advance();
-        secrets.push(ended.map_err(|_| Failure::local("a request ended without an outcome"))??);
+        match ended.map_err(|_| Failure::local("a request ended without an outcome"))? {
+            (_, Ok(secret)) => secrets.push(secret),
+            (name, Err(error)) if is_of_one_secret(&error) => skipped.push((name, Failure::from(error))),
+            (_, Err(error)) => return Err(error.into()),
+        }
     }
     secrets.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(secrets)
+    skipped.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok((secrets, skipped))
 }
 
-async fn read(client: Secrets, name: String) -> Result<v1::Secret, Failure> {
-    client.get(&*name).await?.secret.ok_or_else(no_secret)
+async fn read(client: Secrets, name: String) -> (String, Result<v1::Secret, Error>) {
+    let reply = client.get(&*name).await.map(|reply| reply.secret.unwrap_or_default());
+    (name, reply)
+}
+
+/// Whether the refusal is about this secret alone, so that others can be read.
+fn is_of_one_secret(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        Code::FailedPrecondition | Code::NotFound | Code::PermissionDenied | Code::DataLoss
+    )
 }
 
 fn env_text(secrets: &[v1::Secret]) -> Result<Zeroizing<Vec<u8>>, Failure> {

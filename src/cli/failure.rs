@@ -4,9 +4,22 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use serde_json::{Value as Json, json};
 use strongroom_client::{Code, Error, ErrorReason};
+
+use super::credential_text::hidden;
+
+/// Whether the command speaks to the service without TLS. Only then can TLS be what is missing.
+static PLAINTEXT: AtomicBool = AtomicBool::new(false);
+
+/// Notes whether the command speaks to the service without TLS.
+pub(super) fn note_plaintext(plaintext: bool) {
+    PLAINTEXT.store(plaintext, Ordering::Relaxed);
+}
 
 /// Why a command failed, and the exit code that says so.
 pub(super) struct Failure {
@@ -14,6 +27,18 @@ pub(super) struct Failure {
     message: String,
     /// The fields that were refused, or the items that failed, each with its reason.
     fields: Vec<(String, String)>,
+    /// What the service said besides.
+    details: Option<Box<Details>>,
+}
+
+/// What a refusal of the service says besides its message.
+struct Details {
+    /// The reason, such as `SECRET_NOT_FOUND`.
+    reason: Option<String>,
+    /// The service's own id of the request.
+    request_id: Option<String>,
+    /// The secret that there is not, as `namespace/name`.
+    missing: Option<String>,
 }
 
 const REFUSED: u8 = 1;
@@ -26,34 +51,38 @@ pub(super) const NOT_EXECUTABLE: u8 = 126;
 pub(super) const NOT_FOUND: u8 = 127;
 
 impl Failure {
+    fn new(code: u8, message: String) -> Self {
+        Self { code, message, fields: Vec::new(), details: None }
+    }
+
     /// Something failed on this machine, or the reply was not as expected.
     pub(super) fn local(message: impl Into<String>) -> Self {
-        Self { code: REFUSED, message: message.into(), fields: Vec::new() }
+        Self::new(REFUSED, message.into())
     }
 
     /// The command was used in a wrong way.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { code: USAGE, message: message.into(), fields: Vec::new() }
+        Self::new(USAGE, message.into())
     }
 
     /// The service could not be reached.
     pub(super) fn unreachable(message: impl Into<String>) -> Self {
-        Self { code: UNAVAILABLE, message: message.into(), fields: Vec::new() }
+        Self::new(UNAVAILABLE, message.into())
     }
 
     /// A principal does not have the right in question.
     pub(super) fn denied(message: impl Into<String>) -> Self {
-        Self { code: DENIED, message: message.into(), fields: Vec::new() }
+        Self::new(DENIED, message.into())
     }
 
     /// The command that `run` was given did not start.
     pub(super) fn not_started(code: u8, message: String) -> Self {
-        Self { code, message, fields: Vec::new() }
+        Self::new(code, message)
     }
 
     /// The command that `run --watch` supervised has ended, with this exit code. Nothing is said: the command has said it.
     pub(super) fn ended(code: u8) -> Self {
-        Self { code, message: String::new(), fields: Vec::new() }
+        Self::new(code, String::new())
     }
 
     /// The same failure, with a list of everything that is wrong.
@@ -64,7 +93,7 @@ impl Failure {
 
     /// A failure with this message and list, and the same exit code.
     pub(super) fn with_message(self, message: &str, fields: Vec<(String, String)>) -> Self {
-        Self { code: self.code, message: message.to_owned(), fields }
+        Self { message: message.to_owned(), fields, ..self }
     }
 
     /// The same failure, with other names for the fields that `rename` has names for.
@@ -75,6 +104,27 @@ impl Failure {
             }
         }
         self
+    }
+
+    /// The same failure, with other reasons for the fields whose reasons `rewrite` has others for.
+    pub(super) fn with_reasons(mut self, rewrite: impl Fn(&str) -> Option<String>) -> Self {
+        for (_, reason) in &mut self.fields {
+            if let Some(other) = rewrite(reason) {
+                *reason = other;
+            }
+        }
+        self
+    }
+
+    /// The same failure, with more to say.
+    pub(super) fn with_more(mut self, more: &str) -> Self {
+        self.message = format!("{} {more}", self.message);
+        self
+    }
+
+    /// The secret that there is not, as `namespace/name`, if that is the failure.
+    pub(super) fn missing_secret(&self) -> Option<&str> {
+        self.details.as_ref()?.missing.as_deref()
     }
 
     /// Whether every other request over this connection, with this key, would fail too.
@@ -88,21 +138,75 @@ impl Failure {
         if fields.is_empty() { self.message.clone() } else { fields.join("; ") }
     }
 
-    /// Writes the failure to standard error; returns its exit code.
-    pub(super) fn report(&self) -> ExitCode {
+    /// Writes the failure to standard error, as JSON if that was asked for; returns its exit code.
+    pub(super) fn report(&self, as_json: bool) -> ExitCode {
         if self.message.is_empty() {
             return ExitCode::from(self.code);
         }
         let mut stderr = std::io::stderr().lock();
-        let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-        let red = if colour { AnsiColor::Red.on_default().bold() } else { Style::new() };
-        // If standard error is closed, nobody can be told.
-        let _ = writeln!(stderr, "{red}error:{red:#} {}", self.message);
+        if as_json {
+            // If standard error is closed, nobody can be told.
+            let _ = writeln!(stderr, "{}", hidden(&format!("{:#}", self.json())));
+            return ExitCode::from(self.code);
+        }
+        let red = if coloured() { AnsiColor::Red.on_default().bold() } else { Style::new() };
+        let _ = writeln!(stderr, "{red}error:{red:#} {}", hidden(&self.message));
         for (field, reason) in &self.fields {
-            let _ = writeln!(stderr, "  {field}: {reason}");
+            let _ = writeln!(stderr, "  {}", hidden(&format!("{field}: {reason}")));
         }
         ExitCode::from(self.code)
     }
+
+    fn json(&self) -> Json {
+        let mut error = json!({ "message": self.message, "exit_code": self.code });
+        if let Some(object) = error.as_object_mut() {
+            let details = self.details.as_ref();
+            let texts =
+                details.map(|details| [("reason", &details.reason), ("request_id", &details.request_id)]);
+            for (name, text) in texts.into_iter().flatten() {
+                if let Some(text) = text {
+                    object.insert(name.to_owned(), json!(text));
+                }
+            }
+            if !self.fields.is_empty() {
+                let field =
+                    |(field, reason): &(String, String)| json!({ "field": field, "description": reason });
+                object.insert("fields".to_owned(), self.fields.iter().map(field).collect());
+            }
+        }
+        json!({ "error": error })
+    }
+}
+
+/// Whether standard error is a terminal that shows colours.
+fn coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Writes what the parser of the arguments says: help to standard output, an error to standard error. Returns its exit code.
+pub(super) fn report_arguments(said: &clap::Error, may_hold_value: bool) -> ExitCode {
+    if !said.use_stderr() {
+        let _ = said.print();
+        return ExitCode::SUCCESS;
+    }
+    let (text, styled) = (said.render(), coloured());
+    let unexpected = match said.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if said.kind() == ErrorKind::UnknownArgument => Some(argument),
+        _ => None,
+    };
+    // A value that somebody gave as an argument is not repeated.
+    let shown = match unexpected.filter(|argument| may_hold_value && !argument.starts_with('-')) {
+        Some(argument) => text.to_string().replace(
+            &format!("unexpected argument '{argument}' found"),
+            "unexpected argument found. A value is never an argument, because every user of the machine could read it \
+             there: give it with --value-file FILE, where - is standard input, or at the hidden prompt",
+        ),
+        None if styled => text.ansi().to_string(),
+        None => text.to_string(),
+    };
+    // If standard error is closed, nobody can be told.
+    let _ = write!(std::io::stderr().lock(), "{}", hidden(&shown));
+    ExitCode::from(USAGE)
 }
 
 /// A refusal of the service, or a connection that failed.
@@ -111,6 +215,7 @@ impl From<Error> for Failure {
         if error.is_of_the_connection() {
             let hint = match error.code() {
                 Code::DeadlineExceeded => "",
+                _ if !PLAINTEXT.load(Ordering::Relaxed) => "",
                 _ => ": if the service uses TLS, its address must begin with https://",
             };
             return Self::unreachable(format!("{error}{hint}"));
@@ -137,17 +242,23 @@ impl From<Error> for Failure {
                 false,
             ) => "these references cannot be resolved".to_owned(),
             (_, false) => "the service refused these fields".to_owned(),
-            (Some(ErrorReason::CredentialMissing), true) => format!(
-                "{error} Put the key into STRONGROOM_API_KEY, or name its file with STRONGROOM_API_KEY_FILE or --api-key-file."
-            ),
+            (Some(ErrorReason::CredentialMissing), true) => "no API key was given: name its file with --api-key-file or \
+                STRONGROOM_API_KEY_FILE, put the key into STRONGROOM_API_KEY, or log in once with 'strongroom login'"
+                .to_owned(),
             _ => error.to_string(),
         };
-        Self { code, message, fields }
+        let missing = error.resource().filter(|_| error.reason() == Some(ErrorReason::SecretNotFound));
+        let details = Details {
+            reason: error.reason_name().map(str::to_owned),
+            request_id: error.request_id().map(str::to_owned),
+            missing: missing.map(str::to_owned),
+        };
+        Self { code, message, fields, details: Some(Box::new(details)) }
     }
 }
 
 /// Writes a note to standard error, about something that is not a failure.
 pub(super) fn note(message: &str) {
     // If standard error is closed, nobody can be told.
-    let _ = writeln!(std::io::stderr().lock(), "note: {message}");
+    let _ = writeln!(std::io::stderr().lock(), "note: {}", hidden(message));
 }

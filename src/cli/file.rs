@@ -1,22 +1,38 @@
 //! The files that commands read and write. A written file is private to its owner, and either complete or absent.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::output;
 
 /// The largest file that is read, in bytes: more than any document has.
 const MAX: u64 = 64 << 20;
+
+/// Whether a file's name means standard input or standard output: `-`.
+pub(super) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Refuses to write bytes that are not text to a terminal: they could control it.
+pub(super) fn refuse_terminal(what: &str) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{what}, which is not written to a terminal: write it to a file, such as with > FILE"
+        )));
+    }
+    Ok(())
+}
 
 /// Reads the text of a file; `-` is standard input.
 pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let failed = |error| Failure::usage(format!("{} cannot be read: {error}", name(path)));
     let mut bytes = Zeroizing::new(Vec::new());
-    if path.as_os_str() == "-" {
+    if is_standard(path) {
         io::stdin().lock().take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     } else {
         File::open(path).and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes)).map_err(failed)?;
@@ -31,13 +47,36 @@ pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Failure> {
     })
 }
 
-/// The name of a file in messages.
-pub(super) fn name(path: &Path) -> String {
-    if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+/// Opens a file to read it; `-` is standard input.
+pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    if is_standard(path) { Ok(Box::new(io::stdin())) } else { Ok(Box::new(File::open(path)?)) }
 }
 
-/// Writes a file that only its owner can read, and replaces an existing one: completely, or not at all.
+/// Opens a file so that it can be read twice. Standard input and pipes are copied into a file without a name, which is gone when
+/// it is closed.
+pub(super) fn open_to_read_twice(path: &Path) -> io::Result<File> {
+    if !is_standard(path) {
+        let file = File::open(path)?;
+        if file.metadata()?.is_file() {
+            return Ok(file);
+        }
+    }
+    let mut copy = tempfile::tempfile()?;
+    io::copy(&mut open(path)?, &mut copy)?;
+    copy.rewind()?;
+    Ok(copy)
+}
+
+/// The name of a file in messages.
+pub(super) fn name(path: &Path) -> String {
+    if is_standard(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Writes a file that only its owner can read, and replaces an existing one: completely, or not at all. `-` is standard output.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    if is_standard(path) {
+        return output::write(content);
+    }
     let mut file = NewFile::create(path)?;
     file.write(content)?;
     file.keep()

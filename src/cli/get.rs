@@ -8,9 +8,10 @@ use strongroom_client::v1::secret_value::Kind;
 
 use super::connect::Connection;
 use super::failure::Failure;
+use super::file;
 use super::output::{self, Output};
 use super::secret::{print_with_value, secret_json, value_text};
-use super::version::number;
+use super::version::{consistency, number};
 
 /// The arguments of `strongroom get`.
 #[derive(clap::Args)]
@@ -33,19 +34,25 @@ pub(super) struct Get {
     /// Print only the value of one secret, byte for byte
     #[arg(long)]
     value_only: bool,
+
+    /// Accept an answer without the changes of the last seconds, from a service with replicas
+    #[arg(long)]
+    cached: bool,
 }
 
 impl Get {
     pub(super) async fn run(mut self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        let consistency = consistency(self.cached);
         if self.names.len() > 1 {
             if self.version.is_some() || self.value_only {
                 return Err(Failure::usage("--version and --value-only are for one name"));
             }
-            return several(self.names, connection, output).await;
+            return several(self.names, consistency, connection, output).await;
         }
         let message = v1::GetSecretRequest {
             name: self.names.pop().unwrap_or_default(),
             version: self.version,
+            consistency: consistency.into(),
             ..v1::GetSecretRequest::default()
         };
         let reply = connection.client().await?.secrets().get(message).await?;
@@ -60,7 +67,10 @@ impl Get {
 fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {
     let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
         Some(Kind::Text(text)) => text.into_bytes(),
-        Some(Kind::Binary(bytes)) => bytes,
+        Some(Kind::Binary(bytes)) => {
+            file::refuse_terminal("the value is binary")?;
+            bytes
+        }
         Some(Kind::Redacted(_)) | None => return Err(Failure::local("the service sent no value")),
     };
     // A terminal's prompt belongs on a new line; elsewhere no byte is added.
@@ -71,8 +81,14 @@ fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {
 }
 
 /// Reads several secrets at one moment, and shows those that can be read.
-async fn several(names: Vec<String>, connection: &Connection, output: Output) -> Result<(), Failure> {
-    let message = v1::BatchGetSecretsRequest { names, ..v1::BatchGetSecretsRequest::default() };
+async fn several(
+    names: Vec<String>,
+    consistency: v1::Consistency,
+    connection: &Connection,
+    output: Output,
+) -> Result<(), Failure> {
+    let consistency = consistency.into();
+    let message = v1::BatchGetSecretsRequest { names, consistency, ..v1::BatchGetSecretsRequest::default() };
     let reply = connection.client().await?.secrets().batch_get(message).await?;
     let (mut rows, mut items, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for item in &reply.items {

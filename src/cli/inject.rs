@@ -13,6 +13,7 @@ use super::document::{Document, Format};
 use super::failure::Failure;
 use super::file;
 use super::output::{self, Output, Target};
+use super::{failure, strict_json};
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
@@ -37,13 +38,13 @@ pub(super) struct Inject {
     #[arg(short = 'i', long = "in", value_name = "FILE", default_value = "-")]
     document: PathBuf,
 
-    /// Write to FILE, which only you can read, instead of standard output
+    /// Write to FILE, which only you can read; - is standard output [default: -]
     ///
     /// With --validate-only, the form of the list: table or json.
     #[arg(short, long, value_name = "FILE", value_parser = Target::file())]
     output: Option<Target>,
 
-    /// The format of the document [default: by the file's name, or else text]
+    /// The format of the document [default: by the file's name without an ending such as .tpl, or by the name of -o, or else text]
     #[arg(long, value_enum)]
     format: Option<Format>,
 
@@ -77,8 +78,15 @@ impl Inject {
             ));
         }
         let inputs = inputs(self.input.as_deref(), self.inputs.as_deref())?;
-        let format = self.format.unwrap_or_else(|| Format::of(&self.document));
-        let source = Source::read(&self.document, format)?;
+        let of_result = match &to {
+            Destination::File(path) => Format::named(path),
+            Destination::Stdout | Destination::List(_) => None,
+        };
+        let format = self.format.or_else(|| Format::named(&self.document)).or(of_result);
+        let source = Source::read(&self.document, format.unwrap_or(Format::Text))?;
+        if !source.document.has_references() {
+            failure::note(&source.without_references());
+        }
 
         let message = v1::ResolveReferencesRequest {
             document: Some(source.document.skeleton()),
@@ -107,6 +115,7 @@ impl Destination {
     fn of(output: Option<Target>, validate_only: bool) -> Result<Self, Failure> {
         match (output, validate_only) {
             (None, false) => Ok(Self::Stdout),
+            (Some(Target::File(path)), false) if file::is_standard(&path) => Ok(Self::Stdout),
             (Some(Target::File(path)), false) => Ok(Self::File(path)),
             (Some(Target::Form(_)), false) => {
                 Err(Failure::usage("-o has no meaning before 'inject': write '-o FILE' after it"))
@@ -136,6 +145,17 @@ impl Source {
         Ok(Self { name, document })
     }
 
+    /// Why nothing is replaced, and what can be done if something should have been.
+    fn without_references(&self) -> String {
+        let looked_for = self.document.looked_for();
+        let other = if self.document.has_braces() {
+            "; for references between '{{' and '}}', give --format text"
+        } else {
+            "; --format names another format"
+        };
+        format!("no reference was found in {}, which was read as {looked_for}{other}", self.name)
+    }
+
     fn render(&self, reply: v1::ResolveReferencesResponse) -> Result<Zeroizing<String>, Failure> {
         let document = reply.document.ok_or_else(|| Failure::local("the service sent no document"))?;
         self.document.render(document).map_err(|reason| {
@@ -145,7 +165,7 @@ impl Source {
 
     /// The refusal, with lines of the document instead of the service's pointers.
     fn located(&self, refusal: Failure) -> Failure {
-        refusal.with_fields(|field| {
+        refusal.with_reasons(|reason| self.document.reason_here(reason)).with_fields(|field| {
             let pointer = field.strip_prefix("document")?;
             let (line, column) = self.document.position(pointer)?;
             let place = format!("{}:{line}:{column}", self.name);
@@ -224,8 +244,8 @@ fn inputs(input: Option<&Path>, inputs: Option<&Path>) -> Result<Struct, Failure
 
 fn wire_json(path: &Path) -> Result<Value, Failure> {
     let text = file::read_text(path)?;
-    let json: Json = serde_json::from_str(&text)
-        .map_err(|error| Failure::usage(format!("{} is not JSON: {error}", file::name(path))))?;
+    let json = strict_json::parse(&text)
+        .map_err(|reason| Failure::usage(format!("{} is not JSON: {reason}", file::name(path))))?;
     wire_value(json, "")
 }
 

@@ -12,6 +12,7 @@ use super::metadata;
 use super::moment::moment;
 use super::output::{self, Output};
 use super::secret::secret_json;
+use super::version::consistency;
 
 /// The arguments of `strongroom list`.
 #[derive(clap::Args)]
@@ -50,6 +51,10 @@ pub(super) struct List {
     #[arg(long)]
     include_deleted: bool,
 
+    /// Accept a list without the changes of the last seconds, from a service with replicas
+    #[arg(long)]
+    cached: bool,
+
     /// The order: name, created_at or updated_at, followed by ' desc' for the reverse order
     #[arg(long, default_value = "name", value_name = "ORDER")]
     order_by: String,
@@ -63,11 +68,12 @@ impl List {
             limit: self.limit.or((!one_page).then_some(1000)),
             offset: self.offset,
             page_token: self.page_token.unwrap_or_default(),
-            metadata: self.metadata.into_iter().collect(),
+            metadata: metadata::map(self.metadata)?,
             name_prefix: self.prefix,
             order_by: self.order_by,
             unused_since: self.unused_since,
             include_deleted: self.include_deleted,
+            consistency: consistency(self.cached).into(),
             ..v1::ListSecretsRequest::default()
         };
         let secrets = connection.client().await?.secrets();

@@ -10,7 +10,10 @@ mod binding;
 mod completions;
 mod confirm;
 mod connect;
+mod context;
+mod contexts;
 mod create;
+mod credential_text;
 mod delete;
 mod destroy;
 mod disable;
@@ -24,10 +27,13 @@ mod failure;
 mod file;
 mod generator;
 mod get;
+mod help;
 mod import;
 mod inject;
 mod key;
 mod list;
+mod login;
+mod logout;
 mod master_key;
 mod metadata;
 mod moment;
@@ -39,8 +45,10 @@ mod output;
 mod policy;
 mod progress;
 mod promote;
+mod prompt;
 mod receipt;
 mod rename;
+mod renaming;
 mod restore;
 mod right;
 mod role;
@@ -50,7 +58,10 @@ mod run;
 mod secret;
 mod secrets_file;
 mod serve;
+mod set;
 mod status;
+mod strict_json;
+mod suggest;
 mod undelete;
 mod update;
 mod version;
@@ -60,7 +71,7 @@ mod whoami;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::connect::Connection;
 use self::failure::Failure;
@@ -94,15 +105,20 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Create a secret
     Create(create::Create),
+    /// Give a secret a value: create it, or rotate it if it exists
+    #[command(visible_alias = "put")]
+    Set(set::Set),
     /// Show a secret, or several, with their values
     Get(get::Get),
     /// List secrets without their values
+    #[command(visible_alias = "ls")]
     List(list::List),
     /// Change a secret; fields that you do not name stay as they are
     Update(update::Update),
     /// Rename a secret
     Rename(rename::Rename),
     /// Delete a secret and all its versions; 'undelete' can bring it back for some days
+    #[command(visible_alias = "rm")]
     Delete(delete::Delete),
     /// Bring a deleted secret back
     Undelete(undelete::Undelete),
@@ -111,6 +127,7 @@ enum Command {
     /// Make a pending version, or an older one, the current version
     Promote(promote::Promote),
     /// List the versions of a secret, and who uses them
+    #[command(alias = "history")]
     Versions(versions::Versions),
     /// Disable a version so that its value cannot be read
     Disable(disable::Disable),
@@ -139,7 +156,7 @@ enum Command {
     /// Replace the references in a document by the values of secrets
     #[command(long_about = inject::ABOUT)]
     Inject(inject::Inject),
-    /// Create secrets from a file
+    /// Create secrets from files
     #[command(long_about = import::ABOUT)]
     Import(import::Import),
     /// Write secrets with their values, unencrypted
@@ -172,6 +189,14 @@ enum Command {
     /// Rotate the keys of namespaces
     #[command(subcommand, long_about = namespace_key::ABOUT)]
     NamespaceKey(namespace_key::NamespaceKey),
+    /// Log in once: keep the address and the API key in a context
+    #[command(long_about = login::ABOUT)]
+    Login(login::Login),
+    /// Remove a context with its API key
+    Logout(logout::Logout),
+    /// List, choose and remove contexts
+    #[command(subcommand, long_about = context::ABOUT)]
+    Context(context::Context),
     /// Show your identity, your groups and your rights
     #[command(after_help = whoami::EXAMPLES)]
     Whoami,
@@ -186,11 +211,26 @@ enum Command {
 pub fn main() -> ExitCode {
     // Clients hold values too, for a moment. Where the system refuses a protection, they run without it.
     let _ = process::hide_memory();
-    match run(Cli::parse()) {
+    let cli = help::arranged(Cli::command())
+        .try_get_matches()
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(said) => {
+            let takes_value =
+                |argument: std::ffi::OsString| TAKING_VALUES.iter().any(|command| argument == *command);
+            return failure::report_arguments(&said, std::env::args_os().any(takes_value));
+        }
+    };
+    let as_json = matches!(cli.output, Some(Target::Form(Output::Json)));
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(as_json),
     }
 }
+
+/// The commands that people may try to give a value as an argument.
+const TAKING_VALUES: [&str; 5] = ["create", "put", "rotate", "set", "update"];
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { connection, output, command } = cli;
@@ -198,41 +238,50 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Target::Form(form)) => Some(form),
         Some(Target::File(_)) | None => None,
     });
+    let done = dispatch(command, &connection, output);
+    done.map_err(|failure| suggest::another_name(&connection, failure))
+}
+
+fn dispatch(command: Command, connection: &Connection, output: Output) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(),
-        Command::Create(command) => on_runtime(command.run(&connection, output)),
-        Command::Get(command) => on_runtime(command.run(&connection, output)),
-        Command::List(command) => on_runtime(command.run(&connection, output)),
-        Command::Update(command) => on_runtime(command.run(&connection, output)),
-        Command::Rename(command) => on_runtime(command.run(&connection, output)),
-        Command::Delete(command) => on_runtime(command.run(&connection, output)),
-        Command::Undelete(command) => on_runtime(command.run(&connection, output)),
-        Command::Rotate(command) => on_runtime(command.run(&connection, output)),
-        Command::Promote(command) => on_runtime(command.run(&connection, output)),
-        Command::Ack(command) => on_runtime(command.run(&connection, output)),
-        Command::Policy(command) => on_runtime(command.run(&connection, output)),
-        Command::Rotator(command) => command.run(&connection, output),
-        Command::Watch(command) => on_runtime(command.run(&connection, output)),
-        Command::Versions(command) => on_runtime(command.run(&connection, output)),
-        Command::Disable(command) => on_runtime(command.run(&connection, output)),
-        Command::Enable(command) => on_runtime(command.run(&connection, output)),
-        Command::Destroy(command) => on_runtime(command.run(&connection, output)),
+        Command::Create(command) => on_runtime(command.run(connection, output)),
+        Command::Set(command) => on_runtime(command.run(connection, output)),
+        Command::Get(command) => on_runtime(command.run(connection, output)),
+        Command::List(command) => on_runtime(command.run(connection, output)),
+        Command::Update(command) => on_runtime(command.run(connection, output)),
+        Command::Rename(command) => on_runtime(command.run(connection, output)),
+        Command::Delete(command) => on_runtime(command.run(connection, output)),
+        Command::Undelete(command) => on_runtime(command.run(connection, output)),
+        Command::Rotate(command) => on_runtime(command.run(connection, output)),
+        Command::Promote(command) => on_runtime(command.run(connection, output)),
+        Command::Ack(command) => on_runtime(command.run(connection, output)),
+        Command::Policy(command) => on_runtime(command.run(connection, output)),
+        Command::Rotator(command) => command.run(connection, output),
+        Command::Watch(command) => on_runtime(command.run(connection, output)),
+        Command::Versions(command) => on_runtime(command.run(connection, output)),
+        Command::Disable(command) => on_runtime(command.run(connection, output)),
+        Command::Enable(command) => on_runtime(command.run(connection, output)),
+        Command::Destroy(command) => on_runtime(command.run(connection, output)),
         Command::Receipt(command) => command.run(output),
-        Command::Run(command) => Err(command.run(&connection)),
-        Command::Inject(command) => on_runtime(command.run(&connection)),
-        Command::Import(command) => on_runtime(command.run(&connection, output)),
-        Command::Export(command) => on_runtime(command.run(&connection)),
-        Command::Backup(command) => on_runtime(command.run(&connection, output)),
-        Command::Restore(command) => on_runtime(command.run(&connection, output)),
-        Command::Audit(command) => command.run(&connection, output),
-        Command::Key(command) => command.run(&connection, output),
-        Command::Role(command) => on_runtime(command.run(&connection, output)),
-        Command::Binding(command) => on_runtime(command.run(&connection, output)),
-        Command::Explain(command) => on_runtime(command.run(&connection, output)),
-        Command::MasterKey(command) => on_runtime(command.run(&connection, output)),
-        Command::NamespaceKey(command) => on_runtime(command.run(&connection, output)),
-        Command::Whoami => on_runtime(whoami::run(&connection, output)),
-        Command::Status => on_runtime(status::run(&connection, output)),
+        Command::Run(command) => Err(command.run(connection)),
+        Command::Inject(command) => on_runtime(command.run(connection)),
+        Command::Import(command) => on_runtime(command.run(connection, output)),
+        Command::Export(command) => on_runtime(command.run(connection)),
+        Command::Backup(command) => on_runtime(command.run(connection, output)),
+        Command::Restore(command) => on_runtime(command.run(connection, output)),
+        Command::Audit(command) => command.run(connection, output),
+        Command::Key(command) => command.run(connection, output),
+        Command::Role(command) => on_runtime(command.run(connection, output)),
+        Command::Binding(command) => on_runtime(command.run(connection, output)),
+        Command::Explain(command) => on_runtime(command.run(connection, output)),
+        Command::MasterKey(command) => on_runtime(command.run(connection, output)),
+        Command::NamespaceKey(command) => on_runtime(command.run(connection, output)),
+        Command::Login(command) => on_runtime(command.run(connection, output)),
+        Command::Logout(command) => command.run(output),
+        Command::Context(command) => command.run(output),
+        Command::Whoami => on_runtime(whoami::run(connection, output)),
+        Command::Status => on_runtime(status::run(connection, output)),
         Command::Completions(command) => command.run(),
     }
 }
@@ -246,10 +295,10 @@ fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+        help::arranged(Cli::command()).debug_assert();
     }
 }

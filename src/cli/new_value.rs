@@ -3,14 +3,16 @@
 //! `create` and `rotate` take all of [`ValueArgs`]; `update` only takes a file.
 
 use std::fs;
-use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use strongroom_client::v1;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::file;
 use super::generator;
+use super::prompt;
 
 /// The flags that say where the new value comes from.
 #[derive(clap::Args)]
@@ -18,6 +20,10 @@ pub(super) struct ValueArgs {
     /// Read the value from FILE, byte for byte; - is standard input [default: a hidden prompt on a terminal]
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     pub(super) value_file: Option<PathBuf>,
+
+    /// Store the value as bytes, even if it is text in UTF-8
+    #[arg(long, requires = "value_file")]
+    pub(super) binary: bool,
 
     /// Let the service generate the value, such as password:40, hex:32, uuid, passphrase:6 or key_pair:ed25519: see below
     #[arg(long, value_name = "SPEC", value_parser = generator::parse)]
@@ -29,43 +35,47 @@ pub(super) struct ValueArgs {
 }
 
 impl ValueArgs {
+    /// Whether the value comes from the hidden prompt.
+    pub(super) fn asks(&self) -> bool {
+        self.generate.is_none() && self.value_file.is_none()
+    }
+
     /// The value to send; `None` if the service generates it.
     pub(super) fn value(&self) -> Result<Option<v1::SecretValue>, Failure> {
         match (&self.generate, &self.value_file) {
             (Some(_), _) => Ok(None),
-            (None, Some(file)) => from_file(file).map(Some),
+            (None, Some(file)) => from_file(file, self.binary).map(Some),
             (None, None) => prompt().map(Some),
         }
     }
 }
 
-/// Reads a value from a file, or from standard input if the name is `-`: text if it is UTF-8, otherwise bytes.
-pub(super) fn from_file(file: &PathBuf) -> Result<v1::SecretValue, Failure> {
+/// Reads a value from a file, or from standard input if the name is `-`: text if it is UTF-8 and not meant to be binary,
+/// otherwise bytes.
+pub(super) fn from_file(path: &Path, binary: bool) -> Result<v1::SecretValue, Failure> {
     // The largest value has 64 KiB. One byte more is enough for the service to refuse it.
     const ENOUGH: u64 = 64 * 1024 + 1;
-    let failed = |error| Failure::usage(format!("the value in {} cannot be read: {error}", file.display()));
+    let failed = |error| Failure::usage(format!("the value in {} cannot be read: {error}", file::name(path)));
     let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024 + 64));
-    if file.as_os_str() == "-" {
+    if file::is_standard(path) {
         std::io::stdin().lock().take(ENOUGH).read_to_end(&mut bytes).map_err(failed)?;
     } else {
-        fs::File::open(file).and_then(|open| open.take(ENOUGH).read_to_end(&mut bytes)).map_err(failed)?;
+        fs::File::open(path).and_then(|open| open.take(ENOUGH).read_to_end(&mut bytes)).map_err(failed)?;
     }
     Ok(match std::str::from_utf8(&bytes) {
-        Ok(text) => text.into(),
-        Err(_) => bytes.to_vec().into(),
+        Ok(text) if !binary => text.into(),
+        _ => bytes.to_vec().into(),
     })
 }
 
 fn prompt() -> Result<v1::SecretValue, Failure> {
-    if !std::io::stdin().is_terminal() {
+    if !prompt::is_possible() {
         return Err(Failure::usage(
             "there is no value: give --value-file FILE (- is standard input) or --generate SPEC, or use a terminal, which asks for it",
         ));
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map(Zeroizing::new);
-    let failed = |error| Failure::local(format!("the value cannot be read: {error}"));
-    let mut value = ask("Value (hidden): ").map_err(failed)?;
-    if *value != *ask("Repeat the value: ").map_err(failed)? {
+    let mut value = prompt::hidden("Value (hidden): ")?;
+    if *value != *prompt::hidden("Repeat the value: ")? {
         return Err(Failure::usage("the two values differ, and nothing was sent"));
     }
     Ok(std::mem::take(&mut *value).into())

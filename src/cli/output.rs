@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value as Json;
 
 use super::failure::Failure;
@@ -74,12 +74,23 @@ impl Output {
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
+        if std::io::stdout().is_terminal() {
+            // Long cells are broken so that a row stays a row.
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         table.set_header(header.iter().map(|title| title.to_uppercase()));
         for row in rows {
             table.add_row(row.iter().map(|text| printable(text)));
         }
         write(format!("{}\n", table.trim_fmt()).as_bytes())
     }
+}
+
+/// Writes bytes to standard output. It is a failure if the reader closed it.
+pub(super) fn write_all(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::local(format!("standard output cannot be written: {error}")))
 }
 
 /// Writes bytes to standard output. It is no failure if the reader, such as `head`, closed it.

@@ -10,6 +10,7 @@ use strongroom_client::v1;
 
 use super::failure::{Failure, note};
 use super::output::{self, Output};
+use super::{file, strict_json};
 use crate::crypto::PublicKey;
 use crate::domain::{Destruction, Namespace, SecretId, SecretName, Timestamp};
 
@@ -151,8 +152,9 @@ impl Written {
         } else {
             std::fs::read_to_string(path).map_err(failed)?
         };
-        let none = || Failure::local(format!("{} has no receipt in JSON", path.display()));
-        let mut json: Json = serde_json::from_str(&text).map_err(|_| none())?;
+        let none = || Failure::local(format!("{} has no receipt in JSON", file::name(path)));
+        let mut json = strict_json::parse(&text)
+            .map_err(|why| Failure::local(format!("{} has no receipt in JSON: {why}", file::name(path))))?;
         let inner = json.get_mut("receipt").map(Json::take);
         serde_json::from_value(inner.unwrap_or(json)).map_err(|_| none())
     }

@@ -1,18 +1,19 @@
 //! `strongroom restore` replaces everything by a backup, or has the service check one.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek};
+use std::path::PathBuf;
 
 use serde_json::json;
 use strongroom_client::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::backup::{check, made_at};
+use super::backup::{check_from, made_at};
 use super::confirm;
 use super::connect::Connection;
 use super::failure::{Failure, note};
+use super::file;
 use super::output::{self, Output};
 use super::progress::Progress;
 
@@ -30,7 +31,7 @@ in the backup work, including its root key.";
   strongroom restore --verify-only strongroom-2026-11-24.backup
   strongroom restore --yes strongroom-2026-11-24.backup")]
 pub(super) struct Restore {
-    /// The backup
+    /// The backup; - is standard input
     file: PathBuf,
 
     /// Only let the service check that it can open every record and that none is missing; fails if the backup could not be
@@ -56,10 +57,16 @@ const CHUNK: usize = 256 * 1024;
 
 impl Restore {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let (about, bytes) = check(&self.file)?;
+        let failed = |error: std::io::Error| {
+            Failure::usage(format!("{} cannot be read: {error}", file::name(&self.file)))
+        };
+        // It is read twice: to check it before anything is sent, and to send it.
+        let mut backup = file::open_to_read_twice(&self.file).map_err(failed)?;
+        let (about, bytes) = check_from(&mut backup, &self.file)?;
+        backup.rewind().map_err(failed)?;
         if !self.verify_only && !self.yes {
             let settings = connection.settings()?;
-            let (server, file, made) = (settings.address(), self.file.display(), made_at(about));
+            let (server, file, made) = (settings.address(), file::name(&self.file), made_at(about));
             confirm::agreed(
                 "this replaces everything in the service: give --yes or --verify-only, or use a terminal, which asks first",
                 &format!("Replace everything in {server} by {file}, which was made at {made}?"),
@@ -70,14 +77,14 @@ impl Restore {
         let mut progress = Progress::new("bytes sent", usize::try_from(bytes).unwrap_or(usize::MAX));
         let (sender, chunks) = mpsc::channel(2);
         let sending = tokio::task::spawn_blocking({
-            let file = self.file.clone();
+            let name = file::name(&self.file);
             let message = v1::RestoreBackupRequest {
                 chunk: Vec::new(),
                 verify_only: self.verify_only,
                 accept_damaged: self.accept_damaged,
                 accept_altered: self.accept_altered,
             };
-            move || send(&file, &message, &sender)
+            move || send(backup, &name, &message, &sender)
         });
         let mut replies = operator.restore_backup(ReceiverStream::new(chunks)).await?;
         let mut last = v1::RestoreBackupResponse::default();
@@ -115,13 +122,12 @@ impl Restore {
 }
 
 fn send(
-    path: &Path,
+    mut from: File,
+    name: &str,
     options: &v1::RestoreBackupRequest,
     chunks: &mpsc::Sender<v1::RestoreBackupRequest>,
 ) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::local(format!("{} cannot be read: {error}", path.display()));
-    let mut from = File::open(path).map_err(failed)?;
+    let failed = |error: std::io::Error| Failure::local(format!("{name} cannot be read: {error}"));
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         Read::by_ref(&mut from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(failed)?;

@@ -1,5 +1,6 @@
 //! `strongroom run` starts a command with secrets in its environment.
 
+mod controlling;
 mod supervise;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use super::connect::Connection;
 use super::failure::{self, Failure};
 use super::{list, on_runtime};
+use crate::auth::NamePattern;
 use crate::domain::SecretName;
 
 /// The beginning of the long help.
@@ -25,15 +27,18 @@ Run a command with secrets in its environment\n\n\
 The command replaces this process, so that it receives signals and the caller receives its exit code. With --watch, this \
 process stays beside the command, passes signals on to it, and ends with its exit code. \
 STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE are removed from its environment.\n\n\
-All values are read at one moment, before the command starts. If one is missing, the command does not start. Values \
-of more than 1 MiB in all are read in several requests, at several moments, and a note says so.\n\n\
+All values are read at one moment, before the command starts. If one is missing, the command does not start. The same is \
+true if --only and --prefix select no secret. Values of more than 1 MiB in all are read in several requests, at several moments, and a note says so.\n\n\
+Whoever may write a secret must not choose what others run. So --only and --prefix refuse every variable that decides what \
+programs execute, load or trust, unless --env names it: GIT_*, PYTHON*, PERL*, RUBY*, NODE_*, LD_*, DYLD_*, JAVA_*, BASH*, \
+*_OPTIONS, *PROXY, *PATH, *EDITOR, ENV, IFS, HOME and others. --env VAR=SECRET can set every variable.\n\n\
 Further exit codes: 126 the command cannot be executed, 127 the command is not found.";
 
 /// The arguments of `strongroom run`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   strongroom run --env DB_PASSWORD=db_password -- psql
-  strongroom run --all --upper -- ./server --port 8080
+  strongroom run --only 'db_*' --upper -- ./server --port 8080
   strongroom run --prefix billing_ --strip-prefix --upper -- ./billing
   strongroom run --env DB_PASSWORD=db_password --watch restart -- ./server
   strongroom run --env DB_PASSWORD=db_password --watch HUP -- ./server
@@ -43,21 +48,31 @@ pub(super) struct Run {
     #[arg(long, value_name = "VAR=SECRET", value_parser = variable)]
     env: Vec<(String, String)>,
 
-    /// Set a variable for every secret of the namespace, with the secret's name
-    #[arg(long, conflicts_with = "prefix")]
-    all: bool,
+    /// Set a variable for every secret whose name matches PATTERN, with the secret's name; may be given several times
+    ///
+    /// A pattern is a name in which '*' stands for any characters. It begins with the beginning of a name, such as 'db_*'.
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    only: Vec<NamePattern>,
 
     /// Set a variable for every secret whose name begins with PREFIX, with the secret's name
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     prefix: Option<String>,
 
     /// Remove the prefix from the variables' names
     #[arg(long, requires = "prefix")]
     strip_prefix: bool,
 
-    /// Write the variables of --all and --prefix in upper case
+    /// Write the variables of --only and --prefix in upper case
     #[arg(long)]
     upper: bool,
+
+    /// Run the command also if --only and --prefix select no secret
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Of earlier releases: refused with the reason
+    #[arg(long, hide = true)]
+    all: bool,
 
     /// When a value changes, restart the command, or send it a signal such as HUP or USR1
     ///
@@ -79,34 +94,21 @@ pub(super) struct Run {
     command: Vec<OsString>,
 }
 
-/// Variables that control the dynamic loader, a shell or an interpreter. A principal that may only write secrets must not
-/// choose which code runs, so `--all` and `--prefix` refuse these names. `--env` can set them.
-const CONTROLLING: [&str; 15] = [
-    "BASH_ENV",
-    "BASHOPTS",
-    "ENV",
-    "GCONV_PATH",
-    "GLIBC_TUNABLES",
-    "HOME",
-    "IFS",
-    "JAVA_TOOL_OPTIONS",
-    "NODE_OPTIONS",
-    "PATH",
-    "PERL5OPT",
-    "PYTHONPATH",
-    "PYTHONSTARTUP",
-    "RUBYOPT",
-    "SHELLOPTS",
-];
-/// The same, by the beginning of the name. A secret named STRONGROOM_SERVER could send the API key that
-/// `--keep-credentials` keeps to another server.
-const CONTROLLING_PREFIXES: [&str; 4] = ["BASH_FUNC_", "DYLD_", "LD_", "STRONGROOM_"];
-
 impl Run {
     /// Runs the command. Returns only if that fails, or with --watch when the command has ended.
     pub(super) fn run(self, connection: &Connection) -> Failure {
-        if self.env.is_empty() && !self.all && self.prefix.is_none() {
-            return Failure::usage("there is no secret to set: give --env, --prefix or --all");
+        if self.all {
+            return Failure::usage(
+                "--all is not served: whoever may write a secret could choose what the command runs. Give --env VAR=SECRET for \
+                 each secret, --only PATTERN, or --prefix PREFIX --strip-prefix",
+            );
+        }
+        let mut named = BTreeSet::new();
+        if let Some((twice, _)) = self.env.iter().find(|(variable, _)| !named.insert(variable)) {
+            return Failure::usage(format!("--env {twice}=… is given twice: give each variable once"));
+        }
+        if self.env.is_empty() && !self.selects() {
+            return Failure::usage("there is no secret to set: give --env, --only or --prefix");
         }
         match self.watch {
             None => {
@@ -127,29 +129,76 @@ impl Run {
         }
     }
 
+    /// Whether secrets are selected by their names.
+    fn selects(&self) -> bool {
+        self.prefix.is_some() || !self.only.is_empty()
+    }
+
+    /// Whether --only or --prefix selects the secret.
+    fn selected(&self, secret: &str) -> bool {
+        let of_prefix = self.prefix.as_ref().is_some_and(|prefix| secret.starts_with(prefix.as_str()));
+        let name = SecretName::parse(secret).ok();
+        of_prefix || name.is_some_and(|name| self.only.iter().any(|pattern| pattern.matches(&name)))
+    }
+
     /// Reads the values of the variables.
     async fn variables(&self, client: &Client) -> Result<Variables, Failure> {
-        let mut secrets = BTreeMap::new();
-        if self.all || self.prefix.is_some() {
-            let prefix = self.prefix.as_deref().unwrap_or_default();
-            let (listed, missing) = list::all(&client.secrets(), prefix).await?;
-            if let Some(missing) = missing {
-                // A command without one of its variables may do the wrong thing.
-                return Err(Failure::local(format!("{missing}, or use --env for each secret")));
-            }
-            for secret in listed {
-                let variable = self.variable_of(&secret.name)?;
-                if let Some(other) = secrets.insert(variable.clone(), secret.name.clone()) {
-                    return Err(Failure::local(format!(
-                        "the secrets '{other}' and '{}' would both set {variable}: use --env for them",
-                        secret.name
-                    )));
-                }
-            }
-        }
+        let mut secrets = if self.selects() { self.selection(client).await? } else { BTreeMap::new() };
         // The variables of --env win.
         secrets.extend(self.env.iter().cloned());
         resolve(client, secrets).await
+    }
+
+    /// The secrets that --only and --prefix select, by the variables that they set.
+    async fn selection(&self, client: &Client) -> Result<BTreeMap<String, String>, Failure> {
+        let (listed, missing) = list::all(&client.secrets(), &self.common_prefix()).await?;
+        if let Some(missing) = missing {
+            // A command without one of its variables may do the wrong thing.
+            return Err(Failure::local(format!("{missing}, or use --env for each secret")));
+        }
+        let (mut secrets, mut controlling, mut none) = (BTreeMap::new(), Vec::new(), true);
+        for secret in listed.into_iter().map(|secret| secret.name).filter(|name| self.selected(name)) {
+            none = false;
+            let variable = self.variable_of(&secret)?;
+            if self.env.iter().any(|(named, _)| *named == variable) {
+                continue;
+            }
+            if controlling::controls(&variable) {
+                controlling.push((secret.clone(), format!("--env {variable}={secret}")));
+            }
+            if let Some(other) = secrets.insert(variable.clone(), secret.clone()) {
+                return Err(Failure::local(format!(
+                    "the secrets '{other}' and '{secret}' would both set {variable}: use --env for them"
+                )));
+            }
+        }
+        if !controlling.is_empty() {
+            let message = "these secrets would set variables that decide what programs run. To set them nevertheless, name each \
+                           with --env";
+            return Err(Failure::local(message).with_all(controlling));
+        }
+        if none && !self.allow_empty {
+            return Err(Failure::local(
+                "--only and --prefix select no secret, and the command was not started: correct them, or give --allow-empty",
+            ));
+        }
+        Ok(secrets)
+    }
+
+    /// The longest beginning that the names of all selected secrets have. Only they are asked for.
+    fn common_prefix(&self) -> String {
+        let literal =
+            |pattern: &NamePattern| pattern.as_str().split('*').next().unwrap_or_default().to_owned();
+        let mut beginnings = self.only.iter().map(literal).chain(self.prefix.clone());
+        let first = beginnings.next().unwrap_or_default();
+        beginnings.fold(first, |common, other| {
+            common
+                .chars()
+                .zip(other.chars())
+                .take_while(|(one, two)| one == two)
+                .map(|(one, _)| one)
+                .collect()
+        })
     }
 
     /// Replaces this process by the command. Returns only if that fails.
@@ -190,7 +239,7 @@ impl Run {
         }
     }
 
-    /// The variable of a secret that --all or --prefix selects.
+    /// The variable of a secret that --only or --prefix selects.
     fn variable_of(&self, secret: &str) -> Result<String, Failure> {
         let prefix = self.prefix.as_deref().filter(|_| self.strip_prefix).unwrap_or_default();
         let mut variable = secret.strip_prefix(prefix).unwrap_or(secret).to_owned();
@@ -200,14 +249,6 @@ impl Run {
         if SecretName::parse(&variable).is_err() {
             return Err(Failure::local(format!(
                 "the name of the secret '{secret}' without '{prefix}' is not a variable's name: use --env for this secret"
-            )));
-        }
-        let controlling = CONTROLLING.contains(&variable.as_str())
-            || CONTROLLING_PREFIXES.iter().any(|beginning| variable.starts_with(beginning));
-        if controlling {
-            return Err(Failure::local(format!(
-                "the secret '{secret}' would set {variable}, which changes how programs run: to set it \
-                 nevertheless, give --env {variable}={secret}"
             )));
         }
         Ok(variable)
@@ -259,7 +300,7 @@ async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<V
                     let (variable, secret) = part.iter().find(|(variable, _)| variable == named)?;
                     Some(format!("{variable}={secret}"))
                 };
-                return Err(Failure::from(error).with_fields(asked));
+                return Err(Failure::from(error).with_reasons(reason_here).with_fields(asked));
             }
         }
     }
@@ -270,6 +311,15 @@ async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<V
     }
     values.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(Variables { values, secrets: names, revision })
+}
+
+/// The service's reason with what can be done about it here. The service speaks of expressions, and `run` has none.
+fn reason_here(reason: &str) -> Option<String> {
+    if let Some((missing, _)) = reason.split_once(": create it, correct the name, or give a default") {
+        return Some(format!("{missing}: create it, or correct the name."));
+    }
+    let binary = reason.starts_with("The secret is binary");
+    binary.then(|| "The secret is binary, which a variable cannot hold: write it to a file with 'strongroom get NAME --value-only'.".to_owned())
 }
 
 /// The value, if a variable can hold it.
@@ -292,6 +342,17 @@ fn too_large(error: &Error) -> bool {
 
 fn text(text: String) -> Value {
     Value { kind: Some(Kind::StringValue(text)) }
+}
+
+/// Reads the pattern of --only from an argument. It has a beginning, so that it says which variables the command expects.
+fn pattern(text: &str) -> Result<NamePattern, String> {
+    let pattern = NamePattern::parse(text).map_err(|invalid| invalid.to_string())?;
+    if pattern.as_str().starts_with('*') {
+        return Err("must begin with the beginning of a name, such as 'db_*': whoever may write a secret could choose \
+                    what the command runs"
+            .to_owned());
+    }
+    Ok(pattern)
 }
 
 /// Reads VAR=SECRET from an argument.

@@ -108,6 +108,7 @@ impl Serve {
         let ended = runtime.block_on(async {
             let unheard = |error| Failure::local(format!("signals cannot be received: {error}"));
             let (shutdown, reload) = (signals().map_err(unheard)?, hangups().map_err(unheard)?);
+            ignore_user_signals().map_err(unheard)?;
             let ended = server::run(config, shutdown, reload, |ready| announce(ready, &data_dir)).await;
             telemetry::flush().await;
             ended.map_err(|error| Failure::local(error.to_string()))
@@ -157,6 +158,15 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
             std::process::exit(1);
         });
     })
+}
+
+/// Keeps SIGUSR1 and SIGUSR2 from ending the process, as they do by default.
+fn ignore_user_signals() -> std::io::Result<()> {
+    for kind in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        let mut user = signal(kind)?;
+        tokio::spawn(async move { while user.recv().await.is_some() {} });
+    }
+    Ok(())
 }
 
 /// A message for each SIGHUP. Those that come while one waits are one with it.

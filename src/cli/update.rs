@@ -31,6 +31,10 @@ pub(super) struct Update {
     #[arg(long, value_name = "FILE")]
     value_file: Option<PathBuf>,
 
+    /// Store the value as bytes, even if it is text in UTF-8
+    #[arg(long, requires = "value_file")]
+    binary: bool,
+
     /// The new description; an empty one clears it
     #[arg(long)]
     description: Option<String>,
@@ -70,9 +74,13 @@ impl Update {
         let message = v1::UpdateSecretRequest {
             name: self.name,
             new_name: self.new_name,
-            value: self.value_file.as_ref().map(new_value::from_file).transpose()?,
+            value: self
+                .value_file
+                .as_ref()
+                .map(|file| new_value::from_file(file, self.binary))
+                .transpose()?,
             description: self.description,
-            metadata: self.metadata.into_iter().collect(),
+            metadata: metadata::map(self.metadata)?,
             expires_at: self.expires_at,
             update_mask: (!paths.is_empty()).then_some(prost_types::FieldMask { paths }),
             etag: self.etag,

@@ -27,6 +27,11 @@ pub(super) fn number(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "must be the number of a version, such as 3")
 }
 
+/// How new the answer to a read must be.
+pub(super) fn consistency(cached: bool) -> v1::Consistency {
+    if cached { v1::Consistency::Cached } else { v1::Consistency::Unspecified }
+}
+
 /// Prints a changed version with its secret.
 pub(super) fn print_changed(
     output: Output,

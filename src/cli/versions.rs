@@ -6,7 +6,7 @@ use strongroom_client::v1;
 use super::connect::Connection;
 use super::failure::Failure;
 use super::output::{self, Output};
-use super::version::{consumers, state_name, version_json};
+use super::version::{consistency, consumers, state_name, version_json};
 
 /// The arguments of `strongroom versions`.
 #[derive(clap::Args)]
@@ -19,11 +19,20 @@ or by its principal.")]
 pub(super) struct Versions {
     /// The secret's name
     name: String,
+
+    /// Accept a list without the changes of the last seconds, from a service with replicas
+    #[arg(long)]
+    cached: bool,
 }
 
 impl Versions {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let reply = connection.client().await?.secrets().versions(&*self.name).await?;
+        let request = v1::ListSecretVersionsRequest {
+            name: self.name,
+            consistency: consistency(self.cached).into(),
+            ..v1::ListSecretVersionsRequest::default()
+        };
+        let reply = connection.client().await?.secrets().versions(request).await?;
         let json = json!({
             "versions": reply.versions.iter().map(version_json).collect::<Vec<_>>(),
             "revision": reply.revision,

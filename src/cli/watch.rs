@@ -58,7 +58,7 @@ impl Watch {
         let request = v1::WatchSecretsRequest {
             include_children: self.children,
             name_prefix: self.prefix,
-            metadata: self.metadata.into_iter().collect(),
+            metadata: metadata::map(self.metadata)?,
             after_revision: self.after.unwrap_or_default(),
             snapshot: self.snapshot,
             ..v1::WatchSecretsRequest::default()

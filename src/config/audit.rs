@@ -12,14 +12,17 @@ use super::{ConfigError, connection_age};
 #[serde(deny_unknown_fields, default)]
 pub struct AuditSettings {
     /// The size at which a file ends and the next one begins.
+    #[serde(alias = "file-size")]
     pub file_size: ByteSize,
     /// The age at which a file ends and the next one begins.
     #[serde(deserialize_with = "duration")]
+    #[serde(alias = "file-age")]
     pub file_age: Duration,
     /// How long files are kept. Absent: for ever.
     #[serde(deserialize_with = "connection_age::duration")]
     pub retention: Option<Duration>,
     /// The size of all files of records together, at which the oldest ones are removed. Absent: no limit.
+    #[serde(alias = "max-size")]
     pub max_size: Option<ByteSize>,
     /// The form of the records on standard error.
     pub stderr: AuditStderr,

@@ -46,9 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
 /// The same in a configuration file.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
-    parse_duration(&text)
-        .map(Some)
-        .map_err(|expected| de::Error::custom(format_args!("invalid value {text:?}: {expected}")))
+    parse_duration(&text).map(Some).map_err(de::Error::custom)
 }
 
 #[cfg(test)]

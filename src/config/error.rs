@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::MASTER_KEY_VARIABLE;
+use super::{MASTER_KEY_VARIABLE, SyntaxProblem};
 
 /// Why a configuration is refused. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum ConfigError {
     File(PathBuf, std::io::Error),
     /// The file is not a configuration.
     #[error("the configuration file {} is not valid: {}", .0.display(), .1)]
-    Syntax(PathBuf, toml::de::Error),
+    Syntax(PathBuf, SyntaxProblem),
     /// A certificate without its key, or the other way round.
     #[error("--tls-cert and --tls-key go together: give both, or neither")]
     HalfTls,
@@ -46,6 +46,9 @@ pub enum ConfigError {
     /// Deleted secrets are to be kept for too long.
     #[error("deletion_retention must be at most 3650days, and is {0:?}")]
     DeletionRetention(Duration),
+    /// Cached reads are to be too new or too old.
+    #[error("cached_reads_max_age must be between 2s and 10m, and is {0:?}")]
+    CachedReads(Duration),
     /// A limit is out of its range.
     #[error("limits.{name} must be between {least} and {most}, and is {given}")]
     Limit {

@@ -12,8 +12,10 @@ use super::{ConfigError, connection_age};
 pub struct HistorySettings {
     /// How long a change is kept.
     #[serde(deserialize_with = "duration")]
+    #[serde(alias = "max-age")]
     pub max_age: Duration,
     /// How many changes are kept: the newest ones.
+    #[serde(alias = "max-events")]
     pub max_events: u64,
 }
 

@@ -31,29 +31,39 @@ pub struct IssuerSettings {
     /// The claim `aud` of a token must have one of these.
     pub audiences: Vec<String>,
     /// The file of its keys, a JSON web key set.
+    #[serde(alias = "jwks-file")]
     pub jwks_file: Option<PathBuf>,
     /// The URL of its keys, which begins with `https://`.
+    #[serde(alias = "jwks-url")]
     pub jwks_url: Option<String>,
     /// The authorities (PEM) that signed the certificate of that URL.
+    #[serde(alias = "jwks-ca")]
     pub jwks_ca: Option<PathBuf>,
     /// How often its keys are fetched, such as `5m`.
     #[serde(default, deserialize_with = "duration")]
+    #[serde(alias = "jwks-refresh")]
     pub jwks_refresh: Option<Duration>,
     /// How long its keys stay in use while they cannot be fetched again, such as `24h`.
     #[serde(default, deserialize_with = "duration")]
+    #[serde(alias = "jwks-max-age")]
     pub jwks_max_age: Option<Duration>,
     /// The algorithms of signatures that are accepted.
     pub algorithms: Option<Vec<TokenAlgorithm>>,
     /// The claim that becomes the principal.
+    #[serde(alias = "subject-claim")]
     pub subject_claim: Option<String>,
     /// The claim that lists the groups.
+    #[serde(alias = "groups-claim")]
     pub groups_claim: Option<String>,
     /// The claims that a token must have, each with this text exactly.
+    #[serde(alias = "required-claims")]
     pub required_claims: Option<BTreeMap<String, String>>,
     /// The longest life of a token, such as `24h`.
     #[serde(default, deserialize_with = "duration")]
+    #[serde(alias = "max-lifetime")]
     pub max_lifetime: Option<Duration>,
     /// The namespace that an empty namespace in a request means.
+    #[serde(alias = "home-namespace")]
     pub home_namespace: Option<String>,
 }
 

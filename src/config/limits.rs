@@ -16,34 +16,46 @@ pub struct Limits {
     /// The number of connections.
     pub connections: usize,
     /// The number of connections from one address. For IPv6: from one network of 64 bits.
+    #[serde(alias = "connections-per-peer")]
     pub connections_per_peer: usize,
     /// The number of connections that have not presented a credential in force yet.
+    #[serde(alias = "unauthenticated-connections")]
     pub unauthenticated_connections: usize,
     /// The number of those from one address. For IPv6: from one network of 64 bits.
+    #[serde(alias = "unauthenticated-connections-per-peer")]
     pub unauthenticated_connections_per_peer: usize,
     /// The time that a connection has to present a credential in force.
     #[serde(deserialize_with = "duration")]
+    #[serde(alias = "authentication-time")]
     pub authentication_time: Duration,
     /// The number of requests to health and reflection, which need no credential, at a time on a connection.
+    #[serde(alias = "unauthenticated-requests")]
     pub unauthenticated_requests: usize,
     /// The number of requests at a time on a connection.
+    #[serde(alias = "requests-per-connection")]
     pub requests_per_connection: usize,
     /// The time in which a peer must take the next piece of a reply.
     #[serde(deserialize_with = "duration")]
+    #[serde(alias = "reply-time")]
     pub reply_time: Duration,
     /// The number of requests that are worked on at a time.
     pub requests: usize,
     /// The number of requests of one principal that are worked on at a time.
+    #[serde(alias = "requests-per-principal")]
     pub requests_per_principal: usize,
     /// The bytes of all requests and replies in memory.
     pub memory: ByteSize,
     /// The bytes of the requests and replies of one principal in memory.
+    #[serde(alias = "memory-per-principal")]
     pub memory_per_principal: ByteSize,
     /// The number of documents of one principal that wait for their turn or are resolved.
+    #[serde(alias = "documents-per-principal")]
     pub documents_per_principal: usize,
     /// The number of requests of one principal in a second. Absent: no limit.
+    #[serde(alias = "requests-per-second")]
     pub requests_per_second: Option<NonZeroU32>,
     /// The number of idempotency records of one principal.
+    #[serde(alias = "idempotency-records-per-principal")]
     pub idempotency_records_per_principal: usize,
 }
 
@@ -111,8 +123,7 @@ impl Limits {
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    parse_duration(&text)
-        .map_err(|expected| de::Error::custom(format_args!("invalid value {text:?}: {expected}")))
+    parse_duration(&text).map_err(de::Error::custom)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 mod audit;
+mod cached_reads;
 mod connection_age;
 mod deletion;
 mod error;
@@ -15,8 +16,10 @@ mod history;
 mod issuer;
 mod limits;
 mod master_key;
+mod syntax;
 
 pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
+pub use self::cached_reads::CachedReads;
 pub use self::connection_age::{ConnectionAge, parse_duration};
 pub use self::error::ConfigError;
 pub use self::etcd::{Etcd, PASSWORD_VARIABLE, PasswordError};
@@ -24,39 +27,52 @@ pub use self::history::HistorySettings;
 pub use self::issuer::{Issuer, IssuerSettings, KeySource, TokenAlgorithm};
 pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
+pub use self::syntax::SyntaxProblem;
 
-/// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names). `None`: not
+/// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names; hyphens and underscores are the same). `None`: not
 /// set there.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The folder of the store and the keys.
+    #[serde(alias = "data-dir")]
     pub data_dir: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<SocketAddr>,
     /// The engine.
     pub store: Option<StoreKind>,
     /// The addresses of etcd's members, separated by commas.
+    #[serde(alias = "etcd-endpoints")]
     pub etcd_endpoints: Option<String>,
     /// The prefix of this store's keys in etcd.
+    #[serde(alias = "etcd-prefix")]
     pub etcd_prefix: Option<String>,
     /// The authorities (PEM) that signed the certificates of etcd's members.
+    #[serde(alias = "etcd-ca")]
     pub etcd_ca: Option<PathBuf>,
     /// The certificate (PEM) with which the service identifies itself to etcd.
+    #[serde(alias = "etcd-cert")]
     pub etcd_cert: Option<PathBuf>,
     /// The private key (PEM) of that certificate.
+    #[serde(alias = "etcd-key")]
     pub etcd_key: Option<PathBuf>,
     /// The user that the service logs in to etcd as.
+    #[serde(alias = "etcd-user")]
     pub etcd_user: Option<String>,
     /// The file of that user's password.
+    #[serde(alias = "etcd-password-file")]
     pub etcd_password_file: Option<PathBuf>,
     /// The file of the master key.
+    #[serde(alias = "master-key-file")]
     pub master_key_file: Option<PathBuf>,
     /// The command that prints the master key.
+    #[serde(alias = "master-key-command")]
     pub master_key_command: Option<String>,
     /// The file of a passphrase. The master key is derived from it.
+    #[serde(alias = "master-key-passphrase-file")]
     pub master_key_passphrase_file: Option<PathBuf>,
     /// The name of the systemd credential that is the master key.
+    #[serde(alias = "master-key-credential")]
     pub master_key_credential: Option<String>,
     /// The file of the master key that the environment names.
     #[serde(skip)]
@@ -65,26 +81,36 @@ pub struct Settings {
     #[serde(skip)]
     pub credentials: Option<PathBuf>,
     /// The server's certificate chain (PEM).
+    #[serde(alias = "tls-cert")]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
+    #[serde(alias = "tls-key")]
     pub tls_key: Option<PathBuf>,
     /// The authorities (PEM) whose client certificates are credentials.
+    #[serde(alias = "tls-client-ca")]
     pub tls_client_ca: Option<PathBuf>,
     /// The issuers whose tokens are credentials.
     pub issuers: Option<Vec<IssuerSettings>>,
     /// Whether to listen without TLS on an address that others can reach.
+    #[serde(alias = "insecure-plaintext")]
     pub insecure_plaintext: Option<bool>,
     /// Whether to serve reflection, which lists the services and their messages to anyone.
     pub reflection: Option<bool>,
     /// How long a connection lives, such as `1h`.
     #[serde(default, deserialize_with = "connection_age::duration")]
+    #[serde(alias = "max-connection-age")]
     pub max_connection_age: Option<Duration>,
     /// How much longer its requests may take then, such as `5m`.
     #[serde(default, deserialize_with = "connection_age::duration")]
+    #[serde(alias = "max-connection-age-grace")]
     pub max_connection_age_grace: Option<Duration>,
     /// How long deleted and expired secrets are kept, such as `7d`; `0s`: not at all.
     #[serde(default, deserialize_with = "connection_age::duration")]
+    #[serde(alias = "deletion-retention")]
     pub deletion_retention: Option<Duration>,
+    /// How old the state may be that a cached read is answered from, such as `5s`.
+    #[serde(default, deserialize_with = "connection_age::duration")]
+    pub cached_reads_max_age: Option<Duration>,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Option<Limits>,
     /// The audit log.
@@ -95,13 +121,16 @@ pub struct Settings {
     #[serde(skip)]
     pub begin_new_audit_log: Option<bool>,
     /// The file of the anchor, which holds the newest known state of the store.
+    #[serde(alias = "anchor-file")]
     pub anchor_file: Option<PathBuf>,
     /// Whether to serve a store although something else altered it: a flag only, since it is for one start.
     #[serde(skip)]
     pub accept_altered_store: Option<bool>,
     /// The form of the log.
+    #[serde(alias = "log-format")]
     pub log_format: Option<LogFormat>,
     /// How much is logged.
+    #[serde(alias = "log-level")]
     pub log_level: Option<LogLevel>,
 }
 
@@ -166,6 +195,8 @@ pub struct Config {
     pub connection_age: ConnectionAge,
     /// How long deleted and expired secrets are kept.
     pub deletion_retention: Duration,
+    /// How old the state may be that a cached read is answered from.
+    pub cached_reads: CachedReads,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Limits,
     /// The audit log.
@@ -198,7 +229,8 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.to_owned(), error))?;
-        toml::from_str(&text).map_err(|error| ConfigError::Syntax(path.to_owned(), error))
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax(path.to_owned(), SyntaxProblem::of(&text, &error)))
     }
 
     /// The settings of the environment. Empty variables set nothing.
@@ -247,6 +279,7 @@ impl Settings {
             max_connection_age: self.max_connection_age.or(others.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(others.max_connection_age_grace),
             deletion_retention: self.deletion_retention.or(others.deletion_retention),
+            cached_reads_max_age: self.cached_reads_max_age.or(others.cached_reads_max_age),
             limits: self.limits.or(others.limits),
             audit: self.audit.or(others.audit),
             history: self.history.or(others.history),
@@ -290,6 +323,7 @@ impl TryFrom<Settings> for Config {
         let master_key = MasterKeySource::from_settings(&settings, &data_dir)?;
         let connection_age = ConnectionAge::from_settings(&settings)?;
         let deletion_retention = deletion::retention(settings.deletion_retention)?;
+        let cached_reads = CachedReads::from_settings(settings.cached_reads_max_age)?;
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
         let history = settings.history.unwrap_or_default().checked()?;
@@ -306,6 +340,7 @@ impl TryFrom<Settings> for Config {
             reflection: settings.reflection.unwrap_or(true),
             connection_age,
             deletion_retention,
+            cached_reads,
             limits,
             audit,
             history,

@@ -10,8 +10,9 @@ use crate::api::InFlight;
 
 /// How long requests in flight may take to end once the server is to stop.
 const DRAIN: Duration = Duration::from_secs(25);
-/// How long connections may take to close once no request is in flight. A silent one never closes by itself.
-const CLOSE: Duration = Duration::from_secs(1);
+/// How long connections may take to close once no request is in flight: the last bytes of answers are on their way. A silent
+/// connection never closes by itself.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Waits until the server is to stop.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -31,6 +32,9 @@ pub(super) async fn drain<T>(serving: &mut JoinHandle<T>, in_flight: &InFlight) 
         }
     };
     let cut_off = timeout(DRAIN, drained).await.is_err();
+    if cut_off {
+        tracing::warn!("requests were cut off: they took longer than the time for the end");
+    }
     if !serving.is_finished() {
         tracing::info!(requests_cut_off = cut_off, "connections still open are closed");
         serving.abort();

@@ -70,6 +70,25 @@ pub enum ServeError {
     /// The server's certificate or its key is not one.
     #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
     Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),
+    /// Users other than the owner may read or write the private key.
+    #[error(
+        "the private key {} is open to others (mode {:04o}); make it yours alone: chmod 600 {}",
+        .0.display(), .1, .0.display()
+    )]
+    TlsKeyPermissions(PathBuf, u32),
+    /// The private key's owner can change it, and is neither the server's user nor root.
+    #[error(
+        "the private key {} belongs to another user ({}), who could read and change it: it must belong to the user that the \
+         server runs as ({}), or to root", .0.display(), .1, .2
+    )]
+    TlsKeyOwner(PathBuf, u32, u32),
+    /// The private key can be opened with a passphrase only.
+    #[error(
+        "the private key {} is encrypted with a passphrase, and the server asks for none: write it without one with \
+         `openssl pkey -in {} -out FILE`, make FILE yours alone with chmod 600, and name it with --tls-key",
+        .0.display(), .0.display()
+    )]
+    TlsKeyEncrypted(PathBuf),
     /// The authorities of client certificates cannot be used.
     #[error("{} cannot be used as --tls-client-ca: {}", .0.display(), .1)]
     ClientCa(PathBuf, Box<dyn std::error::Error + Send + Sync>),

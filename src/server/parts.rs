@@ -51,6 +51,7 @@ pub(super) async fn start(config: &Config) -> Result<Parts, ServeError> {
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,
         deletion_retention: config.deletion_retention,
+        cached_reads: config.cached_reads,
         history: config.history,
         sources,
         ..app::Options::default()

@@ -2,9 +2,12 @@
 //! connections that are open stay as they are.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
@@ -13,10 +16,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use zeroize::Zeroizing;
 
 use super::error::ServeError;
 use crate::app::CredentialSources;
-use crate::auth::ClientAuthorities;
+use crate::auth::{ClientAuthorities, validity};
 use crate::config;
 use crate::domain::now;
 
@@ -86,13 +90,55 @@ impl Tls {
 
 /// The certificate of the server with its private key.
 fn identity(files: &config::Tls) -> Result<Arc<CertifiedKey>, ServeError> {
-    let (chain, key) = (read(&files.cert)?, read(&files.key)?);
+    let (chain, key) = (read(&files.cert)?, private_key(&files.key)?);
     let parse = || -> Result<CertifiedKey, BoxedError> {
         let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&key)?;
         Ok(CertifiedKey::from_der(chain, key, &crypto::ring::default_provider())?)
     };
-    parse().map(Arc::new).map_err(|error| unusable(files, error))
+    let identity = parse().map(Arc::new).map_err(|error| unusable(files, error))?;
+    if let Some(certificate) = identity.cert.first() {
+        warn_of_time(&files.cert, certificate);
+    }
+    Ok(identity)
+}
+
+/// Reads a private key that nobody else can read or change, as a file of the master key must be. Links are followed, and their
+/// target is checked.
+fn private_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ServeError> {
+    let failed = |error| ServeError::File(path.to_owned(), error);
+    let mut file = File::open(path).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    let (mode, user) = (about.permissions().mode() & 0o7777, rustix::process::geteuid().as_raw());
+    if about.is_file() && mode & 0o077 != 0 {
+        return Err(ServeError::TlsKeyPermissions(path.to_owned(), mode));
+    }
+    if about.is_file() && about.uid() != user && about.uid() != 0 {
+        return Err(ServeError::TlsKeyOwner(path.to_owned(), about.uid(), user));
+    }
+    let mut key = Zeroizing::new(Vec::new());
+    file.read_to_end(&mut key).map_err(failed)?;
+    let says = |text: &[u8]| key.windows(text.len()).any(|there| there == text);
+    if says(b"BEGIN ENCRYPTED PRIVATE KEY") || says(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(ServeError::TlsKeyEncrypted(path.to_owned()));
+    }
+    Ok(key)
+}
+
+/// The time before the end of a certificate from which on a start warns of it.
+const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Says in the log that clients will refuse the certificate because of its time, or will soon.
+fn warn_of_time(file: &Path, certificate: &CertificateDer<'_>) {
+    let Some((begin, end)) = validity(certificate) else { return };
+    let (file, now) = (file.display(), now());
+    if now >= end {
+        tracing::warn!(%end, "the certificate {file} has expired, and clients refuse it: put a new one in its place and send SIGHUP");
+    } else if now < begin {
+        tracing::warn!(%begin, "the certificate {file} is not valid yet, and clients refuse it: check it and the clock");
+    } else if now.plus(SOON) >= end {
+        tracing::warn!(%end, "the certificate {file} expires soon: put a new one in its place and send SIGHUP");
+    }
 }
 
 /// The authorities of client certificates: for TLS, and as a source of credentials.

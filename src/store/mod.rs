@@ -199,6 +199,13 @@ pub trait Store: Send + Sync {
     /// A revision that is no older than anything `get` or `scan` has returned so far.
     async fn revision(&self) -> Result<Revision, Unavailable>;
 
+    /// Whether other processes write to the store too, so that this process can be behind it.
+    fn is_shared(&self) -> bool;
+
+    /// A revision that the store had after this was called: every change that any process had acknowledged by then
+    /// has this revision or an earlier one. In a shared store, callers at the same time share one read of the store.
+    async fn head(&self) -> Result<Revision, Unavailable>;
+
     /// The changes after a durable revision, in order, without a gap or a repeat.
     fn watch(&self, after: Revision) -> Watch;
 

@@ -190,7 +190,7 @@ fn skip(why: &str) {
 }
 
 /// Whether every thread of a process has stopped. proc(5) shows the state after the name in brackets.
-fn has_stopped(process: &str) -> bool {
+pub fn has_stopped(process: &str) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process is there");
     threads.flatten().all(|thread| {
         let shown = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();

@@ -2,6 +2,7 @@
 //! (values) the server's memory. That holds for served requests and for requests refused in every way.
 
 mod rows;
+mod settings;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -292,6 +292,7 @@ async fn furnish_rotations(root: &Caller, folder: &Path) {
         claim_id: claimed.claim_id,
         error: "the database refused it".into(),
         retry_after: seconds(30 * 24 * 60 * 60),
+        ..Default::default()
     };
     caller.secrets().release_rotation(release).await.unwrap();
     for _ in 0..2 {

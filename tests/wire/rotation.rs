@@ -440,8 +440,12 @@ async fn a_rotation_that_was_given_back_is_due_again() {
     assert_eq!((secret.rotation_claim, secret.rotation_failure), (None, None));
     let second = claimed(&room).await.claim_id;
     let error = "the database refused the password".to_owned();
-    let failed =
-        ReleaseRotationRequest { claim_id: second, error: error.clone(), retry_after: Some(seconds(3600)) };
+    let failed = ReleaseRotationRequest {
+        claim_id: second,
+        error: error.clone(),
+        retry_after: Some(seconds(3600)),
+        ..Default::default()
+    };
     let secret = room.secrets().release_rotation(failed).await.unwrap().into_inner().secret.unwrap();
     let failure = secret.rotation_failure.unwrap();
     assert_eq!((failure.attempts, &failure.error), (1, &error));
@@ -455,12 +459,14 @@ async fn a_rotation_that_was_given_back_is_due_again() {
         claim_id: String::new(),
         error: "e".repeat(1025),
         retry_after: Some(seconds(-1)),
+        ..Default::default()
     };
     invalid(room.secrets().release_rotation(wrong).await, &["claim_id", "error", "retry_after"]);
     let wrong = ReleaseRotationRequest {
         claim_id: foreign_claim(),
         error: String::new(),
         retry_after: Some(seconds(2_592_001)),
+        ..Default::default()
     };
     invalid(room.secrets().release_rotation(wrong).await, &["retry_after"]);
     for lease in [seconds(0), seconds(-1), seconds(86_401), Duration { seconds: 0, nanos: 999_999_999 }] {
@@ -484,7 +490,12 @@ async fn a_watch_tells_each_step_and_what_is_only_noted_keeps_the_etag() {
     };
     assert_eq!(told().await.0, SecretEventType::RotationDue);
     let claim_id = claimed(&room).await.claim_id;
-    let failed = ReleaseRotationRequest { claim_id, error: "no".into(), retry_after: Some(seconds(0)) };
+    let failed = ReleaseRotationRequest {
+        claim_id,
+        error: "no".into(),
+        retry_after: Some(seconds(0)),
+        ..Default::default()
+    };
     room.secrets().release_rotation(failed).await.unwrap();
     let (kind, secret) = told().await;
     assert_eq!((kind, secret.rotation_failure.unwrap().attempts), (SecretEventType::RotationFailed, 1));

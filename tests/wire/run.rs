@@ -99,9 +99,56 @@ fn values_too_large_for_one_reply_are_read_in_several() {
         create(server, "run-large", &format!("secret_{number}"), &large);
     }
     let script = "printf %s \"$secret_0$secret_7$secret_19\" | wc -c";
-    let output =
-        strongroom(server, "run-large", &["run", "--all", "--", "sh", "-c", script]).output().unwrap();
+    let output = strongroom(server, "run-large", &["run", "--only", "secret_*", "--", "sh", "-c", script])
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), (3 * 64 * 1024).to_string(), "{stderr}");
     assert!(stderr.starts_with("note: the values were read in "), "{stderr}");
+}
+
+#[test]
+fn a_variable_that_decides_what_runs_is_set_only_by_its_name() {
+    let server = shared();
+    let names = [
+        "GIT_SSH_COMMAND",
+        "PYTHONWARNINGS",
+        "BROWSER",
+        "PERL5LIB",
+        "RUBYLIB",
+        "NODE_OPTIONS",
+        "LD_PRELOAD",
+        "DYLD_LIBRARY_PATH",
+        "JDK_JAVA_OPTIONS",
+        "OPENSSL_CONF",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PATH",
+        "STRONGROOM_SERVER",
+    ];
+    let run = |arguments: &[&str]| {
+        let arguments = [&["run"], arguments, &["--", "echo", "ran"]].concat();
+        strongroom(server, "run-families", &arguments).output().unwrap()
+    };
+    for name in names {
+        create(server, "run-families", name, b"x");
+        create(server, "run-families", &format!("app_{name}"), b"x");
+    }
+    // The whole list is refused in one message, and nothing runs.
+    let output = run(&["--prefix", "app_", "--strip-prefix"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{told}");
+    for name in names {
+        assert!(told.contains(&format!("  app_{name}: --env {name}=app_{name}\n")), "{name}: {told}");
+        let output = run(&["--only", name]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let output = run(&["--prefix", name]);
+        assert_eq!(output.status.code(), Some(1), "{name}");
+    }
+    // Named, one of them is set, and others of the selection are not in the way.
+    let output = run(&["--only", "BROWSER", "--env", "BROWSER=BROWSER"]);
+    assert_eq!(output.stdout, b"ran\n", "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -21,6 +21,18 @@ async fn both_signals_end_an_idle_server_well() {
 }
 
 #[tokio::test]
+async fn the_signals_of_users_do_nothing() {
+    let server = Server::alone();
+    let room = Room::on(&server).await;
+    for signal in ["USR1", "USR2", "HUP"] {
+        server.signal(signal);
+        room.create(signal, "v").await;
+    }
+    server.signal("TERM");
+    server.ended_well().await;
+}
+
+#[tokio::test]
 async fn a_client_that_stays_connected_does_not_hold_up_the_end() {
     let server = Server::alone();
     let room = Room::on(&server).await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,6 +121,38 @@ async fn a_certificate_and_a_key_that_do_not_belong_together_are_refused_before_
     start(&["--tls-cert", cert, "--tls-key", &other_key]);
 }
 
+#[tokio::test]
+async fn a_private_key_that_others_can_read_or_that_is_encrypted_is_refused_with_the_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key, _) = certificate_files(folder.path());
+    for mode in [0o640, 0o604, 0o644, 0o660] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let said = start(&["--tls-cert", &cert, "--tls-key", &key]).all();
+        assert!(said.contains("open to others") && said.contains("chmod 600"), "{said}");
+    }
+    for encrypted in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIB\n-----END RSA PRIVATE KEY-----\n",
+    ] {
+        fs::write(&key, encrypted).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let said = start(&["--tls-cert", &cert, "--tls-key", &key]).all();
+        assert!(said.contains("encrypted with a passphrase") && said.contains("openssl pkey"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_whose_time_is_not_now_is_said_at_the_start() {
+    for (from, until, told) in [(2001, 2002, "has expired"), (2200, 2201, "is not valid yet")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key, _) = certificate_files_between(folder.path(), from, until);
+        let launch = Launch::in_memory().argument("--tls-cert").argument(&cert);
+        let server = launch.argument("--tls-key").argument(&key).start();
+        let said = server.stop().await.stderr;
+        assert!(said.contains(told) && said.contains("server.pem"), "{said}");
+    }
+}
+
 fn start(arguments: &[&str]) -> Output {
     arguments.iter().fold(Launch::in_memory(), |launch, &argument| launch.argument(argument)).refused()
 }
@@ -178,13 +211,22 @@ impl Site {
 
 /// Writes a certificate for `localhost` and its key; gives their paths, and the authority's certificate.
 fn certificate_files(folder: &Path) -> (String, String, String) {
+    certificate_files_between(folder, 2020, 2100)
+}
+
+/// The same, for a certificate that is valid from the beginning of one year to that of another.
+fn certificate_files_between(folder: &Path, from: i32, until: i32) -> (String, String, String) {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    let certificate = params.signed_by(&key, &authority).unwrap();
     let write = |name: &str, text: String| {
         let path = folder.join(name);
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.display().to_string()
     };
     (write("server.pem", certificate.pem()), write("server.key", key.serialize_pem()), authority.pem())

@@ -162,6 +162,7 @@ async fn what_is_not_a_deleted_secret_of_the_namespace_is_not_found() {
         id: "1".into(),
         new_name: "1".into(),
         request_id: "x".into(),
+        ..Default::default()
     };
     let fields = ["id", "namespace", "new_name", "request_id"];
     invalid(room.root.secrets().undelete_secret(wrong).await, &fields);

@@ -351,6 +351,7 @@ async fn missing_versions_and_wrong_fields_are_refused_by_name() {
         version: 0,
         etag: String::new(),
         request_id: "no".into(),
+        ..Default::default()
     };
     invalid(
         room.root.secrets().destroy_version(wrong).await,

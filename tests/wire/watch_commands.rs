@@ -78,7 +78,7 @@ fn a_watch_prints_each_change_as_a_line_and_continues_where_it_is_told() {
     done(server, namespace, &["rotate", "db_first", "--value-file", "-"], "two");
     let (kind, name, _) = watch.event();
     assert_eq!((kind.as_str(), name.as_str()), ("rotated", "db_first"));
-    done(server, namespace, &["delete", "db_second"], "");
+    done(server, namespace, &["delete", "db_second", "--yes"], "");
     assert_eq!(watch.event().0, "deleted");
 
     let resume = resume.to_string();

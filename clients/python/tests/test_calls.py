@@ -13,9 +13,11 @@ import pytest
 from strongroom import ENCRYPTED, RotationPolicy, generate
 from strongroom import _access_calls as access_calls
 from strongroom import _list_calls as list_calls
+from strongroom import _reference_calls as reference_calls
 from strongroom import _replies as replies
 from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
+from strongroom import _version_calls as version_calls
 from strongroom._call import Scope
 from strongroom.exceptions import InternalError, ValidationError
 from strongroom.models import SecretPage
@@ -76,6 +78,22 @@ def test_generators_of_classes_words_and_keys() -> None:
         generate.password(required=["vowel"])
     with pytest.raises(TypeError):
         generate.password(required="lower")
+
+
+def test_a_cached_read_is_asked_for() -> None:
+    reads: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (secret_calls.get, {"name": "n"}),
+        (secret_calls.batch_get, {"names": ["n"]}),
+        (list_calls.list_, {}),
+        (list_calls.iterate, {}),
+        (version_calls.versions, {"name": "n"}),
+        (reference_calls.resolve, {"document": {}}),
+    ]
+    for read, arguments in reads:
+        assert sent(read, **arguments).consistency == secret_pb2.CONSISTENCY_UNSPECIFIED
+        assert sent(read, **arguments, cached=True).consistency == secret_pb2.CONSISTENCY_CACHED
+        with pytest.raises(TypeError):
+            sent(read, **arguments, cached=1)
 
 
 def test_a_rotation_policy_is_sent_and_comes_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from google.rpc import error_details_pb2
 from refusals import Refusal
 from servers import Server
 
-from strongroom import RetryPolicy, Strongroom, generate
+from strongroom import AsyncStrongroom, RetryPolicy, Strongroom, generate
 from strongroom._call import Scope
 from strongroom._retry import Attempts
 from strongroom._settings import Settings
@@ -102,8 +103,10 @@ async def test_it_ends(client: Any, fake: Fake, time: Time) -> None:
     fake.refusals = [unavailable() for _ in range(99)]
     with pytest.raises(UnavailableError) as caught:
         await done(client.secrets.delete(name="a_key"))
-    assert len(fake.requests) == RetryPolicy().attempts
-    assert time.pauses == pytest.approx([0.05, 0.1, 0.2, 0.4])
+    # The time that the call has is used, with pauses that grow.
+    assert time.pauses == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, *[2.5] * 10])
+    assert 25 < time.now - 1000.0 <= 30
+    assert len(fake.requests) == len(time.pauses) + 1
     assert caught.value.sent_request_id == fake.requests[0][0].request_id
 
 
@@ -194,3 +197,12 @@ def test_an_error_that_asks_for_a_retry_gets_one() -> None:
     attempts = Attempts(RetryPolicy(), 1000, lambda: 0.0, lambda: 0.0)
     assert attempts.pause_after(StrongroomError("Slow down.", code=Code.RESOURCE_EXHAUSTED, retry_after=1)) == 1.05
     assert attempts.pause_after(StrongroomError("No more.", code=Code.RESOURCE_EXHAUSTED)) is None
+
+
+def test_an_async_client_can_be_used_in_one_event_loop_after_another(fake_server: Server, fake: Fake) -> None:
+    client = AsyncStrongroom(**fake_server.arguments())
+    for _ in range(2):
+        assert asyncio.run(client.whoami()).api_key is not None
+    asyncio.run(client.close())
+    with pytest.raises(StrongroomError, match="closed"):
+        asyncio.run(client.whoami())

@@ -28,8 +28,12 @@ def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings
         ("[2001:db8::1]:50051", "[2001:db8::1]:50051", True),
         ("secrets.example:443", "secrets.example:443", True),
         ("localhost.example:443", "localhost.example:443", True),
-        ("http://10.0.0.1:50051", "10.0.0.1:50051", False),
-        ("http://secrets.example:80/", "secrets.example:80", False),
+        ("HTTP://LOCALHOST:1/", "LOCALHOST:1", False),
+        ("LocalHost", "LocalHost:50051", False),
+        ("127.0.0.1", "127.0.0.1:50051", False),
+        ("[::1]", "[::1]:50051", False),
+        ("http://[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]:50051", False),
+        ("hTTpS://secrets.example", "secrets.example:50051", True),
         ("https://127.0.0.1:50051", "127.0.0.1:50051", True),
     ],
 )
@@ -42,15 +46,20 @@ def test_where_plaintext_is_spoken(server: str, address: str, tls: bool) -> None
     "server",
     [
         "",
-        "localhost",
         ":50051",
+        "localhost:",
+        "127.0.0.1:99999",
+        "[localhost]:1",
+        "http://",
+        "://localhost:1",
+        "srk_secret_in_the_wrong_place",
+        "eyJhbGciOiJFUzI1NiJ9.secret",
         "localhost:port",
         "localhost:0",
         "localhost:65536",
         "::1:50051",
         "ftp://localhost:1",
         "unix:/run/strongroom",
-        "http://localhost",
         "http://localhost:1/path",
         "http://localhost:1?x",
         "http://user:secret@localhost:1",
@@ -64,6 +73,28 @@ def test_addresses_that_are_none(server: str) -> None:
         resolve(server=server)
     assert [v.field for v in caught.value.violations] == ["server"]
     assert "secret" not in str(caught.value)
+
+
+def test_plaintext_to_another_machine_is_asked_for() -> None:
+    for server in ("http://10.0.0.1:50051", "HTTP://secrets.example"):
+        with pytest.raises(ValidationError, match="insecure_plaintext=True"):
+            resolve(server=server)
+        endpoint = resolve(server=server, insecure_plaintext=True).endpoint
+        assert (endpoint.port, endpoint.tls) == (50051, False)
+    # The permission is no wish: without a scheme it is TLS.
+    assert resolve(server="10.0.0.1", insecure_plaintext=True).endpoint.tls
+
+
+def test_a_key_where_its_file_is_expected_is_not_shown() -> None:
+    key = "srk_abcdefghijklmnop_canary_canary"
+    with pytest.raises(ValidationError) as caught:
+        resolve({"STRONGROOM_API_KEY_FILE": key}, api_key=None)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Strongroom, AsyncStrongroom])
+def test_a_client_that_was_not_set_up_has_a_repr(kind: Any) -> None:
+    assert repr(kind.__new__(kind)) == f"{kind.__name__}(not set up)"
 
 
 def test_the_defaults() -> None:

@@ -76,6 +76,12 @@ impl FromStr for Address {
             return Err(AddressError("it cannot have a path or a query"));
         }
         let (host, port) = split(rest)?;
+        // It must not be asked for as a host's name either.
+        if ["srk_", "srmk_"].iter().any(|mark| host.starts_with(mark))
+            || (host.starts_with("eyJ") && host.len() > 20)
+        {
+            return Err(AddressError("this is a credential"));
+        }
         let port = match port {
             None => DEFAULT_PORT,
             Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits
@@ -184,6 +190,9 @@ mod tests {
             ("a b", "letters, digits"),
             ("é", "letters, digits"),
             ("host\n", "letters, digits"),
+            ("srk_hunter2", "a credential"),
+            ("https://srmk_hunter2:1", "a credential"),
+            ("eyJhbGciOiJFUzI1NiJ9.hunter2", "a credential"),
         ] {
             let refused = text.parse::<Address>().unwrap_err().to_string();
             assert!(refused.contains(reason), "{text}: {refused}");

@@ -27,6 +27,14 @@ pub enum ApiKeyError {
     /// The same, in a file or an environment variable.
     #[error("{0} does not hold an API key: srk_… on one line is expected")]
     MalformedIn(String),
+    /// There is nothing in the file.
+    #[error("{0} is empty: srk_… on one line is expected")]
+    Empty(String),
+    /// The key itself is given where the name of its file is expected.
+    #[error(
+        "an API key is given where the name of its file is expected: write it to a file, or give it in STRONGROOM_API_KEY"
+    )]
+    NotAFile,
     /// The file cannot be read.
     #[error("{} cannot be read: {error}", .path.display())]
     Unreadable {
@@ -55,13 +63,25 @@ impl ApiKey {
     /// Reads the key from a file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ApiKeyError> {
         let path = path.as_ref();
-        let unreadable = |error| ApiKeyError::Unreadable { path: path.to_owned(), error };
+        if path.to_str().is_some_and(is_credential) {
+            return Err(ApiKeyError::NotAFile);
+        }
+        let file =
+            fs::File::open(path).map_err(|error| ApiKeyError::Unreadable { path: path.to_owned(), error })?;
+        Self::from_reader(file, &path.display().to_string())
+    }
+
+    /// Reads the key from an open file or a pipe, which errors call by this name.
+    pub fn from_reader(from: impl Read, name: &str) -> Result<Self, ApiKeyError> {
         // Reserved whole, for growing would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST as usize));
-        fs::File::open(path)
-            .and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
-            .map_err(unreadable)?;
-        let malformed = || ApiKeyError::MalformedIn(path.display().to_string());
+        from.take(LONGEST + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| ApiKeyError::Unreadable { path: name.into(), error })?;
+        if bytes.trim_ascii().is_empty() {
+            return Err(ApiKeyError::Empty(name.to_owned()));
+        }
+        let malformed = || ApiKeyError::MalformedIn(name.to_owned());
         Self::parse(std::str::from_utf8(&bytes).map_err(|_| malformed())?).map_err(|_| malformed())
     }
 
@@ -73,6 +93,13 @@ impl ApiKey {
         header.set_sensitive(true);
         Ok(header)
     }
+}
+
+/// Whether a text is a credential: an API key, a master key, or a token.
+fn is_credential(text: &str) -> bool {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    let token = name.starts_with("eyJ") && name.len() > 20;
+    ["srk_", "srmk_"].iter().any(|mark| name.starts_with(mark) && name.len() > 20) || token
 }
 
 impl FromStr for ApiKey {

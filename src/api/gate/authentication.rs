@@ -29,13 +29,50 @@ impl<S> Authentication<S> {
         Self { app, inner }
     }
 
-    /// The caller. `may_wait`: whether it can wait for a fetch of its issuer's keys.
-    fn authenticate(&self, arrived: &Arrived, may_wait: bool) -> Result<Principal, NotKnown> {
+    /// The caller, as far as this replica knows now. `waited`: what the request has waited for.
+    fn authenticate(&self, arrived: &Arrived, waited: Waited) -> Result<Principal, NotKnown> {
         self.app.serves().map_err(|_| NotKnown::Refused(Refused::NotServing))?;
+        if !self.app.is_recent() {
+            return Err(NotKnown::ReplicaBehind);
+        }
+        let refused = |unauthenticated| NotKnown::Refused(Refused::Unauthenticated(unauthenticated));
         let presented = presented(arrived.http.headers(), arrived.http.extensions());
-        let presented = presented.map_err(|problem| Unauthenticated { problem, principal: None });
-        let presented = presented.map_err(NoPrincipal::Refused)?;
-        Ok(self.app.access.identify(presented, may_wait)?)
+        let presented = presented.map_err(|problem| refused(Unauthenticated { problem, principal: None }))?;
+        self.app.access.identify(presented, !waited.for_fetch).map_err(|none| match none {
+            NoPrincipal::KeyNotKnown(_) if !waited.for_head => NotKnown::ReplicaBehind,
+            NoPrincipal::Refused(unauthenticated) | NoPrincipal::KeyNotKnown(unauthenticated) => {
+                refused(unauthenticated)
+            }
+            NoPrincipal::KeyWanted(fetch) => NotKnown::KeyWanted(fetch),
+            NoPrincipal::IssuerUnavailable => NotKnown::Refused(Refused::IssuerUnavailable),
+        })
+    }
+
+    /// Waits for what the question who calls needs, each thing once, and answers it.
+    async fn authenticate_later(self, arrived: Arrived, first: NotKnown) -> Box<Known<S>> {
+        let (mut waited, mut not_known) = (Waited::default(), first);
+        let caller = loop {
+            match not_known {
+                NotKnown::ReplicaBehind if !waited.for_head => {
+                    waited.for_head = true;
+                    if self.app.reach_head().await.is_err() {
+                        break Err(Refused::NotServing);
+                    }
+                }
+                NotKnown::KeyWanted(fetch) if !waited.for_fetch => {
+                    waited.for_fetch = true;
+                    fetch.ended().await;
+                }
+                NotKnown::ReplicaBehind => break Err(Refused::NotServing),
+                NotKnown::KeyWanted(_) => break Err(Refused::IssuerUnavailable),
+                NotKnown::Refused(refused) => break Err(refused),
+            }
+            match self.authenticate(&arrived, waited) {
+                Ok(principal) => break Ok(principal),
+                Err(again) => not_known = again,
+            }
+        };
+        Box::new((self, arrived, caller))
     }
 }
 
@@ -78,7 +115,7 @@ where
 
 impl<S> Service<Arrived> for Authentication<S>
 where
-    S: Service<Admitted, Response = Response<Body>, Error = Infallible> + Clone,
+    S: Service<Admitted, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Unpin,
 {
     type Response = Response<Body>;
@@ -90,14 +127,11 @@ where
     }
 
     fn call(&mut self, arrived: Arrived) -> Self::Future {
-        let caller = match self.authenticate(&arrived, true) {
+        let caller = match self.authenticate(&arrived, Waited::default()) {
             Ok(principal) => Ok(principal),
             Err(NotKnown::Refused(refused)) => Err(refused),
-            Err(NotKnown::KeyWanted(fetch)) => {
-                return Authenticated::Waiting {
-                    fetched: Box::pin(fetch.ended()),
-                    request: Some(Box::new((self.clone(), arrived))),
-                };
+            Err(later @ (NotKnown::KeyWanted(_) | NotKnown::ReplicaBehind)) => {
+                return Authenticated::Waiting(Box::pin(self.clone().authenticate_later(arrived, later)));
             }
         };
         self.admit(arrived, caller)
@@ -108,12 +142,8 @@ where
 pub(super) enum Authenticated<S: Service<Admitted>> {
     /// The refusal, until it is taken.
     Refused(Option<Response<Body>>),
-    /// The key of the caller's token is not known yet.
-    Waiting {
-        fetched: Pin<Box<dyn Future<Output = ()> + Send>>,
-        /// The request, until the fetch has ended.
-        request: Option<Box<(Authentication<S>, Arrived)>>,
-    },
+    /// It is not known yet who calls.
+    Waiting(Pin<Box<dyn Future<Output = Box<Known<S>>> + Send>>),
     Admitted(S::Future),
 }
 
@@ -130,14 +160,8 @@ where
                 Self::Refused(refusal) => {
                     return refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal)));
                 }
-                Self::Waiting { fetched, request } => {
-                    ready!(fetched.as_mut().poll(context));
-                    let Some(waited) = request.take() else { return Poll::Pending };
-                    let (mut layer, arrived) = *waited;
-                    let caller = layer.authenticate(&arrived, false).map_err(|not_known| match not_known {
-                        NotKnown::Refused(refused) => refused,
-                        NotKnown::KeyWanted(_) => Refused::IssuerUnavailable,
-                    });
+                Self::Waiting(known) => {
+                    let (mut layer, arrived, caller) = *ready!(known.as_mut().poll(context));
                     *self = layer.admit(arrived, caller);
                 }
                 Self::Admitted(answer) => return Pin::new(answer).poll(context),
@@ -146,25 +170,29 @@ where
     }
 }
 
+/// A request that has waited, and its caller.
+type Known<S> = (Authentication<S>, Arrived, Result<Principal, Refused>);
+
+/// What a request has waited for.
+#[derive(Clone, Copy, Default)]
+struct Waited {
+    /// For the newest changes of the other replicas.
+    for_head: bool,
+    /// For the keys of the issuer of its token.
+    for_fetch: bool,
+}
+
 /// Why the caller is not known.
 enum NotKnown {
     Refused(Refused),
     /// The key of its token is not known; this fetch may bring it.
     KeyWanted(Fetch),
-}
-
-impl From<NoPrincipal> for NotKnown {
-    fn from(none: NoPrincipal) -> Self {
-        match none {
-            NoPrincipal::Refused(unauthenticated) => Self::Refused(Refused::Unauthenticated(unauthenticated)),
-            NoPrincipal::KeyWanted(fetch) => Self::KeyWanted(fetch),
-            NoPrincipal::IssuerUnavailable => Self::Refused(Refused::IssuerUnavailable),
-        }
-    }
+    /// Another replica can have made the key a moment ago, or this replica does not know whether it is current.
+    ReplicaBehind,
 }
 
 /// Why a caller is refused.
-enum Refused {
+pub(super) enum Refused {
     /// The store cannot serve, so that it is not known who calls.
     NotServing,
     /// The keys of the issuer of the token are not known, so that it is not known who calls.

@@ -1,6 +1,7 @@
 //! A task for each request, so that a change is served to its end and recorded though the caller hangs up. A request whose
 //! caller hangs up before its task has begun is forgotten: nothing of it was done. The requests that are being answered are
-//! counted: the server waits for them before it stops.
+//! counted until the last byte of their answers is handed over: the server waits for them before it stops. Watches have no last
+//! byte, and count until they begin.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
+use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument;
 
-use super::in_flight::InFlight;
+use super::in_flight::{Entered, InFlight};
 use super::{Answer, Arrived};
 use crate::api::error::Refusal;
 use crate::api::request::AuditEntry;
@@ -48,17 +50,52 @@ where
     fn call(&mut self, arrived: Arrived) -> Spawned {
         let (entry, of_task) = (arrived.entry.clone(), arrived.entry.clone());
         let span = tracing::info_span!("request", request_id = &*entry.request_id);
-        let entered = self.in_flight.enter();
+        let (entered, endless) = (self.in_flight.enter(), is_endless(arrived.http.uri().path()));
         // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
         let answer = self.inner.call(arrived);
         let answering = async move {
-            let _entered = entered;
             if !of_task.begin() {
                 return Ok(Response::new(Body::empty()));
             }
-            answer.await
+            let answer = answer.await?;
+            Ok(if endless {
+                answer
+            } else {
+                answer.map(|body| Body::new(Counted { body, _entered: entered }))
+            })
         };
         Spawned { task: tokio::spawn(answering.instrument(span)), entry, answered: false }
+    }
+}
+
+/// Whether the RPC of this path is a watch, which goes on until the server stops.
+fn is_endless(path: &str) -> bool {
+    path.rsplit('/').next().is_some_and(|rpc| rpc.starts_with("Watch"))
+}
+
+/// The body of an answer, whose request counts as long as the body is there.
+struct Counted {
+    body: Body,
+    _entered: Entered,
+}
+
+impl http_body::Body for Counted {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -183,6 +184,25 @@ async fn a_change_whose_caller_hangs_up_is_served_to_its_end_and_a_read_is_not()
         // A handler's own status without details is given some.
         assert_eq!(site.outcomes(), [outcome]);
     }
+}
+
+#[tokio::test]
+async fn a_request_counts_until_its_answer_is_read_and_a_watch_until_it_begins() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::new(http_body_util::Full::new(bytes::Bytes::from_static(
+            b"some",
+        )))))
+    });
+    let mut gated = site.gate().layer(inner);
+    let mut answer = gated.call(site.request("/strongroom.v1.OperatorService/CreateBackup")).await.unwrap();
+    assert!(!site.in_flight.is_none());
+    while answer.body_mut().frame().await.is_some() {}
+    drop(answer);
+    site.in_flight.none().await;
+    let watch = gated.call(site.request("/strongroom.v1.SecretService/WatchSecrets")).await.unwrap();
+    site.in_flight.none().await;
+    drop(watch);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(create_key(&self.0, &call, message).await)
     }
 
@@ -33,7 +33,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(list_keys(&self.0, &call, &message))
     }
 
@@ -41,7 +41,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(revoke_key(&self.0, &call, &message).await)
     }
 
@@ -49,7 +49,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::RotateApiKeyRequest>,
     ) -> Result<Response<v1::RotateApiKeyResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotate_key(&self.0, &call, &message).await)
     }
 
@@ -57,7 +57,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::CreateRoleRequest>,
     ) -> Result<Response<v1::CreateRoleResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(create_role(&self.0, &call, &message).await)
     }
 
@@ -65,7 +65,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ListRolesRequest>,
     ) -> Result<Response<v1::ListRolesResponse>, Status> {
-        let (call, v1::ListRolesRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::ListRolesRequest {}) = Call::open(&self.0, request).await?;
         call.close(list_roles(&self.0, &call))
     }
 
@@ -73,7 +73,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::DeleteRoleRequest>,
     ) -> Result<Response<v1::DeleteRoleResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(delete_role(&self.0, &call, &message).await)
     }
 
@@ -81,7 +81,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::CreateBindingRequest>,
     ) -> Result<Response<v1::CreateBindingResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(create_binding(&self.0, &call, message).await)
     }
 
@@ -89,7 +89,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(list_bindings(&self.0, &call, message))
     }
 
@@ -97,7 +97,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::DeleteBindingRequest>,
     ) -> Result<Response<v1::DeleteBindingResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(delete_binding(&self.0, &call, &message).await)
     }
 
@@ -105,7 +105,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
-        let (call, v1::WhoAmIRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::WhoAmIRequest {}) = Call::open(&self.0, request).await?;
         call.close(Ok(who_am_i(&self.0, &call)))
     }
 
@@ -113,7 +113,7 @@ impl AccessService for Access {
         &self,
         request: Request<v1::ExplainAccessRequest>,
     ) -> Result<Response<v1::ExplainAccessResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(explain(&self.0, &call, &message))
     }
 }

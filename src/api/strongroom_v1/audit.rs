@@ -38,7 +38,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::ListAuditRecordsRequest>,
     ) -> Result<Response<v1::ListAuditRecordsResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(list(&self.0, &call, message).await)
     }
 
@@ -48,7 +48,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::WatchAuditRecordsRequest>,
     ) -> Result<Response<Self::WatchAuditRecordsStream>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(watch(&self.0, &call, message).await)
     }
 
@@ -56,7 +56,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        let (call, v1::GetCheckpointRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::GetCheckpointRequest {}) = Call::open(&self.0, request).await?;
         call.close(checkpoint(&self.0, &call))
     }
 
@@ -64,7 +64,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::GetInclusionProofRequest>,
     ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(inclusion_proof(&self.0, &call, message).await)
     }
 
@@ -72,7 +72,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::GetConsistencyProofRequest>,
     ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(consistency_proof(&self.0, &call, message).await)
     }
 
@@ -80,7 +80,7 @@ impl AuditService for AuditLog {
         &self,
         request: Request<v1::FindAuditNamesRequest>,
     ) -> Result<Response<v1::FindAuditNamesResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(find_names(&self.0, &call, message).await)
     }
 }

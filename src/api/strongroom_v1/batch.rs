@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use prost::Message;
 use tonic_types::pb;
 
-use super::convert::{redacted, revealed};
+use super::convert::{consistency, redacted, revealed};
 use super::proto as v1;
 use super::proto::batch_get_secrets_item::Result as Outcome;
 use super::status::status;
@@ -30,6 +30,7 @@ pub(super) async fn get(
         fields.check("view", v1::View::try_from(message.view).map_err(|_| super::secret::UNKNOWN_VIEW));
     let names = fields.check("names", names(&message.names));
     let at_least = Revision(message.min_revision);
+    consistency(message.consistency, &mut fields);
     let (outcomes, revision, read) = match view {
         Some(v1::View::Metadata) => {
             let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;

@@ -2,23 +2,58 @@
 
 use tonic::{Request, Response, Status};
 
+use super::proto as v1;
 use super::status::{refused, status};
 use crate::api::request::Call;
 use crate::app::{App, CredentialProblem, Error};
+use crate::domain::Revision;
+
+/// A request of a read that can be answered from a state of some seconds ago.
+pub(super) trait CacheableRead {
+    /// Whether the caller accepts that.
+    fn accepts_cached(&self) -> bool;
+    /// The oldest revision that the caller accepts.
+    fn oldest(&self) -> Revision;
+}
 
 impl Call {
-    /// The call that the gate attached to a request, and the message. The message may have taken its time, in which the
-    /// caller's key may have been revoked or may have expired: so the key is looked at once more.
-    pub(super) fn open<M>(app: &App, request: Request<M>) -> Result<(Self, M), Status> {
+    /// The call that the gate attached to a request, and the message. From here on, this replica shows every change that any
+    /// replica had acknowledged when the request arrived: what the handler grants, finds and refuses comes from that state.
+    ///
+    /// The message may have taken its time, in which the caller's key may have been revoked or may have expired: so the key is
+    /// looked at once more.
+    pub(super) async fn open<M>(app: &App, request: Request<M>) -> Result<(Self, M), Status> {
+        let (call, message) = Self::attached(request)?;
+        call.begin(app, false).await?;
+        Ok((call, message))
+    }
+
+    /// The same for a read whose caller may accept a state of some seconds ago. An unknown number in `consistency` accepts none:
+    /// the handler refuses it.
+    pub(super) async fn open_read<M: CacheableRead>(
+        app: &App,
+        request: Request<M>,
+    ) -> Result<(Self, M), Status> {
+        let (call, message) = Self::attached(request)?;
+        // A revision that this replica does not show yet is one of the newest.
+        let cached = message.accepts_cached() && app.is_recent() && app.revision() >= message.oldest();
+        call.begin(app, cached).await?;
+        Ok((call, message))
+    }
+
+    fn attached<M>(request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
-        let Some(call) = extensions.remove::<Self>() else {
+        match extensions.remove::<Self>() {
+            Some(call) => Ok((call, message)),
             // Only the request to a service that is not behind the gate.
-            return Err(status(&Error::Unauthenticated(CredentialProblem::Missing), ""));
-        };
-        match app.access.confirm(&call.caller) {
-            Ok(()) => Ok((call, message)),
-            Err(error) => Err(status(&error, call.request_id())),
+            None => Err(status(&Error::Unauthenticated(CredentialProblem::Missing), "")),
         }
+    }
+
+    async fn begin(&self, app: &App, cached: bool) -> Result<(), Status> {
+        let reached = if cached { Ok(()) } else { app.reach_head().await };
+        let confirmed = reached.and_then(|()| app.access.confirm(&self.caller));
+        confirmed.map_err(|error| status(&error, self.request_id()))
     }
 
     /// The reply, or the error's status.
@@ -30,6 +65,29 @@ impl Call {
     pub(super) async fn close_stream(&self, outcome: Result<String, Error>) -> Result<(), Status> {
         self.conclude(outcome).await.map_err(|refusal| refused(refusal, self.request_id()))
     }
+}
+
+macro_rules! cacheable {
+    ($($request:ident $oldest:expr,)*) => {
+        $(impl CacheableRead for v1::$request {
+            fn accepts_cached(&self) -> bool {
+                self.consistency() == v1::Consistency::Cached
+            }
+
+            fn oldest(&self) -> Revision {
+                let oldest: fn(&Self) -> u64 = $oldest;
+                Revision(oldest(self))
+            }
+        })*
+    };
+}
+
+cacheable! {
+    GetSecretRequest |read| read.min_revision,
+    BatchGetSecretsRequest |read| read.min_revision,
+    ListSecretsRequest |read| read.min_revision,
+    ListSecretVersionsRequest |read| read.min_revision,
+    ResolveReferencesRequest |_| 0,
 }
 
 #[cfg(test)]
@@ -78,14 +136,14 @@ mod tests {
         let new = NewApiKey { name, home, role, expiry: Expiry::Never };
         let (key, credential, _) = app.access.create_api_key(&grant, new).await.unwrap();
         let caller = app.access.authenticate(credential.expose()).unwrap();
-        assert!(Call::open(&app, request(&caller)).is_ok());
+        assert!(Call::open(&app, request(&caller)).await.is_ok());
 
         let (arrived_before, arrived_after) = (request(&caller), request(&caller));
         app.access.revoke_api_key(&app.access.grant_manager(&root).unwrap(), key.id).await.unwrap();
         for request in [arrived_before, arrived_after] {
-            let refused = Call::open(&app, request).err().unwrap();
+            let refused = Call::open(&app, request).await.err().unwrap();
             assert_eq!(refused.code(), Code::Unauthenticated);
         }
-        assert!(Call::open(&app, Request::new(())).is_err(), "a request that has not passed the gate");
+        assert!(Call::open(&app, Request::new(())).await.is_err(), "a request that has not passed the gate");
     }
 }

@@ -14,7 +14,7 @@ use crate::api::request::Fields;
 use crate::app::{App, Idempotency, ValueSource};
 use crate::domain::{
     BytesEncoding, CharacterClass, DEFAULT_LIMIT, DailyWindow, Generator, Invalid, KeyPairAlgorithm,
-    MAX_LIMIT, Metadata, RequestId, RotationPolicy, Secret, Timestamp, Value,
+    MAX_LIMIT, Metadata, RequestId, Revision, RotationPolicy, Secret, Timestamp, Value,
 };
 
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
@@ -171,6 +171,18 @@ pub(super) fn idempotency<M: Message>(
         message.encode_raw(&mut *body);
         Idempotency { id, body }
     }))
+}
+
+/// The `min_revision` of a change. It is taken out of the message, before [`idempotency`] is called, since it is no part of what a
+/// repeated request is compared with.
+pub(super) fn min_revision(field: &mut u64) -> Revision {
+    Revision(mem::take(field))
+}
+
+/// Refuses a number in the field `consistency` that this release does not know.
+pub(super) fn consistency(number: i32, fields: &mut Fields) {
+    const UNKNOWN: Invalid = Invalid::new("must be CONSISTENCY_LINEARIZABLE or CONSISTENCY_CACHED");
+    fields.check("consistency", v1::Consistency::try_from(number).map_err(|_| UNKNOWN));
 }
 
 /// The etag that a request names, if any.

@@ -9,6 +9,7 @@ use prost_types::{ListValue, Struct, Value};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
+use super::convert::consistency;
 use super::proto as v1;
 use super::proto::reference_service_server::ReferenceService;
 use super::proto::secret_value;
@@ -27,7 +28,7 @@ impl ReferenceService for References {
         &self,
         request: Request<v1::ResolveReferencesRequest>,
     ) -> Result<Response<v1::ResolveReferencesResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open_read(&self.0, request).await?;
         let outcome = if message.validate_only {
             inspect(&self.0, &call, message).await
         } else {
@@ -44,6 +45,7 @@ async fn resolve(
 ) -> Result<v1::ResolveReferencesResponse, Error> {
     let mut fields = Fields::default();
     let grant = call.namespace_grant::<Read>(app, &message.namespace, &mut fields)?;
+    consistency(message.consistency, &mut fields);
     let grant = fields.finish(grant)?;
     let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let inputs = map(message.inputs.unwrap_or_default());
@@ -65,6 +67,7 @@ async fn inspect(
 ) -> Result<v1::ResolveReferencesResponse, Error> {
     let mut fields = Fields::default();
     let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
+    consistency(message.consistency, &mut fields);
     let grant = fields.finish(grant)?;
     let template = app.references.parse_template(&grant, map(message.document.unwrap_or_default())).await?;
     let (named, revision) = app.references.inspect(&call.caller, &grant, &template).await?;

@@ -1,8 +1,8 @@
 //! The RPCs of SecretService about rotations: rotate, promote, acknowledge, claim and release.
 
 use super::convert::{
-    MOMENT_TO_TEN_YEARS, SECOND_TO_DAY, UP_TO_THIRTY_DAYS, etag, idempotency, metadata, redacted, revealed,
-    rotation_source, span_within, timestamp,
+    MOMENT_TO_TEN_YEARS, SECOND_TO_DAY, UP_TO_THIRTY_DAYS, etag, idempotency, metadata, min_revision,
+    redacted, revealed, rotation_source, span_within, timestamp,
 };
 use super::{proto as v1, version};
 use crate::api::request::{Call, Fields};
@@ -21,6 +21,7 @@ pub(super) async fn rotate(
     mut message: v1::RotateSecretRequest,
 ) -> Result<v1::RotateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
@@ -41,6 +42,7 @@ pub(super) async fn rotate(
     })();
     let (grant, request, rotation) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let changed = app.secrets.rotate(&grant, rotation, request.as_ref()).await?;
     let (version, revision) = (changed.version, changed.secret.revision.0);
     call.note(|target| target.version = Some(version));
@@ -54,6 +56,7 @@ pub(super) async fn promote(
     mut message: v1::PromoteVersionRequest,
 ) -> Result<v1::PromoteVersionResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
@@ -66,6 +69,7 @@ pub(super) async fn promote(
     })();
     let (grant, request, promotion) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let promoted = app.secrets.promote(&grant, &promotion, request.as_ref()).await?;
     let revision = promoted.revision.0;
     Ok(v1::PromoteVersionResponse { secret: Some(redacted(app, &promoted.secret)), revision })
@@ -74,9 +78,10 @@ pub(super) async fn promote(
 pub(super) async fn acknowledge(
     app: &App,
     call: &Call,
-    message: v1::AcknowledgeVersionRequest,
+    mut message: v1::AcknowledgeVersionRequest,
 ) -> Result<v1::AcknowledgeVersionResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant::<Read>(app, &message.namespace, name.as_ref(), &mut fields)?;
     let number = version::number(message.version, call, &mut fields);
@@ -87,6 +92,7 @@ pub(super) async fn acknowledge(
     let (grant, acknowledgement) =
         fields.finish((|| Some((grant?, Acknowledgement { number, consumer })))())?;
 
+    app.at_least(min_revision).await?;
     let acknowledged = app.secrets.acknowledge(&grant, &acknowledgement).await?;
     let usage = acknowledged.usage.of_version(number);
     let version = version::used(app, &acknowledged.version, &acknowledged.secret, usage);
@@ -96,9 +102,10 @@ pub(super) async fn acknowledge(
 pub(super) async fn claim(
     app: &App,
     call: &Call,
-    message: v1::ClaimRotationRequest,
+    mut message: v1::ClaimRotationRequest,
 ) -> Result<v1::ClaimRotationResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let grant = call.namespace_grant::<Rotate>(app, &message.namespace, &mut fields)?;
     let prefix = fields.check("name_prefix", SecretName::parse_prefix(&message.name_prefix));
     let metadata = metadata(message.metadata, &mut fields);
@@ -109,6 +116,7 @@ pub(super) async fn claim(
     })();
     let (grant, query) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let chosen = |name: &SecretName| call.note(|target| target.name = Some(name.clone()));
     let claimed = app.secrets.claim_rotation(&grant, &query, chosen).await;
     if claimed.is_err() {
@@ -128,9 +136,10 @@ pub(super) async fn claim(
 pub(super) async fn release(
     app: &App,
     call: &Call,
-    message: v1::ReleaseRotationRequest,
+    mut message: v1::ReleaseRotationRequest,
 ) -> Result<v1::ReleaseRotationResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     const REQUIRED: Invalid = Invalid::new("is required: give the claim_id of a reply to ClaimRotation");
     let token =
         if message.claim_id.is_empty() { Err(REQUIRED) } else { ClaimToken::parse(&message.claim_id) };
@@ -158,6 +167,7 @@ pub(super) async fn release(
     let release = fields.finish(parsed)?;
     let grant = grant.ok_or(Error::ClaimLost)?;
 
+    app.at_least(min_revision).await?;
     let (secret, revision) = app.secrets.release_rotation(&grant, &release).await?;
     Ok(v1::ReleaseRotationResponse { secret: Some(redacted(app, &secret)), revision: revision.0 })
 }

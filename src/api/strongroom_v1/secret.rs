@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::convert::{
-    etag, idempotency, limit, metadata, redacted, revealed, rotation_policy, source, time, timestamp, ttl,
-    value,
+    consistency, etag, idempotency, limit, metadata, min_revision, redacted, revealed, rotation_policy,
+    source, time, timestamp, ttl, value,
 };
 use super::proto::secret_service_server::SecretService;
 use super::{batch, proto as v1, rotation, version, watch};
@@ -26,7 +26,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::CreateSecretRequest>,
     ) -> Result<Response<v1::CreateSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(create(&self.0, &call, message).await)
     }
 
@@ -34,7 +34,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::GetSecretRequest>,
     ) -> Result<Response<v1::GetSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open_read(&self.0, request).await?;
         call.close(get(&self.0, &call, message).await)
     }
 
@@ -42,7 +42,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::ListSecretsRequest>,
     ) -> Result<Response<v1::ListSecretsResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open_read(&self.0, request).await?;
         call.close(list(&self.0, &call, message).await)
     }
 
@@ -50,7 +50,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::UpdateSecretRequest>,
     ) -> Result<Response<v1::UpdateSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(update(&self.0, &call, message).await)
     }
 
@@ -58,7 +58,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::DeleteSecretRequest>,
     ) -> Result<Response<v1::DeleteSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(delete(&self.0, &call, message).await)
     }
 
@@ -66,7 +66,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotation::rotate(&self.0, &call, message).await)
     }
 
@@ -74,7 +74,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::ListSecretVersionsRequest>,
     ) -> Result<Response<v1::ListSecretVersionsResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open_read(&self.0, request).await?;
         call.close(version::list(&self.0, &call, message).await)
     }
 
@@ -82,7 +82,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::DisableVersionRequest>,
     ) -> Result<Response<v1::DisableVersionResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(version::disable(&self.0, &call, message).await)
     }
 
@@ -90,7 +90,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::EnableVersionRequest>,
     ) -> Result<Response<v1::EnableVersionResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(version::enable(&self.0, &call, message).await)
     }
 
@@ -98,7 +98,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::DestroyVersionRequest>,
     ) -> Result<Response<v1::DestroyVersionResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(version::destroy(&self.0, &call, message).await)
     }
 
@@ -106,7 +106,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::BatchGetSecretsRequest>,
     ) -> Result<Response<v1::BatchGetSecretsResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open_read(&self.0, request).await?;
         call.close(batch::get(&self.0, &call, message).await)
     }
 
@@ -114,7 +114,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::UndeleteSecretRequest>,
     ) -> Result<Response<v1::UndeleteSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(undelete(&self.0, &call, message).await)
     }
 
@@ -122,7 +122,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::PromoteVersionRequest>,
     ) -> Result<Response<v1::PromoteVersionResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotation::promote(&self.0, &call, message).await)
     }
 
@@ -130,7 +130,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::AcknowledgeVersionRequest>,
     ) -> Result<Response<v1::AcknowledgeVersionResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotation::acknowledge(&self.0, &call, message).await)
     }
 
@@ -138,7 +138,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::ClaimRotationRequest>,
     ) -> Result<Response<v1::ClaimRotationResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotation::claim(&self.0, &call, message).await)
     }
 
@@ -146,7 +146,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::ReleaseRotationRequest>,
     ) -> Result<Response<v1::ReleaseRotationResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotation::release(&self.0, &call, message).await)
     }
 
@@ -156,7 +156,7 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::WatchSecretsRequest>,
     ) -> Result<Response<Self::WatchSecretsStream>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(watch::watch(&self.0, &call, message).await)
     }
 }
@@ -167,6 +167,7 @@ async fn create(
     mut message: v1::CreateSecretRequest,
 ) -> Result<v1::CreateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
@@ -196,6 +197,7 @@ async fn create(
     })();
     let (grant, request, new) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let changed = app.secrets.create(&grant, new, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
@@ -219,6 +221,7 @@ fn expires_at(
 async fn get(app: &App, call: &Call, message: v1::GetSecretRequest) -> Result<v1::GetSecretResponse, Error> {
     let mut fields = Fields::default();
     let at_least = Revision(message.min_revision);
+    consistency(message.consistency, &mut fields);
     let name = call.name(&message.name, &mut fields);
     const VERSION: &str = "must be 1 or more: versions are counted from 1";
     fields.require(message.version != Some(0), "version", VERSION);
@@ -259,6 +262,7 @@ async fn list(
 ) -> Result<v1::ListSecretsResponse, Error> {
     let mut fields = Fields::default();
     let grant = call.namespace_grant::<List>(app, &message.namespace, &mut fields)?;
+    consistency(message.consistency, &mut fields);
     let limit = fields.check("limit", limit(message.limit));
     let offset = fields.check("offset", offset(message.offset));
     let metadata = metadata(message.metadata, &mut fields);
@@ -314,6 +318,7 @@ async fn update(
     mut message: v1::UpdateSecretRequest,
 ) -> Result<v1::UpdateSecretResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
@@ -323,6 +328,7 @@ async fn update(
     let parsed = (|| Some((grant?, request?, changes?)))();
     let (grant, request, changes) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let changed = app.secrets.update(&grant, changes, request.as_ref()).await?;
     call.note(|target| target.version = Some(changed.secret.version));
     let revision = changed.secret.revision.0;
@@ -421,12 +427,14 @@ async fn delete(
     mut message: v1::DeleteSecretRequest,
 ) -> Result<v1::DeleteSecretResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant(app, &message.namespace, name.as_ref(), &mut fields)?;
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let parsed = (|| Some((grant?, request?)))();
     let (grant, request) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let etag = etag(&message.etag);
     let deleted = app.secrets.delete(&grant, etag.as_deref(), request.as_ref()).await?;
     call.note(|target| target.subject = Some(deleted.id.to_string()));
@@ -444,6 +452,7 @@ async fn undelete(
     mut message: v1::UndeleteSecretRequest,
 ) -> Result<v1::UndeleteSecretResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     const ID: Invalid = Invalid::new(
         "must be the id of a secret, such as 0197f3a0-5c1e-7000-8000-4d6f6e657921: DeleteSecret returns it, and \
          ListSecrets with include_deleted shows it",
@@ -466,6 +475,7 @@ async fn undelete(
     let parsed = (|| Some((grant?, id?, given(new_grant)?, request?)))();
     let (grant, id, new_grant, request) = fields.finish(parsed)?;
 
+    app.at_least(min_revision).await?;
     let undeleted = app.secrets.undelete(&call.caller, &grant, id, new_grant.as_ref(), request.as_ref());
     let secret = undeleted.await?;
     call.note(|target| target.name = Some(secret.name.clone()));

@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 
-use super::convert::{etag, idempotency, redacted, timestamp};
+use super::convert::{consistency, etag, idempotency, min_revision, redacted, timestamp};
 use super::proto as v1;
 use crate::api::request::{Call, Fields};
 use crate::app::{
@@ -19,6 +19,7 @@ pub(super) async fn list(
     let mut fields = Fields::default();
     let name = call.name(&message.name, &mut fields);
     let grant = call.grant::<List>(app, &message.namespace, name.as_ref(), &mut fields)?;
+    consistency(message.consistency, &mut fields);
     let grant = fields.finish(grant)?;
 
     let ListedVersions { secret, usage, revision } =
@@ -34,10 +35,12 @@ pub(super) async fn disable(
     mut message: v1::DisableVersionRequest,
 ) -> Result<v1::DisableVersionResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
+    app.at_least(min_revision).await?;
     let changed = app.secrets.disable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DisableVersionResponse { version, secret, revision })
@@ -49,10 +52,12 @@ pub(super) async fn enable(
     mut message: v1::EnableVersionRequest,
 ) -> Result<v1::EnableVersionResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
+    app.at_least(min_revision).await?;
     let changed = app.secrets.enable_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(app, &changed);
     Ok(v1::EnableVersionResponse { version, secret, revision })
@@ -64,10 +69,12 @@ pub(super) async fn destroy(
     mut message: v1::DestroyVersionRequest,
 ) -> Result<v1::DestroyVersionResponse, Error> {
     let mut fields = Fields::default();
+    let min_revision = min_revision(&mut message.min_revision);
     let request = idempotency(call.rpc.name, &mut message, |message| &mut message.request_id, &mut fields);
     let named = (&*message.namespace, &*message.name, message.version, &*message.etag);
     let (grant, request, change) = parse(app, call, named, request, fields)?;
 
+    app.at_least(min_revision).await?;
     let (changed, receipt) = app.secrets.destroy_version(&grant, &change, request.as_ref()).await?;
     let (version, secret, revision) = parts(app, &changed);
     Ok(v1::DestroyVersionResponse { version, secret, revision, receipt: Some(signed(receipt)) })

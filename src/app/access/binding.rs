@@ -10,8 +10,8 @@ use super::page::Place;
 use super::{AccessControl, AccessPage};
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
-use crate::app::idempotency::{KnownRequest, Outcome};
-use crate::app::{Error, Idempotency};
+use crate::app::idempotency::{Earlier, KnownRequest, Outcome};
+use crate::app::{Error, Idempotency, IdempotencyRecords};
 use crate::auth::{
     Binding, BindingId, Covered, Denied, Effect, ManageAccess, ManagerGrant, Object, Policy, Principal,
     PrincipalName, Right, RightType, Rights, RoleName, Scope, ScopeGrant,
@@ -56,26 +56,49 @@ impl AccessControl {
         new: NewBinding,
         idempotency: Option<&Idempotency>,
     ) -> Result<(Binding, Revision), Error> {
+        let created = self.attempt_to_create_binding(grant, new, idempotency).await;
+        IdempotencyRecords::or_earlier(
+            created,
+            |_| false,
+            async || Ok(self.find_created_binding(grant.principal(), idempotency).await?.answer()),
+        )
+        .await
+    }
+
+    /// The binding that the same request created before.
+    async fn find_created_binding(
+        &self,
+        principal: &Principal,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Earlier<(Binding, Revision)>, Error> {
+        let Some(idempotency) = idempotency else { return Ok(Earlier::New(None)) };
+        match self.idempotency.find_binding(principal, idempotency).await? {
+            KnownRequest::Answered(Outcome::Bound(binding), revision) => {
+                Ok(Earlier::Answered((binding, revision)))
+            }
+            KnownRequest::Answered(
+                Outcome::Changed(..) | Outcome::Unchanged(_) | Outcome::Deleted(..),
+                _,
+            ) => Err(Error::Integrity),
+            KnownRequest::New(pending) => Ok(Earlier::New(Some(pending))),
+        }
+    }
+
+    async fn attempt_to_create_binding(
+        &self,
+        grant: &ScopeGrant<ManageAccess>,
+        new: NewBinding,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<(Binding, Revision), Error> {
         let (principal, granted) = (grant.principal(), [grant.granted()]);
         let _turn = self.turn(principal).await;
         let id = BindingId::generate()?;
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, &granted));
         loop {
             let attempt = attempts.next()?;
-            let pending = match idempotency {
-                None => None,
-                Some(idempotency) => match self.idempotency.find_binding(principal, idempotency).await? {
-                    KnownRequest::Answered(Outcome::Bound(binding), revision) => {
-                        return Ok((binding, revision));
-                    }
-                    KnownRequest::Answered(
-                        Outcome::Changed(..) | Outcome::Unchanged(_) | Outcome::Deleted(..),
-                        _,
-                    ) => {
-                        return Err(Error::Integrity);
-                    }
-                    KnownRequest::New(pending) => Some(pending),
-                },
+            let pending = match self.find_created_binding(principal, idempotency).await? {
+                Earlier::Answered(answer) => return Ok(answer),
+                Earlier::New(pending) => pending,
             };
             self.core.refuse_spent(attempt.keyring.since())?;
             let binding = Binding {

@@ -68,6 +68,8 @@ pub enum Presented<'a> {
 pub enum NoPrincipal {
     /// Its credential is refused.
     Refused(Unauthenticated),
+    /// Its API key is not in force, as far as this replica knows: another one can have made the key a moment ago.
+    KeyNotKnown(Unauthenticated),
     /// The key of its token is not known: once this fetch has ended, the token can be looked at again.
     KeyWanted(Fetch),
     /// The keys of the issuer of its token are not known now.
@@ -91,7 +93,13 @@ impl AccessControl {
                 let token = self.core.sources.token(token, may_wait)?;
                 Ok(token.principal())
             }
-            Presented::Bearer(key) | Presented::ApiKey(key) => Ok(self.authenticate(key)?),
+            Presented::Bearer(key) | Presented::ApiKey(key) => {
+                let is_key = || self.core.freshness.can_be_behind() && Credential::parse(key).is_some();
+                self.authenticate(key).map_err(|refused| match is_key() {
+                    true => NoPrincipal::KeyNotKnown(refused),
+                    false => NoPrincipal::Refused(refused),
+                })
+            }
             Presented::Certificate(certificate) => {
                 let known = || Some(certificate.name().clone());
                 match self.core.sources.confirm_certificate(certificate) {

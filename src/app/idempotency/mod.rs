@@ -59,6 +59,24 @@ pub(super) enum KnownRequest {
     New(PendingRecord),
 }
 
+/// What an operation finds of its request: the answer in its own terms.
+pub(super) enum Earlier<T> {
+    /// The request was carried out before, with this answer.
+    Answered(T),
+    /// It was not. Its change is to commit the record, if the request has an id.
+    New(Option<PendingRecord>),
+}
+
+impl<T> Earlier<T> {
+    /// The answer, if there is one.
+    pub(super) fn answer(self) -> Option<T> {
+        match self {
+            Self::Answered(answer) => Some(answer),
+            Self::New(_) => None,
+        }
+    }
+}
+
 /// What stands at a request id.
 enum LookedUp {
     /// The record of this request, and the revision of its outcome.
@@ -111,6 +129,29 @@ impl IdempotencyRecords {
                 Ok(KnownRequest::Answered(Outcome::Bound(binding), revision))
             }
             LookedUp::New(pending) => Ok(KnownRequest::New(pending)),
+        }
+    }
+
+    /// What a request comes to: what this attempt at it came to, or the outcome of the same request elsewhere.
+    ///
+    /// Another replica can have carried out the same request after this attempt looked for its record. Then the attempt may have
+    /// been refused because of that very change, or have found nothing left to change. So before such an end is told, `again` looks
+    /// for the record again: it was committed with the change, so it is there if the change is the reason.
+    pub(super) async fn or_earlier<T>(
+        attempted: Result<T, Error>,
+        changed_nothing: impl FnOnce(&T) -> bool,
+        again: impl AsyncFnOnce() -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        let is_final = match &attempted {
+            Ok(made) => !changed_nothing(made),
+            Err(refused) => !refused.can_follow_from_a_change(),
+        };
+        if is_final {
+            return attempted;
+        }
+        match again().await {
+            Ok(Some(earlier)) => Ok(earlier),
+            Ok(None) | Err(_) => attempted,
         }
     }
 

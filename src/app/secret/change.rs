@@ -8,8 +8,8 @@ use super::destroy::StoredVersion;
 use super::plan::SecretPlan;
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
-use crate::app::idempotency::{KnownRequest, Outcome};
-use crate::app::{Error, Idempotency};
+use crate::app::idempotency::{Earlier, KnownRequest, Outcome};
+use crate::app::{Error, Idempotency, IdempotencyRecords};
 use crate::auth::{Grant, Granted, NamespaceGrant, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
 use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
@@ -37,7 +37,9 @@ pub(super) struct ChangeRequest<'a> {
     pub(super) principal: &'a Principal,
     pub(super) namespace: &'a Namespace,
     pub(super) name: &'a SecretName,
-    pub(super) idempotency: Option<&'a Idempotency>,
+    /// The name that the secret gets, where it gets another one.
+    new_name: Option<&'a SecretName>,
+    idempotency: Option<&'a Idempotency>,
     /// The version of which the plan has to know the stored record.
     version: Option<u32>,
 }
@@ -50,6 +52,7 @@ impl<'a> ChangeRequest<'a> {
             principal: grant.principal(),
             namespace: grant.namespace(),
             name,
+            new_name: None,
             idempotency: None,
             version: None,
         }
@@ -62,6 +65,7 @@ impl<'a> ChangeRequest<'a> {
             principal: grant.principal(),
             namespace: grant.namespace(),
             name: grant.name(),
+            new_name: None,
             idempotency,
             version: None,
         }
@@ -70,6 +74,11 @@ impl<'a> ChangeRequest<'a> {
     /// The same, of the secret with another name.
     pub(super) fn on(self, name: &'a SecretName) -> Self {
         Self { name, ..self }
+    }
+
+    /// The same, for a change that gives the secret another name.
+    pub(super) fn renaming_to(self, new_name: Option<&'a SecretName>) -> Self {
+        Self { new_name, ..self }
     }
 
     /// The same, for a change that needs this grant too.
@@ -167,26 +176,48 @@ impl ChangeAnswer {
 
 impl SecretOperations {
     /// Makes one change of one secret. `plan` gives the transaction and its outcome for the present state, and is asked again
-    /// where that state has changed before the commit.
+    /// where that state has changed before the commit. With a request id, the change is made once, by whichever replica.
     pub(super) async fn change(
         &self,
         request: &ChangeRequest<'_>,
         plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
     ) -> Result<ChangeAnswer, Error> {
-        let ChangeRequest { ref granted, principal, namespace, name, idempotency, version } = *request;
+        let changed = self.attempt_change(request, plan).await;
+        let changed_nothing = |answer: &ChangeAnswer| matches!(answer.outcome, Outcome::Unchanged(_));
+        IdempotencyRecords::or_earlier(changed, changed_nothing, async || {
+            Ok(self.find_earlier(request).await?.answer())
+        })
+        .await
+    }
+
+    /// The answer to the same request before.
+    async fn find_earlier(&self, request: &ChangeRequest<'_>) -> Result<Earlier<ChangeAnswer>, Error> {
+        let Some(idempotency) = request.idempotency else { return Ok(Earlier::New(None)) };
+        let known = self.idempotency.find(request.principal, request.namespace, idempotency);
+        Ok(match known.await? {
+            KnownRequest::Answered(outcome, revision) => {
+                Earlier::Answered(ChangeAnswer { outcome, revision, repeated: true })
+            }
+            KnownRequest::New(pending) => Earlier::New(Some(pending)),
+        })
+    }
+
+    async fn attempt_change(
+        &self,
+        request: &ChangeRequest<'_>,
+        plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
+    ) -> Result<ChangeAnswer, Error> {
+        let ChangeRequest { ref granted, principal, namespace, name, new_name, version, .. } = *request;
         let _lock = self.locks.lock(principal, namespace, name).await;
-        self.reader.refuse_damaged(namespace, name).await?;
+        for name in [Some(name), new_name].into_iter().flatten() {
+            self.reader.refuse_damaged(namespace, name).await?;
+        }
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, granted));
         loop {
             let attempt = attempts.next()?;
-            let pending = match idempotency {
-                None => None,
-                Some(idempotency) => match self.idempotency.find(principal, namespace, idempotency).await? {
-                    KnownRequest::Answered(outcome, revision) => {
-                        return Ok(ChangeAnswer { outcome, revision, repeated: true });
-                    }
-                    KnownRequest::New(pending) => Some(pending),
-                },
+            let pending = match self.find_earlier(request).await? {
+                Earlier::Answered(answer) => return Ok(answer),
+                Earlier::New(pending) => pending,
             };
             let stored_version = match version {
                 Some(number) => self.stored_version(namespace, name, number).await?,

@@ -42,10 +42,7 @@ impl SecretOperations {
         }
         let name = grant.name();
         let new_name = renamed.map(Grant::name).filter(|new_name| *new_name != name);
-        if let Some(new_name) = new_name {
-            self.reader.refuse_damaged(grant.namespace(), new_name).await?;
-        }
-        let request = ChangeRequest::new(grant, idempotency).and(renamed);
+        let request = ChangeRequest::new(grant, idempotency).and(renamed).renaming_to(new_name);
         let answer = self
             .change(&request, |present| {
                 let expires_at = match update.expires_at {

@@ -116,8 +116,6 @@ impl SecretWatches {
         from: WatchFrom,
     ) -> Result<Watch, Error> {
         let core = self.core.clone();
-        // The changes that the caller knows of are told, or not, whichever replica made them.
-        core.catalog.at_least(core.store.revision().await?).await?;
         let (cursor, phase) = match from {
             WatchFrom::Now => (core.catalog.revision(), Phase::CatchUp(CatchUp::default())),
             WatchFrom::After(revision) => {

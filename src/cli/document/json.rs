@@ -1,17 +1,83 @@
 //! Finds the references of a JSON document.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::node::Node;
 use super::{MAX_DEPTH, Malformed};
 
-/// Parses a JSON document. Numbers stay as they are written.
+/// Parses a JSON document, which may have a byte order mark, comments, and commas before a closing bracket. Numbers stay as they
+/// are written.
 pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
+    // Blanks have the length of what they stand for, so all places stay right.
+    let blanked = plain(text);
+    let text = blanked.as_deref().map_or(text, |text| text.as_str());
     let root: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, &error))?;
     node(text, root, MAX_DEPTH)
+}
+
+/// The document with blanks in place of what JSON itself does not have; `None` if it has nothing of that.
+fn plain(text: &str) -> Option<Zeroizing<String>> {
+    let extended =
+        text.starts_with('\u{feff}') || text.contains("//") || text.contains("/*") || text.contains(',');
+    if !extended {
+        return None;
+    }
+    let mut bytes = Zeroizing::new(text.as_bytes().to_vec());
+    let mut comma = None;
+    let mut at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+    blank(&mut bytes, 0..at);
+    while let Some(byte) = bytes.get(at).copied() {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end = match byte {
+            b'"' => at + length_of_string(rest),
+            b'/' if rest.starts_with(b"//") => {
+                at + rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len())
+            }
+            b'/' if rest.starts_with(b"/*") => {
+                at + rest.windows(2).skip(2).position(|two| two == b"*/").map_or(rest.len(), |ends| ends + 4)
+            }
+            _ => at + 1,
+        };
+        match byte {
+            b'/' if end > at + 1 => blank(&mut bytes, at..end),
+            b',' => comma = Some(at),
+            b']' | b'}' => {
+                if let Some(comma) = comma.take() {
+                    blank(&mut bytes, comma..comma + 1);
+                }
+            }
+            byte if byte.is_ascii_whitespace() => {}
+            _ => comma = None,
+        }
+        at = end;
+    }
+    // Only whole characters were replaced.
+    String::from_utf8(std::mem::take(&mut *bytes)).ok().map(Zeroizing::new)
+}
+
+/// The length of the string at the beginning of these bytes, with its quotes.
+fn length_of_string(bytes: &[u8]) -> usize {
+    let mut escaped = false;
+    let end = bytes.iter().skip(1).position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(bytes.len(), |end| end + 2)
+}
+
+/// Puts blanks in place of these bytes. Line ends stay.
+fn blank(bytes: &mut [u8], span: Range<usize>) {
+    for byte in bytes.get_mut(span).unwrap_or_default() {
+        if !matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
 }
 
 /// The members of an object in order, as they are written; `None` if the text is not an object.

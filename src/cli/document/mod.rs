@@ -38,19 +38,31 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that the file's name means; text if it means none.
-    pub(super) fn of(path: &Path) -> Self {
+    /// The format that the file's name means; `None` if it means none. The endings of templates do not count.
+    pub(super) fn named(path: &Path) -> Option<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let mut name = name.as_str();
+        while let Some((rest, ending)) = name.rsplit_once('.')
+            && TEMPLATES.contains(&ending)
+            && !rest.is_empty()
+        {
+            name = rest;
+        }
         match name.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("json") => Self::Json,
-            Some("yaml" | "yml") => Self::Yaml,
-            Some("toml") => Self::Toml,
-            Some("env") => Self::Env,
-            _ if name.starts_with(".env.") => Self::Env, // such as .env.production
-            _ => Self::Text,
+            Some("json" | "jsonc") => Some(Self::Json),
+            Some("yaml" | "yml") => Some(Self::Yaml),
+            Some("toml") => Some(Self::Toml),
+            Some("env" | "envrc") => Some(Self::Env),
+            _ if name.starts_with(".env.") => Some(Self::Env), // such as .env.production
+            Some("txt" | "conf" | "ini" | "cfg" | "properties" | "xml" | "sh") => Some(Self::Text),
+            _ => None,
         }
     }
 }
+
+/// The endings that a template has behind the ending of its format.
+const TEMPLATES: [&str; 12] =
+    ["dist", "erb", "example", "gotmpl", "in", "j2", "jinja", "jinja2", "sample", "template", "tmpl", "tpl"];
 
 /// A parsed document.
 pub(super) struct Document {
@@ -86,6 +98,42 @@ impl Document {
                 Err(format!("line {line}, column {column}: {reason}"))
             }
         }
+    }
+
+    /// Whether any reference was found.
+    pub(super) fn has_references(&self) -> bool {
+        self.root.skeleton().is_some()
+    }
+
+    /// Whether the text has braces as a template has them, in a format in which they mean nothing.
+    pub(super) fn has_braces(&self) -> bool {
+        self.format != Format::Text && self.text.contains("{{")
+    }
+
+    /// What was looked for.
+    pub(super) fn looked_for(&self) -> &'static str {
+        match self.format {
+            Format::Json => "JSON: a string that begins with '$ '",
+            Format::Yaml => "YAML: a string that begins with '$ '",
+            Format::Toml => "TOML: a string that begins with '$ '",
+            Format::Env => "dotenv: a value that begins with '$ '",
+            Format::Text => "text: an expression between '{{' and '}}'",
+        }
+    }
+
+    /// The service's reason, for a text. Its references have no '$ ' in front, which the service counts and speaks of.
+    pub(super) fn reason_here(&self, reason: &str) -> Option<String> {
+        if self.format != Format::Text {
+            return None;
+        }
+        let (reason, _) = reason.split_once(" If it is plain text,").unwrap_or((reason, ""));
+        let Some((before, number)) = reason.split_once("near character ") else {
+            return Some(reason.to_owned());
+        };
+        let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+        let (number, after) = number.split_at(digits);
+        let at = number.parse::<usize>().ok()?.saturating_sub(2).max(1);
+        Some(format!("{before}near character {at} of the expression{after}"))
     }
 
     /// The part of the document that the service receives: the references and the shape around them.
@@ -195,8 +243,10 @@ fn splice(text: &str, edits: &[(Range<usize>, Zeroizing<String>)]) -> Option<Zer
 /// The line and column, from 1, of a byte.
 pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    // A file with CR alone has no LF.
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    let line = before.matches(end).count() + 1;
+    let column = before.rsplit(end).next().unwrap_or_default().chars().count() + 1;
     (line, column)
 }
 

@@ -1,6 +1,9 @@
 //! `strongroom key revoke` revokes an API key.
 
+use strongroom_client::{Access, v1};
+
 use super::{key_fields, key_json};
+use crate::auth::ApiKeyId;
 use crate::cli::confirm::Caution;
 use crate::cli::connect::Connection;
 use crate::cli::dry_run::{self, Bindings};
@@ -13,10 +16,12 @@ use crate::cli::output::{self, Output};
 
 Examples:
   strongroom key revoke abcdefghijklmnop --dry-run
-  strongroom key revoke abcdefghijklmnop")]
+  strongroom key revoke abcdefghijklmnop
+  strongroom key revoke billing")]
 pub(in crate::cli) struct Revoke {
-    /// The key's id: the 16 characters after srk_
-    id: String,
+    /// The key's id, the 16 characters after srk_; or its name, if one key in force has it
+    #[arg(value_name = "ID|NAME")]
+    key: String,
 
     #[command(flatten)]
     caution: Caution,
@@ -24,23 +29,48 @@ pub(in crate::cli) struct Revoke {
 
 impl Revoke {
     pub(in crate::cli) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let change = format!("revoke the API key {} permanently", self.id);
+        let access = connection.client().await?.access();
+        let (id, shown) = if ApiKeyId::parse(&self.key).is_ok() {
+            (self.key.clone(), self.key)
+        } else {
+            let key = named(&access, &self.key).await?;
+            let shown = format!("{} ('{}')", key.id, output::printable(&key.name));
+            (key.id, shown)
+        };
+        let change = format!("revoke the API key {shown} permanently");
         if self.caution.dry_run {
-            let access = connection.client().await?.access();
             let keys = access.list_api_keys().await?.items;
-            let Some(key) = keys.into_iter().find(|key| key.id == self.id) else {
-                let id = output::printable(&self.id);
+            let Some(key) = keys.into_iter().find(|key| key.id == id) else {
                 return Err(Failure::local(format!("There is no API key '{id}' that you manage.")));
             };
             if key.revoked_at.is_some() {
-                return Err(Failure::local(format!("the API key {} is revoked already", self.id)));
+                return Err(Failure::local(format!("the API key {id} is revoked already")));
             }
             let lost = Bindings::read(&access).await?.without_key(&key.id);
             return dry_run::print(output, &change, &lost);
         }
         self.caution.agreed(connection, &change)?;
-        let reply = connection.client().await?.access().revoke_api_key(self.id).await?;
+        let reply = access.revoke_api_key(id).await?;
         let key = reply.api_key.unwrap_or_default();
         output.print(&key_fields(&key), &key_json(&key))
+    }
+}
+
+/// The one key of this name that is not revoked.
+async fn named(access: &Access, name: &str) -> Result<v1::ApiKey, Failure> {
+    let shown = output::printable(name);
+    let keys = access.list_api_keys().await?.items;
+    let mut found = keys.into_iter().filter(|key| key.name == name && key.revoked_at.is_none());
+    match (found.next(), found.next()) {
+        (Some(key), None) => Ok(key),
+        (None, _) => Err(Failure::local(format!(
+            "There is no API key '{shown}' that you manage: 'strongroom key list' shows the keys and their ids."
+        ))),
+        (Some(one), Some(other)) => {
+            let ids = [one, other].into_iter().chain(found).map(|key| key.id).collect::<Vec<_>>().join(", ");
+            Err(Failure::local(format!(
+                "several API keys have the name '{shown}': give the id of one of them: {ids}"
+            )))
+        }
     }
 }

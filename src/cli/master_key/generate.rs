@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cli::failure::{Failure, note};
-use crate::cli::output;
+use crate::cli::{file, output};
 use crate::crypto::{MasterKey, MasterKeyError};
 
 /// The arguments of `strongroom master-key generate`.
@@ -14,7 +14,7 @@ use crate::crypto::{MasterKey, MasterKeyError};
   strongroom master-key generate | age -r RECIPIENT > master.key.age
   strongroom serve --master-key-command 'age -d -i identity.txt master.key.age'")]
 pub(in crate::cli) struct Generate {
-    /// Write the key to FILE, which only you can read; an existing file is never overwritten [default: print the key]
+    /// Write the key to FILE, which only you can read; an existing file is never overwritten; - prints the key [default: -]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -23,7 +23,7 @@ impl Generate {
     pub(in crate::cli) fn run(self) -> Result<(), Failure> {
         let failed = |error: MasterKeyError| Failure::local(error.to_string());
         let key = MasterKey::generate().map_err(|error| failed(error.into()))?;
-        let Some(path) = self.out else {
+        let Some(path) = self.out.filter(|out| !file::is_standard(out)) else {
             return output::write(key.line().unwrap_or_default().as_bytes());
         };
         key.write_new(&path).map_err(|error| match error {

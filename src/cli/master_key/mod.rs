@@ -23,8 +23,9 @@ pub(super) enum MasterKey {
     Generate(generate::Generate),
     /// Replace the master key by a new one while the service runs
     #[command(long_about = rotate::ABOUT)]
-    Rotate,
+    Rotate(rotate::Rotate),
     /// Show the master key in use and the progress of its rotation
+    #[command(after_help = "Example:\n  strongroom master-key status -o table")]
     Status,
 }
 
@@ -32,7 +33,7 @@ impl MasterKey {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(),
-            Self::Rotate => rotate::run(connection, output).await,
+            Self::Rotate(command) => command.run(connection, output).await,
             Self::Status => status::run(connection, output).await,
         }
     }

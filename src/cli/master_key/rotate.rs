@@ -1,8 +1,11 @@
 //! `strongroom master-key rotate` replaces the master key by a new one.
 
+use std::io::IsTerminal;
+
 use serde_json::json;
 use strongroom_client::v1::{self, RotationPhase};
 
+use crate::cli::confirm;
 use crate::cli::connect::Connection;
 use crate::cli::failure::{Failure, note};
 use crate::cli::namespace_key::KEPT;
@@ -21,8 +24,30 @@ namespaces. It does not open values. The work continues in the service if this c
 Afterwards the old key only opens the backups that were made with it. Keep a copy of the new file elsewhere, and give it to \
 every other replica.";
 
-/// Runs `strongroom master-key rotate`.
-pub(super) async fn run(connection: &Connection, output: Output) -> Result<(), Failure> {
+/// The arguments of `strongroom master-key rotate`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  strongroom master-key rotate
+  strongroom master-key rotate --yes")]
+pub(in crate::cli) struct Rotate {
+    /// Do not ask for confirmation
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Rotate {
+    pub(in crate::cli) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        // Nothing is lost by it, so a program need not say --yes.
+        if !self.yes && std::io::stdin().is_terminal() {
+            let settings = connection.settings()?;
+            let question = format!("Replace the master key of {} by a new one?", settings.address());
+            confirm::agreed("", &question, "the master key was not replaced")?;
+        }
+        rotate(connection, output).await
+    }
+}
+
+async fn rotate(connection: &Connection, output: Output) -> Result<(), Failure> {
     let mut replies = connection.client().await?.operator().rotate_master_key().await?;
     let mut progress = Progress::new("records sealed again", 0);
     let mut last = v1::RotateMasterKeyResponse::default();

@@ -122,6 +122,7 @@ impl Rotator {
             if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(24 * 60 * 60) {
                 return Err(Failure::usage("--lease must be from 1s to 24h"));
             }
+            metadata::map(self.metadata.clone())?;
             credentials::remove_left_behind(&credentials::place());
             let client = connection.client().await?;
             let stop = listen_for_signals()?;

@@ -318,7 +318,7 @@ impl<'a> Rotation<'a> {
             error.pop();
         }
         let claim_id = self.claim_id.clone();
-        let message = v1::ReleaseRotationRequest { claim_id, error, retry_after: None };
+        let message = v1::ReleaseRotationRequest { claim_id, error, ..v1::ReleaseRotationRequest::default() };
         self.client.secrets().release_rotation(message).await.map(|_| ())
     }
 

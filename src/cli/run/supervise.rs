@@ -99,10 +99,10 @@ pub(super) async fn run(settings: &Run, client: &Client, on_change: OnChange) ->
 
 /// The changes of the secrets from the moment on at which the values were read.
 fn watch(settings: &Run, client: &Client, variables: &Variables) -> Watch {
-    // Other secrets than those of --prefix can be named by --env.
-    let prefix = settings.prefix.clone().filter(|_| settings.env.is_empty());
+    // Other secrets than the selected ones can be named by --env.
+    let prefix = if settings.env.is_empty() { settings.common_prefix() } else { String::new() };
     let request = v1::WatchSecretsRequest {
-        name_prefix: prefix.unwrap_or_default(),
+        name_prefix: prefix,
         after_revision: variables.revision,
         ..v1::WatchSecretsRequest::default()
     };
@@ -119,10 +119,9 @@ async fn next_change(watch: &mut Option<Watch>, settings: &Run, variables: &Vari
             Step::Restarted => return Ok(()),
         };
         let name = event.secret.as_ref().map(|secret| secret.name.as_str()).unwrap_or_default();
-        let of_prefix = settings.prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str()));
         let former = event.former_name.as_deref().unwrap_or_default();
         let named = variables.secrets.contains(name) || variables.secrets.contains(former);
-        if settings.all || of_prefix || named {
+        if settings.selected(name) || named {
             return Ok(());
         }
     }

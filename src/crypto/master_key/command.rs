@@ -23,6 +23,16 @@ fn output_within(
     command: &str,
     limit: usize,
 ) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+    // A shell that cannot read a command may show the command, which may hold a password, in its error.
+    let checked = Command::new("sh")
+        .args(["-n", "-c"])
+        .arg(command)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !checked.map_err(CommandError::NotStarted)?.success() {
+        return Err(CommandError::Malformed);
+    }
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::piped());
     // A process group of its own, so that everything the shell started ends with it.

@@ -74,6 +74,9 @@ pub enum CommandError {
     /// The shell could not be started.
     #[error("could not be started by sh: {0}")]
     NotStarted(io::Error),
+    /// The shell cannot read the command.
+    #[error("is not a command that sh can read: look for a quote or a bracket that is not closed")]
+    Malformed,
     /// The command reported a failure.
     #[error(
         "failed with {0}: run it by hand as the server's user. What it wrote on standard error is in the server's"

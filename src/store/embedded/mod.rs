@@ -187,6 +187,14 @@ impl<E: Engine> Store for EmbeddedStore<E> {
         Ok(Revision(self.assigned.load(Ordering::SeqCst)))
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn head(&self) -> Result<Revision, Unavailable> {
+        Ok(self.durable()) // nothing is acknowledged before
+    }
+
     fn watch(&self, after: Revision) -> Watch {
         self.log.watch(after)
     }

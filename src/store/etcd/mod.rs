@@ -13,6 +13,7 @@ mod committer_tests;
 pub(super) mod fixture;
 mod follow;
 mod group;
+mod head;
 mod layout;
 mod replace;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use self::cluster::{Cluster, MAX_PAGE, Resend};
 use self::committer::EtcdCommitter;
 use self::follow::Follower;
+use self::head::HeadReader;
 use self::layout::{EtcdKey, Layout, Pointer, behind, end_of, revision};
 use super::change::ChangeLog;
 use super::{CommitError, Entry, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable, Watch};
@@ -45,6 +47,8 @@ struct EtcdStore {
     following: JoinHandle<()>,
     /// Makes the commits that rewrite the digest.
     committer: Arc<EtcdCommitter>,
+    /// Reads the head for all callers.
+    head: Arc<HeadReader>,
     /// Removes generations that are no longer in force.
     clearing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -194,7 +198,8 @@ impl EtcdStore {
         let client = Arc::new(EtcdClient { log: ChangeLog::new(position.head), ..client });
         let following = tokio::spawn(Follower::new(client.clone(), position.pointer).run());
         let committer = EtcdCommitter::new(client.clone());
-        let store = Self { client, following, committer, clearing: Mutex::default() };
+        let head = HeadReader::of(client.clone());
+        let store = Self { client, following, committer, head, clearing: Mutex::default() };
         store.clear_below(position.pointer); // what a replacement that was cut short left behind
         Ok(store)
     }
@@ -257,6 +262,14 @@ impl Store for EtcdStore {
 
     async fn revision(&self) -> Result<Revision, Unavailable> {
         Ok(self.client.position().await?.head)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn head(&self) -> Result<Revision, Unavailable> {
+        self.head.read().await
     }
 
     fn watch(&self, after: Revision) -> Watch {

@@ -227,6 +227,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         name: c.name.clone(),
         version: 4,
         consumer: c.key_name.clone(),
+        ..Default::default()
     };
     let acknowledgements = vec![
         (SERVED, acknowledge.encode_to_vec()),
@@ -245,13 +246,19 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         name_prefix: c.name.clone(),
         metadata: metadata(),
         lease: None,
+        ..Default::default()
     };
     let claims = vec![
         ("NO_ROTATION_DUE", claim.encode_to_vec()),
         (INVALID, ClaimRotationRequest { name_prefix: c.unfit.clone(), ..claim }.encode_to_vec()),
     ];
     let lost = data_encoding::BASE64URL_NOPAD.encode(&[7; 48]);
-    let release = ReleaseRotationRequest { claim_id: lost, error: c.description.clone(), retry_after: None };
+    let release = ReleaseRotationRequest {
+        claim_id: lost,
+        error: c.description.clone(),
+        retry_after: None,
+        ..Default::default()
+    };
     let releases = vec![
         ("CLAIM_LOST", release.encode_to_vec()),
         (INVALID, ReleaseRotationRequest { claim_id: c.unfit.clone(), ..release.clone() }.encode_to_vec()),

@@ -1,6 +1,7 @@
 //! Client certificates: which ones are credentials, and for which principal.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ fn launch(folder: &Path, authority: &Authority, client_authorities: &str) -> Lau
     files.into_iter().fold(Launch::in_memory(), |launch, (flag, name, content)| {
         let file = folder.join(name);
         fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         launch.argument(flag).argument(file.display().to_string())
     })
 }

@@ -123,6 +123,11 @@ def flag(argument: str, given: Any) -> bool:
     return given
 
 
+def consistency(argument: str, cached: Any) -> secret_pb2.Consistency.ValueType:
+    """Converts the argument `cached` of a read."""
+    return secret_pb2.CONSISTENCY_CACHED if flag(argument, cached) else secret_pb2.CONSISTENCY_UNSPECIFIED
+
+
 def request_id(argument: str, given: RequestId | None) -> str:
     """Returns the given id, or a new one. An empty id is refused: a change without an id cannot be retried safely."""
     if given is None:

@@ -31,6 +31,7 @@ def list_(
     include_deleted: bool = False,
     namespace: str | None = None,
     min_revision: int = 0,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[SecretPage]:
     """Returns one page of secrets. `iterate` returns all secrets.
@@ -50,6 +51,7 @@ def list_(
         namespace: See `Secrets`.
         min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
             revision.
+        cached: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -66,6 +68,7 @@ def list_(
         order_by=arguments.text("order_by", order_by),
         include_deleted=arguments.flag("include_deleted", include_deleted),
         min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        consistency=arguments.consistency("cached", cached),
     )
     if limit is not None:
         request.limit = arguments.integer("limit", limit, -arguments.INT32, arguments.INT32)
@@ -88,6 +91,7 @@ def iterate(
     include_deleted: bool = False,
     page_size: int = 1000,
     namespace: str | None = None,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[SecretPage]:
     """Returns an iterator over all secrets that match. It reads one page after the other.
@@ -103,6 +107,7 @@ def iterate(
         include_deleted: See `list`.
         page_size: The number of secrets to read at a time, 1 to 1,000.
         namespace: See `Secrets`.
+        cached: See `Secrets`.
         timeout: Seconds for each page with all its retries. None: the client's timeout.
 
     Returns:
@@ -118,6 +123,7 @@ def iterate(
         unused_since=unused_since,
         include_deleted=include_deleted,
         namespace=namespace,
+        cached=cached,
         timeout=timeout,
     )
 

@@ -24,6 +24,7 @@ def resolve(
     inputs: Mapping[str, Any] | None = None,
     namespace: str | None = None,
     validate_only: bool = False,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[ResolvedDocument]:
     """Returns a copy of a document with the value of each reference in its place.
@@ -46,6 +47,7 @@ def resolve(
         namespace: The namespace of the secrets. None: the client's namespace.
         validate_only: True reads no value and only lists the references. The right `list` is then enough, and
             `document` and `credentials` of the result are empty.
+        cached: True accepts an answer that can lack the changes of the last seconds: see `Secrets`.
         timeout: Seconds for the call with all its retries. None: the client's timeout.
 
     Returns:
@@ -63,6 +65,7 @@ def resolve(
     request = reference_pb2.ResolveReferencesRequest(
         namespace=scope.namespace_for(namespace),
         validate_only=arguments.flag("validate_only", validate_only),
+        consistency=arguments.consistency("cached", cached),
     )
     writer = Writer()
     if not isinstance(document, dict):

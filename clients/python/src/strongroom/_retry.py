@@ -24,15 +24,16 @@ class RetryPolicy:
 
     The longest pause before the n-th retry is `first_delay * factor ** (n - 1)`, but at most `longest_delay`. The pause
     is a random time between half of it and all of it, plus the time that the server asks for. When the pause would end
-    after the call's deadline, the call is not retried.
+    after the call's deadline, the call is not retried. With the defaults, it is the call's timeout that ends the
+    retries.
 
     Retries are safe because every change of a secret carries a `request_id`: the server makes the change once and
     returns the stored outcome for every repeat. A call that has no `request_id`, such as `access.create_key` and
     `secrets.claim_rotation`, is never retried. A watch continues by itself, with the same pauses.
     """
 
-    attempts: int = 5
-    """The number of attempts in all, including the first. 1: no retries."""
+    attempts: int = 20
+    """The number of attempts in all, including the first, if the call's timeout leaves time for them. 1: no retries."""
     first_delay: float = 0.1
     """The longest pause before the first retry, in seconds."""
     factor: float = 2.0

@@ -95,6 +95,7 @@ def get(
     version: int | None = None,
     include_value: bool = True,
     min_revision: int = 0,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Returns a secret with its value.
@@ -108,6 +109,7 @@ def get(
             destroyed.
         min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
             revision.
+        cached: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -126,6 +128,7 @@ def get(
         namespace=scope.namespace_for(namespace),
         name=arguments.text("name", name),
         min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        consistency=arguments.consistency("cached", cached),
     )
     if version is not None:
         request.version = arguments.integer("version", version, 0, arguments.UINT32)
@@ -141,6 +144,7 @@ def batch_get(
     namespace: str | None = None,
     include_value: bool = True,
     min_revision: int = 0,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[SecretBatch]:
     """Returns several secrets of one namespace with their values, all as they were at one revision.
@@ -153,6 +157,7 @@ def batch_get(
         include_value: False leaves the values out. The right `list` is then enough.
         min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
             revision.
+        cached: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -168,6 +173,7 @@ def batch_get(
         namespace=scope.namespace_for(namespace),
         names=[arguments.text("names", name) for name in names],
         min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        consistency=arguments.consistency("cached", cached),
     )
     if not arguments.flag("include_value", include_value):
         request.view = secret_pb2.VIEW_METADATA

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Union
-from urllib.parse import urlsplit
 
 from strongroom import _arguments as arguments
 from strongroom.exceptions import AuthenticationError
@@ -19,11 +18,14 @@ from strongroom.exceptions import AuthenticationError
 __all__ = ["DEFAULT_SERVER", "DEFAULT_TIMEOUT", "Endpoint", "Path", "Settings"]
 
 DEFAULT_SERVER = "127.0.0.1:50051"
+DEFAULT_PORT = 50051
 DEFAULT_TIMEOUT = 30.0
 
 Path = Union[str, "os.PathLike[str]"]
 
-_SERVER = "must be host:port, http://host:port (plaintext) or https://host:port (TLS)."
+_SERVER = (
+    "must be host:port, http://host:port (plaintext) or https://host:port (TLS), with a port from 1 to 65535 or none."
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Settings:
         ca_cert: Path | None,
         timeout: float,
         environ: Mapping[str, str],
+        *,
+        insecure_plaintext: bool = False,
     ) -> Settings:
         """Reads the settings from the arguments; the environment fills in the arguments that are None.
 
@@ -69,6 +73,12 @@ class Settings:
         given_server = server if server is not None else environ.get("STRONGROOM_SERVER") or DEFAULT_SERVER
         ca_file = ca_cert if ca_cert is not None else environ.get("STRONGROOM_CA_CERT") or None
         endpoint = _endpoint(given_server, has_ca=ca_file is not None)
+        if not endpoint.tls and not endpoint.loopback and not insecure_plaintext:
+            problem = (
+                "is plaintext, and others on the network could read API keys and values: use https://, or accept the "
+                "risk with insecure_plaintext=True."
+            )
+            raise arguments.invalid("server", problem)
         if ca_cert is not None and not endpoint.tls:
             problem = "cannot be used with an http:// server, which is plaintext: use https://, or leave ca_cert out."
             raise arguments.invalid("ca_cert", problem)
@@ -113,8 +123,9 @@ def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
     scheme, separator, rest = arguments.text("server", server).partition("://")
     if not separator:
         scheme, rest = "", server
+    scheme = scheme.lower()
     parts = _split(rest[:-1] if scheme and rest.endswith("/") else rest)
-    if scheme not in ("", "http", "https") or parts is None:
+    if (separator and scheme not in ("http", "https")) or parts is None:
         raise arguments.invalid("server", _SERVER)
     host, port = parts
     loopback = _is_loopback(host)
@@ -123,23 +134,30 @@ def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
 
 
 def _split(address: str) -> tuple[str, int] | None:
-    """Returns host and port. None: the address is not exactly `host:port`."""
-    try:
-        parts = urlsplit(f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
+    """Returns host and port. None: the address is not exactly `host`, `host:port`, `[IPv6]` or `[IPv6]:port`."""
+    match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", address, re.ASCII)
+    if match is None:
         return None
-    whole = parts.netloc == address and "@" not in address
-    if whole and host and port and re.fullmatch(r"[A-Za-z0-9._:%-]+", host):
-        return host, port
-    return None
+    inside, host, digits = match.groups()
+    if inside is not None:
+        try:
+            ipaddress.IPv6Address(inside)
+        except ValueError:
+            return None
+        host = inside
+    port = DEFAULT_PORT if digits is None else int(digits)
+    # A credential in the wrong place must not be asked for as the name of a host.
+    credential = host.startswith(("srk_", "srmk_")) or (host.startswith("eyJ") and len(host) > 20)
+    return None if credential or not 1 <= port <= 65535 else (host, port)
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _read(argument: str, path: Path) -> bytes:
@@ -148,5 +166,8 @@ def _read(argument: str, path: Path) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        problem = f"cannot read {os.fspath(path)}: {error.strerror or type(error).__name__}; check the path."
+        shown = os.fspath(path)
+        if re.search(r"(^|/)(srk_|srmk_|eyJ)[^/]{16,}$", shown):
+            shown = "a file whose name is a credential: give the name of the file that holds it"
+        problem = f"cannot read {shown}: {error.strerror or type(error).__name__}; check the path."
     raise arguments.invalid(argument, problem)

@@ -21,6 +21,7 @@ def versions(
     *,
     namespace: str | None = None,
     min_revision: int = 0,
+    cached: bool = False,
     timeout: float | None = None,
 ) -> Call[SecretVersions]:
     """Returns the versions of a secret without their values.
@@ -32,6 +33,7 @@ def versions(
         namespace: See `Secrets`.
         min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
             revision.
+        cached: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -45,6 +47,7 @@ def versions(
         namespace=scope.namespace_for(namespace),
         name=arguments.text("name", name),
         min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        consistency=arguments.consistency("cached", cached),
     )
     return Call(lambda stubs: stubs.secrets.ListSecretVersions, request, replies.secret_versions, timeout_for(timeout))
 

@@ -18,6 +18,8 @@ from strongroom.v1 import secret_pb2
 
 __all__ = ["STREAM_SECONDS", "Progress", "watch"]
 
+# How many attempts a watch has to begin with: it has no timeout that would end them.
+_FIRST_ATTEMPTS = 5
 STREAM_SECONDS = 600.0
 """How long one stream lasts at most. The watch then continues with another one, so that it notices a connection that is
 dead without a sign."""
@@ -145,7 +147,7 @@ class Progress:
             if error.retry_after is None and (error.code not in _PASSING or (refused and not _unavailable(error))):
                 return None
             # A server that never answered may not be there at all.
-            if not self._received and self._failures >= self._retry.attempts:
+            if not self._received and self._failures >= min(self._retry.attempts, _FIRST_ATTEMPTS):
                 return None
         backoff = self._retry.first_delay * self._retry.factor ** min(self._failures - 1, 32)
         pause = min(backoff, self._retry.longest_delay) * (0.5 + self._jitter() / 2)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import grpc
 from typing_extensions import Concatenate, ParamSpec
@@ -45,8 +46,10 @@ class AsyncTransport(Sending):
         """Tests replace `sleep` and the `clocks` of `Sending`."""
         super().__init__(settings, retry, **clocks)
         self._sleep = sleep
-        self._channel: grpc.aio.Channel | None = None
-        self._stubs: Stubs | None = None
+        # A channel belongs to the event loop that makes it. A loop that has ended takes its channel with it.
+        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[grpc.aio.Channel, Stubs]] = (
+            WeakKeyDictionary()
+        )
 
     async def send(self, call: Call[Result]) -> Result:
         """Sends the call, retries it as the retry policy says, and returns its result."""
@@ -77,15 +80,18 @@ class AsyncTransport(Sending):
     async def close(self) -> None:
         """Closes the connection. A second call does nothing."""
         self.closed = True
-        if self._channel is not None:
-            await self._channel.close()
+        connection = self._connections.pop(asyncio.get_running_loop(), None)
+        if connection is not None:
+            await connection[0].close()
 
     def _connected(self) -> Stubs:
-        """Returns the stubs. The first call makes them, because a channel belongs to the event loop that makes it."""
-        if self._stubs is None:
-            self._channel = aio_channel(self.settings)
-            self._stubs = Stubs(self._channel)
-        return self._stubs
+        """Returns the stubs of the running event loop. Its first call makes them."""
+        loop = asyncio.get_running_loop()
+        connection = self._connections.get(loop)
+        if connection is None:
+            channel = aio_channel(self.settings)
+            connection = self._connections[loop] = (channel, Stubs(channel))
+        return connection[1]
 
 
 class AsyncWatch(AsyncIterator[SecretEvent]):
@@ -285,7 +291,7 @@ class AsyncReferences(_Resource):
 
 
 class AsyncStrongroom:
-    """A client of a Strongroom server for `async` code. It belongs to the event loop of its first call.
+    """A client of a Strongroom server for `async` code. It has a connection for each event loop that uses it.
 
         async with AsyncStrongroom(api_key="srk_…") as client:
             print((await client.secrets.get(name="stripe_api_key")).value)
@@ -301,10 +307,13 @@ class AsyncStrongroom:
         server: str | None = None,
         namespace: str | None = None,
         ca_cert: Path | None = None,
+        insecure_plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
     ) -> None:
-        settings = Settings.resolve(api_key, server, namespace, ca_cert, timeout, os.environ)
+        settings = Settings.resolve(
+            api_key, server, namespace, ca_cert, timeout, os.environ, insecure_plaintext=insecure_plaintext
+        )
         scope = Scope(settings.namespace)
         self._transport = AsyncTransport(settings, retry or RetryPolicy())
         self.secrets = AsyncSecrets(self._transport, scope)
@@ -328,4 +337,6 @@ class AsyncStrongroom:
 
     def __repr__(self) -> str:
         """The server and the namespace of the client, without the API key."""
-        return self._transport.settings.describe(type(self).__name__)
+        transport = getattr(self, "_transport", None)
+        name = type(self).__name__
+        return f"{name}(not set up)" if transport is None else transport.settings.describe(name)

@@ -223,6 +223,9 @@ class Secrets(_Resource):
     - `namespace`: the namespace of the secret. None: the client's namespace; when the client has none, the home
       namespace of the API key.
     - `timeout`: seconds for the call with all its retries. None: the client's timeout.
+    - `cached`: True accepts an answer that can lack the changes of the last seconds: 5 at most, unless the server is
+      configured otherwise. It is faster where many replicas of the server share a store. False: the answer shows every
+      change that was acknowledged before the call.
     - `etag`: the `etag` of a secret that was read before. The change is made only if the secret has not changed since.
       Empty: the change is made in any case.
     - `request_id`: a UUID of this change. When the same change comes again with the same id within 24 hours, the server
@@ -293,13 +296,15 @@ class Strongroom:
 
     Args:
         api_key: The API key. None: STRONGROOM_API_KEY, or else the content of the file STRONGROOM_API_KEY_FILE.
-        server: `https://host:port` (TLS), `http://host:port` (plaintext) or `host:port`. A bare `host:port` means
-            plaintext when the host is this machine and there is no CA file, and TLS otherwise. None: STRONGROOM_SERVER,
-            or else 127.0.0.1:50051.
+        server: `https://host:port` (TLS), `http://host:port` (plaintext) or `host:port`. Without a port it is 50051.
+            Without a scheme it is plaintext when the host is this machine and there is no CA file, and TLS otherwise.
+            None: STRONGROOM_SERVER, or else 127.0.0.1:50051.
         namespace: The namespace of calls that name none. None: STRONGROOM_NAMESPACE, or else the home namespace of the
             API key.
         ca_cert: A PEM file with the certificates to trust. None: STRONGROOM_CA_CERT, or else the certificates of the
             system.
+        insecure_plaintext: Whether `http://` may name another machine. Others on the network can then read API keys
+            and values.
         timeout: Seconds for a call with all its retries.
         retry: How often a failed call is retried. None: `RetryPolicy()`.
 
@@ -322,10 +327,13 @@ class Strongroom:
         server: str | None = None,
         namespace: str | None = None,
         ca_cert: Path | None = None,
+        insecure_plaintext: bool = False,
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
     ) -> None:
-        settings = Settings.resolve(api_key, server, namespace, ca_cert, timeout, os.environ)
+        settings = Settings.resolve(
+            api_key, server, namespace, ca_cert, timeout, os.environ, insecure_plaintext=insecure_plaintext
+        )
         scope = Scope(settings.namespace)
         self._transport = Transport(settings, retry or RetryPolicy())
         self.secrets = Secrets(self._transport, scope)
@@ -349,4 +357,6 @@ class Strongroom:
 
     def __repr__(self) -> str:
         """The server and the namespace of the client, without the API key."""
-        return self._transport.settings.describe(type(self).__name__)
+        transport = getattr(self, "_transport", None)
+        name = type(self).__name__
+        return f"{name}(not set up)" if transport is None else transport.settings.describe(name)

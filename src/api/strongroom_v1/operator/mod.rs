@@ -32,7 +32,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::GetStatusRequest {}) = Call::open(&self.0, request).await?;
         call.close(describe(&self.0, &call))
     }
 
@@ -42,7 +42,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::CreateBackupRequest>,
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
-        let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::CreateBackupRequest {}) = Call::open(&self.0, request).await?;
         let granted = call.service_grant::<Operate>(&self.0);
         call.close(
             granted.map(|grant| create_backup(call.clone(), self.0.clone(), self.0.backup.create(&grant))),
@@ -55,7 +55,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<Streaming<v1::RestoreBackupRequest>>,
     ) -> Result<Response<Self::RestoreBackupStream>, Status> {
-        let (call, chunks) = Call::open(&self.0, request)?;
+        let (call, chunks) = Call::open(&self.0, request).await?;
         let granted = call.service_grant::<Operate>(&self.0);
         call.close(granted.map(|grant| restore_backup(call.clone(), self.0.clone(), grant, chunks)))
     }
@@ -66,7 +66,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::RotateMasterKeyRequest>,
     ) -> Result<Response<Self::RotateMasterKeyStream>, Status> {
-        let (call, v1::RotateMasterKeyRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::RotateMasterKeyRequest {}) = Call::open(&self.0, request).await?;
         call.close(rotate_master_key(&self.0, &call))
     }
 
@@ -74,7 +74,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::GetMasterKeyStatusRequest>,
     ) -> Result<Response<v1::GetMasterKeyStatusResponse>, Status> {
-        let (call, v1::GetMasterKeyStatusRequest {}) = Call::open(&self.0, request)?;
+        let (call, v1::GetMasterKeyStatusRequest {}) = Call::open(&self.0, request).await?;
         call.close(key_status(&self.0, &call))
     }
 
@@ -84,7 +84,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::RotateNamespaceKeysRequest>,
     ) -> Result<Response<Self::RotateNamespaceKeysStream>, Status> {
-        let (call, message) = Call::open(&self.0, request)?;
+        let (call, message) = Call::open(&self.0, request).await?;
         call.close(rotate_namespace_keys(&self.0, &call, &message))
     }
 }

@@ -70,8 +70,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 13
     """RESOURCE_EXHAUSTED. The message is larger than 1 MiB, or the headers of the request are larger than 16 KiB."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 14
-    """UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, or it has not yet reached
-    the `min_revision` of the request. `google.rpc.RetryInfo` says when to try again.
+    """UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, etcd cannot be asked for the
+    newest state, or the store has not yet reached the `min_revision` of the request. `google.rpc.RetryInfo` says when to try
+    again.
     """
     ERROR_REASON_NOT_SERVED: _ErrorReason.ValueType  # 15
     """UNIMPLEMENTED. This release does not serve the RPC, its encoding, or a field of the request.
@@ -233,8 +234,9 @@ ERROR_REASON_INTEGRITY_FAILURE: ErrorReason.ValueType  # 12
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 13
 """RESOURCE_EXHAUSTED. The message is larger than 1 MiB, or the headers of the request are larger than 16 KiB."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 14
-"""UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, or it has not yet reached
-the `min_revision` of the request. `google.rpc.RetryInfo` says when to try again.
+"""UNAVAILABLE. The store cannot serve now: its disk is full or fails, it is shutting down, etcd cannot be asked for the
+newest state, or the store has not yet reached the `min_revision` of the request. `google.rpc.RetryInfo` says when to try
+again.
 """
 ERROR_REASON_NOT_SERVED: ErrorReason.ValueType  # 15
 """UNIMPLEMENTED. This release does not serve the RPC, its encoding, or a field of the request.

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from strongroom.v1 import secret_pb2 as strongroom_dot_v1_dot_secret__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom/v1/reference.proto\x12\rstrongroom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1astrongroom/v1/secret.proto\"\x98\x01\n\x18ResolveReferencesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xb6\x01\n\x19ResolveReferencesResponse\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x19.strongroom.v1.Credential\x12,\n\nreferences\x18\x03 \x03(\x0b\x32\x18.strongroom.v1.Reference\x12\x10\n\x08revision\x18\x04 \x01(\x04\"Z\n\nCredential\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bsecret_name\x18\x02 \x01(\t\x12)\n\x05value\x18\x03 \x01(\x0b\x32\x1a.strongroom.v1.SecretValue\"J\n\tReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x0e\n\x06\x65xists\x18\x03 \x01(\x08\x12\x10\n\x08readable\x18\x04 \x01(\x08\x32z\n\x10ReferenceService\x12\x66\n\x11ResolveReferences\x12\'.strongroom.v1.ResolveReferencesRequest\x1a(.strongroom.v1.ResolveReferencesResponseB\x12\x42\x0eReferenceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom/v1/reference.proto\x12\rstrongroom.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1astrongroom/v1/secret.proto\"\xc9\x01\n\x18ResolveReferencesRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12)\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06inputs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12/\n\x0b\x63onsistency\x18\x05 \x01(\x0e\x32\x1a.strongroom.v1.Consistency\"\xb6\x01\n\x19ResolveReferencesResponse\x12)\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x0b\x63redentials\x18\x02 \x03(\x0b\x32\x19.strongroom.v1.Credential\x12,\n\nreferences\x18\x03 \x03(\x0b\x32\x18.strongroom.v1.Reference\x12\x10\n\x08revision\x18\x04 \x01(\x04\"Z\n\nCredential\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0bsecret_name\x18\x02 \x01(\t\x12)\n\x05value\x18\x03 \x01(\x0b\x32\x1a.strongroom.v1.SecretValue\"J\n\tReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x0e\n\x06\x65xists\x18\x03 \x01(\x08\x12\x10\n\x08readable\x18\x04 \x01(\x08\x32z\n\x10ReferenceService\x12\x66\n\x11ResolveReferences\x12\'.strongroom.v1.ResolveReferencesRequest\x1a(.strongroom.v1.ResolveReferencesResponseB\x12\x42\x0eReferenceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,13 +35,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'B\016ReferenceProtoP\001'
   _globals['_RESOLVEREFERENCESREQUEST']._serialized_start=107
-  _globals['_RESOLVEREFERENCESREQUEST']._serialized_end=259
-  _globals['_RESOLVEREFERENCESRESPONSE']._serialized_start=262
-  _globals['_RESOLVEREFERENCESRESPONSE']._serialized_end=444
-  _globals['_CREDENTIAL']._serialized_start=446
-  _globals['_CREDENTIAL']._serialized_end=536
-  _globals['_REFERENCE']._serialized_start=538
-  _globals['_REFERENCE']._serialized_end=612
-  _globals['_REFERENCESERVICE']._serialized_start=614
-  _globals['_REFERENCESERVICE']._serialized_end=736
+  _globals['_RESOLVEREFERENCESREQUEST']._serialized_end=308
+  _globals['_RESOLVEREFERENCESRESPONSE']._serialized_start=311
+  _globals['_RESOLVEREFERENCESRESPONSE']._serialized_end=493
+  _globals['_CREDENTIAL']._serialized_start=495
+  _globals['_CREDENTIAL']._serialized_end=585
+  _globals['_REFERENCE']._serialized_start=587
+  _globals['_REFERENCE']._serialized_end=661
+  _globals['_REFERENCESERVICE']._serialized_start=663
+  _globals['_REFERENCESERVICE']._serialized_end=785
 # @@protoc_insertion_point(module_scope)

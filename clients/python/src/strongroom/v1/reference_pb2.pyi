@@ -24,12 +24,15 @@ class ResolveReferencesRequest(google.protobuf.message.Message):
     DOCUMENT_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secrets. Empty: the caller's home namespace."""
     validate_only: builtins.bool
     """Read no value. The reply then only lists the references: which secrets the document names, which of them exist, and
     which the caller may read. Absent: resolve the document.
     """
+    consistency: strongroom.v1.secret_pb2.Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
     @property
     def document(self) -> google.protobuf.struct_pb2.Struct:
         """The document, nested at most 32 deep. The whole message is at most 1 MiB. Absent: an empty document."""
@@ -48,9 +51,10 @@ class ResolveReferencesRequest(google.protobuf.message.Message):
         document: google.protobuf.struct_pb2.Struct | None = ...,
         inputs: google.protobuf.struct_pb2.Struct | None = ...,
         validate_only: builtins.bool = ...,
+        consistency: strongroom.v1.secret_pb2.Consistency.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["document", b"document", "inputs", b"inputs"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["document", b"document", "inputs", b"inputs", "namespace", b"namespace", "validate_only", b"validate_only"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistency", b"consistency", "document", b"document", "inputs", b"inputs", "namespace", b"namespace", "validate_only", b"validate_only"]) -> None: ...
 
 global___ResolveReferencesRequest = ResolveReferencesRequest
 

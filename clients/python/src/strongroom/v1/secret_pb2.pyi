@@ -103,6 +103,44 @@ VIEW_METADATA: View.ValueType  # 2
 """Everything except the value, which is redacted. Needs only the right `list`."""
 global___View = View
 
+class _Consistency:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ConsistencyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Consistency.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CONSISTENCY_UNSPECIFIED: _Consistency.ValueType  # 0
+    """The same as CONSISTENCY_LINEARIZABLE."""
+    CONSISTENCY_LINEARIZABLE: _Consistency.ValueType  # 1
+    """The answer shows every change that any replica acknowledged before the request. The replica asks etcd for its newest
+    revision first. When etcd cannot be asked, the call fails with STORE_UNAVAILABLE.
+    """
+    CONSISTENCY_CACHED: _Consistency.ValueType  # 2
+    """The answer can lack the changes of the last seconds: 5 seconds at most, unless the server is configured otherwise
+    (`cached_reads_max_age`). That includes changes of API keys, roles and bindings. The replica does not ask etcd first. When
+    its state can be older, it asks all the same.
+    """
+
+class Consistency(_Consistency, metaclass=_ConsistencyEnumTypeWrapper):
+    """How new the answer to a read must be.
+
+    It makes a difference where several replicas share a store in etcd. A server that has its store for itself always answers
+    from its newest state.
+    """
+
+CONSISTENCY_UNSPECIFIED: Consistency.ValueType  # 0
+"""The same as CONSISTENCY_LINEARIZABLE."""
+CONSISTENCY_LINEARIZABLE: Consistency.ValueType  # 1
+"""The answer shows every change that any replica acknowledged before the request. The replica asks etcd for its newest
+revision first. When etcd cannot be asked, the call fails with STORE_UNAVAILABLE.
+"""
+CONSISTENCY_CACHED: Consistency.ValueType  # 2
+"""The answer can lack the changes of the last seconds: 5 seconds at most, unless the server is configured otherwise
+(`cached_reads_max_age`). That includes changes of API keys, roles and bindings. The replica does not ask etcd first. When
+its state can be older, it asks all the same.
+"""
+global___Consistency = Consistency
+
 class _CharacterClass:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -908,6 +946,7 @@ class CreateSecretRequest(google.protobuf.message.Message):
     ROTATION_POLICY_FIELD_NUMBER: builtins.int
     RETURN_VALUE_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace. The first secret of a namespace creates the
     namespace.
@@ -923,6 +962,11 @@ class CreateSecretRequest(google.protobuf.message.Message):
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
+    """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -962,9 +1006,10 @@ class CreateSecretRequest(google.protobuf.message.Message):
         rotation_policy: global___RotationPolicy | None = ...,
         return_value: builtins.bool = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["expires_at", b"expires_at", "generate", b"generate", "rotation_policy", b"rotation_policy", "ttl", b"ttl", "value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["description", b"description", "expires_at", b"expires_at", "generate", b"generate", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "rotation_policy", b"rotation_policy", "ttl", b"ttl", "value", b"value"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["description", b"description", "expires_at", b"expires_at", "generate", b"generate", "metadata", b"metadata", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "rotation_policy", b"rotation_policy", "ttl", b"ttl", "value", b"value"]) -> None: ...
 
 global___CreateSecretRequest = CreateSecretRequest
 
@@ -1004,6 +1049,7 @@ class GetSecretRequest(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     VIEW_FIELD_NUMBER: builtins.int
     MIN_REVISION_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1013,9 +1059,11 @@ class GetSecretRequest(google.protobuf.message.Message):
     view: global___View.ValueType
     """The parts of the secret to return. Unspecified: VIEW_FULL."""
     min_revision: builtins.int
-    """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
     """
+    consistency: global___Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
     def __init__(
         self,
         *,
@@ -1024,9 +1072,10 @@ class GetSecretRequest(google.protobuf.message.Message):
         version: builtins.int | None = ...,
         view: global___View.ValueType = ...,
         min_revision: builtins.int = ...,
+        consistency: global___Consistency.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_version", b"_version", "version", b"version"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_version", b"_version", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "version", b"version", "view", b"view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_version", b"_version", "consistency", b"consistency", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "version", b"version", "view", b"view"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_version", b"_version"]) -> typing.Literal["version"] | None: ...
 
 global___GetSecretRequest = GetSecretRequest
@@ -1041,14 +1090,17 @@ class BatchGetSecretsRequest(google.protobuf.message.Message):
     NAMES_FIELD_NUMBER: builtins.int
     VIEW_FIELD_NUMBER: builtins.int
     MIN_REVISION_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secrets. Empty: the caller's home namespace."""
     view: global___View.ValueType
     """The parts of each secret to return. Unspecified: VIEW_FULL."""
     min_revision: builtins.int
-    """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
     """
+    consistency: global___Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The names of the secrets, 1 to 100, each of them once."""
@@ -1060,8 +1112,9 @@ class BatchGetSecretsRequest(google.protobuf.message.Message):
         names: collections.abc.Iterable[builtins.str] | None = ...,
         view: global___View.ValueType = ...,
         min_revision: builtins.int = ...,
+        consistency: global___Consistency.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["min_revision", b"min_revision", "names", b"names", "namespace", b"namespace", "view", b"view"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistency", b"consistency", "min_revision", b"min_revision", "names", b"names", "namespace", b"namespace", "view", b"view"]) -> None: ...
 
 global___BatchGetSecretsRequest = BatchGetSecretsRequest
 
@@ -1184,6 +1237,7 @@ class ListSecretsRequest(google.protobuf.message.Message):
     INCLUDE_DELETED_FIELD_NUMBER: builtins.int
     MIN_REVISION_FIELD_NUMBER: builtins.int
     UNUSED_SINCE_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace to list. Empty: the caller's home namespace."""
     limit: builtins.int
@@ -1206,9 +1260,11 @@ class ListSecretsRequest(google.protobuf.message.Message):
     include_deleted: builtins.bool
     """Also return deleted secrets that can still be recovered: those with `deleted_at`. Absent: do not return them."""
     min_revision: builtins.int
-    """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
     """
+    consistency: global___Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Return only secrets whose metadata holds all these pairs exactly, case-sensitive. Empty: do not filter by metadata."""
@@ -1234,9 +1290,10 @@ class ListSecretsRequest(google.protobuf.message.Message):
         include_deleted: builtins.bool = ...,
         min_revision: builtins.int = ...,
         unused_since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        consistency: global___Consistency.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "limit", b"limit", "offset", b"offset", "unused_since", b"unused_since"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "include_deleted", b"include_deleted", "limit", b"limit", "metadata", b"metadata", "min_revision", b"min_revision", "name_prefix", b"name_prefix", "namespace", b"namespace", "offset", b"offset", "order_by", b"order_by", "page_token", b"page_token", "unused_since", b"unused_since"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_offset", b"_offset", "consistency", b"consistency", "include_deleted", b"include_deleted", "limit", b"limit", "metadata", b"metadata", "min_revision", b"min_revision", "name_prefix", b"name_prefix", "namespace", b"namespace", "offset", b"offset", "order_by", b"order_by", "page_token", b"page_token", "unused_since", b"unused_since"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
     @typing.overload
@@ -1323,6 +1380,7 @@ class UpdateSecretRequest(google.protobuf.message.Message):
     UPDATE_MASK_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1336,6 +1394,11 @@ class UpdateSecretRequest(google.protobuf.message.Message):
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
+    """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -1380,9 +1443,10 @@ class UpdateSecretRequest(google.protobuf.message.Message):
         update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_description", b"_description", "_new_name", b"_new_name", "description", b"description", "expires_at", b"expires_at", "new_name", b"new_name", "rotation_policy", b"rotation_policy", "update_mask", b"update_mask", "value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_description", b"_description", "_new_name", b"_new_name", "description", b"description", "etag", b"etag", "expires_at", b"expires_at", "metadata", b"metadata", "name", b"name", "namespace", b"namespace", "new_name", b"new_name", "request_id", b"request_id", "rotation_policy", b"rotation_policy", "update_mask", b"update_mask", "value", b"value"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_description", b"_description", "_new_name", b"_new_name", "description", b"description", "etag", b"etag", "expires_at", b"expires_at", "metadata", b"metadata", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "new_name", b"new_name", "request_id", b"request_id", "rotation_policy", b"rotation_policy", "update_mask", b"update_mask", "value", b"value"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_description", b"_description"]) -> typing.Literal["description"] | None: ...
     @typing.overload
@@ -1425,6 +1489,7 @@ class DeleteSecretRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1435,6 +1500,11 @@ class DeleteSecretRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -1442,8 +1512,9 @@ class DeleteSecretRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace", "request_id", b"request_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id"]) -> None: ...
 
 global___DeleteSecretRequest = DeleteSecretRequest
 
@@ -1492,6 +1563,7 @@ class UndeleteSecretRequest(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     NEW_NAME_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     id: builtins.str
@@ -1502,6 +1574,11 @@ class UndeleteSecretRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -1509,8 +1586,9 @@ class UndeleteSecretRequest(google.protobuf.message.Message):
         id: builtins.str = ...,
         new_name: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["id", b"id", "namespace", b"namespace", "new_name", b"new_name", "request_id", b"request_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "min_revision", b"min_revision", "namespace", b"namespace", "new_name", b"new_name", "request_id", b"request_id"]) -> None: ...
 
 global___UndeleteSecretRequest = UndeleteSecretRequest
 
@@ -1555,6 +1633,7 @@ class RotateSecretRequest(google.protobuf.message.Message):
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     CLAIM_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1574,6 +1653,11 @@ class RotateSecretRequest(google.protobuf.message.Message):
     claim_id: builtins.str
     """The `claim_id` of a claim on this rotation, which must still hold. Without `stage`, the rotation ends the claim. Empty: no
     claim is asked for.
+    """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
     """
     @property
     def value(self) -> global___SecretValue:
@@ -1603,9 +1687,10 @@ class RotateSecretRequest(google.protobuf.message.Message):
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
         claim_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["generate", b"generate", "grace_period", b"grace_period", "value", b"value"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "generate", b"generate", "grace_period", b"grace_period", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "stage", b"stage", "value", b"value"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "generate", b"generate", "grace_period", b"grace_period", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "return_value", b"return_value", "stage", b"stage", "value", b"value"]) -> None: ...
 
 global___RotateSecretRequest = RotateSecretRequest
 
@@ -1651,6 +1736,7 @@ class PromoteVersionRequest(google.protobuf.message.Message):
     CLAIM_ID_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1666,6 +1752,11 @@ class PromoteVersionRequest(google.protobuf.message.Message):
     request_id: builtins.str
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
+    """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
     """
     @property
     def grace_period(self) -> google.protobuf.duration_pb2.Duration:
@@ -1683,9 +1774,10 @@ class PromoteVersionRequest(google.protobuf.message.Message):
         claim_id: builtins.str = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["grace_period", b"grace_period"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "grace_period", b"grace_period", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "etag", b"etag", "grace_period", b"grace_period", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
 
 global___PromoteVersionRequest = PromoteVersionRequest
 
@@ -1726,6 +1818,7 @@ class AcknowledgeVersionRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     CONSUMER_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1736,6 +1829,11 @@ class AcknowledgeVersionRequest(google.protobuf.message.Message):
     """A name of the consumer, for callers that share a credential: at most 128 printable ASCII characters. Empty: the
     principal of the caller is enough.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -1743,8 +1841,9 @@ class AcknowledgeVersionRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         version: builtins.int = ...,
         consumer: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["consumer", b"consumer", "name", b"name", "namespace", b"namespace", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumer", b"consumer", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "version", b"version"]) -> None: ...
 
 global___AcknowledgeVersionRequest = AcknowledgeVersionRequest
 
@@ -1799,10 +1898,16 @@ class ClaimRotationRequest(google.protobuf.message.Message):
     NAME_PREFIX_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     LEASE_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace whose secrets to look at. Empty: the caller's home namespace."""
     name_prefix: builtins.str
     """Take only a secret whose name begins with this text, case-sensitive. Empty: any name."""
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. 0: none.
+    """
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Take only a secret whose metadata holds all these pairs exactly. Empty: any metadata."""
@@ -1818,9 +1923,10 @@ class ClaimRotationRequest(google.protobuf.message.Message):
         name_prefix: builtins.str = ...,
         metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         lease: google.protobuf.duration_pb2.Duration | None = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lease", b"lease", "metadata", b"metadata", "name_prefix", b"name_prefix", "namespace", b"namespace"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "metadata", b"metadata", "min_revision", b"min_revision", "name_prefix", b"name_prefix", "namespace", b"namespace"]) -> None: ...
 
 global___ClaimRotationRequest = ClaimRotationRequest
 
@@ -1873,10 +1979,16 @@ class ReleaseRotationRequest(google.protobuf.message.Message):
     CLAIM_ID_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
     RETRY_AFTER_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     claim_id: builtins.str
     """The `claim_id` of the claim. Required."""
     error: builtins.str
     """Why the rotation failed, without any value: at most 1,024 bytes. Empty: it did not fail."""
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. 0: none.
+    """
     @property
     def retry_after(self) -> google.protobuf.duration_pb2.Duration:
         """After how long the rotation is due again, 0 to 30 days. Needs `error`. Absent: 1 minute after the first failure, twice as
@@ -1889,9 +2001,10 @@ class ReleaseRotationRequest(google.protobuf.message.Message):
         claim_id: builtins.str = ...,
         error: builtins.str = ...,
         retry_after: google.protobuf.duration_pb2.Duration | None = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["retry_after", b"retry_after"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "error", b"error", "retry_after", b"retry_after"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["claim_id", b"claim_id", "error", b"error", "min_revision", b"min_revision", "retry_after", b"retry_after"]) -> None: ...
 
 global___ReleaseRotationRequest = ReleaseRotationRequest
 
@@ -1929,22 +2042,26 @@ class ListSecretVersionsRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     MIN_REVISION_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
     """The name of the secret. Required."""
     min_revision: builtins.int
-    """The oldest revision to answer from: the `revision` of an earlier reply, so that the answer shows its effects. When
-    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: any durable revision.
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
     """
+    consistency: global___Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
     def __init__(
         self,
         *,
         namespace: builtins.str = ...,
         name: builtins.str = ...,
         min_revision: builtins.int = ...,
+        consistency: global___Consistency.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["min_revision", b"min_revision", "name", b"name", "namespace", b"namespace"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consistency", b"consistency", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace"]) -> None: ...
 
 global___ListSecretVersionsRequest = ListSecretVersionsRequest
 
@@ -1983,6 +2100,7 @@ class DisableVersionRequest(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -1995,6 +2113,11 @@ class DisableVersionRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -2003,8 +2126,9 @@ class DisableVersionRequest(google.protobuf.message.Message):
         version: builtins.int = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
 
 global___DisableVersionRequest = DisableVersionRequest
 
@@ -2052,6 +2176,7 @@ class EnableVersionRequest(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -2064,6 +2189,11 @@ class EnableVersionRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -2072,8 +2202,9 @@ class EnableVersionRequest(google.protobuf.message.Message):
         version: builtins.int = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
 
 global___EnableVersionRequest = EnableVersionRequest
 
@@ -2121,6 +2252,7 @@ class DestroyVersionRequest(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """The namespace of the secret. Empty: the caller's home namespace."""
     name: builtins.str
@@ -2133,6 +2265,11 @@ class DestroyVersionRequest(google.protobuf.message.Message):
     """A UUID that the caller chooses for this change. The same request with the same id within 24 hours returns the
     stored outcome and changes nothing: see the service. Empty: a repeated request makes the change again.
     """
+    min_revision: builtins.int
+    """The oldest revision to make the change from: the `revision` of an earlier reply. Every change that any replica has
+    acknowledged is known anyway. When the server does not reach the revision within 10 seconds, the call fails with
+    STORE_UNAVAILABLE and changes nothing. It is no part of the request that a repeated `request_id` is compared with. 0: none.
+    """
     def __init__(
         self,
         *,
@@ -2141,8 +2278,9 @@ class DestroyVersionRequest(google.protobuf.message.Message):
         version: builtins.int = ...,
         etag: builtins.str = ...,
         request_id: builtins.str = ...,
+        min_revision: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "min_revision", b"min_revision", "name", b"name", "namespace", b"namespace", "request_id", b"request_id", "version", b"version"]) -> None: ...
 
 global___DestroyVersionRequest = DestroyVersionRequest
 

@@ -35,6 +35,10 @@ class SecretServiceStub(object):
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
     DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
 
+    Consistency: every RPC is linearizable, through any replica. A read shows, and a change or a refusal comes from, a state with
+    every change that any replica acknowledged before the request. Reads can ask for less with `consistency`. A replica that does
+    not know the newest state fails with STORE_UNAVAILABLE.
+
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
     A namespace is 1 to 8 segments of `[a-z0-9][a-z0-9-]{0,62}` joined by `/`. An empty namespace means the caller's home
@@ -159,6 +163,10 @@ class SecretServiceServicer(object):
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
     DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+
+    Consistency: every RPC is linearizable, through any replica. A read shows, and a change or a refusal comes from, a state with
+    every change that any replica acknowledged before the request. Reads can ask for less with `consistency`. A replica that does
+    not know the newest state fails with STORE_UNAVAILABLE.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.
@@ -541,6 +549,10 @@ class SecretService(object):
     Every RPC can return these reasons: CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED, ACCESS_DENIED,
     VALIDATION_FAILED, NOT_SERVED, MESSAGE_TOO_LARGE, STORE_UNAVAILABLE, ISSUER_UNAVAILABLE, AUDIT_UNAVAILABLE,
     DEADLINE_EXCEEDED, INTERNAL. Each RPC lists its further reasons. `ErrorReason` describes all reasons.
+
+    Consistency: every RPC is linearizable, through any replica. A read shows, and a change or a refusal comes from, a state with
+    every change that any replica acknowledged before the request. Reads can ask for less with `consistency`. A replica that does
+    not know the newest state fails with STORE_UNAVAILABLE.
 
     Limits of every request:
     A name is 1 to 128 characters of `[A-Za-z_][A-Za-z0-9_]*`, case-sensitive.

@@ -1,0 +1,328 @@
+//! The command line as it is used in scripts: files, standard input and output, and what is done twice.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::harness::{Launch, Server, shared};
+
+/// A folder in which commands run, each for one namespace.
+struct Shell<'a> {
+    server: &'a Server,
+    namespace: &'a str,
+    folder: TempDir,
+}
+
+/// What a command did.
+struct Done {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    told: String,
+}
+
+impl Done {
+    fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).unwrap()
+    }
+}
+
+impl<'a> Shell<'a> {
+    fn new(server: &'a Server, namespace: &'a str) -> Self {
+        Self { server, namespace, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Runs a command with this standard input.
+    fn fed(&self, input: impl AsRef<[u8]>, arguments: &[&str]) -> Done {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["-n", self.namespace]).args(arguments).current_dir(self.folder.path());
+        command.env("STRONGROOM_SERVER", &self.server.url).env("STRONGROOM_API_KEY", &self.server.root_key);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.as_ref().to_vec();
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        Done { code: output.status.code(), stdout: output.stdout, told }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        self.fed("", arguments)
+    }
+
+    /// Runs a command that succeeds, and returns its standard output.
+    fn done(&self, arguments: &[&str]) -> String {
+        let done = self.run(arguments);
+        assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.told);
+        done.text()
+    }
+
+    /// Runs a command that fails, and returns its exit code and its message.
+    fn refused(&self, arguments: &[&str]) -> (i32, String) {
+        let done = self.run(arguments);
+        assert_ne!(done.code, Some(0), "{arguments:?}");
+        (done.code.unwrap(), done.told)
+    }
+
+    fn create(&self, name: &str, value: &str) {
+        let done = self.fed(value, &["create", name, "--value-file", "-"]);
+        assert_eq!(done.code, Some(0), "{}", done.told);
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.done(arguments)).unwrap()
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_hyphen_is_standard_input_or_output_wherever_a_file_is_named() {
+    // A server of its own, because it is restored.
+    let server = Launch::in_memory().start();
+    let shell = Shell::new(&server, "hyphen");
+    shell.create("secret", "before");
+    let backup = shell.run(&["backup", "-"]);
+    assert!(backup.code == Some(0) && backup.told.starts_with("note: the backup has "), "{}", backup.told);
+    shell.create("later", "x");
+    let checked = shell.fed(&backup.stdout, &["backup", "--check", "-", "-o", "json"]);
+    assert!(
+        checked.code == Some(0) && checked.text().contains("\"file\": \"standard input\""),
+        "{}",
+        checked.told
+    );
+    let restored = shell.fed(&backup.stdout, &["restore", "--yes", "-"]);
+    assert_eq!(restored.code, Some(0), "{}", restored.told);
+    assert_eq!(shell.json(&["list"])["total_size"], 1);
+
+    let injected = shell.fed("key={{ secrets.secret }}", &["inject", "-o", "-"]);
+    assert_eq!((injected.text().as_str(), injected.told.as_str()), ("key=before", ""));
+    assert_eq!(shell.done(&["export", "--yes", "--format", "env", "-o", "-"]), "secret=before\n");
+    assert!(shell.done(&["master-key", "generate", "--out", "-"]).starts_with("srmk_"));
+    assert!(shell.done(&["key", "create", "k", "--out", "-"]).starts_with("srk_"));
+    assert!(!shell.path("-").exists());
+}
+
+#[test]
+fn templates_have_the_format_of_their_names_without_the_ending() {
+    let shell = Shell::new(shared(), "inject-names");
+    shell.create("key", "it's");
+    let json = "{\"key\": \"$ secrets.key\"}";
+    let yaml = "key: $ secrets.key\n";
+    for (name, text, expected) in [
+        ("c.yaml.tpl", yaml, "key: \"it's\"\n"),
+        ("c.yml.tmpl", yaml, "key: \"it's\"\n"),
+        ("c.yaml.j2", yaml, "key: \"it's\"\n"),
+        ("c.json.in", json, "{\"key\": \"it's\"}"),
+        ("c.json.dist", json, "{\"key\": \"it's\"}"),
+        (
+            "c.jsonc",
+            "{ // \"$ x\"\n\"key\": \"$ secrets.key\", /* , */ }",
+            "{ // \"$ x\"\n\"key\": \"it's\", /* , */ }",
+        ),
+        ("c.toml.example", "key = '$ secrets.key'\n", "key = \"it's\"\n"),
+        (".envrc", "export KEY='$ secrets.key'\n", "export KEY=\"it's\"\n"),
+        (".env.tpl", "KEY=$ secrets.key\n", "KEY=\"it's\"\n"),
+        ("c.json", "\u{feff}{\"key\": \"$ secrets.key\"}", "\u{feff}{\"key\": \"it's\"}"),
+        ("bom.yaml", "\u{feff}key: $ secrets.key\n", "\u{feff}key: \"it's\"\n"),
+        ("bom.toml", "\u{feff}key = '$ secrets.key'\n", "\u{feff}key = \"it's\"\n"),
+    ] {
+        shell.file(name, text);
+        let done = shell.run(&["inject", "-i", name]);
+        assert_eq!((done.text().as_str(), done.told.as_str()), (expected, ""), "{name}");
+    }
+    // The name of the result counts where the document has none.
+    let done = shell.fed(yaml, &["inject", "-o", "out.yaml"]);
+    assert_eq!((done.code, done.told.as_str()), (Some(0), ""));
+    assert_eq!(shell.read("out.yaml"), "key: \"it's\"\n");
+    assert_eq!(mode(&shell.path("out.yaml")), 0o600);
+}
+
+#[test]
+fn a_document_without_references_is_said_to_have_none() {
+    let shell = Shell::new(shared(), "inject-none");
+    shell.create("key", "x");
+    let done = shell.fed("key: $ secrets.key\n", &["inject"]);
+    assert_eq!((done.code, done.text().as_str()), (Some(0), "key: $ secrets.key\n"));
+    assert!(
+        done.told.contains("no reference was found in standard input, which was read as text"),
+        "{}",
+        done.told
+    );
+    shell.file("c.yaml", "key: \"{{ secrets.key }}\"\n");
+    let done = shell.run(&["inject", "-i", "c.yaml"]);
+    assert!(done.told.contains("--format text"), "{}", done.told);
+    assert_eq!(shell.done(&["inject", "-i", "c.yaml", "--format", "text"]), "key: \"x\"\n");
+}
+
+#[test]
+fn what_was_imported_already_makes_no_version() {
+    let shell = Shell::new(shared(), "import-again");
+    shell.file("a.json", r#"[{"name": "a", "value": "1", "description": "d", "metadata": {"k": "v"}}, {"name": "b", "value": {"binary": "AP8="}}]"#);
+    assert_eq!(shell.json(&["import", "a.json"])["created"].as_array().unwrap().len(), 2);
+    for _ in 0..3 {
+        let again = shell.json(&["import", "--update", "a.json"]);
+        assert_eq!(
+            (&again["unchanged"], &again["updated"]),
+            (&serde_json::json!(["a", "b"]), &serde_json::json!([]))
+        );
+    }
+    // A description alone makes no version either.
+    shell.file("b.json", r#"{"name": "a", "value": "1", "description": "other"}"#);
+    assert_eq!(shell.json(&["import", "--update", "b.json"])["updated"], serde_json::json!(["a"]));
+    let secret = shell.json(&["get", "a"]);
+    assert_eq!((&secret["version"], &secret["description"]), (&1.into(), &"other".into()));
+    // One line says what to do about all that exist.
+    let (code, told) = shell.refused(&["import", "a.json"]);
+    let line = "  a, b: exist already: give --update to give them the new values, or --skip-existing to leave them as they are\n";
+    assert_eq!((code, told), (1, format!("error: these secrets were not imported\n{line}")));
+}
+
+#[test]
+fn names_of_other_systems_are_renamed_and_clashes_write_nothing() {
+    let shell = Shell::new(shared(), "import-rename");
+    shell.file("a.json", r#"{"spring.data-source/url": "1", "port": 5432, "tls": true}"#);
+    let (code, told) = shell.refused(&["import", "a.json"]);
+    assert!(code == 2 && told.contains("--rename"), "{told}");
+    let rules = ["import", "--rename", "--rename=spring.*=db_*", "a.json"];
+    assert_eq!(shell.json(&rules)["created"], serde_json::json!(["db_data_source_url", "port", "tls"]));
+    assert_eq!(shell.done(&["get", "port", "--value-only"]), "5432");
+    shell.file("clash.json", r#"{"new": "1", "x-y": "1", "x.y": "2"}"#);
+    let (code, told) = shell.refused(&["import", "--rename", "clash.json"]);
+    assert!(code == 2 && told.contains("x.y: has the name x_y of 'x-y' too"), "{told}");
+    // Two files are one import.
+    shell.file("one.env", "new=1\n");
+    let (code, told) = shell.refused(&["import", "one.env", "one.env"]);
+    assert!(code == 2 && told.contains("new: appears twice"), "{told}");
+    assert_eq!(shell.refused(&["get", "new"]).0, 1, "nothing was written");
+    // Vault's answer is recognised, also without a name.
+    let vault = r#"{"request_id": "x", "data": {"data": {"from-vault": "p"}, "metadata": {"version": 1}}}"#;
+    let done = shell.fed(vault, &["import", "--rename", "-"]);
+    assert!(done.code == Some(0) && done.text().contains("\"from_vault\""), "{}", done.told);
+}
+
+#[test]
+fn a_value_that_cannot_be_read_does_not_stop_an_export() {
+    let shell = Shell::new(shared(), "export-skips");
+    shell.create("a", "1");
+    shell.create("b", "2");
+    shell.create("c", "it's");
+    shell.done(&["disable", "b", "1"]);
+    let done = shell.run(&["export", "--yes", "--format", "env"]);
+    assert_eq!((done.code, done.text().as_str()), (Some(1), "a=1\nc=\"it's\"\n"));
+    assert!(done.told.contains("were skipped\n  b: "), "{}", done.told);
+    // Nothing at all is no file.
+    let done = shell.run(&["export", "--yes", "--prefix", "b", "-o", "b.json"]);
+    assert!(done.code == Some(1) && !shell.path("b.json").exists(), "{}", done.told);
+}
+
+#[test]
+fn bytes_stay_bytes_where_they_are_meant_to_be() {
+    let shell = Shell::new(shared(), "binary");
+    shell.file("abc", "abc");
+    shell.file("bytes", [0xff, 0]);
+    let value = |shell: &Shell| shell.json(&["get", "b"])["value"].clone();
+    shell.done(&["create", "b", "--value-file", "bytes"]);
+    assert_eq!(value(&shell), serde_json::json!({ "binary": "/wA=" }));
+    shell.done(&["rotate", "b", "--value-file", "abc", "--binary"]);
+    assert_eq!(value(&shell), serde_json::json!({ "binary": "YWJj" }));
+    shell.done(&["update", "b", "--value-file", "abc", "--binary"]);
+    assert_eq!(value(&shell), serde_json::json!({ "binary": "YWJj" }));
+    // So they do through an export and an import.
+    shell.done(&["export", "--yes", "-o", "b.json"]);
+    shell.done(&["delete", "b", "--yes"]);
+    shell.done(&["import", "b.json"]);
+    assert_eq!(value(&shell), serde_json::json!({ "binary": "YWJj" }));
+}
+
+#[test]
+fn what_is_given_twice_is_refused() {
+    let shell = Shell::new(shared(), "twice");
+    shell.create("a", "1");
+    for arguments in [
+        &["list", "--metadata", "k=1", "--metadata", "k=2"][..],
+        &["create", "x", "--generate", "uuid", "--metadata", "k=1", "--metadata", "k=1"],
+        &["update", "a", "--metadata", "k=1", "--metadata", "k=2"],
+        &["watch", "--metadata", "k=1", "--metadata", "k=2"],
+        &["rotator", "--once", "--metadata", "k=1", "--metadata", "k=2", "--exec", "true"],
+        &["run", "--env", "A=a", "--env", "A=b", "--", "true"],
+    ] {
+        let (code, told) = shell.refused(arguments);
+        assert!(code == 2 && told.contains("given twice"), "{arguments:?}: {told}");
+    }
+    let (code, told) = shell.refused(&["delete", "a"]);
+    assert!(code == 2 && told.contains("--yes"), "{told}");
+    assert_eq!(shell.json(&["get", "a"])["version"], 1);
+}
+
+#[test]
+fn set_creates_or_rotates_and_commands_have_the_names_that_people_try() {
+    let shell = Shell::new(shared(), "set");
+    for (value, version) in [("one", 1), ("two", 2)] {
+        let done = shell.fed(value, &["put", "db_password", "--value-file", "-"]);
+        let secret: serde_json::Value = serde_json::from_str(&done.text()).unwrap();
+        assert_eq!(secret["version"], version, "{}", done.told);
+    }
+    assert_eq!(shell.json(&["set", "db_password", "--generate", "uuid"])["version"], 3);
+    assert_eq!(shell.json(&["ls"])["total_size"], 1);
+    assert_eq!(shell.done(&["history", "db_password"]).matches("\"number\"").count(), 3);
+    // A slip is met with the name that was meant, if the caller may list it.
+    let (code, told) = shell.refused(&["get", "db_pasword"]);
+    assert!(code == 1 && told.contains("Did you mean 'db_password'?"), "{told}");
+    shell.done(&["rm", "db_password", "--yes"]);
+    assert!(!shell.refused(&["get", "db_pasword"]).1.contains("Did you mean"));
+}
+
+#[test]
+fn an_error_is_json_where_json_is_asked_for() {
+    let shell = Shell::new(shared(), "json-errors");
+    let (code, told) = shell.refused(&["get", "missing", "-o", "json"]);
+    let error = &serde_json::from_str::<serde_json::Value>(&told).unwrap()["error"];
+    assert_eq!((code, &error["reason"], &error["exit_code"]), (1, &"SECRET_NOT_FOUND".into(), &1.into()));
+    assert!(
+        error["message"].as_str().unwrap().contains("missing") && error["request_id"].is_string(),
+        "{told}"
+    );
+    let (_, told) = shell.refused(&["create", "1a", "--generate", "uuid", "-o", "json"]);
+    let error = &serde_json::from_str::<serde_json::Value>(&told).unwrap()["error"];
+    assert_eq!(
+        (&error["reason"], &error["fields"][0]["field"]),
+        (&"VALIDATION_FAILED".into(), &"name".into())
+    );
+    assert!(shell.refused(&["get", "missing"]).1.starts_with("error: "));
+}
+
+#[test]
+fn a_key_is_revoked_by_its_name_where_one_key_has_it() {
+    let shell = Shell::new(shared(), "revoke-by-name");
+    let create = |name: &str| shell.json(&["key", "create", name])["id"].as_str().unwrap().to_owned();
+    let id = create("revoke-by-name-once");
+    let revoked = shell.json(&["key", "revoke", "revoke-by-name-once", "--yes"]);
+    assert!(revoked["id"] == id && revoked["revoked_at"].is_string(), "{revoked}");
+    let (one, two) = (create("revoke-by-name-twice"), create("revoke-by-name-twice"));
+    let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-twice", "--yes"]);
+    assert!(code == 1 && told.contains(&one) && told.contains(&two), "{told}");
+    // Revoked keys do not count.
+    shell.done(&["key", "revoke", &one, "--yes"]);
+    assert_eq!(shell.json(&["key", "revoke", "revoke-by-name-twice", "--yes"])["id"], two);
+    let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-once", "--yes"]);
+    assert!(code == 1 && told.contains("strongroom key list"), "{told}");
+}

@@ -1,0 +1,170 @@
+//! The answers of three replicas to many clients at once are those of one service that answers one request after the other. The
+//! history of all requests and answers goes to porcupine, which looks for such an order.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value as Json, json};
+use strongroom::api::v1::{
+    CreateSecretRequest, DeleteSecretRequest, RotateSecretRequest, UpdateSecretRequest,
+};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::caller::{Caller, Credential};
+use crate::etcd_server;
+use crate::harness::Launch;
+use crate::requests::{Value, create, delete, get, list, rename, rotate};
+
+const CLIENTS: usize = 8;
+const REQUESTS: usize = 60;
+const NAMES: usize = 5;
+
+/// A request of a client.
+struct Step {
+    kind: &'static str,
+    name: String,
+    /// The value of a create or a rotation, the new name of a rename.
+    value: String,
+    request_id: String,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answers_of_three_replicas_are_those_of_one_service() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let Some(checker) = checker() else { return };
+    let prefix = Uuid::new_v4().to_string();
+    let first = Launch::in_etcd(&etcd.url(), &prefix).start();
+    let key = first.data_dir.join("master.key").display().to_string();
+    let another =
+        || Launch::in_etcd(&etcd.url(), &prefix).argument("--master-key-file").argument(&*key).start();
+    let servers = [another(), another()];
+    let root = Credential::bearer(&first.root_key);
+    let mut replicas = vec![Caller::new(&first, root.clone()).await];
+    for server in &servers {
+        replicas.push(Caller::new(server, root.clone()).await);
+    }
+    let (replicas, begun) = (Arc::new(replicas), Instant::now());
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let replicas = replicas.clone();
+        clients.spawn(async move {
+            let mut history = Vec::new();
+            for number in 0..REQUESTS {
+                let step = Step::random(client, number);
+                let [one, other] = [random(), random()].map(|at| replicas[at % replicas.len()].clone());
+                let called = begun.elapsed().as_nanos();
+                // Some changes go to two replicas at once: it is one request, and counts once.
+                let answer = if random().is_multiple_of(3) && step.kind != "get" && step.kind != "list" {
+                    match tokio::join!(step.answer(&one), step.answer(&other)) {
+                        (ok, _) | (_, ok) if ok == "ok" => ok,
+                        (refused, _) => refused,
+                    }
+                } else {
+                    step.answer(&one).await
+                };
+                history.push(json!({
+                    "client": client, "kind": step.kind, "name": step.name, "value": step.value, "answer": answer,
+                    "called": u64::try_from(called).unwrap(),
+                    "answered": u64::try_from(begun.elapsed().as_nanos()).unwrap(),
+                }));
+            }
+            history
+        });
+    }
+    let history: Vec<Json> = clients.join_all().await.into_iter().flatten().collect();
+    let changed = history.iter().filter(|one| one["answer"] == "ok").count();
+    assert!(changed > CLIENTS * REQUESTS / 10, "only {changed} changes were made");
+
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    serde_json::to_writer(&mut file, &history).unwrap();
+    file.flush().unwrap();
+    let checked = Command::new(checker).arg(file.path()).output().unwrap();
+    if !checked.status.success() {
+        let (_, kept) = file.keep().unwrap();
+        panic!("the history in {} is not linearizable: {checked:?}", kept.display());
+    }
+}
+
+impl Step {
+    fn random(client: usize, number: usize) -> Self {
+        let kind = ["create", "create", "rotate", "delete", "rename", "get", "get", "list"][random() % 8];
+        let name = format!("n{}", random() % NAMES);
+        let value = match kind {
+            "rename" => format!("n{}", random() % NAMES),
+            _ => format!("{client}.{number}"),
+        };
+        // A rename onto the same name is no rename.
+        let kind = if kind == "rename" && name == value { "get" } else { kind };
+        Self { kind, name, value, request_id: Uuid::new_v4().to_string() }
+    }
+
+    /// The answer of a replica, as the checker reads it.
+    async fn answer(&self, replica: &Caller) -> String {
+        let (name, request_id) = (&*self.name, self.request_id.clone());
+        let mut secrets = replica.secrets();
+        let made = match self.kind {
+            "create" => {
+                let request = CreateSecretRequest { request_id, ..create(name, &self.value) };
+                secrets.create_secret(request).await.map(drop)
+            }
+            "rotate" => {
+                let request = RotateSecretRequest { request_id, ..rotate(name, &self.value) };
+                secrets.rotate_secret(request).await.map(drop)
+            }
+            "delete" => {
+                let request = DeleteSecretRequest { request_id, ..delete(name) };
+                secrets.delete_secret(request).await.map(drop)
+            }
+            "rename" => {
+                let request = UpdateSecretRequest { request_id, ..rename(name, &self.value) };
+                secrets.update_secret(request).await.map(drop)
+            }
+            "get" => match secrets.get_secret(get(name)).await {
+                Ok(found) => match Value::of(&found.into_inner().secret.unwrap()) {
+                    Value::Text(value) => return format!("value {value}"),
+                    other => panic!("{other:?}"),
+                },
+                Err(status) => Err(status),
+            },
+            "list" => {
+                let names: BTreeSet<_> = replica.names_of(list()).await.into_iter().collect();
+                return names.into_iter().collect::<Vec<_>>().join(" ");
+            }
+            other => panic!("{other}"),
+        };
+        made.map_or_else(|status| refusal(&status), |()| "ok".to_owned())
+    }
+}
+
+fn refusal(status: &Status) -> String {
+    match status.code() {
+        Code::NotFound => "missing".to_owned(),
+        Code::AlreadyExists => "exists".to_owned(),
+        _ => panic!("{status:?}"),
+    }
+}
+
+fn random() -> usize {
+    // The low bits of a random UUID are random.
+    usize::try_from(Uuid::new_v4().as_u128() & u128::from(u32::MAX)).unwrap()
+}
+
+/// The path of the checker. `None` where there is no Go to build it: then continuous integration fails, and elsewhere a note says
+/// that the test is skipped.
+fn checker() -> Option<String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/porcupine.sh");
+    let built = Command::new("bash").arg(script).output().unwrap();
+    if built.status.success() {
+        return Some(String::from_utf8(built.stdout).unwrap().trim().to_owned());
+    }
+    let why = String::from_utf8_lossy(&built.stderr).into_owned();
+    assert!(std::env::var_os("CI").is_none(), "porcupine is not available:\n{why}");
+    let said = format!("\nSKIPPED: the history of three replicas is not checked: {why}\n");
+    let _ = std::io::stderr().write_all(said.as_bytes());
+    None
+}

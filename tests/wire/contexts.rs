@@ -1,0 +1,151 @@
+//! `strongroom login` and the contexts: what later commands use, where the key goes, and what is refused.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::harness::{Server, shared};
+
+/// A user with a home of its own, and no variables.
+struct User {
+    home: TempDir,
+}
+
+impl User {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.path().join(".config/strongroom/contexts.toml")
+    }
+
+    fn strongroom(&self, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(arguments).current_dir(self.home.path());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STRONGROOM_") || name == "XDG_CONFIG_HOME" {
+                command.env_remove(name);
+            }
+        }
+        command.env("HOME", self.home.path()).envs(variables.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // A command that reads nothing closes its input.
+        let _ = std::io::Write::write_all(&mut stdin, input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    fn done(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let output = self.strongroom(arguments, variables, "");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn refused(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        let output = self.strongroom(arguments, variables, "");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn login(&self, server: &Server, arguments: &[&str]) -> Output {
+        let arguments = [&["login", "--server", &server.url, "--api-key-file", "-"], arguments].concat();
+        self.strongroom(&arguments, &[], &format!("{}\n", server.root_key))
+    }
+}
+
+#[test]
+fn after_a_login_no_variable_is_needed() {
+    let (user, server) = (User::new(), shared());
+    let output = user.login(server, &["-n", "contexts/a"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("\"context\": \"default\"") && !told.contains(&server.root_key), "{told}");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&user.file()), mode(user.file().parent().unwrap())), (0o600, 0o700));
+
+    user.done(&["create", "a", "--generate", "uuid"], &[]);
+    let list = |variables: &[(&str, &str)], arguments: &[&str]| {
+        user.done(&[&["list"], arguments].concat(), variables).matches("\"name\"").count()
+    };
+    assert_eq!(list(&[], &[]), 1);
+    // Variables and options win over the context.
+    assert_eq!(list(&[("STRONGROOM_NAMESPACE", "contexts/b")], &[]), 0);
+    assert_eq!(list(&[("STRONGROOM_NAMESPACE", "contexts/b")], &["-n", "contexts/a"]), 1);
+    let (code, told) = user.refused(&["list"], &[("STRONGROOM_API_KEY", "srk_wrong")]);
+    assert_eq!(code, Some(77), "{told}");
+    assert_eq!(list(&[("STRONGROOM_SERVER", &server.url)], &[]), 1, "it is the same service");
+}
+
+#[test]
+fn the_key_of_a_context_goes_to_its_own_service_alone() {
+    let (user, server) = (User::new(), shared());
+    assert!(user.login(server, &[]).status.success());
+    let other = Server::alone();
+    let (code, told) = user.refused(&["whoami"], &[("STRONGROOM_SERVER", &other.url)]);
+    assert!(code == Some(77) && told.contains("no API key was given"), "{told}");
+    let (code, told) = user.refused(&["whoami", "--server", &other.url, "--context", "default"], &[]);
+    assert!(code == Some(2) && told.contains("another service than the context"), "{told}");
+}
+
+#[test]
+fn several_contexts_have_one_that_is_current() {
+    let (user, server) = (User::new(), shared());
+    assert!(user.login(server, &["--context", "one", "-n", "contexts/one"]).status.success());
+    assert!(user.login(server, &["--context", "two", "-n", "contexts/two"]).status.success());
+    user.done(&["create", "of_two", "--generate", "uuid"], &[]);
+    let listed = user.done(&["context", "list", "-o", "table"], &[]);
+    assert!(listed.contains("*  two") && listed.contains("contexts/one"), "{listed}");
+    assert!(!listed.contains("srk_"), "{listed}");
+    let has =
+        |arguments: &[&str], variables: &[(&str, &str)]| user.done(arguments, variables).contains("of_two");
+    assert!(has(&["list"], &[]));
+    assert!(!has(&["list", "--context", "one"], &[]));
+    assert!(!has(&["list"], &[("STRONGROOM_CONTEXT", "one")]));
+    user.done(&["context", "use", "one"], &[]);
+    assert!(!has(&["list"], &[]));
+    let (code, told) = user.refused(&["list", "--context", "three"], &[]);
+    assert!(code == Some(2) && told.contains("there is no context 'three'"), "{told}");
+
+    user.done(&["logout"], &[]);
+    let (code, _) = user.refused(&["list", "--server", &server.url], &[]);
+    assert_eq!(code, Some(77), "no context is current");
+    user.done(&["context", "remove", "two"], &[]);
+    assert_eq!(user.done(&["context", "list", "-o", "table"], &[]), "None.\n");
+    assert!(!std::fs::read_to_string(user.file()).unwrap().contains("srk_"));
+}
+
+#[test]
+fn a_wrong_key_and_an_open_file_are_refused() {
+    let (user, server) = (User::new(), shared());
+    let login = ["login", "--server", &server.url, "--api-key-file", "-"];
+    for (key, code) in [("srk_wrong", 77), ("two words", 2), ("", 2)] {
+        let output = user.strongroom(&login, &[], key);
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!user.file().exists());
+    }
+    // Without a terminal there is no prompt, and no key is an argument.
+    let (code, told) = user.refused(&["login", "--server", &server.url], &[]);
+    assert!(code == Some(2) && told.contains("--api-key-file"), "{told}");
+    assert!(user.login(server, &[]).status.success());
+    std::fs::set_permissions(user.file(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, told) = user.refused(&["list"], &[]);
+    assert!(code == Some(2) && told.contains("chmod 600"), "{told}");
+    std::fs::set_permissions(user.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(user.file(), format!("current = \"a\"\nsrk {}\n", server.root_key)).unwrap();
+    let (code, told) = user.refused(&["list"], &[]);
+    assert!(code == Some(2) && told.contains("line 2, column") && !told.contains("srk"), "{told}");
+}
+
+#[test]
+fn the_file_of_a_key_is_named_and_not_copied() {
+    let (user, server) = (User::new(), shared());
+    std::fs::write(user.home.path().join("root.key"), &server.root_key).unwrap();
+    user.done(&["login", "--server", &server.url, "--api-key-file", "root.key"], &[]);
+    let written = std::fs::read_to_string(user.file()).unwrap();
+    assert!(!written.contains("srk_") && written.contains("root.key"), "{written}");
+    user.done(&["whoami"], &[]);
+}
