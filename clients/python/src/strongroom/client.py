@@ -318,8 +318,8 @@ class Strongroom:
         api_key_file: A file with the API key, instead of `api_key`. It is read again when it changes, and once when the
             server refuses the key. So is the file of STRONGROOM_API_KEY_FILE.
         token_file: A file with a token (JWT), instead of `api_key`. It is read again like `api_key_file`.
-        client_cert: A PEM file with the client's certificate, which can be the only credential. The API key of the
-            environment is then not used.
+        client_cert: A PEM file with the client's certificate. When no API key and no token are passed, it is the only
+            credential: the API key of the environment is not used.
         client_key: A PEM file with the private key of `client_cert`.
         timeout: Seconds for a call with all its retries.
         retry: How often a failed call is retried. None: `RetryPolicy()`.
