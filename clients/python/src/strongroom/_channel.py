@@ -12,7 +12,7 @@ import grpc
 from strongroom._settings import Settings
 from strongroom._version import __version__
 
-__all__ = ["aio_channel", "call_metadata", "channel"]
+__all__ = ["aio_channel", "channel"]
 
 # A page of 1,000 secrets, each with as much metadata as a secret can have, is about 43 MB.
 _LARGEST_REPLY = 64 * 1024 * 1024
@@ -34,11 +34,6 @@ def aio_channel(settings: Settings) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(target, options)
 
 
-def call_metadata(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Returns the gRPC metadata that every call carries."""
-    return (("authorization", f"Bearer {settings.api_key}"),)
-
-
 def _target(settings: Settings) -> str:
     # The explicit scheme keeps gRPC from reading a host name as another scheme, such as `unix:…`.
     return f"dns:///{settings.endpoint}"
@@ -51,13 +46,17 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         # The retry policy decides when to try again. A channel that waits longer before it reconnects would defeat it.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5000),
+        # Notices a server that is gone without a word.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
         # A proxy from the environment is for other machines, not for a server on this one.
         ("grpc.enable_http_proxy", 0 if settings.endpoint.loopback else 1),
     ]
 
 
 def _credentials(settings: Settings) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(settings.ca_certificates or _system_roots())
+    key, certificate = settings.client_certificate or (None, None)
+    return grpc.ssl_channel_credentials(settings.ca_certificates or _system_roots(), key, certificate)
 
 
 def _system_roots() -> bytes | None:

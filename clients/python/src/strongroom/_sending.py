@@ -10,15 +10,17 @@ from typing import Any
 import grpc
 
 from strongroom._call import Call
-from strongroom._channel import call_metadata
+from strongroom._credential import Credential
 from strongroom._errors import exception_from
 from strongroom._retry import Attempts, RetryPolicy
 from strongroom._settings import Settings
 from strongroom._watch_calls import Progress
-from strongroom.exceptions import StrongroomError
+from strongroom.exceptions import AuthenticationError, StrongroomError
 from strongroom.models import SecretEvent
 
-__all__ = ["Sending"]
+__all__ = ["Metadata", "Sending"]
+
+Metadata = tuple[tuple[str, str], ...]
 
 
 class Sending:
@@ -38,7 +40,7 @@ class Sending:
         self._retry = retry
         self._clock = clock
         self._jitter = jitter
-        self._metadata = call_metadata(settings)
+        self._credential = Credential(settings.api_key, settings.credential_file)
 
     def begin(self, call: Call[Any]) -> Attempts:
         """Starts a call and returns its attempts. Raises `StrongroomError` when the client is closed."""
@@ -51,6 +53,17 @@ class Sending:
         """Raises `StrongroomError` when the client is closed."""
         if self.closed:
             raise StrongroomError("The client is closed: make a new one.")
+
+    def metadata(self) -> Metadata:
+        """Returns the gRPC metadata of the next attempt: the credential as it is now."""
+        credential = self._credential.current()
+        return (("authorization", f"Bearer {credential}"),) if credential else ()
+
+    def renewed(self, failure: StrongroomError | None, sent: Metadata) -> bool:
+        """Whether the server refused the credential of `sent`, and its file has another one by now."""
+        if not isinstance(failure, AuthenticationError) or not sent:
+            return False
+        return self._credential.replaced(sent[0][1].partition(" ")[2])
 
     def progress(self, call: Call[SecretEvent]) -> Progress:
         """Returns the progress of a new watch."""

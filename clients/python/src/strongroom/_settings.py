@@ -6,13 +6,13 @@ An argument takes precedence over its environment variable. An empty variable co
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
 
 from strongroom import _arguments as arguments
+from strongroom._credential import checked, read_credential
+from strongroom._files import Path, read_file
 from strongroom.exceptions import AuthenticationError
 
 __all__ = ["DEFAULT_SERVER", "DEFAULT_TIMEOUT", "Endpoint", "Path", "Settings"]
@@ -20,8 +20,6 @@ __all__ = ["DEFAULT_SERVER", "DEFAULT_TIMEOUT", "Endpoint", "Path", "Settings"]
 DEFAULT_SERVER = "127.0.0.1:50051"
 DEFAULT_PORT = 50051
 DEFAULT_TIMEOUT = 30.0
-
-Path = Union[str, "os.PathLike[str]"]
 
 _SERVER = (
     "must be host:port, http://host:port (plaintext) or https://host:port (TLS), with a port from 1 to 65535 or none."
@@ -47,10 +45,15 @@ class Settings:
     """The checked settings of one client."""
 
     api_key: str = field(repr=False)
+    """The API key or the token. Empty: the client certificate is the credential."""
+    credential_file: Path | None
+    """The file that has the API key or the token. None: it does not come from a file."""
     endpoint: Endpoint
     namespace: str
     ca_certificates: bytes | None = field(repr=False)
     """The trusted certificates as PEM. None: the certificates of the system."""
+    client_certificate: tuple[bytes, bytes] | None = field(repr=False)
+    """The client's private key and its certificate, as PEM. None: it has none."""
     timeout: float
     """Seconds for a call with all its retries."""
 
@@ -65,6 +68,10 @@ class Settings:
         environ: Mapping[str, str],
         *,
         insecure_plaintext: bool = False,
+        api_key_file: Path | None = None,
+        token_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
     ) -> Settings:
         """Reads the settings from the arguments; the environment fills in the arguments that are None.
 
@@ -82,12 +89,16 @@ class Settings:
         if ca_cert is not None and not endpoint.tls:
             problem = "cannot be used with an http:// server, which is plaintext: use https://, or leave ca_cert out."
             raise arguments.invalid("ca_cert", problem)
+        certificate = _client_certificate(client_cert, client_key, endpoint)
+        key, file = _credential(api_key, api_key_file, token_file, environ, needed=certificate is None)
         given_namespace = namespace if namespace is not None else environ.get("STRONGROOM_NAMESPACE", "")
         return cls(
-            api_key=_api_key(api_key, environ),
+            api_key=key,
+            credential_file=file,
             endpoint=endpoint,
             namespace=arguments.text("namespace", given_namespace),
-            ca_certificates=_read("ca_cert", ca_file) if endpoint.tls and ca_file is not None else None,
+            ca_certificates=read_file("ca_cert", ca_file) if endpoint.tls and ca_file is not None else None,
+            client_certificate=certificate,
             timeout=arguments.seconds("timeout", timeout),
         )
 
@@ -97,21 +108,46 @@ class Settings:
         return f"{client}(server='{scheme}://{self.endpoint}', namespace={self.namespace!r})"
 
 
-def _api_key(given: str | None, environ: Mapping[str, str]) -> str:
-    """Returns the API key without the white space that files and shells add. Errors do not show it."""
-    key = given if given is not None else environ.get("STRONGROOM_API_KEY", "")
-    if given is None and not key and environ.get("STRONGROOM_API_KEY_FILE"):
-        # Latin-1 decodes any bytes. The check below refuses characters that are not ASCII.
-        key = _read("STRONGROOM_API_KEY_FILE", environ["STRONGROOM_API_KEY_FILE"]).decode("latin-1")
+def _credential(
+    api_key: str | None, api_key_file: Path | None, token_file: Path | None, environ: Mapping[str, str], *, needed: bool
+) -> tuple[str, Path | None]:
+    """Returns the API key or token, and its file when it has one. Errors do not show it.
+
+    The environment fills in only when no argument is a credential, and not when it is not `needed`: whoever passes a
+    client certificate does not want the API key of the shell.
+    """
+    if sum(given is not None for given in (api_key, api_key_file, token_file)) > 1:
+        raise arguments.invalid(
+            "api_key", "must be the only credential: pass one of api_key, api_key_file, token_file."
+        )
+    for argument, path in (("api_key_file", api_key_file), ("token_file", token_file)):
+        if path is not None:
+            return read_credential(argument, path), path
+    key = api_key if api_key is not None else environ.get("STRONGROOM_API_KEY", "") if needed else ""
+    from_environment = environ.get("STRONGROOM_API_KEY_FILE", "") if needed and api_key is None and not key else ""
+    if from_environment:
+        return read_credential("STRONGROOM_API_KEY_FILE", from_environment), from_environment
+    # Files and shells add white space.
     key = arguments.text("api_key", key).strip()
-    if not key:
+    if key:
+        return checked("api_key", key), None
+    if needed or api_key is not None:
         raise AuthenticationError(
             "There is no API key: pass api_key=, or set STRONGROOM_API_KEY or STRONGROOM_API_KEY_FILE.",
             reason="CREDENTIAL_MISSING",
         )
-    if not re.fullmatch(r"[!-~]+", key):
-        raise arguments.invalid("api_key", "must be printable ASCII without spaces; check that the key is complete.")
-    return key
+    return "", None
+
+
+def _client_certificate(certificate: Path | None, key: Path | None, endpoint: Endpoint) -> tuple[bytes, bytes] | None:
+    """Returns the client's private key and certificate."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise arguments.invalid("client_cert", "and client_key belong together: pass both, or none of them.")
+    if not endpoint.tls:
+        raise arguments.invalid("client_cert", "cannot be used in plaintext: use an https:// server.")
+    return read_file("client_key", key), read_file("client_cert", certificate)
 
 
 def _endpoint(server: str, *, has_ca: bool) -> Endpoint:
@@ -158,16 +194,3 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
-
-
-def _read(argument: str, path: Path) -> bytes:
-    """Returns the content of a file. An error names the argument, the file and the error of the system."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        shown = os.fspath(path)
-        if re.search(r"(^|/)(srk_|srmk_|eyJ)[^/]{16,}$", shown):
-            shown = "a file whose name is a credential: give the name of the file that holds it"
-        problem = f"cannot read {shown}: {error.strerror or type(error).__name__}; check the path."
-    raise arguments.invalid(argument, problem)

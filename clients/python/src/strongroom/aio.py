@@ -25,7 +25,7 @@ from strongroom._call import Call, Page, Scope, Stubs, call_after
 from strongroom._channel import aio_channel
 from strongroom._documentation import document, list_of
 from strongroom._retry import RetryPolicy
-from strongroom._sending import Sending
+from strongroom._sending import Metadata, Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
 from strongroom.exceptions import StrongroomError
 from strongroom.models import Secret, SecretEvent, SecretPage
@@ -56,22 +56,28 @@ class AsyncTransport(Sending):
         attempts = self.begin(call)
         # The generated stubs work with both kinds of channel, but their types are those of the sync channel.
         rpc = cast("grpc.aio.UnaryUnaryMultiCallable[Any, Any]", call.rpc(self._connected()))
+        renewed = False
         while True:
+            metadata = self.metadata()
             try:
-                reply = await rpc(call.request, timeout=attempts.time_left(), metadata=self._metadata)
+                reply = await rpc(call.request, timeout=attempts.time_left(), metadata=metadata)
             except grpc.RpcError as error:
                 failure = self.failure(error, call)
             else:
                 return call.read(reply)
+            if not renewed and self.renewed(failure, metadata):
+                # A refused call changed nothing, so that any call can be sent again.
+                renewed = True
+                continue
             pause = attempts.pause_after(failure)
             if pause is None:
                 raise failure
             await self._sleep(pause)
 
-    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress) -> Any:
+    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress, metadata: Metadata) -> Any:
         """Opens a stream of a watch. The stream has `read` and `cancel`."""
         rpc: Any = call.rpc(self._connected())
-        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=self._metadata)
+        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=metadata)
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -107,6 +113,7 @@ class AsyncWatch(AsyncIterator[SecretEvent]):
         self._progress = transport.progress(call)
         self._ready: deque[SecretEvent] = deque()
         self._stream: Any = None
+        self._sent: Metadata = ()
         self._closed = False
 
     @property
@@ -128,7 +135,8 @@ class AsyncWatch(AsyncIterator[SecretEvent]):
         try:
             if self._stream is None:
                 self._transport.check_open()
-                self._stream = self._transport.open(self._call, self._progress)
+                self._sent = self._transport.metadata()
+                self._stream = self._transport.open(self._call, self._progress, self._sent)
             reply = await self._stream.read()
         except grpc.RpcError as error:
             failure = self._transport.failure(error, self._call)
@@ -145,6 +153,8 @@ class AsyncWatch(AsyncIterator[SecretEvent]):
         self._stream = None
         if self._closed or self._transport.closed:
             self._closed = True
+            return
+        if self._transport.renewed(failure, self._sent):
             return
         pause = self._progress.pause_after(failure)
         if pause is None and failure is not None:
@@ -308,11 +318,25 @@ class AsyncStrongroom:
         namespace: str | None = None,
         ca_cert: Path | None = None,
         insecure_plaintext: bool = False,
+        api_key_file: Path | None = None,
+        token_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
     ) -> None:
         settings = Settings.resolve(
-            api_key, server, namespace, ca_cert, timeout, os.environ, insecure_plaintext=insecure_plaintext
+            api_key,
+            server,
+            namespace,
+            ca_cert,
+            timeout,
+            os.environ,
+            insecure_plaintext=insecure_plaintext,
+            api_key_file=api_key_file,
+            token_file=token_file,
+            client_cert=client_cert,
+            client_key=client_key,
         )
         scope = Scope(settings.namespace)
         self._transport = AsyncTransport(settings, retry or RetryPolicy())

@@ -24,7 +24,7 @@ from strongroom._call import Call, Page, Scope, Stubs, call_after
 from strongroom._channel import channel
 from strongroom._documentation import document, list_of
 from strongroom._retry import RetryPolicy
-from strongroom._sending import Sending
+from strongroom._sending import Metadata, Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
 from strongroom.exceptions import StrongroomError
 from strongroom.models import Secret, SecretEvent, SecretPage
@@ -52,22 +52,28 @@ class Transport(Sending):
         """Sends the call, retries it as the retry policy says, and returns its result."""
         attempts = self.begin(call)
         rpc = call.rpc(self._stubs)
+        renewed = False
         while True:
+            metadata = self.metadata()
             try:
-                reply = rpc(call.request, timeout=attempts.time_left(), metadata=self._metadata)
+                reply = rpc(call.request, timeout=attempts.time_left(), metadata=metadata)
             except grpc.RpcError as error:
                 failure = self.failure(error, call)
             else:
                 return call.read(reply)
+            if not renewed and self.renewed(failure, metadata):
+                # A refused call changed nothing, so that any call can be sent again.
+                renewed = True
+                continue
             pause = attempts.pause_after(failure)
             if pause is None:
                 raise failure
             self._sleep(pause)
 
-    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress) -> Any:
+    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress, metadata: Metadata) -> Any:
         """Opens a stream of a watch. The stream is an iterator that has `cancel`."""
         rpc: Any = call.rpc(self._stubs)
-        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=self._metadata)
+        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=metadata)
 
     def sleep(self, seconds: float) -> None:
         """Waits."""
@@ -93,6 +99,7 @@ class Watch(Iterator[SecretEvent]):
         self._progress = transport.progress(call)
         self._ready: deque[SecretEvent] = deque()
         self._stream: Any = None
+        self._sent: Metadata = ()
         self._closed = False
 
     @property
@@ -114,7 +121,8 @@ class Watch(Iterator[SecretEvent]):
         try:
             if self._stream is None:
                 self._transport.check_open()
-                self._stream = self._transport.open(self._call, self._progress)
+                self._sent = self._transport.metadata()
+                self._stream = self._transport.open(self._call, self._progress, self._sent)
             reply = next(self._stream, None)
         except grpc.RpcError as error:
             failure = self._transport.failure(error, self._call)
@@ -125,6 +133,8 @@ class Watch(Iterator[SecretEvent]):
         self._stream = None
         if self._closed or self._transport.closed:
             self._closed = True
+            return
+        if self._transport.renewed(failure, self._sent):
             return
         pause = self._progress.pause_after(failure)
         if pause is None and failure is not None:
@@ -305,6 +315,12 @@ class Strongroom:
             system.
         insecure_plaintext: Whether `http://` may name another machine. Others on the network can then read API keys
             and values.
+        api_key_file: A file with the API key, instead of `api_key`. It is read again when it changes, and once when the
+            server refuses the key. So is the file of STRONGROOM_API_KEY_FILE.
+        token_file: A file with a token (JWT), instead of `api_key`. It is read again like `api_key_file`.
+        client_cert: A PEM file with the client's certificate. When no API key and no token are passed, it is the only
+            credential: the API key of the environment is not used.
+        client_key: A PEM file with the private key of `client_cert`.
         timeout: Seconds for a call with all its retries.
         retry: How often a failed call is retried. None: `RetryPolicy()`.
 
@@ -328,11 +344,25 @@ class Strongroom:
         namespace: str | None = None,
         ca_cert: Path | None = None,
         insecure_plaintext: bool = False,
+        api_key_file: Path | None = None,
+        token_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
     ) -> None:
         settings = Settings.resolve(
-            api_key, server, namespace, ca_cert, timeout, os.environ, insecure_plaintext=insecure_plaintext
+            api_key,
+            server,
+            namespace,
+            ca_cert,
+            timeout,
+            os.environ,
+            insecure_plaintext=insecure_plaintext,
+            api_key_file=api_key_file,
+            token_file=token_file,
+            client_cert=client_cert,
+            client_key=client_key,
         )
         scope = Scope(settings.namespace)
         self._transport = Transport(settings, retry or RetryPolicy())
