@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::confirm;
 use super::connect::Connection;
 use super::dotenv;
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::file;
 use super::list;
 use super::output::{self, Target};
@@ -92,6 +92,9 @@ impl Export {
         let (secrets, skipped) = read_all(&secrets, names).await?;
         if secrets.is_empty() && !skipped.is_empty() {
             return Err(not_read(skipped, "no value can be read, and nothing was written"));
+        }
+        if secrets.is_empty() {
+            note("there are no secrets to export here");
         }
         let text = match format {
             Format::Env => env_text(&secrets)?,

@@ -101,7 +101,7 @@ fn credential(file: Option<&Path>) -> Result<(Option<KeyText>, Option<PathBuf>),
         Some(file) => Ok((None, Some(absolute(file.to_owned())?))),
         None if prompt::is_possible() => Ok((checked(prompt::hidden("API key (hidden): ")?)?, None)),
         None => Err(Failure::usage(
-            "there is no API key: give --api-key-file FILE (- is standard input), or use a terminal, which asks for it",
+            "there is no API key: give --api-key-file FILE (- is standard input), or use a terminal, which asks for it. 'login' does not read STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE",
         )),
     }
 }

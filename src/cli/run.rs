@@ -50,7 +50,7 @@ pub(super) struct Run {
 
     /// Set a variable for every secret whose name matches PATTERN, with the secret's name; may be given several times
     ///
-    /// A pattern is a name in which '*' stands for any characters. It begins with the beginning of a name, such as 'db_*'.
+    /// A pattern is a name in which '*' stands for any characters. It begins with the first letters of a name, such as 'db_*'.
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     only: Vec<NamePattern>,
 

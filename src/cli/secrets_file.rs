@@ -127,12 +127,14 @@ pub(super) fn read(files: &[File], renaming: &Renaming) -> Result<Vec<NewSecret>
     let names = names.join(", ");
     let has = if files.len() == 1 { "has" } else { "have" };
     let hint = if wrong.iter().any(|(name, reason)| renaming.would_help(name, reason)) {
-        ". --rename makes names of names with '-', '.' and '/'"
+        ". --rename replaces '-', '.' and '/' in names by '_'"
     } else {
         ""
     };
-    Err(Failure::usage(format!("{names} {has} secrets that are not allowed, and nothing was written{hint}"))
-        .with_all(wrong))
+    Err(Failure::usage(format!(
+        "{names} {has} secrets whose names or values are not allowed, and nothing was written{hint}"
+    ))
+    .with_all(wrong))
 }
 
 /// A secret as the file has it, unchecked.

@@ -27,6 +27,11 @@ pub(super) struct Undelete {
 
 impl Undelete {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        if uuid::Uuid::try_parse(&self.id).is_err() {
+            return Err(Failure::usage(
+                "ID must be the id of a deleted secret, and not a name: 'strongroom list --include-deleted' shows the ids",
+            ));
+        }
         let message = v1::UndeleteSecretRequest {
             id: self.id,
             new_name: self.name,

@@ -109,7 +109,7 @@ fn note(readiness: &Readiness, cause: UnreadyCause, detail: Option<String>) {
     }
     match why {
         Some(why) => tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}"),
-        None => tracing::info!(cause = cause.name(), "requests are not refused for this cause any more"),
+        None => tracing::info!(cause = cause.name(), "this cause for refusing requests is gone"),
     }
 }
 
@@ -147,7 +147,7 @@ async fn sweep_history(app: Arc<App>, sweeps: Arc<SweepMetrics>) {
                 sweeps.events.add(u64::try_from(removed).unwrap_or(u64::MAX));
                 tracing::debug!(removed, "changes that are no longer kept were removed");
             }
-            Err(error) => tracing::warn!(?error, "changes that are no longer kept could not be removed"),
+            Err(error) => tracing::warn!(?error, "old changes could not be removed from the history"),
         }
     }
 }

@@ -289,6 +289,13 @@ impl Settings {
             Err(error) => {
                 // The outermost error only says that it is one of the transport.
                 let reason = std::error::Error::source(&error).map_or_else(|| causes(&error), causes);
+                let reason = match reason.contains("InvalidContentType") {
+                    true => {
+                        "the server does not answer in TLS: if it uses plaintext, give the address http://…"
+                            .to_owned()
+                    }
+                    false => reason,
+                };
                 Err(ConnectError::Unreachable { address: self.address, reason })
             }
         }
