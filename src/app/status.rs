@@ -32,7 +32,7 @@ pub struct ServiceStatus {
     pub public_key: PublicKey,
 }
 
-/// What is measured of the service. Only numbers, and no names: whoever sees metrics may see it.
+/// What is measured of the service. Only numbers, and no names: everybody who sees metrics may see it.
 pub struct ServiceMetrics {
     /// The store's engine.
     pub engine: &'static str,

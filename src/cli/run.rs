@@ -99,7 +99,7 @@ impl Run {
     pub(super) fn run(self, connection: &Connection) -> Failure {
         if self.all {
             return Failure::usage(
-                "--all is not served: whoever may write a secret could choose what the command runs. Give --env VAR=SECRET for \
+                "--all is not served: a person who may write a secret could choose what the command runs. Give --env VAR=SECRET for \
                  each secret, --only PATTERN, or --prefix PREFIX --strip-prefix",
             );
         }
@@ -348,7 +348,7 @@ fn text(text: String) -> Value {
 fn pattern(text: &str) -> Result<NamePattern, String> {
     let pattern = NamePattern::parse(text).map_err(|invalid| invalid.to_string())?;
     if pattern.as_str().starts_with('*') {
-        return Err("must begin with the beginning of a name, such as 'db_*': whoever may write a secret could choose \
+        return Err("must begin with the first letters of a name, such as 'db_*': a person who may write a secret could choose \
                     what the command runs"
             .to_owned());
     }
