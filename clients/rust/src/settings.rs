@@ -422,7 +422,7 @@ mod tests {
         assert!(error.to_string().contains("/nowhere cannot be read"), "{error}");
         let empty = file("empty.key", "\n");
         let error = Builder::new().api_key_file(&empty).settings().unwrap_err();
-        assert!(error.to_string().contains("does not hold an API key"), "{error}");
+        assert!(error.to_string().contains("is empty"), "{error}");
         fs::remove_file(&empty).unwrap();
     }
 
