@@ -113,8 +113,8 @@ def _credential(
 ) -> tuple[str, Path | None]:
     """Returns the API key or token, and its file when it has one. Errors do not show it.
 
-    The environment fills in only when no argument is a credential, and not when it is not `needed`: a caller who passes a
-    client certificate does not want the API key of the shell.
+    The environment fills in only when no argument is a credential, and not when it is not `needed`: a caller who passes
+    a client certificate does not want the API key of the shell.
     """
     if sum(given is not None for given in (api_key, api_key_file, token_file)) > 1:
         raise arguments.invalid(
