@@ -77,7 +77,7 @@ func (f *credentialFile) current(context.Context) (string, error) {
 	}
 	text, err := readCredential(f.path)
 	if err != nil && f.info != nil {
-		// Whoever replaces the file may be in the middle of it. The last text works for as long as the server accepts it.
+		// The program that replaces the file may be in the middle of that. The last text works for as long as the server accepts it.
 		return f.text.reveal(), nil
 	}
 	if err != nil {

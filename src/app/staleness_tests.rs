@@ -199,7 +199,7 @@ async fn an_etcd_that_was_put_back_and_changed_is_refused_by_the_replicas_that_k
         assert!(served.create("c", "c").await.is_err());
     }
     assert!(started.app.serves().is_ok());
-    // The replicas follow no more until they are started again, which is what the message says.
+    // The replicas do not follow the store until they are started again, as the message says.
     let again = fixture.beside(open().await).await;
     assert_eq!(fixture.value(&again.app, "other0").await.unwrap(), "1");
 }

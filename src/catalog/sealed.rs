@@ -48,3 +48,41 @@ impl SealedSecrets {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::index::tests::secret;
+
+    #[test]
+    fn a_secret_is_taken_once_and_only_for_the_bytes_that_it_was_sealed_to() {
+        let sealed = SealedSecrets::default();
+        let one = secret(1, "one", &[("env", "prod")], (1, 2), 5);
+        sealed.hand_over(b"first", one.clone());
+        let take = |record: &[u8], revision| sealed.take(one.id, record, Revision(revision));
+        assert_eq!(take(b"firsT", 9), None);
+        assert_eq!(
+            take(b"first", 9),
+            Some(Secret { revision: Revision(9), stored_at: Revision(9), ..one.clone() })
+        );
+        assert_eq!(take(b"first", 9), None);
+
+        // Of two changes that were planned, the one that was planned last counts.
+        sealed.hand_over(b"lost", one.clone());
+        sealed.hand_over(b"made", Secret { version: 2, ..one.clone() });
+        assert_eq!(take(b"lost", 10), None);
+        assert_eq!(take(b"made", 10).map(|secret| secret.version), Some(2));
+    }
+
+    #[test]
+    fn what_is_left_of_changes_that_were_not_made_is_bounded() {
+        let sealed = SealedSecrets::default();
+        for number in 0..1000 {
+            sealed.hand_over(
+                b"record",
+                Secret { id: SecretId::generate(), ..secret(1, "one", &[], (1, 1), number) },
+            );
+        }
+        assert!(sealed.lock().len() <= MOST);
+    }
+}

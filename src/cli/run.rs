@@ -29,7 +29,7 @@ process stays beside the command, passes signals on to it, and ends with its exi
 STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE are removed from its environment.\n\n\
 All values are read at one moment, before the command starts. If one is missing, the command does not start. The same is \
 true if --only and --prefix select no secret. Values of more than 1 MiB in all are read in several requests, at several moments, and a note says so.\n\n\
-Whoever may write a secret must not choose what others run. So --only and --prefix refuse every variable that decides what \
+A person who may write a secret must not choose what others run. So --only and --prefix refuse every variable that decides what \
 programs execute, load or trust, unless --env names it: GIT_*, PYTHON*, PERL*, RUBY*, NODE_*, LD_*, DYLD_*, JAVA_*, BASH*, \
 *_OPTIONS, *PROXY, *PATH, *EDITOR, ENV, IFS, HOME and others. --env VAR=SECRET can set every variable.\n\n\
 Further exit codes: 126 the command cannot be executed, 127 the command is not found.";

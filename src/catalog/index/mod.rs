@@ -15,7 +15,7 @@ mod ranked_set;
 mod search;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;

@@ -4,7 +4,13 @@ use super::*;
 use crate::auth::NameFilter;
 use crate::domain::{Deletion, Description, Namespace, Revision, Timestamp, Version, Versions};
 
-fn secret(id: u8, name: &str, pairs: &[(&str, &str)], at: (i64, i64), revision: u64) -> Secret {
+pub(in crate::catalog) fn secret(
+    id: u8,
+    name: &str,
+    pairs: &[(&str, &str)],
+    at: (i64, i64),
+    revision: u64,
+) -> Secret {
     let mut bytes = [0; 16];
     bytes[15] = id;
     Secret {

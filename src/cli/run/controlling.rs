@@ -1,6 +1,6 @@
 //! Which variables decide what a program executes, loads or trusts.
 //!
-//! Whoever may write a secret must not choose what others run. So `run` sets such a variable only where `--env` names it. The
+//! A person who may write a secret must not choose what others run. So `run` sets such a variable only where `--env` names it. The
 //! families are wide on purpose: a name that is refused without need costs one `--env`.
 
 /// The beginnings of their names: of interpreters, loaders, tools and of this program.

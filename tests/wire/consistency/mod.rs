@@ -221,7 +221,7 @@ async fn a_replica_that_is_cut_off_answers_cached_reads_for_a_time_and_then_noth
     assert_eq!(connected.value("after").await, Value::text("v"));
 }
 
-/// Whoever was stopped has waited in the meantime, and so has not seen what others did.
+/// A replica that was stopped has not seen what the others did in the meantime.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_was_stopped_and_goes_on_answers_nothing_from_before() {
     let Some(etcd) = etcd_server::shared() else { return };

@@ -51,7 +51,7 @@ class Credential:
     def _read(self, path: Path) -> bool:
         """Reads the file. False: it cannot be read now, or holds no credential, and the last text stays.
 
-        Whoever replaces the file may be in the middle of it.
+        The program that replaces the file may be in the middle of that.
         """
         try:
             self._text = read_credential("credential", path)
