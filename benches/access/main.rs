@@ -1,5 +1,5 @@
 //! Measures one decision: whether a principal may read a secret, among 1,000 and among 100,000 bindings. Each principal has a few of
-//! them, and one principal has a thousand.
+//! them, one has a thousand of few patterns, and one has a thousand more, each for another name of one namespace.
 
 // A measurement stops at the first error, and prints its result.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -16,7 +16,7 @@ use strongroom::domain::{Description, Namespace, Revision, SecretName, Timestamp
 
 /// The bindings of each principal but one.
 const EACH: usize = 4;
-/// The bindings of that one.
+/// The bindings of those with many.
 const MANY: usize = 1000;
 /// How long each case is measured.
 const PART: Duration = Duration::from_secs(2);
@@ -25,8 +25,12 @@ fn main() {
     println!("one decision, mean over {} s:", PART.as_secs());
     for count in [1_000, 100_000] {
         let policy = policy(count);
-        for (what, principal) in [("a principal with 4", name(1)), ("one with 1,000", name(0))] {
-            println!("{count:>7} bindings, {what:<18}: {:>6.0} ns", nanos(&policy, &principal));
+        for (what, principal) in [
+            ("a principal with 4", name(1)),
+            ("one with many of few patterns", name(0)),
+            ("one with 1,000 names", named()),
+        ] {
+            println!("{count:>7} bindings, {what:<29}: {:>6.0} ns", nanos(&policy, &principal));
         }
     }
 }
@@ -35,7 +39,12 @@ fn name(number: usize) -> PrincipalName {
     PrincipalName::token("ci", &format!("repo:organization/service-{number}")).expect("a principal")
 }
 
-/// A policy with so many bindings. The first principal has a thousand of them.
+/// The principal with a binding for each of a thousand names.
+fn named() -> PrincipalName {
+    PrincipalName::token("ci", "repo:organization/names").expect("a principal")
+}
+
+/// A policy with so many bindings, and those of the principal of many names.
 fn policy(count: usize) -> Policy {
     let mut policy = Policy::default();
     for number in 0..count {
@@ -52,6 +61,11 @@ fn policy(count: usize) -> Policy {
         policy.put_binding(binding(number, principal, &namespaces, names, effect));
     }
     policy.put_binding(binding(count, name(1), "team/**", "*", Effect::Allow));
+    for number in 0..MANY {
+        let names = if number == MANY / 2 { "database_*".to_owned() } else { format!("service_{number}_*") };
+        let number = count + 1 + number;
+        policy.put_binding(binding(number, named(), "team/service/prod", &names, Effect::Allow));
+    }
     policy
 }
 

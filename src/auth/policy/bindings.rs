@@ -1,13 +1,14 @@
-//! The bindings of one principal, found by the namespace that they are about.
+//! The bindings of one principal, found by the namespace and the names that they are about.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::names::{ByName, OfPattern};
 use crate::auth::binding::Binding;
 use crate::auth::pattern::NamespacePattern;
 use crate::auth::right::Rights;
-use crate::domain::{Minute, Namespace, Timestamp};
+use crate::domain::{Minute, Namespace, SecretName, Timestamp};
 
 /// A binding with the rights of its role.
 pub(super) struct Bound {
@@ -39,33 +40,32 @@ impl Bound {
 /// The bindings of one principal.
 #[derive(Default)]
 pub(super) struct PrincipalBindings {
-    everywhere: Vec<Bound>,
+    everywhere: ByName,
     /// Those of one namespace alone.
-    exactly: HashMap<Namespace, Vec<Bound>>,
+    exactly: HashMap<Namespace, ByName>,
     /// Those of a namespace and all below it.
-    below: HashMap<Namespace, Vec<Bound>>,
+    below: HashMap<Namespace, ByName>,
 }
 
 impl PrincipalBindings {
     pub(super) fn insert(&mut self, bound: Bound) {
         match &bound.binding.scope.namespaces {
-            NamespacePattern::Everywhere => self.everywhere.push(bound),
+            NamespacePattern::Everywhere => self.everywhere.insert(bound),
             NamespacePattern::Exactly(namespace) => {
-                self.exactly.entry(namespace.clone()).or_default().push(bound);
+                self.exactly.entry(namespace.clone()).or_default().insert(bound);
             }
-            NamespacePattern::Below(top) => self.below.entry(top.clone()).or_default().push(bound),
+            NamespacePattern::Below(top) => self.below.entry(top.clone()).or_default().insert(bound),
         }
     }
 
     pub(super) fn remove(&mut self, binding: &Binding) {
-        let others = |bound: &Bound| bound.binding.id != binding.id;
         let (table, namespace) = match &binding.scope.namespaces {
-            NamespacePattern::Everywhere => return self.everywhere.retain(others),
+            NamespacePattern::Everywhere => return self.everywhere.remove(binding),
             NamespacePattern::Exactly(namespace) => (&mut self.exactly, namespace),
             NamespacePattern::Below(top) => (&mut self.below, top),
         };
         if let Some(bindings) = table.get_mut(namespace) {
-            bindings.retain(others);
+            bindings.remove(binding);
             if bindings.is_empty() {
                 table.remove(namespace);
             }
@@ -78,8 +78,8 @@ impl PrincipalBindings {
 
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bound> {
-        let in_tables = self.exactly.values().chain(self.below.values()).flatten();
-        self.everywhere.iter().chain(in_tables)
+        let in_tables = self.exactly.values().chain(self.below.values());
+        std::iter::once(&self.everywhere).chain(in_tables).flat_map(ByName::iter)
     }
 
     /// Those of all namespaces.
@@ -89,11 +89,22 @@ impl PrincipalBindings {
 
     /// Those whose namespace pattern has this namespace.
     pub(super) fn at<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Bound> {
-        let exactly = self.exactly.get(namespace).into_iter().flatten();
+        self.tables(namespace).flat_map(ByName::iter)
+    }
+
+    /// Those that are about this secret, by name pattern.
+    pub(super) fn on<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        name: &'a SecretName,
+    ) -> impl Iterator<Item = &'a OfPattern> {
+        self.tables(namespace).flat_map(|bindings| bindings.matching(name))
+    }
+
+    fn tables<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a ByName> {
         let tops = if self.below.is_empty() { "" } else { namespace.as_str() };
-        let below =
-            ends(tops).filter_map(|end| tops.get(..end)).filter_map(|top| self.below.get(top)).flatten();
-        self.everywhere.iter().chain(exactly).chain(below)
+        let below = ends(tops).filter_map(|end| tops.get(..end)).filter_map(|top| self.below.get(top));
+        std::iter::once(&self.everywhere).chain(self.exactly.get(namespace)).chain(below)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Decisions: whether a principal has a right on an object, by which binding, and for how long.
 
-use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::Policy;
 use super::bindings::{Bound, PrincipalBindings};
+use super::names::precedence;
 use crate::auth::binding::{Binding, BindingId, Effect};
 use crate::auth::grant::{
     Denied, Grant, Granted, Granting, ManagerGrant, NamespaceGrant, NotConfirmed, Object, OnNamespace,
@@ -55,16 +55,12 @@ impl<'a> Verdict<'a> {
     fn of(bindings: impl Iterator<Item = &'a Bound>) -> Self {
         let mut verdict = Self::default();
         for bound in bindings {
-            match bound.binding.effect {
-                Effect::Allow => {
-                    let longer = |before: &&Bound| order(&before.binding, &bound.binding).is_ge();
-                    verdict.allow = verdict.allow.filter(longer).or(Some(bound));
-                }
-                Effect::Deny => {
-                    let older = |before: &&Bound| before.binding.id <= bound.binding.id;
-                    verdict.deny = verdict.deny.filter(older).or(Some(bound));
-                }
-            }
+            let place = match bound.binding.effect {
+                Effect::Allow => &mut verdict.allow,
+                Effect::Deny => &mut verdict.deny,
+            };
+            let earlier = |before: &&Bound| precedence(&before.binding, &bound.binding).is_le();
+            *place = place.filter(earlier).or(Some(bound));
         }
         verdict
     }
@@ -85,12 +81,6 @@ impl<'a> Verdict<'a> {
             (None, None) => Err(None),
         }
     }
-}
-
-/// Orders bindings by how long they last, and then by id, so that a decision names the same one each time.
-fn order(one: &Binding, other: &Binding) -> Ordering {
-    let lasts = |binding: &Binding| (binding.expires_at.is_none(), binding.expires_at);
-    lasts(one).cmp(&lasts(other)).then_with(|| other.id.cmp(&one.id))
 }
 
 impl Policy {
@@ -254,9 +244,8 @@ impl Policy {
         name: &'a SecretName,
         now: Timestamp,
     ) -> Verdict<'a> {
-        Verdict::of(
-            self.at(who, right, namespace, now).filter(|bound| bound.binding.scope.names.matches(name)),
-        )
+        let patterns = self.of(who).flat_map(move |of_principal| of_principal.on(namespace, name));
+        Verdict::of(patterns.flat_map(move |of_pattern| of_pattern.first(counts(right, now))))
     }
 
     /// On the whole of a scope: a binding that denies the right on any part of it takes the whole.
@@ -357,5 +346,11 @@ fn in_force<'a>(
     right: Right,
     now: Timestamp,
 ) -> impl Iterator<Item = &'a Bound> {
-    bindings.filter(move |bound| bound.rights.contains(right) && bound.binding.in_force(now))
+    let counts = counts(right, now);
+    bindings.filter(move |bound| counts(bound))
+}
+
+/// Whether a binding counts at `now` for a right.
+fn counts(right: Right, now: Timestamp) -> impl Fn(&Bound) -> bool {
+    move |bound| bound.rights.contains(right) && bound.binding.in_force(now)
 }

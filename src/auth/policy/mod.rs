@@ -2,13 +2,14 @@
 //!
 //! A right on a secret is given by a binding that allows it, unless another binding denies it. What no binding allows is denied.
 //! Bindings count for the principal or a group of it, for the rights of their role, in their scope, until they expire. A decision
-//! looks only at the bindings of the caller whose namespace pattern has the namespace, however many others there are.
+//! on a secret looks only at bindings of the caller that are about it, and at few of these, however many others there are.
 //!
 //! The catalog holds the policy, and puts every change of the store into it. The access epoch is part of it: each change of who may
 //! do what writes that record again, so that a commit which requires the epoch as it was finds the policy as it was.
 
 mod bindings;
 mod decision;
+mod names;
 #[cfg(test)]
 mod tests;
 

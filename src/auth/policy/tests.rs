@@ -113,7 +113,8 @@ impl World {
             // An earlier state of it, and another one that is removed again.
             let elsewhere = Binding { scope: scope("f/**", "*"), ..binding.clone() };
             policy.put_binding(elsewhere.clone());
-            policy.put_binding(Binding { id: BindingId([99; 10]), ..elsewhere });
+            let beside = if random.below(2) == 0 { binding.clone() } else { elsewhere };
+            policy.put_binding(Binding { id: BindingId([99; 10]), ..beside });
             policy.put_binding(binding.clone());
             policy.remove_binding(BindingId([99; 10]));
         }
