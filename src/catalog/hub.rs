@@ -2,12 +2,14 @@
 //!
 //! Each watched namespace has a channel, and each watched tree of namespaces has one. A channel is made for its first watcher
 //! and goes with its last one. A change sends its events to the channel of its namespace, and to those of the trees that it
-//! is in, and wakes nobody else. A watcher that falls behind its channel reads the history in the store instead.
+//! is in, and wakes nobody else. A watcher that falls behind its channel reads the history in the store instead. So do all
+//! watchers once the events that wait for slow ones take too much memory.
 //!
 //! *Always:* a subscription that begins at a revision receives every event of its channel after that revision, or learns that
 //! it missed some. So the events of a change are sent, and the revision is made known, under one lock.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,20 +17,27 @@ use tokio::sync::{broadcast, watch};
 
 use crate::crypto::{Error, Keyring, open_event};
 use crate::domain::{Namespace, Revision, SecretEvent};
+use crate::limits::{Counted, Counter};
 use crate::schema::NamespaceId;
 use crate::store::{Change, Key};
 
 /// How many changes a channel holds for a watcher that has yet to receive them.
 const BEHIND: usize = 64;
+/// How many bytes of events all channels hold, as the records of the events count them.
+const WAITING_BYTES: usize = 16 << 20;
 
 /// The channels of the watchers.
 pub(super) struct EventHub {
     /// The newest revision that every read sees, and whose events were sent.
     reached: watch::Sender<Revision>,
-    channels: Mutex<HashMap<Watched, broadcast::Sender<Delivery>>>,
+    channels: Mutex<Channels>,
+    /// The bytes of the events that some watcher has yet to receive.
+    waiting: Arc<Counter>,
     appended: AtomicU64,
     removed: AtomicU64,
 }
+
+type Channels = HashMap<Watched, broadcast::Sender<Delivery>>;
 
 /// The namespaces of a channel.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -40,7 +49,21 @@ pub enum Watched {
 }
 
 /// The events of one change on a channel. They have one revision.
-pub type Delivery = Result<Arc<[SecretEvent]>, EventDamaged>;
+pub type Delivery = Result<Arc<ChangeEvents>, EventDamaged>;
+
+/// The events of one change on a channel, counted among those that wait for as long as they are held.
+pub struct ChangeEvents {
+    events: Box<[SecretEvent]>,
+    _waiting: Counted,
+}
+
+impl Deref for ChangeEvents {
+    type Target = [SecretEvent];
+
+    fn deref(&self) -> &Self::Target {
+        &self.events
+    }
+}
 
 /// An event in a change cannot be opened.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +83,7 @@ impl EventHub {
         Arc::new(Self {
             reached: watch::Sender::new(reached),
             channels: Mutex::default(),
+            waiting: Counter::new("bytes of events", WAITING_BYTES),
             appended: AtomicU64::new(0),
             removed: AtomicU64::new(0),
         })
@@ -98,17 +122,19 @@ impl EventHub {
             self.reached.send_replace(change.revision);
             return;
         }
-        let channels = self.lock();
+        let mut channels = self.lock();
         if channels.is_empty() {
             self.appended.fetch_add(count(events.count()), Ordering::Relaxed);
         } else {
-            let mut by_namespace: HashMap<Namespace, Vec<SecretEvent>> = HashMap::new();
+            let mut by_namespace: HashMap<Namespace, Opened> = HashMap::new();
             let mut damaged = false;
             for (_, record) in events {
                 self.appended.fetch_add(1, Ordering::Relaxed);
                 match open(keyring, record, change.revision, &namespace_of) {
                     Ok(event) => {
-                        by_namespace.entry(event.secret.namespace.clone()).or_default().push(event);
+                        let opened = by_namespace.entry(event.secret.namespace.clone()).or_default();
+                        opened.bytes += record.len();
+                        opened.events.push(event);
                     }
                     Err(error) => {
                         tracing::error!(cause = %error, revision = change.revision.0, "an event cannot be opened: watches end");
@@ -119,7 +145,10 @@ impl EventHub {
             if damaged {
                 channels.values().for_each(|channel| drop(channel.send(Err(EventDamaged))));
             }
-            send(&channels, by_namespace);
+            if self.send(&channels, by_namespace).is_err() {
+                // Every watcher receives what its channel has, learns that it misses the rest, and reads that from the store.
+                channels.clear();
+            }
         }
         self.reached.send_replace(change.revision);
     }
@@ -144,41 +173,63 @@ impl EventHub {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Watched, broadcast::Sender<Delivery>>> {
+    /// Sends the events of a change to the channels that they belong to. The events of one change reach a channel together. Fails
+    /// where they have no room: some channels may not have got them.
+    fn send(&self, channels: &Channels, by_namespace: HashMap<Namespace, Opened>) -> Result<(), NoRoom> {
+        let several = by_namespace.len() > 1;
+        let mut of_trees: HashMap<Namespace, Opened> = HashMap::new();
+        for (namespace, opened) in by_namespace {
+            for above in namespace.and_above().filter(|_| several) {
+                if channels.contains_key(&Watched::Tree(above.clone())) {
+                    let of_tree = of_trees.entry(above).or_default();
+                    of_tree.bytes += opened.bytes;
+                    of_tree.events.extend(opened.events.iter().cloned());
+                }
+            }
+            let trees = namespace.and_above().filter(|_| !several).map(Watched::Tree);
+            let watched = trees.chain([Watched::Namespace(namespace.clone())]);
+            self.send_to(watched.filter_map(|watched| channels.get(&watched)), opened)?;
+        }
+        for (top, opened) in of_trees {
+            self.send_to(channels.get(&Watched::Tree(top)).into_iter(), opened)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the same events to channels, if there are any.
+    fn send_to<'a>(
+        &self,
+        channels: impl Iterator<Item = &'a broadcast::Sender<Delivery>>,
+        opened: Opened,
+    ) -> Result<(), NoRoom> {
+        let mut channels = channels.peekable();
+        if channels.peek().is_none() {
+            return Ok(());
+        }
+        let mut waiting = self.waiting.nothing();
+        if !waiting.grow(opened.bytes) {
+            return Err(NoRoom);
+        }
+        let events = Arc::new(ChangeEvents { events: opened.events.into(), _waiting: waiting });
+        // Nobody may be there any more.
+        channels.for_each(|channel| drop(channel.send(Ok(events.clone()))));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sends the events of a change to the channels that they belong to. The events of one change reach a channel together.
-fn send(
-    channels: &HashMap<Watched, broadcast::Sender<Delivery>>,
-    by_namespace: HashMap<Namespace, Vec<SecretEvent>>,
-) {
-    let several = by_namespace.len() > 1;
-    let mut of_trees: HashMap<Namespace, Vec<SecretEvent>> = HashMap::new();
-    for (namespace, events) in by_namespace {
-        let events: Arc<[SecretEvent]> = events.into();
-        for above in namespace.and_above() {
-            if !channels.contains_key(&Watched::Tree(above.clone())) {
-                continue;
-            }
-            if several {
-                of_trees.entry(above).or_default().extend(events.iter().cloned());
-            } else if let Some(channel) = channels.get(&Watched::Tree(above)) {
-                // Nobody may be there any more.
-                let _ = channel.send(Ok(events.clone()));
-            }
-        }
-        if let Some(channel) = channels.get(&Watched::Namespace(namespace)) {
-            let _ = channel.send(Ok(events));
-        }
-    }
-    for (top, events) in of_trees {
-        if let Some(channel) = channels.get(&Watched::Tree(top)) {
-            let _ = channel.send(Ok(events.into()));
-        }
-    }
+/// The events of a change, and the bytes of their records.
+#[derive(Default)]
+struct Opened {
+    events: Vec<SecretEvent>,
+    bytes: usize,
 }
+
+/// Too many bytes of events wait for slow watchers.
+struct NoRoom;
 
 fn open(
     keyring: &Keyring,
@@ -391,9 +442,41 @@ mod tests {
         assert!(matches!(slow.try_next(), Err(EventsMissed)));
         assert_eq!(hub.history_changes().removed, 2 + BEHIND as u64);
 
+        drop((slow, damaged));
+        assert_eq!(hub.waiting.used(), 0);
         let mut before = hub.subscribe(watched());
         hub.restart(Revision(1000));
         assert!(matches!(before.try_next(), Err(EventsMissed)));
         assert_eq!((hub.subscribe(watched()).after(), hub.reached()), (Revision(1000), Revision(1000)));
+    }
+
+    #[test]
+    fn events_without_room_are_left_to_the_store() {
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let hub = EventHub::new(Revision(5));
+        let publish = |revision: u64| {
+            let put = vec![(Key::appended_at(7, 0), record(&keyring, ONE, "a"))];
+            let change = Change { revision: Revision(revision), put, delete: Vec::new() };
+            hub.publish(&keyring, &change, 7, name_of);
+        };
+        let watched = || Watched::Namespace(namespace("a"));
+        let mut slow = hub.subscribe(watched());
+        publish(6);
+        let one = hub.waiting.used();
+        assert!(one > 0);
+        let mut others = hub.waiting.nothing();
+        assert!(others.grow(WAITING_BYTES - 2 * one));
+        publish(7);
+        publish(8);
+        // What there was room for arrives, and then the watcher knows that it missed something.
+        assert_eq!(received(&mut slow).iter().map(|(revision, _)| *revision).collect::<Vec<_>>(), [6, 7]);
+        assert!(matches!(slow.try_next(), Err(EventsMissed)));
+        assert_eq!((hub.reached(), hub.waiting.used()), (Revision(8), WAITING_BYTES - 2 * one));
+        let mut next = hub.subscribe(watched());
+        assert_eq!(next.after(), Revision(8));
+        publish(9);
+        assert_eq!(received(&mut next).len(), 1);
+        drop(others);
+        assert_eq!(hub.waiting.used(), 0);
     }
 }

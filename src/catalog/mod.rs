@@ -24,7 +24,9 @@ use tokio::sync::watch;
 use self::due::DueAlarm;
 pub use self::due::{DueSecret, PlannedBy};
 use self::hub::EventHub;
-pub use self::hub::{Delivery, EventDamaged, EventsMissed, HistoryChanges, Subscription, Watched};
+pub use self::hub::{
+    ChangeEvents, Delivery, EventDamaged, EventsMissed, HistoryChanges, Subscription, Watched,
+};
 pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
