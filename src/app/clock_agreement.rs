@@ -65,6 +65,12 @@ impl OtherClock {
         self.least > bound || self.most < -bound
     }
 
+    /// Whether it is known when it was said. At first it is not: the server may have ended, and may be this one before it was started
+    /// again.
+    fn has_known_age(self) -> bool {
+        self.most.saturating_sub(self.least) < micros(HEARTBEAT_LIFE)
+    }
+
     fn ahead(self) -> i64 {
         self.least.midpoint(self.most)
     }
@@ -101,8 +107,9 @@ impl KnownClocks {
         let differing = self.others.values().filter(|other| other.differs()).count();
         let largest =
             self.others.values().map(|other| other.ahead()).max_by_key(|ahead| ahead.unsigned_abs());
-        // This server and those that agree with it are more than half.
-        let agrees = 2 * (1 + others - differing) > 1 + others;
+        let same = self.others.values().filter(|other| !other.differs() && other.has_known_age()).count();
+        // This server and those that are known to agree with it are more than those that differ.
+        let agrees = 1 + same > differing;
         ClockSkew { others, differing, largest: largest.unwrap_or(0), agrees }
     }
 
@@ -143,11 +150,12 @@ impl ClockAgreement {
         Ok(())
     }
 
-    /// Takes in what an exchange has told.
-    fn note(&self, heartbeats: &[Heartbeat], asked: Instant) {
+    /// Takes in what an exchange has told. `own` is the process of this server.
+    fn note(&self, own: Uuid, heartbeats: &[Heartbeat], asked: Instant) {
         let mut known = self.known();
         let before = known.as_ref();
-        let next = KnownClocks::after(before, heartbeats, asked, Instant::now(), self.clock.now());
+        let others = newest_of_others(own, heartbeats);
+        let next = KnownClocks::after(before, &others, asked, Instant::now(), self.clock.now());
         let agreed = before.is_none_or(|before| before.agreed);
         let ClockSkew { others, differing, largest, agrees } = next.skew();
         let ahead = largest / 1_000_000;
@@ -176,9 +184,9 @@ impl Core {
         let Some(place) = self.store.heartbeats() else { return Ok(Vec::new()) };
         let keyring = self.keyring();
         let own = self.catalog.heartbeat(self.clock.now());
-        let own = own.seal(&keyring).map_err(|error| Unavailable(error.to_string().into()))?;
+        let sealed = own.seal(&keyring).map_err(|error| Unavailable(error.to_string().into()))?;
         let asked = Instant::now();
-        let found = place.exchange(&own).await;
+        let found = place.exchange(&sealed).await;
         let mut failure = self.clocks.failure.lock().unwrap_or_else(PoisonError::into_inner);
         *failure = found.as_ref().err().cloned();
         drop(failure);
@@ -186,7 +194,7 @@ impl Core {
         // One that does not open is not of a server of this store, or of one that has another keyring for a moment.
         let others: Vec<_> =
             found.iter().filter_map(|sealed| Heartbeat::open(&keyring, sealed).ok()).collect();
-        self.clocks.note(&others, asked);
+        self.clocks.note(own.server, &others, asked);
         Ok(others)
     }
 
@@ -229,6 +237,19 @@ impl App {
         let known = self.core.clocks.known();
         known.as_ref().map(KnownClocks::skew)
     }
+}
+
+/// The newest heartbeat of each other server. Who can write to the store can put an older one beside it, and a copy of one of this
+/// server, which must not count as another server with the same clock.
+fn newest_of_others(own: Uuid, heartbeats: &[Heartbeat]) -> Vec<Heartbeat> {
+    let mut newest: HashMap<Uuid, &Heartbeat> = HashMap::new();
+    for heartbeat in heartbeats.iter().filter(|heartbeat| heartbeat.server != own) {
+        let known = newest.entry(heartbeat.server).or_insert(heartbeat);
+        if known.clock < heartbeat.clock {
+            *known = heartbeat;
+        }
+    }
+    newest.into_values().cloned().collect()
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -295,6 +316,31 @@ mod tests {
         assert!(!agrees(&[HOUR, HOUR]), "this one is wrong");
         assert!(!agrees(&[HOUR, HOUR, 0]));
         assert!(agrees(&[HOUR, -HOUR, 0, 0]));
+    }
+
+    #[test]
+    fn a_copy_of_a_heartbeat_counts_as_no_server() {
+        let [own, other] = [(); 2].map(|()| ServerIdentity::new(Default::default()));
+        let at = |server: &ServerIdentity, second: i64| {
+            Heartbeat::new(server, Timestamp::from_micros(second * 1_000_000), &StoreDigest::default())
+        };
+        let (old, new) = (at(&other, 1), at(&other, 100));
+        // Whichever comes first: they come in the order of their keys.
+        for found in [[old.clone(), new.clone(), at(&own, 99)], [at(&own, 100), new.clone(), old]] {
+            assert_eq!(newest_of_others(at(&own, 0).server, &found), [new.clone()]);
+        }
+    }
+
+    #[test]
+    fn a_server_that_may_have_ended_agrees_with_nobody() {
+        // A server with a wrong clock starts again: the heartbeat of its former process is still there.
+        let mut scene = Scene::new(2);
+        assert!(!scene.exchange_said(10, &[Some((9, 0)), Some((9, HOUR))]).agrees);
+        assert!(!scene.exchange_said(12, &[Some((9, 0)), Some((11, HOUR))]).agrees);
+        // In the second exchange, those that agree are known.
+        let mut scene = Scene::new(2);
+        assert!(!scene.exchange(10, &[0, HOUR]).agrees);
+        assert!(scene.exchange(12, &[0, HOUR]).agrees);
     }
 
     #[test]

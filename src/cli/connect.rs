@@ -157,7 +157,9 @@ impl Connection {
     /// The settings with what the context has and neither an option nor a variable says.
     fn with_context(&self, mut builder: Builder, context: &Context) -> Result<Builder, Failure> {
         let unset = |name| variable(name).map(|set| set.is_none());
-        if self.server.is_none() && unset("STRONGROOM_SERVER")? {
+        // Where the given address has no scheme, that of the context counts: a key for TLS must not go out in plaintext.
+        let has_scheme = context.server.parse::<Address>().is_ok_and(|address| address.tls().is_some());
+        if has_scheme || (self.server.is_none() && unset("STRONGROOM_SERVER")?) {
             builder = builder.server(&context.server);
         }
         if let Some(namespace) = &context.namespace

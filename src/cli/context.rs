@@ -77,11 +77,13 @@ fn list(output: Output) -> Result<(), Failure> {
 
 impl Use {
     fn run(self, output: Output) -> Result<(), Failure> {
-        let mut all = Contexts::read()?;
-        let Some(entry) = all.contexts.get(&self.name) else { return Err(contexts::unknown(&self.name)) };
-        let server = entry.server.clone();
-        all.current = Some(self.name.clone());
-        all.write()?;
+        let mut server = String::new();
+        Contexts::change(|all| {
+            let entry = all.contexts.get(&self.name).ok_or_else(|| contexts::unknown(&self.name))?;
+            server.clone_from(&entry.server);
+            all.current = Some(self.name.clone());
+            Ok(())
+        })?;
         let fields = [("context", self.name.clone()), ("server", server.clone())];
         output.print(&fields, &json!({ "context": self.name, "server": server }))
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -104,15 +104,18 @@ impl Contexts {
         }
     }
 
-    /// Writes the file, whole or not at all.
-    pub(super) fn write(&self) -> Result<PathBuf, Failure> {
+    /// Reads the file, changes the contexts, and writes the file, whole or not at all. Other commands that change it wait meanwhile.
+    pub(super) fn change(change: impl FnOnce(&mut Self) -> Result<(), Failure>) -> Result<PathBuf, Failure> {
         let path = place().ok_or_else(|| {
             Failure::usage("there is no folder for the configuration: set HOME or XDG_CONFIG_HOME")
         })?;
         let folder = file::folder_of(&path);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| Failure::local(format!("{} cannot be created: {error}", folder.display())))?;
-        file::replace(&path, self.text()?.as_bytes())?;
+        let _lock = lock(&path.with_extension("lock"))?;
+        let mut all = Self::read_from(&path)?;
+        change(&mut all)?;
+        file::replace(&path, all.text()?.as_bytes())?;
         Ok(path)
     }
 
@@ -159,6 +162,16 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// Waits until no other command changes the contexts. The lock ends with the file.
+fn lock(path: &Path) -> Result<fs::File, Failure> {
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let opened =
+        opened.map_err(|error| Failure::local(format!("{} cannot be opened: {error}", path.display())))?;
+    // Some file systems have no locks. There, one of two logins at the same time can be lost.
+    let _ = opened.lock();
+    Ok(opened)
 }
 
 /// The failure where there is no context of this name.

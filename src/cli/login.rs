@@ -61,11 +61,13 @@ impl Login {
         let server = settings.address().to_string();
         let caller = settings.connect().await?.access().who_am_i().await?;
 
-        let mut all = Contexts::read()?;
         let namespace = context.namespace.clone().unwrap_or_else(|| caller.home_namespace.clone());
-        all.contexts.insert(name.clone(), Context { server: server.clone(), ..context });
-        all.current = Some(name.clone());
-        let path = all.write()?.display().to_string();
+        let path = Contexts::change(|all| {
+            all.contexts.insert(name.clone(), Context { server: server.clone(), ..context });
+            all.current = Some(name.clone());
+            Ok(())
+        })?;
+        let path = path.display().to_string();
         let fields = [
             ("context", name.clone()),
             ("server", server.clone()),

@@ -21,15 +21,14 @@ pub(super) struct Logout {
 
 impl Logout {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
-        let mut all = Contexts::read()?;
         let none =
             || Failure::usage("there is no current context: name one, which 'strongroom context list' shows");
-        let name = self.name.or_else(|| all.current.clone()).ok_or_else(none)?;
-        if all.contexts.remove(&name).is_none() {
-            return Err(contexts::unknown(&name));
-        }
-        all.current = all.current.filter(|current| *current != name);
-        all.write()?;
+        let name = self.name.map_or_else(|| Contexts::read()?.current.ok_or_else(none), Ok)?;
+        Contexts::change(|all| {
+            all.contexts.remove(&name).ok_or_else(|| contexts::unknown(&name))?;
+            all.current = all.current.take().filter(|current| *current != name);
+            Ok(())
+        })?;
         output.print(&[("removed", name.clone())], &json!({ "removed": name }))
     }
 }

@@ -1,5 +1,7 @@
 //! `strongroom login` and the contexts: what later commands use, where the key goes, and what is refused.
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -89,6 +91,49 @@ fn the_key_of_a_context_goes_to_its_own_service_alone() {
     assert!(code == Some(77) && told.contains("no API key was given"), "{told}");
     let (code, told) = user.refused(&["whoami", "--server", &other.url, "--context", "default"], &[]);
     assert!(code == Some(2) && told.contains("another service than the context"), "{told}");
+}
+
+/// An address without a scheme means plaintext on this machine. It must not bring the key of a context for TLS there.
+#[test]
+fn the_key_of_a_context_for_tls_is_never_sent_in_plaintext() {
+    let (user, listener) = (User::new(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = listener.local_addr().unwrap().to_string();
+    std::fs::create_dir_all(user.file().parent().unwrap()).unwrap();
+    let key = &shared().root_key;
+    let context = format!("[contexts.tls]\nserver = \"https://{address}\"\napi_key = \"{key}\"\n");
+    std::fs::write(user.file(), format!("current = \"tls\"\n{context}")).unwrap();
+    std::fs::set_permissions(user.file(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let first_bytes = std::thread::spawn(move || {
+        let mut first = [0; 3];
+        let connections = listener.incoming().take(2);
+        connections.map(|connection| connection.unwrap().read_exact(&mut first).map(|()| first)).collect()
+    });
+    for (arguments, variables) in [
+        (vec!["whoami", "--server", &address], vec![]),
+        (vec!["whoami"], vec![("STRONGROOM_SERVER", &*address)]),
+    ] {
+        let (code, told) = user.refused(&arguments, &variables);
+        assert!(code == Some(69) && told.contains("https://"), "{told}");
+    }
+    let first_bytes: Vec<std::io::Result<[u8; 3]>> = first_bytes.join().unwrap();
+    // A handshake of TLS, and not the preface of HTTP/2.
+    assert!(first_bytes.iter().all(|first| first.as_ref().is_ok_and(|first| first == &[22, 3, 1])));
+}
+
+#[test]
+fn logins_at_the_same_time_lose_no_context() {
+    let (user, server) = (User::new(), shared());
+    std::thread::scope(|threads| {
+        for number in 0..8 {
+            let user = &user;
+            threads.spawn(move || {
+                let output = user.login(server, &["--context", &format!("c{number}")]);
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            });
+        }
+    });
+    let written = std::fs::read_to_string(user.file()).unwrap();
+    assert_eq!(written.matches("[contexts.").count(), 8);
 }
 
 #[test]

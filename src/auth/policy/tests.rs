@@ -110,8 +110,15 @@ impl World {
             roles.iter().cloned().for_each(|role| policy.put_role(role));
         }
         for binding in &bindings {
-            // An earlier state of it, and another one that is removed again.
-            let elsewhere = Binding { scope: scope("f/**", "*"), ..binding.clone() };
+            // An earlier state of it, which can differ in everything, and another one that is removed again.
+            let elsewhere = Binding {
+                scope: scope(random.of(&PATTERNS), random.of(&NAME_PATTERNS)),
+                principal: random.of(&principals()),
+                role: RoleName::parse(random.of(&names)).unwrap(),
+                effect: if random.below(2) == 0 { Effect::Deny } else { Effect::Allow },
+                expires_at: (random.below(2) == 0).then(|| random.time()),
+                ..binding.clone()
+            };
             policy.put_binding(elsewhere.clone());
             let beside = if random.below(2) == 0 { binding.clone() } else { elsewhere };
             policy.put_binding(Binding { id: BindingId([99; 10]), ..beside });
@@ -120,6 +127,11 @@ impl World {
         }
         if !roles_first {
             roles.iter().cloned().for_each(|role| policy.put_role(role));
+        }
+        // What is removed and put again stands at another place.
+        for binding in bindings.iter().filter(|_| random.below(3) == 0) {
+            policy.remove_binding(binding.id);
+            policy.put_binding(binding.clone());
         }
         Self { roles, bindings, policy }
     }
