@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::authority::{Authority, ConfirmedCaller};
 use super::clock_agreement::ClockAgreement;
 use super::deadline::deadline;
-use super::freshness::Freshness;
+use super::freshness::{AheadPlaces, Freshness};
 use super::outbox::{Outbox, Removal, RequestRecord};
 use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub(super) catalog: Arc<Catalog>,
     /// How new the catalog is.
     pub(super) freshness: Freshness,
+    /// The places of requests that wait for a later revision.
+    pub(super) ahead: AheadPlaces,
     pub(super) master_key: Arc<MasterKeyProvider>,
     pub(super) seal_limits: SealLimits,
     /// The audit records of changes; `None` where the app runs without an audit log.

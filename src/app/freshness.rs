@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::commit::Core;
 use super::{App, Error};
 use crate::catalog::Catalog;
 use crate::domain::Revision;
@@ -23,6 +25,8 @@ use crate::store::{Store, Unavailable};
 const REACH: Duration = Duration::from_secs(5);
 /// How often the head is read where no request asks for it.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many requests wait at a time for a revision that no reply has told yet.
+const AHEAD: usize = 256;
 
 /// How new the catalog is. `None` where this process owns the store: then nothing is asked, and nothing is waited for.
 #[derive(Clone)]
@@ -38,6 +42,16 @@ struct SharedFreshness {
     /// The last moment at which the catalog was at the head, as far as is known: in microseconds after `opened_at`, plus 1.
     /// 0: no such moment is known.
     current_at: AtomicU64,
+}
+
+/// The places of requests that wait for a revision which the store has not reached. Without a bound, a few callers with a large
+/// `min_revision` would hold the places of all requests.
+pub(super) struct AheadPlaces(Semaphore);
+
+impl Default for AheadPlaces {
+    fn default() -> Self {
+        Self(Semaphore::new(AHEAD))
+    }
 }
 
 impl Freshness {
@@ -123,6 +137,24 @@ async fn look_regularly(freshness: Weak<SharedFreshness>) {
     }
 }
 
+impl Core {
+    /// Waits until the catalog shows the revision, for at most 10 seconds. A revision that a reply has told is reached once the
+    /// catalog is at the head of the store. For a later one, only so many requests wait at a time, and the others fail at once.
+    pub(super) async fn at_least(&self, revision: Revision) -> Result<(), Unavailable> {
+        if self.catalog.revision() >= revision {
+            return Ok(());
+        }
+        self.freshness.reach_head().await?;
+        if self.catalog.revision() >= revision {
+            return Ok(());
+        }
+        let _place = self.ahead.0.try_acquire().map_err(|_| {
+            Unavailable("too many requests wait already for a revision that it has not reached".into())
+        })?;
+        self.catalog.at_least(revision).await
+    }
+}
+
 impl App {
     /// Waits until this replica shows every change that any replica had acknowledged when this was called. Costs nothing where
     /// one process owns the store. Fails within 5 seconds where the newest changes cannot be known.
@@ -135,8 +167,9 @@ impl App {
         self.core.freshness.check().is_ok()
     }
 
-    /// Waits until this replica shows the revision, for at most 10 seconds.
+    /// Waits until this replica shows the revision, for at most 10 seconds. Only so many requests wait for one that no reply has
+    /// told.
     pub async fn at_least(&self, revision: Revision) -> Result<(), Error> {
-        Ok(self.core.catalog.at_least(revision).await?)
+        Ok(self.core.at_least(revision).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! A catalog that can be behind the store: for how long it is served, and that the same request at two replicas is carried out
 //! once and answered alike.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -19,7 +20,7 @@ use crate::auth::{
 };
 use crate::config::CachedReads;
 use crate::crypto::MasterKeys;
-use crate::domain::{Description, Metadata, Namespace, SecretId, Value};
+use crate::domain::{Description, Metadata, Namespace, Revision, SecretId, Value};
 use crate::store::{self, Store};
 
 /// The service over a store that passes for a shared one.
@@ -34,6 +35,33 @@ async fn shared() -> (Fixture, Arc<SharedStore>) {
 
 fn is_unavailable<T>(outcome: Result<T, Error>) -> bool {
     matches!(outcome, Err(Error::Unavailable(_)))
+}
+
+#[tokio::test]
+async fn only_so_many_requests_wait_for_a_revision_that_no_reply_has_told() {
+    let (fixture, _store) = shared().await;
+    let (app, told) = (&fixture.app, fixture.app.revision());
+    pause();
+    let began = Instant::now();
+    let ask = || async { (app.at_least(Revision(u64::MAX)).await, began.elapsed().as_secs()) };
+    let mut asked: Vec<_> = (0..300).map(|_| Box::pin(ask())).collect();
+    let mut answers = Vec::new();
+    poll_fn(|context| {
+        asked.retain_mut(|request| match request.as_mut().poll(context) {
+            Poll::Ready(answer) => {
+                answers.push(answer);
+                false
+            }
+            Poll::Pending => true,
+        });
+        if asked.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    assert!(answers.iter().all(|(outcome, _)| matches!(outcome, Err(Error::Unavailable(_)))));
+    let waited = answers.iter().filter(|(_, after)| *after == 10).count();
+    let at_once = answers.iter().filter(|(_, after)| *after == 0).count();
+    assert_eq!((waited, at_once), (256, 44));
+    assert!(app.at_least(told).await.is_ok());
 }
 
 #[tokio::test]

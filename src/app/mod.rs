@@ -48,7 +48,7 @@ mod setup;
 #[cfg(test)]
 mod setup_tests;
 #[cfg(test)]
-mod shared_store;
+pub(crate) mod shared_store;
 #[cfg(test)]
 mod staleness_tests;
 mod status;

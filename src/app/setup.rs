@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::{implied_access, migrate};
 use super::clock_agreement::ClockAgreement;
 use super::commit::Core;
-use super::freshness::Freshness;
+use super::freshness::{AheadPlaces, Freshness};
 use super::outbox::{OpenError, Outbox};
 use super::usage::UsageNotes;
 use super::{App, CredentialSources, Error, Readiness, SealLimits};
@@ -219,6 +219,7 @@ pub async fn open(
         store,
         catalog,
         freshness,
+        ahead: AheadPlaces::default(),
         master_key: provider,
         seal_limits,
         outbox,

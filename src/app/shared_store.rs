@@ -15,7 +15,7 @@ use crate::store::{
 
 /// What a read of the head comes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Head {
+pub(crate) enum Head {
     /// The revision that the store has.
     Newest,
     /// A later one, which it does not have yet.
@@ -26,17 +26,17 @@ pub(super) enum Head {
     Silent,
 }
 
-pub(super) struct SharedStore {
+pub(crate) struct SharedStore {
     inner: Arc<dyn Store>,
-    pub(super) head: watch::Sender<Head>,
+    pub(crate) head: watch::Sender<Head>,
     /// Whether reads of idempotency records are held back once they were made.
-    pub(super) holds: watch::Sender<bool>,
+    pub(crate) holds: watch::Sender<bool>,
     /// How many reads of idempotency records were made.
-    pub(super) looked: watch::Sender<usize>,
+    pub(crate) looked: watch::Sender<usize>,
 }
 
 impl SharedStore {
-    pub(super) fn over(inner: Arc<dyn Store>) -> Arc<Self> {
+    pub(crate) fn over(inner: Arc<dyn Store>) -> Arc<Self> {
         let (head, holds) = (watch::Sender::new(Head::Newest), watch::Sender::new(false));
         Arc::new(Self { inner, head, holds, looked: watch::Sender::new(0) })
     }

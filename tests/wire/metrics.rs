@@ -106,6 +106,21 @@ async fn other_paths_and_methods_are_refused_and_a_server_without_the_setting_se
 }
 
 #[tokio::test]
+async fn connections_that_send_nothing_keep_no_probe_away() {
+    let server = measured(Launch::in_memory()).start();
+    let address = server.metrics_address();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(&address).await.unwrap());
+    }
+    // The address takes connections in their order, so the idle ones are there before this one.
+    assert_eq!(get(&address, "/livez").await.0, 200);
+    assert_eq!(get(&address, "/metrics").await.0, 200);
+    // The oldest connection has made room: it has ended, and not after its time.
+    assert_eq!(idle[0].read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
 async fn a_public_address_for_metrics_is_warned_of() {
     let server = Launch::in_memory().argument("--metrics-listen").argument("0.0.0.0:0").start();
     server.wait_for_logged(1, "metrics are served without encryption and without a credential");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Extensions, HeaderMap, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tower::Service;
 
@@ -17,16 +18,22 @@ use crate::api::strongroom_v1::status::response;
 use crate::app::{App, CredentialProblem, Error, Fetch, NoPrincipal, Presented, Unauthenticated};
 use crate::auth::{Authorization, Principal, PrincipalName};
 
+/// How many requests wait at a time for what the question who calls needs. A stranger can make a request wait, and each holds what has
+/// arrived of it.
+const WAITING: usize = 256;
+
 /// Admits requests with a credential that is in force.
 #[derive(Clone)]
 pub(super) struct Authentication<S> {
     app: Arc<App>,
+    /// The places of requests that wait.
+    waiting: Arc<Semaphore>,
     inner: S,
 }
 
 impl<S> Authentication<S> {
     pub(super) fn new(app: Arc<App>, inner: S) -> Self {
-        Self { app, inner }
+        Self { app, waiting: Arc::new(Semaphore::new(WAITING)), inner }
     }
 
     /// The caller, as far as this replica knows now. `waited`: what the request has waited for.
@@ -49,7 +56,12 @@ impl<S> Authentication<S> {
     }
 
     /// Waits for what the question who calls needs, each thing once, and answers it.
-    async fn authenticate_later(self, arrived: Arrived, first: NotKnown) -> Box<Known<S>> {
+    async fn authenticate_later(
+        self,
+        arrived: Arrived,
+        first: NotKnown,
+        place: OwnedSemaphorePermit,
+    ) -> Box<Known<S>> {
         let (mut waited, mut not_known) = (Waited::default(), first);
         let caller = loop {
             match not_known {
@@ -63,15 +75,14 @@ impl<S> Authentication<S> {
                     waited.for_fetch = true;
                     fetch.ended().await;
                 }
-                NotKnown::ReplicaBehind => break Err(Refused::NotServing),
-                NotKnown::KeyWanted(_) => break Err(Refused::IssuerUnavailable),
-                NotKnown::Refused(refused) => break Err(refused),
+                not_known => break Err(not_known.without_waiting()),
             }
             match self.authenticate(&arrived, waited) {
                 Ok(principal) => break Ok(principal),
                 Err(again) => not_known = again,
             }
         };
+        drop(place);
         Box::new((self, arrived, caller))
     }
 }
@@ -131,7 +142,11 @@ where
             Ok(principal) => Ok(principal),
             Err(NotKnown::Refused(refused)) => Err(refused),
             Err(later @ (NotKnown::KeyWanted(_) | NotKnown::ReplicaBehind)) => {
-                return Authenticated::Waiting(Box::pin(self.clone().authenticate_later(arrived, later)));
+                if let Ok(place) = self.waiting.clone().try_acquire_owned() {
+                    let later = self.clone().authenticate_later(arrived, later, place);
+                    return Authenticated::Waiting(Box::pin(later));
+                }
+                Err(later.without_waiting())
             }
         };
         self.admit(arrived, caller)
@@ -189,6 +204,17 @@ enum NotKnown {
     KeyWanted(Fetch),
     /// Another replica can have made the key a moment ago, or this replica does not know whether it is current.
     ReplicaBehind,
+}
+
+impl NotKnown {
+    /// The refusal of a request that cannot wait.
+    fn without_waiting(self) -> Refused {
+        match self {
+            Self::Refused(refused) => refused,
+            Self::KeyWanted(_) => Refused::IssuerUnavailable,
+            Self::ReplicaBehind => Refused::NotServing,
+        }
+    }
 }
 
 /// Why a caller is refused.

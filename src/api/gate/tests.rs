@@ -11,6 +11,7 @@ use super::super::error::{Code, Reason};
 use super::super::strongroom_v1::status::failure;
 use super::*;
 use crate::app;
+use crate::app::shared_store::{Head, SharedStore};
 use crate::audit;
 use crate::crypto::{MasterKeyProvider, MasterKeySource, MasterKeys};
 use crate::store::{self, Store};
@@ -59,12 +60,15 @@ struct Site {
 
 impl Site {
     async fn open() -> Self {
+        Self::over(store::open_memory().unwrap()).await
+    }
+
+    async fn over(store: Arc<dyn Store>) -> Self {
         let mut root = String::new();
         let provider = MasterKeyProvider::new(
             MasterKeySource::DataDir("nowhere".into()),
             MasterKeys::generate().unwrap(),
         );
-        let store = store::open_memory().unwrap();
         let app = app::open(store.clone(), provider, app::Options::default(), |credential| {
             root = credential.expose().to_owned();
             Ok(())
@@ -172,6 +176,29 @@ async fn a_closed_gate_lets_health_through_and_refuses_all_else_with_an_id_until
         ("grpc.reflection.ServerReflection", vec![("OK", 2)]),
     ];
     assert_eq!(counted, expected);
+}
+
+#[tokio::test]
+async fn only_so_many_requests_of_strangers_wait_for_a_store_that_does_not_answer() {
+    let store = SharedStore::over(store::open_memory().unwrap());
+    let (site, other) = (Site::over(store.clone()).await, Site::open().await);
+    site.app.reach_head().await.unwrap();
+    store.head.send_replace(Head::Silent);
+    let inner = tower::service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let gated = site.gated(inner);
+    tokio::time::pause();
+    let began = Instant::now();
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        // A key that another replica can have made a moment ago.
+        let (mut gated, request) = (gated.clone(), other.request(GET));
+        asked.spawn(async move { (failure(&gated.call(request).await.unwrap()), began.elapsed()) });
+    }
+    let answers = asked.join_all().await;
+    let unavailable = Some((Code::Unavailable, Some(Reason::StoreUnavailable)));
+    assert!(answers.iter().all(|(refusal, _)| *refusal == unavailable));
+    let at_once = answers.iter().filter(|(_, after)| after.as_secs() == 0).count();
+    assert_eq!(at_once, 300 - 256);
 }
 
 #[tokio::test]

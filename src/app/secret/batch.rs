@@ -26,7 +26,7 @@ impl SecretOperations {
         at_least: Revision,
         room: impl FnOnce(usize) -> Result<(), LimitReached>,
     ) -> Result<Batch<RevealedSecret>, Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         let (granted, refusals) = split(grants);
         room(granted.len().saturating_mul(Value::MAX).min(MAX_VALUE_BYTES))?;
         let (found, revision) = self.reader.read_current(grant, &granted, MAX_VALUE_BYTES).await?;
@@ -60,7 +60,7 @@ impl SecretOperations {
         grants: Vec<Result<Grant<List>, Error>>,
         at_least: Revision,
     ) -> Result<Batch<Arc<Secret>>, Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         let (granted, refusals) = split(grants);
         let names: Vec<_> = granted.iter().map(|grant| grant.name().clone()).collect();
         let shown = self.core.catalog.revision();

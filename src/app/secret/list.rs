@@ -46,7 +46,7 @@ impl SecretOperations {
         at_least: Revision,
         room: impl FnOnce(usize) -> Result<(), LimitReached>,
     ) -> Result<SecretPage, Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         room(Page::max_bytes(query.limit))?;
         self.core.confirm(grant.principal(), &[grant.granted()])?;
         let shown = self.core.catalog.revision();

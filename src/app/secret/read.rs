@@ -55,7 +55,7 @@ impl SecretOperations {
         version: Option<u32>,
         at_least: Revision,
     ) -> Result<RevealedSecret, Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         let granted = [grant.granted()];
         let reading = (grant.principal(), granted.as_slice());
         loop {
@@ -83,7 +83,7 @@ impl SecretOperations {
         version: Option<u32>,
         at_least: Revision,
     ) -> Result<(Arc<Secret>, Revision), Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         let shown = self.core.catalog.revision();
         let (_, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
         find_version(&secret, version.unwrap_or(secret.version))?;

@@ -1,5 +1,7 @@
-//! The address for metrics: HTTP/1.1, one request for each connection, and few connections at a time.
+//! The address for metrics: HTTP/1.1, one request for each connection, and few connections at a time. A new connection takes the
+//! place of the oldest one, so that nobody keeps the probes of liveness away by holding connections.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +14,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::prometheus_text::CONTENT_TYPE;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::Sources;
 
-/// How many connections are served at a time. The others wait.
-const CONNECTIONS: usize = 16;
+/// How many connections there are at a time.
+const CONNECTIONS: usize = 64;
 /// How long a connection lasts at most.
 const TIME: Duration = Duration::from_secs(10);
+/// How long the head of a request may take.
+const HEAD_TIME: Duration = Duration::from_secs(2);
 /// How much of the head of a request is read, in bytes.
 const HEAD: usize = 16 * 1024;
 /// The pause after a connection could not be accepted, for want of files or memory.
@@ -31,24 +34,29 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Serves the connections of a listener. They are closed when this is dropped.
 pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    // From the oldest to the newest.
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                while connections.try_join_next().is_some() {}
+                open.retain(|connection| !connection.is_finished());
+                if open.len() >= CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
                 let sources = sources.clone();
-                connections.spawn(async move {
-                    let _place = place;
+                open.push_back(connections.spawn(async move {
                     let _ = timeout(TIME, connection(stream, sources)).await; // too slow: it is closed
-                });
+                }));
             }
             Err(error) => {
                 tracing::warn!(cause = %error, "a connection for metrics could not be accepted");
                 sleep(PAUSE).await;
             }
         }
-        while connections.try_join_next().is_some() {}
     }
 }
 
@@ -58,7 +66,7 @@ async fn connection(stream: TcpStream, sources: Arc<Sources>) {
         async move { Ok::<_, Infallible>(answer(request.method(), request.uri().path(), &sources).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).keep_alive(false).max_buf_size(HEAD);
+    http.timer(TokioTimer::new()).keep_alive(false).max_buf_size(HEAD).header_read_timeout(HEAD_TIME);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(cause = %error, "a connection for metrics failed");
     }
