@@ -65,7 +65,7 @@ class ConnectionTest {
     }
 
     private static StrongroomClient client(String... addresses) {
-        StrongroomClient.Builder builder = StrongroomClient.builder().apiKey(Fake.KEY).addresses(addresses);
+        ClientBuilder builder = StrongroomClient.builder().apiKey(Fake.KEY).addresses(addresses);
         builder.environment = Map.of();
         return builder.build();
     }
