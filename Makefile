@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch bench-clients clients clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch bench-clients clients clients-smoke clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -56,14 +56,18 @@ bench-size: ## measure the memory and the disk that up to 100,000 secrets take; 
 	cargo build --release --locked
 	benches/size.sh
 
-bench-clients: ## measure the Go and Node clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+bench-clients: ## measure the Go, Node and Java clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
 	go test -C clients/go -run '^$$' -bench .
+	clients/java/bench.sh --check
 	clients/node/build.sh
 	cargo build --release --locked
 	STRONGROOM_BIN=$(CARGO_TARGET_DIR)/release/strongroom tests/with-server.sh npm --prefix clients/node run --silent bench -- --check
 
-clients: ## generate the stubs of every language in clients/
-	for generate in clients/*/generate.sh; do "$$generate"; done
+clients: ## generate the stubs of every language in clients/, and the descriptor set
+	clients/generate.sh
+
+clients-smoke: ## compile the stubs of C++, Ruby, PHP and Kotlin, and make a call with them, against the last `cargo build`
+	tests/with-server.sh clients/smoke.sh
 
 clean: ## remove everything that was built or generated, but not the data
 	cargo clean

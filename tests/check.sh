@@ -15,6 +15,7 @@ main() {
     step "lints without etcd" cargo clippy --locked --workspace --all-targets --no-default-features -- -D warnings
     step "dependencies" dependencies
     step "protos" tests/proto-lint.sh
+    step "generated files" clients/generate.sh --check
     step "Go client" go_client
     step "alerts" alerts
     step "Node client" clients/node/check.sh

@@ -70,7 +70,7 @@ run_page() {
 
 # Makes the folder that the commands run in, and finds them the programs they name.
 furnish() {
-    local home=$work/home grpcurl
+    local home=$work/home grpcurl probe
     mkdir -p "$home/target"
     ln -s "$(dirname "$STRONGROOM_API_KEY_FILE")" "$home/strongroom-data"
     ln -s "$(dirname "$STRONGROOM_BIN")" "$home/target/debug"
@@ -78,7 +78,8 @@ furnish() {
     ln -s "$root/clients" "$root/proto" "$home"
 
     grpcurl=$("$root/tests/tools/grpcurl.sh")
-    PATH=$(dirname "$STRONGROOM_BIN"):$(dirname "$grpcurl"):$PATH
+    probe=$("$root/tests/tools/grpc-health-probe.sh")
+    PATH=$(dirname "$STRONGROOM_BIN"):$(dirname "$grpcurl"):$(dirname "$probe"):$PATH
     cd "$home"
 }
 

@@ -177,14 +177,6 @@ type MetadataOnly struct{}
 func (MetadataOnly) onGet(r *pb.GetSecretRequest)            { r.View = pb.View_VIEW_METADATA }
 func (MetadataOnly) onBatchGet(r *pb.BatchGetSecretsRequest) { r.View = pb.View_VIEW_METADATA }
 
-// MinRevision is the oldest revision to answer from: the revision of an earlier reply.
-type MinRevision uint64
-
-func (o MinRevision) onGet(r *pb.GetSecretRequest)               { r.MinRevision = uint64(o) }
-func (o MinRevision) onBatchGet(r *pb.BatchGetSecretsRequest)    { r.MinRevision = uint64(o) }
-func (o MinRevision) onList(r *pb.ListSecretsRequest)            { r.MinRevision = uint64(o) }
-func (o MinRevision) onVersions(r *pb.ListSecretVersionsRequest) { r.MinRevision = uint64(o) }
-
 // NamePrefix is a filter: the name begins with this text, case-sensitive.
 type NamePrefix string
 

@@ -8,7 +8,10 @@ import (
 )
 
 // versionChange is what the options of a change of a version say.
-type versionChange struct{ etag, requestID string }
+type versionChange struct {
+	etag, requestID string
+	minRevision     uint64
+}
 
 func versionChangeOf(options []VersionOption) versionChange {
 	change := versionChange{requestID: newRequestID()}
@@ -54,6 +57,7 @@ func (c *Client) DisableVersion(ctx context.Context, name string, version uint32
 	change := versionChangeOf(options)
 	reply, err := send(ctx, c, "DisableVersion", c.secrets.DisableVersion, &pb.DisableVersionRequest{
 		Namespace: c.namespace, Name: name, Version: version, Etag: change.etag, RequestId: change.requestID,
+		MinRevision: change.minRevision,
 	})
 	if err != nil {
 		return SecretVersion{}, err
@@ -66,6 +70,7 @@ func (c *Client) EnableVersion(ctx context.Context, name string, version uint32,
 	change := versionChangeOf(options)
 	reply, err := send(ctx, c, "EnableVersion", c.secrets.EnableVersion, &pb.EnableVersionRequest{
 		Namespace: c.namespace, Name: name, Version: version, Etag: change.etag, RequestId: change.requestID,
+		MinRevision: change.minRevision,
 	})
 	if err != nil {
 		return SecretVersion{}, err
@@ -104,6 +109,7 @@ func (c *Client) DestroyVersion(
 	change := versionChangeOf(options)
 	reply, err := send(ctx, c, "DestroyVersion", c.secrets.DestroyVersion, &pb.DestroyVersionRequest{
 		Namespace: c.namespace, Name: name, Version: version, Etag: change.etag, RequestId: change.requestID,
+		MinRevision: change.minRevision,
 	})
 	if err != nil {
 		return SecretVersion{}, nil, err

@@ -43,6 +43,8 @@ type arguments struct {
 	ETag        string            `json:"etag"`
 	Version     uint32            `json:"version"`
 	OnlyMeta    bool              `json:"metadata_only"`
+	Cached      bool              `json:"cached"`
+	MinRevision uint64            `json:"min_revision"`
 	PageSize    int32             `json:"page_size"`
 	NamePrefix  string            `json:"name_prefix"`
 	Grace       float64           `json:"grace_period_seconds"`
@@ -169,6 +171,9 @@ func secretAction(ctx context.Context, client *strongroom.Client, action string,
 		if a.OnlyMeta {
 			options = append(options, strongroom.MetadataOnly{})
 		}
+		if a.Cached {
+			options = append(options, strongroom.CachedRead{})
+		}
 		secret, err = client.Get(ctx, a.Name, options...)
 	case "update":
 		var options []strongroom.UpdateOption
@@ -184,7 +189,7 @@ func secretAction(ctx context.Context, client *strongroom.Client, action string,
 		if a.Metadata != nil {
 			options = append(options, strongroom.Metadata(a.Metadata))
 		}
-		secret, err = client.Update(ctx, a.Name, append(options, strongroom.ETag(a.ETag))...)
+		secret, err = client.Update(ctx, a.Name, append(options, strongroom.ETag(a.ETag), strongroom.MinRevision(a.MinRevision))...)
 	case "undelete":
 		secret, err = client.Undelete(ctx, a.ID, strongroom.NewName(a.NewName))
 	case "delete":

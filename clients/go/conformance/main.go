@@ -120,6 +120,7 @@ func secretOf(secret *strongroom.Secret) object {
 		"namespace": secret.Namespace, "name": secret.Name, "id": secret.ID, "value": valueOf(secret.Value),
 		"description": secret.Description, "metadata": secret.Metadata, "version": secret.Version, "etag": secret.ETag,
 		"value_version": numberOf(secret.ValueVersion), "pending_version": numberOf(secret.PendingVersion),
+		"revision": secret.Revision,
 	}
 	return result
 }

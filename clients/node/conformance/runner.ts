@@ -28,6 +28,8 @@ interface Args {
   readonly description?: string;
   readonly metadata?: Record<string, string>;
   readonly metadata_only?: boolean;
+  readonly cached?: boolean;
+  readonly min_revision?: number;
   readonly new_name?: string;
   readonly name_prefix?: string;
   readonly page_size?: number;
@@ -107,6 +109,7 @@ async function act(action: string, args: Args): Promise<Outcome> {
     error: args.error,
     retryAfterMs: milliseconds(args.retry_after_seconds),
     limit: args.page_size,
+    minRevision: args.min_revision === undefined ? undefined : BigInt(args.min_revision),
     rotationPolicy:
       args.rotation_interval_seconds === undefined
         ? undefined
@@ -121,7 +124,13 @@ async function act(action: string, args: Args): Promise<Outcome> {
     case "get":
       return args.metadata_only === true
         ? ofSecret(await secrets.get(args.name, { ...named, view: "metadata" }))
-        : ofSecret(await secrets.get(args.name, { ...named, version: args.version }));
+        : ofSecret(
+            await secrets.get(args.name, {
+              ...named,
+              version: args.version,
+              consistency: args.cached === true ? "cached" : undefined,
+            }),
+          );
     case "batch_get": {
       const batch = await secrets.batchGet(args.names, named);
       const items = batch.items.map(({ name, secret, error }) => ({
@@ -277,6 +286,7 @@ function shown(secret: Secret & { readonly valueVersion?: number }) {
     value: wire(secret.value),
     pending_version: secret.pendingVersion ?? null,
     value_version: secret.valueVersion ?? null,
+    revision: Number(secret.revision),
   };
 }
 

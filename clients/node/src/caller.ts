@@ -4,6 +4,7 @@ import type { CallOptions as ConnectOptions } from "@connectrpc/connect";
 import { Server, type Stubs } from "./connection.js";
 import { ClosedError, DeadlineExceededError, type StrongroomError, UnavailableError } from "./errors.js";
 import { type Failure, failureOf } from "./failure.js";
+import { HealthProbes } from "./health.js";
 import { isTransient, pauseAfter } from "./retry.js";
 import { milliseconds, type Settings } from "./settings.js";
 import { sleep, within } from "./time.js";
@@ -45,12 +46,14 @@ export class Caller {
   readonly #servers: Server[];
   #current = 0;
   readonly #closing = new AbortController();
+  readonly #probes: HealthProbes;
 
   constructor(settings: Settings) {
     this.settings = settings;
     this.#servers = settings.addresses.map((address) => new Server(address, settings));
     // Clients with the same list do not all begin with its first server.
     this.#current = Math.floor(Math.random() * this.#servers.length);
+    this.#probes = new HealthProbes(this.#servers, settings.healthProbeMs, this.#closing.signal);
   }
 
   /** Whether `close` was called. */
@@ -74,6 +77,7 @@ export class Caller {
     const timeoutMs =
       options.timeoutMs === undefined ? this.settings.timeoutMs : milliseconds("timeoutMs", options.timeoutMs);
     const deadline = performance.now() + timeoutMs;
+    this.#probes.begin();
     const tried = new Set<Server>();
     let rounds = 1;
     let renewed = false;
@@ -135,6 +139,7 @@ export class Caller {
     open: (stubs: Stubs, options: ConnectOptions) => AsyncIterable<Message>,
     signal: AbortSignal,
   ): AsyncGenerator<Message, void, undefined> {
+    this.#probes.begin();
     const server = this.#pick(new Set());
     const attempt: Sent = { header: undefined, sent: false };
     for (let renewed = false; ; renewed = true) {

@@ -5,6 +5,7 @@ import { type Client, Code, ConnectError, createClient } from "@connectrpc/conne
 import { createGrpcTransport, type GrpcTransportOptions, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Address } from "./address.js";
 import { misconfigured, UnavailableError } from "./errors.js";
+import { Health } from "./gen/grpc/health/v1/health_pb.js";
 import { AccessService } from "./gen/strongroom/v1/access_pb.js";
 import { ReferenceService } from "./gen/strongroom/v1/reference_pb.js";
 import { SecretService } from "./gen/strongroom/v1/secret_pb.js";
@@ -26,6 +27,7 @@ export interface Stubs {
   readonly secrets: Client<typeof SecretService>;
   readonly access: Client<typeof AccessService>;
   readonly references: Client<typeof ReferenceService>;
+  readonly health: Client<typeof Health>;
 }
 
 /** One server. It connects when it is first used, and again when the connection is lost. */
@@ -37,6 +39,7 @@ export class Server {
   readonly #connection: Connection;
   #failures = 0;
   #downUntil = 0;
+  #serving = true;
 
   constructor(address: Address, settings: Settings) {
     this.address = address;
@@ -51,12 +54,19 @@ export class Server {
       secrets: createClient(SecretService, transport),
       access: createClient(AccessService, transport),
       references: createClient(ReferenceService, transport),
+      health: createClient(Health, transport),
     };
   }
 
   /** Until when the server is left alone, by `performance.now()`. In the past: it is healthy. */
   get downUntil(): number {
-    return this.#downUntil;
+    return this.#serving ? this.#downUntil : Number.POSITIVE_INFINITY;
+  }
+
+  /** Notes what the server says of its health. One that does not serve is left alone until it says that it does. */
+  says(serving: boolean): void {
+    this.#serving = serving;
+    this.succeeded();
   }
 
   /** Waits until there is a connection. Throws where there is none within the time. */

@@ -5,11 +5,13 @@ import type { Caller, CallOptions } from "./caller.js";
 import { invalid } from "./errors.js";
 import type { ResolveReferencesResponse } from "./gen/strongroom/v1/reference_pb.js";
 import type { DocumentCredential, Reference, ResolvedDocument } from "./models.js";
+import { consistencyOf } from "./reading.js";
 import { present } from "./replies.js";
+import type { Fresh } from "./secret-options.js";
 import { valueFrom } from "./value.js";
 
 /** The options of `resolve`. */
-export interface ResolveOptions extends CallOptions {
+export interface ResolveOptions extends CallOptions, Fresh {
   /** The namespace of the secrets. Undefined: that of the client. */
   readonly namespace?: string | undefined;
   /** What expressions see as `input` and `_`. Undefined: the `input` beside the expression counts. */
@@ -34,6 +36,7 @@ export async function resolve(
     document,
     inputs,
     validateOnly: options.validateOnly ?? false,
+    consistency: consistencyOf(options.consistency),
   };
   const reply = await caller.call(
     { method: "ResolveReferences", send: (stubs, call) => stubs.references.resolveReferences(request, call) },

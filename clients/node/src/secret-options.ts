@@ -16,14 +16,28 @@ export interface Conditional {
   readonly etag?: string | undefined;
 }
 
-/** How fresh an answer must be. */
-export interface Fresh {
-  /** The oldest revision to answer from: the revision of an earlier result, so that the answer shows its effects. */
+/** The state that a call works from. */
+export interface Since {
+  /**
+   * The oldest revision to work from: the revision of an earlier result, so that a read shows its effects. A server that does not
+   * reach it within 10 seconds fails with an `UnavailableError`; a change is then not made.
+   */
   readonly minRevision?: bigint | undefined;
 }
 
+/** How new the answer of a read must be. */
+export interface Fresh {
+  /**
+   * `cached`: a replica may answer from what it has in memory, without asking etcd for newer changes first. The answer can lack
+   * the changes of the last seconds: 5 seconds at most, unless the server is configured otherwise (`cached_reads_max_age`).
+   * Undefined: `linearizable`, with every change that was acknowledged before. A server that has its store for itself always
+   * answers from its newest state.
+   */
+  readonly consistency?: "linearizable" | "cached" | undefined;
+}
+
 /** The options of `create`. Exactly one of `value` and `generate` is set. */
-export interface CreateOptions extends ChangeOptions, InNamespace {
+export interface CreateOptions extends ChangeOptions, InNamespace, Since {
   /** The value. */
   readonly value?: SecretInput | undefined;
   /** How the server generates the value, for example `{ kind: "password", length: 40 }`. */
@@ -43,7 +57,7 @@ export interface CreateOptions extends ChangeOptions, InNamespace {
 }
 
 /** The options of `get`. */
-export interface GetOptions extends CallOptions, InNamespace, Fresh {
+export interface GetOptions extends CallOptions, InNamespace, Since, Fresh {
   /** The number of the version. Undefined: the current version. */
   readonly version?: number | undefined;
   /** `metadata`: leave the value out. This needs only the right `list`. Undefined: with the value. */
@@ -51,13 +65,13 @@ export interface GetOptions extends CallOptions, InNamespace, Fresh {
 }
 
 /** The options of `batchGet`. */
-export interface BatchGetOptions extends CallOptions, InNamespace, Fresh {
+export interface BatchGetOptions extends CallOptions, InNamespace, Since, Fresh {
   /** `metadata`: leave the values out. Undefined: with the values. */
   readonly view?: "full" | "metadata" | undefined;
 }
 
 /** The options of `list`. */
-export interface ListOptions extends CallOptions, InNamespace, Fresh {
+export interface ListOptions extends CallOptions, InNamespace, Since, Fresh {
   /** The number of secrets that one page has at most, 1 to 1,000. Undefined: 100. */
   readonly limit?: number | undefined;
   /** The number of secrets to skip at the beginning. */
@@ -81,7 +95,7 @@ export interface ListPageOptions extends ListOptions {
 }
 
 /** The options of `update`. A field that is not given stays; `null` clears it. */
-export interface UpdateOptions extends ChangeOptions, InNamespace, Conditional {
+export interface UpdateOptions extends ChangeOptions, InNamespace, Conditional, Since {
   /** The new name. */
   readonly newName?: string | undefined;
   /** The new value. It becomes a new version. */
@@ -97,10 +111,10 @@ export interface UpdateOptions extends ChangeOptions, InNamespace, Conditional {
 }
 
 /** The options of `delete`, `disableVersion`, `enableVersion` and `destroyVersion`. */
-export interface ConditionalOptions extends ChangeOptions, InNamespace, Conditional {}
+export interface ConditionalOptions extends ChangeOptions, InNamespace, Conditional, Since {}
 
 /** The options of `undelete`. */
-export interface UndeleteOptions extends ChangeOptions, InNamespace {
+export interface UndeleteOptions extends ChangeOptions, InNamespace, Since {
   /** The name that the secret gets. Undefined: the one that it had. */
   readonly newName?: string | undefined;
 }
@@ -128,16 +142,16 @@ export interface PromoteOptions extends ConditionalOptions {
 }
 
 /** The options of `versions`. */
-export interface VersionsOptions extends CallOptions, InNamespace, Fresh {}
+export interface VersionsOptions extends CallOptions, InNamespace, Since, Fresh {}
 
 /** The options of `acknowledge`. */
-export interface AcknowledgeOptions extends CallOptions, InNamespace {
+export interface AcknowledgeOptions extends CallOptions, InNamespace, Since {
   /** A name of the consumer, for callers that share a credential. */
   readonly consumer?: string | undefined;
 }
 
 /** The options of `claimRotation`. */
-export interface ClaimOptions extends CallOptions, InNamespace {
+export interface ClaimOptions extends CallOptions, InNamespace, Since {
   /** Take only a secret whose name begins with this text. */
   readonly namePrefix?: string | undefined;
   /** Take only a secret whose metadata holds all these pairs. */
@@ -147,7 +161,7 @@ export interface ClaimOptions extends CallOptions, InNamespace {
 }
 
 /** The options of `releaseRotation`. */
-export interface ReleaseOptions extends CallOptions {
+export interface ReleaseOptions extends CallOptions, Since {
   /** Why the rotation failed, without any value. Undefined: it did not fail. */
   readonly error?: string | undefined;
   /** After how long the rotation is due again. Needs `error`. */

@@ -1,8 +1,7 @@
 // The calls about secrets and their versions.
 import { Caller } from "./caller.js";
-import { invalid, SecretNotFoundError } from "./errors.js";
+import { SecretNotFoundError } from "./errors.js";
 import { errorOfItem } from "./failure.js";
-import { View } from "./gen/strongroom/v1/secret_pb.js";
 import { optional, wireGenerator } from "./generate.js";
 import type {
   AcknowledgedVersion,
@@ -19,6 +18,7 @@ import type {
   SecretPage,
   SecretVersions,
 } from "./models.js";
+import { consistencyOf, viewOf } from "./reading.js";
 import {
   changedSecret,
   changedVersion,
@@ -79,6 +79,7 @@ export class Secrets {
       ...optional("ttl", wireDuration("ttlMs", options.ttlMs)),
       ...optional("rotationPolicy", options.rotationPolicy && wirePolicy(options.rotationPolicy)),
       returnValue: options.returnValue ?? false,
+      minRevision: options.minRevision ?? 0n,
       requestId,
     };
     const reply = await this.#caller.call(
@@ -103,6 +104,7 @@ export class Secrets {
       ...optional("version", options.version),
       view: viewOf(options.view),
       minRevision: options.minRevision ?? 0n,
+      consistency: consistencyOf(options.consistency),
     };
     const reply = await this.#caller.call(
       { method: "GetSecret", send: (stubs, call) => stubs.secrets.getSecret(request, call) },
@@ -122,6 +124,7 @@ export class Secrets {
       names: [...names],
       view: viewOf(options.view),
       minRevision: options.minRevision ?? 0n,
+      consistency: consistencyOf(options.consistency),
     };
     const reply = await this.#caller.call(
       { method: "BatchGetSecrets", send: (stubs, call) => stubs.secrets.batchGetSecrets(request, call) },
@@ -158,6 +161,7 @@ export class Secrets {
       orderBy: options.orderBy ?? "",
       includeDeleted: options.includeDeleted ?? false,
       minRevision: options.minRevision ?? 0n,
+      consistency: consistencyOf(options.consistency),
       ...optional("unusedSince", wireDate("unusedSince", options.unusedSince)),
     };
     const reply = await this.#caller.call(
@@ -197,6 +201,7 @@ export class Secrets {
       ...optional("rotationPolicy", options.rotationPolicy ? wirePolicy(options.rotationPolicy) : undefined),
       ...optional("updateMask", paths.length === 0 ? undefined : { paths: [...paths] }),
       etag: options.etag ?? "",
+      minRevision: options.minRevision ?? 0n,
       requestId,
     };
     const reply = await this.#caller.call(
@@ -209,7 +214,12 @@ export class Secrets {
   /** Deletes a secret. `undelete` brings it back until `purgeAt`. Needs the right `delete`. Also throws `SecretNotFoundError`. */
   async delete(name: string, options: ConditionalOptions = {}): Promise<DeletedSecret> {
     const requestId = Caller.requestId(options);
-    const request = { ...this.#named(name, options), etag: options.etag ?? "", requestId };
+    const request = {
+      ...this.#named(name, options),
+      etag: options.etag ?? "",
+      minRevision: options.minRevision ?? 0n,
+      requestId,
+    };
     const reply = await this.#caller.call(
       { method: "DeleteSecret", requestId, send: (stubs, call) => stubs.secrets.deleteSecret(request, call) },
       options,
@@ -225,7 +235,13 @@ export class Secrets {
   /** Brings a deleted secret back, by its id. Needs the right `delete`. Also throws `SecretAlreadyExistsError`. */
   async undelete(id: string, options: UndeleteOptions = {}): Promise<ChangedSecret> {
     const requestId = Caller.requestId(options);
-    const request = { namespace: this.#namespace(options), id, newName: options.newName ?? "", requestId };
+    const request = {
+      namespace: this.#namespace(options),
+      id,
+      newName: options.newName ?? "",
+      minRevision: options.minRevision ?? 0n,
+      requestId,
+    };
     const reply = await this.#caller.call(
       { method: "UndeleteSecret", requestId, send: (stubs, call) => stubs.secrets.undeleteSecret(request, call) },
       options,
@@ -260,6 +276,7 @@ export class Secrets {
       returnValue: options.returnValue ?? false,
       claimId: options.claimId ?? "",
       etag: options.etag ?? "",
+      minRevision: options.minRevision ?? 0n,
       requestId,
     };
     const reply = await this.#caller.call(
@@ -281,6 +298,7 @@ export class Secrets {
       ...optional("gracePeriod", wireDuration("gracePeriodMs", options.gracePeriodMs)),
       claimId: options.claimId ?? "",
       etag: options.etag ?? "",
+      minRevision: options.minRevision ?? 0n,
       requestId,
     };
     const reply = await this.#caller.call(
@@ -292,7 +310,11 @@ export class Secrets {
 
   /** Returns the versions of a secret without their values, newest first. Needs the right `list`. */
   async versions(name: string, options: VersionsOptions = {}): Promise<SecretVersions> {
-    const request = { ...this.#named(name, options), minRevision: options.minRevision ?? 0n };
+    const request = {
+      ...this.#named(name, options),
+      minRevision: options.minRevision ?? 0n,
+      consistency: consistencyOf(options.consistency),
+    };
     const reply = await this.#caller.call(
       { method: "ListSecretVersions", send: (stubs, call) => stubs.secrets.listSecretVersions(request, call) },
       options,
@@ -335,7 +357,12 @@ export class Secrets {
 
   /** Notes that this consumer now uses a version. Needs the right `read`. */
   async acknowledge(name: string, version: number, options: AcknowledgeOptions = {}): Promise<AcknowledgedVersion> {
-    const request = { ...this.#named(name, options), version, consumer: options.consumer ?? "" };
+    const request = {
+      ...this.#named(name, options),
+      version,
+      consumer: options.consumer ?? "",
+      minRevision: options.minRevision ?? 0n,
+    };
     const reply = await this.#caller.call(
       { method: "AcknowledgeVersion", send: (stubs, call) => stubs.secrets.acknowledgeVersion(request, call) },
       options,
@@ -353,6 +380,7 @@ export class Secrets {
       namePrefix: options.namePrefix ?? "",
       metadata: { ...options.metadata },
       ...optional("lease", wireDuration("leaseMs", options.leaseMs)),
+      minRevision: options.minRevision ?? 0n,
     };
     const reply = await this.#caller.call(
       { method: "ClaimRotation", repeatable: false, send: (stubs, call) => stubs.secrets.claimRotation(request, call) },
@@ -373,6 +401,7 @@ export class Secrets {
       claimId,
       error: options.error ?? "",
       ...optional("retryAfter", wireDuration("retryAfterMs", options.retryAfterMs)),
+      minRevision: options.minRevision ?? 0n,
     };
     const reply = await this.#caller.call(
       {
@@ -404,7 +433,13 @@ export class Secrets {
   }
 
   #version(name: string, version: number, options: ConditionalOptions) {
-    return { ...this.#named(name, options), version, etag: options.etag ?? "", requestId: Caller.requestId(options) };
+    return {
+      ...this.#named(name, options),
+      version,
+      etag: options.etag ?? "",
+      minRevision: options.minRevision ?? 0n,
+      requestId: Caller.requestId(options),
+    };
   }
 }
 
@@ -428,17 +463,5 @@ class Batch implements SecretBatch {
 
   toJSON(): unknown {
     return { items: this.items, revision: this.revision.toString() };
-  }
-}
-
-function viewOf(view: "full" | "metadata" | undefined): View {
-  switch (view) {
-    case undefined:
-    case "full":
-      return View.FULL;
-    case "metadata":
-      return View.METADATA;
-    default:
-      throw invalid("view", "must be full or metadata.");
   }
 }

@@ -27,6 +27,11 @@ export interface ClientOptions extends CredentialOptions, TlsOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** After how long without data a connection is probed, in milliseconds. Undefined: 20 seconds. */
   readonly keepaliveMs?: number | undefined;
+  /**
+   * How often each of several servers is asked for its health, in milliseconds; one that does not serve gets no calls while
+   * another does. Undefined: 5 seconds.
+   */
+  readonly healthProbeMs?: number | undefined;
   /** How often a failed call is sent again. What it leaves out has its default. */
   readonly retry?: Partial<RetryPolicy> | undefined;
   /**
@@ -43,6 +48,7 @@ export interface Settings {
   readonly timeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly keepaliveMs: number;
+  readonly healthProbeMs: number;
   readonly retry: RetryPolicy;
   readonly credential: Credential;
   readonly certificates: Certificates;
@@ -69,6 +75,7 @@ export function settingsFrom(options: ClientOptions): Settings {
     timeoutMs: milliseconds("timeoutMs", options.timeoutMs ?? 30_000),
     connectTimeoutMs: milliseconds("connectTimeoutMs", options.connectTimeoutMs ?? 5_000),
     keepaliveMs: milliseconds("keepaliveMs", options.keepaliveMs ?? 20_000),
+    healthProbeMs: milliseconds("healthProbeMs", options.healthProbeMs ?? 5_000),
     retry: retryPolicy(options.retry),
     credential: credentialFrom(options, options.clientCertificate !== undefined),
     certificates: certificatesFrom(

@@ -10,7 +10,9 @@ import {
   RequestInfoSchema,
   RetryInfoSchema,
 } from "../src/gen/google/rpc/error_details_pb.js";
+import { Health } from "../src/gen/grpc/health/v1/health_pb.js";
 import { AccessService } from "../src/gen/strongroom/v1/access_pb.js";
+import { ReferenceService } from "../src/gen/strongroom/v1/reference_pb.js";
 import { type SecretSchema, SecretService } from "../src/gen/strongroom/v1/secret_pb.js";
 import { type ClientOptions, Strongroom } from "../src/index.js";
 
@@ -44,6 +46,8 @@ export class FakeServer implements AsyncDisposable {
       routes: (router) => {
         router.service(SecretService, methods.secrets ?? {});
         router.service(AccessService, methods.access ?? {});
+        router.service(ReferenceService, methods.references ?? {});
+        router.service(Health, methods.health ?? {});
       },
     });
     const server =
@@ -76,6 +80,8 @@ export class FakeServer implements AsyncDisposable {
 export interface Methods {
   secrets?: Partial<ServiceImpl<typeof SecretService>>;
   access?: Partial<ServiceImpl<typeof AccessService>>;
+  references?: Partial<ServiceImpl<typeof ReferenceService>>;
+  health?: Partial<ServiceImpl<typeof Health>>;
 }
 
 /** The error of a server. */

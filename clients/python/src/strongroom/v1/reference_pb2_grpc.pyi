@@ -33,8 +33,8 @@ class ReferenceServiceStub:
     """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
     the right `list` is enough.
 
-    A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
-    string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+    A string that begins with a dollar sign and a space is an expression in a subset of Python, and its result replaces it.
+    Every other string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
     `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
     docs/references.md describes the expressions and their limits.
 
@@ -64,8 +64,8 @@ class ReferenceServiceAsyncStub:
     """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
     the right `list` is enough.
 
-    A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
-    string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+    A string that begins with a dollar sign and a space is an expression in a subset of Python, and its result replaces it.
+    Every other string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
     `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
     docs/references.md describes the expressions and their limits.
 
@@ -97,8 +97,8 @@ class ReferenceServiceServicer(metaclass=abc.ABCMeta):
         """Returns the document with the value of each reference in its place. Needs the right `read`; with `validate_only`,
         the right `list` is enough.
 
-        A string that begins with `$ ` is an expression in a subset of Python, and its result replaces it. Every other
-        string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
+        A string that begins with a dollar sign and a space is an expression in a subset of Python, and its result replaces it.
+        Every other string stays as it is, and so do keys, numbers, booleans and null. When a map has the keys `tool` and
         `secret_name`, `secret_name` names a secret, and `credentials` returns its value. A result is never expanded again.
         docs/references.md describes the expressions and their limits.
 

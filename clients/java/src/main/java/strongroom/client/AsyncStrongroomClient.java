@@ -46,10 +46,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret; its value is redacted, unless the server generated it and {@code returnValue} is set, later
      */
-    public CompletableFuture<Secret> create(String name, Source from, Consumer<Options.Create> options) {
-        Options.Create set = new Options.Create();
+    public CompletableFuture<Secret> create(String name, Source from, Consumer<CreateOptions> options) {
+        CreateOptions set = new CreateOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name).setRequestId(set.requestId);
+        var request = set.request
+                .setNamespace(namespace).setName(name)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         if (from instanceof SecretValue value) {
             request.setValue(value.proto());
         } else if (from instanceof Generator generator && generator != Generator.BY_POLICY) {
@@ -77,10 +80,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret, later
      */
-    public CompletableFuture<Secret> get(String name, Consumer<Options.Get> options) {
-        Options.Get set = new Options.Get();
+    public CompletableFuture<Secret> get(String name, Consumer<GetOptions> options) {
+        GetOptions set = new GetOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name);
+        var request = set.request
+                .setNamespace(namespace).setName(name)
+                .setMinRevision(set.minRevision)
+                .setConsistency(set.consistency);
         return link.send(
                 SecretServiceGrpc.getGetSecretMethod(), request.build(), set.timeout, "", false,
                 reply -> Models.secretOf(reply.getSecret(), reply.getVersion()));
@@ -105,10 +111,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the items, in the order of the names, later
      */
-    public CompletableFuture<List<BatchItem>> batchGet(List<String> names, Consumer<Options.BatchGet> options) {
-        Options.BatchGet set = new Options.BatchGet();
+    public CompletableFuture<List<BatchItem>> batchGet(List<String> names, Consumer<BatchGetOptions> options) {
+        BatchGetOptions set = new BatchGetOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).addAllNames(names);
+        var request = set.request
+                .setNamespace(namespace).addAllNames(names)
+                .setMinRevision(set.minRevision)
+                .setConsistency(set.consistency);
         return link.send(
                 SecretServiceGrpc.getBatchGetSecretsMethod(), request.build(), set.timeout, "", false,
                 reply -> reply.getItemsList().stream().map(Models::itemOf).toList());
@@ -129,10 +138,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the page, later
      */
-    public CompletableFuture<SecretPage> listPage(Consumer<Options.List> options) {
-        Options.List set = new Options.List();
+    public CompletableFuture<SecretPage> listPage(Consumer<ListOptions> options) {
+        ListOptions set = new ListOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace);
+        var request = set.request
+                .setNamespace(namespace)
+                .setMinRevision(set.minRevision)
+                .setConsistency(set.consistency);
         return link.send(
                 SecretServiceGrpc.getListSecretsMethod(), request.build(), set.timeout, "", false,
                 reply -> new SecretPage(
@@ -158,10 +170,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret, with its value redacted, later
      */
-    public CompletableFuture<Secret> update(String name, Consumer<Options.Update> options) {
-        Options.Update set = new Options.Update();
+    public CompletableFuture<Secret> update(String name, Consumer<UpdateOptions> options) {
+        UpdateOptions set = new UpdateOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name).setRequestId(set.requestId);
+        var request = set.request
+                .setNamespace(namespace).setName(name)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getUpdateSecretMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> Models.secretOf(reply.getSecret(), 0));
@@ -184,10 +199,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return what the deletion leaves, later
      */
-    public CompletableFuture<DeletedSecret> delete(String name, Consumer<Options.Delete> options) {
-        Options.Delete set = new Options.Delete();
+    public CompletableFuture<DeletedSecret> delete(String name, Consumer<DeleteOptions> options) {
+        DeleteOptions set = new DeleteOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name).setRequestId(set.requestId);
+        var request = set.request
+                .setNamespace(namespace).setName(name)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getDeleteSecretMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> new DeletedSecret(
@@ -211,10 +229,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret, with its value redacted, later
      */
-    public CompletableFuture<Secret> undelete(String id, Consumer<Options.Undelete> options) {
-        Options.Undelete set = new Options.Undelete();
+    public CompletableFuture<Secret> undelete(String id, Consumer<UndeleteOptions> options) {
+        UndeleteOptions set = new UndeleteOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setId(id).setRequestId(set.requestId);
+        var request = set.request
+                .setNamespace(namespace).setId(id)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getUndeleteSecretMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> Models.secretOf(reply.getSecret(), 0));
@@ -241,10 +262,12 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret; its version is the new version, later
      */
-    public CompletableFuture<Secret> rotate(String name, Source from, Consumer<Options.Rotate> options) {
-        Options.Rotate set = new Options.Rotate();
+    public CompletableFuture<Secret> rotate(String name, Source from, Consumer<RotateOptions> options) {
+        RotateOptions set = new RotateOptions();
         options.accept(set);
-        var request = rotation(set.request, name, from).setRequestId(set.requestId);
+        var request = rotation(set.request, name, from)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getRotateSecretMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> Models.secretOf(reply.getSecret(), reply.getVersion()));
@@ -271,10 +294,12 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the number of the pending version, later
      */
-    public CompletableFuture<StagedVersion> stage(String name, Source from, Consumer<Options.Stage> options) {
-        Options.Stage set = new Options.Stage();
+    public CompletableFuture<StagedVersion> stage(String name, Source from, Consumer<StageOptions> options) {
+        StageOptions set = new StageOptions();
         options.accept(set);
-        var request = rotation(set.request, name, from).setStage(true).setRequestId(set.requestId);
+        var request = rotation(set.request, name, from).setStage(true)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getRotateSecretMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> new StagedVersion(reply.getVersion(), Models.secretOf(reply.getSecret(), reply.getVersion())));
@@ -299,10 +324,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret, with its value redacted, later
      */
-    public CompletableFuture<Secret> promote(String name, int version, Consumer<Options.Promote> options) {
-        Options.Promote set = new Options.Promote();
+    public CompletableFuture<Secret> promote(String name, int version, Consumer<PromoteOptions> options) {
+        PromoteOptions set = new PromoteOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name).setVersion(version).setRequestId(set.requestId);
+        var request = set.request
+                .setNamespace(namespace).setName(name).setVersion(version)
+                .setMinRevision(set.minRevision)
+                .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getPromoteVersionMethod(), request.build(), set.timeout, set.requestId, false,
                 reply -> Models.secretOf(reply.getSecret(), 0));
@@ -325,10 +353,13 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the versions, newest first, later
      */
-    public CompletableFuture<List<SecretVersion>> versions(String name, Consumer<Options.Versions> options) {
-        Options.Versions set = new Options.Versions();
+    public CompletableFuture<List<SecretVersion>> versions(String name, Consumer<VersionsOptions> options) {
+        VersionsOptions set = new VersionsOptions();
         options.accept(set);
-        var request = set.request.setNamespace(namespace).setName(name);
+        var request = set.request
+                .setNamespace(namespace).setName(name)
+                .setMinRevision(set.minRevision)
+                .setConsistency(set.consistency);
         return link.send(
                 SecretServiceGrpc.getListSecretVersionsMethod(), request.build(), set.timeout, "", false,
                 reply -> reply.getVersionsList().stream().map(Models::versionOf).toList());
@@ -353,14 +384,15 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the version, later
      */
-    public CompletableFuture<SecretVersion> disableVersion(String name, int version, Consumer<Options.Version> options) {
-        Options.Version set = new Options.Version();
+    public CompletableFuture<SecretVersion> disableVersion(String name, int version, Consumer<VersionOptions> options) {
+        VersionOptions set = new VersionOptions();
         options.accept(set);
         var request = DisableVersionRequest.newBuilder()
                 .setNamespace(namespace)
                 .setName(name)
                 .setVersion(version)
                 .setEtag(set.etag)
+                .setMinRevision(set.minRevision)
                 .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getDisableVersionMethod(), request.build(), set.timeout, set.requestId, false,
@@ -386,14 +418,15 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the version, later
      */
-    public CompletableFuture<SecretVersion> enableVersion(String name, int version, Consumer<Options.Version> options) {
-        Options.Version set = new Options.Version();
+    public CompletableFuture<SecretVersion> enableVersion(String name, int version, Consumer<VersionOptions> options) {
+        VersionOptions set = new VersionOptions();
         options.accept(set);
         var request = EnableVersionRequest.newBuilder()
                 .setNamespace(namespace)
                 .setName(name)
                 .setVersion(version)
                 .setEtag(set.etag)
+                .setMinRevision(set.minRevision)
                 .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getEnableVersionMethod(), request.build(), set.timeout, set.requestId, false,
@@ -419,14 +452,15 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the version, and the signed receipt of the server, later
      */
-    public CompletableFuture<DestroyedVersion> destroyVersion(String name, int version, Consumer<Options.Version> options) {
-        Options.Version set = new Options.Version();
+    public CompletableFuture<DestroyedVersion> destroyVersion(String name, int version, Consumer<VersionOptions> options) {
+        VersionOptions set = new VersionOptions();
         options.accept(set);
         var request = DestroyVersionRequest.newBuilder()
                 .setNamespace(namespace)
                 .setName(name)
                 .setVersion(version)
                 .setEtag(set.etag)
+                .setMinRevision(set.minRevision)
                 .setRequestId(set.requestId);
         return link.send(
                 SecretServiceGrpc.getDestroyVersionMethod(), request.build(), set.timeout, set.requestId, false,
@@ -452,8 +486,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the version, later
      */
-    public CompletableFuture<SecretVersion> acknowledge(String name, int version, Consumer<Options.Acknowledge> options) {
-        Options.Acknowledge set = new Options.Acknowledge();
+    public CompletableFuture<SecretVersion> acknowledge(String name, int version, Consumer<AcknowledgeOptions> options) {
+        AcknowledgeOptions set = new AcknowledgeOptions();
         options.accept(set);
         var request = set.request.setNamespace(namespace).setName(name).setVersion(version);
         return link.send(
@@ -480,8 +514,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the rotation, later
      */
-    public CompletableFuture<ClaimedRotation> claimRotation(Consumer<Options.Claim> options) {
-        Options.Claim set = new Options.Claim();
+    public CompletableFuture<ClaimedRotation> claimRotation(Consumer<ClaimOptions> options) {
+        ClaimOptions set = new ClaimOptions();
         options.accept(set);
         var request = set.request.setNamespace(namespace);
         return link.send(
@@ -512,8 +546,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the secret, with its value redacted, later
      */
-    public CompletableFuture<Secret> releaseRotation(String claimId, Consumer<Options.Release> options) {
-        Options.Release set = new Options.Release();
+    public CompletableFuture<Secret> releaseRotation(String claimId, Consumer<ReleaseOptions> options) {
+        ReleaseOptions set = new ReleaseOptions();
         options.accept(set);
         var request = set.request.setClaimId(claimId);
         return link.send(
@@ -540,8 +574,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the resolved document, later
      */
-    public CompletableFuture<ResolvedDocument> resolve(Map<String, ?> document, Consumer<Options.Resolve> options) {
-        Options.Resolve set = new Options.Resolve();
+    public CompletableFuture<ResolvedDocument> resolve(Map<String, ?> document, Consumer<ResolveOptions> options) {
+        ResolveOptions set = new ResolveOptions();
         options.accept(set);
         var request = set.request.setNamespace(namespace).setDocument(Models.structOf("document", document));
         return link.send(
@@ -564,8 +598,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the identity, later
      */
-    public CompletableFuture<Identity> whoAmI(Consumer<Options.Other> options) {
-        Options.Other set = new Options.Other();
+    public CompletableFuture<Identity> whoAmI(Consumer<AccessOptions> options) {
+        AccessOptions set = new AccessOptions();
         options.accept(set);
         var request = WhoAmIRequest.newBuilder();
         return link.send(
@@ -590,8 +624,8 @@ public final class AsyncStrongroomClient {
      * @param options sets the options
      * @return the decision, later
      */
-    public CompletableFuture<Explanation> explain(Question question, Consumer<Options.Other> options) {
-        Options.Other set = new Options.Other();
+    public CompletableFuture<Explanation> explain(Question question, Consumer<AccessOptions> options) {
+        AccessOptions set = new AccessOptions();
         options.accept(set);
         var request = ExplainAccessRequest.newBuilder()
                 .setRight(strongroom.v1.Right.valueOf("RIGHT_" + known(question.right()).name()))

@@ -101,10 +101,10 @@ final class Link {
         }
         StrongroomException.Details details = StrongroomException.Details.of(sent);
         details.sentRequestId = requestId;
-        problems.explain(details, call);
         if (details.reason.isEmpty() && details.requestId.isEmpty()) {
             details.cause = cause;
         }
+        problems.explain(details, call);
         return details.exception();
     }
 

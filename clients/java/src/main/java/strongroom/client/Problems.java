@@ -56,6 +56,9 @@ final class Problems {
         if (failure.code == Code.INTERNAL && allAreKnown()) {
             // No connection was made: what answers speaks no HTTP/2, which gRPC calls an internal error.
             failure.code = Code.UNAVAILABLE;
+        } else if (failure.code == Code.UNKNOWN && find(failure.cause, ClosedChannelException.class) != null) {
+            // The connection was closed before gRPC had noticed it, which it calls an unknown error.
+            failure.code = Code.UNAVAILABLE;
         }
         failure.message = switch (failure.code) {
             case UNAVAILABLE -> unreachable(failure.message);
@@ -156,8 +159,11 @@ final class Problems {
     }
 
     private static <T extends Throwable> T find(Status problem, Class<T> type) {
+        return find(problem.getCause(), type);
+    }
+
+    private static <T extends Throwable> T find(Throwable cause, Class<T> type) {
         // A chain of causes has no loop in practice; the bound holds if it has.
-        Throwable cause = problem.getCause();
         for (int depth = 0; cause != null && depth < 50; depth++, cause = cause.getCause()) {
             if (type.isInstance(cause)) {
                 return type.cast(cause);

@@ -9,9 +9,9 @@ import java.util.stream.StreamSupport;
 /** The secrets of a namespace, with redacted values. Each loop begins with the first page, and reads a page when it comes to it. */
 public final class SecretList implements Iterable<Secret> {
     private final StrongroomClient client;
-    private final Consumer<Options.List> options;
+    private final Consumer<ListOptions> options;
 
-    SecretList(StrongroomClient client, Consumer<Options.List> options) {
+    SecretList(StrongroomClient client, Consumer<ListOptions> options) {
         this.client = client;
         this.options = options;
     }

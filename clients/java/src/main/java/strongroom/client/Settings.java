@@ -23,7 +23,7 @@ final class Settings {
     final Duration timeout;
     final RetryPolicy retry;
 
-    Settings(StrongroomClient.Builder given) {
+    Settings(ClientBuilder given) {
         Map<String, String> environment = given.environment;
         List<String> texts = given.addresses;
         if (texts.isEmpty()) {
@@ -52,7 +52,7 @@ final class Settings {
         return environment.getOrDefault(variable, "");
     }
 
-    private static ClientCertificate certificateOf(StrongroomClient.Builder given, Map<String, String> environment) {
+    private static ClientCertificate certificateOf(ClientBuilder given, Map<String, String> environment) {
         if (given.clientCertificate != null) {
             return new ClientCertificate(given.clientCertificate, given.clientKey);
         }
@@ -68,7 +68,7 @@ final class Settings {
     }
 
     private static Credential credentialOf(
-            StrongroomClient.Builder given, boolean certificate, Map<String, String> environment) {
+            ClientBuilder given, boolean certificate, Map<String, String> environment) {
         if (given.credential != null) {
             return given.credential;
         }

@@ -1,18 +1,13 @@
 package strongroom.client;
 
-import io.grpc.ManagedChannel;
 import io.grpc.Status;
-import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ForkJoinPool;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 
 /**
  * Makes calls to a Strongroom service. Many threads can use it at the same time, over one connection to each server. Make it
@@ -38,7 +33,7 @@ public final class StrongroomClient implements AutoCloseable {
     private final Link link;
     private final AsyncStrongroomClient async;
 
-    private StrongroomClient(Link link, String namespace) {
+    StrongroomClient(Link link, String namespace) {
         this.link = link;
         this.async = new AsyncStrongroomClient(link, namespace);
     }
@@ -50,8 +45,8 @@ public final class StrongroomClient implements AutoCloseable {
      *
      * @return a builder
      */
-    public static Builder builder() {
-        return new Builder();
+    public static ClientBuilder builder() {
+        return new ClientBuilder();
     }
 
     /**
@@ -117,7 +112,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret; its value is redacted, unless the server generated it and {@code returnValue} is set
      */
-    public Secret create(String name, Source from, Consumer<Options.Create> options) {
+    public Secret create(String name, Source from, Consumer<CreateOptions> options) {
         return await(async.create(name, from, options));
     }
 
@@ -138,7 +133,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret
      */
-    public Secret get(String name, Consumer<Options.Get> options) {
+    public Secret get(String name, Consumer<GetOptions> options) {
         return await(async.get(name, options));
     }
 
@@ -161,7 +156,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the items, in the order of the names
      */
-    public List<BatchItem> batchGet(List<String> names, Consumer<Options.BatchGet> options) {
+    public List<BatchItem> batchGet(List<String> names, Consumer<BatchGetOptions> options) {
         return await(async.batchGet(names, options));
     }
 
@@ -182,7 +177,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret, with its value redacted
      */
-    public Secret update(String name, Consumer<Options.Update> options) {
+    public Secret update(String name, Consumer<UpdateOptions> options) {
         return await(async.update(name, options));
     }
 
@@ -203,7 +198,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return what the deletion leaves
      */
-    public DeletedSecret delete(String name, Consumer<Options.Delete> options) {
+    public DeletedSecret delete(String name, Consumer<DeleteOptions> options) {
         return await(async.delete(name, options));
     }
 
@@ -224,7 +219,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret, with its value redacted
      */
-    public Secret undelete(String id, Consumer<Options.Undelete> options) {
+    public Secret undelete(String id, Consumer<UndeleteOptions> options) {
         return await(async.undelete(id, options));
     }
 
@@ -249,7 +244,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret; its version is the new version
      */
-    public Secret rotate(String name, Source from, Consumer<Options.Rotate> options) {
+    public Secret rotate(String name, Source from, Consumer<RotateOptions> options) {
         return await(async.rotate(name, from, options));
     }
 
@@ -274,7 +269,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the number of the pending version
      */
-    public StagedVersion stage(String name, Source from, Consumer<Options.Stage> options) {
+    public StagedVersion stage(String name, Source from, Consumer<StageOptions> options) {
         return await(async.stage(name, from, options));
     }
 
@@ -297,7 +292,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret, with its value redacted
      */
-    public Secret promote(String name, int version, Consumer<Options.Promote> options) {
+    public Secret promote(String name, int version, Consumer<PromoteOptions> options) {
         return await(async.promote(name, version, options));
     }
 
@@ -318,7 +313,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the versions, newest first
      */
-    public List<SecretVersion> versions(String name, Consumer<Options.Versions> options) {
+    public List<SecretVersion> versions(String name, Consumer<VersionsOptions> options) {
         return await(async.versions(name, options));
     }
 
@@ -341,7 +336,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the version
      */
-    public SecretVersion disableVersion(String name, int version, Consumer<Options.Version> options) {
+    public SecretVersion disableVersion(String name, int version, Consumer<VersionOptions> options) {
         return await(async.disableVersion(name, version, options));
     }
 
@@ -364,7 +359,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the version
      */
-    public SecretVersion enableVersion(String name, int version, Consumer<Options.Version> options) {
+    public SecretVersion enableVersion(String name, int version, Consumer<VersionOptions> options) {
         return await(async.enableVersion(name, version, options));
     }
 
@@ -387,7 +382,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the version, and the signed receipt of the server
      */
-    public DestroyedVersion destroyVersion(String name, int version, Consumer<Options.Version> options) {
+    public DestroyedVersion destroyVersion(String name, int version, Consumer<VersionOptions> options) {
         return await(async.destroyVersion(name, version, options));
     }
 
@@ -410,7 +405,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the version
      */
-    public SecretVersion acknowledge(String name, int version, Consumer<Options.Acknowledge> options) {
+    public SecretVersion acknowledge(String name, int version, Consumer<AcknowledgeOptions> options) {
         return await(async.acknowledge(name, version, options));
     }
 
@@ -433,7 +428,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the rotation
      */
-    public ClaimedRotation claimRotation(Consumer<Options.Claim> options) {
+    public ClaimedRotation claimRotation(Consumer<ClaimOptions> options) {
         return await(async.claimRotation(options));
     }
 
@@ -456,7 +451,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the secret, with its value redacted
      */
-    public Secret releaseRotation(String claimId, Consumer<Options.Release> options) {
+    public Secret releaseRotation(String claimId, Consumer<ReleaseOptions> options) {
         return await(async.releaseRotation(claimId, options));
     }
 
@@ -479,7 +474,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the resolved document
      */
-    public ResolvedDocument resolve(Map<String, ?> document, Consumer<Options.Resolve> options) {
+    public ResolvedDocument resolve(Map<String, ?> document, Consumer<ResolveOptions> options) {
         return await(async.resolve(document, options));
     }
 
@@ -498,7 +493,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the identity
      */
-    public Identity whoAmI(Consumer<Options.Other> options) {
+    public Identity whoAmI(Consumer<AccessOptions> options) {
         return await(async.whoAmI(options));
     }
 
@@ -519,7 +514,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the decision
      */
-    public Explanation explain(Question question, Consumer<Options.Other> options) {
+    public Explanation explain(Question question, Consumer<AccessOptions> options) {
         return await(async.explain(question, options));
     }
 
@@ -540,7 +535,7 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the list
      */
-    public SecretList list(Consumer<Options.List> options) {
+    public SecretList list(Consumer<ListOptions> options) {
         return new SecretList(this, options);
     }
 
@@ -559,8 +554,8 @@ public final class StrongroomClient implements AutoCloseable {
      * @param options sets the options
      * @return the watch; close it at the end
      */
-    public Watch watch(Consumer<Options.Watch> options) {
-        Options.Watch set = new Options.Watch();
+    public Watch watch(Consumer<WatchOptions> options) {
+        WatchOptions set = new WatchOptions();
         options.accept(set);
         return new Watch(link, set.request.setNamespace(async.namespace).build());
     }
@@ -607,190 +602,6 @@ public final class StrongroomClient implements AutoCloseable {
             details.code = Status.Code.CANCELLED;
             details.message = "The thread was interrupted. If the call was a change, it may or may not have been made.";
             throw details.exception();
-        }
-    }
-
-    /** The settings of a client. */
-    public static final class Builder {
-        List<String> addresses = new ArrayList<>();
-        Credential credential;
-        Path clientCertificate;
-        Path clientKey;
-        Path caCertificate;
-        String namespace;
-        Duration timeout = Duration.ofSeconds(30);
-        RetryPolicy retry = RetryPolicy.DEFAULT;
-        boolean insecurePlaintext;
-        Map<String, String> environment = System.getenv();
-        Link.Pauses pauses = Link.Pauses.real();
-        ManagedChannel channel;
-
-        private Builder() {}
-
-        /**
-         * Sets the addresses of the servers: host:port, https://host:port (TLS) or http://host:port (plaintext). Without a
-         * scheme, an address is plaintext when it is this machine and no CA certificate is given, and TLS otherwise.
-         *
-         * <p>With several addresses, which must lead to the same store, the client keeps a connection to each and asks each for
-         * its health. Calls go in turn to those that are healthy.
-         *
-         * <p>Default: STRONGROOM_SERVER, with commas between several addresses, then 127.0.0.1:50051.
-         *
-         * @param addresses one or more addresses
-         * @return this
-         */
-        public Builder addresses(String... addresses) {
-            this.addresses = List.of(addresses);
-            return this;
-        }
-
-        /**
-         * Sets the API key, srk_…, or a token that is never renewed.
-         *
-         * <p>Default: STRONGROOM_API_KEY, then the file that STRONGROOM_API_KEY_FILE names, unless there is a client certificate.
-         *
-         * @param key the API key
-         * @return this
-         */
-        public Builder apiKey(String key) {
-            return credential(Credential.fixed(Credential.check(key)));
-        }
-
-        /**
-         * Names a file that holds the API key. The client reads it again when it changes, so a key can be rotated without a
-         * restart.
-         *
-         * @param file the file
-         * @return this
-         */
-        public Builder apiKeyFile(Path file) {
-            return credential(new Credential.OfFile(file));
-        }
-
-        /**
-         * Names a file that holds a token (JWT), such as a token of a Kubernetes service account. The client reads it again when
-         * it changes.
-         *
-         * @param file the file
-         * @return this
-         */
-        public Builder tokenFile(Path file) {
-            return credential(new Credential.OfFile(file));
-        }
-
-        /**
-         * Sets a function that returns a token (JWT), for example of an identity provider. The client keeps the token, and asks
-         * again before it expires and when the server refuses it. The function may wait; it is never called twice at the same
-         * time.
-         *
-         * @param source the function
-         * @return this
-         */
-        public Builder tokenSource(Supplier<Token> source) {
-            return credential(new Credential.OfSource(source, ForkJoinPool.commonPool(), Clock.systemUTC()));
-        }
-
-        /**
-         * Names the files (PEM; the key in PKCS #8) of a client certificate and its private key. Without an API key or a token,
-         * it is the credential. The client reads the files again for each connection.
-         *
-         * <p>Default: STRONGROOM_CLIENT_CERT and STRONGROOM_CLIENT_KEY.
-         *
-         * @param certificate the certificate, and those of authorities between it and the root
-         * @param key the private key
-         * @return this
-         */
-        public Builder clientCertificate(Path certificate, Path key) {
-            this.clientCertificate = certificate;
-            this.clientKey = key;
-            return this;
-        }
-
-        /**
-         * Names the file (PEM) of the certificates of the authorities that sign the servers' certificates.
-         *
-         * <p>Default: STRONGROOM_CA_CERT, then the authorities of the Java runtime.
-         *
-         * @param file the file
-         * @return this
-         */
-        public Builder caCertificate(Path file) {
-            this.caCertificate = file;
-            return this;
-        }
-
-        /**
-         * Sets the namespace of the calls; see also {@link StrongroomClient#in}.
-         *
-         * <p>Default: STRONGROOM_NAMESPACE, then the home namespace of the credential.
-         *
-         * @param namespace the namespace
-         * @return this
-         */
-        public Builder namespace(String namespace) {
-            this.namespace = namespace;
-            return this;
-        }
-
-        /**
-         * Sets how long a call takes at most, with all its attempts. Default: 30 seconds.
-         *
-         * @param timeout the time, more than 0
-         * @return this
-         */
-        public Builder timeout(Duration timeout) {
-            this.timeout = Settings.positive(timeout);
-            return this;
-        }
-
-        /**
-         * Sets how often a call is made again. Default: {@link RetryPolicy#DEFAULT}.
-         *
-         * @param retry the policy
-         * @return this
-         */
-        public Builder retry(RetryPolicy retry) {
-            this.retry = retry;
-            return this;
-        }
-
-        /**
-         * Permits http:// to another machine, although others on the network can then read API keys and values.
-         *
-         * @return this
-         */
-        public Builder insecurePlaintext() {
-            this.insecurePlaintext = true;
-            return this;
-        }
-
-        /**
-         * Makes the client. It does not connect, so a server that cannot be reached fails the first call.
-         *
-         * @return the client; close it at the end
-         * @throws ConfigurationException when the settings cannot be used
-         */
-        public StrongroomClient build() {
-            Settings settings = new Settings(this);
-            Problems problems =
-                    new Problems(settings.addresses.stream().map(Address::toString).toList(), settings.tls);
-            ManagedChannel connection = channel != null ? channel : Connection.open(settings, problems);
-            return new StrongroomClient(new Link(connection, problems, settings, pauses), settings.namespace);
-        }
-
-        /** Tells nothing of the settings. */
-        @Override
-        public String toString() {
-            return "StrongroomClient.Builder";
-        }
-
-        private Builder credential(Credential given) {
-            if (credential != null) {
-                throw new ConfigurationException("A client sends one credential: give one of apiKey, apiKeyFile, tokenFile and "
-                        + "tokenSource.");
-            }
-            credential = given;
-            return this;
         }
     }
 }

@@ -3,7 +3,7 @@ package strongroom.client;
 import java.time.Instant;
 
 /**
- * A token (JWT) for {@link StrongroomClient.Builder#tokenSource}. Its text is in no print.
+ * A token (JWT) for {@link ClientBuilder#tokenSource}. Its text is in no print.
  *
  * @param text the token
  * @param expiresAt when it expires: the client asks for another one a little before; null: only when the server refuses it

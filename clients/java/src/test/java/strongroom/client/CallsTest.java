@@ -213,7 +213,7 @@ class CallsTest {
             calls.incrementAndGet();
             throw Fake.refusal(Code.UNAVAILABLE, Reason.STORE_UNAVAILABLE);
         };
-        StrongroomClient.Builder builder = fake.builder().apiKey(Fake.KEY);
+        ClientBuilder builder = fake.builder().apiKey(Fake.KEY);
         builder.pauses = (length, then) -> {
             next.add(then);
             paused.countDown();

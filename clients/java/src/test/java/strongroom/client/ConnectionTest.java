@@ -1,10 +1,12 @@
 package strongroom.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.grpc.Server;
+import io.grpc.Status;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.services.HealthStatusManager;
@@ -12,6 +14,8 @@ import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
+import java.nio.channels.ClosedChannelException;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
@@ -65,7 +69,7 @@ class ConnectionTest {
     }
 
     private static StrongroomClient client(String... addresses) {
-        StrongroomClient.Builder builder = StrongroomClient.builder().apiKey(Fake.KEY).addresses(addresses);
+        ClientBuilder builder = StrongroomClient.builder().apiKey(Fake.KEY).addresses(addresses);
         builder.environment = Map.of();
         return builder.build();
     }
@@ -133,5 +137,23 @@ class ConnectionTest {
             var failure = assertThrows(UnavailableException.class, () -> client.get("a"));
             assertTrue(failure.getMessage().contains("use the address http://127.0.0.1"), failure.getMessage());
         }
+    }
+
+    @Test
+    void aConnectionThatIsClosedUnderACallIsUnavailable() {
+        // What gRPC makes of a channel of Netty that was closed in the moment before the call.
+        var closed = Status.UNKNOWN
+                .withDescription("channel closed")
+                .withCause(new ClosedChannelException())
+                .asRuntimeException();
+        Problems problems = new Problems(List.of("127.0.0.1:50051"), true);
+        var details = StrongroomException.Details.of(
+                com.google.rpc.Status.newBuilder().setCode(Status.Code.UNKNOWN.value()).build());
+        details.cause = closed;
+        problems.explain(details, "GetSecret");
+        StrongroomException failure = details.exception();
+        assertInstanceOf(UnavailableException.class, failure);
+        assertTrue(failure.passes());
+        assertTrue(failure.getMessage().contains("127.0.0.1:50051 broke"), failure.getMessage());
     }
 }

@@ -71,8 +71,8 @@ final class Fake extends SecretServiceImplBase implements AutoCloseable {
         return builder().apiKey(KEY).build();
     }
 
-    StrongroomClient.Builder builder() {
-        StrongroomClient.Builder builder = StrongroomClient.builder();
+    ClientBuilder builder() {
+        ClientBuilder builder = StrongroomClient.builder();
         builder.environment = Map.of();
         builder.channel = InProcessChannelBuilder.forName(name).build();
         builder.pauses = (length, next) -> {

@@ -19,8 +19,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class SettingsTest {
-    private static StrongroomClient.Builder builder(Map<String, String> environment) {
-        StrongroomClient.Builder builder = StrongroomClient.builder();
+    private static ClientBuilder builder(Map<String, String> environment) {
+        ClientBuilder builder = StrongroomClient.builder();
         builder.environment = environment;
         return builder;
     }

@@ -14,20 +14,24 @@ import strongroom.client.BatchItem;
 import strongroom.client.Cache;
 import strongroom.client.CachedSecret;
 import strongroom.client.ClaimedRotation;
+import strongroom.client.CreateOptions;
 import strongroom.client.DeletedSecret;
 import strongroom.client.Event;
 import strongroom.client.EventType;
 import strongroom.client.Explanation;
+import strongroom.client.GetOptions;
 import strongroom.client.Identity;
-import strongroom.client.Options;
 import strongroom.client.Question;
+import strongroom.client.ReleaseOptions;
 import strongroom.client.ResolvedDocument;
 import strongroom.client.Right;
+import strongroom.client.RotateOptions;
 import strongroom.client.RotationPolicy;
 import strongroom.client.Secret;
 import strongroom.client.SecretVersion;
 import strongroom.client.StagedVersion;
 import strongroom.client.StrongroomClient;
+import strongroom.client.UpdateOptions;
 import strongroom.client.Watch;
 import strongroom.conformance.Runner.Outcome;
 
@@ -98,7 +102,7 @@ final class Actions {
         return new Outcome(versionOf(version), version);
     }
 
-    private static void create(Options.Create options, Arguments a) {
+    private static void create(CreateOptions options, Arguments a) {
         if (a.has("description")) {
             options.description(a.text("description", ""));
         }
@@ -116,20 +120,26 @@ final class Actions {
         }
     }
 
-    private static void get(Options.Get options, Arguments a) {
+    private static void get(GetOptions options, Arguments a) {
         if (a.has("version")) {
             options.version(a.number("version"));
         }
         if (a.flag("metadata_only")) {
             options.metadataOnly();
         }
+        if (a.flag("cached")) {
+            options.cachedRead();
+        }
         if (a.has("timeout_seconds")) {
             options.timeout(a.seconds("timeout_seconds"));
         }
     }
 
-    private static void update(Options.Update options, Arguments a) {
-        options.etag(a.text("etag", ""));
+    private static void update(UpdateOptions options, Arguments a) {
+        options.etag(a.text("etag", "")).minRevision(a.number("min_revision"));
+        if (a.has("timeout_seconds")) {
+            options.timeout(a.seconds("timeout_seconds"));
+        }
         if (a.has("new_name")) {
             options.newName(a.text("new_name", ""));
         }
@@ -144,7 +154,7 @@ final class Actions {
         }
     }
 
-    private static void rotate(Options.Rotate options, Arguments a) {
+    private static void rotate(RotateOptions options, Arguments a) {
         if (a.has("grace_period_seconds")) {
             options.gracePeriod(a.seconds("grace_period_seconds"));
         }
@@ -153,7 +163,7 @@ final class Actions {
         }
     }
 
-    private static void release(Options.Release options, Arguments a) {
+    private static void release(ReleaseOptions options, Arguments a) {
         if (a.has("error")) {
             options.failedBecause(a.text("error", ""));
         }

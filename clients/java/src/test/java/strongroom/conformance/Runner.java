@@ -17,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import strongroom.client.Cache;
+import strongroom.client.ClientBuilder;
 import strongroom.client.RetryPolicy;
 import strongroom.client.Secret;
 import strongroom.client.SecretValue;
@@ -100,7 +101,7 @@ public final class Runner {
     }
 
     private Outcome connect(Arguments given) {
-        StrongroomClient.Builder builder = StrongroomClient.builder()
+        ClientBuilder builder = StrongroomClient.builder()
                 .addresses(given.texts("servers").toArray(String[]::new));
         if (given.has("ca_cert")) {
             builder.caCertificate(Path.of(given.text("ca_cert", "")));
@@ -154,7 +155,8 @@ public final class Runner {
                 "version", secret.version(),
                 "etag", secret.etag(),
                 "value_version", numberOf(secret.valueVersion()),
-                "pending_version", numberOf(secret.pendingVersion()));
+                "pending_version", numberOf(secret.pendingVersion()),
+                "revision", secret.revision());
     }
 
     static Map<String, Object> versionOf(SecretVersion version) {
