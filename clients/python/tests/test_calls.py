@@ -18,7 +18,7 @@ from strongroom import _replies as replies
 from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
-from strongroom._call import Scope
+from strongroom._call import Page, Scope, call_after
 from strongroom.exceptions import InternalError, ValidationError
 from strongroom.models import SecretPage
 from strongroom.v1 import access_pb2, secret_pb2
@@ -191,17 +191,18 @@ def test_an_update_sends_what_is_given(arguments: dict[str, Any], fields: list[s
 
 
 def test_the_call_for_the_next_page() -> None:
-    first = list_calls.list_(SCOPE, limit=2, offset=4, name_prefix="p", timeout=3)
-    second = list_calls.page_after(first, SecretPage([], "token", 9, 1))
+    first = list_calls.iterate(SCOPE, page_size=2, name_prefix="p", timeout=3)
+    first.request.offset = 4
+    second = call_after(first, Page([], "token"))
     assert second is not None
     assert second.request == secret_pb2.ListSecretsRequest(
         namespace="home", limit=2, name_prefix="p", page_token="token"
     )
     assert second.timeout == 3
     assert first.request.offset == 4
-    assert list_calls.page_after(second, SecretPage([], "", 9, 1)) is None
+    assert call_after(second, Page([], "")) is None
     with pytest.raises(InternalError):
-        list_calls.page_after(second, SecretPage([], "token", 9, 1))
+        call_after(second, Page([], "token"))
 
 
 def test_the_calls_of_access() -> None:

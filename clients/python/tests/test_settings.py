@@ -38,7 +38,7 @@ def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings
     ],
 )
 def test_where_plaintext_is_spoken(server: str, address: str, tls: bool) -> None:
-    endpoint = resolve(server=server).endpoint
+    endpoint = resolve(server=server).endpoints[0]
     assert (str(endpoint), endpoint.tls) == (address, tls)
 
 
@@ -79,10 +79,10 @@ def test_plaintext_to_another_machine_is_asked_for() -> None:
     for server in ("http://10.0.0.1:50051", "HTTP://secrets.example"):
         with pytest.raises(ValidationError, match="insecure_plaintext=True"):
             resolve(server=server)
-        endpoint = resolve(server=server, insecure_plaintext=True).endpoint
+        endpoint = resolve(server=server, insecure_plaintext=True).endpoints[0]
         assert (endpoint.port, endpoint.tls) == (50051, False)
     # The permission is no wish: without a scheme it is TLS.
-    assert resolve(server="10.0.0.1", insecure_plaintext=True).endpoint.tls
+    assert resolve(server="10.0.0.1", insecure_plaintext=True).endpoints[0].tls
 
 
 def test_a_key_where_its_file_is_expected_is_not_shown() -> None:
@@ -99,8 +99,8 @@ def test_a_client_that_was_not_set_up_has_a_repr(kind: Any) -> None:
 
 def test_the_defaults() -> None:
     settings = resolve()
-    assert str(settings.endpoint) == "127.0.0.1:50051"
-    assert (settings.endpoint.tls, settings.namespace, settings.timeout) == (False, "", 30.0)
+    assert str(settings.endpoints[0]) == "127.0.0.1:50051"
+    assert (settings.endpoints[0].tls, settings.namespace, settings.timeout) == (False, "", 30.0)
 
 
 def test_the_environment_fills_in(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_the_environment_fills_in(tmp_path: Path) -> None:
         "STRONGROOM_CA_CERT": str(ca),
     }
     settings = resolve(environ, api_key=None)
-    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_env", "localhost:1", "team")
+    assert (settings.api_key, str(settings.endpoints[0]), settings.namespace) == ("srk_env", "localhost:1", "team")
     # With a CA the client uses TLS, on this machine too.
-    assert (settings.endpoint.tls, settings.ca_certificates) == (True, b"certificates")
+    assert (settings.endpoints[0].tls, settings.ca_certificates) == (True, b"certificates")
 
 
 def test_arguments_win(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_arguments_win(tmp_path: Path) -> None:
         "STRONGROOM_CA_CERT": str(tmp_path / "there is none"),
     }
     settings = resolve(environ, api_key="srk_arg", server="http://localhost:2", namespace="")
-    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_arg", "localhost:2", "")
-    assert (settings.endpoint.tls, settings.ca_certificates) == (False, None)
+    assert (settings.api_key, str(settings.endpoints[0]), settings.namespace) == ("srk_arg", "localhost:2", "")
+    assert (settings.endpoints[0].tls, settings.ca_certificates) == (False, None)
 
 
 def test_an_empty_variable_is_an_absent_one() -> None:

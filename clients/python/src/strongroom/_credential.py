@@ -61,18 +61,21 @@ class Credential:
 
 
 def read_credential(argument: str, path: Path) -> str:
-    """Returns the credential that a file holds. Raises `ValidationError` where there is none. Errors do not show it."""
-    # Latin-1 decodes any bytes. The check refuses characters that are not ASCII.
+    """Returns the credential that a file holds. Raises `ConfigurationError` where there is none. Errors do not show
+    it.
+    """  # Latin-1 decodes any bytes. The check refuses characters that are not ASCII.
     text = read_file(argument, path).decode("latin-1").strip()
     if not text:
-        raise arguments.invalid(argument, "names an empty file: it must hold an API key or a token.")
+        raise arguments.misconfigured(argument, "names an empty file: it must hold an API key or a token.")
     return checked(argument, text)
 
 
 def checked(argument: str, text: str) -> str:
     """Returns the API key or token, when it can be sent. Errors do not show it."""
     if not re.fullmatch(r"[!-~]+", text):
-        raise arguments.invalid(argument, "must be printable ASCII without spaces; check that the key is complete.")
+        raise arguments.misconfigured(
+            argument, "must be printable ASCII without spaces; check that the key is complete."
+        )
     return text
 
 

@@ -23,4 +23,4 @@ def read_file(argument: str, path: Path) -> bytes:
         if re.search(r"(^|/)(srk_|srmk_|eyJ)[^/]{16,}$", shown):
             shown = "a file whose name is a credential: give the name of the file that holds it"
         problem = f"cannot read {shown}: {error.strerror or type(error).__name__}; check the path."
-    raise arguments.invalid(argument, problem)
+    raise arguments.misconfigured(argument, problem)

@@ -12,19 +12,25 @@ from strongroom import _documents as documents
 from strongroom import models
 from strongroom._errors import exception_of_item
 from strongroom.generate import Generator
-from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
+from strongroom.v1 import access_pb2, audit_pb2, reference_pb2, secret_pb2
 
 __all__ = [
     "acknowledged_version",
     "api_key",
+    "audit_names",
+    "audit_page",
+    "audit_record",
     "binding",
     "changed_version",
+    "checkpoint",
     "claimed_rotation",
+    "consistency_proof",
     "created_api_key",
     "deleted_secret",
     "destroyed_version",
     "explanation",
     "identity",
+    "inclusion_proof",
     "resolved_document",
     "role",
     "secret",
@@ -35,7 +41,7 @@ __all__ = [
 ]
 
 
-def secret(message: secret_pb2.Secret) -> models.Secret:
+def secret(message: secret_pb2.Secret, value_version: int | None = None) -> models.Secret:
     """Converts a secret. A value that the reply does not hold becomes `ENCRYPTED`."""
     given = _value(message.value)
     return models.Secret(
@@ -60,6 +66,7 @@ def secret(message: secret_pb2.Secret) -> models.Secret:
         pending_version=message.pending_version if message.HasField("pending_version") else None,
         rotation_claim=_claim(message.rotation_claim) if message.HasField("rotation_claim") else None,
         rotation_failure=_failure(message.rotation_failure) if message.HasField("rotation_failure") else None,
+        value_version=value_version,
     )
 
 
@@ -289,6 +296,38 @@ def resolved_document(
         credentials=[models.Credential(c.path, c.secret_name, _credential_value(c.value)) for c in message.credentials],
         references=[models.Reference(r.name, tuple(r.paths), r.exists, r.readable) for r in message.references],
         revision=message.revision,
+    )
+
+
+def audit_record(message: audit_pb2.AuditRecord) -> models.AuditRecord:
+    """Converts a record of the audit log."""
+    return models.AuditRecord(message.index, message.line)
+
+
+def audit_page(message: audit_pb2.ListAuditRecordsResponse) -> models.AuditPage:
+    """Converts a page of the audit log."""
+    return models.AuditPage([audit_record(item) for item in message.items], message.next_page_token, message.log_size)
+
+
+def checkpoint(message: audit_pb2.GetCheckpointResponse) -> models.Checkpoint:
+    """Converts a checkpoint of the audit log."""
+    return models.Checkpoint(message.checkpoint, message.verifier_key, message.size, message.root)
+
+
+def inclusion_proof(message: audit_pb2.GetInclusionProofResponse) -> models.InclusionProof:
+    """Converts the proof that a record is in the audit log."""
+    return models.InclusionProof(message.leaf_hash, tuple(message.hashes), message.size)
+
+
+def consistency_proof(message: audit_pb2.GetConsistencyProofResponse) -> models.ConsistencyProof:
+    """Converts the proof that the audit log begins with an older one."""
+    return models.ConsistencyProof(tuple(message.hashes), message.size)
+
+
+def audit_names(message: audit_pb2.FindAuditNamesResponse) -> models.AuditNames:
+    """Converts the names of a fingerprint."""
+    return models.AuditNames(
+        tuple(message.namespaces), tuple((secret.namespace, secret.name) for secret in message.secrets)
     )
 
 

@@ -6,6 +6,7 @@ answer was read at. Pass it as `min_revision` to a later call that must show the
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Union
@@ -17,10 +18,16 @@ __all__ = [
     "ENCRYPTED",
     "AcknowledgedVersion",
     "ApiKey",
+    "AuditNames",
+    "AuditPage",
+    "AuditRecord",
     "BatchItem",
     "Binding",
+    "CachedSecret",
     "ChangedVersion",
+    "Checkpoint",
     "ClaimedRotation",
+    "ConsistencyProof",
     "Consumer",
     "CreatedApiKey",
     "Credential",
@@ -29,6 +36,7 @@ __all__ = [
     "DestructionReceipt",
     "Explanation",
     "Identity",
+    "InclusionProof",
     "Reference",
     "ResolvedDocument",
     "Role",
@@ -146,10 +154,27 @@ class Secret:
     """The claim of a worker on the rotation that is due. None: nobody holds it."""
     rotation_failure: RotationFailure | None = None
     """The attempts to rotate the secret, where they failed. None: the last one succeeded, or there was none."""
+    value_version: int | None = field(default=None, compare=False)
+    """The number of the version whose value it is. None: the secret does not come from `get`. A comparison ignores it,
+    as it ignores the value."""
 
     def __repr__(self) -> str:
         """Names the secret, without its value, description and metadata."""
         return f"Secret(namespace={self.namespace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
+
+
+@dataclass(frozen=True, repr=False)
+class CachedSecret(Secret):
+    """A secret of a cache."""
+
+    stale: bool = False
+    """True: the connection to the server is lost, so the secret may have changed since."""
+    stale_since: datetime | None = None
+    """When the connection was lost. None: it is not."""
+
+    def __repr__(self) -> str:
+        """Names the secret and says whether it is stale, without its value, description and metadata."""
+        return f"Cached{super().__repr__()[:-1]}, stale={self.stale})"
 
 
 @dataclass(frozen=True)
@@ -512,3 +537,77 @@ class ResolvedDocument:
     """The secrets that the document names, each once, ordered by name."""
     revision: int
     """The store's revision that the secrets were read at."""
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """A record of the audit log."""
+
+    index: int
+    """The number of the record, from 0."""
+    line: bytes
+    """The record: a JSON object, exactly as it was hashed. It never holds a value."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the record, as docs/format.md describes them."""
+        fields: dict[str, Any] = json.loads(self.line)
+        return fields
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """One page of the audit log."""
+
+    items: list[AuditRecord]
+    """The records."""
+    next_page_token: str
+    """The `page_token` for the next page. Empty: this is the last page."""
+    log_size: int
+    """The number of records that the log has."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed statement of the size and the root of the audit log."""
+
+    checkpoint: str
+    """The checkpoint: a signed note in the form of C2SP tlog-checkpoint."""
+    verifier_key: str
+    """The public key that verifies it, in the form of C2SP signed-note. Compare it with a copy from an earlier time."""
+    size: int
+    """The number of records in the tree."""
+    root: bytes
+    """The root of the tree, 32 bytes."""
+
+
+@dataclass(frozen=True)
+class InclusionProof:
+    """The proof that a record is in the tree of the audit log."""
+
+    leaf_hash: bytes
+    """The hash of the record, 32 bytes."""
+    hashes: tuple[bytes, ...]
+    """The hashes of the proof, 32 bytes each, from the leaf to the root."""
+    size: int
+    """The size of the tree."""
+
+
+@dataclass(frozen=True)
+class ConsistencyProof:
+    """The proof that a tree of the audit log begins with an older one."""
+
+    hashes: tuple[bytes, ...]
+    """The hashes of the proof, 32 bytes each. Empty: the sizes are equal, or the older tree is empty."""
+    size: int
+    """The size of the newer tree."""
+
+
+@dataclass(frozen=True)
+class AuditNames:
+    """The names that a fingerprint of the audit log stands for."""
+
+    namespaces: tuple[str, ...]
+    """The namespaces. Empty: none that the caller may list."""
+    secrets: tuple[tuple[str, str], ...]
+    """The secrets as pairs of namespace and name, at most 1,000. Empty: none that the caller may list."""
