@@ -96,6 +96,33 @@ def test_a_cached_read_is_asked_for() -> None:
             sent(read, **arguments, cached=1)
 
 
+def test_every_call_about_secrets_takes_a_revision() -> None:
+    calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (secret_calls.create, {"name": "n", "value": "v"}),
+        (secret_calls.get, {"name": "n"}),
+        (secret_calls.batch_get, {"names": ["n"]}),
+        (secret_calls.update, {"name": "n", "value": "v"}),
+        (secret_calls.delete, {"name": "n"}),
+        (secret_calls.undelete, {"id": "i"}),
+        (secret_calls.rotate, {"name": "n", "value": "v"}),
+        (list_calls.list_, {}),
+        (list_calls.iterate, {}),
+        (rotation_calls.promote, {"name": "n", "version": 1}),
+        (rotation_calls.acknowledge, {"name": "n", "version": 1}),
+        (rotation_calls.claim_rotation, {}),
+        (rotation_calls.release_rotation, {"claim_id": "c"}),
+        (version_calls.versions, {"name": "n"}),
+        (version_calls.disable_version, {"name": "n", "version": 1}),
+        (version_calls.enable_version, {"name": "n", "version": 1}),
+        (version_calls.destroy_version, {"name": "n", "version": 1}),
+    ]
+    for call, arguments in calls:
+        assert sent(call, **arguments).min_revision == 0
+        assert sent(call, **arguments, min_revision=7).min_revision == 7
+        with pytest.raises(ValidationError, match="min_revision"):
+            sent(call, **arguments, min_revision=-1)
+
+
 def test_a_rotation_policy_is_sent_and_comes_back() -> None:
     policy = RotationPolicy(
         interval=timedelta(days=30),

@@ -9,7 +9,7 @@ import pytest
 
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom._settings import Settings
-from strongroom.exceptions import AuthenticationError, ValidationError
+from strongroom.exceptions import AuthenticationError, ConfigurationError, ValidationError
 
 
 def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings:
@@ -195,3 +195,26 @@ async def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch)
     async with AsyncStrongroom() as aio:
         assert repr(aio) == "AsyncStrongroom(server='https://secrets.example:443', namespace='team')"
     assert "canary" not in repr(resolve(api_key="srk_canary"))
+
+
+def test_the_client_certificate_of_the_environment(tmp_path: Path) -> None:
+    environ = {"STRONGROOM_API_KEY": "srk_env"}
+    for name in ("cert", "key"):
+        (tmp_path / name).write_text(name)
+        environ[f"STRONGROOM_CLIENT_{name.upper()}"] = str(tmp_path / name)
+    settings = resolve(environ, api_key=None)
+    assert (settings.client_certificate, settings.api_key) == ((b"key", b"cert"), "")
+    # With a client certificate the client uses TLS, on this machine too.
+    assert settings.endpoints[0].tls
+    # A credential that is passed wins.
+    settings = resolve(environ, api_key="srk_arg")
+    assert (settings.client_certificate, settings.api_key, settings.endpoints[0].tls) == (None, "srk_arg", False)
+    with pytest.raises(ConfigurationError, match="belong together"):
+        resolve({"STRONGROOM_CLIENT_CERT": environ["STRONGROOM_CLIENT_CERT"]}, api_key=None)
+
+
+def test_a_setting_that_cannot_be_used_is_an_error_of_its_own() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(server="ftp://localhost")
+    # No request was sent, so there is neither a code nor a reason.
+    assert (caught.value.code, caught.value.reason) == (None, None)

@@ -12,7 +12,7 @@ from typing import Any
 from strongroom import _arguments as arguments
 from strongroom import exceptions as e
 from strongroom._aio_transport import AsyncTransport, AsyncWatch
-from strongroom._cache_state import CacheProgress, Read, Space, late, limits, read
+from strongroom._cache_state import UNREACHABLE, CacheProgress, Read, Space, late, limits, read
 from strongroom._call import Scope
 from strongroom.models import CachedSecret
 
@@ -59,44 +59,54 @@ class AsyncCache:
         space = self._spaces.get(key)
         if space is None:
             space = self._spaces[key] = Space(key, self._serve_stale, self._size)
-        await self._within(self._follow(space), end)
-        self._check_open()
-        found = space.look_up(name)
-        if found is not None:
-            # Another read has ended just now.
-            return found
-        mine = self._read(space, name)
-        await self._within(mine.waiter, end)
-        if isinstance(mine.error, (e.UnavailableError, e.DeadlineExceededError)):
-            found = space.last_known(name)
+        if not await self._within(self._follow(space), end):
+            raise late()
+        while True:
+            self._check_open()
+            found = space.look_up(name)
             if found is not None:
+                # Another read has ended just now.
                 return found
-        if mine.error is not None:
+            under_way = space.reads.get(name)
+            mine = under_way or self._begin(space, name, max(end - time.monotonic(), 0.001))
+            in_time = await self._within(mine.waiter, end)
+            error = mine.error if in_time else late()
+            if not isinstance(error, UNREACHABLE):
+                break
+            if under_way is None or time.monotonic() >= end:
+                found = space.last_known(name)
+                if found is not None:
+                    return found
+                break
+            # The other caller may have had less time than this one.
+        if error is not None:
             # Several tasks can raise it, each with its own traceback.
-            raise copy.copy(mine.error)
+            raise copy.copy(error)
         return mine.result()
 
-    async def _within(self, waiter: asyncio.Future[None], end: float) -> None:
-        """Waits. It never cancels what it waits for."""
+    async def _within(self, waiter: asyncio.Future[None], end: float) -> bool:
+        """Waits. Returns whether the time was enough. It never cancels what it waits for."""
         done, _ = await asyncio.wait({waiter}, timeout=max(end - time.monotonic(), 0.0))
-        if not done:
-            raise late()
+        return bool(done)
 
-    def _read(self, space: Space, name: str) -> Read:
-        """Begins a read of the secret, or joins the one that is under way."""
-        under_way = space.reads.get(name)
-        if under_way is None:
-            under_way = space.begin(name, asyncio.get_running_loop().create_future())
-            self._start(self._make(space, name, under_way))
-        return under_way
+    def _begin(self, space: Space, name: str, timeout: float | None) -> Read:
+        """Begins a read of the secret."""
+        mine = space.begin(name, asyncio.get_running_loop().create_future())
+        self._start(self._make(space, name, mine, timeout))
+        return mine
 
-    async def _make(self, space: Space, name: str, mine: Read) -> None:
+    def _refresh(self, space: Space, name: str) -> None:
+        """Reads the secret in the background, unless a read is under way: that one then reads it again."""
+        if name not in space.reads:
+            self._begin(space, name, None)
+
+    async def _make(self, space: Space, name: str, mine: Read, timeout: float | None) -> None:
         """Makes a read that was begun, again while the secret changes."""
         found, error = None, None
         try:
             while True:
                 try:
-                    found, error = await self._transport.send(read(space.namespace, name, space.seen, None)), None
+                    found, error = await self._transport.send(read(space.namespace, name, space.seen, timeout)), None
                 except e.StrongroomError as failure:
                     found, error = None, failure.with_traceback(None)
                 if isinstance(error, e.AuthenticationError):
@@ -132,7 +142,7 @@ class AsyncCache:
 
         def synced(revision: int) -> None:
             for name in space.sync(revision):
-                self._read(space, name)
+                self._refresh(space, name)
             decide()
 
         def lost(error: e.StrongroomError | None) -> None:
@@ -144,7 +154,7 @@ class AsyncCache:
             async for event in changes:
                 again = space.apply(event)
                 if again is not None:
-                    self._read(space, again)
+                    self._refresh(space, again)
         except e.StrongroomError as error:
             # Whoever reads next gets the error of the server.
             if isinstance(error, e.AuthenticationError):

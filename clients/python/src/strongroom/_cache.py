@@ -11,7 +11,7 @@ from typing import Union
 
 from strongroom import _arguments as arguments
 from strongroom import exceptions as e
-from strongroom._cache_state import CacheProgress, Read, Space, late, limits, read
+from strongroom._cache_state import UNREACHABLE, CacheProgress, Read, Space, late, limits, read
 from strongroom._call import Scope
 from strongroom._transport import Transport, Watch
 from strongroom.models import CachedSecret, SecretEvent
@@ -96,15 +96,19 @@ class Cache:
             if mine is not None:
                 self._read(space, name, mine, max(left, 0.001))
                 return self._outcome(space, name, mine)
-            if under_way is not None and not under_way.waiter.wait(left):
-                raise late()
-            if under_way is not None and not isinstance(under_way.error, e.DeadlineExceededError):
-                return self._outcome(space, name, under_way)
-            # The other caller had less time than this one.
+            if under_way is None:
+                continue
+            if not under_way.waiter.wait(left):
+                under_way = Read(None)
+                under_way.error = late()
+            elif isinstance(under_way.error, UNREACHABLE) and time.monotonic() < end:
+                # The other caller may have had less time than this one.
+                continue
+            return self._outcome(space, name, under_way)
 
     def _outcome(self, space: Space, name: str, read: Read) -> CachedSecret:
         """Returns what was read. The last known value takes its place when the server cannot be reached."""
-        if isinstance(read.error, (e.UnavailableError, e.DeadlineExceededError)):
+        if isinstance(read.error, UNREACHABLE):
             with self._lock:
                 found = space.last_known(name)
             if found is not None:

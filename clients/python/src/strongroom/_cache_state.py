@@ -28,6 +28,7 @@ from strongroom.v1 import secret_pb2
 __all__ = [
     "DEFAULT_SERVE_STALE",
     "DEFAULT_SIZE",
+    "UNREACHABLE",
     "WATCH_AGAIN_AFTER",
     "CacheProgress",
     "Read",
@@ -42,6 +43,9 @@ DEFAULT_SIZE = 1000
 
 WATCH_AGAIN_AFTER = 5.0
 """After a watch was refused, the next one begins at a read, and not before these seconds have passed."""
+
+UNREACHABLE = (e.UnavailableError, e.DeadlineExceededError)
+"""The errors after which the last known value is served."""
 
 # The errors with which the server says that this caller gets no such value.
 _SAYS_NO = (
@@ -201,9 +205,9 @@ class Space:
         """Notes that a stream has ended. None: it ended as if all were told.
 
         When its connection was lost, the entries become stale. When the server has ended it for a reason, they may be
-        what the caller may not know any more.
+        what the caller may not know any more. So it says CONTENDED when what the caller may do was changed.
         """
-        if error is not None and not passes(error):
+        if error is not None and (error.reason == "CONTENDED" or not passes(error)):
             self.entries.clear()
         if self._lost is None:
             self._lost = (self._clock(), self._now())

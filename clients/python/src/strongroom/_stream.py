@@ -76,7 +76,7 @@ class Progress(ABC, Generic[Item]):
 
 def passes(error: StrongroomError) -> bool:
     """Whether a stream that ended so is continued: the server refused nothing."""
-    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "TOO_MANY_REQUESTS":
+    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason in ("CONTENDED", "TOO_MANY_REQUESTS"):
         return True
     if error.retry_after is not None and error.reason != "QUOTA_EXCEEDED":
         return True
