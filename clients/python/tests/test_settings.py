@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom._settings import Settings
@@ -198,12 +199,17 @@ async def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_client_certificate_of_the_environment(tmp_path: Path) -> None:
-    environ = {"STRONGROOM_API_KEY": "srk_env"}
-    for name in ("cert", "key"):
-        (tmp_path / name).write_text(name)
-        environ[f"STRONGROOM_CLIENT_{name.upper()}"] = str(tmp_path / name)
+    own = trustme.CA().issue_cert("client")
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
+    own.private_key_pem.write_to_path(str(tmp_path / "key"))
+    environ = {
+        "STRONGROOM_API_KEY": "srk_env",
+        "STRONGROOM_CLIENT_CERT": str(tmp_path / "cert"),
+        "STRONGROOM_CLIENT_KEY": str(tmp_path / "key"),
+    }
     settings = resolve(environ, api_key=None)
-    assert (settings.client_certificate, settings.api_key) == ((b"key", b"cert"), "")
+    pair = (own.private_key_pem.bytes(), own.cert_chain_pems[0].bytes())
+    assert (settings.client_certificate, settings.api_key) == (pair, "")
     # With a client certificate the client uses TLS, on this machine too.
     assert settings.endpoints[0].tls
     # A credential that is passed wins.
@@ -211,6 +217,17 @@ def test_the_client_certificate_of_the_environment(tmp_path: Path) -> None:
     assert (settings.client_certificate, settings.api_key, settings.endpoints[0].tls) == (None, "srk_arg", False)
     with pytest.raises(ConfigurationError, match="belong together"):
         resolve({"STRONGROOM_CLIENT_CERT": environ["STRONGROOM_CLIENT_CERT"]}, api_key=None)
+    # A key of another certificate, a file that has none, and one that is not there.
+    trustme.CA().issue_cert("client").private_key_pem.write_to_path(str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match="belong together"):
+        resolve(environ, api_key=None)
+    (tmp_path / "key").write_text("canary")
+    with pytest.raises(ConfigurationError, match="whole PEM") as caught:
+        resolve(environ, api_key=None)
+    assert "canary" not in str(caught.value)
+    (tmp_path / "key").unlink()
+    with pytest.raises(ConfigurationError, match="client_key: cannot read"):
+        resolve(environ, api_key=None)
 
 
 def test_a_setting_that_cannot_be_used_is_an_error_of_its_own() -> None:

@@ -68,8 +68,9 @@ class AsyncCache:
                 # Another read has ended just now.
                 return found
             under_way = space.reads.get(name)
-            mine = under_way or self._begin(space, name, max(end - time.monotonic(), 0.001))
-            in_time = await self._within(mine.waiter, end)
+            mine = under_way or self._begin(space, name, end)
+            # A read of this caller ends by itself when the time is over.
+            in_time = await self._within(mine.waiter, None if under_way is None else end)
             error = mine.error if in_time else late()
             if not isinstance(error, UNREACHABLE):
                 break
@@ -84,15 +85,15 @@ class AsyncCache:
             raise copy.copy(error)
         return mine.result()
 
-    async def _within(self, waiter: asyncio.Future[None], end: float) -> bool:
+    async def _within(self, waiter: asyncio.Future[None], end: float | None) -> bool:
         """Waits. Returns whether the time was enough. It never cancels what it waits for."""
-        done, _ = await asyncio.wait({waiter}, timeout=max(end - time.monotonic(), 0.0))
+        done, _ = await asyncio.wait({waiter}, timeout=None if end is None else max(end - time.monotonic(), 0.0))
         return bool(done)
 
-    def _begin(self, space: Space, name: str, timeout: float | None) -> Read:
+    def _begin(self, space: Space, name: str, end: float | None) -> Read:
         """Begins a read of the secret."""
         mine = space.begin(name, asyncio.get_running_loop().create_future())
-        self._start(self._make(space, name, mine, timeout))
+        self._start(self._make(space, name, mine, end))
         return mine
 
     def _refresh(self, space: Space, name: str) -> None:
@@ -100,13 +101,13 @@ class AsyncCache:
         if name not in space.reads:
             self._begin(space, name, None)
 
-    async def _make(self, space: Space, name: str, mine: Read, timeout: float | None) -> None:
+    async def _make(self, space: Space, name: str, mine: Read, end: float | None) -> None:
         """Makes a read that was begun, again while the secret changes."""
         found, error = None, None
         try:
             while True:
                 try:
-                    found, error = await self._transport.send(read(space.namespace, name, space.seen, timeout)), None
+                    found, error = await self._transport.send(read(space.namespace, name, space.seen, end)), None
                 except e.StrongroomError as failure:
                     found, error = None, failure.with_traceback(None)
                 if isinstance(error, e.AuthenticationError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 import grpc
 
 from strongroom._call import Call, Stubs
+from strongroom._certificates import Renewal
 from strongroom._channel import aio_channels
 from strongroom._retry import RetryPolicy
 from strongroom._sending import Metadata, Sending, bearer, is_of_server
@@ -33,17 +35,39 @@ class Connection:
     def __init__(self, transport: AsyncTransport) -> None:
         """Is made in the loop."""
         self.asking = asyncio.Lock()
-        self._channels = aio_channels(transport.settings)
-        self.servers = Servers(
-            [Server(endpoint, Stubs(channel)) for endpoint, channel in self._channels],
-            transport._clock,
-            transport.jitter,
-        )
+        self._transport = transport
+        files = transport.settings.certificate_files
+        self._renewal = None if files is None else Renewal(files)
+        self._former: list[grpc.aio.Channel] = []
+        self._channels: list[grpc.aio.Channel] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._servers = self._connect(transport.settings)
+
+    def servers(self) -> Servers:
+        """Returns the servers. With a new client certificate, it connects to them again."""
+        pair = None if self._renewal is None else self._renewal.changed()
+        if pair is not None and not self._transport.closed:
+            # What is under way goes on over the former connections, until the certificate changes again.
+            ended, self._former = self._former, self._channels
+            self._servers = self._connect(dataclasses.replace(self._transport.settings, client_certificate=pair))
+            for channel in ended:
+                task = asyncio.get_running_loop().create_task(channel.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+        return self._servers
+
+    def _connect(self, settings: Settings) -> Servers:
+        made = aio_channels(settings)
+        self._channels = [channel for _, channel in made]
+        transport = self._transport
+        servers = [Server(endpoint, Stubs(channel)) for endpoint, channel in made]
+        return Servers(servers, transport._clock, transport.jitter)
 
     async def close(self) -> None:
         """Closes the channels."""
-        for _, channel in self._channels:
+        for channel in [*self._channels, *self._former]:
             await channel.close()
+        await asyncio.gather(*self._closing)
 
 
 class AsyncTransport(Sending):
@@ -61,8 +85,9 @@ class AsyncTransport(Sending):
     async def send(self, call: Call[Result]) -> Result:
         """Sends the call, retries it as the retry policy says, and returns its result."""
         attempts = self.begin(call)
-        servers = self.connected().servers
+        connection = self.connected()
         while True:
+            servers = connection.servers()
             server = servers.pick(attempts.tried)
             metadata = self.stored_metadata()
             if metadata is None:
@@ -167,7 +192,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         reply: Any = grpc.aio.EOF
         try:
             transport.check_open()
-            servers = transport.connected().servers
+            servers = transport.connected().servers()
             stream, server = await self._opened(servers)
             reply = await self._read(stream)
         except grpc.RpcError as error:

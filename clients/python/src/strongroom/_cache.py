@@ -92,13 +92,12 @@ class Cache:
                     return found
                 under_way = space.reads.get(name)
                 mine = space.begin(name, threading.Event()) if under_way is None else None
-            left = end - time.monotonic()
             if mine is not None:
-                self._read(space, name, mine, max(left, 0.001))
+                self._read(space, name, mine, end)
                 return self._outcome(space, name, mine)
             if under_way is None:
                 continue
-            if not under_way.waiter.wait(left):
+            if not under_way.waiter.wait(max(end - time.monotonic(), 0.0)):
                 under_way = Read(None)
                 under_way.error = late()
             elif isinstance(under_way.error, UNREACHABLE) and time.monotonic() < end:
@@ -118,7 +117,7 @@ class Cache:
             raise copy.copy(read.error)
         return read.result()
 
-    def _read(self, space: Space, name: str, mine: Read, timeout: float | None) -> None:
+    def _read(self, space: Space, name: str, mine: Read, end: float | None) -> None:
         """Makes a read that was begun, again while the secret changes."""
         found, error = None, None
         try:
@@ -126,7 +125,7 @@ class Cache:
                 with self._lock:
                     seen = space.seen
                 try:
-                    found, error = self._transport.send(read(space.namespace, name, seen, timeout)), None
+                    found, error = self._transport.send(read(space.namespace, name, seen, end)), None
                 except e.StrongroomError as failure:
                     found, error = None, failure.with_traceback(None)
                 with self._lock:

@@ -263,8 +263,12 @@ class CacheProgress(watch_calls.SecretProgress):
         self._lost(error)
 
 
-def read(namespace: str, name: str, seen: int, timeout: float | None) -> Call[tuple[Secret, int]]:
-    """Returns the call that reads a secret at the revision `seen` or a later one. It also returns that revision."""
+def read(namespace: str, name: str, seen: int, end: float | None) -> Call[tuple[Secret, int]]:
+    """Returns the call that reads a secret at the revision `seen` or a later one. It also returns that revision.
+
+    `end` is when the caller has no more time, on the clock `time.monotonic`. None: the client's timeout.
+    """
+    timeout = None if end is None else max(end - time.monotonic(), 0.001)
     call = secret_calls.get(Scope(namespace), name=name, min_revision=seen, timeout=timeout)
     return Call(call.rpc, call.request, _found, call.timeout)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 
 from strongroom import _arguments as arguments
-from strongroom._files import Path, read_file
+from strongroom._files import Path, Signature, read_file, signature
 from strongroom.exceptions import ValidationError
 
 __all__ = ["Credential", "checked", "read_credential"]
-
-Signature = tuple[int, int, int, int]
 
 
 class Credential:
@@ -34,9 +31,9 @@ class Credential:
             return self._text
         with self._lock:
             # The look at the file comes first: a change between the two is noticed the next time.
-            signature = _signature(self._path)
-            if signature is not None and signature != self._signature and self._read(self._path):
-                self._signature = signature
+            found = signature(self._path)
+            if found is not None and found != self._signature and self._read(self._path):
+                self._signature = found
             return self._text
 
     def replaced(self, refused: str) -> bool:
@@ -77,12 +74,3 @@ def checked(argument: str, text: str) -> str:
             argument, "must be printable ASCII without spaces; check that the key is complete."
         )
     return text
-
-
-def _signature(path: Path) -> Signature | None:
-    """What differs once the file was replaced or written. None: the file is not there now."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

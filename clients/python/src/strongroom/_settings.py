@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strongroom import _arguments as arguments
+from strongroom._certificates import ClientCertificate
 from strongroom._credential import checked, read_credential
 from strongroom._endpoint import DEFAULT_SERVER, Endpoint, endpoints
 from strongroom._files import Path, read_file
@@ -36,6 +37,8 @@ class Settings:
     """The trusted certificates as PEM. None: the certificates of the system."""
     client_certificate: tuple[bytes, bytes] | None = field(repr=False)
     """The client's private key and its certificate, as PEM. None: it has none."""
+    certificate_files: ClientCertificate | None = field(repr=False, compare=False)
+    """The files that they come from."""
     timeout: float
     """Seconds for a call with all its retries."""
 
@@ -75,8 +78,8 @@ class Settings:
         if ca_cert is not None and not tls:
             problem = "cannot be used with an http:// server, which is plaintext: use https://, or leave ca_cert out."
             raise arguments.misconfigured("ca_cert", problem)
-        certificate = _client_certificate(client_cert, client_key, tls=tls)
-        key, file = _credential(given, environ, needed=certificate is None)
+        files = _client_certificate(client_cert, client_key, tls=tls)
+        key, file = _credential(given, environ, needed=files is None)
         given_namespace = namespace if namespace is not None else environ.get("STRONGROOM_NAMESPACE", "")
         return cls(
             api_key=key,
@@ -85,7 +88,8 @@ class Settings:
             endpoints=found,
             namespace=arguments.text("namespace", given_namespace),
             ca_certificates=read_file("ca_cert", ca_file) if tls and ca_file is not None else None,
-            client_certificate=certificate,
+            client_certificate=None if files is None else files.read(),
+            certificate_files=files,
             timeout=arguments.seconds("timeout", timeout),
         )
 
@@ -132,12 +136,12 @@ def _credential(
     return "", None
 
 
-def _client_certificate(certificate: Path | None, key: Path | None, *, tls: bool) -> tuple[bytes, bytes] | None:
-    """Returns the client's private key and certificate."""
+def _client_certificate(certificate: Path | None, key: Path | None, *, tls: bool) -> ClientCertificate | None:
+    """Returns the files of the client's certificate. None: it has none."""
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise arguments.misconfigured("client_cert", "and client_key belong together: pass both, or none of them.")
     if not tls:
         raise arguments.misconfigured("client_cert", "cannot be used in plaintext: use an https:// server.")
-    return read_file("client_key", key), read_file("client_cert", certificate)
+    return ClientCertificate(certificate, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from strongroom._call import Call, Stubs
+from strongroom._certificates import Renewal
 from strongroom._channel import channels
 from strongroom._retry import RetryPolicy
 from strongroom._sending import Metadata, Sending, bearer, is_of_server
@@ -36,17 +38,19 @@ class Transport(Sending):
         super().__init__(settings, retry, **clocks)
         self._sleep = sleep
         self._asking = threading.Lock()
-        self._channels = channels(settings)
-        self.servers = Servers(
-            [Server(endpoint, Stubs(channel)) for endpoint, channel in self._channels], self._clock, self.jitter
-        )
+        files = settings.certificate_files
+        self._renewal = None if files is None else Renewal(files)
+        self._connecting = threading.Lock()
+        self._former: list[grpc.Channel] = []
+        self._channels: list[grpc.Channel] = []
+        self._servers = self._connect(settings)
         self.silence = Silence()
 
     def send(self, call: Call[Result]) -> Result:
         """Sends the call, retries it as the retry policy says, and returns its result."""
         attempts = self.begin(call)
-        servers = self.servers
         while True:
+            servers = self.connected()
             server = servers.pick(attempts.tried)
             metadata = self.metadata(attempts.time_left())
             try:
@@ -89,11 +93,30 @@ class Transport(Sending):
         except Exception as error:
             return self._tokens.after_failure(error)
 
+    def connected(self) -> Servers:
+        """Returns the servers. With a new client certificate, it connects to them again."""
+        pair = None if self._renewal is None else self._renewal.changed()
+        if pair is not None:
+            with self._connecting:
+                if not self.closed:
+                    # What is under way goes on over the former connections, until the certificate changes again.
+                    ended, self._former = self._former, self._channels
+                    self._servers = self._connect(dataclasses.replace(self.settings, client_certificate=pair))
+                    for channel in ended:
+                        channel.close()
+        return self._servers
+
+    def _connect(self, settings: Settings) -> Servers:
+        made = channels(settings)
+        self._channels = [channel for _, channel in made]
+        return Servers([Server(endpoint, Stubs(channel)) for endpoint, channel in made], self._clock, self.jitter)
+
     def close(self) -> None:
         """Closes the connections. A second call does nothing."""
-        self.closed = True
-        for _, channel in self._channels:
-            channel.close()
+        with self._connecting:
+            self.closed = True
+            for channel in [*self._channels, *self._former]:
+                channel.close()
 
 
 class Silence:
@@ -151,6 +174,7 @@ class Watch(Iterator[Item], Generic[Item]):
         self._progress = progress
         self._ready: deque[Item] = deque()
         self._stream: Any = None
+        self._servers = transport.connected()
         self._server: Server | None = None
         self._tried: list[Server] = []
         self._sent: Metadata = ()
@@ -179,7 +203,7 @@ class Watch(Iterator[Item], Generic[Item]):
             reply = next(stream, None)
         except grpc.RpcError as error:
             if self._server is not None:
-                failure, not_sent = transport.failed(error, self._progress.call, transport.servers, self._server)
+                failure, not_sent = transport.failed(error, self._progress.call, self._servers, self._server)
         except ValueError:
             # So says gRPC when another thread has closed the channel.
             if not transport.closed:
@@ -205,7 +229,7 @@ class Watch(Iterator[Item], Generic[Item]):
         if failure is not None:
             if self._server is not None:
                 self._tried.append(self._server)
-            if is_of_server(failure) and transport.servers.another(self._tried) and (pause is not None or not_sent):
+            if is_of_server(failure) and self._servers.another(self._tried) and (pause is not None or not_sent):
                 return
             self._tried.clear()
             if pause is None:
@@ -218,7 +242,8 @@ class Watch(Iterator[Item], Generic[Item]):
             transport = self._transport
             transport.check_open()
             self._sent = transport.metadata(None)
-            self._server = transport.servers.pick(self._tried)
+            self._servers = transport.connected()
+            self._server = self._servers.pick(self._tried)
             rpc: Any = self._progress.call.rpc(self._server.stubs)
             self._stream = rpc(self._progress.request(), metadata=self._sent)
             transport.silence.heard(self._stream, transport.longest_silence)
