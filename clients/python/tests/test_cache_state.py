@@ -130,6 +130,16 @@ def test_a_read_that_an_event_overtook_is_made_again(space: Space) -> None:
     assert shown(space, "a") == ("new", False)
 
 
+def test_a_read_that_a_denial_overtook_is_not_kept(space: Space) -> None:
+    read = space.begin("a", None)
+    space.lose(refused("CONTENDED", grpc.StatusCode.ABORTED))
+    # The stream is there again before the read has ended.
+    space.sync(2)
+    assert space.finish("a", read, (secret("a"), 1), None)
+    assert read.result().value == "v"
+    assert space.look_up("a") is None
+
+
 def test_the_last_known_value_for_a_time(space: Space, clock: Clock) -> None:
     keep(space, "a")
     space.lose(refused("", grpc.StatusCode.UNAVAILABLE))

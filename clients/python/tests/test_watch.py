@@ -11,7 +11,7 @@ from both import all_of, done, until
 from fake import Fake
 
 from strongroom import SecretEvent
-from strongroom.exceptions import RevisionCompactedError, UnavailableError
+from strongroom.exceptions import ClosedError, RevisionCompactedError, UnavailableError
 from strongroom.v1 import secret_pb2
 
 on_the_fake = pytest.mark.parametrize("server", ["fake"], indirect=True)
@@ -164,3 +164,15 @@ async def test_a_watch_that_is_closed_while_it_waits(client: Any, fake: Fake) ->
         thread.start()
         assert list(watch) == []
         thread.join()
+
+
+@on_the_fake
+async def test_a_watch_ends_with_its_client(client: Any, fake: Fake) -> None:
+    fake.feed.live = True
+    await done(client.secrets.create(name="a_key", value="v"))
+    watch = client.secrets.watch(snapshot=True)
+    assert told(await take(watch, 1)) == [("snapshot", "a_key")]
+    await done(client.close())
+    assert await all_of(watch) == []
+    with pytest.raises(ClosedError):
+        await take(client.secrets.watch(), 1)

@@ -35,6 +35,8 @@ class Connection:
     def __init__(self, transport: AsyncTransport) -> None:
         """Is made in the loop."""
         self.asking = asyncio.Lock()
+        self.streams: set[Any] = set()
+        """The streams of watches, which a channel does not reliably end when it is closed."""
         self._transport = transport
         files = transport.settings.certificate_files
         self._renewal = None if files is None else Renewal(files)
@@ -65,6 +67,8 @@ class Connection:
 
     async def close(self) -> None:
         """Closes the channels."""
+        for stream in list(self.streams):
+            stream.cancel()
         for channel in [*self._channels, *self._former]:
             await channel.close()
         await asyncio.gather(*self._closing)
@@ -164,6 +168,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         self._progress = progress
         self._ready: deque[Item] = deque()
         self._stream: Any = None
+        self._streams: set[Any] = set()
         self._server: Server | None = None
         self._tried: list[Server] = []
         self._sent: Metadata = ()
@@ -188,15 +193,18 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         failure: StrongroomError | None = None
         not_sent = False
         transport = self._transport
-        servers: Servers | None = None
+        if transport.closed and self._stream is not None:
+            await self.close()
+            return
+        transport.check_open()
+        connection = transport.connected()
+        servers = connection.servers()
         reply: Any = grpc.aio.EOF
         try:
-            transport.check_open()
-            servers = transport.connected().servers()
-            stream, server = await self._opened(servers)
+            stream, server = await self._opened(connection, servers)
             reply = await self._read(stream)
         except grpc.RpcError as error:
-            if servers is not None and self._server is not None:
+            if self._server is not None:
                 failure, not_sent = transport.failed(error, self._progress.call, servers, self._server)
         except asyncio.CancelledError:
             # `close` and silence cancel the stream; everything else cancels the task.
@@ -210,7 +218,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
                 self._tried.clear()
                 self._ready.extend(self._progress.read(reply))
                 return
-        self._stream = None
+        self._end_stream()
         self._silent = False
         if self._closed or transport.closed:
             self._closed = True
@@ -219,7 +227,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         if transport.renewed(failure, self._sent):
             return
         pause = self._progress.pause_after(failure)
-        if failure is not None and servers is not None:
+        if failure is not None:
             if self._server is not None:
                 self._tried.append(self._server)
             if is_of_server(failure) and servers.another(self._tried) and (pause is not None or not_sent):
@@ -229,13 +237,15 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
                 raise failure
         await transport.sleep(pause or 0.0)
 
-    async def _opened(self, servers: Servers) -> tuple[Any, Server]:
+    async def _opened(self, connection: Connection, servers: Servers) -> tuple[Any, Server]:
         """Returns the stream that is open. It opens one where there is none."""
         if self._stream is None or self._server is None:
             self._sent = await self._transport.metadata(None)
             self._server = servers.pick(self._tried)
             rpc: Any = self._progress.call.rpc(self._server.stubs)
             self._stream = rpc(self._progress.request(), metadata=self._sent)
+            self._streams = connection.streams
+            self._streams.add(self._stream)
         return self._stream, self._server
 
     async def _read(self, stream: Any) -> Any:
@@ -245,6 +255,8 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
             self._silent = True
             stream.cancel()
 
+        if not self._progress.bookmarks:
+            return await stream.read()
         timer = asyncio.get_running_loop().call_later(self._transport.longest_silence, end)
         try:
             return await stream.read()
@@ -255,6 +267,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.cancel()
+            self._streams.discard(stream)
 
     async def close(self) -> None:
         """Ends the watch. The iterator then ends. A second call does nothing."""

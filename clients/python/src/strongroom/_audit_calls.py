@@ -244,6 +244,8 @@ def find_names(scope: Scope, *, fingerprint: str, timeout: float | None = None) 
 class AuditProgress(Progress[AuditRecord]):
     """How far a watch of the audit log has come."""
 
+    bookmarks = False
+
     def __init__(self, call: Call[AuditRecord], sending: Sending) -> None:
         """Begins where the call says."""
         super().__init__(call, sending)

@@ -90,9 +90,10 @@ class Entry:
 class Read:
     """One read from the server that all who ask for the name wait for."""
 
-    def __init__(self, waiter: Any) -> None:
-        """`waiter` is what the others wait on."""
+    def __init__(self, waiter: Any, streams: int = 0) -> None:
+        """`waiter` is what the others wait on. `streams` is how many streams of the watch had ended when it began."""
         self.waiter = waiter
+        self.streams = streams
         self.changed_at = 0
         """The revision of the last event of the secret since the read began."""
         self.secret: Secret | None = None
@@ -133,6 +134,7 @@ class Space:
         self._clock = clock
         self._now = now
         self._follows = False
+        self._streams = 0
         self._lost: tuple[float, datetime] | None = None
         self._refused_at = float("-inf")
 
@@ -157,18 +159,20 @@ class Space:
 
     def begin(self, name: str, waiter: Any) -> Read:
         """Begins a read."""
-        read = self.reads[name] = Read(waiter)
+        read = self.reads[name] = Read(waiter, self._streams)
         return read
 
     def finish(self, name: str, read: Read, found: tuple[Secret, int] | None, error: e.StrongroomError | None) -> bool:
         """Ends a read. False: the secret has changed meanwhile, so it must be read again."""
         if found is not None and read.changed_at > found[1]:
+            read.streams = self._streams
             return False
         if self.reads.get(name) is read:
             del self.reads[name]
         if found is not None:
             read.secret = found[0]
-            if self._follows and self._lost is None:
+            # A read that began before a stream ended may have seen what the caller may not see any more.
+            if self._follows and self._lost is None and read.streams == self._streams:
                 self._store(name, found[0])
         else:
             read.error = error
@@ -209,12 +213,14 @@ class Space:
         """
         if error is not None and (error.reason == "CONTENDED" or not passes(error)):
             self.entries.clear()
+        self._streams += 1
         if self._lost is None:
             self._lost = (self._clock(), self._now())
 
     def end(self) -> None:
         """Notes that the watch has ended for good, and forgets everything."""
         self.watching, self._follows, self._lost = None, False, None
+        self._streams += 1
         self._refused_at = self._clock()
         self.entries.clear()
 

@@ -90,17 +90,18 @@ def _of_connection(server: Endpoint, text: str) -> str:
         )
     if text.startswith("errors resolving") or "lookup" in text:
         return f"The host of the address {server} is not known: check the address, and the DNS. {cause}"
-    if server.tls and "Handshake read failed" in text:
+    ended = "Handshake read failed" in text or any(sign in text for sign in _ENDED)
+    if server.tls and ended:
         return (
-            f"{name} ended the connection in place of a TLS handshake: check that it uses TLS, or use the address "
-            f"http://{server} if it is on this machine."
+            f"{name} ended the connection in place of a TLS handshake: check that it uses TLS, and accepts the "
+            f"client certificate if there is one, or use the address http://{server} if it is on this machine."
         )
     if server.tls and ("handshake" in text.lower() or "SSL" in text):
         return (
             f"No TLS connection to the server at {server}: check that it uses TLS, and accepts the client certificate "
             f"if there is one. {cause}"
         )
-    if not server.tls and any(sign in text for sign in _ENDED):
+    if ended:
         return f"{name} does not answer in plaintext: if it uses TLS, use the address https://{server}. {cause}"
     if "unhealthy" in text or "health" in text:
         return f"{name} says that it cannot serve now: see its log. {cause}"

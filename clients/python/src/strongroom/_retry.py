@@ -31,7 +31,8 @@ class RetryPolicy:
 
     Retries are safe because every change of a secret carries a `request_id`: the server makes the change once and
     returns the stored outcome for every repeat. A call that has no `request_id`, such as `access.create_key` and
-    `secrets.claim_rotation`, is never retried. A watch continues by itself, with the same pauses.
+    `secrets.claim_rotation`, is never retried; but while nothing was sent, since a server cannot be reached, it goes to
+    the next server. A watch continues by itself, with the same pauses.
     """
 
     attempts: int = 20

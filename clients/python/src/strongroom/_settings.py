@@ -29,7 +29,7 @@ class Settings:
     """The API key or the token. Empty: it comes from the token source, or the client certificate is the credential."""
     credential_file: Path | None
     """The file that has the API key or the token. None: it does not come from a file."""
-    token_source: Callable[[], Any] | None
+    token_source: Callable[[], Any] | None = field(repr=False)
     """Returns a token. None: no function does."""
     endpoints: tuple[Endpoint, ...]
     namespace: str

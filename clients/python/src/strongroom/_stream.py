@@ -30,6 +30,9 @@ _PASSING = {
 class Progress(ABC, Generic[Item]):
     """How far a watch has come: what to ask for next, and what was returned."""
 
+    bookmarks = True
+    """Whether the server sends a sign of life at least every 30 seconds, so that a silent stream is dead."""
+
     def __init__(self, call: Call[Item], sending: Sending) -> None:
         """`sending` has the retry policy."""
         self.call = call

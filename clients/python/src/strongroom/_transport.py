@@ -210,7 +210,8 @@ class Watch(Iterator[Item], Generic[Item]):
                 raise
         else:
             if reply is not None:
-                transport.silence.heard(stream, transport.longest_silence)
+                if self._progress.bookmarks:
+                    transport.silence.heard(stream, transport.longest_silence)
                 if server.failures:
                     server.succeeded()
                 self._tried.clear()
@@ -246,7 +247,8 @@ class Watch(Iterator[Item], Generic[Item]):
             self._server = self._servers.pick(self._tried)
             rpc: Any = self._progress.call.rpc(self._server.stubs)
             self._stream = rpc(self._progress.request(), metadata=self._sent)
-            transport.silence.heard(self._stream, transport.longest_silence)
+            if self._progress.bookmarks:
+                transport.silence.heard(self._stream, transport.longest_silence)
             if self._closed.is_set():
                 # `close` came meanwhile, and saw no stream.
                 self._stream.cancel()
