@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import grpc
 
@@ -35,7 +35,7 @@ class Connection:
     def __init__(self, transport: AsyncTransport) -> None:
         """Is made in the loop."""
         self.asking = asyncio.Lock()
-        self.streams: set[Any] = set()
+        self.streams: WeakSet[Any] = WeakSet()
         """The streams of watches, which a channel does not reliably end when it is closed."""
         self._transport = transport
         files = transport.settings.certificate_files
@@ -168,7 +168,7 @@ class AsyncWatch(AsyncIterator[Item], Generic[Item]):
         self._progress = progress
         self._ready: deque[Item] = deque()
         self._stream: Any = None
-        self._streams: set[Any] = set()
+        self._streams: WeakSet[Any] = WeakSet()
         self._server: Server | None = None
         self._tried: list[Server] = []
         self._sent: Metadata = ()
