@@ -157,7 +157,7 @@ class AsyncCache:
                 if again is not None:
                     self._refresh(space, again)
         except e.StrongroomError as error:
-            # Whoever reads next gets the error of the server.
+            # The next caller who reads gets the error of the server.
             if isinstance(error, e.AuthenticationError):
                 self._drop_all()
         finally:

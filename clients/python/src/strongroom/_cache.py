@@ -197,7 +197,7 @@ class Cache:
                 if again is not None:
                     self._refresh(space, again)
         except e.StrongroomError as error:
-            # Whoever reads next gets the error of the server.
+            # The next caller who reads gets the error of the server.
             refused = isinstance(error, e.AuthenticationError)
         finally:
             with self._lock:

@@ -72,7 +72,7 @@ class TokenKeeper:
             return self._text
         if isinstance(error, ConfigurationError):
             raise error
-        # The text of a foreign error can hold anything, also a token. It is the cause, for who looks for it.
+        # The text of a foreign error can hold anything, also a token. So this error has it as its cause, not in its text.
         raise ConfigurationError(f"The token source failed with {type(error).__name__}: see its cause.") from error
 
     def refused(self, text: str) -> None:
