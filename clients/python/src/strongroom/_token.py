@@ -72,7 +72,7 @@ class TokenKeeper:
             return self._text
         if isinstance(error, ConfigurationError):
             raise error
-        # The text of a foreign error can hold anything, also a token. So this error has it as its cause, not in its text.
+        # The text of a foreign error can hold anything, also a token. So it is the cause, and not part of the text.
         raise ConfigurationError(f"The token source failed with {type(error).__name__}: see its cause.") from error
 
     def refused(self, text: str) -> None:
