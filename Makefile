@@ -56,12 +56,14 @@ bench-size: ## measure the memory and the disk that up to 100,000 secrets take; 
 	cargo build --release --locked
 	benches/size.sh
 
-bench-clients: ## measure the Go, Node and Java clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+bench-clients: ## measure the Go, Java, Node and Python clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
 	go test -C clients/go -run '^$$' -bench .
 	clients/java/bench.sh --check
 	clients/node/build.sh
+	clients/python/build.sh
 	cargo build --release --locked
 	STRONGROOM_BIN=$(CARGO_TARGET_DIR)/release/strongroom tests/with-server.sh npm --prefix clients/node run --silent bench -- --check
+	STRONGROOM_BIN=$(CARGO_TARGET_DIR)/release/strongroom tests/with-server.sh clients/python/.venv/bin/python clients/python/bench/gets.py --check
 
 clients: ## generate the stubs of every language in clients/, and the descriptor set
 	clients/generate.sh

@@ -6,23 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Checksums of the tools and of the sources. The environment is rebuilt only when `tools` changes, and the package is
-# reinstalled only when `sources` changes.
-tools=$(cat pyproject.toml test.sh | cksum)
-sources=$(find pyproject.toml README.md LICENSE src -type f ! -path '*__pycache__*' -print0 | sort -z | xargs -0 cat | cksum)
-
-quietly=(--quiet --disable-pip-version-check)
-if [[ "$(cat .venv/tools 2>/dev/null)" != "$tools" ]]; then
-  rm -rf .venv
-  "${PYTHON:-python3}" -m venv .venv
-  .venv/bin/python -m pip install "${quietly[@]}" ".[test,check]"
-  echo "$tools" >.venv/tools
-  echo "$sources" >.venv/sources
-elif [[ "$(cat .venv/sources 2>/dev/null)" != "$sources" ]]; then
-  .venv/bin/python -m pip install "${quietly[@]}" --force-reinstall --no-deps .
-  echo "$sources" >.venv/sources
-fi
-
+./build.sh
 ./generate.sh --check
 .venv/bin/ruff check --quiet
 .venv/bin/ruff format --quiet --check

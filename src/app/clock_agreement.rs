@@ -327,7 +327,7 @@ mod tests {
         let (old, new) = (at(&other, 1), at(&other, 100));
         // Whichever comes first: they come in the order of their keys.
         for found in [[old.clone(), new.clone(), at(&own, 99)], [at(&own, 100), new.clone(), old]] {
-            assert_eq!(newest_of_others(at(&own, 0).server, &found), [new.clone()]);
+            assert_eq!(newest_of_others(at(&own, 0).server, &found), std::slice::from_ref(&new));
         }
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,3 +29,11 @@ async def together(call: Callable[[int], Any], times: int) -> list[Any]:
     with ThreadPoolExecutor(times) as pool:
         futures = [pool.submit(call, n) for n in range(times)]
         return [future.exception() or future.result() for future in futures]
+
+
+async def until(met: Callable[[], Any]) -> None:
+    """Asks again and again until the answer is true: for what reaches a client a little later. Ten seconds at most."""
+    end = time.monotonic() + 10
+    while not await done(met()):
+        assert time.monotonic() < end, "it did not come true in time"
+        await asyncio.sleep(0.005)

@@ -14,12 +14,13 @@ from strongroom import AsyncStrongroom, Strongroom
 
 NAMES = ("STRONGROOM_SERVER", "STRONGROOM_API_KEY", "STRONGROOM_API_KEY_FILE", "STRONGROOM_NAMESPACE")
 LIVE = {name: os.environ.get(name, "") for name in (*NAMES, "STRONGROOM_CA_CERT")}
+OTHERS = ("STRONGROOM_CLIENT_CERT", "STRONGROOM_CLIENT_KEY")
 
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that a test does not pass must not come from the shell that runs the test."""
-    for name in LIVE:
+    for name in (*LIVE, *OTHERS):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -19,6 +19,7 @@ from fake_access import Access
 from fake_references import Resolution
 from fake_rotation import Feed, Rotation
 from fake_versions import Versions
+from health import Health
 from refusals import Refusal, invalid, not_found
 
 from strongroom.v1 import access_pb2, access_pb2_grpc, reference_pb2, reference_pb2_grpc, secret_pb2, secret_pb2_grpc
@@ -35,7 +36,7 @@ class Fake(
 ):
     """The servicer. Each request takes the next of the `refusals` as its answer, while there are any.
 
-    `requests` holds all requests with their headers.
+    With `down`, each request gets this answer. `requests` holds all requests with their headers.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Fake(
         self.pages: dict[str, tuple[bytes, Any]] = {}
         self.keys = {ROOT_KEY: access_pb2.ApiKey(id="0" * 16, name="root", home_namespace="default", root=True)}
         self.refusals: list[Refusal] = []
+        self.down: Refusal | None = None
         self.requests: list[tuple[Any, dict[str, Any]]] = []
 
     def next_revision(self, secret: secret_pb2.Secret) -> secret_pb2.Secret:
@@ -359,7 +361,7 @@ class Fake(
 
         (revision,) = self.answer(request, context, steps)
         try:
-            yield from self.feed.stream(request, present, revision)
+            yield from self.feed.stream(request, present, revision, context)
         except Refusal as refusal:
             context.set_trailing_metadata((("grpc-status-details-bin", refusal.status.SerializeToString()),))
             context.abort(refusal.code, str(refusal))
@@ -410,6 +412,8 @@ class Fake(
             try:
                 if self.refusals:
                     raise self.refusals.pop(0)
+                if self.down is not None:
+                    raise self.down
                 key = self.authenticate(headers)
                 if administrator and not key.root:
                     raise Refusal(Code.PERMISSION_DENIED, "ACCESS_DENIED", "It needs the right manage_access.")
@@ -479,12 +483,16 @@ def new_value(request: Any) -> secret_pb2.SecretValue:
 
 
 @contextmanager
-def serving(fake: Fake, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
-    """Serves the fake on a free port of 127.0.0.1."""
+def serving(
+    fake: Fake, credentials: grpc.ServerCredentials | None = None, *, health: Health | None = None
+) -> Iterator[int]:
+    """Serves the fake on a free port of 127.0.0.1. `health`: what it says of its health. None: nothing."""
     server = grpc.server(ThreadPoolExecutor(max_workers=16), options=[("grpc.so_reuseport", 0)])
     secret_pb2_grpc.add_SecretServiceServicer_to_server(fake, server)
     access_pb2_grpc.add_AccessServiceServicer_to_server(fake, server)
     reference_pb2_grpc.add_ReferenceServiceServicer_to_server(fake, server)
+    if health is not None:
+        server.add_generic_rpc_handlers((health.handler(),))
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +17,18 @@ Event = secret_pb2.SecretEvent
 
 
 class Feed:
-    """The events of all secrets, and the deleted secrets. A stream of a watch ends after the events that there are."""
+    """The events of all secrets, and the deleted secrets.
+
+    A stream of a watch ends after the events that there are. With `live`, it stays open, until `cut` ends it.
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.compacted = 0
         self.cut_after: list[int] = []
+        self.live = False
+        self.changed = threading.Condition()
+        self.cuts: list[Refusal] = []
 
     def tell(
         self, kind: secret_pb2.SecretEventType.ValueType, secret: secret_pb2.Secret, former_name: str | None = None
@@ -30,17 +37,38 @@ class Feed:
         event.secret.value.redacted = secret_pb2.REDACTION_ENCRYPTED
         if former_name is not None:
             event.former_name = former_name
-        self.events.append(event)
+        with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
 
-    def stream(self, request: Any, present: list[secret_pb2.Secret], revision: int) -> Iterator[Any]:
+    def cut(self, refusal: Refusal) -> None:
+        """Ends all streams that are open."""
+        with self.changed:
+            self.cuts.append(refusal)
+            self.changed.notify_all()
+
+    def stream(self, request: Any, present: list[secret_pb2.Secret], revision: int, context: Any) -> Iterator[Any]:
         """Yields what a stream brings. `cut_after` holds, for each stream, the number of messages before it breaks."""
         if request.after_revision and request.after_revision < self.compacted:
             raise Refusal(Code.OUT_OF_RANGE, "REVISION_COMPACTED", "The changes after it are not kept.")
         cut = self.cut_after.pop(0) if self.cut_after else None
+        told, cuts = len(self.events), len(self.cuts)
         for number, step in enumerate(self.steps(request, present, revision)):
             if number == cut:
                 raise Refusal(Code.UNAVAILABLE, "WATCH_LAGGED", "The events were not read in time.")
             yield step
+        while self.live and context.is_active():
+            with self.changed:
+                if len(self.events) == told and len(self.cuts) == cuts:
+                    # The time is for a look at whether the caller is still there.
+                    self.changed.wait(0.05)
+                fresh, ended = self.events[told:], self.cuts[cuts:]
+            if ended:
+                raise ended[0]
+            told += len(fresh)
+            for event in fresh:
+                if event.secret.namespace == request.namespace:
+                    yield secret_pb2.WatchSecretsResponse(event=event)
 
     def steps(self, request: Any, present: list[secret_pb2.Secret], revision: int) -> Iterator[Any]:
         def matches(secret: secret_pb2.Secret) -> bool:
@@ -53,7 +81,7 @@ class Feed:
                 event.secret.value.redacted = secret_pb2.REDACTION_ENCRYPTED
                 yield secret_pb2.WatchSecretsResponse(event=event)
         after = request.after_revision or revision
-        for event in self.events:
+        for event in list(self.events):
             same_namespace = event.secret.namespace == request.namespace
             if event.revision > after and same_namespace and matches(event.secret):
                 yield secret_pb2.WatchSecretsResponse(event=event)

@@ -18,7 +18,7 @@ from strongroom import _replies as replies
 from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
-from strongroom._call import Scope
+from strongroom._call import Page, Scope, call_after
 from strongroom.exceptions import InternalError, ValidationError
 from strongroom.models import SecretPage
 from strongroom.v1 import access_pb2, secret_pb2
@@ -94,6 +94,33 @@ def test_a_cached_read_is_asked_for() -> None:
         assert sent(read, **arguments, cached=True).consistency == secret_pb2.CONSISTENCY_CACHED
         with pytest.raises(TypeError):
             sent(read, **arguments, cached=1)
+
+
+def test_every_call_about_secrets_takes_a_revision() -> None:
+    calls: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+        (secret_calls.create, {"name": "n", "value": "v"}),
+        (secret_calls.get, {"name": "n"}),
+        (secret_calls.batch_get, {"names": ["n"]}),
+        (secret_calls.update, {"name": "n", "value": "v"}),
+        (secret_calls.delete, {"name": "n"}),
+        (secret_calls.undelete, {"id": "i"}),
+        (secret_calls.rotate, {"name": "n", "value": "v"}),
+        (list_calls.list_, {}),
+        (list_calls.iterate, {}),
+        (rotation_calls.promote, {"name": "n", "version": 1}),
+        (rotation_calls.acknowledge, {"name": "n", "version": 1}),
+        (rotation_calls.claim_rotation, {}),
+        (rotation_calls.release_rotation, {"claim_id": "c"}),
+        (version_calls.versions, {"name": "n"}),
+        (version_calls.disable_version, {"name": "n", "version": 1}),
+        (version_calls.enable_version, {"name": "n", "version": 1}),
+        (version_calls.destroy_version, {"name": "n", "version": 1}),
+    ]
+    for call, arguments in calls:
+        assert sent(call, **arguments).min_revision == 0
+        assert sent(call, **arguments, min_revision=7).min_revision == 7
+        with pytest.raises(ValidationError, match="min_revision"):
+            sent(call, **arguments, min_revision=-1)
 
 
 def test_a_rotation_policy_is_sent_and_comes_back() -> None:
@@ -191,17 +218,18 @@ def test_an_update_sends_what_is_given(arguments: dict[str, Any], fields: list[s
 
 
 def test_the_call_for_the_next_page() -> None:
-    first = list_calls.list_(SCOPE, limit=2, offset=4, name_prefix="p", timeout=3)
-    second = list_calls.page_after(first, SecretPage([], "token", 9, 1))
+    first = list_calls.iterate(SCOPE, page_size=2, name_prefix="p", timeout=3)
+    first.request.offset = 4
+    second = call_after(first, Page([], "token"))
     assert second is not None
     assert second.request == secret_pb2.ListSecretsRequest(
         namespace="home", limit=2, name_prefix="p", page_token="token"
     )
     assert second.timeout == 3
     assert first.request.offset == 4
-    assert list_calls.page_after(second, SecretPage([], "", 9, 1)) is None
+    assert call_after(second, Page([], "")) is None
     with pytest.raises(InternalError):
-        list_calls.page_after(second, SecretPage([], "token", 9, 1))
+        call_after(second, Page([], "token"))
 
 
 def test_the_calls_of_access() -> None:

@@ -107,3 +107,45 @@ async def test_credentials_that_do_not_go_together(kind: Any, tmp_path: Path) ->
         with pytest.raises(ValidationError, match=message) as caught:
             kind(**given)
         assert "canary" not in str(caught.value)
+
+
+class Witness(Fake):
+    """A fake that notes the certificate of each caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callers: list[str] = []
+
+    def WhoAmI(self, request: Any, context: Any) -> Any:
+        self.callers += [name.decode() for name in context.auth_context()["x509_common_name"]]
+        return super().WhoAmI(request, context)
+
+
+async def test_a_client_certificate_is_renewed(kind: Any, tmp_path: Path) -> None:
+    authority, fake = trustme.CA(), Witness()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = authority.issue_cert("localhost")
+    credentials = grpc.ssl_server_credentials(
+        [(server.private_key_pem.bytes(), server.cert_chain_pems[0].bytes())], (tmp_path / "ca.pem").read_bytes(), True
+    )
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    owns = {name: authority.issue_cert("client", common_name=name) for name in ("first", "second", "third")}
+
+    async def called_by(name: str) -> None:
+        assert (await done(client.whoami())).api_key.root
+        assert fake.callers[-1] == name
+
+    replace(certificate, owns["first"].cert_chain_pems[0].bytes().decode())
+    replace(key, owns["first"].private_key_pem.bytes().decode())
+    with serving(fake, credentials) as port:
+        pair = {"client_cert": certificate, "client_key": key}
+        client = kind(ROOT_KEY, server=f"https://localhost:{port}", ca_cert=tmp_path / "ca.pem", **pair)
+        await called_by("first")
+        for name in ("second", "third"):
+            before = fake.callers[-1]
+            replace(certificate, owns[name].cert_chain_pems[0].bytes().decode())
+            # The two files are not replaced in one step.
+            await called_by(before)
+            replace(key, owns[name].private_key_pem.bytes().decode())
+            await called_by(name)
+        await done(client.close())

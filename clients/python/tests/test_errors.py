@@ -42,7 +42,7 @@ class WireError(grpc.RpcError):
 
 
 def mapped(refusal: Refusal, details: bytes | None = None) -> exceptions.StrongroomError:
-    return exception_from(WireError(refusal, details), server="localhost:1")
+    return exception_from(WireError(refusal, details))
 
 
 def test_every_reason_of_the_contract_has_its_exception() -> None:
@@ -102,7 +102,7 @@ def test_all_details_of_an_error() -> None:
     retry.retry_delay.FromMilliseconds(1500)
     resource = error_details_pb2.ResourceInfo(resource_type="secret", resource_name="a_key")
     refusal = Refusal(Code.UNAVAILABLE, "STORE_UNAVAILABLE", "The disk is full.", retry, resource)
-    error = exception_from(WireError(refusal), server="localhost:1", sent_request_id="mine")
+    error = exception_from(WireError(refusal), sent_request_id="mine")
     assert (error.retry_after, error.resource, error.request_id) == (1.5, "a_key", "request-7")
     assert error.sent_request_id == "mine"
 

@@ -136,3 +136,15 @@ async def test_secrets_that_nobody_read_since_a_time(client: Any) -> None:
         await done(client.secrets.list(page_token=page.next_page_token))
     with pytest.raises(ValidationError):
         await done(client.secrets.list(unused_since=datetime(2026, 1, 1)))
+
+
+@pytest.mark.parametrize("server", ["live"], indirect=True)
+async def test_pages_fit_into_the_usual_limits_of_grpc(client: Any) -> None:
+    # 4.4 MB in all: more than the 4 MiB that a gRPC client takes in one message.
+    metadata = {f"{n:02}" + "k" * 126: "v" * 512 for n in range(64)}
+    everything = [f"secret_{n:03}" for n in range(108)]
+    for name in everything:
+        await done(client.secrets.create(name=name, value="v", metadata=metadata))
+    page = await done(client.secrets.list(limit=1000))
+    assert len(page.items) < len(everything)
+    assert [secret.name for secret in await all_of(client.secrets.iterate())] == everything

@@ -13,6 +13,7 @@ from fake import ROOT_KEY, Fake, serving
 import strongroom
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom import _access_calls as access_calls
+from strongroom import _audit_calls as audit_calls
 from strongroom import _binding_calls as binding_calls
 from strongroom import _list_calls as list_calls
 from strongroom import _reference_calls as reference_calls
@@ -21,7 +22,7 @@ from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
 from strongroom import _watch_calls as watch_calls
 from strongroom._call import Call, Scope, Stubs
-from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
+from strongroom.v1 import access_pb2, audit_pb2, reference_pb2, secret_pb2
 
 
 def test_it_is_typed_and_has_its_version() -> None:
@@ -41,6 +42,7 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
     stubs = Stubs.__new__(Stubs)
     monkeypatch.setattr(stubs, "secrets", Names(), raising=False)
     monkeypatch.setattr(stubs, "access", Names(), raising=False)
+    monkeypatch.setattr(stubs, "audit", Names(), raising=False)
     monkeypatch.setattr(stubs, "references", Names(), raising=False)
     scope = Scope()
     called: list[Call[Any]] = [
@@ -74,11 +76,18 @@ def test_every_rpc_has_its_method(monkeypatch: pytest.MonkeyPatch) -> None:
         binding_calls.explain(scope, right="list"),
         access_calls.whoami(scope),
         reference_calls.resolve(scope, {}),
+        audit_calls.list_(scope),
+        audit_calls.watch(scope),
+        audit_calls.checkpoint(scope),
+        audit_calls.inclusion_proof(scope, index=1),
+        audit_calls.consistency_proof(scope, older_size=1),
+        audit_calls.find_names(scope, fingerprint="fp:1"),
     ]
     services = [
         secret_pb2.DESCRIPTOR.services_by_name["SecretService"],
         access_pb2.DESCRIPTOR.services_by_name["AccessService"],
         reference_pb2.DESCRIPTOR.services_by_name["ReferenceService"],
+        audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
     ]
     rpcs = [(rpc.name, rpc.input_type.name) for service in services for rpc in service.methods]
     assert sorted((str(call.rpc(stubs)), type(call.request).__name__) for call in called) == sorted(rpcs)
@@ -102,7 +111,7 @@ def test_the_methods_show_their_arguments() -> None:
 @pytest.mark.parametrize("client", [Strongroom, AsyncStrongroom])
 def test_every_method_describes_its_arguments_and_its_result(client: Any) -> None:
     made = client("srk_k")
-    parts = [made.secrets, made.access]
+    parts = [made.secrets, made.access, made.audit]
     methods = [getattr(part, name) for part in parts for name in dir(part) if not name.startswith("_")]
     for method in [*methods, made.resolve]:
         text = inspect.getdoc(method) or ""

@@ -16,11 +16,13 @@ from refusals import Refusal
 from servers import Server
 
 from strongroom import AsyncStrongroom, RetryPolicy, Strongroom, generate
+from strongroom._aio_transport import AsyncTransport
 from strongroom._call import Scope
 from strongroom._retry import Attempts
 from strongroom._settings import Settings
-from strongroom.aio import AsyncAccess, AsyncReferences, AsyncSecrets, AsyncTransport
-from strongroom.client import Access, References, Secrets, Transport
+from strongroom._transport import Transport
+from strongroom.aio import AsyncAccess, AsyncReferences, AsyncSecrets
+from strongroom.client import Access, References, Secrets
 from strongroom.exceptions import ConflictError, SecretNotFoundError, StrongroomError, UnavailableError
 
 Code = grpc.StatusCode

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from strongroom import AsyncStrongroom, Strongroom
 from strongroom._settings import Settings
-from strongroom.exceptions import AuthenticationError, ValidationError
+from strongroom.exceptions import AuthenticationError, ConfigurationError, ValidationError
 
 
 def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings:
@@ -38,7 +39,7 @@ def resolve(environ: dict[str, str] | None = None, **arguments: Any) -> Settings
     ],
 )
 def test_where_plaintext_is_spoken(server: str, address: str, tls: bool) -> None:
-    endpoint = resolve(server=server).endpoint
+    endpoint = resolve(server=server).endpoints[0]
     assert (str(endpoint), endpoint.tls) == (address, tls)
 
 
@@ -79,10 +80,10 @@ def test_plaintext_to_another_machine_is_asked_for() -> None:
     for server in ("http://10.0.0.1:50051", "HTTP://secrets.example"):
         with pytest.raises(ValidationError, match="insecure_plaintext=True"):
             resolve(server=server)
-        endpoint = resolve(server=server, insecure_plaintext=True).endpoint
+        endpoint = resolve(server=server, insecure_plaintext=True).endpoints[0]
         assert (endpoint.port, endpoint.tls) == (50051, False)
     # The permission is no wish: without a scheme it is TLS.
-    assert resolve(server="10.0.0.1", insecure_plaintext=True).endpoint.tls
+    assert resolve(server="10.0.0.1", insecure_plaintext=True).endpoints[0].tls
 
 
 def test_a_key_where_its_file_is_expected_is_not_shown() -> None:
@@ -99,8 +100,8 @@ def test_a_client_that_was_not_set_up_has_a_repr(kind: Any) -> None:
 
 def test_the_defaults() -> None:
     settings = resolve()
-    assert str(settings.endpoint) == "127.0.0.1:50051"
-    assert (settings.endpoint.tls, settings.namespace, settings.timeout) == (False, "", 30.0)
+    assert str(settings.endpoints[0]) == "127.0.0.1:50051"
+    assert (settings.endpoints[0].tls, settings.namespace, settings.timeout) == (False, "", 30.0)
 
 
 def test_the_environment_fills_in(tmp_path: Path) -> None:
@@ -113,9 +114,9 @@ def test_the_environment_fills_in(tmp_path: Path) -> None:
         "STRONGROOM_CA_CERT": str(ca),
     }
     settings = resolve(environ, api_key=None)
-    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_env", "localhost:1", "team")
+    assert (settings.api_key, str(settings.endpoints[0]), settings.namespace) == ("srk_env", "localhost:1", "team")
     # With a CA the client uses TLS, on this machine too.
-    assert (settings.endpoint.tls, settings.ca_certificates) == (True, b"certificates")
+    assert (settings.endpoints[0].tls, settings.ca_certificates) == (True, b"certificates")
 
 
 def test_arguments_win(tmp_path: Path) -> None:
@@ -126,8 +127,8 @@ def test_arguments_win(tmp_path: Path) -> None:
         "STRONGROOM_CA_CERT": str(tmp_path / "there is none"),
     }
     settings = resolve(environ, api_key="srk_arg", server="http://localhost:2", namespace="")
-    assert (settings.api_key, str(settings.endpoint), settings.namespace) == ("srk_arg", "localhost:2", "")
-    assert (settings.endpoint.tls, settings.ca_certificates) == (False, None)
+    assert (settings.api_key, str(settings.endpoints[0]), settings.namespace) == ("srk_arg", "localhost:2", "")
+    assert (settings.endpoints[0].tls, settings.ca_certificates) == (False, None)
 
 
 def test_an_empty_variable_is_an_absent_one() -> None:
@@ -195,3 +196,42 @@ async def test_the_clients_read_the_environment(monkeypatch: pytest.MonkeyPatch)
     async with AsyncStrongroom() as aio:
         assert repr(aio) == "AsyncStrongroom(server='https://secrets.example:443', namespace='team')"
     assert "canary" not in repr(resolve(api_key="srk_canary"))
+
+
+def test_the_client_certificate_of_the_environment(tmp_path: Path) -> None:
+    own = trustme.CA().issue_cert("client")
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
+    own.private_key_pem.write_to_path(str(tmp_path / "key"))
+    environ = {
+        "STRONGROOM_API_KEY": "srk_env",
+        "STRONGROOM_CLIENT_CERT": str(tmp_path / "cert"),
+        "STRONGROOM_CLIENT_KEY": str(tmp_path / "key"),
+    }
+    settings = resolve(environ, api_key=None)
+    pair = (own.private_key_pem.bytes(), own.cert_chain_pems[0].bytes())
+    assert (settings.client_certificate, settings.api_key) == (pair, "")
+    # With a client certificate the client uses TLS, on this machine too.
+    assert settings.endpoints[0].tls
+    # A credential that is passed wins.
+    settings = resolve(environ, api_key="srk_arg")
+    assert (settings.client_certificate, settings.api_key, settings.endpoints[0].tls) == (None, "srk_arg", False)
+    with pytest.raises(ConfigurationError, match="belong together"):
+        resolve({"STRONGROOM_CLIENT_CERT": environ["STRONGROOM_CLIENT_CERT"]}, api_key=None)
+    # A key of another certificate, a file that has none, and one that is not there.
+    trustme.CA().issue_cert("client").private_key_pem.write_to_path(str(tmp_path / "key"))
+    with pytest.raises(ConfigurationError, match="belong together"):
+        resolve(environ, api_key=None)
+    (tmp_path / "key").write_text("canary")
+    with pytest.raises(ConfigurationError, match="whole PEM") as caught:
+        resolve(environ, api_key=None)
+    assert "canary" not in str(caught.value)
+    (tmp_path / "key").unlink()
+    with pytest.raises(ConfigurationError, match="client_key: cannot read"):
+        resolve(environ, api_key=None)
+
+
+def test_a_setting_that_cannot_be_used_is_an_error_of_its_own() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(server="ftp://localhost")
+    # No request was sent, so there is neither a code nor a reason.
+    assert (caught.value.code, caught.value.reason) == (None, None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
-from both import all_of, done
+from both import all_of, done, until
 from fake import Fake
 
 from strongroom import SecretEvent
-from strongroom.exceptions import RevisionCompactedError, UnavailableError
+from strongroom.exceptions import ClosedError, RevisionCompactedError, UnavailableError
+from strongroom.v1 import secret_pb2
 
 on_the_fake = pytest.mark.parametrize("server", ["fake"], indirect=True)
 
@@ -114,3 +117,62 @@ async def test_a_server_that_never_answers_is_an_error(kind: Any) -> None:
     with pytest.raises(UnavailableError):
         await take(client.secrets.watch(), 1)
     await done(client.close())
+
+
+@on_the_fake
+async def test_a_stream_that_is_silent_for_too_long_is_left(client: Any, fake: Fake) -> None:
+    await done(client.secrets.create(name="a_key", value="v"))
+    fake.feed.live = True
+    client._transport.longest_silence = 0.1
+    watch = client.secrets.watch(after_revision=1)
+
+    def streams() -> int:
+        return sum(type(request).__name__ == "WatchSecretsRequest" for request, _ in fake.requests)
+
+    async def other() -> None:
+        """Tells of a change once the watch has begun a third stream."""
+        await until(lambda: streams() >= 3)
+        fake.feed.tell(secret_pb2.SECRET_EVENT_TYPE_UPDATED, fake.next_revision(next(iter(fake.secrets.values()))))
+
+    if hasattr(watch, "__anext__"):
+        task = asyncio.create_task(other())
+        assert told([await watch.__anext__()]) == [("updated", "a_key")]
+        await task
+    else:
+        thread = threading.Thread(target=asyncio.run, args=(other(),))
+        thread.start()
+        assert told([next(watch)]) == [("updated", "a_key")]
+        thread.join()
+    await done(watch.close())
+
+
+@on_the_fake
+async def test_a_watch_that_is_closed_while_it_waits(client: Any, fake: Fake) -> None:
+    fake.feed.live = True
+    watch = client.secrets.watch()
+
+    async def close() -> None:
+        await until(lambda: fake.requests)
+        await done(watch.close())
+
+    if hasattr(watch, "__anext__"):
+        task = asyncio.create_task(close())
+        assert await all_of(watch) == []
+        await task
+    else:
+        thread = threading.Thread(target=asyncio.run, args=(close(),))
+        thread.start()
+        assert list(watch) == []
+        thread.join()
+
+
+@on_the_fake
+async def test_a_watch_ends_with_its_client(client: Any, fake: Fake) -> None:
+    fake.feed.live = True
+    await done(client.secrets.create(name="a_key", value="v"))
+    watch = client.secrets.watch(snapshot=True)
+    assert told(await take(watch, 1)) == [("snapshot", "a_key")]
+    await done(client.close())
+    assert await all_of(watch) == []
+    with pytest.raises(ClosedError):
+        await take(client.secrets.watch(), 1)

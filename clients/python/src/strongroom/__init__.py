@@ -13,6 +13,7 @@ the ways in which the server can generate a value.
 from strongroom import exceptions, generate
 from strongroom._arguments import NOT_GIVEN, NotGiven
 from strongroom._retry import RetryPolicy
+from strongroom._token import AsyncTokenSource, Token, TokenSource
 from strongroom._version import __version__
 from strongroom.aio import AsyncStrongroom
 from strongroom.client import Strongroom
@@ -21,10 +22,16 @@ from strongroom.models import (
     ENCRYPTED,
     AcknowledgedVersion,
     ApiKey,
+    AuditNames,
+    AuditPage,
+    AuditRecord,
     BatchItem,
     Binding,
+    CachedSecret,
     ChangedVersion,
+    Checkpoint,
     ClaimedRotation,
+    ConsistencyProof,
     Consumer,
     CreatedApiKey,
     Credential,
@@ -33,6 +40,7 @@ from strongroom.models import (
     DestructionReceipt,
     Explanation,
     Identity,
+    InclusionProof,
     Reference,
     ResolvedDocument,
     Role,
@@ -53,10 +61,17 @@ __all__ = [
     "AcknowledgedVersion",
     "ApiKey",
     "AsyncStrongroom",
+    "AsyncTokenSource",
+    "AuditNames",
+    "AuditPage",
+    "AuditRecord",
     "BatchItem",
     "Binding",
+    "CachedSecret",
     "ChangedVersion",
+    "Checkpoint",
     "ClaimedRotation",
+    "ConsistencyProof",
     "Consumer",
     "CreatedApiKey",
     "Credential",
@@ -65,6 +80,7 @@ __all__ = [
     "DestructionReceipt",
     "Explanation",
     "Identity",
+    "InclusionProof",
     "NotGiven",
     "Reference",
     "ResolvedDocument",
@@ -81,6 +97,8 @@ __all__ = [
     "SecretVersions",
     "Strongroom",
     "StrongroomError",
+    "Token",
+    "TokenSource",
     "__version__",
     "exceptions",
     "generate",

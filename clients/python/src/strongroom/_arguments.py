@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from strongroom.exceptions import ValidationError, Violation
+from strongroom.exceptions import ConfigurationError, ValidationError, Violation
 from strongroom.v1 import access_pb2, secret_pb2
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "invalid",
     "is_utf8",
     "metadata",
+    "misconfigured",
     "request_id",
+    "revision",
     "right",
     "seconds",
     "secret_value",
@@ -71,6 +73,11 @@ def invalid(argument: str, problem: str) -> ValidationError:
         code=grpc.StatusCode.INVALID_ARGUMENT,
         violations=[Violation(argument, problem)],
     )
+
+
+def misconfigured(argument: str, problem: str) -> ConfigurationError:
+    """Returns the error for a setting of a client that cannot be used. `problem` says what to do."""
+    return ConfigurationError(f"{argument}: {problem}", violations=[Violation(argument, problem)])
 
 
 def text(argument: str, given: Any) -> str:
@@ -114,6 +121,11 @@ def integer(argument: str, given: Any, low: int, high: int) -> int:
     if not low <= given <= high:
         raise invalid(argument, f"must be from {low} to {high}.")
     return given
+
+
+def revision(argument: str, given: Any) -> int:
+    """Checks for a revision of the store."""
+    return integer(argument, given, 0, UINT64)
 
 
 def flag(argument: str, given: Any) -> bool:

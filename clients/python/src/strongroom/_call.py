@@ -11,6 +11,7 @@ import grpc
 from strongroom import _arguments as arguments
 from strongroom.exceptions import InternalError
 from strongroom.v1.access_pb2_grpc import AccessServiceStub
+from strongroom.v1.audit_pb2_grpc import AuditServiceStub
 from strongroom.v1.reference_pb2_grpc import ReferenceServiceStub
 from strongroom.v1.secret_pb2_grpc import SecretServiceStub
 
@@ -27,6 +28,7 @@ class Stubs:
         """The caller closes the channel."""
         self.secrets = SecretServiceStub(channel)
         self.access = AccessServiceStub(channel)
+        self.audit = AuditServiceStub(channel)
         self.references = ReferenceServiceStub(channel)
 
 
@@ -56,7 +58,7 @@ class Call(Generic[Result]):
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """A page of a list that the client reads whole."""
+    """A page of a list that the client reads to its end."""
 
     items: list[Item]
     """The items of this page."""
@@ -72,6 +74,8 @@ def call_after(call: Call[Page[Item]], page: Page[Item]) -> Call[Page[Item]] | N
         raise InternalError("The server returned the same page twice: report this defect of the server.")
     request = type(call.request)()
     request.CopyFrom(call.request)
+    if "offset" in request.DESCRIPTOR.fields_by_name:
+        request.ClearField("offset")
     request.page_token = page.next_page_token
     return Call(call.rpc, request, call.read, call.timeout)
 

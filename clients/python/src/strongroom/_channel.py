@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 from pathlib import Path
@@ -9,49 +10,70 @@ from typing import Any
 
 import grpc
 
+from strongroom._endpoint import Endpoint
 from strongroom._settings import Settings
 from strongroom._version import __version__
 
-__all__ = ["aio_channel", "channel"]
+__all__ = ["aio_channels", "channels"]
 
-# A page of 1,000 secrets, each with as much metadata as a secret can have, is about 43 MB.
-_LARGEST_REPLY = 64 * 1024 * 1024
-
-
-def channel(settings: Settings) -> grpc.Channel:
-    """Returns a channel for the sync client. It connects at the first call."""
-    target, options = _target(settings), _options(settings)
-    if settings.endpoint.tls:
-        return grpc.secure_channel(target, _credentials(settings), options)
-    return grpc.insecure_channel(target, options)
+# Several servers are asked for their health, and one that says that it is not serving gets no calls. `round_robin` is
+# the policy with which gRPC does that, also with one address for each channel.
+_SEVERAL_SERVERS = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": "strongroom.v1.SecretService"},
+    }
+)
 
 
-def aio_channel(settings: Settings) -> grpc.aio.Channel:
-    """Returns a channel for the async client, bound to the running event loop. It connects at the first call."""
-    target, options = _target(settings), _options(settings)
-    if settings.endpoint.tls:
-        return grpc.aio.secure_channel(target, _credentials(settings), options)
-    return grpc.aio.insecure_channel(target, options)
+def channels(settings: Settings) -> list[tuple[Endpoint, grpc.Channel]]:
+    """Returns a channel to each server for the sync client. They connect at their first call."""
+    credentials = _credentials(settings) if settings.endpoints[0].tls else None
+
+    def one(endpoint: Endpoint) -> grpc.Channel:
+        target, options = _target(endpoint), _options(settings, endpoint)
+        if credentials is None:
+            return grpc.insecure_channel(target, options)
+        return grpc.secure_channel(target, credentials, options)
+
+    return [(endpoint, one(endpoint)) for endpoint in settings.endpoints]
 
 
-def _target(settings: Settings) -> str:
+def aio_channels(settings: Settings) -> list[tuple[Endpoint, grpc.aio.Channel]]:
+    """Returns a channel to each server for the async client, bound to the running event loop."""
+    credentials = _credentials(settings) if settings.endpoints[0].tls else None
+
+    def one(endpoint: Endpoint) -> grpc.aio.Channel:
+        target, options = _target(endpoint), _options(settings, endpoint)
+        if credentials is None:
+            return grpc.aio.insecure_channel(target, options)
+        return grpc.aio.secure_channel(target, credentials, options)
+
+    return [(endpoint, one(endpoint)) for endpoint in settings.endpoints]
+
+
+def _target(endpoint: Endpoint) -> str:
     # The explicit scheme keeps gRPC from reading a host name as another scheme, such as `unix:…`.
-    return f"dns:///{settings.endpoint}"
+    return f"dns:///{endpoint}"
 
 
-def _options(settings: Settings) -> list[tuple[str, Any]]:
-    return [
+def _options(settings: Settings, endpoint: Endpoint) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
         ("grpc.primary_user_agent", f"strongroom-python/{__version__}"),
-        ("grpc.max_receive_message_length", _LARGEST_REPLY),
         # The retry policy decides when to try again. A channel that waits longer before it reconnects would defeat it.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 5000),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        # How long one attempt to connect takes at most, whatever its name says.
+        ("grpc.min_reconnect_backoff_ms", 5000),
         # Notices a server that is gone without a word.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         # A proxy from the environment is for other machines, not for a server on this one.
-        ("grpc.enable_http_proxy", 0 if settings.endpoint.loopback else 1),
+        ("grpc.enable_http_proxy", 0 if endpoint.loopback else 1),
     ]
+    if len(settings.endpoints) > 1:
+        options.append(("grpc.service_config", _SEVERAL_SERVERS))
+    return options
 
 
 def _credentials(settings: Settings) -> grpc.ChannelCredentials:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 
 from strongroom import _arguments as arguments
-from strongroom._files import Path, read_file
+from strongroom._files import Path, Signature, read_file, signature
 from strongroom.exceptions import ValidationError
 
 __all__ = ["Credential", "checked", "read_credential"]
-
-Signature = tuple[int, int, int, int]
 
 
 class Credential:
@@ -34,9 +31,9 @@ class Credential:
             return self._text
         with self._lock:
             # The look at the file comes first: a change between the two is noticed the next time.
-            signature = _signature(self._path)
-            if signature is not None and signature != self._signature and self._read(self._path):
-                self._signature = signature
+            found = signature(self._path)
+            if found is not None and found != self._signature and self._read(self._path):
+                self._signature = found
             return self._text
 
     def replaced(self, refused: str) -> bool:
@@ -61,25 +58,19 @@ class Credential:
 
 
 def read_credential(argument: str, path: Path) -> str:
-    """Returns the credential that a file holds. Raises `ValidationError` where there is none. Errors do not show it."""
-    # Latin-1 decodes any bytes. The check refuses characters that are not ASCII.
+    """Returns the credential that a file holds. Raises `ConfigurationError` where there is none. Errors do not show
+    it.
+    """  # Latin-1 decodes any bytes. The check refuses characters that are not ASCII.
     text = read_file(argument, path).decode("latin-1").strip()
     if not text:
-        raise arguments.invalid(argument, "names an empty file: it must hold an API key or a token.")
+        raise arguments.misconfigured(argument, "names an empty file: it must hold an API key or a token.")
     return checked(argument, text)
 
 
 def checked(argument: str, text: str) -> str:
     """Returns the API key or token, when it can be sent. Errors do not show it."""
     if not re.fullmatch(r"[!-~]+", text):
-        raise arguments.invalid(argument, "must be printable ASCII without spaces; check that the key is complete.")
+        raise arguments.misconfigured(
+            argument, "must be printable ASCII without spaces; check that the key is complete."
+        )
     return text
-
-
-def _signature(path: Path) -> Signature | None:
-    """What differs once the file was replaced or written. None: the file is not there now."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["document", "list_of"]
+__all__ = ["document", "item_of", "result_of"]
 
 
 def document(method: Callable[..., Any], build: Callable[..., Any], returns: str | None = None) -> None:
@@ -25,6 +25,12 @@ def document(method: Callable[..., Any], build: Callable[..., Any], returns: str
     setattr(method, "__signature__", signature.replace(return_annotation=result))  # noqa: B010
 
 
-def list_of(build: Callable[..., Any]) -> str:
-    """Returns `list[X]` for a `build` that returns `Call[Page[X]]`."""
-    return "list[" + str(inspect.signature(build).return_annotation)[len("Call[Page[") : -len("]]")] + "]"
+def result_of(build: Callable[..., Any]) -> str:
+    """Returns `X` for a `build` that returns `Call[X]`."""
+    return str(inspect.signature(build).return_annotation)[len("Call[") : -1]
+
+
+def item_of(build: Callable[..., Any]) -> str:
+    """Returns `X` for a `build` that returns `Call[Page[X]]`. A page with another name begins with X."""
+    result = result_of(build)
+    return result[len("Page[") : -1] if result.startswith("Page[") else result[: -len("Page")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from strongroom import exceptions as e
 
-__all__ = ["BY_CODE", "BY_REASON", "DOMAIN", "exception_from", "exception_of_item"]
+__all__ = ["BY_CODE", "BY_REASON", "DOMAIN", "Explain", "exception_from", "exception_of_item"]
 
 DOMAIN = "strongroom"
 
@@ -81,7 +81,13 @@ BY_CODE: dict[grpc.StatusCode, type[e.StrongroomError]] = {
 }
 
 
-def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | None = None) -> e.StrongroomError:
+Explain = Callable[[grpc.StatusCode, str], str]
+"""Returns the message for a status that no server of Strongroom has sent, from its code and its text."""
+
+
+def exception_from(
+    error: grpc.RpcError, *, explain: Explain | None = None, sent_request_id: str | None = None
+) -> e.StrongroomError:
     """Returns the exception to raise for an error of gRPC, sync or async.
 
     The reason decides when its domain is `strongroom`; otherwise the status code decides. Details that cannot be read
@@ -89,7 +95,7 @@ def exception_from(error: grpc.RpcError, *, server: str, sent_request_id: str | 
     """
     code: grpc.StatusCode = error.code()
     text = error.details() or f"The server answered {code.name} without a message: see the server's log."
-    return _exception(code, text, _details(error), server, sent_request_id)
+    return _exception(code, text, _details(error), explain, sent_request_id)
 
 
 def exception_of_item(status: Any) -> e.StrongroomError:
@@ -102,10 +108,10 @@ def _exception(
     code: grpc.StatusCode,
     message: str,
     details: Sequence[any_pb2.Any],
-    server: str | None = None,
+    explain: Explain | None = None,
     sent_request_id: str | None = None,
 ) -> e.StrongroomError:
-    """Returns the exception. `server`: the connection may be the cause. None: it is not."""
+    """Returns the exception. `explain` is for a status that may not be one of Strongroom. None: it is one."""
     info = error_details_pb2.ErrorInfo()
     reason = info.reason if _read(details, info) and info.domain == DOMAIN and info.reason else None
     bad_request = error_details_pb2.BadRequest()
@@ -115,12 +121,8 @@ def _exception(
     request = error_details_pb2.RequestInfo()
     _read(details, request)
 
-    if server is not None and reason is None and code is grpc.StatusCode.UNAVAILABLE:
-        message = (
-            f"The server at {server} cannot be reached; check that it runs and that the address is right: {message}"
-        )
-    elif server is not None and reason is None and code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"The server at {server} did not answer in time; check that it is not overloaded, or raise `timeout`."
+    if explain is not None and reason is None and not request.request_id:
+        message = explain(code, message)
     kind = BY_REASON.get(reason or "") or BY_CODE.get(code, e.StrongroomError)
     return kind(
         message,

@@ -1,4 +1,4 @@
-"""The calls of `client.secrets` that list secrets. Each function here but `page_after` is one method there.
+"""The calls of `client.secrets` that list secrets. Each function here is one method there.
 
 `strongroom.client.Secrets` describes the arguments and errors that all of them share.
 """
@@ -10,12 +10,11 @@ from datetime import datetime
 
 from strongroom import _arguments as arguments
 from strongroom import _replies as replies
-from strongroom._call import Call, Scope, timeout_for
-from strongroom.exceptions import InternalError
-from strongroom.models import SecretPage
+from strongroom._call import Call, Page, Scope, timeout_for
+from strongroom.models import Secret, SecretPage
 from strongroom.v1 import secret_pb2
 
-__all__ = ["iterate", "list_", "page_after"]
+__all__ = ["iterate", "list_"]
 
 
 def list_(
@@ -49,8 +48,7 @@ def list_(
             no value was read since. A read is known within 60 seconds. None: no filter.
         include_deleted: True: also return deleted secrets that `undelete` can bring back: those with `deleted_at`.
         namespace: See `Secrets`.
-        min_revision: The `revision` of an earlier result. The page then shows the effects of that call. 0: any
-            revision.
+        min_revision: See `Secrets`.
         cached: See `Secrets`.
         timeout: See `Secrets`.
 
@@ -67,7 +65,7 @@ def list_(
         name_prefix=arguments.text("name_prefix", name_prefix),
         order_by=arguments.text("order_by", order_by),
         include_deleted=arguments.flag("include_deleted", include_deleted),
-        min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        min_revision=arguments.revision("min_revision", min_revision),
         consistency=arguments.consistency("cached", cached),
     )
     if limit is not None:
@@ -91,9 +89,10 @@ def iterate(
     include_deleted: bool = False,
     page_size: int = 1000,
     namespace: str | None = None,
+    min_revision: int = 0,
     cached: bool = False,
     timeout: float | None = None,
-) -> Call[SecretPage]:
+) -> Call[Page[Secret]]:
     """Returns an iterator over all secrets that match. It reads one page after the other.
 
     The result is not a snapshot: it may or may not show the changes that others make during the iteration. While others
@@ -107,6 +106,7 @@ def iterate(
         include_deleted: See `list`.
         page_size: The number of secrets to read at a time, 1 to 1,000.
         namespace: See `Secrets`.
+        min_revision: See `Secrets`.
         cached: See `Secrets`.
         timeout: Seconds for each page with all its retries. None: the client's timeout.
 
@@ -114,7 +114,7 @@ def iterate(
         An iterator over the secrets. The `value` of every secret is `"ENCRYPTED"`. The iterator raises the errors of
         `list`.
     """
-    return list_(
+    call = list_(
         scope,
         limit=page_size,
         metadata=metadata,
@@ -123,19 +123,12 @@ def iterate(
         unused_since=unused_since,
         include_deleted=include_deleted,
         namespace=namespace,
+        min_revision=min_revision,
         cached=cached,
         timeout=timeout,
     )
+    return Call(call.rpc, call.request, _items, call.timeout)
 
 
-def page_after(call: Call[SecretPage], page: SecretPage) -> Call[SecretPage] | None:
-    """Returns the call for the page after this one. None: this page is the last."""
-    if not page.next_page_token:
-        return None
-    if page.next_page_token == call.request.page_token:
-        raise InternalError("The server returned the same page twice: report this defect of the server.")
-    request = secret_pb2.ListSecretsRequest()
-    request.CopyFrom(call.request)
-    request.ClearField("offset")
-    request.page_token = page.next_page_token
-    return Call(call.rpc, request, call.read, call.timeout)
+def _items(reply: secret_pb2.ListSecretsResponse) -> Page[Secret]:
+    return Page([replies.secret(item) for item in reply.items], reply.next_page_token)

@@ -12,19 +12,27 @@ from strongroom import _documents as documents
 from strongroom import models
 from strongroom._errors import exception_of_item
 from strongroom.generate import Generator
-from strongroom.v1 import access_pb2, reference_pb2, secret_pb2
+from strongroom.v1 import access_pb2, audit_pb2, reference_pb2, secret_pb2
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 __all__ = [
     "acknowledged_version",
     "api_key",
+    "audit_names",
+    "audit_page",
+    "audit_record",
     "binding",
     "changed_version",
+    "checkpoint",
     "claimed_rotation",
+    "consistency_proof",
     "created_api_key",
     "deleted_secret",
     "destroyed_version",
     "explanation",
     "identity",
+    "inclusion_proof",
     "resolved_document",
     "role",
     "secret",
@@ -35,7 +43,7 @@ __all__ = [
 ]
 
 
-def secret(message: secret_pb2.Secret) -> models.Secret:
+def secret(message: secret_pb2.Secret, value_version: int | None = None) -> models.Secret:
     """Converts a secret. A value that the reply does not hold becomes `ENCRYPTED`."""
     given = _value(message.value)
     return models.Secret(
@@ -47,19 +55,20 @@ def secret(message: secret_pb2.Secret) -> models.Secret:
         description=message.description,
         metadata=dict(message.metadata),
         version=message.version,
-        created_at=_time(message.created_at, message.HasField("created_at")),
-        updated_at=_time(message.updated_at, message.HasField("updated_at")),
-        rotated_at=_time(message.rotated_at, message.HasField("rotated_at")),
-        expires_at=_time(message.expires_at, message.HasField("expires_at")),
-        next_rotation_at=_time(message.next_rotation_at, message.HasField("next_rotation_at")),
-        deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
-        purge_at=_time(message.purge_at, message.HasField("purge_at")),
+        created_at=_time(message, "created_at"),
+        updated_at=_time(message, "updated_at"),
+        rotated_at=_time(message, "rotated_at"),
+        expires_at=_time(message, "expires_at"),
+        next_rotation_at=_time(message, "next_rotation_at"),
+        deleted_at=_time(message, "deleted_at"),
+        purge_at=_time(message, "purge_at"),
         etag=message.etag,
         revision=message.revision,
         rotation_policy=_policy(message.rotation_policy) if message.HasField("rotation_policy") else None,
         pending_version=message.pending_version if message.HasField("pending_version") else None,
         rotation_claim=_claim(message.rotation_claim) if message.HasField("rotation_claim") else None,
         rotation_failure=_failure(message.rotation_failure) if message.HasField("rotation_failure") else None,
+        value_version=value_version,
     )
 
 
@@ -77,7 +86,7 @@ def secret_event(message: secret_pb2.SecretEvent) -> models.SecretEvent:
         revision=message.revision,
         former_name=message.former_name if message.HasField("former_name") else None,
         resume_revision=message.resume_revision,
-        occurred_at=_time(message.occurred_at, message.HasField("occurred_at")),
+        occurred_at=_time(message, "occurred_at"),
     )
 
 
@@ -91,7 +100,7 @@ def claimed_rotation(message: secret_pb2.ClaimRotationResponse) -> models.Claime
     return models.ClaimedRotation(
         claim_id=message.claim_id,
         secret=secret(message.secret),
-        lease_expires_at=_time(message.lease_expires_at, message.HasField("lease_expires_at")),
+        lease_expires_at=_time(message, "lease_expires_at"),
         pending_version=message.pending_version if message.HasField("pending_version") else None,
         revision=message.revision,
     )
@@ -112,8 +121,8 @@ def deleted_secret(message: secret_pb2.DeleteSecretResponse) -> models.DeletedSe
     """Converts the result of a deletion."""
     return models.DeletedSecret(
         id=message.id,
-        deleted_at=_time(message.deleted_at, message.HasField("deleted_at")),
-        purge_at=_time(message.purge_at, message.HasField("purge_at")),
+        deleted_at=_time(message, "deleted_at"),
+        purge_at=_time(message, "purge_at"),
         revision=message.revision,
     )
 
@@ -141,7 +150,7 @@ def destroyed_version(message: secret_pb2.DestroyVersionResponse) -> models.Dest
             name=receipt.name,
             secret_id=receipt.secret_id,
             version=receipt.version,
-            destroyed_at=_time(receipt.destroyed_at, receipt.HasField("destroyed_at")),
+            destroyed_at=_time(receipt, "destroyed_at"),
             data_key_sha256=receipt.data_key_sha256,
             statement=receipt.statement,
             signature=receipt.signature,
@@ -157,20 +166,20 @@ def _version(message: secret_pb2.SecretVersion) -> models.SecretVersion:
     return models.SecretVersion(
         number=message.number,
         state=known.name[len("VERSION_STATE_") :].lower() if known else f"state_{message.state}",
-        created_at=_time(message.created_at, message.HasField("created_at")),
-        state_changed_at=_time(message.state_changed_at, message.HasField("state_changed_at")),
+        created_at=_time(message, "created_at"),
+        state_changed_at=_time(message, "state_changed_at"),
         current=message.current,
-        last_read_at=_time(message.last_read_at, message.HasField("last_read_at")),
+        last_read_at=_time(message, "last_read_at"),
         consumers=tuple(
             models.Consumer(
                 principal=consumer.principal,
-                last_read_at=_time(consumer.last_read_at, consumer.HasField("last_read_at")),
-                acknowledged_at=_time(consumer.acknowledged_at, consumer.HasField("acknowledged_at")),
+                last_read_at=_time(consumer, "last_read_at"),
+                acknowledged_at=_time(consumer, "acknowledged_at"),
                 consumer=consumer.consumer,
             )
             for consumer in message.consumers
         ),
-        retires_at=_time(message.retires_at, message.HasField("retires_at")),
+        retires_at=_time(message, "retires_at"),
     )
 
 
@@ -192,17 +201,15 @@ def _policy(message: secret_pb2.RotationPolicy) -> models.RotationPolicy:
 
 
 def _claim(message: secret_pb2.RotationClaim) -> models.RotationClaim:
-    return models.RotationClaim(
-        message.principal, _time(message.lease_expires_at, message.HasField("lease_expires_at"))
-    )
+    return models.RotationClaim(message.principal, _time(message, "lease_expires_at"))
 
 
 def _failure(message: secret_pb2.RotationFailure) -> models.RotationFailure:
     return models.RotationFailure(
         attempts=message.attempts,
-        failed_at=_time(message.failed_at, message.HasField("failed_at")),
+        failed_at=_time(message, "failed_at"),
         error=message.error,
-        retry_at=_time(message.retry_at, message.HasField("retry_at")),
+        retry_at=_time(message, "retry_at"),
     )
 
 
@@ -213,11 +220,11 @@ def api_key(message: access_pb2.ApiKey) -> models.ApiKey:
         name=message.name,
         home_namespace=message.home_namespace,
         root=message.root,
-        created_at=_time(message.created_at, message.HasField("created_at")),
-        expires_at=_time(message.expires_at, message.HasField("expires_at")),
-        revoked_at=_time(message.revoked_at, message.HasField("revoked_at")),
-        rotated_at=_time(message.rotated_at, message.HasField("rotated_at")),
-        last_used_at=_time(message.last_used_at, message.HasField("last_used_at")),
+        created_at=_time(message, "created_at"),
+        expires_at=_time(message, "expires_at"),
+        revoked_at=_time(message, "revoked_at"),
+        rotated_at=_time(message, "rotated_at"),
+        last_used_at=_time(message, "last_used_at"),
     )
 
 
@@ -249,7 +256,7 @@ def role(message: access_pb2.Role) -> models.Role:
         rights=frozenset(_right(number) for number in message.rights),
         description=message.description,
         built_in=message.built_in,
-        created_at=_time(message.created_at, message.HasField("created_at")),
+        created_at=_time(message, "created_at"),
     )
 
 
@@ -262,10 +269,10 @@ def binding(message: access_pb2.Binding) -> models.Binding:
         namespace_pattern=message.namespace_pattern,
         name_pattern=message.name_pattern,
         denies=message.effect == access_pb2.EFFECT_DENY,
-        created_at=_time(message.created_at, message.HasField("created_at")),
-        expires_at=_time(message.expires_at, message.HasField("expires_at")),
+        created_at=_time(message, "created_at"),
+        expires_at=_time(message, "expires_at"),
         description=message.description,
-        last_used_at=_time(message.last_used_at, message.HasField("last_used_at")),
+        last_used_at=_time(message, "last_used_at"),
     )
 
 
@@ -292,6 +299,38 @@ def resolved_document(
     )
 
 
+def audit_record(message: audit_pb2.AuditRecord) -> models.AuditRecord:
+    """Converts a record of the audit log."""
+    return models.AuditRecord(message.index, message.line)
+
+
+def audit_page(message: audit_pb2.ListAuditRecordsResponse) -> models.AuditPage:
+    """Converts a page of the audit log."""
+    return models.AuditPage([audit_record(item) for item in message.items], message.next_page_token, message.log_size)
+
+
+def checkpoint(message: audit_pb2.GetCheckpointResponse) -> models.Checkpoint:
+    """Converts a checkpoint of the audit log."""
+    return models.Checkpoint(message.checkpoint, message.verifier_key, message.size, message.root)
+
+
+def inclusion_proof(message: audit_pb2.GetInclusionProofResponse) -> models.InclusionProof:
+    """Converts the proof that a record is in the audit log."""
+    return models.InclusionProof(message.leaf_hash, tuple(message.hashes), message.size)
+
+
+def consistency_proof(message: audit_pb2.GetConsistencyProofResponse) -> models.ConsistencyProof:
+    """Converts the proof that the audit log begins with an older one."""
+    return models.ConsistencyProof(tuple(message.hashes), message.size)
+
+
+def audit_names(message: audit_pb2.FindAuditNamesResponse) -> models.AuditNames:
+    """Converts the names of a fingerprint."""
+    return models.AuditNames(
+        tuple(message.namespaces), tuple((secret.namespace, secret.name) for secret in message.secrets)
+    )
+
+
 def _right(number: access_pb2.Right.ValueType) -> str:
     """Returns `manage_access` for `RIGHT_MANAGE_ACCESS`, and `right_<number>` for a right that is not known here."""
     known = access_pb2.Right.DESCRIPTOR.values_by_number.get(number)
@@ -315,5 +354,9 @@ def _span(duration: Duration, present: bool) -> timedelta | None:
     return duration.ToTimedelta() if present else None
 
 
-def _time(timestamp: Timestamp, present: bool) -> datetime | None:
-    return timestamp.ToDatetime(tzinfo=timezone.utc) if present else None
+def _time(message: Any, field: str) -> datetime | None:
+    """Returns a time of a message, cut to microseconds. None: the message does not have it."""
+    if not message.HasField(field):
+        return None
+    timestamp: Timestamp = getattr(message, field)
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from strongroom._servers import Server
 from strongroom.exceptions import StrongroomError
 
 __all__ = ["Attempts", "RetryPolicy"]
@@ -20,16 +21,18 @@ class RetryPolicy:
 
     - with the status UNAVAILABLE: the network failed, or the server cannot serve now;
     - with the reason CONTENDED: other writers changed the same secret each time;
-    - with a `RetryInfo`: the server asks for a retry.
+    - with the reason TOO_MANY_REQUESTS: the server is busy;
+    - with a `RetryInfo`: the server asks for a retry, except when a quota is exceeded.
 
     The longest pause before the n-th retry is `first_delay * factor ** (n - 1)`, but at most `longest_delay`. The pause
     is a random time between half of it and all of it, plus the time that the server asks for. When the pause would end
     after the call's deadline, the call is not retried. With the defaults, it is the call's timeout that ends the
-    retries.
+    retries. With several servers, a call goes to the next server without a pause, until each of them has failed.
 
     Retries are safe because every change of a secret carries a `request_id`: the server makes the change once and
     returns the stored outcome for every repeat. A call that has no `request_id`, such as `access.create_key` and
-    `secrets.claim_rotation`, is never retried. A watch continues by itself, with the same pauses.
+    `secrets.claim_rotation`, is never retried; but while nothing was sent, since a server cannot be reached, it goes to
+    the next server. A watch continues by itself, with the same pauses.
     """
 
     attempts: int = 20
@@ -54,6 +57,10 @@ class Attempts:
         self._jitter = jitter
         self._end = clock() + budget
         self._made = 0
+        self.renewed = False
+        """Whether an attempt was made again because the credential was renewed."""
+        self.tried: list[Server] = []
+        """The servers that failed since the last pause."""
 
     def time_left(self) -> float:
         """Returns the seconds until the deadline. 0: the deadline has passed."""
@@ -70,4 +77,6 @@ class Attempts:
 
 
 def _is_transient(error: StrongroomError) -> bool:
-    return error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "CONTENDED" or error.retry_after is not None
+    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason in ("CONTENDED", "TOO_MANY_REQUESTS"):
+        return True
+    return error.retry_after is not None and error.reason != "QUOTA_EXCEEDED"

@@ -29,6 +29,7 @@ def promote(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Makes a version the current one, in one step.
@@ -46,6 +47,7 @@ def promote(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -69,6 +71,7 @@ def promote(
         claim_id=arguments.text("claim_id", claim_id),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     if grace_period is not None:
         request.grace_period.CopyFrom(arguments.duration("grace_period", grace_period))
@@ -82,6 +85,7 @@ def acknowledge(
     *,
     consumer: str = "",
     namespace: str | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[AcknowledgedVersion]:
     """Notes that this consumer now uses a version. `versions` shows who has acknowledged which version.
@@ -95,6 +99,7 @@ def acknowledge(
         consumer: A name of the consumer, for consumers that share a credential: at most 128 printable ASCII characters.
             Empty: the principal is enough.
         namespace: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -115,6 +120,7 @@ def acknowledge(
         name=arguments.text("name", name),
         version=arguments.integer("version", version, 0, arguments.UINT32),
         consumer=arguments.text("consumer", consumer),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(
         lambda stubs: stubs.secrets.AcknowledgeVersion, request, replies.acknowledged_version, timeout_for(timeout)
@@ -128,6 +134,7 @@ def claim_rotation(
     metadata: Mapping[str, str] | None = None,
     lease: timedelta | None = None,
     namespace: str | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[ClaimedRotation]:
     """Takes a rotation that is due, so that no other worker takes it at the same time.
@@ -144,6 +151,7 @@ def claim_rotation(
         metadata: Take only a secret whose metadata holds all these pairs exactly. None: any metadata.
         lease: How long this worker holds the rotation, 1 second to 24 hours. None: 5 minutes.
         namespace: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -155,7 +163,9 @@ def claim_rotation(
         IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.ClaimRotationRequest(
-        namespace=scope.namespace_for(namespace), name_prefix=arguments.text("name_prefix", name_prefix)
+        namespace=scope.namespace_for(namespace),
+        name_prefix=arguments.text("name_prefix", name_prefix),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     if metadata is not None:
         request.metadata.update(arguments.metadata("metadata", metadata))
@@ -176,6 +186,7 @@ def release_rotation(
     claim_id: str,
     error: str = "",
     retry_after: timedelta | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Gives a rotation back that this worker has claimed. The client never retries this call.
@@ -186,6 +197,7 @@ def release_rotation(
             once.
         retry_after: After how long the rotation is due again, 0 to 30 days. Needs `error`. None: 1 minute after the
             first failure, twice as long after each further one, at most 6 hours.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -197,7 +209,9 @@ def release_rotation(
         IntegrityError: The stored record was altered or damaged.
     """
     request = secret_pb2.ReleaseRotationRequest(
-        claim_id=arguments.text("claim_id", claim_id), error=arguments.text("error", error)
+        claim_id=arguments.text("claim_id", claim_id),
+        error=arguments.text("error", error),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     if retry_after is not None:
         request.retry_after.CopyFrom(arguments.duration("retry_after", retry_after))

@@ -36,6 +36,7 @@ def create(
     expires_at: datetime | None = None,
     rotation_policy: RotationPolicy | None = None,
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Creates a secret with version 1.
@@ -56,6 +57,7 @@ def create(
             be read. Must not be passed together with `ttl`. None: it never expires.
         rotation_policy: When and how the secret is rotated. None: only on request.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -72,6 +74,7 @@ def create(
         name=arguments.text("name", name),
         return_value=arguments.flag("return_value", return_value),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     _set_new_value(request, value, generate)
     if description is not None:
@@ -107,8 +110,7 @@ def get(
             fields of the result describe the secret as it is now.
         include_value: False leaves the value out. The right `list` is then enough, and the version can be disabled or
             destroyed.
-        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
-            revision.
+        min_revision: See `Secrets`.
         cached: See `Secrets`.
         timeout: See `Secrets`.
 
@@ -127,14 +129,14 @@ def get(
     request = secret_pb2.GetSecretRequest(
         namespace=scope.namespace_for(namespace),
         name=arguments.text("name", name),
-        min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        min_revision=arguments.revision("min_revision", min_revision),
         consistency=arguments.consistency("cached", cached),
     )
     if version is not None:
         request.version = arguments.integer("version", version, 0, arguments.UINT32)
     if not arguments.flag("include_value", include_value):
         request.view = secret_pb2.VIEW_METADATA
-    return Call(lambda stubs: stubs.secrets.GetSecret, request, _secret_of, timeout_for(timeout))
+    return Call(lambda stubs: stubs.secrets.GetSecret, request, _secret_with_value, timeout_for(timeout))
 
 
 def batch_get(
@@ -155,8 +157,7 @@ def batch_get(
         names: The names of the secrets: 1 to 100, each of them once.
         namespace: See `Secrets`.
         include_value: False leaves the values out. The right `list` is then enough.
-        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
-            revision.
+        min_revision: See `Secrets`.
         cached: See `Secrets`.
         timeout: See `Secrets`.
 
@@ -172,7 +173,7 @@ def batch_get(
     request = secret_pb2.BatchGetSecretsRequest(
         namespace=scope.namespace_for(namespace),
         names=[arguments.text("names", name) for name in names],
-        min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        min_revision=arguments.revision("min_revision", min_revision),
         consistency=arguments.consistency("cached", cached),
     )
     if not arguments.flag("include_value", include_value):
@@ -193,6 +194,7 @@ def update(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Changes the parts of a secret that are passed and keeps all others.
@@ -211,6 +213,7 @@ def update(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -229,6 +232,7 @@ def update(
         name=arguments.text("name", name),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     given: list[str] = []
     # On the wire an empty field looks like an absent one, so only a mask can clear it. The mask then names all fields
@@ -271,6 +275,7 @@ def delete(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[DeletedSecret]:
     """Deletes a secret and all its versions. The name is free again at once.
@@ -282,6 +287,7 @@ def delete(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -298,6 +304,7 @@ def delete(
         name=arguments.text("name", name),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(lambda stubs: stubs.secrets.DeleteSecret, request, replies.deleted_secret, timeout_for(timeout))
 
@@ -309,6 +316,7 @@ def undelete(
     new_name: str = "",
     namespace: str | None = None,
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Brings a deleted secret back, with all its versions.
@@ -318,6 +326,7 @@ def undelete(
         new_name: The name that the secret gets. Empty: the name that it had.
         namespace: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -335,6 +344,7 @@ def undelete(
         id=arguments.text("id", id),
         new_name=arguments.text("new_name", new_name),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(lambda stubs: stubs.secrets.UndeleteSecret, request, _secret_of, timeout_for(timeout))
 
@@ -352,6 +362,7 @@ def rotate(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[Secret]:
     """Gives a secret a new value as its next version.
@@ -373,6 +384,7 @@ def rotate(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -396,6 +408,7 @@ def rotate(
         claim_id=arguments.text("claim_id", claim_id),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     if value is not None or generate is not None:
         _set_new_value(request, value, generate)
@@ -442,3 +455,7 @@ def _policy(argument: str, given: RotationPolicy) -> secret_pb2.RotationPolicy:
 
 def _secret_of(reply: Any) -> Secret:
     return replies.secret(reply.secret)
+
+
+def _secret_with_value(reply: secret_pb2.GetSecretResponse) -> Secret:
+    return replies.secret(reply.secret, reply.version)

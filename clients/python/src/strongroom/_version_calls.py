@@ -31,8 +31,7 @@ def versions(
     Args:
         name: The name of the secret.
         namespace: See `Secrets`.
-        min_revision: The `revision` of an earlier result. The answer then shows the effects of that call. 0: any
-            revision.
+        min_revision: See `Secrets`.
         cached: See `Secrets`.
         timeout: See `Secrets`.
 
@@ -46,7 +45,7 @@ def versions(
     request = secret_pb2.ListSecretVersionsRequest(
         namespace=scope.namespace_for(namespace),
         name=arguments.text("name", name),
-        min_revision=arguments.integer("min_revision", min_revision, 0, arguments.UINT64),
+        min_revision=arguments.revision("min_revision", min_revision),
         consistency=arguments.consistency("cached", cached),
     )
     return Call(lambda stubs: stubs.secrets.ListSecretVersions, request, replies.secret_versions, timeout_for(timeout))
@@ -60,6 +59,7 @@ def disable_version(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[ChangedVersion]:
     """Disables a version, so that its value cannot be read.
@@ -74,6 +74,7 @@ def disable_version(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -93,6 +94,7 @@ def disable_version(
         version=arguments.integer("version", version, 0, arguments.UINT32),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(lambda stubs: stubs.secrets.DisableVersion, request, replies.changed_version, timeout_for(timeout))
 
@@ -105,6 +107,7 @@ def enable_version(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[ChangedVersion]:
     """Enables a disabled version, so that its value can be read again.
@@ -117,6 +120,7 @@ def enable_version(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -136,6 +140,7 @@ def enable_version(
         version=arguments.integer("version", version, 0, arguments.UINT32),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(lambda stubs: stubs.secrets.EnableVersion, request, replies.changed_version, timeout_for(timeout))
 
@@ -148,6 +153,7 @@ def destroy_version(
     namespace: str | None = None,
     etag: str = "",
     request_id: RequestId | None = None,
+    min_revision: int = 0,
     timeout: float | None = None,
 ) -> Call[DestroyedVersion]:
     """Destroys a version: deletes its data key and its value, so that the value cannot be recovered.
@@ -162,6 +168,7 @@ def destroy_version(
         namespace: See `Secrets`.
         etag: See `Secrets`.
         request_id: See `Secrets`.
+        min_revision: See `Secrets`.
         timeout: See `Secrets`.
 
     Returns:
@@ -180,5 +187,6 @@ def destroy_version(
         version=arguments.integer("version", version, 0, arguments.UINT32),
         etag=arguments.text("etag", etag),
         request_id=arguments.request_id("request_id", request_id),
+        min_revision=arguments.revision("min_revision", min_revision),
     )
     return Call(lambda stubs: stubs.secrets.DestroyVersion, request, replies.destroyed_version, timeout_for(timeout))

@@ -1,36 +1,19 @@
-"""The call of `client.secrets.watch`, and what the sync and the async watch share: everything except the waiting."""
+"""The call of `client.secrets.watch`, and how far such a watch has come."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import grpc
 
 from strongroom import _arguments as arguments
 from strongroom import _replies as replies
 from strongroom._call import Call, Scope, Stubs
-from strongroom._retry import RetryPolicy
-from strongroom.exceptions import StrongroomError
+from strongroom._sending import Sending
+from strongroom._stream import Progress
 from strongroom.models import SecretEvent
 from strongroom.v1 import secret_pb2
 
-__all__ = ["STREAM_SECONDS", "Progress", "watch"]
-
-# How many attempts a watch has to begin with: it has no timeout that would end them.
-_FIRST_ATTEMPTS = 5
-STREAM_SECONDS = 600.0
-"""How long one stream lasts at most. The watch then continues with another one, so that it notices a connection that is
-dead without a sign."""
-
-_PASSING = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-}
+__all__ = ["SecretProgress", "watch"]
 
 
 def watch(
@@ -83,46 +66,50 @@ def _rpc(stubs: Stubs) -> Any:
     return stubs.secrets.WatchSecrets
 
 
-class Progress:
-    """How far a watch has come: what to ask for next, and which events were returned."""
+class SecretProgress(Progress[SecretEvent]):
+    """How far a watch of secrets has come."""
 
-    def __init__(
-        self, call: Call[SecretEvent], retry: RetryPolicy, jitter: Callable[[], float] = random.random
-    ) -> None:
-        """Tests replace `jitter`."""
-        self.resume_revision: int = call.request.after_revision
-        self._call = call
-        self._retry = retry
-        self._jitter = jitter
+    def __init__(self, call: Call[SecretEvent], sending: Sending) -> None:
+        """Begins where the call says."""
+        super().__init__(call, sending)
+        self._resume_revision: int = call.request.after_revision
         self._revision = 0
         self._told: set[str] = set()
         self._snapshot: list[SecretEvent] | None = [] if call.request.snapshot else None
-        self._received = False
-        self._failures = 0
+
+    @property
+    def position(self) -> int:
+        """The `after_revision` with which another watch continues. 0: nothing was received yet."""
+        return self._resume_revision
+
+    def synced(self, revision: int) -> None:
+        """Is told when all that had happened up to this revision was returned."""
 
     def request(self) -> secret_pb2.WatchSecretsRequest:
         """Returns the request for the stream that continues the watch."""
         request = secret_pb2.WatchSecretsRequest()
-        request.CopyFrom(self._call.request)
+        request.CopyFrom(self.call.request)
         if self._snapshot is not None:
             # A snapshot that broke begins again.
             self._snapshot = []
-        elif self.resume_revision:
+            self._revision = 0
+            self._told.clear()
+        elif self._resume_revision:
             request.snapshot = False
-            request.after_revision = self.resume_revision
+            request.after_revision = self._resume_revision
         return request
 
-    def read(self, reply: Any) -> list[SecretEvent]:
+    def items(self, reply: Any) -> list[SecretEvent]:
         """Returns the events that a message brings: none for a bookmark, many at the end of a snapshot."""
-        self._received = True
-        self._failures = 0
         if reply.WhichOneof("step") == "bookmark":
-            if self._snapshot is None or reply.bookmark.synced:
-                self.resume_revision = reply.bookmark.revision
-                complete, self._snapshot = self._snapshot, None
-                return complete or []
-            return []
-        event = self._call.read(reply.event)
+            if self._snapshot is not None and not reply.bookmark.synced:
+                return []
+            self._resume_revision = reply.bookmark.revision
+            if reply.bookmark.synced:
+                self.synced(reply.bookmark.revision)
+            complete, self._snapshot = self._snapshot, None
+            return complete or []
+        event = self.call.read(reply.event)
         if event.type == "snapshot":
             if self._snapshot is not None:
                 self._snapshot.append(event)
@@ -136,23 +123,5 @@ class Progress:
         if self._snapshot is not None:
             self._snapshot.append(event)
             return []
-        self.resume_revision = event.resume_revision
+        self._resume_revision = event.resume_revision
         return [event]
-
-    def pause_after(self, error: StrongroomError | None) -> float | None:
-        """Returns the seconds to wait before the next stream. None: raise the error. `error` is None at a plain end."""
-        self._failures += 1
-        if error is not None:
-            refused = error.reason is not None and error.reason != "DEADLINE_EXCEEDED"
-            if error.retry_after is None and (error.code not in _PASSING or (refused and not _unavailable(error))):
-                return None
-            # A server that never answered may not be there at all.
-            if not self._received and self._failures >= min(self._retry.attempts, _FIRST_ATTEMPTS):
-                return None
-        backoff = self._retry.first_delay * self._retry.factor ** min(self._failures - 1, 32)
-        pause = min(backoff, self._retry.longest_delay) * (0.5 + self._jitter() / 2)
-        return pause + (error.retry_after or 0.0 if error is not None else 0.0)
-
-
-def _unavailable(error: StrongroomError) -> bool:
-    return error.code is grpc.StatusCode.UNAVAILABLE

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import grpc
 from typing_extensions import Concatenate, ParamSpec
 
 from strongroom import _access_calls as access_calls
+from strongroom import _audit_calls as audit_calls
 from strongroom import _binding_calls as binding_calls
 from strongroom import _list_calls as list_calls
 from strongroom import _reference_calls as reference_calls
@@ -20,143 +18,22 @@ from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
 from strongroom import _version_calls as version_calls
 from strongroom import _watch_calls as watch_calls
-from strongroom._call import Call, Page, Scope, Stubs, call_after
-from strongroom._channel import channel
-from strongroom._documentation import document, list_of
+from strongroom._cache import Cache
+from strongroom._cache_state import DEFAULT_SERVE_STALE, DEFAULT_SIZE
+from strongroom._call import Call, Page, Scope, call_after
+from strongroom._documentation import document, item_of, result_of
 from strongroom._retry import RetryPolicy
-from strongroom._sending import Metadata, Sending
+from strongroom._sending import Sending
 from strongroom._settings import DEFAULT_TIMEOUT, Path, Settings
-from strongroom.exceptions import StrongroomError
-from strongroom.models import Secret, SecretEvent, SecretPage
+from strongroom._stream import Progress
+from strongroom._token import TokenSource
+from strongroom._transport import Transport, Watch
 
-__all__ = ["Access", "References", "Secrets", "Strongroom", "Watch"]
+__all__ = ["Access", "Audit", "Cache", "References", "Secrets", "Strongroom", "Watch"]
 
 P = ParamSpec("P")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class Transport(Sending):
-    """Sends calls and waits for their replies."""
-
-    def __init__(
-        self, settings: Settings, retry: RetryPolicy, *, sleep: Callable[[float], Any] = time.sleep, **clocks: Any
-    ) -> None:
-        """Tests replace `sleep` and the `clocks` of `Sending`."""
-        super().__init__(settings, retry, **clocks)
-        self._sleep = sleep
-        self._channel = channel(settings)
-        self._stubs = Stubs(self._channel)
-
-    def send(self, call: Call[Result]) -> Result:
-        """Sends the call, retries it as the retry policy says, and returns its result."""
-        attempts = self.begin(call)
-        rpc = call.rpc(self._stubs)
-        renewed = False
-        while True:
-            metadata = self.metadata()
-            try:
-                reply = rpc(call.request, timeout=attempts.time_left(), metadata=metadata)
-            except grpc.RpcError as error:
-                failure = self.failure(error, call)
-            else:
-                return call.read(reply)
-            if not renewed and self.renewed(failure, metadata):
-                # A refused call changed nothing, so that any call can be sent again.
-                renewed = True
-                continue
-            pause = attempts.pause_after(failure)
-            if pause is None:
-                raise failure
-            self._sleep(pause)
-
-    def open(self, call: Call[SecretEvent], progress: watch_calls.Progress, metadata: Metadata) -> Any:
-        """Opens a stream of a watch. The stream is an iterator that has `cancel`."""
-        rpc: Any = call.rpc(self._stubs)
-        return rpc(progress.request(), timeout=watch_calls.STREAM_SECONDS, metadata=metadata)
-
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
-        self._sleep(seconds)
-
-    def close(self) -> None:
-        """Closes the connection. A second call does nothing."""
-        self.closed = True
-        self._channel.close()
-
-
-class Watch(Iterator[SecretEvent]):
-    """The changes of a namespace's secrets, as they are made: `client.secrets.watch` makes it.
-
-    It is an iterator, and belongs to one thread, except that any thread may `close` it. Use it as a context manager, or
-    call `close`, to end it before its client is closed.
-    """
-
-    def __init__(self, transport: Transport, call: Call[SecretEvent]) -> None:
-        """Sends nothing yet."""
-        self._transport = transport
-        self._call = call
-        self._progress = transport.progress(call)
-        self._ready: deque[SecretEvent] = deque()
-        self._stream: Any = None
-        self._sent: Metadata = ()
-        self._closed = False
-
-    @property
-    def resume_revision(self) -> int:
-        """The `after_revision` with which another watch continues. 0: nothing was received yet."""
-        return self._progress.resume_revision
-
-    def __next__(self) -> SecretEvent:
-        """Waits for the next event. Raises an error that does not pass by itself."""
-        while not self._ready:
-            if self._closed:
-                raise StopIteration
-            self._receive()
-        return self._ready.popleft()
-
-    def _receive(self) -> None:
-        """Receives one message, or opens the next stream."""
-        failure: StrongroomError | None = None
-        try:
-            if self._stream is None:
-                self._transport.check_open()
-                self._sent = self._transport.metadata()
-                self._stream = self._transport.open(self._call, self._progress, self._sent)
-            reply = next(self._stream, None)
-        except grpc.RpcError as error:
-            failure = self._transport.failure(error, self._call)
-        else:
-            if reply is not None:
-                self._ready.extend(self._progress.read(reply))
-                return
-        self._stream = None
-        if self._closed or self._transport.closed:
-            self._closed = True
-            return
-        if self._transport.renewed(failure, self._sent):
-            return
-        pause = self._progress.pause_after(failure)
-        if pause is None and failure is not None:
-            raise failure
-        self._transport.sleep(pause or 0.0)
-
-    def close(self) -> None:
-        """Ends the watch. The iterator then ends. A second call does nothing."""
-        self._closed = True
-        stream = self._stream
-        if stream is not None:
-            stream.cancel()
-
-    def __enter__(self) -> Watch:
-        """Returns the watch. It is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Ends the watch."""
-        self.close()
 
 
 class _Resource:
@@ -178,32 +55,33 @@ def _method(build: Callable[Concatenate[Scope, P], Call[Result]]) -> Callable[Co
 
 
 def _pages(
-    build: Callable[Concatenate[Scope, P], Call[SecretPage]],
-) -> Callable[Concatenate[_Resource, P], Iterator[Secret]]:
+    build: Callable[Concatenate[Scope, P], Call[Page[Item]]],
+) -> Callable[Concatenate[_Resource, P], Iterator[Item]]:
     """Returns the method that iterates over all pages: it sends the call of `build`, then a call for each next page."""
 
-    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Secret]:
+    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Item]:
         return items(self._transport, build(self._scope, *args, **kwargs))
 
-    def items(transport: Transport, call: Call[SecretPage] | None) -> Iterator[Secret]:
+    def items(transport: Transport, call: Call[Page[Item]] | None) -> Iterator[Item]:
         while call is not None:
             page = transport.send(call)
             yield from page.items
-            call = list_calls.page_after(call, page)
+            call = call_after(call, page)
 
-    document(method, build, returns="Iterator[Secret]")
+    document(method, build, returns=f"Iterator[{item_of(build)}]")
     return method
 
 
 def _watch(
-    build: Callable[Concatenate[Scope, P], Call[SecretEvent]],
-) -> Callable[Concatenate[_Resource, P], Watch]:
+    build: Callable[Concatenate[Scope, P], Call[Item]],
+    progress: Callable[[Call[Item], Sending], Progress[Item]],
+) -> Callable[Concatenate[_Resource, P], Watch[Item]]:
     """Returns the method that makes a watch with the call of `build`."""
 
-    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Watch:
-        return Watch(self._transport, build(self._scope, *args, **kwargs))
+    def method(self: _Resource, /, *args: P.args, **kwargs: P.kwargs) -> Watch[Item]:
+        return Watch(self._transport, progress(build(self._scope, *args, **kwargs), self._transport))
 
-    document(method, build, returns="Watch")
+    document(method, build, returns=f"Watch[{result_of(build)}]")
     return method
 
 
@@ -221,7 +99,7 @@ def _whole_list(
             call = call_after(call, page)
         return items
 
-    document(method, build, returns=list_of(build))
+    document(method, build, returns=f"list[{item_of(build)}]")
     return method
 
 
@@ -236,6 +114,8 @@ class Secrets(_Resource):
     - `cached`: True accepts an answer that can lack the changes of the last seconds: 5 at most, unless the server is
       configured otherwise. It is faster where many replicas of the server share a store. False: the answer shows every
       change that was acknowledged before the call.
+    - `min_revision`: the `revision` of an earlier result. The call then sees the effects of that call, whichever
+      replica of the server answers. 0: any revision, which in a change is the latest one.
     - `etag`: the `etag` of a secret that was read before. The change is made only if the secret has not changed since.
       Empty: the change is made in any case.
     - `request_id`: a UUID of this change. When the same change comes again with the same id within 24 hours, the server
@@ -260,7 +140,7 @@ class Secrets(_Resource):
     acknowledge = _method(rotation_calls.acknowledge)
     claim_rotation = _method(rotation_calls.claim_rotation)
     release_rotation = _method(rotation_calls.release_rotation)
-    watch = _watch(watch_calls.watch)
+    watch = _watch(watch_calls.watch, watch_calls.SecretProgress)
     versions = _method(version_calls.versions)
     disable_version = _method(version_calls.disable_version)
     enable_version = _method(version_calls.enable_version)
@@ -290,6 +170,25 @@ class Access(_Resource):
     whoami = _method(access_calls.whoami)
 
 
+class Audit(_Resource):
+    """The audit log: who did what, and the proof that the log was not changed. Needs the right `audit`: `client.audit`.
+
+    Each server has a log of its own. With several servers, name one: the records are those of the server that answers.
+
+    `timeout` means the same in every method: seconds for the call with all its retries. None: the client's timeout.
+
+    Every method can raise the errors that every method of `Secrets` can raise.
+    """
+
+    list = _method(audit_calls.list_)
+    iterate = _pages(audit_calls.iterate)
+    watch = _watch(audit_calls.watch, audit_calls.AuditProgress)
+    checkpoint = _method(audit_calls.checkpoint)
+    inclusion_proof = _method(audit_calls.inclusion_proof)
+    consistency_proof = _method(audit_calls.consistency_proof)
+    find_names = _method(audit_calls.find_names)
+
+
 class References(_Resource):
     """Documents with references to secrets. The client offers the method as `client.resolve`."""
 
@@ -307,7 +206,9 @@ class Strongroom:
     Args:
         api_key: The API key. None: STRONGROOM_API_KEY, or else the content of the file STRONGROOM_API_KEY_FILE.
         server: `https://host:port` (TLS), `http://host:port` (plaintext) or `host:port`. Without a port it is 50051.
-            Without a scheme it is plaintext when the host is this machine and there is no CA file, and TLS otherwise.
+            Without a scheme it is plaintext when the host is this machine and there is neither a CA file nor a client
+            certificate, and TLS otherwise. A list, or a text with commas, names several servers of one store: the
+            client keeps a connection to each, asks each for its health, and sends calls in turn to those that answer.
             None: STRONGROOM_SERVER, or else 127.0.0.1:50051.
         namespace: The namespace of calls that name none. None: STRONGROOM_NAMESPACE, or else the home namespace of the
             API key.
@@ -318,20 +219,25 @@ class Strongroom:
         api_key_file: A file with the API key, instead of `api_key`. It is read again when it changes, and once when the
             server refuses the key. So is the file of STRONGROOM_API_KEY_FILE.
         token_file: A file with a token (JWT), instead of `api_key`. It is read again like `api_key_file`.
+        token_source: A function that returns a token (JWT) as `Token` or str, instead of `api_key`. It is called again
+            before the token expires, and once when the server refuses it.
         client_cert: A PEM file with the client's certificate. When no API key and no token are passed, it is the only
-            credential: the API key of the environment is not used.
-        client_key: A PEM file with the private key of `client_cert`.
+            credential: the API key of the environment is not used. None: STRONGROOM_CLIENT_CERT, where no credential is
+            passed.
+        client_key: A PEM file with the private key of `client_cert`. None: STRONGROOM_CLIENT_KEY, where no credential
+            is passed.
         timeout: Seconds for a call with all its retries.
         retry: How often a failed call is retried. None: `RetryPolicy()`.
 
     Raises:
         AuthenticationError: There is no API key.
-        ValidationError: An argument or an environment variable cannot be used.
+        ConfigurationError: An argument or an environment variable cannot be used. It is a `ValidationError`.
         TypeError: An argument has the wrong type.
 
     Attributes:
         secrets: The secrets: see `Secrets`.
         access: The API keys: see `Access`.
+        audit: The audit log: see `Audit`.
         whoami: The method `Access.whoami`.
         resolve: The method `References.resolve`.
     """
@@ -340,12 +246,13 @@ class Strongroom:
         self,
         api_key: str | None = None,
         *,
-        server: str | None = None,
+        server: str | Sequence[str] | None = None,
         namespace: str | None = None,
         ca_cert: Path | None = None,
         insecure_plaintext: bool = False,
         api_key_file: Path | None = None,
         token_file: Path | None = None,
+        token_source: TokenSource | None = None,
         client_cert: Path | None = None,
         client_key: Path | None = None,
         timeout: float = DEFAULT_TIMEOUT,
@@ -361,18 +268,30 @@ class Strongroom:
             insecure_plaintext=insecure_plaintext,
             api_key_file=api_key_file,
             token_file=token_file,
+            token_source=token_source,
             client_cert=client_cert,
             client_key=client_key,
         )
-        scope = Scope(settings.namespace)
+        self._scope = scope = Scope(settings.namespace)
         self._transport = Transport(settings, retry or RetryPolicy())
         self.secrets = Secrets(self._transport, scope)
         self.access = Access(self._transport, scope)
+        self.audit = Audit(self._transport, scope)
         self.whoami = self.access.whoami
         self.resolve = References(self._transport, scope).resolve
 
+    def cached(self, *, serve_stale: float = DEFAULT_SERVE_STALE, size: int = DEFAULT_SIZE) -> Cache:
+        """Returns a cache of secrets, which is filled as they are read and kept fresh by a watch: see `Cache`.
+
+        Args:
+            serve_stale: For how many seconds the cache serves the last known values after the connection is lost. 0:
+                not at all.
+            size: How many secrets of one namespace the cache holds at most.
+        """
+        return Cache(self._transport, self._scope, serve_stale, size)
+
     def close(self) -> None:
-        """Closes the connection. Later calls raise `StrongroomError`. A second close does nothing."""
+        """Closes the connection. Later calls raise `ClosedError`. A second close does nothing."""
         self._transport.close()
 
     def __enter__(self) -> Strongroom:

@@ -20,6 +20,8 @@ __all__ = [
     "AuthenticationError",
     "BindingNotFoundError",
     "ClaimLostError",
+    "ClosedError",
+    "ConfigurationError",
     "ConflictError",
     "DeadlineExceededError",
     "FailedPreconditionError",
@@ -125,6 +127,14 @@ class ValidationError(StrongroomError):
         message = super().__str__()
         notes = (f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
         return "\n  ".join([message, *(note for note in notes if note not in message)])
+
+
+class ConfigurationError(ValidationError):
+    """The settings of the client cannot be used, or its token source failed. No request was sent."""
+
+
+class ClosedError(StrongroomError):
+    """The client or the cache was closed before. Make a new one."""
 
 
 class RequestIdReusedError(ValidationError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Union
 
+from strongroom._audit_models import AuditNames, AuditPage, AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
 from strongroom.exceptions import SecretNotFoundError, StrongroomError
 from strongroom.generate import Generator
 
@@ -17,10 +18,16 @@ __all__ = [
     "ENCRYPTED",
     "AcknowledgedVersion",
     "ApiKey",
+    "AuditNames",
+    "AuditPage",
+    "AuditRecord",
     "BatchItem",
     "Binding",
+    "CachedSecret",
     "ChangedVersion",
+    "Checkpoint",
     "ClaimedRotation",
+    "ConsistencyProof",
     "Consumer",
     "CreatedApiKey",
     "Credential",
@@ -29,6 +36,7 @@ __all__ = [
     "DestructionReceipt",
     "Explanation",
     "Identity",
+    "InclusionProof",
     "Reference",
     "ResolvedDocument",
     "Role",
@@ -146,10 +154,27 @@ class Secret:
     """The claim of a worker on the rotation that is due. None: nobody holds it."""
     rotation_failure: RotationFailure | None = None
     """The attempts to rotate the secret, where they failed. None: the last one succeeded, or there was none."""
+    value_version: int | None = field(default=None, compare=False)
+    """The number of the version whose value it is. None: the secret does not come from `get`. A comparison ignores it,
+    as it ignores the value."""
 
     def __repr__(self) -> str:
         """Names the secret, without its value, description and metadata."""
         return f"Secret(namespace={self.namespace!r}, name={self.name!r}, id={self.id!r}, version={self.version})"
+
+
+@dataclass(frozen=True, repr=False)
+class CachedSecret(Secret):
+    """A secret of a cache."""
+
+    stale: bool = False
+    """True: the connection to the server is lost, so the secret may have changed since."""
+    stale_since: datetime | None = None
+    """When the connection was lost. None: it is not."""
+
+    def __repr__(self) -> str:
+        """Names the secret and says whether it is stale, without its value, description and metadata."""
+        return f"Cached{super().__repr__()[:-1]}, stale={self.stale})"
 
 
 @dataclass(frozen=True)
