@@ -126,6 +126,18 @@ pub(super) async fn all(
     Ok((items, missing(last.damaged_size)))
 }
 
+/// When a secret expires, or that it has.
+fn expiry(secret: &v1::Secret, now: Timestamp) -> String {
+    let Some(at) = &secret.expires_at else { return String::new() };
+    let expired = (at.seconds, at.nanos) <= (now.seconds, now.nanos);
+    let time = output::time_in_brief(Some(at));
+    if expired { format!("expired {time}") } else { time }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(std::time::SystemTime::now())
+}
+
 fn print_secrets(
     output: Output,
     items: &[v1::Secret],
@@ -139,11 +151,16 @@ fn print_secrets(
         "revision": last.revision,
         "damaged_size": last.damaged_size,
     });
+    let with_expiry = items.iter().any(|secret| secret.expires_at.is_some());
+    let now = now();
     let row = |secret: &v1::Secret| {
         let updated = output::time_in_brief(secret.updated_at.as_ref());
         let version = secret.version.to_string();
         let mut row =
             vec![secret.name.clone(), version, updated, secret.description.clone(), metadata::shown(secret)];
+        if with_expiry {
+            row.push(expiry(secret, now));
+        }
         if with_deleted {
             let id = secret.deleted_at.as_ref().map(|_| secret.id.clone());
             row.extend([output::time_in_brief(secret.deleted_at.as_ref()), id.unwrap_or_default()]);
@@ -152,6 +169,9 @@ fn print_secrets(
     };
     let rows = items.iter().map(row).collect();
     let mut header = vec!["name", "version", "updated", "description", "metadata"];
+    if with_expiry {
+        header.push("expires");
+    }
     if with_deleted {
         header.extend(["deleted", "id"]);
     }

@@ -30,6 +30,8 @@ pub(super) struct StatusArguments {
     watch: Option<Duration>,
 }
 
+/// How long the service may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Between two looks at the state, at least.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// Moves to the corner of the terminal and clears it.
@@ -86,7 +88,8 @@ fn unreachable_text(failure: &Failure, output: Output) -> String {
 
 impl State {
     async fn ask(connection: &Connection, server: String) -> Result<Self, Failure> {
-        let client = connection.client().await?;
+        // The state is asked for once: that a service is away is the answer.
+        let client = connection.quick_client(ANSWER).await?;
         let serving = client.is_serving().await?;
         let (reply, why) = match client.operator().status().await {
             Ok(reply) => (Some(reply), None),
@@ -142,7 +145,7 @@ impl State {
     }
 }
 
-fn cause(cause: &v1::UnreadyCause) -> String {
+pub(super) fn cause(cause: &v1::UnreadyCause) -> String {
     if cause.detail.is_empty() {
         cause.description.clone()
     } else {
@@ -152,6 +155,7 @@ fn cause(cause: &v1::UnreadyCause) -> String {
 
 fn service(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
     let rotations = reply.rotations.unwrap_or_default();
+    // A rotation, an expiry, the end of a grace period, or a removal for good.
     let next = output::time_in_brief(reply.next_due_at.as_ref());
     let behind =
         reply.revisions_behind.map_or("; the store does not answer".to_owned(), |behind| match behind {
@@ -179,7 +183,7 @@ fn service(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
                 rotations.planned, rotations.due, rotations.overdue, rotations.failing
             ),
         ),
-        ("next due", next),
+        ("next work", next),
         (
             "access",
             format!(
@@ -199,7 +203,8 @@ fn audit_log(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
     let audit = reply.audit_log.clone().unwrap_or_default();
     let writable = if audit.failure.is_empty() { "can be written" } else { "cannot be written" };
     vec![
-        ("audit log", format!("{}, {}, {writable}", audit.origin, many(audit.size, "record"))),
+        ("audit log", format!("{writable}, {}", many(audit.size, "record"))),
+        ("audit origin", audit.origin),
         ("audit failure", audit.failure),
         ("audit breach", audit.breach),
     ]

@@ -123,7 +123,7 @@ async fn create_key(
     call: &Call,
     message: v1::CreateApiKeyRequest,
 ) -> Result<v1::CreateApiKeyResponse, Error> {
-    call.manager_grant(app)?;
+    call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let name = fields.check("name", KeyName::parse(&message.name));
     let home = call.namespace("home_namespace", &message.home_namespace, &mut fields);
@@ -169,7 +169,7 @@ fn list_keys(
     call: &Call,
     message: &v1::ListApiKeysRequest,
 ) -> Result<v1::ListApiKeysResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let limit = fields.check("limit", limit(message.limit));
     let limit = fields.finish(limit)?;
@@ -186,7 +186,7 @@ async fn revoke_key(
     call: &Call,
     message: &v1::RevokeApiKeyRequest,
 ) -> Result<v1::RevokeApiKeyResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let id = fields.check("id", ApiKeyId::parse(&message.id));
     let id = fields.finish(id)?;
@@ -205,7 +205,7 @@ async fn rotate_key(
     let mut fields = Fields::default();
     let id = fields.check("id", ApiKeyId::parse(&message.id));
     let own = id.is_some_and(|id| *call.principal().name() == PrincipalName::ApiKey(id));
-    let manager = if own { None } else { Some(call.manager_grant(app)?) };
+    let manager = if own { None } else { Some(call.somewhere_grant::<ManageAccess>(app)?) };
     let overlap =
         message.overlap.map_or(Some(Duration::ZERO), |overlap| fields.check("overlap", duration(overlap)));
     let (id, overlap) = fields.finish(id.zip(overlap))?;
@@ -255,7 +255,7 @@ async fn create_role(
 }
 
 fn list_roles(app: &App, call: &Call) -> Result<v1::ListRolesResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let (roles, revision) = app.access.list_roles(&grant);
     let built_in = BuiltInRole::ALL.into_iter().map(|role| v1::Role {
         name: role.name().to_owned(),
@@ -288,7 +288,7 @@ async fn create_binding(
     call: &Call,
     mut message: v1::CreateBindingRequest,
 ) -> Result<v1::CreateBindingResponse, Error> {
-    call.manager_grant(app)?;
+    call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let namespaces = fields.check("namespace_pattern", NamespacePattern::parse(&message.namespace_pattern));
     let names = if message.name_pattern.is_empty() { "*" } else { &*message.name_pattern };
@@ -336,7 +336,7 @@ fn list_bindings(
     call: &Call,
     message: v1::ListBindingsRequest,
 ) -> Result<v1::ListBindingsResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let principal =
         given(&message.principal).map(|text| fields.check("principal", PrincipalName::parse(text)));
@@ -365,7 +365,7 @@ async fn delete_binding(
     call: &Call,
     message: &v1::DeleteBindingRequest,
 ) -> Result<v1::DeleteBindingResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let id = fields.check("id", BindingId::parse(&message.id));
     let id = fields.finish(id)?;

@@ -175,7 +175,7 @@ fn rotate<'a>(
         (Some(RotationStep::Rotate), Some(generator)) => match new_version(plan(), secret, generator) {
             Err(Error::Integrity) => Err(Error::Integrity),
             Err(error) => {
-                tracing::warn!(secret = %secret.id, ?error, "a secret could not be rotated; this is tried again");
+                tracing::warn!(secret = %secret.id, %error, "a secret could not be rotated; this is tried again");
                 note("scheduler/FailRotation", Some(EventType::RotationFailed), &|rotation| {
                     rotation.failed(now, failure(&error), None);
                 })
