@@ -40,9 +40,29 @@ fn with_names(shell: Shell, script: String) -> String {
             let script = script.replacen("_strongroom() {", "_strongroom_static() {", 1);
             script.replacen(CALL, &format!("{ZSH}\n{CALL}"), 1)
         }
-        Shell::Fish => script + FISH,
+        Shell::Fish => without_variables(&script) + FISH,
         _ => script,
     }
+}
+
+/// The script of clap for fish, in whose lists of values a `$` of a description would be a variable.
+fn without_variables(script: &str) -> String {
+    const VALUES: &str = " -a \"";
+    let mut lists = script.split(VALUES);
+    let mut changed = lists.next().unwrap_or_default().to_owned();
+    for list in lists {
+        changed.push_str(VALUES);
+        let (mut inside, mut escaped) = (true, false);
+        for c in list.chars() {
+            inside = inside && (escaped || c != '"');
+            if inside && c == '$' {
+                changed.push('\\');
+            }
+            escaped = c == '\\' && !escaped;
+            changed.push(c);
+        }
+    }
+    changed
 }
 
 /// The words come from the line itself: bash would break them at `=` and `:`.
@@ -91,3 +111,30 @@ end
 
 complete -c strongroom -f -n __strongroom_finds_names -a '$__strongroom_found'
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_values_for_fish_has_no_variables() {
+        let script =
+            "complete -d 'a \\'$ \\'' -a \"json\\t'\\'$ \\' \\\"$x'\nyaml\\t'$'\" -r\nset -l b \"$a\"\n";
+        let expected = "complete -d 'a \\'$ \\'' -a \"json\\t'\\'\\$ \\' \\\"\\$x'\nyaml\\t'\\$'\" -r\nset -l b \"$a\"\n";
+        assert_eq!(without_variables(script), expected);
+    }
+
+    #[test]
+    fn the_scripts_of_three_shells_ask_for_names() {
+        let script = |shell: Shell| {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "strongroom", &mut script);
+            with_names(shell, String::from_utf8(script).unwrap())
+        };
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            assert!(script(shell).contains("complete-names -- "), "{shell}");
+        }
+        // The function that zsh calls is the one that asks.
+        assert_eq!(script(Shell::Zsh).matches("\n_strongroom() {").count(), 1);
+    }
+}

@@ -185,3 +185,17 @@ fn print_secrets(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_expired_from_its_time_on() {
+        let at = |seconds, nanos| Timestamp { seconds, nanos };
+        let secret = v1::Secret { expires_at: Some(at(1_000_000_000, 5)), ..v1::Secret::default() };
+        assert_eq!(expiry(&secret, at(1_000_000_000, 4)), "2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&secret, at(1_000_000_000, 5)), "expired 2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&v1::Secret::default(), at(0, 0)), "");
+    }
+}

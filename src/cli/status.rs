@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
-use strongroom_client::{Code, v1};
+use strongroom_client::{Code, Error, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -90,7 +90,13 @@ impl State {
     async fn ask(connection: &Connection, server: String) -> Result<Self, Failure> {
         // The state is asked for once: that a service is away is the answer.
         let client = connection.quick_client(ANSWER).await?;
-        let serving = client.is_serving().await?;
+        let late = |error: Error| match error.code() {
+            Code::DeadlineExceeded => {
+                Failure::unreachable(format!("{server} does not answer within {} seconds", ANSWER.as_secs()))
+            }
+            _ => error.into(),
+        };
+        let serving = client.is_serving().await.map_err(late)?;
         let (reply, why) = match client.operator().status().await {
             Ok(reply) => (Some(reply), None),
             // Everybody may know whether the service serves; the rest needs a right.
@@ -99,7 +105,7 @@ impl State {
             }
             // A service that does not serve does not tell its state either.
             Err(refused) if !serving => (None, Some(refused.message().to_owned())),
-            Err(refused) => return Err(refused.into()),
+            Err(refused) => return Err(late(refused)),
         };
         let causes = reply.iter().flat_map(|reply| &reply.unready_causes).map(cause);
         let why: Vec<_> = causes.chain(why).collect();
@@ -204,7 +210,7 @@ fn audit_log(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
     let writable = if audit.failure.is_empty() { "can be written" } else { "cannot be written" };
     vec![
         ("audit log", format!("{writable}, {}", many(audit.size, "record"))),
-        ("audit origin", audit.origin),
+        ("log origin", audit.origin),
         ("audit failure", audit.failure),
         ("audit breach", audit.breach),
     ]

@@ -35,10 +35,8 @@ where
             write!(to, "{colour}{}{plain} ", level.as_str().to_lowercase())?;
         }
         match fields.request(event.metadata().target()) {
-            Some((line, succeeded)) => {
-                let colour = if succeeded { "" } else { style("\x1b[33m") };
-                writeln!(to, "{colour}{line}{plain}")
-            }
+            Some((line, false)) => writeln!(to, "{}{line}{plain}", style("\x1b[33m")),
+            Some((line, true)) => writeln!(to, "{line}"),
             None => writeln!(to, "{}", fields.line()),
         }
     }
