@@ -222,7 +222,8 @@ mod tests {
         let mut found = Vec::new();
         find(&program(), "", &mut found);
         // What these name is no secret, or none yet.
-        let others = ["create", "key create", "role create", "role delete", "context use", "context remove"];
+        let others =
+            ["create", "logout", "key create", "role create", "role delete", "context use", "context remove"];
         found.retain(|path| !others.contains(&path.as_str()));
         found.sort();
         assert_eq!(found, NAMED);

@@ -216,9 +216,12 @@ mod tests {
         let text = said(&["key", "create", "x", "--read-only"]);
         assert_eq!(usage(&text), "Usage: strongroom key create [OPTIONS] <NAME>");
         assert!(!text.contains("tip"), "{text}");
-        for (typed, meant) in [("--key-onyl", "--key-only"), ("--expire", "--expires")] {
-            let text = said(&["key", "create", "x", typed]);
-            assert!(text.contains(&format!("'{meant}")), "{text}");
+        for (arguments, meant) in [
+            (&["key", "create", "x", "--key-onyl"][..], "'--key-only'"),
+            (&["create", "x", "--expires"], "'--expires-at'"),
+        ] {
+            let text = said(arguments);
+            assert!(text.contains(meant), "{text}");
         }
     }
 }

@@ -13,6 +13,7 @@ use super::moment::moment;
 use super::output::{self, Output};
 use super::secret::secret_json;
 use super::version::consistency;
+use crate::domain;
 
 /// The arguments of `strongroom list`.
 #[derive(clap::Args)]
@@ -127,15 +128,11 @@ pub(super) async fn all(
 }
 
 /// When a secret expires, or that it has.
-fn expiry(secret: &v1::Secret, now: Timestamp) -> String {
+fn expiry(secret: &v1::Secret, now: domain::Timestamp) -> String {
     let Some(at) = &secret.expires_at else { return String::new() };
-    let expired = (at.seconds, at.nanos) <= (now.seconds, now.nanos);
+    let micros = at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos / 1000));
     let time = output::time_in_brief(Some(at));
-    if expired { format!("expired {time}") } else { time }
-}
-
-fn now() -> Timestamp {
-    Timestamp::from(std::time::SystemTime::now())
+    if micros <= now.as_micros() { format!("expired {time}") } else { time }
 }
 
 fn print_secrets(
@@ -152,7 +149,7 @@ fn print_secrets(
         "damaged_size": last.damaged_size,
     });
     let with_expiry = items.iter().any(|secret| secret.expires_at.is_some());
-    let now = now();
+    let now = domain::now();
     let row = |secret: &v1::Secret| {
         let updated = output::time_in_brief(secret.updated_at.as_ref());
         let version = secret.version.to_string();
@@ -192,10 +189,11 @@ mod tests {
 
     #[test]
     fn a_secret_has_expired_from_its_time_on() {
-        let at = |seconds, nanos| Timestamp { seconds, nanos };
-        let secret = v1::Secret { expires_at: Some(at(1_000_000_000, 5)), ..v1::Secret::default() };
-        assert_eq!(expiry(&secret, at(1_000_000_000, 4)), "2001-09-09T01:46:40Z");
-        assert_eq!(expiry(&secret, at(1_000_000_000, 5)), "expired 2001-09-09T01:46:40Z");
-        assert_eq!(expiry(&v1::Secret::default(), at(0, 0)), "");
+        let at = domain::Timestamp::from_micros;
+        let expires_at = Some(Timestamp { seconds: 1_000_000_000, nanos: 5_000 });
+        let secret = v1::Secret { expires_at, ..v1::Secret::default() };
+        assert_eq!(expiry(&secret, at(1_000_000_000_000_004)), "2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&secret, at(1_000_000_000_000_005)), "expired 2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&v1::Secret::default(), at(0)), "");
     }
 }

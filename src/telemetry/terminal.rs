@@ -4,7 +4,6 @@
 //! audit log, and in the log as text or JSON. Nothing in a line can control the terminal.
 
 use std::fmt::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -13,6 +12,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::AUDIT;
+use crate::domain::{Timestamp, now};
 
 /// Writes events as short lines.
 pub(super) struct ShortLines;
@@ -28,7 +28,7 @@ where
         let colours = to.has_ansi_escapes();
         let style = |code: &'static str| if colours { code } else { "" };
         let (dim, plain) = (style("\x1b[2m"), style("\x1b[0m"));
-        write!(to, "{dim}{}{plain} ", time_of_day(SystemTime::now()))?;
+        write!(to, "{dim}{}{plain} ", time_of_day(now()))?;
         let level = *event.metadata().level();
         if level != Level::INFO {
             let colour = if level == Level::ERROR { style("\x1b[31m") } else { style("\x1b[33m") };
@@ -106,8 +106,8 @@ impl Visit for Fields {
 }
 
 /// The time of the day (UTC), to the second.
-fn time_of_day(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs() % (24 * 60 * 60);
+fn time_of_day(at: Timestamp) -> String {
+    let seconds = at.as_micros().div_euclid(1_000_000).rem_euclid(24 * 60 * 60);
     format!("{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
@@ -201,6 +201,6 @@ mod tests {
 
     #[test]
     fn the_time_is_that_of_the_day() {
-        assert_eq!(time_of_day(UNIX_EPOCH + Duration::from_secs(86_400 * 3 + 3_723)), "01:02:03Z");
+        assert_eq!(time_of_day(Timestamp::from_micros((86_400 * 3 + 3_723) * 1_000_000)), "01:02:03Z");
     }
 }

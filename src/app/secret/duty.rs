@@ -13,7 +13,7 @@ use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::{Error, RequestRecord};
 use crate::audit::{Line, Names, Record, Referenced, Target};
 use crate::domain::{
-    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, now,
+    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, new_id, now,
 };
 use crate::schema::NamespaceId;
 use crate::store::Transaction;
@@ -32,7 +32,7 @@ pub(in crate::app) struct DutyRecord {
 impl DutyRecord {
     /// `rpc` says what was done, in the way of the names of RPCs.
     fn new(rpc: &'static str, secret: &Secret, version: Option<u32>, subject: Option<String>) -> Self {
-        let id = Uuid::now_v7();
+        let id = new_id();
         let (namespace, name) = (Some(secret.namespace.clone()), Some(secret.name.clone()));
         let record = Record {
             principal: Some(SERVICE.to_owned()),
