@@ -15,8 +15,8 @@ use crate::app::{App, Error, RequestRecord};
 use crate::audit::{Auditor, Line, Record, Referenced, Target, Unwritable};
 use crate::auth::Right;
 use crate::auth::{
-    Authorization, Grant, ManageAccess, ManagerGrant, NamespaceGrant, Principal, RightType, Scope,
-    ScopeGrant, ServiceGrant,
+    Authorization, Grant, NamespaceGrant, Principal, RightType, Scope, ScopeGrant, ServiceGrant,
+    SomewhereGrant,
 };
 use crate::domain::{Invalid, Namespace, SecretName, Violations, now};
 
@@ -284,10 +284,10 @@ impl Call {
         Ok(grant)
     }
 
-    /// Proof that the caller manages access somewhere.
-    pub(super) fn manager_grant(&self, app: &App) -> Result<ManagerGrant, Error> {
-        self.declared::<ManageAccess>()?;
-        let grant = app.access.grant_manager(self.principal())?;
+    /// Proof that the caller has a right on something.
+    pub(super) fn somewhere_grant<R: RightType>(&self, app: &App) -> Result<SomewhereGrant<R>, Error> {
+        self.declared::<R>()?;
+        let grant = app.access.grant_somewhere(self.principal())?;
         self.caller.note(grant.granted());
         Ok(grant)
     }

@@ -88,7 +88,7 @@ impl Fixture {
 
     /// The proof that the root key manages access.
     pub(super) fn manager_grant(&self) -> ManagerGrant {
-        self.app.access.grant_manager(&self.root).unwrap()
+        self.app.access.grant_somewhere(&self.root).unwrap()
     }
 
     /// A caller that was granted nothing.

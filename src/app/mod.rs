@@ -20,6 +20,7 @@ mod commit;
 mod commit_tests;
 mod deadline;
 mod error;
+mod error_text;
 #[cfg(test)]
 mod fixture;
 mod freshness;
@@ -93,9 +94,9 @@ pub use self::scheduler::{Scheduler, SchedulerMetrics};
 pub use self::seal_limits::SealLimits;
 pub use self::secret::{
     AcknowledgedVersion, Acknowledgement, Batch, ChangedSecret, ChangedVersion, ClaimQuery, ClaimRelease,
-    ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedVersions, NewSecret,
-    Promotion, RevealedSecret, SecretExpiry, SecretOperations, SecretPage, SecretRotation, SecretUpdate,
-    ValueSource, VersionChange,
+    ClaimToken, ClaimedRotation, DeletedSecret, DestructionReceipt, ListQuery, ListedNamespace,
+    ListedVersions, NamespacePage, NamespaceQuery, NewSecret, Promotion, RevealedSecret, SecretExpiry,
+    SecretOperations, SecretPage, SecretRotation, SecretUpdate, ValueSource, VersionChange,
 };
 pub use self::setup::{Options, SetupError, open};
 pub use self::status::{ServiceMetrics, ServiceStatus};

@@ -18,7 +18,7 @@ use crate::auth::{
     Scope,
 };
 use crate::crypto::MasterKeyProvider;
-use crate::domain::{Description, Namespace, Revision, now};
+use crate::domain::{Description, Namespace, Revision, new_id, now};
 use crate::store::{Expect, Key, Store, Transaction};
 
 /// What the audit names in place of a principal, and of an RPC.
@@ -49,7 +49,7 @@ impl Recovery {
         auditor: &dyn Auditor,
     ) -> Result<(ApiKey, Credential, Revision), Error> {
         let credential = Credential::generate()?;
-        let id = Uuid::now_v7();
+        let id = new_id();
         let record = record(credential.id(), id);
         let copy = Arc::new(Offline { id, record: record.clone() });
         let (key, revision) = recorded(copy, self.put_administrator(name, &credential)).await?;

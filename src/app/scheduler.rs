@@ -103,7 +103,7 @@ impl Scheduler {
                     self.wait().await;
                 }
                 Err(Failing) => {
-                    tracing::warn!(pause = ?pause, "what is due cannot be done; this is tried again after a pause");
+                    tracing::warn!(pause = %humantime::format_duration(pause), "what is due cannot be done; this is tried again after a pause");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -156,7 +156,7 @@ impl Scheduler {
                 }
                 Some(Ok((id, Err(error)))) => {
                     self.app.scheduled.failed.add(1);
-                    tracing::warn!(secret = %id, ?error, "what is due about a secret cannot be done; this is tried again");
+                    tracing::warn!(secret = %id, %error, "what is due about a secret cannot be done; this is tried again");
                     self.rest(id, LONGEST_REST);
                 }
                 Some(Err(error)) => {

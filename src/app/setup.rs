@@ -89,7 +89,7 @@ impl SetupError {
         match error {
             Error::Unavailable(why) => Self::Store(why),
             error => {
-                tracing::error!(?error, "the API keys of an earlier release could not get their bindings");
+                tracing::error!(%error, "the API keys of an earlier release could not get their bindings");
                 Self::NotMigrated
             }
         }
@@ -102,7 +102,7 @@ impl SetupError {
         match error {
             Error::Unavailable(why) => Self::Store(why),
             error => {
-                tracing::error!(?error, "the history of changes could not begin");
+                tracing::error!(%error, "the history of changes could not begin");
                 Self::NoHistory
             }
         }

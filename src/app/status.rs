@@ -134,7 +134,7 @@ impl App {
     pub async fn tend_outbox(&self) {
         let Some(outbox) = &self.core.outbox else { return };
         if let Err(error) = outbox.tend(&self.core).await {
-            tracing::debug!(?error, "the outbox of the audit log cannot be tended; this is tried again");
+            tracing::debug!(%error, "the outbox of the audit log cannot be tended; this is tried again");
         }
     }
 
@@ -149,12 +149,12 @@ impl App {
     /// logged, and tried again with the next call.
     pub async fn store_usage(&self) {
         if let Err(error) = self.core.store_usage().await {
-            tracing::warn!(?error, "uses of secrets and API keys could not be stored; this is tried again");
+            tracing::warn!(%error, "uses of secrets and API keys could not be stored; this is tried again");
             return;
         }
         if let Err(error) = self.core.retire_unread().await {
             tracing::warn!(
-                ?error,
+                %error,
                 "versions that nobody uses any more were not retired; this is tried again"
             );
         }
@@ -173,7 +173,7 @@ impl App {
         if let Some(outbox) = &self.core.outbox
             && let Err(error) = outbox.close(&self.core).await
         {
-            tracing::warn!(?error, "the anchor of the audit log could not be written");
+            tracing::warn!(%error, "the anchor of the audit log could not be written");
         }
         self.core.store.close().await;
         self.write_anchor().await;

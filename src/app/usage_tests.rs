@@ -144,7 +144,7 @@ async fn the_last_use_of_a_binding_is_stored_and_goes_with_the_binding() {
     assert_eq!(rekeyed.damaged, 0);
     let app = fixture.restart().await;
     assert_eq!(app.access.binding_last_used(id), used);
-    let manager = fixture.app.access.grant_manager(&fixture.root).unwrap();
+    let manager = fixture.app.access.grant_somewhere(&fixture.root).unwrap();
     fixture.app.access.delete_binding(&manager, id).await.unwrap();
     assert_eq!(fixture.app.access.binding_last_used(id), None);
     assert_eq!((bindings().len(), fixture.stored(b'g').await.len()), (0, 1));

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::binding::BindingId;
 use super::pattern::{NameFilter, Scope};
 use super::principal::Principal;
-use super::right::Right;
+use super::right::{ManageAccess, Right};
 use crate::domain::{Namespace, SecretName, Timestamp};
 
 /// What a principal was granted.
@@ -188,20 +188,24 @@ impl<R> ServiceGrant<R> {
     }
 }
 
-/// Proof that a principal manages access somewhere. What it manages is asked for each binding and each key.
-pub struct ManagerGrant {
+/// Proof that a principal has a right on something. On what, is asked for each thing.
+pub struct SomewhereGrant<R> {
     pub(super) granted: Arc<Granting<Somewhere>>,
+    pub(super) right: PhantomData<R>,
 }
 
-impl ManagerGrant {
-    /// The caller who manages access.
+/// Proof that a principal manages access somewhere. What it manages is asked for each binding and each key.
+pub type ManagerGrant = SomewhereGrant<ManageAccess>;
+
+impl<R> SomewhereGrant<R> {
+    /// The caller who has the right.
     pub fn principal(&self) -> &Principal {
         &self.granted.principal
     }
 
     /// What was granted.
     pub fn granted(&self) -> Granted {
-        Granted::Manager(self.granted.clone())
+        Granted::Somewhere(self.granted.clone())
     }
 }
 
@@ -216,8 +220,8 @@ pub enum Granted {
     Scope(Arc<Granting<OnScope>>),
     /// A right on the service as a whole.
     Service(Arc<Granting<OnService>>),
-    /// The management of access somewhere.
-    Manager(Arc<Granting<Somewhere>>),
+    /// A right on something.
+    Somewhere(Arc<Granting<Somewhere>>),
 }
 
 impl Granted {
@@ -228,7 +232,7 @@ impl Granted {
             Self::Namespace(granting) => &granting.principal,
             Self::Scope(granting) => &granting.principal,
             Self::Service(granting) => &granting.principal,
-            Self::Manager(granting) => &granting.principal,
+            Self::Somewhere(granting) => &granting.principal,
         }
     }
 
@@ -238,7 +242,7 @@ impl Granted {
             Self::Namespace(granting) => granting.right,
             Self::Scope(granting) => granting.right,
             Self::Service(granting) => granting.right,
-            Self::Manager(granting) => granting.right,
+            Self::Somewhere(granting) => granting.right,
         }
     }
 
@@ -248,7 +252,7 @@ impl Granted {
             Self::Namespace(granting) => Object::Namespace(granting.object.namespace.clone()),
             Self::Scope(granting) => Object::Scope(granting.object.0.clone()),
             Self::Service(_) => Object::Service,
-            Self::Manager(_) => Object::Somewhere,
+            Self::Somewhere(_) => Object::Somewhere,
         }
     }
 
@@ -259,7 +263,7 @@ impl Granted {
             Self::Namespace(granting) => (granting.generation, granting.until),
             Self::Scope(granting) => (granting.generation, granting.until),
             Self::Service(granting) => (granting.generation, granting.until),
-            Self::Manager(granting) => (granting.generation, granting.until),
+            Self::Somewhere(granting) => (granting.generation, granting.until),
         }
     }
 }

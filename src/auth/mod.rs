@@ -33,7 +33,7 @@ pub use self::certificate::{
 pub use self::epoch::AccessEpoch;
 pub use self::grant::{
     Authorization, Denied, Grant, Granted, ManagerGrant, NamespaceGrant, NotConfirmed, Object, ScopeGrant,
-    ServiceGrant,
+    ServiceGrant, SomewhereGrant,
 };
 pub use self::key_set::{KeySet, KeySetError};
 pub use self::pattern::{NameFilter, NamePattern, NamespacePattern, Scope};

@@ -40,7 +40,7 @@ impl NamespacePattern {
     pub fn matches(&self, namespace: &Namespace) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::Below(top) => is_within(namespace, top),
+            Self::Below(top) => namespace.is_within(top),
             Self::Exactly(only) => only == namespace,
         }
     }
@@ -49,9 +49,7 @@ impl NamespacePattern {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Everywhere, _) => true,
-            (Self::Below(top), Self::Below(namespace) | Self::Exactly(namespace)) => {
-                is_within(namespace, top)
-            }
+            (Self::Below(top), Self::Below(namespace) | Self::Exactly(namespace)) => namespace.is_within(top),
             (Self::Exactly(one), Self::Exactly(other)) => one == other,
             (Self::Below(_), Self::Everywhere) | (Self::Exactly(_), Self::Everywhere | Self::Below(_)) => {
                 false
@@ -64,12 +62,6 @@ impl NamespacePattern {
         // Two patterns of namespaces have nothing in common, or one of them has all that the other one has.
         self.covers(other) || other.covers(self)
     }
-}
-
-/// Whether a namespace is this one or below it.
-fn is_within(namespace: &Namespace, top: &Namespace) -> bool {
-    let rest = namespace.as_str().strip_prefix(top.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Display for NamespacePattern {

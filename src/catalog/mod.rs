@@ -40,7 +40,7 @@ use crate::domain::{Minute, Namespace, Revision, Timestamp};
 pub use crate::integrity::LoadError;
 use crate::integrity::{Heartbeat, ServerIdentity, StoreDigest, StoredKeyring};
 use crate::schema::NamespaceId;
-use crate::store::{Digester, Store, Unavailable};
+use crate::store::{Digester, Store, Unavailable, UnavailableCause};
 
 /// The catalog of a store. Shared by all requests; a background task keeps it current until it is dropped.
 pub struct Catalog {
@@ -106,7 +106,8 @@ impl Catalog {
         match waited {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => {
-                Err(Unavailable(format!("the catalog has not reached revision {revision}").into()))
+                let text = format!("the catalog has not reached revision {revision}");
+                Err(Unavailable::because(UnavailableCause::Behind, text))
             }
         }
     }
@@ -145,6 +146,21 @@ impl Catalog {
     /// All namespaces, in no order.
     pub fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
         self.state().namespaces()
+    }
+
+    /// Some namespaces in the order of their names: those behind this one, and only one and those below it, or all.
+    pub fn namespaces_after(
+        &self,
+        after: Option<&Namespace>,
+        below: Option<&Namespace>,
+        limit: usize,
+    ) -> Vec<(Namespace, Arc<NamespaceCatalog>)> {
+        self.state().namespaces_after(after, below, limit)
+    }
+
+    /// How many namespaces have records that could not be opened or were altered.
+    pub fn damaged_namespaces(&self) -> usize {
+        self.state().damaged_namespaces()
     }
 
     /// The namespace with this id.

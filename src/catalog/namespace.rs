@@ -14,7 +14,8 @@ use super::sealed::SealedSecrets;
 use crate::auth::NameFilter;
 use crate::crypto::Mac;
 use crate::domain::{
-    Filter, Order, Revision, RotationFilter, Secret, SecretId, SecretName, Start, Timestamp,
+    Filter, Metadata, Namespace, Order, OrderBy, Revision, RotationFilter, Secret, SecretId, SecretName,
+    Start, Timestamp,
 };
 use crate::integrity::StoredNamespaceKeys;
 use crate::schema::NamespaceId;
@@ -143,6 +144,28 @@ impl NamespaceCatalog {
         limit: usize,
     ) -> Vec<((Timestamp, SecretId), Arc<Secret>)> {
         read(&self.index).planned(by, after, limit)
+    }
+
+    /// How many of its secrets have names that pass, and how many of its deleted ones. The first time, it looks at every secret unless
+    /// all names pass.
+    pub fn count(&self, names: &NameFilter, namespace: &Namespace) -> (usize, usize) {
+        let deleted = {
+            let index = read(&self.index);
+            if names.is_every() {
+                return (index.len(), index.deleted());
+            }
+            index.deleted_of(names)
+        };
+        let every = Filter {
+            namespace: namespace.clone(),
+            prefix: "".into(),
+            metadata: Metadata::default(),
+            unused_since: None,
+            include_deleted: false,
+        };
+        let order = Order { by: OrderBy::Name, descending: false };
+        let (page, ..) = self.page(names, &every, order, &Start::Offset(0), 1, Revision::default());
+        (page.total, deleted)
     }
 
     /// A page of those of its secrets whose names pass, the revision at which these were the secrets of the page, and how many

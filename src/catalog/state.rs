@@ -3,7 +3,8 @@
 //! A state is filled by a scan or by changes (`apply.rs`), and read by [`Catalog`](super::Catalog). Its parts have locks of
 //! their own, held for a moment each. Where a call takes two of them, it takes `namespaces` before an index.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, RwLock};
 
 use super::due::DueAlarm;
@@ -35,7 +36,7 @@ pub(super) struct State {
 /// All namespaces.
 #[derive(Default)]
 pub(super) struct Namespaces {
-    pub(super) by_name: HashMap<Namespace, Arc<NamespaceCatalog>>,
+    pub(super) by_name: BTreeMap<Namespace, Arc<NamespaceCatalog>>,
     pub(super) by_id: HashMap<NamespaceId, Arc<NamespaceCatalog>>,
     /// The HMACs of the names of namespaces whose records could not be opened or were altered.
     pub(super) damaged: HashSet<Mac>,
@@ -115,6 +116,31 @@ impl State {
 
     pub(super) fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {
         read(&self.namespaces).by_id.values().cloned().collect()
+    }
+
+    /// The namespaces behind a place in the order of names: all, or one and those below it. At most as many as the limit.
+    pub(super) fn namespaces_after(
+        &self,
+        after: Option<&Namespace>,
+        below: Option<&Namespace>,
+        limit: usize,
+    ) -> Vec<(Namespace, Arc<NamespaceCatalog>)> {
+        let from = match (after, below) {
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(top)) => Bound::Included(top),
+            (None, None) => Bound::Unbounded,
+        };
+        let namespaces = read(&self.namespaces);
+        let behind = namespaces.by_name.range::<Namespace, _>((from, Bound::Unbounded));
+        // Everything that begins with the name stands together; of this, `team-b` is not below `team`.
+        let begins = |namespace: &Namespace, top: &Namespace| namespace.as_str().starts_with(top.as_str());
+        let within = behind.take_while(|(namespace, _)| below.is_none_or(|top| begins(namespace, top)));
+        let below = within.filter(|(namespace, _)| below.is_none_or(|top| namespace.is_within(top)));
+        below.take(limit).map(|(namespace, catalog)| (namespace.clone(), catalog.clone())).collect()
+    }
+
+    pub(super) fn damaged_namespaces(&self) -> usize {
+        read(&self.namespaces).damaged.len()
     }
 
     pub(super) fn is_damaged(&self, namespace: &Namespace) -> bool {

@@ -3,8 +3,9 @@
 //! Every command that is a client calls [`Connection::client`] once.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, Settings};
+use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, RetryPolicy, Settings};
 
 use super::contexts::{Context, Contexts, KeyText};
 use super::failure::{Failure, note_plaintext};
@@ -69,9 +70,20 @@ impl Connection {
         Ok(self.settings()?.connect().await?)
     }
 
+    /// Connects for requests that are made once and must end soon.
+    pub(super) async fn quick_client(&self, deadline: Duration) -> Result<Client, Failure> {
+        let settings = self.settled(builder().deadline(deadline).retry(RetryPolicy::NEVER))?;
+        let late = Failure::unreachable(format!("{} does not answer", settings.address()));
+        Ok(tokio::time::timeout(deadline, settings.connect()).await.map_err(|_| late)??)
+    }
+
     /// The checked settings, such as the address and the namespace. Nothing is sent.
     pub(super) fn settings(&self) -> Result<Settings, Failure> {
-        let mut builder = builder().or_environment().insecure_plaintext(self.insecure_plaintext);
+        self.settled(builder())
+    }
+
+    fn settled(&self, builder: Builder) -> Result<Settings, Failure> {
+        let mut builder = builder.or_environment().insecure_plaintext(self.insecure_plaintext);
         if let Some(server) = &self.server {
             builder = builder.server(server);
         }
@@ -96,6 +108,11 @@ impl Connection {
         let settings = builder.settings()?;
         note_plaintext(settings.address().tls() == Some(false));
         Ok(settings)
+    }
+
+    /// Whether the API key comes from standard input.
+    pub(super) fn reads_input(&self) -> bool {
+        self.api_key_file.as_deref().is_some_and(file::is_standard)
     }
 
     /// The name of --context, or of the variable.

@@ -1,11 +1,12 @@
 //! How the help is arranged: the commands in groups, and the options of the connection once and not with every command.
 
 use clap::builder::StyledStr;
-use clap::{Arg, Command};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Error};
 
 /// The groups of the commands, in the order of the help.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Secrets", &["create", "set", "get", "list", "update", "rename", "delete", "undelete"]),
+    ("Secrets", &["create", "set", "get", "list", "namespace", "update", "rename", "delete", "undelete"]),
     (
         "Versions and rotation",
         &[
@@ -36,12 +37,77 @@ pub(super) fn arranged(mut program: Command) -> Command {
     let names: Vec<_> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     // `login` keeps these options.
     for name in names.into_iter().filter(|name| name != "login") {
+        let mut hidden = hidden.clone();
+        for (id, without) in [("namespace", &WITHOUT_NAMESPACE[..]), ("output", &WITHOUT_OUTPUT)] {
+            let global = program.get_arguments().find(|argument| argument.get_id() == id);
+            hidden.extend(
+                global.filter(|_| without.contains(&name.as_str())).map(|global| global.clone().hide(true)),
+            );
+        }
         program = program.mut_subcommand(name, |command| with_hidden(command, &hidden));
     }
     program.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"
     ))
 }
+
+/// The commands in which a namespace means nothing, and all below them.
+const WITHOUT_NAMESPACE: [&str; 15] = [
+    "serve",
+    "audit",
+    "status",
+    "backup",
+    "restore",
+    "receipt",
+    "role",
+    "binding",
+    "explain",
+    "master-key",
+    "logout",
+    "context",
+    "completions",
+    "namespace",
+    "whoami",
+];
+/// The commands that print nothing in a form of its own.
+const WITHOUT_OUTPUT: [&str; 3] = ["serve", "completions", "run"];
+
+/// What the parser of the arguments says, without what leads astray: a usage line that shows options as if they were required since
+/// they were given, and a tip that is far from what was typed.
+pub(super) fn plainly(mut said: Error, mut program: Command, words: impl Iterator<Item = String>) -> Error {
+    if said.get(ContextKind::Usage).is_some() {
+        program.build();
+        let usage = usage(&mut program, &words.collect::<Vec<_>>());
+        said.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
+    let text = |kind| match said.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.trim_start_matches('-').to_owned()),
+        _ => None,
+    };
+    if let (Some(typed), Some(tip)) = (text(ContextKind::InvalidArg), text(ContextKind::SuggestedArg)) {
+        let similar = tip.starts_with(&typed) || strsim::normalized_levenshtein(&typed, &tip) >= SIMILAR;
+        if !similar {
+            said.remove(ContextKind::SuggestedArg);
+        }
+    }
+    said
+}
+
+/// The usage line of the command that these words name.
+fn usage(command: &mut Command, words: &[String]) -> StyledStr {
+    // Words that name no command are options and their values.
+    for (at, word) in words.iter().enumerate() {
+        if command.find_subcommand(word).is_some()
+            && let Some(below) = command.find_subcommand_mut(word)
+        {
+            return usage(below, words.get(at + 1..).unwrap_or_default());
+        }
+    }
+    command.render_usage()
+}
+
+/// How similar an option must be to what was typed, from 0 to 1.
+const SIMILAR: f64 = 0.7;
 
 /// The command, and all below it, with options of its own in place of the global ones.
 fn with_hidden(mut command: Command, hidden: &[Arg]) -> Command {
@@ -122,5 +188,40 @@ mod tests {
         let get = program.find_subcommand_mut("get").unwrap();
         let help = get.render_long_help().to_string();
         assert!(!help.contains("--server") && help.contains("--namespace"), "{help}");
+        for (name, namespace, output) in
+            [("serve", false, false), ("audit", false, true), ("watch", true, true)]
+        {
+            let help = program.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+            assert_eq!(
+                (help.contains("--namespace"), help.contains("--output")),
+                (namespace, output),
+                "{name}: {help}"
+            );
+        }
+    }
+
+    /// What is said of these arguments.
+    fn said(arguments: &[&str]) -> String {
+        let mut program = arranged(Cli::command());
+        let words = || arguments.iter().map(|word| (*word).to_owned());
+        let said = program.try_get_matches_from_mut(["strongroom".to_owned()].into_iter().chain(words()));
+        plainly(said.unwrap_err(), program, words()).to_string()
+    }
+
+    #[test]
+    fn a_usage_line_shows_options_as_such_and_a_tip_is_near_to_what_was_typed() {
+        let usage = |text: &str| text.lines().find(|line| line.starts_with("Usage")).unwrap().to_owned();
+        let text = said(&["create", "a", "--binary"]);
+        assert_eq!(usage(&text), "Usage: strongroom create [OPTIONS] <NAME>");
+        let text = said(&["key", "create", "x", "--read-only"]);
+        assert_eq!(usage(&text), "Usage: strongroom key create [OPTIONS] <NAME>");
+        assert!(!text.contains("tip"), "{text}");
+        for (arguments, meant) in [
+            (&["key", "create", "x", "--key-onyl"][..], "'--key-only'"),
+            (&["create", "x", "--expires"], "'--expires-at'"),
+        ] {
+            let text = said(arguments);
+            assert!(text.contains(meant), "{text}");
+        }
     }
 }

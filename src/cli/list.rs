@@ -13,6 +13,7 @@ use super::moment::moment;
 use super::output::{self, Output};
 use super::secret::secret_json;
 use super::version::consistency;
+use crate::domain;
 
 /// The arguments of `strongroom list`.
 #[derive(clap::Args)]
@@ -126,6 +127,14 @@ pub(super) async fn all(
     Ok((items, missing(last.damaged_size)))
 }
 
+/// When a secret expires, or that it has.
+fn expiry(secret: &v1::Secret, now: domain::Timestamp) -> String {
+    let Some(at) = &secret.expires_at else { return String::new() };
+    let micros = at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos / 1000));
+    let time = output::time_in_brief(Some(at));
+    if micros <= now.as_micros() { format!("expired {time}") } else { time }
+}
+
 fn print_secrets(
     output: Output,
     items: &[v1::Secret],
@@ -139,11 +148,16 @@ fn print_secrets(
         "revision": last.revision,
         "damaged_size": last.damaged_size,
     });
+    let with_expiry = items.iter().any(|secret| secret.expires_at.is_some());
+    let now = domain::now();
     let row = |secret: &v1::Secret| {
         let updated = output::time_in_brief(secret.updated_at.as_ref());
         let version = secret.version.to_string();
         let mut row =
             vec![secret.name.clone(), version, updated, secret.description.clone(), metadata::shown(secret)];
+        if with_expiry {
+            row.push(expiry(secret, now));
+        }
         if with_deleted {
             let id = secret.deleted_at.as_ref().map(|_| secret.id.clone());
             row.extend([output::time_in_brief(secret.deleted_at.as_ref()), id.unwrap_or_default()]);
@@ -152,6 +166,9 @@ fn print_secrets(
     };
     let rows = items.iter().map(row).collect();
     let mut header = vec!["name", "version", "updated", "description", "metadata"];
+    if with_expiry {
+        header.push("expires");
+    }
     if with_deleted {
         header.extend(["deleted", "id"]);
     }
@@ -164,4 +181,19 @@ fn print_secrets(
         let _ = writeln!(std::io::stderr(), "warning: {missing}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_expired_from_its_time_on() {
+        let at = domain::Timestamp::from_micros;
+        let expires_at = Some(Timestamp { seconds: 1_000_000_000, nanos: 5_000 });
+        let secret = v1::Secret { expires_at, ..v1::Secret::default() };
+        assert_eq!(expiry(&secret, at(1_000_000_000_000_004)), "2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&secret, at(1_000_000_000_000_005)), "expired 2001-09-09T01:46:40Z");
+        assert_eq!(expiry(&v1::Secret::default(), at(0)), "");
+    }
 }

@@ -7,6 +7,7 @@ mod ack;
 mod audit;
 mod backup;
 mod binding;
+mod complete_names;
 mod completions;
 mod confirm;
 mod connect;
@@ -38,6 +39,7 @@ mod man_pages;
 mod master_key;
 mod metadata;
 mod moment;
+mod namespace;
 mod namespace_key;
 mod new_value;
 mod object;
@@ -67,6 +69,7 @@ mod undelete;
 mod update;
 mod version;
 mod versions;
+mod waiting;
 mod watch;
 mod whoami;
 
@@ -114,6 +117,9 @@ enum Command {
     /// List secrets without their values
     #[command(visible_alias = "ls")]
     List(list::List),
+    /// List namespaces
+    #[command(subcommand)]
+    Namespace(namespace::Namespace),
     /// Change a secret; fields that you do not name stay as they are
     Update(update::Update),
     /// Rename a secret
@@ -205,6 +211,12 @@ enum Command {
     Status(status::StatusArguments),
     /// Print the completion script for a shell
     Completions(completions::Completions),
+    /// Print the names of secrets that fit the words typed so far, for the completion scripts
+    #[command(hide = true)]
+    CompleteNames(complete_names::CompleteNames),
+    /// Print the version, as --version does
+    #[command(hide = true)]
+    Version,
     /// Write the manual pages into a folder
     #[command(hide = true)]
     ManPages(man_pages::ManPages),
@@ -214,14 +226,16 @@ enum Command {
 pub fn main() -> ExitCode {
     // Clients hold values too, for a moment. Where the system refuses a protection, they run without it.
     let _ = process::hide_memory();
-    let cli = help::arranged(Cli::command())
-        .try_get_matches()
+    let mut program = help::arranged(Cli::command());
+    let cli = program
+        .try_get_matches_from_mut(std::env::args_os())
         .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
     let cli = match cli {
         Ok(cli) => cli,
         Err(said) => {
             let takes_value =
                 |argument: std::ffi::OsString| TAKING_VALUES.iter().any(|command| argument == *command);
+            let said = help::plainly(said, program, std::env::args().skip(1));
             return failure::report_arguments(&said, std::env::args_os().any(takes_value));
         }
     };
@@ -248,46 +262,60 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn dispatch(command: Command, connection: &Connection, output: Output) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(),
-        Command::Create(command) => on_runtime(command.run(connection, output)),
-        Command::Set(command) => on_runtime(command.run(connection, output)),
-        Command::Get(command) => on_runtime(command.run(connection, output)),
-        Command::List(command) => on_runtime(command.run(connection, output)),
-        Command::Update(command) => on_runtime(command.run(connection, output)),
-        Command::Rename(command) => on_runtime(command.run(connection, output)),
-        Command::Delete(command) => on_runtime(command.run(connection, output)),
-        Command::Undelete(command) => on_runtime(command.run(connection, output)),
-        Command::Rotate(command) => on_runtime(command.run(connection, output)),
-        Command::Promote(command) => on_runtime(command.run(connection, output)),
-        Command::Ack(command) => on_runtime(command.run(connection, output)),
-        Command::Policy(command) => on_runtime(command.run(connection, output)),
+        Command::Create(command) => answered(connection, command.run(connection, output)),
+        Command::Set(command) => answered(connection, command.run(connection, output)),
+        Command::Get(command) => answered(connection, command.run(connection, output)),
+        Command::List(command) => answered(connection, command.run(connection, output)),
+        Command::Namespace(command) => answered(connection, command.run(connection, output)),
+        Command::Update(command) => answered(connection, command.run(connection, output)),
+        Command::Rename(command) => answered(connection, command.run(connection, output)),
+        Command::Delete(command) => answered(connection, command.run(connection, output)),
+        Command::Undelete(command) => answered(connection, command.run(connection, output)),
+        Command::Rotate(command) => answered(connection, command.run(connection, output)),
+        Command::Promote(command) => answered(connection, command.run(connection, output)),
+        Command::Ack(command) => answered(connection, command.run(connection, output)),
+        Command::Policy(command) => answered(connection, command.run(connection, output)),
         Command::Rotator(command) => command.run(connection, output),
         Command::Watch(command) => on_runtime(command.run(connection, output)),
-        Command::Versions(command) => on_runtime(command.run(connection, output)),
-        Command::Disable(command) => on_runtime(command.run(connection, output)),
-        Command::Enable(command) => on_runtime(command.run(connection, output)),
-        Command::Destroy(command) => on_runtime(command.run(connection, output)),
+        Command::Versions(command) => answered(connection, command.run(connection, output)),
+        Command::Disable(command) => answered(connection, command.run(connection, output)),
+        Command::Enable(command) => answered(connection, command.run(connection, output)),
+        Command::Destroy(command) => answered(connection, command.run(connection, output)),
         Command::Receipt(command) => command.run(output),
         Command::Run(command) => Err(command.run(connection)),
-        Command::Inject(command) => on_runtime(command.run(connection)),
-        Command::Import(command) => on_runtime(command.run(connection, output)),
-        Command::Export(command) => on_runtime(command.run(connection)),
+        Command::Inject(command) => answered(connection, command.run(connection)),
+        Command::Import(command) => answered(connection, command.run(connection, output)),
+        Command::Export(command) => answered(connection, command.run(connection)),
         Command::Backup(command) => on_runtime(command.run(connection, output)),
         Command::Restore(command) => on_runtime(command.run(connection, output)),
         Command::Audit(command) => command.run(connection, output),
         Command::Key(command) => command.run(connection, output),
-        Command::Role(command) => on_runtime(command.run(connection, output)),
-        Command::Binding(command) => on_runtime(command.run(connection, output)),
-        Command::Explain(command) => on_runtime(command.run(connection, output)),
+        Command::Role(command) => answered(connection, command.run(connection, output)),
+        Command::Binding(command) => answered(connection, command.run(connection, output)),
+        Command::Explain(command) => answered(connection, command.run(connection, output)),
         Command::MasterKey(command) => on_runtime(command.run(connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(connection, output)),
-        Command::Login(command) => on_runtime(command.run(connection, output)),
+        Command::Login(command) => answered(connection, command.run(connection, output)),
         Command::Logout(command) => command.run(output),
         Command::Context(command) => command.run(output),
-        Command::Whoami => on_runtime(whoami::run(connection, output)),
+        Command::Whoami => answered(connection, whoami::run(connection, output)),
         Command::Status(status) => on_runtime(status.run(connection, output)),
         Command::Completions(command) => command.run(),
+        Command::CompleteNames(command) => {
+            command.run();
+            Ok(())
+        }
+        Command::Version => output::write(Cli::command().render_version().as_bytes()),
         Command::ManPages(command) => command.run(),
     }
+}
+
+/// Runs a command on this thread, and says meanwhile if the service does not answer.
+fn answered<T>(
+    connection: &Connection,
+    command: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    on_runtime(waiting::told(connection, command))
 }
 
 /// Runs a command on this thread.

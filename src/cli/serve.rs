@@ -88,7 +88,7 @@ pub(super) struct Serve {
     #[arg(long)]
     begin_new_audit_log: bool,
 
-    /// The form of the log on standard error [default: text on a terminal, JSON elsewhere]
+    /// The form of the log on standard error [default: short lines on a terminal, JSON elsewhere]
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
 
@@ -189,14 +189,27 @@ fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
     Ok(hangups)
 }
 
+/// The path from the root, which works in any folder; as it is where there is no current folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The path from the root, for a shell.
+fn shown(path: &Path) -> String {
+    let path = absolute(path).display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@:".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
 /// Writes to standard output that the service is ready, and what to do next.
 fn announce(ready: &Ready, data_dir: &Path) {
     let scheme = if ready.tls { "https" } else { "http" };
     let address = ready.address;
-    let there = ready.root_key.exists(); // another replica may have created it in its own data folder
-    let root_key = if there { ready.root_key.display().to_string() } else { "FILE_OF_AN_API_KEY".to_owned() };
-    // The name that this process was called by, which works again in the same folder.
+    let root_key = ready.root_key.as_deref().map(shown);
+    let key_file = root_key.as_deref().unwrap_or("FILE_OF_AN_API_KEY");
+    // The name that this process was called by, in a form that works in any folder.
     let program = std::env::args().next().unwrap_or_else(|| "strongroom".to_owned());
+    let program = if program.contains('/') { shown(Path::new(&program)) } else { program };
     let mut text = format!("strongroom is ready on {scheme}://{address}\n");
     let mut line = |line: String| {
         let _ = writeln!(text, "{line}"); // writing to a String cannot fail
@@ -204,15 +217,17 @@ fn announce(ready: &Ready, data_dir: &Path) {
     if ready.first_start {
         line(format!(
             "\nThis is the first start. It created these files in {}, which only you can read:",
-            data_dir.display()
+            absolute(data_dir).display()
         ));
         if let MasterKeySource::DataDir(file) = &ready.master_key {
             line(format!(
                 "  {}  opens the store. Keep a copy elsewhere: without this key the data is lost.",
-                file.display()
+                absolute(file).display()
             ));
         }
-        line(format!("  {root_key}  is the first API key, which has every right."));
+        if let Some(root_key) = &root_key {
+            line(format!("  {root_key}  is the first API key, which has every right."));
+        }
         if !matches!(ready.master_key, MasterKeySource::DataDir(_)) {
             line(format!(
                 "The key from {} opens the store: without this key the data is lost.",
@@ -221,7 +236,7 @@ fn announce(ready: &Ready, data_dir: &Path) {
         }
     }
     line("\nNext, in another terminal:".to_owned());
-    line(format!("  export STRONGROOM_SERVER={scheme}://{address} STRONGROOM_API_KEY_FILE={root_key}"));
+    line(format!("  export STRONGROOM_SERVER={scheme}://{address} STRONGROOM_API_KEY_FILE={key_file}"));
     line(format!("  {program} create my_first_secret    # asks for the value"));
     line(format!("  {program} get my_first_secret"));
     if !ready.tls {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
-use strongroom_client::{Code, v1};
+use strongroom_client::{Code, Error, v1};
 
 use super::connect::Connection;
 use super::failure::Failure;
@@ -30,6 +30,8 @@ pub(super) struct StatusArguments {
     watch: Option<Duration>,
 }
 
+/// How long the service may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Between two looks at the state, at least.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// Moves to the corner of the terminal and clears it.
@@ -86,8 +88,15 @@ fn unreachable_text(failure: &Failure, output: Output) -> String {
 
 impl State {
     async fn ask(connection: &Connection, server: String) -> Result<Self, Failure> {
-        let client = connection.client().await?;
-        let serving = client.is_serving().await?;
+        // The state is asked for once: that a service is away is the answer.
+        let client = connection.quick_client(ANSWER).await?;
+        let late = |error: Error| match error.code() {
+            Code::DeadlineExceeded => {
+                Failure::unreachable(format!("{server} does not answer within {} seconds", ANSWER.as_secs()))
+            }
+            _ => error.into(),
+        };
+        let serving = client.is_serving().await.map_err(late)?;
         let (reply, why) = match client.operator().status().await {
             Ok(reply) => (Some(reply), None),
             // Everybody may know whether the service serves; the rest needs a right.
@@ -96,7 +105,7 @@ impl State {
             }
             // A service that does not serve does not tell its state either.
             Err(refused) if !serving => (None, Some(refused.message().to_owned())),
-            Err(refused) => return Err(refused.into()),
+            Err(refused) => return Err(late(refused)),
         };
         let causes = reply.iter().flat_map(|reply| &reply.unready_causes).map(cause);
         let why: Vec<_> = causes.chain(why).collect();
@@ -142,7 +151,7 @@ impl State {
     }
 }
 
-fn cause(cause: &v1::UnreadyCause) -> String {
+pub(super) fn cause(cause: &v1::UnreadyCause) -> String {
     if cause.detail.is_empty() {
         cause.description.clone()
     } else {
@@ -152,6 +161,7 @@ fn cause(cause: &v1::UnreadyCause) -> String {
 
 fn service(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
     let rotations = reply.rotations.unwrap_or_default();
+    // A rotation, an expiry, the end of a grace period, or a removal for good.
     let next = output::time_in_brief(reply.next_due_at.as_ref());
     let behind =
         reply.revisions_behind.map_or("; the store does not answer".to_owned(), |behind| match behind {
@@ -179,7 +189,7 @@ fn service(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
                 rotations.planned, rotations.due, rotations.overdue, rotations.failing
             ),
         ),
-        ("next due", next),
+        ("next work", next),
         (
             "access",
             format!(
@@ -199,7 +209,8 @@ fn audit_log(reply: &v1::GetStatusResponse) -> Vec<(&'static str, String)> {
     let audit = reply.audit_log.clone().unwrap_or_default();
     let writable = if audit.failure.is_empty() { "can be written" } else { "cannot be written" };
     vec![
-        ("audit log", format!("{}, {}, {writable}", audit.origin, many(audit.size, "record"))),
+        ("audit log", format!("{writable}, {}", many(audit.size, "record"))),
+        ("log origin", audit.origin),
         ("audit failure", audit.failure),
         ("audit breach", audit.breach),
     ]

@@ -3,13 +3,14 @@
 use std::io::{ErrorKind, Write};
 
 use serde_json::{Value as Json, json};
-use strongroom_client::{Step, v1};
+use strongroom_client::{Secrets, Step, v1};
 
 use super::connect::Connection;
 use super::failure::{self, Failure};
 use super::metadata;
 use super::output::{self, Output};
 use super::secret::secret_json;
+use super::version::state_name;
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
@@ -64,13 +65,17 @@ impl Watch {
             ..v1::WatchSecretsRequest::default()
         };
         // A reader of a snapshot is served by another one; a reader of changes must know that some are missing.
-        let mut watch = connection.client().await?.secrets().watch(request);
+        let secrets = connection.client().await?.secrets();
+        let mut watch = secrets.watch(request);
         if self.snapshot {
             watch = watch.snapshot_again();
         }
         loop {
             let line = match watch.next().await? {
-                Step::Event(event) => event_line(&event, output),
+                Step::Event(event) => {
+                    let changed = changed_versions(&secrets, &event).await;
+                    event_line(&event, &changed, output)
+                }
                 Step::Bookmark(bookmark) if self.bookmarks => bookmark_line(&bookmark, output),
                 Step::Bookmark(_) => continue,
                 Step::Restarted => restarted_line(output),
@@ -92,7 +97,28 @@ fn taken(line: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-fn event_line(event: &v1::SecretEvent, output: Output) -> String {
+/// The versions that the event is about, where it is about the state of versions. The event itself has only the secret. Empty: they
+/// have changed again since, or cannot be listed any more.
+async fn changed_versions(secrets: &Secrets, event: &v1::SecretEvent) -> Vec<v1::SecretVersion> {
+    let Some(secret) =
+        event.secret.as_ref().filter(|_| event.r#type() == v1::SecretEventType::VersionChanged)
+    else {
+        return Vec::new();
+    };
+    let request = v1::ListSecretVersionsRequest {
+        namespace: secret.namespace.clone(),
+        name: secret.name.clone(),
+        min_revision: event.revision,
+        ..v1::ListSecretVersionsRequest::default()
+    };
+    let Ok(reply) = secrets.versions(request).await else { return Vec::new() };
+    let of_event = |version: &v1::SecretVersion| {
+        version.state_changed_at.is_some() && version.state_changed_at == secret.updated_at
+    };
+    reply.versions.into_iter().filter(of_event).collect()
+}
+
+fn event_line(event: &v1::SecretEvent, changed: &[v1::SecretVersion], output: Output) -> String {
     let kind = type_name(event.r#type());
     let secret = event.secret.clone().unwrap_or_default();
     if output == Output::Json {
@@ -106,6 +132,10 @@ fn event_line(event: &v1::SecretEvent, output: Output) -> String {
         if let (Some(object), Some(former)) = (json.as_object_mut(), &event.former_name) {
             object.insert("former_name".to_owned(), json!(former));
         }
+        if let (Some(object), false) = (json.as_object_mut(), changed.is_empty()) {
+            let version = |version: &v1::SecretVersion| json!({ "number": version.number, "state": state_name(version.state()) });
+            object.insert("changed_versions".to_owned(), changed.iter().map(version).collect());
+        }
         return format!("{json}\n");
     }
     let at = output::time_in_brief(event.occurred_at.as_ref().or(secret.updated_at.as_ref()));
@@ -116,6 +146,12 @@ fn event_line(event: &v1::SecretEvent, output: Output) -> String {
             Some(number) => format!("  version {number} is pending"),
             None => String::new(),
         },
+        (v1::SecretEventType::VersionChanged, _) => {
+            let version = |version: &v1::SecretVersion| {
+                format!("  version {} is {}", version.number, state_name(version.state()))
+            };
+            changed.iter().map(version).collect()
+        }
         (v1::SecretEventType::RotationFailed, _) => match &secret.rotation_failure {
             Some(failure) => format!("  {}", output::printable(&failure.error)),
             None => String::new(),

@@ -148,13 +148,24 @@ pub enum StoreKind {
     Memory,
 }
 
+impl StoreKind {
+    /// The name, as in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sled => "sled",
+            Self::Etcd => "etcd",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
+    /// Short lines on a terminal, JSON elsewhere.
     Auto,
-    /// Text for people.
+    /// Text with all fields.
     Text,
     /// A JSON object a line.
     Json,

@@ -3,11 +3,16 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use uuid::{NoContext, Uuid};
+
 /// A point in time, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The last time that `google.protobuf.Timestamp` has.
+    const LAST: Self = Self(253_402_300_799_999_999);
+
     /// The time that many microseconds after 1970-01-01T00:00:00Z.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -42,10 +47,11 @@ impl Timestamp {
     }
 }
 
-/// A time of the system, such as that of a file. Times before 1970 become its beginning.
+/// A time of the system, such as that of a file. Times before 1970 become its beginning, and times after the year 9999 its end: no
+/// message has later ones.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
-        Self(0).plus(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+        Self(0).plus(time.duration_since(UNIX_EPOCH).unwrap_or_default()).min(Self::LAST)
     }
 }
 
@@ -79,6 +85,22 @@ fn date(day: i64) -> (i64, i64, i64) {
 /// The current time. Nothing else in the service reads the system clock.
 pub fn now() -> Timestamp {
     SystemTime::now().into()
+}
+
+/// A new id: a UUID of version 7, which begins with the time. Whatever the clock says, there is one.
+pub fn new_id() -> Uuid {
+    id_at(SystemTime::now())
+}
+
+fn id_at(time: SystemTime) -> Uuid {
+    let at = Timestamp::from(time);
+    let is_in_range = time >= UNIX_EPOCH && at < Timestamp::LAST;
+    if is_in_range {
+        // In order also within one millisecond.
+        return Uuid::now_v7();
+    }
+    let since = Duration::from_micros(at.0.unsigned_abs());
+    Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
 }
 
 /// The clock by which secrets change, expire and are due: the system's. A test can move it. All clones are the same clock.
@@ -125,6 +147,19 @@ mod tests {
         assert_eq!(at(5).until(at(8)), Duration::from_micros(3));
         assert_eq!(at(8).until(at(5)), Duration::ZERO);
         assert_eq!(at(i64::MIN).until(at(i64::MAX)), Duration::from_micros(i64::MAX.unsigned_abs()));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_counts_as_the_nearest_time_and_makes_ids() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let far = UNIX_EPOCH + day * 366 * 20_000;
+        for (time, expected) in [(UNIX_EPOCH - day, Timestamp(0)), (far, Timestamp::LAST)] {
+            assert_eq!(Timestamp::from(time), expected);
+            let id = id_at(time);
+            assert_eq!(id.get_version_num(), 7);
+            assert_ne!(id, id_at(time));
+        }
+        assert!(id_at(UNIX_EPOCH + day) < id_at(UNIX_EPOCH + day));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod value;
 mod version;
 mod violation;
 
-pub use clock::{Clock, Timestamp, now};
+pub use clock::{Clock, Timestamp, new_id, now};
 pub use destruction::Destruction;
 pub use due::Duty;
 pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};

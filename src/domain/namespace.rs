@@ -30,6 +30,12 @@ impl Namespace {
         Self("default".into())
     }
 
+    /// Whether it is this namespace or below it.
+    pub fn is_within(&self, top: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*top.0);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The namespace as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::clock::new_id;
 use super::{Invalid, Metadata, Minute, Namespace, Rotation, SecretName, Timestamp, VersionState, Versions};
 
 /// A secret without its values.
@@ -107,7 +108,7 @@ pub struct SecretId(Uuid);
 impl SecretId {
     /// A new id.
     pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+        Self(new_id())
     }
 
     /// The id with these 16 bytes.

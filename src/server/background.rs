@@ -129,7 +129,7 @@ async fn sweep_idempotency_records(app: Arc<App>, sweeps: Arc<SweepMetrics>) {
                 tracing::debug!(removed, "idempotency records whose time had passed were removed");
             }
             Err(error) => {
-                tracing::warn!(?error, "idempotency records whose time had passed could not be removed")
+                tracing::warn!(%error, "idempotency records whose time had passed could not be removed")
             }
         }
     }
@@ -147,7 +147,7 @@ async fn sweep_history(app: Arc<App>, sweeps: Arc<SweepMetrics>) {
                 sweeps.events.add(u64::try_from(removed).unwrap_or(u64::MAX));
                 tracing::debug!(removed, "changes that are no longer kept were removed");
             }
-            Err(error) => tracing::warn!(?error, "old changes could not be removed from the history"),
+            Err(error) => tracing::warn!(%error, "old changes could not be removed from the history"),
         }
     }
 }
@@ -161,7 +161,7 @@ async fn tend_keys(app: Arc<App>) {
             () = app.keys.wait_for_restore() => {}
         }
         if let Err(error) = app.keys.tend().await {
-            tracing::warn!(?error, "keys could not be rotated; this is tried again");
+            tracing::warn!(%error, "keys could not be rotated; this is tried again");
         }
     }
 }

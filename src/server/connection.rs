@@ -105,6 +105,8 @@ where
     /// HTTP/2 with its bounds.
     fn http(&self, requests: u32) -> http2::Builder<Tasks> {
         let mut http = http2::Builder::new(Tasks(self.limits.reply_time));
+        // gRPC has no use for the header `date`, and a clock before 1970 or after the year 9999 has none.
+        http.auto_date_header(false);
         http.timer(TokioTimer::new())
             .keep_alive_interval(PING)
             .keep_alive_timeout(PONG)

@@ -58,8 +58,8 @@ pub struct Ready {
     pub tls: bool,
     /// The source of the master key.
     pub master_key: MasterKeySource,
-    /// The file of the first API key.
-    pub root_key: PathBuf,
+    /// The file of the first API key; `None` where there is none here, or the key is not in force.
+    pub root_key: Option<PathBuf>,
     /// Whether this was the first start, which made the keys.
     pub first_start: bool,
 }
@@ -90,7 +90,7 @@ pub async fn run(
     };
     let Loaded { app, audit_log, ready } = loaded;
     let auditor = front.open(&app, &audit_log, &config);
-    tracing::info!(%address, tls = ready.tls, store = ?config.store, "serving");
+    tracing::info!(%address, tls = ready.tls, store = config.store.name(), "serving");
     announce(&ready);
 
     let mut background = background::start(&app, &auditor, &front.sources.sweeps);

@@ -118,6 +118,12 @@ pub(super) async fn load(
         other => other.into(),
     })?);
 
+    // Revoked, rotated, or the key of a store that a restore has replaced.
+    let in_force = |file: &PathBuf| {
+        let text = fs::read_to_string(file).map(Zeroizing::new);
+        text.is_ok_and(|text| app.access.is_in_force(text.trim()))
+    };
+    let root_key = Some(root_key).filter(in_force);
     let (tls, master_key) = (config.tls.is_some(), config.master_key.clone());
     Ok(Loaded { app, audit_log, ready: Ready { address, tls, master_key, root_key, first_start } })
 }

@@ -122,7 +122,7 @@ fn not_made(error: app::Error) -> RecoverError {
         app::Error::Unavailable(why) => ServeError::Store(why).into(),
         app::Error::AuditUnavailable => RecoverError::NotAudited,
         other => {
-            tracing::error!(error = ?other, "the key could not be made");
+            tracing::error!(error = %other, "the key could not be made");
             RecoverError::NotMade
         }
     }

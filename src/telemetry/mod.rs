@@ -1,10 +1,11 @@
-//! The process's log, on standard error: text on a terminal, one JSON object for each line elsewhere.
+//! The process's log, on standard error: short lines on a terminal, one JSON object for each line elsewhere.
 //!
 //! The log level applies to Strongroom's own events. Events of libraries are logged at the level warn or above, whatever
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
 //! the log, and the audit waits here until its records are written.
 
 mod queue;
+mod terminal;
 mod writer;
 
 use std::io::IsTerminal;
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 pub use self::queue::{Batch, Next, Queue};
+use self::terminal::ShortLines;
 use self::writer::LogWriter;
 use crate::config::{AuditStderr, LogFormat, LogLevel};
 
@@ -59,15 +61,20 @@ pub fn start(format: LogFormat, level: LogLevel, audit: AuditStderr) -> std::io:
         AuditStderr::Text => false,
         AuditStderr::Json => true,
     };
-    let layer = |json: bool, shown: Targets| {
+    // A person at a terminal, who has asked for no other form.
+    let short = format == LogFormat::Auto;
+    let short_records = short && audit == AuditStderr::Auto;
+    let layer = |json: bool, short: bool, shown: Targets| {
         let layer = fmt::layer().with_writer(writer.clone()).with_ansi(terminal);
         if json {
             layer.json().with_span_list(false).with_filter(shown).boxed()
+        } else if short {
+            layer.event_format(ShortLines).with_filter(shown).boxed()
         } else {
             layer.with_filter(shown).boxed()
         }
     };
-    let layers = vec![layer(json, shown), layer(json_records, records)];
+    let layers = vec![layer(json, short, shown), layer(json_records, short_records, records)];
     // If something else in the process started a log before, that one stays.
     let _ = tracing_subscriber::registry().with(layers).try_init();
     std::panic::set_hook(Box::new(|panic| {

@@ -158,13 +158,15 @@ async fn every_rpc_is_refused_in_every_way() {
             let answer = caller.call(&rpc, &bytes).await.map(drop);
             let answer = answer.map_err(|status| (status.code(), reason_of(&status)));
             let (code, reason) = *expected;
-            // Everybody who is known may ask who it is. A key that may list other names lists those, a document that names no secret
+            // Everybody who is known may ask who it is. A key that may list elsewhere is told where. A key that may list other names lists those, a document that names no secret
             // needs none, and a batch says for each name that it is denied.
             let some_names = *way == "name pattern that does not match";
             let answered = code == Code::PermissionDenied
                 && (method == "WhoAmI"
+                    || *way == "wrong namespace" && method == "ListNamespaces"
                     || some_names
-                        && ["BatchGetSecrets", "ListSecrets", "ResolveReferences"].contains(&method));
+                        && ["BatchGetSecrets", "ListSecrets", "ListNamespaces", "ResolveReferences"]
+                            .contains(&method));
             let expected = match answered {
                 true => Ok(()),
                 false if some_names && method == "WatchSecrets" => {

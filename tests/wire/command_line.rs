@@ -326,3 +326,140 @@ fn a_key_is_revoked_by_its_name_where_one_key_has_it() {
     let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-once", "--yes"]);
     assert!(code == 1 && told.contains("strongroom key list"), "{told}");
 }
+
+#[test]
+fn a_secret_that_was_deleted_is_told_to_those_who_may_list_it() {
+    let shell = Shell::new(shared(), "deleted-hint");
+    shell.create("gone", "1");
+    let id = shell.json(&["delete", "gone", "--yes"])["id"].as_str().unwrap().to_owned();
+    let done = shell.run(&["get", "gone"]);
+    assert!(done.code == Some(1), "{}", done.told);
+    assert!(done.told.contains(&format!(": strongroom -n deleted-hint undelete {id}")), "{}", done.told);
+    // The last one of that name is the one that is meant.
+    shell.create("gone", "2");
+    let id = shell.json(&["delete", "gone", "--yes"])["id"].as_str().unwrap().to_owned();
+    assert!(shell.run(&["get", "gone"]).told.contains(&id));
+    shell.done(&["undelete", &id]);
+    assert_eq!(shell.done(&["get", "gone", "--value-only"]), "2");
+    shell.done(&["delete", "gone", "--yes"]);
+
+    // A key that may read and not list is told nothing.
+    shell.done(&["role", "create", "deleted_hint", "--right", "read"]);
+    shell.done(&["key", "create", "k", "--home", "deleted-hint", "--role", "deleted_hint", "--out", "k.key"]);
+    let done = shell.run(&["get", "gone", "--api-key-file", "k.key"]);
+    assert!(
+        done.told.contains("There is no secret 'gone'") && !done.told.contains("undelete"),
+        "{}",
+        done.told
+    );
+}
+
+#[test]
+fn a_list_says_when_secrets_expire() {
+    let shell = Shell::new(shared(), "list-expiry");
+    shell.create("plain", "1");
+    assert!(!shell.done(&["list", "-o", "table"]).contains("EXPIRES"));
+    shell.done(&["create", "long", "--generate", "uuid", "--expires-at", "2999-01-01T00:00:00Z"]);
+    let text = shell.done(&["list", "-o", "table"]);
+    let long = text.lines().find(|line| line.trim().starts_with("long")).unwrap();
+    assert!(text.contains("EXPIRES") && long.trim_end().ends_with("  2999-01-01T00:00:00Z"), "{text}");
+}
+
+#[test]
+fn namespaces_are_listed_with_their_numbers() {
+    let shell = Shell::new(shared(), "namespace-list/a");
+    shell.create("x", "1");
+    shell.create("y", "1");
+    shell.done(&["delete", "y", "--yes"]);
+    shell.done(&["create", "z", "--generate", "uuid", "-n", "namespace-list/b"]);
+    let list = ["namespace", "list", "--below", "namespace-list", "-o", "table"];
+    let text = shell.done(&list);
+    let words: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        words,
+        [
+            vec!["NAMESPACE", "SECRETS", "DELETED"],
+            vec!["namespace-list/a", "1", "1"],
+            vec!["namespace-list/b", "1", "0"]
+        ]
+    );
+    let json = shell.json(&["namespace", "ls", "--below", "namespace-list/b"]);
+    assert_eq!(
+        json["items"],
+        serde_json::json!([{ "name": "namespace-list/b", "secrets": 1, "deleted_secrets": 0 }])
+    );
+}
+
+/// What bash offers for a line, by the script of `completions bash`.
+fn offered(shell: &Shell<'_>, line: &str) -> Vec<String> {
+    shell.file("script.bash", shell.done(&["completions", "bash"]));
+    // The program is called by its path, so that it is this one.
+    let line = line.replacen("strongroom", env!("CARGO_BIN_EXE_strongroom"), 1);
+    let words: Vec<_> = line.split(' ').collect();
+    let (typed, before) = (words[words.len() - 1], words[words.len() - 2]);
+    let script = format!(
+        "source ./script.bash; COMP_WORDS=({}); COMP_CWORD={}; COMP_LINE={line:?}; COMP_POINT=${{#COMP_LINE}}; \
+         $(complete -p strongroom | sed -n 's/.*-F \\([^ ]*\\).*/\\1/p') {} '{typed}' '{before}'; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len() - 1,
+        words[0],
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(shell.folder.path()).stdin(Stdio::null());
+    command.env("STRONGROOM_SERVER", &shell.server.url).env("STRONGROOM_API_KEY", &shell.server.root_key);
+    let output = command.env("STRONGROOM_NAMESPACE", shell.namespace).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_the_names_of_secrets_that_may_be_listed() {
+    let shell = Shell::new(shared(), "completion");
+    for name in ["db_a", "db_b", "other"] {
+        shell.create(name, "1");
+    }
+    shell.done(&["create", "elsewhere", "--generate", "uuid", "-n", "completion/b"]);
+    assert_eq!(offered(&shell, "strongroom get "), ["db_a", "db_b", "other"]);
+    assert_eq!(offered(&shell, "strongroom rotate --stage db_"), ["db_a", "db_b"]);
+    assert_eq!(offered(&shell, "strongroom -n completion/b get "), ["elsewhere"]);
+    // Commands and options are completed as before.
+    assert!(offered(&shell, "strongroom rot").contains(&"rotate".to_owned()));
+    assert!(offered(&shell, "strongroom get --val").contains(&"--value-only".to_owned()));
+
+    // Nothing is said where the service is away, where the key is refused, or where the key may not list.
+    let (none, away) = ("--api-key-file=none.key", "--server=127.0.0.1:1");
+    shell.file("none.key", "srk_aaaaaaaaaaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    for option in [none, away] {
+        let done = shell.run(&["complete-names", "--", option, "get", ""]);
+        assert_eq!((done.code, done.text().as_str(), done.told.as_str()), (Some(0), "", ""), "{option}");
+    }
+}
+
+/// Sends a signal to a process.
+fn signal(process: u32, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &process.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_command_says_what_it_waits_for_and_status_does_not_wait_long() {
+    use std::io::{BufRead, BufReader};
+
+    let server = Server::alone();
+    let shell = Shell::new(&server, "waiting");
+    shell.create("a", "1");
+    signal(server.process(), "STOP");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(["-n", "waiting", "get", "a", "--value-only"]).stdin(Stdio::null());
+    command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    assert_eq!(told, format!("note: waiting for {}: it does not answer\n", server.url));
+    let status = shell.run(&["status"]);
+    assert_eq!(status.code, Some(69));
+    assert!(status.told.contains("does not answer within 5 seconds"), "{}", status.told);
+    signal(server.process(), "CONT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"1".as_slice()));
+}

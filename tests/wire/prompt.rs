@@ -18,6 +18,10 @@ struct OnTerminal {
 impl OnTerminal {
     fn start(arguments: &[&str]) -> Self {
         let server = shared();
+        Self::start_with(arguments, &server.url, &server.root_key)
+    }
+
+    fn start_with(arguments: &[&str], server: &str, key: &str) -> Self {
         let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
@@ -26,7 +30,7 @@ impl OnTerminal {
         // setsid makes the terminal the controlling one of the command, so that its signals reach it.
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg(env!("CARGO_BIN_EXE_strongroom")).args(arguments);
-        command.env("STRONGROOM_SERVER", &server.url).env("STRONGROOM_API_KEY", &server.root_key);
+        command.env("STRONGROOM_SERVER", server).env("STRONGROOM_API_KEY", key);
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
         Self { terminal: File::from(terminal), child }
     }
@@ -128,4 +132,24 @@ fn what_deletes_asks_and_bytes_do_not_reach_a_terminal() {
     command.types("\n");
     command.reads("the master key was not replaced");
     assert_eq!(command.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_service_at_a_terminal_writes_one_short_line_for_each_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let serve = ["serve", "--store", "memory", "--listen", "127.0.0.1:0", "--data-dir", data];
+    let mut service = OnTerminal::start_with(&serve, "", "");
+    let told = service.reads("Stop with Ctrl-C.");
+    let ready = told.lines().find_map(|line| line.strip_prefix("strongroom is ready on ")).unwrap();
+    let key = std::fs::read_to_string(folder.path().join("root.key")).unwrap();
+    let mut get = OnTerminal::start_with(&["get", "absent"], ready.trim(), key.trim());
+    get.reads("There is no secret 'absent'");
+    get.child.wait().unwrap();
+    service.reads("GetSecret");
+    let line = service.reads("\n");
+    assert!(line.starts_with("  default/absent  NOT_FOUND  SECRET_NOT_FOUND  key:"), "{line}");
+    assert!(!line.contains("request_id") && line.len() < 100, "{line}");
+    service.types("\x03");
+    assert!(service.child.wait().unwrap().success());
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use strongroom::api::v1::{CreateApiKeyRequest, CreateSecretRequest};
+use strongroom::api::v1::{
+    CreateApiKeyRequest, CreateBindingRequest, CreateSecretRequest, RevokeApiKeyRequest,
+};
 
 use crate::caller::{Caller, Room};
 use crate::harness::{Launch, Output, Server};
@@ -30,6 +32,36 @@ async fn the_first_start_makes_both_keys_readable_by_their_owner_only() {
         !told.contains(String::from_utf8_lossy(&master_key).trim()),
         "the first start prints the master key"
     );
+}
+
+#[tokio::test]
+async fn a_start_names_its_files_from_the_root_and_no_key_that_is_not_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Launch::durable(folder.path()).start();
+    let export = format!("STRONGROOM_API_KEY_FILE={}\n", folder.path().join("root.key").display());
+    let root = Caller::root(&server).await;
+    let other = CreateApiKeyRequest { name: "other".into(), role: "none".into(), ..Default::default() };
+    let other = root.access().create_api_key(other).await.unwrap().into_inner().api_key.unwrap();
+    let admin = CreateBindingRequest {
+        principal: format!("key:{}", other.id),
+        role: "admin".into(),
+        namespace_pattern: "**".into(),
+        ..Default::default()
+    };
+    root.access().create_binding(admin).await.unwrap();
+    let told = server.stop().await.all();
+    assert!(told.contains(&export), "{told}");
+
+    let server = Launch::durable(folder.path()).start();
+    let root = Caller::root(&server).await;
+    let id = server.root_key[4..20].to_owned();
+    root.access().revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
+    let told = server.stop().await.all();
+    assert!(told.contains(&export), "{told}");
+
+    // A restore of another store leaves the file so, too.
+    let told = Launch::durable(folder.path()).start().stop().await.all();
+    assert!(told.contains("STRONGROOM_API_KEY_FILE=FILE_OF_AN_API_KEY") && !told.contains(&export), "{told}");
 }
 
 #[tokio::test]

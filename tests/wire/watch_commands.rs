@@ -85,6 +85,9 @@ fn a_watch_prints_each_change_as_a_line_and_continues_where_it_is_told() {
     let mut again = Running::start(server, namespace, &["watch", "--after", &resume, "-o", "table"]);
     assert!(again.line().contains("created          watch-command/other"));
     assert!(again.line().ends_with("rotated          watch-command/db_first  version 2"));
+    done(server, namespace, &["disable", "db_first", "1"], "");
+    assert!(again.line().contains("deleted          watch-command/db_second"));
+    assert!(again.line().ends_with("version_changed  watch-command/db_first  version 1 is disabled"));
     // Without a reader, the command ends at a line that it cannot write.
     again.lines = None;
     while again.child.try_wait().unwrap().is_none() {

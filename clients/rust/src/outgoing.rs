@@ -99,6 +99,7 @@ impl Outgoing for v1::RevokeApiKeyRequest {}
 impl Outgoing for v1::ListApiKeysRequest {}
 impl Outgoing for v1::WhoAmIRequest {}
 impl Outgoing for v1::ListRolesRequest {}
+impl Outgoing for v1::ListNamespacesRequest {}
 impl Outgoing for v1::ListBindingsRequest {}
 impl Outgoing for v1::ExplainAccessRequest {}
 impl Outgoing for v1::GetStatusRequest {}

@@ -9,11 +9,11 @@ use crate::v1::{
     ClaimRotationRequest, ClaimRotationResponse, CreateSecretRequest, CreateSecretResponse,
     DeleteSecretRequest, DeleteSecretResponse, DestroyVersionRequest, DestroyVersionResponse,
     DisableVersionRequest, DisableVersionResponse, EnableVersionRequest, EnableVersionResponse,
-    GetSecretRequest, GetSecretResponse, ListSecretVersionsRequest, ListSecretVersionsResponse,
-    ListSecretsRequest, ListSecretsResponse, PromoteVersionRequest, PromoteVersionResponse,
-    ReleaseRotationRequest, ReleaseRotationResponse, RotateSecretRequest, RotateSecretResponse,
-    UndeleteSecretRequest, UndeleteSecretResponse, UpdateSecretRequest, UpdateSecretResponse,
-    WatchSecretsRequest, WatchSecretsResponse,
+    GetSecretRequest, GetSecretResponse, ListNamespacesRequest, ListNamespacesResponse,
+    ListSecretVersionsRequest, ListSecretVersionsResponse, ListSecretsRequest, ListSecretsResponse,
+    PromoteVersionRequest, PromoteVersionResponse, ReleaseRotationRequest, ReleaseRotationResponse,
+    RotateSecretRequest, RotateSecretResponse, UndeleteSecretRequest, UndeleteSecretResponse,
+    UpdateSecretRequest, UpdateSecretResponse, WatchSecretsRequest, WatchSecretsResponse,
 };
 use crate::watch::Watch;
 
@@ -62,6 +62,14 @@ impl Secrets {
     /// Lists secrets page by page, from the page that the request names to the last.
     pub fn pages(&self, request: ListSecretsRequest) -> Pages {
         Pages { secrets: self.clone(), next: Some(request) }
+    }
+
+    /// Lists one page of the namespaces in which the caller may list secrets.
+    pub async fn list_namespaces(
+        &self,
+        request: ListNamespacesRequest,
+    ) -> Result<ListNamespacesResponse, Error> {
+        self.0.unary(request, by!(list_namespaces)).await
     }
 
     /// Changes the fields of a secret that the request names. A new value becomes a new version.

@@ -206,7 +206,7 @@ impl Refusal {
 
     /// The store cannot serve.
     pub(super) fn store_unavailable() -> Self {
-        let message = "The store cannot serve now, or has not reached that revision yet: try again.";
+        let message = "The store cannot serve now: try again.";
         Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
     }
 
@@ -220,6 +220,9 @@ impl Refusal {
     fn store_unavailable_because(cause: UnavailableCause) -> Self {
         let message = match cause {
             UnavailableCause::Passing => return Self::store_unavailable(),
+            UnavailableCause::Behind => {
+                "This server has not reached the revision that the request needs: try again."
+            }
             UnavailableCause::Full => {
                 "The store is full, so no change was made: ask the operator to make room. Reads are answered."
             }

@@ -8,7 +8,6 @@ use http::Response;
 use pin_project_lite::pin_project;
 use tokio::time::Timeout;
 use tonic::body::Body;
-use uuid::Uuid;
 
 use super::Answer;
 use super::connection::OpenRequest;
@@ -16,6 +15,7 @@ use super::deadline::InTime;
 use super::metrics::Measured;
 use crate::api::error::Refusal;
 use crate::api::strongroom_v1::status::response;
+use crate::domain::new_id;
 
 pin_project! {
     /// The answer to a request, which is measured.
@@ -58,7 +58,7 @@ pin_project! {
 
 /// A refusal with an id that the log has too.
 fn refused(refusal: Refusal) -> Response<Body> {
-    let id = Uuid::now_v7().to_string();
+    let id = new_id().to_string();
     tracing::debug!(request_id = id, reason = refusal.reason.name(), "a request was refused before the gate");
     response(refusal, &id)
 }

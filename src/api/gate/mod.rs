@@ -23,7 +23,6 @@ use http::{HeaderMap, Request, Response};
 use tokio::time::{Instant, timeout};
 use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
-use uuid::Uuid;
 
 use self::admit::Admit;
 use self::answering::Unmeasured;
@@ -46,6 +45,7 @@ use super::strongroom_v1::rpcs;
 use super::strongroom_v1::status::response;
 use crate::app::{App, Error};
 use crate::audit::Auditor;
+use crate::domain::new_id;
 
 /// The services that anyone may call: health, and reflection if it is served.
 const OPEN: [&str; 3] =
@@ -205,7 +205,7 @@ where
             return Unmeasured::refused(Refusal::loading());
         };
         let peer = http.extensions().get::<Arc<Connection>>().map(|connection| connection.peer());
-        let id = Uuid::now_v7().to_string().into();
+        let id = new_id().to_string().into();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpc, id, given_id, peer, auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };

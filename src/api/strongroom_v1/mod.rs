@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod call;
 mod convert;
+mod namespaces;
 mod operator;
 pub mod proto;
 mod reference;

@@ -3,13 +3,14 @@
 use crate::api::request::Rpc;
 use crate::auth::Right;
 
-static ALL: [Rpc; 42] = numbered([
+static ALL: [Rpc; 43] = numbered([
     change("strongroom.v1.SecretService/CreateSecret", &[Right::Write]),
     // Read for the value, list without it.
     rpc("strongroom.v1.SecretService/GetSecret", &[Right::Read, Right::List]),
     // Read for the values, list without them.
     rpc("strongroom.v1.SecretService/BatchGetSecrets", &[Right::Read, Right::List]),
     rpc("strongroom.v1.SecretService/ListSecrets", &[Right::List]),
+    rpc("strongroom.v1.SecretService/ListNamespaces", &[Right::List]),
     change("strongroom.v1.SecretService/UpdateSecret", &[Right::Write]),
     change("strongroom.v1.SecretService/DeleteSecret", &[Right::Delete]),
     // Write for another name.

@@ -1,4 +1,4 @@
-//! SecretService. The RPCs about versions are in `version`.
+//! SecretService. The RPCs about versions are in `version`, and the list of namespaces is in `namespaces`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::convert::{
     source, time, timestamp, ttl, value,
 };
 use super::proto::secret_service_server::SecretService;
-use super::{batch, proto as v1, rotation, version, watch};
+use super::{batch, namespaces, proto as v1, rotation, version, watch};
 use crate::api::request::{Call, Fields};
 use crate::app::{App, Error, Idempotency, ListQuery, NewSecret, SecretExpiry, SecretUpdate};
 use crate::auth::{Delete, List, Read, Write};
@@ -44,6 +44,14 @@ impl SecretService for Secrets {
     ) -> Result<Response<v1::ListSecretsResponse>, Status> {
         let (call, message) = Call::open_read(&self.0, request).await?;
         call.close(list(&self.0, &call, message).await)
+    }
+
+    async fn list_namespaces(
+        &self,
+        request: Request<v1::ListNamespacesRequest>,
+    ) -> Result<Response<v1::ListNamespacesResponse>, Status> {
+        let (call, message) = Call::open_read(&self.0, request).await?;
+        call.close(namespaces::list(&self.0, &call, message).await)
     }
 
     async fn update_secret(

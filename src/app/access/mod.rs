@@ -30,8 +30,8 @@ use super::commit::Core;
 use super::idempotency::IdempotencyRecords;
 use super::{CredentialProblem, Error};
 use crate::auth::{
-    Authorization, ClientCertificate, Credential, Denied, Grant, ManagerGrant, NamespaceGrant, Principal,
-    PrincipalName, RightType, Rights, Scope, ScopeGrant, ServiceGrant, Token,
+    Authorization, ClientCertificate, Credential, Denied, Grant, NamespaceGrant, Principal, PrincipalName,
+    RightType, Rights, Scope, ScopeGrant, ServiceGrant, SomewhereGrant, Token,
 };
 use crate::domain::{Namespace, SecretName, now};
 use crate::limits::{FairQueue, Turn};
@@ -123,6 +123,15 @@ impl AccessControl {
         Ok(principal)
     }
 
+    /// Whether this text is an API key in force. Does not count as a use of the key.
+    pub fn is_in_force(&self, credential: &str) -> bool {
+        let found = Credential::parse(credential)
+            .and_then(|credential| Some((self.core.catalog.credential(credential.id())?, credential)));
+        found.is_some_and(|((key, keyring), credential)| {
+            key.authenticate(&keyring, &credential, now()).is_ok()
+        })
+    }
+
     /// Where credentials come from that the store does not have.
     pub fn sources(&self) -> &Arc<CredentialSources> {
         &self.core.sources
@@ -161,9 +170,9 @@ impl AccessControl {
         self.core.catalog.with_policy(|policy| policy.grant_scope(principal, scope, now()))
     }
 
-    /// Proof that a caller manages access somewhere.
-    pub fn grant_manager(&self, principal: &Principal) -> Result<ManagerGrant, Denied> {
-        self.core.catalog.with_policy(|policy| policy.grant_manager(principal, now()))
+    /// Proof that a caller has a right on something.
+    pub fn grant_somewhere<R: RightType>(&self, principal: &Principal) -> Result<SomewhereGrant<R>, Denied> {
+        self.core.catalog.with_policy(|policy| policy.grant_somewhere(principal, now()))
     }
 
     /// The rights of a caller in a namespace, on some secrets at least, and on the service as a whole.

@@ -148,7 +148,7 @@ impl IncomingBackup {
             }
         }
         if let Err(error) = core.begin_history().await {
-            tracing::warn!(?error, "the history of changes has not begun yet; this is tried again");
+            tracing::warn!(%error, "the history of changes has not begun yet; this is tried again");
         }
         // The backup may be sealed for an earlier master key.
         notify_restored.notify_one();

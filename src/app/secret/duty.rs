@@ -13,7 +13,7 @@ use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::{Error, RequestRecord};
 use crate::audit::{Line, Names, Record, Referenced, Target};
 use crate::domain::{
-    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, now,
+    Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, new_id, now,
 };
 use crate::schema::NamespaceId;
 use crate::store::Transaction;
@@ -32,7 +32,7 @@ pub(in crate::app) struct DutyRecord {
 impl DutyRecord {
     /// `rpc` says what was done, in the way of the names of RPCs.
     fn new(rpc: &'static str, secret: &Secret, version: Option<u32>, subject: Option<String>) -> Self {
-        let id = Uuid::now_v7();
+        let id = new_id();
         let (namespace, name) = (Some(secret.namespace.clone()), Some(secret.name.clone()));
         let record = Record {
             principal: Some(SERVICE.to_owned()),
@@ -175,7 +175,7 @@ fn rotate<'a>(
         (Some(RotationStep::Rotate), Some(generator)) => match new_version(plan(), secret, generator) {
             Err(Error::Integrity) => Err(Error::Integrity),
             Err(error) => {
-                tracing::warn!(secret = %secret.id, ?error, "a secret could not be rotated; this is tried again");
+                tracing::warn!(secret = %secret.id, %error, "a secret could not be rotated; this is tried again");
                 note("scheduler/FailRotation", Some(EventType::RotationFailed), &|rotation| {
                     rotation.failed(now, failure(&error), None);
                 })

@@ -17,6 +17,7 @@ mod duty;
 mod generate;
 mod list;
 mod locks;
+mod namespaces;
 mod page_token;
 mod plan;
 mod promote;
@@ -42,6 +43,7 @@ pub(super) use self::duty::DutyRecord;
 pub use self::generate::ValueSource;
 pub use self::list::{ListQuery, SecretPage};
 use self::locks::SecretLocks;
+pub use self::namespaces::{ListedNamespace, NamespacePage, NamespaceQuery};
 #[cfg(any(test, fuzzing))]
 pub(super) use self::page_token::PageToken;
 pub use self::promote::Promotion;

@@ -8,12 +8,12 @@ use super::bindings::{Bound, PrincipalBindings};
 use super::names::precedence;
 use crate::auth::binding::{Binding, BindingId, Effect};
 use crate::auth::grant::{
-    Denied, Grant, Granted, Granting, ManagerGrant, NamespaceGrant, NotConfirmed, Object, OnNamespace,
-    OnScope, OnSecret, OnService, ScopeGrant, ServiceGrant, Somewhere,
+    Denied, Grant, Granted, Granting, NamespaceGrant, NotConfirmed, Object, OnNamespace, OnScope, OnSecret,
+    OnService, ScopeGrant, ServiceGrant, Somewhere, SomewhereGrant,
 };
 use crate::auth::pattern::{NameFilter, Scope};
 use crate::auth::principal::{Principal, PrincipalName};
-use crate::auth::right::{ManageAccess, Right, RightType, Rights};
+use crate::auth::right::{Right, RightType, Rights};
 use crate::domain::{Namespace, SecretName, Timestamp};
 
 /// A decision, and the binding that decided.
@@ -135,10 +135,17 @@ impl Policy {
         Ok(ScopeGrant { granted, right: PhantomData })
     }
 
-    /// Proof that a principal manages access somewhere.
-    pub fn grant_manager(&self, principal: &Principal, now: Timestamp) -> Result<ManagerGrant, Denied> {
-        let until = self.somewhere(principal.into(), ManageAccess::RIGHT, now)?;
-        Ok(ManagerGrant { granted: self.granting(principal, ManageAccess::RIGHT, Somewhere, until) })
+    /// Proof that a principal has a right on something.
+    pub fn grant_somewhere<R: RightType>(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<SomewhereGrant<R>, Denied> {
+        let until = self.somewhere(principal.into(), R::RIGHT, now)?;
+        Ok(SomewhereGrant {
+            granted: self.granting(principal, R::RIGHT, Somewhere, until),
+            right: PhantomData,
+        })
     }
 
     fn granting<O>(
@@ -175,7 +182,7 @@ impl Policy {
                 let Covered(by) = self.covers(granted.principal(), right, &granting.object.0, now)?;
                 Ok(by.expires_at)
             }
-            Granted::Manager(_) => Ok(self.somewhere(who, right, now)?),
+            Granted::Somewhere(_) => Ok(self.somewhere(who, right, now)?),
         }
     }
 

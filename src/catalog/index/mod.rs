@@ -95,6 +95,11 @@ impl Index {
         self.deleted.len()
     }
 
+    /// How many deleted secrets have names that pass. Looks at every deleted secret.
+    pub(super) fn deleted_of(&self, names: &NameFilter) -> usize {
+        self.deleted.values().filter(|secret| names.passes(&secret.name)).count()
+    }
+
     /// How many records these secrets have in the store: each has its own, one for its name unless it is deleted, one for each
     /// stored version, and one for its usage. Looks at every secret.
     pub(super) fn records(&self) -> usize {

@@ -13,19 +13,17 @@ use strongroom_client::v1;
 
 use super::connect::Connection;
 use super::failure::Failure;
-use super::on_runtime;
 use super::output::{self, Output};
+use super::{answered, on_runtime};
 
 /// What the help says of the audit log.
 pub(super) const ABOUT: &str = "\
 Read and verify the audit log.
 
-The log has a record for each request that was answered: who made it, for what, and how it ended.
-It never has a value. Each server has a log of its own, in the folder audit/ of its data folder.
+The log has a record for each request that was answered: who made it, for what, and how it ended. It never has a value. Each server has a log of its own, in the folder audit/ of its data folder.
 
-'list' and 'tail' ask the server, and need an API key with the right 'audit'. 'verify' needs only the
-files. It finds a record that was changed, removed, added or moved. Keep a checkpoint in another place:
-with it, 'verify' also finds a log that somebody wrote again from the start.";
+'list' and 'tail' ask the server, and need an API key with the right 'audit'. 'verify' needs only the files. It finds a record \
+that was changed, removed, added or moved. Keep a checkpoint in another place: with it, 'verify' also finds a log that somebody wrote again from the start.";
 
 /// The commands below `strongroom audit`.
 #[derive(Subcommand)]
@@ -46,9 +44,9 @@ impl Audit {
     pub(super) fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         match self {
             Self::Tail(command) => on_runtime(command.run(connection, output)),
-            Self::List(command) => on_runtime(command.run(connection, output)),
-            Self::Names(command) => on_runtime(command.run(connection, output)),
-            Self::Checkpoint(command) => on_runtime(command.run(connection)),
+            Self::List(command) => answered(connection, command.run(connection, output)),
+            Self::Names(command) => answered(connection, command.run(connection, output)),
+            Self::Checkpoint(command) => answered(connection, command.run(connection)),
             Self::Verify(command) => command.run(output),
         }
     }

@@ -11,9 +11,9 @@ use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use strongroom_client::v1;
 
+use super::answered;
 use super::connect::Connection;
 use super::failure::Failure;
-use super::on_runtime;
 use super::output::{self, Output};
 use crate::domain::now;
 
@@ -37,10 +37,10 @@ pub(super) enum Key {
 impl Key {
     pub(super) fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         match self {
-            Self::Create(command) => on_runtime(command.run(connection, output)),
-            Self::List => on_runtime(list::run(connection, output)),
-            Self::Revoke(command) => on_runtime(command.run(connection, output)),
-            Self::Rotate(command) => on_runtime(command.run(connection, output)),
+            Self::Create(command) => answered(connection, command.run(connection, output)),
+            Self::List => answered(connection, list::run(connection, output)),
+            Self::Revoke(command) => answered(connection, command.run(connection, output)),
+            Self::Rotate(command) => answered(connection, command.run(connection, output)),
             Self::Recover(command) => command.run(output),
         }
     }

@@ -144,6 +144,13 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         (INVALID, ListSecretsRequest { page_token: c.unfit.clone(), ..list.clone() }.encode_to_vec()),
     ];
 
+    let below = ListNamespacesRequest { below: namespace(), ..Default::default() };
+    let namespace_lists = vec![
+        (SERVED, below.encode_to_vec()),
+        (INVALID, ListNamespacesRequest { below: c.unfit.clone(), ..below.clone() }.encode_to_vec()),
+        (INVALID, ListNamespacesRequest { page_token: c.unfit.clone(), ..below }.encode_to_vec()),
+    ];
+
     // A watch that is served has no end: this one begins in the future.
     let watch = WatchSecretsRequest {
         namespace: namespace(),
@@ -434,6 +441,7 @@ pub fn rows(c: &Canaries) -> Vec<Row> {
         row("SecretService/CreateSecret", creates),
         row("SecretService/GetSecret", gets),
         row("SecretService/ListSecrets", lists),
+        row("SecretService/ListNamespaces", namespace_lists),
         row("SecretService/WatchSecrets", watches),
         row("SecretService/UpdateSecret", updates),
         row("SecretService/BatchGetSecrets", batches),

@@ -16,7 +16,7 @@ pub(super) async fn create_key(
     call: &Call,
     message: v1::CreateApiKeyRequest,
 ) -> Result<v1::CreateApiKeyResponse, Error> {
-    call.manager_grant(app)?;
+    call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let name = fields.check("name", KeyName::parse(&message.name));
     let home = call.namespace("home_namespace", &message.home_namespace, &mut fields);
@@ -62,7 +62,7 @@ pub(super) fn list_keys(
     call: &Call,
     message: &v1::ListApiKeysRequest,
 ) -> Result<v1::ListApiKeysResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let limit = fields.check("limit", limit(message.limit));
     let limit = fields.finish(limit)?;
@@ -79,7 +79,7 @@ pub(super) async fn revoke_key(
     call: &Call,
     message: &v1::RevokeApiKeyRequest,
 ) -> Result<v1::RevokeApiKeyResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let id = fields.check("id", ApiKeyId::parse(&message.id));
     let id = fields.finish(id)?;
@@ -98,7 +98,7 @@ pub(super) async fn rotate_key(
     let mut fields = Fields::default();
     let id = fields.check("id", ApiKeyId::parse(&message.id));
     let own = id.is_some_and(|id| *call.principal().name() == PrincipalName::ApiKey(id));
-    let manager = if own { None } else { Some(call.manager_grant(app)?) };
+    let manager = if own { None } else { Some(call.somewhere_grant::<ManageAccess>(app)?) };
     let overlap =
         message.overlap.map_or(Some(Duration::ZERO), |overlap| fields.check("overlap", duration(overlap)));
     let (id, overlap) = fields.finish(id.zip(overlap))?;

@@ -16,7 +16,7 @@ pub(super) async fn create_binding(
     call: &Call,
     mut message: v1::CreateBindingRequest,
 ) -> Result<v1::CreateBindingResponse, Error> {
-    call.manager_grant(app)?;
+    call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let namespaces = fields.check("namespace_pattern", NamespacePattern::parse(&message.namespace_pattern));
     let names = if message.name_pattern.is_empty() { "*" } else { &*message.name_pattern };
@@ -64,7 +64,7 @@ pub(super) fn list_bindings(
     call: &Call,
     message: v1::ListBindingsRequest,
 ) -> Result<v1::ListBindingsResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let principal =
         given(&message.principal).map(|text| fields.check("principal", PrincipalName::parse(text)));
@@ -93,7 +93,7 @@ pub(super) async fn delete_binding(
     call: &Call,
     message: &v1::DeleteBindingRequest,
 ) -> Result<v1::DeleteBindingResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let mut fields = Fields::default();
     let id = fields.check("id", BindingId::parse(&message.id));
     let id = fields.finish(id)?;

@@ -4,7 +4,7 @@ use super::convert::{right_of, wire_rights, wire_role};
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::proto as v1;
 use crate::app::{App, Error};
-use crate::auth::{BuiltInRole, Rights, RoleName};
+use crate::auth::{BuiltInRole, ManageAccess, Rights, RoleName};
 use crate::domain::{Description, Invalid};
 
 pub(super) async fn create_role(
@@ -30,7 +30,7 @@ pub(super) async fn create_role(
 }
 
 pub(super) fn list_roles(app: &App, call: &Call) -> Result<v1::ListRolesResponse, Error> {
-    let grant = call.manager_grant(app)?;
+    let grant = call.somewhere_grant::<ManageAccess>(app)?;
     let (roles, revision) = app.access.list_roles(&grant);
     let built_in = BuiltInRole::ALL.into_iter().map(|role| v1::Role {
         name: role.name().to_owned(),

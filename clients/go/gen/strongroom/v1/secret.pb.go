@@ -2618,6 +2618,228 @@ func (x *ListSecretsResponse) GetDamagedSize() int32 {
 	return 0
 }
 
+// The request for one page of namespaces.
+type ListNamespacesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Return only this namespace and those below it: with `team`, also `team/billing`. Empty: all.
+	Below string `protobuf:"bytes,1,opt,name=below,proto3" json:"below,omitempty"`
+	// The largest number of namespaces in the page, 1 to 1,000. Absent: 100.
+	Limit *int32 `protobuf:"varint,2,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// The `next_page_token` of the previous page. `below` must be the same as for that page, and the caller too. An altered token, or
+	// a token of another query, fails with VALIDATION_FAILED. Empty: the first page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+	// the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
+	MinRevision uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
+	// How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE.
+	Consistency   Consistency `protobuf:"varint,5,opt,name=consistency,proto3,enum=strongroom.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNamespacesRequest) Reset() {
+	*x = ListNamespacesRequest{}
+	mi := &file_strongroom_v1_secret_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNamespacesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNamespacesRequest) ProtoMessage() {}
+
+func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_secret_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNamespacesRequest.ProtoReflect.Descriptor instead.
+func (*ListNamespacesRequest) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListNamespacesRequest) GetBelow() string {
+	if x != nil {
+		return x.Below
+	}
+	return ""
+}
+
+func (x *ListNamespacesRequest) GetLimit() int32 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *ListNamespacesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListNamespacesRequest) GetMinRevision() uint64 {
+	if x != nil {
+		return x.MinRevision
+	}
+	return 0
+}
+
+func (x *ListNamespacesRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_CONSISTENCY_UNSPECIFIED
+}
+
+// One page of namespaces.
+type ListNamespacesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespaces, ordered by the bytes of their names.
+	Items []*Namespace `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The `page_token` for the next page. Empty: this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The store's revision that the page was read at, or an earlier one.
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The number of namespaces that no list can show, because their records were altered or damaged. 0: the list is complete. Also
+	// 0 when the caller may not list everything: the names of these namespaces are not known.
+	DamagedSize   int32 `protobuf:"varint,4,opt,name=damaged_size,json=damagedSize,proto3" json:"damaged_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNamespacesResponse) Reset() {
+	*x = ListNamespacesResponse{}
+	mi := &file_strongroom_v1_secret_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNamespacesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNamespacesResponse) ProtoMessage() {}
+
+func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_secret_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNamespacesResponse.ProtoReflect.Descriptor instead.
+func (*ListNamespacesResponse) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListNamespacesResponse) GetItems() []*Namespace {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListNamespacesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListNamespacesResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ListNamespacesResponse) GetDamagedSize() int32 {
+	if x != nil {
+		return x.DamagedSize
+	}
+	return 0
+}
+
+// A namespace: a set of secrets with names of their own.
+type Namespace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the namespace, such as `team/billing`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The number of its secrets that the caller may list, without deleted ones.
+	Secrets int32 `protobuf:"varint,2,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	// The number of its deleted secrets that the caller may list and that can still be recovered.
+	DeletedSecrets int32 `protobuf:"varint,3,opt,name=deleted_secrets,json=deletedSecrets,proto3" json:"deleted_secrets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Namespace) Reset() {
+	*x = Namespace{}
+	mi := &file_strongroom_v1_secret_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Namespace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Namespace) ProtoMessage() {}
+
+func (x *Namespace) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_secret_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
+func (*Namespace) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Namespace) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Namespace) GetSecrets() int32 {
+	if x != nil {
+		return x.Secrets
+	}
+	return 0
+}
+
+func (x *Namespace) GetDeletedSecrets() int32 {
+	if x != nil {
+		return x.DeletedSecrets
+	}
+	return 0
+}
+
 // The request to change a secret. An absent field keeps its value. A present field replaces the value; when it is
 // present and empty, it clears the value.
 type UpdateSecretRequest struct {
@@ -2660,7 +2882,7 @@ type UpdateSecretRequest struct {
 
 func (x *UpdateSecretRequest) Reset() {
 	*x = UpdateSecretRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[23]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2894,7 @@ func (x *UpdateSecretRequest) String() string {
 func (*UpdateSecretRequest) ProtoMessage() {}
 
 func (x *UpdateSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[23]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2907,7 @@ func (x *UpdateSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSecretRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSecretRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{23}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdateSecretRequest) GetNamespace() string {
@@ -2785,7 +3007,7 @@ type UpdateSecretResponse struct {
 
 func (x *UpdateSecretResponse) Reset() {
 	*x = UpdateSecretResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[24]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +3019,7 @@ func (x *UpdateSecretResponse) String() string {
 func (*UpdateSecretResponse) ProtoMessage() {}
 
 func (x *UpdateSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[24]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3032,7 @@ func (x *UpdateSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSecretResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSecretResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{24}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateSecretResponse) GetSecret() *Secret {
@@ -2849,7 +3071,7 @@ type DeleteSecretRequest struct {
 
 func (x *DeleteSecretRequest) Reset() {
 	*x = DeleteSecretRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[25]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2861,7 +3083,7 @@ func (x *DeleteSecretRequest) String() string {
 func (*DeleteSecretRequest) ProtoMessage() {}
 
 func (x *DeleteSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[25]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2874,7 +3096,7 @@ func (x *DeleteSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSecretRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSecretRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{25}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteSecretRequest) GetNamespace() string {
@@ -2929,7 +3151,7 @@ type DeleteSecretResponse struct {
 
 func (x *DeleteSecretResponse) Reset() {
 	*x = DeleteSecretResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[26]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3163,7 @@ func (x *DeleteSecretResponse) String() string {
 func (*DeleteSecretResponse) ProtoMessage() {}
 
 func (x *DeleteSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[26]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3176,7 @@ func (x *DeleteSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSecretResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSecretResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{26}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteSecretResponse) GetId() string {
@@ -3007,7 +3229,7 @@ type UndeleteSecretRequest struct {
 
 func (x *UndeleteSecretRequest) Reset() {
 	*x = UndeleteSecretRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[27]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3241,7 @@ func (x *UndeleteSecretRequest) String() string {
 func (*UndeleteSecretRequest) ProtoMessage() {}
 
 func (x *UndeleteSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[27]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3254,7 @@ func (x *UndeleteSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteSecretRequest.ProtoReflect.Descriptor instead.
 func (*UndeleteSecretRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{27}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UndeleteSecretRequest) GetNamespace() string {
@@ -3083,7 +3305,7 @@ type UndeleteSecretResponse struct {
 
 func (x *UndeleteSecretResponse) Reset() {
 	*x = UndeleteSecretResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[28]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3317,7 @@ func (x *UndeleteSecretResponse) String() string {
 func (*UndeleteSecretResponse) ProtoMessage() {}
 
 func (x *UndeleteSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[28]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3330,7 @@ func (x *UndeleteSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteSecretResponse.ProtoReflect.Descriptor instead.
 func (*UndeleteSecretResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{28}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UndeleteSecretResponse) GetSecret() *Secret {
@@ -3163,7 +3385,7 @@ type RotateSecretRequest struct {
 
 func (x *RotateSecretRequest) Reset() {
 	*x = RotateSecretRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[29]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3175,7 +3397,7 @@ func (x *RotateSecretRequest) String() string {
 func (*RotateSecretRequest) ProtoMessage() {}
 
 func (x *RotateSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[29]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3188,7 +3410,7 @@ func (x *RotateSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretRequest.ProtoReflect.Descriptor instead.
 func (*RotateSecretRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{29}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RotateSecretRequest) GetNamespace() string {
@@ -3283,7 +3505,7 @@ type RotateSecretResponse struct {
 
 func (x *RotateSecretResponse) Reset() {
 	*x = RotateSecretResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[30]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3517,7 @@ func (x *RotateSecretResponse) String() string {
 func (*RotateSecretResponse) ProtoMessage() {}
 
 func (x *RotateSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[30]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3530,7 @@ func (x *RotateSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSecretResponse.ProtoReflect.Descriptor instead.
 func (*RotateSecretResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{30}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RotateSecretResponse) GetSecret() *Secret {
@@ -3362,7 +3584,7 @@ type PromoteVersionRequest struct {
 
 func (x *PromoteVersionRequest) Reset() {
 	*x = PromoteVersionRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[31]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3374,7 +3596,7 @@ func (x *PromoteVersionRequest) String() string {
 func (*PromoteVersionRequest) ProtoMessage() {}
 
 func (x *PromoteVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[31]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3387,7 +3609,7 @@ func (x *PromoteVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteVersionRequest.ProtoReflect.Descriptor instead.
 func (*PromoteVersionRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{31}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PromoteVersionRequest) GetNamespace() string {
@@ -3460,7 +3682,7 @@ type PromoteVersionResponse struct {
 
 func (x *PromoteVersionResponse) Reset() {
 	*x = PromoteVersionResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[32]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3694,7 @@ func (x *PromoteVersionResponse) String() string {
 func (*PromoteVersionResponse) ProtoMessage() {}
 
 func (x *PromoteVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[32]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3707,7 @@ func (x *PromoteVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PromoteVersionResponse.ProtoReflect.Descriptor instead.
 func (*PromoteVersionResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{32}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PromoteVersionResponse) GetSecret() *Secret {
@@ -3524,7 +3746,7 @@ type AcknowledgeVersionRequest struct {
 
 func (x *AcknowledgeVersionRequest) Reset() {
 	*x = AcknowledgeVersionRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[33]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3758,7 @@ func (x *AcknowledgeVersionRequest) String() string {
 func (*AcknowledgeVersionRequest) ProtoMessage() {}
 
 func (x *AcknowledgeVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[33]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3771,7 @@ func (x *AcknowledgeVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeVersionRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeVersionRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{33}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AcknowledgeVersionRequest) GetNamespace() string {
@@ -3600,7 +3822,7 @@ type AcknowledgeVersionResponse struct {
 
 func (x *AcknowledgeVersionResponse) Reset() {
 	*x = AcknowledgeVersionResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[34]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +3834,7 @@ func (x *AcknowledgeVersionResponse) String() string {
 func (*AcknowledgeVersionResponse) ProtoMessage() {}
 
 func (x *AcknowledgeVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[34]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +3847,7 @@ func (x *AcknowledgeVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeVersionResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeVersionResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{34}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AcknowledgeVersionResponse) GetVersion() *SecretVersion {
@@ -3663,7 +3885,7 @@ type ClaimRotationRequest struct {
 
 func (x *ClaimRotationRequest) Reset() {
 	*x = ClaimRotationRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[35]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3675,7 +3897,7 @@ func (x *ClaimRotationRequest) String() string {
 func (*ClaimRotationRequest) ProtoMessage() {}
 
 func (x *ClaimRotationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[35]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3688,7 +3910,7 @@ func (x *ClaimRotationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRotationRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRotationRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{35}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ClaimRotationRequest) GetNamespace() string {
@@ -3745,7 +3967,7 @@ type ClaimRotationResponse struct {
 
 func (x *ClaimRotationResponse) Reset() {
 	*x = ClaimRotationResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[36]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3757,7 +3979,7 @@ func (x *ClaimRotationResponse) String() string {
 func (*ClaimRotationResponse) ProtoMessage() {}
 
 func (x *ClaimRotationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[36]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3770,7 +3992,7 @@ func (x *ClaimRotationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRotationResponse.ProtoReflect.Descriptor instead.
 func (*ClaimRotationResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{36}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ClaimRotationResponse) GetClaimId() string {
@@ -3828,7 +4050,7 @@ type ReleaseRotationRequest struct {
 
 func (x *ReleaseRotationRequest) Reset() {
 	*x = ReleaseRotationRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[37]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4062,7 @@ func (x *ReleaseRotationRequest) String() string {
 func (*ReleaseRotationRequest) ProtoMessage() {}
 
 func (x *ReleaseRotationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[37]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4075,7 @@ func (x *ReleaseRotationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRotationRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRotationRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{37}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReleaseRotationRequest) GetClaimId() string {
@@ -3897,7 +4119,7 @@ type ReleaseRotationResponse struct {
 
 func (x *ReleaseRotationResponse) Reset() {
 	*x = ReleaseRotationResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[38]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3909,7 +4131,7 @@ func (x *ReleaseRotationResponse) String() string {
 func (*ReleaseRotationResponse) ProtoMessage() {}
 
 func (x *ReleaseRotationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[38]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3922,7 +4144,7 @@ func (x *ReleaseRotationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRotationResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseRotationResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{38}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReleaseRotationResponse) GetSecret() *Secret {
@@ -3957,7 +4179,7 @@ type ListSecretVersionsRequest struct {
 
 func (x *ListSecretVersionsRequest) Reset() {
 	*x = ListSecretVersionsRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[39]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4191,7 @@ func (x *ListSecretVersionsRequest) String() string {
 func (*ListSecretVersionsRequest) ProtoMessage() {}
 
 func (x *ListSecretVersionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[39]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4204,7 @@ func (x *ListSecretVersionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecretVersionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSecretVersionsRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{39}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListSecretVersionsRequest) GetNamespace() string {
@@ -4026,7 +4248,7 @@ type ListSecretVersionsResponse struct {
 
 func (x *ListSecretVersionsResponse) Reset() {
 	*x = ListSecretVersionsResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[40]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4260,7 @@ func (x *ListSecretVersionsResponse) String() string {
 func (*ListSecretVersionsResponse) ProtoMessage() {}
 
 func (x *ListSecretVersionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[40]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4273,7 @@ func (x *ListSecretVersionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecretVersionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSecretVersionsResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{40}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListSecretVersionsResponse) GetVersions() []*SecretVersion {
@@ -4092,7 +4314,7 @@ type DisableVersionRequest struct {
 
 func (x *DisableVersionRequest) Reset() {
 	*x = DisableVersionRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[41]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4326,7 @@ func (x *DisableVersionRequest) String() string {
 func (*DisableVersionRequest) ProtoMessage() {}
 
 func (x *DisableVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[41]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4339,7 @@ func (x *DisableVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableVersionRequest.ProtoReflect.Descriptor instead.
 func (*DisableVersionRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{41}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DisableVersionRequest) GetNamespace() string {
@@ -4178,7 +4400,7 @@ type DisableVersionResponse struct {
 
 func (x *DisableVersionResponse) Reset() {
 	*x = DisableVersionResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[42]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4412,7 @@ func (x *DisableVersionResponse) String() string {
 func (*DisableVersionResponse) ProtoMessage() {}
 
 func (x *DisableVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[42]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4425,7 @@ func (x *DisableVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableVersionResponse.ProtoReflect.Descriptor instead.
 func (*DisableVersionResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{42}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DisableVersionResponse) GetVersion() *SecretVersion {
@@ -4251,7 +4473,7 @@ type EnableVersionRequest struct {
 
 func (x *EnableVersionRequest) Reset() {
 	*x = EnableVersionRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[43]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4263,7 +4485,7 @@ func (x *EnableVersionRequest) String() string {
 func (*EnableVersionRequest) ProtoMessage() {}
 
 func (x *EnableVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[43]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4276,7 +4498,7 @@ func (x *EnableVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableVersionRequest.ProtoReflect.Descriptor instead.
 func (*EnableVersionRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{43}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EnableVersionRequest) GetNamespace() string {
@@ -4337,7 +4559,7 @@ type EnableVersionResponse struct {
 
 func (x *EnableVersionResponse) Reset() {
 	*x = EnableVersionResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[44]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4571,7 @@ func (x *EnableVersionResponse) String() string {
 func (*EnableVersionResponse) ProtoMessage() {}
 
 func (x *EnableVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[44]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4584,7 @@ func (x *EnableVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableVersionResponse.ProtoReflect.Descriptor instead.
 func (*EnableVersionResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{44}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EnableVersionResponse) GetVersion() *SecretVersion {
@@ -4410,7 +4632,7 @@ type DestroyVersionRequest struct {
 
 func (x *DestroyVersionRequest) Reset() {
 	*x = DestroyVersionRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[45]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4422,7 +4644,7 @@ func (x *DestroyVersionRequest) String() string {
 func (*DestroyVersionRequest) ProtoMessage() {}
 
 func (x *DestroyVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[45]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4435,7 +4657,7 @@ func (x *DestroyVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyVersionRequest.ProtoReflect.Descriptor instead.
 func (*DestroyVersionRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{45}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DestroyVersionRequest) GetNamespace() string {
@@ -4498,7 +4720,7 @@ type DestroyVersionResponse struct {
 
 func (x *DestroyVersionResponse) Reset() {
 	*x = DestroyVersionResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[46]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +4732,7 @@ func (x *DestroyVersionResponse) String() string {
 func (*DestroyVersionResponse) ProtoMessage() {}
 
 func (x *DestroyVersionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[46]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4523,7 +4745,7 @@ func (x *DestroyVersionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyVersionResponse.ProtoReflect.Descriptor instead.
 func (*DestroyVersionResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{46}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DestroyVersionResponse) GetVersion() *SecretVersion {
@@ -4578,7 +4800,7 @@ type WatchSecretsRequest struct {
 
 func (x *WatchSecretsRequest) Reset() {
 	*x = WatchSecretsRequest{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[47]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4590,7 +4812,7 @@ func (x *WatchSecretsRequest) String() string {
 func (*WatchSecretsRequest) ProtoMessage() {}
 
 func (x *WatchSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[47]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4603,7 +4825,7 @@ func (x *WatchSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSecretsRequest.ProtoReflect.Descriptor instead.
 func (*WatchSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{47}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *WatchSecretsRequest) GetNamespace() string {
@@ -4664,7 +4886,7 @@ type WatchSecretsResponse struct {
 
 func (x *WatchSecretsResponse) Reset() {
 	*x = WatchSecretsResponse{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[48]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4676,7 +4898,7 @@ func (x *WatchSecretsResponse) String() string {
 func (*WatchSecretsResponse) ProtoMessage() {}
 
 func (x *WatchSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[48]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4689,7 +4911,7 @@ func (x *WatchSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSecretsResponse.ProtoReflect.Descriptor instead.
 func (*WatchSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{48}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchSecretsResponse) GetStep() isWatchSecretsResponse_Step {
@@ -4759,7 +4981,7 @@ type SecretEvent struct {
 
 func (x *SecretEvent) Reset() {
 	*x = SecretEvent{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[49]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4771,7 +4993,7 @@ func (x *SecretEvent) String() string {
 func (*SecretEvent) ProtoMessage() {}
 
 func (x *SecretEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[49]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4784,7 +5006,7 @@ func (x *SecretEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretEvent.ProtoReflect.Descriptor instead.
 func (*SecretEvent) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{49}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SecretEvent) GetType() SecretEventType {
@@ -4842,7 +5064,7 @@ type WatchBookmark struct {
 
 func (x *WatchBookmark) Reset() {
 	*x = WatchBookmark{}
-	mi := &file_strongroom_v1_secret_proto_msgTypes[50]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4854,7 +5076,7 @@ func (x *WatchBookmark) String() string {
 func (*WatchBookmark) ProtoMessage() {}
 
 func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_secret_proto_msgTypes[50]
+	mi := &file_strongroom_v1_secret_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4867,7 +5089,7 @@ func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBookmark.ProtoReflect.Descriptor instead.
 func (*WatchBookmark) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{50}
+	return file_strongroom_v1_secret_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WatchBookmark) GetRevision() uint64 {
@@ -5073,7 +5295,24 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"\n" +
 	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12!\n" +
-	"\fdamaged_size\x18\x05 \x01(\x05R\vdamagedSize\"\xfe\x04\n" +
+	"\fdamaged_size\x18\x05 \x01(\x05R\vdamagedSize\"\xd2\x01\n" +
+	"\x15ListNamespacesRequest\x12\x14\n" +
+	"\x05below\x18\x01 \x01(\tR\x05below\x12\x19\n" +
+	"\x05limit\x18\x02 \x01(\x05H\x00R\x05limit\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
+	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\x12<\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x1a.strongroom.v1.ConsistencyR\vconsistencyB\b\n" +
+	"\x06_limit\"\xaf\x01\n" +
+	"\x16ListNamespacesResponse\x12.\n" +
+	"\x05items\x18\x01 \x03(\v2\x18.strongroom.v1.NamespaceR\x05items\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12!\n" +
+	"\fdamaged_size\x18\x04 \x01(\x05R\vdamagedSize\"b\n" +
+	"\tNamespace\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asecrets\x18\x02 \x01(\x05R\asecrets\x12'\n" +
+	"\x0fdeleted_secrets\x18\x03 \x01(\x05R\x0edeletedSecrets\"\xfe\x04\n" +
 	"\x13UpdateSecretRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1e\n" +
@@ -5310,12 +5549,13 @@ const file_strongroom_v1_secret_proto_rawDesc = "" +
 	"!SECRET_EVENT_TYPE_ROTATION_FAILED\x10\f\x12\x1e\n" +
 	"\x1aSECRET_EVENT_TYPE_EXPIRING\x10\r\x12\x1d\n" +
 	"\x19SECRET_EVENT_TYPE_EXPIRED\x10\x0e\x12\x1d\n" +
-	"\x19SECRET_EVENT_TYPE_REMOVED\x10\x0f2\xc2\f\n" +
+	"\x19SECRET_EVENT_TYPE_REMOVED\x10\x0f2\xa1\r\n" +
 	"\rSecretService\x12W\n" +
 	"\fCreateSecret\x12\".strongroom.v1.CreateSecretRequest\x1a#.strongroom.v1.CreateSecretResponse\x12N\n" +
 	"\tGetSecret\x12\x1f.strongroom.v1.GetSecretRequest\x1a .strongroom.v1.GetSecretResponse\x12`\n" +
 	"\x0fBatchGetSecrets\x12%.strongroom.v1.BatchGetSecretsRequest\x1a&.strongroom.v1.BatchGetSecretsResponse\x12T\n" +
-	"\vListSecrets\x12!.strongroom.v1.ListSecretsRequest\x1a\".strongroom.v1.ListSecretsResponse\x12W\n" +
+	"\vListSecrets\x12!.strongroom.v1.ListSecretsRequest\x1a\".strongroom.v1.ListSecretsResponse\x12]\n" +
+	"\x0eListNamespaces\x12$.strongroom.v1.ListNamespacesRequest\x1a%.strongroom.v1.ListNamespacesResponse\x12W\n" +
 	"\fUpdateSecret\x12\".strongroom.v1.UpdateSecretRequest\x1a#.strongroom.v1.UpdateSecretResponse\x12W\n" +
 	"\fDeleteSecret\x12\".strongroom.v1.DeleteSecretRequest\x1a#.strongroom.v1.DeleteSecretResponse\x12]\n" +
 	"\x0eUndeleteSecret\x12$.strongroom.v1.UndeleteSecretRequest\x1a%.strongroom.v1.UndeleteSecretResponse\x12W\n" +
@@ -5344,7 +5584,7 @@ func file_strongroom_v1_secret_proto_rawDescGZIP() []byte {
 }
 
 var file_strongroom_v1_secret_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_strongroom_v1_secret_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_strongroom_v1_secret_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_strongroom_v1_secret_proto_goTypes = []any{
 	(VersionState)(0),                  // 0: strongroom.v1.VersionState
 	(Redaction)(0),                     // 1: strongroom.v1.Redaction
@@ -5377,74 +5617,77 @@ var file_strongroom_v1_secret_proto_goTypes = []any{
 	(*GetSecretResponse)(nil),          // 28: strongroom.v1.GetSecretResponse
 	(*ListSecretsRequest)(nil),         // 29: strongroom.v1.ListSecretsRequest
 	(*ListSecretsResponse)(nil),        // 30: strongroom.v1.ListSecretsResponse
-	(*UpdateSecretRequest)(nil),        // 31: strongroom.v1.UpdateSecretRequest
-	(*UpdateSecretResponse)(nil),       // 32: strongroom.v1.UpdateSecretResponse
-	(*DeleteSecretRequest)(nil),        // 33: strongroom.v1.DeleteSecretRequest
-	(*DeleteSecretResponse)(nil),       // 34: strongroom.v1.DeleteSecretResponse
-	(*UndeleteSecretRequest)(nil),      // 35: strongroom.v1.UndeleteSecretRequest
-	(*UndeleteSecretResponse)(nil),     // 36: strongroom.v1.UndeleteSecretResponse
-	(*RotateSecretRequest)(nil),        // 37: strongroom.v1.RotateSecretRequest
-	(*RotateSecretResponse)(nil),       // 38: strongroom.v1.RotateSecretResponse
-	(*PromoteVersionRequest)(nil),      // 39: strongroom.v1.PromoteVersionRequest
-	(*PromoteVersionResponse)(nil),     // 40: strongroom.v1.PromoteVersionResponse
-	(*AcknowledgeVersionRequest)(nil),  // 41: strongroom.v1.AcknowledgeVersionRequest
-	(*AcknowledgeVersionResponse)(nil), // 42: strongroom.v1.AcknowledgeVersionResponse
-	(*ClaimRotationRequest)(nil),       // 43: strongroom.v1.ClaimRotationRequest
-	(*ClaimRotationResponse)(nil),      // 44: strongroom.v1.ClaimRotationResponse
-	(*ReleaseRotationRequest)(nil),     // 45: strongroom.v1.ReleaseRotationRequest
-	(*ReleaseRotationResponse)(nil),    // 46: strongroom.v1.ReleaseRotationResponse
-	(*ListSecretVersionsRequest)(nil),  // 47: strongroom.v1.ListSecretVersionsRequest
-	(*ListSecretVersionsResponse)(nil), // 48: strongroom.v1.ListSecretVersionsResponse
-	(*DisableVersionRequest)(nil),      // 49: strongroom.v1.DisableVersionRequest
-	(*DisableVersionResponse)(nil),     // 50: strongroom.v1.DisableVersionResponse
-	(*EnableVersionRequest)(nil),       // 51: strongroom.v1.EnableVersionRequest
-	(*EnableVersionResponse)(nil),      // 52: strongroom.v1.EnableVersionResponse
-	(*DestroyVersionRequest)(nil),      // 53: strongroom.v1.DestroyVersionRequest
-	(*DestroyVersionResponse)(nil),     // 54: strongroom.v1.DestroyVersionResponse
-	(*WatchSecretsRequest)(nil),        // 55: strongroom.v1.WatchSecretsRequest
-	(*WatchSecretsResponse)(nil),       // 56: strongroom.v1.WatchSecretsResponse
-	(*SecretEvent)(nil),                // 57: strongroom.v1.SecretEvent
-	(*WatchBookmark)(nil),              // 58: strongroom.v1.WatchBookmark
-	nil,                                // 59: strongroom.v1.Secret.MetadataEntry
-	nil,                                // 60: strongroom.v1.CreateSecretRequest.MetadataEntry
-	nil,                                // 61: strongroom.v1.ListSecretsRequest.MetadataEntry
-	nil,                                // 62: strongroom.v1.UpdateSecretRequest.MetadataEntry
-	nil,                                // 63: strongroom.v1.ClaimRotationRequest.MetadataEntry
-	nil,                                // 64: strongroom.v1.WatchSecretsRequest.MetadataEntry
-	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 66: google.protobuf.Duration
-	(*status.Status)(nil),              // 67: google.rpc.Status
-	(*fieldmaskpb.FieldMask)(nil),      // 68: google.protobuf.FieldMask
+	(*ListNamespacesRequest)(nil),      // 31: strongroom.v1.ListNamespacesRequest
+	(*ListNamespacesResponse)(nil),     // 32: strongroom.v1.ListNamespacesResponse
+	(*Namespace)(nil),                  // 33: strongroom.v1.Namespace
+	(*UpdateSecretRequest)(nil),        // 34: strongroom.v1.UpdateSecretRequest
+	(*UpdateSecretResponse)(nil),       // 35: strongroom.v1.UpdateSecretResponse
+	(*DeleteSecretRequest)(nil),        // 36: strongroom.v1.DeleteSecretRequest
+	(*DeleteSecretResponse)(nil),       // 37: strongroom.v1.DeleteSecretResponse
+	(*UndeleteSecretRequest)(nil),      // 38: strongroom.v1.UndeleteSecretRequest
+	(*UndeleteSecretResponse)(nil),     // 39: strongroom.v1.UndeleteSecretResponse
+	(*RotateSecretRequest)(nil),        // 40: strongroom.v1.RotateSecretRequest
+	(*RotateSecretResponse)(nil),       // 41: strongroom.v1.RotateSecretResponse
+	(*PromoteVersionRequest)(nil),      // 42: strongroom.v1.PromoteVersionRequest
+	(*PromoteVersionResponse)(nil),     // 43: strongroom.v1.PromoteVersionResponse
+	(*AcknowledgeVersionRequest)(nil),  // 44: strongroom.v1.AcknowledgeVersionRequest
+	(*AcknowledgeVersionResponse)(nil), // 45: strongroom.v1.AcknowledgeVersionResponse
+	(*ClaimRotationRequest)(nil),       // 46: strongroom.v1.ClaimRotationRequest
+	(*ClaimRotationResponse)(nil),      // 47: strongroom.v1.ClaimRotationResponse
+	(*ReleaseRotationRequest)(nil),     // 48: strongroom.v1.ReleaseRotationRequest
+	(*ReleaseRotationResponse)(nil),    // 49: strongroom.v1.ReleaseRotationResponse
+	(*ListSecretVersionsRequest)(nil),  // 50: strongroom.v1.ListSecretVersionsRequest
+	(*ListSecretVersionsResponse)(nil), // 51: strongroom.v1.ListSecretVersionsResponse
+	(*DisableVersionRequest)(nil),      // 52: strongroom.v1.DisableVersionRequest
+	(*DisableVersionResponse)(nil),     // 53: strongroom.v1.DisableVersionResponse
+	(*EnableVersionRequest)(nil),       // 54: strongroom.v1.EnableVersionRequest
+	(*EnableVersionResponse)(nil),      // 55: strongroom.v1.EnableVersionResponse
+	(*DestroyVersionRequest)(nil),      // 56: strongroom.v1.DestroyVersionRequest
+	(*DestroyVersionResponse)(nil),     // 57: strongroom.v1.DestroyVersionResponse
+	(*WatchSecretsRequest)(nil),        // 58: strongroom.v1.WatchSecretsRequest
+	(*WatchSecretsResponse)(nil),       // 59: strongroom.v1.WatchSecretsResponse
+	(*SecretEvent)(nil),                // 60: strongroom.v1.SecretEvent
+	(*WatchBookmark)(nil),              // 61: strongroom.v1.WatchBookmark
+	nil,                                // 62: strongroom.v1.Secret.MetadataEntry
+	nil,                                // 63: strongroom.v1.CreateSecretRequest.MetadataEntry
+	nil,                                // 64: strongroom.v1.ListSecretsRequest.MetadataEntry
+	nil,                                // 65: strongroom.v1.UpdateSecretRequest.MetadataEntry
+	nil,                                // 66: strongroom.v1.ClaimRotationRequest.MetadataEntry
+	nil,                                // 67: strongroom.v1.WatchSecretsRequest.MetadataEntry
+	(*timestamppb.Timestamp)(nil),      // 68: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 69: google.protobuf.Duration
+	(*status.Status)(nil),              // 70: google.rpc.Status
+	(*fieldmaskpb.FieldMask)(nil),      // 71: google.protobuf.FieldMask
 }
 var file_strongroom_v1_secret_proto_depIdxs = []int32{
 	14,  // 0: strongroom.v1.Secret.value:type_name -> strongroom.v1.SecretValue
-	59,  // 1: strongroom.v1.Secret.metadata:type_name -> strongroom.v1.Secret.MetadataEntry
-	65,  // 2: strongroom.v1.Secret.created_at:type_name -> google.protobuf.Timestamp
-	65,  // 3: strongroom.v1.Secret.updated_at:type_name -> google.protobuf.Timestamp
-	65,  // 4: strongroom.v1.Secret.rotated_at:type_name -> google.protobuf.Timestamp
-	65,  // 5: strongroom.v1.Secret.expires_at:type_name -> google.protobuf.Timestamp
+	62,  // 1: strongroom.v1.Secret.metadata:type_name -> strongroom.v1.Secret.MetadataEntry
+	68,  // 2: strongroom.v1.Secret.created_at:type_name -> google.protobuf.Timestamp
+	68,  // 3: strongroom.v1.Secret.updated_at:type_name -> google.protobuf.Timestamp
+	68,  // 4: strongroom.v1.Secret.rotated_at:type_name -> google.protobuf.Timestamp
+	68,  // 5: strongroom.v1.Secret.expires_at:type_name -> google.protobuf.Timestamp
 	15,  // 6: strongroom.v1.Secret.rotation_policy:type_name -> strongroom.v1.RotationPolicy
-	65,  // 7: strongroom.v1.Secret.next_rotation_at:type_name -> google.protobuf.Timestamp
-	65,  // 8: strongroom.v1.Secret.deleted_at:type_name -> google.protobuf.Timestamp
-	65,  // 9: strongroom.v1.Secret.purge_at:type_name -> google.protobuf.Timestamp
+	68,  // 7: strongroom.v1.Secret.next_rotation_at:type_name -> google.protobuf.Timestamp
+	68,  // 8: strongroom.v1.Secret.deleted_at:type_name -> google.protobuf.Timestamp
+	68,  // 9: strongroom.v1.Secret.purge_at:type_name -> google.protobuf.Timestamp
 	9,   // 10: strongroom.v1.Secret.rotation_claim:type_name -> strongroom.v1.RotationClaim
 	10,  // 11: strongroom.v1.Secret.rotation_failure:type_name -> strongroom.v1.RotationFailure
-	65,  // 12: strongroom.v1.RotationClaim.lease_expires_at:type_name -> google.protobuf.Timestamp
-	65,  // 13: strongroom.v1.RotationFailure.failed_at:type_name -> google.protobuf.Timestamp
-	65,  // 14: strongroom.v1.RotationFailure.retry_at:type_name -> google.protobuf.Timestamp
+	68,  // 12: strongroom.v1.RotationClaim.lease_expires_at:type_name -> google.protobuf.Timestamp
+	68,  // 13: strongroom.v1.RotationFailure.failed_at:type_name -> google.protobuf.Timestamp
+	68,  // 14: strongroom.v1.RotationFailure.retry_at:type_name -> google.protobuf.Timestamp
 	0,   // 15: strongroom.v1.SecretVersion.state:type_name -> strongroom.v1.VersionState
-	65,  // 16: strongroom.v1.SecretVersion.created_at:type_name -> google.protobuf.Timestamp
-	65,  // 17: strongroom.v1.SecretVersion.state_changed_at:type_name -> google.protobuf.Timestamp
-	65,  // 18: strongroom.v1.SecretVersion.last_read_at:type_name -> google.protobuf.Timestamp
+	68,  // 16: strongroom.v1.SecretVersion.created_at:type_name -> google.protobuf.Timestamp
+	68,  // 17: strongroom.v1.SecretVersion.state_changed_at:type_name -> google.protobuf.Timestamp
+	68,  // 18: strongroom.v1.SecretVersion.last_read_at:type_name -> google.protobuf.Timestamp
 	12,  // 19: strongroom.v1.SecretVersion.consumers:type_name -> strongroom.v1.Consumer
-	65,  // 20: strongroom.v1.SecretVersion.retires_at:type_name -> google.protobuf.Timestamp
-	65,  // 21: strongroom.v1.Consumer.last_read_at:type_name -> google.protobuf.Timestamp
-	65,  // 22: strongroom.v1.Consumer.acknowledged_at:type_name -> google.protobuf.Timestamp
-	65,  // 23: strongroom.v1.DestructionReceipt.destroyed_at:type_name -> google.protobuf.Timestamp
+	68,  // 20: strongroom.v1.SecretVersion.retires_at:type_name -> google.protobuf.Timestamp
+	68,  // 21: strongroom.v1.Consumer.last_read_at:type_name -> google.protobuf.Timestamp
+	68,  // 22: strongroom.v1.Consumer.acknowledged_at:type_name -> google.protobuf.Timestamp
+	68,  // 23: strongroom.v1.DestructionReceipt.destroyed_at:type_name -> google.protobuf.Timestamp
 	1,   // 24: strongroom.v1.SecretValue.redacted:type_name -> strongroom.v1.Redaction
-	66,  // 25: strongroom.v1.RotationPolicy.interval:type_name -> google.protobuf.Duration
+	69,  // 25: strongroom.v1.RotationPolicy.interval:type_name -> google.protobuf.Duration
 	16,  // 26: strongroom.v1.RotationPolicy.generator:type_name -> strongroom.v1.Generator
-	66,  // 27: strongroom.v1.RotationPolicy.grace_period:type_name -> google.protobuf.Duration
+	69,  // 27: strongroom.v1.RotationPolicy.grace_period:type_name -> google.protobuf.Duration
 	17,  // 28: strongroom.v1.Generator.password:type_name -> strongroom.v1.PasswordGenerator
 	18,  // 29: strongroom.v1.Generator.bytes:type_name -> strongroom.v1.BytesGenerator
 	19,  // 30: strongroom.v1.Generator.uuid:type_name -> strongroom.v1.UuidGenerator
@@ -5455,9 +5698,9 @@ var file_strongroom_v1_secret_proto_depIdxs = []int32{
 	6,   // 35: strongroom.v1.KeyPairGenerator.algorithm:type_name -> strongroom.v1.KeyPairAlgorithm
 	14,  // 36: strongroom.v1.CreateSecretRequest.value:type_name -> strongroom.v1.SecretValue
 	16,  // 37: strongroom.v1.CreateSecretRequest.generate:type_name -> strongroom.v1.Generator
-	60,  // 38: strongroom.v1.CreateSecretRequest.metadata:type_name -> strongroom.v1.CreateSecretRequest.MetadataEntry
-	65,  // 39: strongroom.v1.CreateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
-	66,  // 40: strongroom.v1.CreateSecretRequest.ttl:type_name -> google.protobuf.Duration
+	63,  // 38: strongroom.v1.CreateSecretRequest.metadata:type_name -> strongroom.v1.CreateSecretRequest.MetadataEntry
+	68,  // 39: strongroom.v1.CreateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
+	69,  // 40: strongroom.v1.CreateSecretRequest.ttl:type_name -> google.protobuf.Duration
 	15,  // 41: strongroom.v1.CreateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
 	8,   // 42: strongroom.v1.CreateSecretResponse.secret:type_name -> strongroom.v1.Secret
 	2,   // 43: strongroom.v1.GetSecretRequest.view:type_name -> strongroom.v1.View
@@ -5466,88 +5709,92 @@ var file_strongroom_v1_secret_proto_depIdxs = []int32{
 	3,   // 46: strongroom.v1.BatchGetSecretsRequest.consistency:type_name -> strongroom.v1.Consistency
 	27,  // 47: strongroom.v1.BatchGetSecretsResponse.items:type_name -> strongroom.v1.BatchGetSecretsItem
 	8,   // 48: strongroom.v1.BatchGetSecretsItem.secret:type_name -> strongroom.v1.Secret
-	67,  // 49: strongroom.v1.BatchGetSecretsItem.error:type_name -> google.rpc.Status
+	70,  // 49: strongroom.v1.BatchGetSecretsItem.error:type_name -> google.rpc.Status
 	8,   // 50: strongroom.v1.GetSecretResponse.secret:type_name -> strongroom.v1.Secret
-	61,  // 51: strongroom.v1.ListSecretsRequest.metadata:type_name -> strongroom.v1.ListSecretsRequest.MetadataEntry
-	65,  // 52: strongroom.v1.ListSecretsRequest.unused_since:type_name -> google.protobuf.Timestamp
+	64,  // 51: strongroom.v1.ListSecretsRequest.metadata:type_name -> strongroom.v1.ListSecretsRequest.MetadataEntry
+	68,  // 52: strongroom.v1.ListSecretsRequest.unused_since:type_name -> google.protobuf.Timestamp
 	3,   // 53: strongroom.v1.ListSecretsRequest.consistency:type_name -> strongroom.v1.Consistency
 	8,   // 54: strongroom.v1.ListSecretsResponse.items:type_name -> strongroom.v1.Secret
-	14,  // 55: strongroom.v1.UpdateSecretRequest.value:type_name -> strongroom.v1.SecretValue
-	62,  // 56: strongroom.v1.UpdateSecretRequest.metadata:type_name -> strongroom.v1.UpdateSecretRequest.MetadataEntry
-	65,  // 57: strongroom.v1.UpdateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
-	15,  // 58: strongroom.v1.UpdateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
-	68,  // 59: strongroom.v1.UpdateSecretRequest.update_mask:type_name -> google.protobuf.FieldMask
-	8,   // 60: strongroom.v1.UpdateSecretResponse.secret:type_name -> strongroom.v1.Secret
-	65,  // 61: strongroom.v1.DeleteSecretResponse.deleted_at:type_name -> google.protobuf.Timestamp
-	65,  // 62: strongroom.v1.DeleteSecretResponse.purge_at:type_name -> google.protobuf.Timestamp
-	8,   // 63: strongroom.v1.UndeleteSecretResponse.secret:type_name -> strongroom.v1.Secret
-	14,  // 64: strongroom.v1.RotateSecretRequest.value:type_name -> strongroom.v1.SecretValue
-	16,  // 65: strongroom.v1.RotateSecretRequest.generate:type_name -> strongroom.v1.Generator
-	66,  // 66: strongroom.v1.RotateSecretRequest.grace_period:type_name -> google.protobuf.Duration
-	8,   // 67: strongroom.v1.RotateSecretResponse.secret:type_name -> strongroom.v1.Secret
-	66,  // 68: strongroom.v1.PromoteVersionRequest.grace_period:type_name -> google.protobuf.Duration
-	8,   // 69: strongroom.v1.PromoteVersionResponse.secret:type_name -> strongroom.v1.Secret
-	11,  // 70: strongroom.v1.AcknowledgeVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	63,  // 71: strongroom.v1.ClaimRotationRequest.metadata:type_name -> strongroom.v1.ClaimRotationRequest.MetadataEntry
-	66,  // 72: strongroom.v1.ClaimRotationRequest.lease:type_name -> google.protobuf.Duration
-	8,   // 73: strongroom.v1.ClaimRotationResponse.secret:type_name -> strongroom.v1.Secret
-	65,  // 74: strongroom.v1.ClaimRotationResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
-	66,  // 75: strongroom.v1.ReleaseRotationRequest.retry_after:type_name -> google.protobuf.Duration
-	8,   // 76: strongroom.v1.ReleaseRotationResponse.secret:type_name -> strongroom.v1.Secret
-	3,   // 77: strongroom.v1.ListSecretVersionsRequest.consistency:type_name -> strongroom.v1.Consistency
-	11,  // 78: strongroom.v1.ListSecretVersionsResponse.versions:type_name -> strongroom.v1.SecretVersion
-	11,  // 79: strongroom.v1.DisableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	8,   // 80: strongroom.v1.DisableVersionResponse.secret:type_name -> strongroom.v1.Secret
-	11,  // 81: strongroom.v1.EnableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	8,   // 82: strongroom.v1.EnableVersionResponse.secret:type_name -> strongroom.v1.Secret
-	11,  // 83: strongroom.v1.DestroyVersionResponse.version:type_name -> strongroom.v1.SecretVersion
-	8,   // 84: strongroom.v1.DestroyVersionResponse.secret:type_name -> strongroom.v1.Secret
-	13,  // 85: strongroom.v1.DestroyVersionResponse.receipt:type_name -> strongroom.v1.DestructionReceipt
-	64,  // 86: strongroom.v1.WatchSecretsRequest.metadata:type_name -> strongroom.v1.WatchSecretsRequest.MetadataEntry
-	57,  // 87: strongroom.v1.WatchSecretsResponse.event:type_name -> strongroom.v1.SecretEvent
-	58,  // 88: strongroom.v1.WatchSecretsResponse.bookmark:type_name -> strongroom.v1.WatchBookmark
-	7,   // 89: strongroom.v1.SecretEvent.type:type_name -> strongroom.v1.SecretEventType
-	8,   // 90: strongroom.v1.SecretEvent.secret:type_name -> strongroom.v1.Secret
-	65,  // 91: strongroom.v1.SecretEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	22,  // 92: strongroom.v1.SecretService.CreateSecret:input_type -> strongroom.v1.CreateSecretRequest
-	24,  // 93: strongroom.v1.SecretService.GetSecret:input_type -> strongroom.v1.GetSecretRequest
-	25,  // 94: strongroom.v1.SecretService.BatchGetSecrets:input_type -> strongroom.v1.BatchGetSecretsRequest
-	29,  // 95: strongroom.v1.SecretService.ListSecrets:input_type -> strongroom.v1.ListSecretsRequest
-	31,  // 96: strongroom.v1.SecretService.UpdateSecret:input_type -> strongroom.v1.UpdateSecretRequest
-	33,  // 97: strongroom.v1.SecretService.DeleteSecret:input_type -> strongroom.v1.DeleteSecretRequest
-	35,  // 98: strongroom.v1.SecretService.UndeleteSecret:input_type -> strongroom.v1.UndeleteSecretRequest
-	37,  // 99: strongroom.v1.SecretService.RotateSecret:input_type -> strongroom.v1.RotateSecretRequest
-	39,  // 100: strongroom.v1.SecretService.PromoteVersion:input_type -> strongroom.v1.PromoteVersionRequest
-	41,  // 101: strongroom.v1.SecretService.AcknowledgeVersion:input_type -> strongroom.v1.AcknowledgeVersionRequest
-	43,  // 102: strongroom.v1.SecretService.ClaimRotation:input_type -> strongroom.v1.ClaimRotationRequest
-	45,  // 103: strongroom.v1.SecretService.ReleaseRotation:input_type -> strongroom.v1.ReleaseRotationRequest
-	47,  // 104: strongroom.v1.SecretService.ListSecretVersions:input_type -> strongroom.v1.ListSecretVersionsRequest
-	49,  // 105: strongroom.v1.SecretService.DisableVersion:input_type -> strongroom.v1.DisableVersionRequest
-	51,  // 106: strongroom.v1.SecretService.EnableVersion:input_type -> strongroom.v1.EnableVersionRequest
-	53,  // 107: strongroom.v1.SecretService.DestroyVersion:input_type -> strongroom.v1.DestroyVersionRequest
-	55,  // 108: strongroom.v1.SecretService.WatchSecrets:input_type -> strongroom.v1.WatchSecretsRequest
-	23,  // 109: strongroom.v1.SecretService.CreateSecret:output_type -> strongroom.v1.CreateSecretResponse
-	28,  // 110: strongroom.v1.SecretService.GetSecret:output_type -> strongroom.v1.GetSecretResponse
-	26,  // 111: strongroom.v1.SecretService.BatchGetSecrets:output_type -> strongroom.v1.BatchGetSecretsResponse
-	30,  // 112: strongroom.v1.SecretService.ListSecrets:output_type -> strongroom.v1.ListSecretsResponse
-	32,  // 113: strongroom.v1.SecretService.UpdateSecret:output_type -> strongroom.v1.UpdateSecretResponse
-	34,  // 114: strongroom.v1.SecretService.DeleteSecret:output_type -> strongroom.v1.DeleteSecretResponse
-	36,  // 115: strongroom.v1.SecretService.UndeleteSecret:output_type -> strongroom.v1.UndeleteSecretResponse
-	38,  // 116: strongroom.v1.SecretService.RotateSecret:output_type -> strongroom.v1.RotateSecretResponse
-	40,  // 117: strongroom.v1.SecretService.PromoteVersion:output_type -> strongroom.v1.PromoteVersionResponse
-	42,  // 118: strongroom.v1.SecretService.AcknowledgeVersion:output_type -> strongroom.v1.AcknowledgeVersionResponse
-	44,  // 119: strongroom.v1.SecretService.ClaimRotation:output_type -> strongroom.v1.ClaimRotationResponse
-	46,  // 120: strongroom.v1.SecretService.ReleaseRotation:output_type -> strongroom.v1.ReleaseRotationResponse
-	48,  // 121: strongroom.v1.SecretService.ListSecretVersions:output_type -> strongroom.v1.ListSecretVersionsResponse
-	50,  // 122: strongroom.v1.SecretService.DisableVersion:output_type -> strongroom.v1.DisableVersionResponse
-	52,  // 123: strongroom.v1.SecretService.EnableVersion:output_type -> strongroom.v1.EnableVersionResponse
-	54,  // 124: strongroom.v1.SecretService.DestroyVersion:output_type -> strongroom.v1.DestroyVersionResponse
-	56,  // 125: strongroom.v1.SecretService.WatchSecrets:output_type -> strongroom.v1.WatchSecretsResponse
-	109, // [109:126] is the sub-list for method output_type
-	92,  // [92:109] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	3,   // 55: strongroom.v1.ListNamespacesRequest.consistency:type_name -> strongroom.v1.Consistency
+	33,  // 56: strongroom.v1.ListNamespacesResponse.items:type_name -> strongroom.v1.Namespace
+	14,  // 57: strongroom.v1.UpdateSecretRequest.value:type_name -> strongroom.v1.SecretValue
+	65,  // 58: strongroom.v1.UpdateSecretRequest.metadata:type_name -> strongroom.v1.UpdateSecretRequest.MetadataEntry
+	68,  // 59: strongroom.v1.UpdateSecretRequest.expires_at:type_name -> google.protobuf.Timestamp
+	15,  // 60: strongroom.v1.UpdateSecretRequest.rotation_policy:type_name -> strongroom.v1.RotationPolicy
+	71,  // 61: strongroom.v1.UpdateSecretRequest.update_mask:type_name -> google.protobuf.FieldMask
+	8,   // 62: strongroom.v1.UpdateSecretResponse.secret:type_name -> strongroom.v1.Secret
+	68,  // 63: strongroom.v1.DeleteSecretResponse.deleted_at:type_name -> google.protobuf.Timestamp
+	68,  // 64: strongroom.v1.DeleteSecretResponse.purge_at:type_name -> google.protobuf.Timestamp
+	8,   // 65: strongroom.v1.UndeleteSecretResponse.secret:type_name -> strongroom.v1.Secret
+	14,  // 66: strongroom.v1.RotateSecretRequest.value:type_name -> strongroom.v1.SecretValue
+	16,  // 67: strongroom.v1.RotateSecretRequest.generate:type_name -> strongroom.v1.Generator
+	69,  // 68: strongroom.v1.RotateSecretRequest.grace_period:type_name -> google.protobuf.Duration
+	8,   // 69: strongroom.v1.RotateSecretResponse.secret:type_name -> strongroom.v1.Secret
+	69,  // 70: strongroom.v1.PromoteVersionRequest.grace_period:type_name -> google.protobuf.Duration
+	8,   // 71: strongroom.v1.PromoteVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 72: strongroom.v1.AcknowledgeVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	66,  // 73: strongroom.v1.ClaimRotationRequest.metadata:type_name -> strongroom.v1.ClaimRotationRequest.MetadataEntry
+	69,  // 74: strongroom.v1.ClaimRotationRequest.lease:type_name -> google.protobuf.Duration
+	8,   // 75: strongroom.v1.ClaimRotationResponse.secret:type_name -> strongroom.v1.Secret
+	68,  // 76: strongroom.v1.ClaimRotationResponse.lease_expires_at:type_name -> google.protobuf.Timestamp
+	69,  // 77: strongroom.v1.ReleaseRotationRequest.retry_after:type_name -> google.protobuf.Duration
+	8,   // 78: strongroom.v1.ReleaseRotationResponse.secret:type_name -> strongroom.v1.Secret
+	3,   // 79: strongroom.v1.ListSecretVersionsRequest.consistency:type_name -> strongroom.v1.Consistency
+	11,  // 80: strongroom.v1.ListSecretVersionsResponse.versions:type_name -> strongroom.v1.SecretVersion
+	11,  // 81: strongroom.v1.DisableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 82: strongroom.v1.DisableVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 83: strongroom.v1.EnableVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 84: strongroom.v1.EnableVersionResponse.secret:type_name -> strongroom.v1.Secret
+	11,  // 85: strongroom.v1.DestroyVersionResponse.version:type_name -> strongroom.v1.SecretVersion
+	8,   // 86: strongroom.v1.DestroyVersionResponse.secret:type_name -> strongroom.v1.Secret
+	13,  // 87: strongroom.v1.DestroyVersionResponse.receipt:type_name -> strongroom.v1.DestructionReceipt
+	67,  // 88: strongroom.v1.WatchSecretsRequest.metadata:type_name -> strongroom.v1.WatchSecretsRequest.MetadataEntry
+	60,  // 89: strongroom.v1.WatchSecretsResponse.event:type_name -> strongroom.v1.SecretEvent
+	61,  // 90: strongroom.v1.WatchSecretsResponse.bookmark:type_name -> strongroom.v1.WatchBookmark
+	7,   // 91: strongroom.v1.SecretEvent.type:type_name -> strongroom.v1.SecretEventType
+	8,   // 92: strongroom.v1.SecretEvent.secret:type_name -> strongroom.v1.Secret
+	68,  // 93: strongroom.v1.SecretEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	22,  // 94: strongroom.v1.SecretService.CreateSecret:input_type -> strongroom.v1.CreateSecretRequest
+	24,  // 95: strongroom.v1.SecretService.GetSecret:input_type -> strongroom.v1.GetSecretRequest
+	25,  // 96: strongroom.v1.SecretService.BatchGetSecrets:input_type -> strongroom.v1.BatchGetSecretsRequest
+	29,  // 97: strongroom.v1.SecretService.ListSecrets:input_type -> strongroom.v1.ListSecretsRequest
+	31,  // 98: strongroom.v1.SecretService.ListNamespaces:input_type -> strongroom.v1.ListNamespacesRequest
+	34,  // 99: strongroom.v1.SecretService.UpdateSecret:input_type -> strongroom.v1.UpdateSecretRequest
+	36,  // 100: strongroom.v1.SecretService.DeleteSecret:input_type -> strongroom.v1.DeleteSecretRequest
+	38,  // 101: strongroom.v1.SecretService.UndeleteSecret:input_type -> strongroom.v1.UndeleteSecretRequest
+	40,  // 102: strongroom.v1.SecretService.RotateSecret:input_type -> strongroom.v1.RotateSecretRequest
+	42,  // 103: strongroom.v1.SecretService.PromoteVersion:input_type -> strongroom.v1.PromoteVersionRequest
+	44,  // 104: strongroom.v1.SecretService.AcknowledgeVersion:input_type -> strongroom.v1.AcknowledgeVersionRequest
+	46,  // 105: strongroom.v1.SecretService.ClaimRotation:input_type -> strongroom.v1.ClaimRotationRequest
+	48,  // 106: strongroom.v1.SecretService.ReleaseRotation:input_type -> strongroom.v1.ReleaseRotationRequest
+	50,  // 107: strongroom.v1.SecretService.ListSecretVersions:input_type -> strongroom.v1.ListSecretVersionsRequest
+	52,  // 108: strongroom.v1.SecretService.DisableVersion:input_type -> strongroom.v1.DisableVersionRequest
+	54,  // 109: strongroom.v1.SecretService.EnableVersion:input_type -> strongroom.v1.EnableVersionRequest
+	56,  // 110: strongroom.v1.SecretService.DestroyVersion:input_type -> strongroom.v1.DestroyVersionRequest
+	58,  // 111: strongroom.v1.SecretService.WatchSecrets:input_type -> strongroom.v1.WatchSecretsRequest
+	23,  // 112: strongroom.v1.SecretService.CreateSecret:output_type -> strongroom.v1.CreateSecretResponse
+	28,  // 113: strongroom.v1.SecretService.GetSecret:output_type -> strongroom.v1.GetSecretResponse
+	26,  // 114: strongroom.v1.SecretService.BatchGetSecrets:output_type -> strongroom.v1.BatchGetSecretsResponse
+	30,  // 115: strongroom.v1.SecretService.ListSecrets:output_type -> strongroom.v1.ListSecretsResponse
+	32,  // 116: strongroom.v1.SecretService.ListNamespaces:output_type -> strongroom.v1.ListNamespacesResponse
+	35,  // 117: strongroom.v1.SecretService.UpdateSecret:output_type -> strongroom.v1.UpdateSecretResponse
+	37,  // 118: strongroom.v1.SecretService.DeleteSecret:output_type -> strongroom.v1.DeleteSecretResponse
+	39,  // 119: strongroom.v1.SecretService.UndeleteSecret:output_type -> strongroom.v1.UndeleteSecretResponse
+	41,  // 120: strongroom.v1.SecretService.RotateSecret:output_type -> strongroom.v1.RotateSecretResponse
+	43,  // 121: strongroom.v1.SecretService.PromoteVersion:output_type -> strongroom.v1.PromoteVersionResponse
+	45,  // 122: strongroom.v1.SecretService.AcknowledgeVersion:output_type -> strongroom.v1.AcknowledgeVersionResponse
+	47,  // 123: strongroom.v1.SecretService.ClaimRotation:output_type -> strongroom.v1.ClaimRotationResponse
+	49,  // 124: strongroom.v1.SecretService.ReleaseRotation:output_type -> strongroom.v1.ReleaseRotationResponse
+	51,  // 125: strongroom.v1.SecretService.ListSecretVersions:output_type -> strongroom.v1.ListSecretVersionsResponse
+	53,  // 126: strongroom.v1.SecretService.DisableVersion:output_type -> strongroom.v1.DisableVersionResponse
+	55,  // 127: strongroom.v1.SecretService.EnableVersion:output_type -> strongroom.v1.EnableVersionResponse
+	57,  // 128: strongroom.v1.SecretService.DestroyVersion:output_type -> strongroom.v1.DestroyVersionResponse
+	59,  // 129: strongroom.v1.SecretService.WatchSecrets:output_type -> strongroom.v1.WatchSecretsResponse
+	112, // [112:130] is the sub-list for method output_type
+	94,  // [94:112] is the sub-list for method input_type
+	94,  // [94:94] is the sub-list for extension type_name
+	94,  // [94:94] is the sub-list for extension extendee
+	0,   // [0:94] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_secret_proto_init() }
@@ -5578,19 +5825,20 @@ func file_strongroom_v1_secret_proto_init() {
 	}
 	file_strongroom_v1_secret_proto_msgTypes[21].OneofWrappers = []any{}
 	file_strongroom_v1_secret_proto_msgTypes[23].OneofWrappers = []any{}
-	file_strongroom_v1_secret_proto_msgTypes[36].OneofWrappers = []any{}
-	file_strongroom_v1_secret_proto_msgTypes[48].OneofWrappers = []any{
+	file_strongroom_v1_secret_proto_msgTypes[26].OneofWrappers = []any{}
+	file_strongroom_v1_secret_proto_msgTypes[39].OneofWrappers = []any{}
+	file_strongroom_v1_secret_proto_msgTypes[51].OneofWrappers = []any{
 		(*WatchSecretsResponse_Event)(nil),
 		(*WatchSecretsResponse_Bookmark)(nil),
 	}
-	file_strongroom_v1_secret_proto_msgTypes[49].OneofWrappers = []any{}
+	file_strongroom_v1_secret_proto_msgTypes[52].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strongroom_v1_secret_proto_rawDesc), len(file_strongroom_v1_secret_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   57,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

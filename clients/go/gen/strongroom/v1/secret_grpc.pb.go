@@ -25,6 +25,7 @@ const (
 	SecretService_GetSecret_FullMethodName          = "/strongroom.v1.SecretService/GetSecret"
 	SecretService_BatchGetSecrets_FullMethodName    = "/strongroom.v1.SecretService/BatchGetSecrets"
 	SecretService_ListSecrets_FullMethodName        = "/strongroom.v1.SecretService/ListSecrets"
+	SecretService_ListNamespaces_FullMethodName     = "/strongroom.v1.SecretService/ListNamespaces"
 	SecretService_UpdateSecret_FullMethodName       = "/strongroom.v1.SecretService/UpdateSecret"
 	SecretService_DeleteSecret_FullMethodName       = "/strongroom.v1.SecretService/DeleteSecret"
 	SecretService_UndeleteSecret_FullMethodName     = "/strongroom.v1.SecretService/UndeleteSecret"
@@ -112,6 +113,11 @@ type SecretServiceClient interface {
 	//
 	// Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
 	ListSecrets(ctx context.Context, in *ListSecretsRequest, opts ...grpc.CallOption) (*ListSecretsResponse, error)
+	// Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+	//
+	// A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+	// otherwise where it may list at least one secret.
+	ListNamespaces(ctx context.Context, in *ListNamespacesRequest, opts ...grpc.CallOption) (*ListNamespacesResponse, error)
 	// Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 	//
 	// A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
@@ -291,6 +297,16 @@ func (c *secretServiceClient) ListSecrets(ctx context.Context, in *ListSecretsRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSecretsResponse)
 	err := c.cc.Invoke(ctx, SecretService_ListSecrets_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *secretServiceClient) ListNamespaces(ctx context.Context, in *ListNamespacesRequest, opts ...grpc.CallOption) (*ListNamespacesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNamespacesResponse)
+	err := c.cc.Invoke(ctx, SecretService_ListNamespaces_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -508,6 +524,11 @@ type SecretServiceServer interface {
 	//
 	// Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
 	ListSecrets(context.Context, *ListSecretsRequest) (*ListSecretsResponse, error)
+	// Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+	//
+	// A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+	// otherwise where it may list at least one secret.
+	ListNamespaces(context.Context, *ListNamespacesRequest) (*ListNamespacesResponse, error)
 	// Changes the given fields of a secret and keeps all other fields. Needs the right `write`, for a rename on both names.
 	//
 	// A new value becomes a new version, and `new_name` renames the secret. The whole update is made in one step, or
@@ -665,6 +686,9 @@ func (UnimplementedSecretServiceServer) BatchGetSecrets(context.Context, *BatchG
 func (UnimplementedSecretServiceServer) ListSecrets(context.Context, *ListSecretsRequest) (*ListSecretsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSecrets not implemented")
 }
+func (UnimplementedSecretServiceServer) ListNamespaces(context.Context, *ListNamespacesRequest) (*ListNamespacesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNamespaces not implemented")
+}
 func (UnimplementedSecretServiceServer) UpdateSecret(context.Context, *UpdateSecretRequest) (*UpdateSecretResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateSecret not implemented")
 }
@@ -793,6 +817,24 @@ func _SecretService_ListSecrets_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SecretServiceServer).ListSecrets(ctx, req.(*ListSecretsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SecretService_ListNamespaces_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNamespacesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SecretServiceServer).ListNamespaces(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SecretService_ListNamespaces_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SecretServiceServer).ListNamespaces(ctx, req.(*ListNamespacesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1046,6 +1088,10 @@ var SecretService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSecrets",
 			Handler:    _SecretService_ListSecrets_Handler,
+		},
+		{
+			MethodName: "ListNamespaces",
+			Handler:    _SecretService_ListNamespaces_Handler,
 		},
 		{
 			MethodName: "UpdateSecret",

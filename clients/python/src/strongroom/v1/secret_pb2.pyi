@@ -1346,6 +1346,106 @@ class ListSecretsResponse(google.protobuf.message.Message):
 global___ListSecretsResponse = ListSecretsResponse
 
 @typing.final
+class ListNamespacesRequest(google.protobuf.message.Message):
+    """The request for one page of namespaces."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BELOW_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    MIN_REVISION_FIELD_NUMBER: builtins.int
+    CONSISTENCY_FIELD_NUMBER: builtins.int
+    below: builtins.str
+    """Return only this namespace and those below it: with `team`, also `team/billing`. Empty: all."""
+    limit: builtins.int
+    """The largest number of namespaces in the page, 1 to 1,000. Absent: 100."""
+    page_token: builtins.str
+    """The `next_page_token` of the previous page. `below` must be the same as for that page, and the caller too. An altered token, or
+    a token of another query, fails with VALIDATION_FAILED. Empty: the first page.
+    """
+    min_revision: builtins.int
+    """The oldest revision to answer from: the `revision` of an earlier reply, so that a cached answer shows its effects too. When
+    the server does not reach it within 10 seconds, the call fails with STORE_UNAVAILABLE. 0: none.
+    """
+    consistency: global___Consistency.ValueType
+    """How new the answer must be. Unspecified: CONSISTENCY_LINEARIZABLE."""
+    def __init__(
+        self,
+        *,
+        below: builtins.str = ...,
+        limit: builtins.int | None = ...,
+        page_token: builtins.str = ...,
+        min_revision: builtins.int = ...,
+        consistency: global___Consistency.ValueType = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_limit", b"_limit", "limit", b"limit"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "below", b"below", "consistency", b"consistency", "limit", b"limit", "min_revision", b"min_revision", "page_token", b"page_token"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
+
+global___ListNamespacesRequest = ListNamespacesRequest
+
+@typing.final
+class ListNamespacesResponse(google.protobuf.message.Message):
+    """One page of namespaces."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    DAMAGED_SIZE_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """The `page_token` for the next page. Empty: this is the last page."""
+    revision: builtins.int
+    """The store's revision that the page was read at, or an earlier one."""
+    damaged_size: builtins.int
+    """The number of namespaces that no list can show, because their records were altered or damaged. 0: the list is complete. Also
+    0 when the caller may not list everything: the names of these namespaces are not known.
+    """
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Namespace]:
+        """The namespaces, ordered by the bytes of their names."""
+
+    def __init__(
+        self,
+        *,
+        items: collections.abc.Iterable[global___Namespace] | None = ...,
+        next_page_token: builtins.str = ...,
+        revision: builtins.int = ...,
+        damaged_size: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged_size", b"damaged_size", "items", b"items", "next_page_token", b"next_page_token", "revision", b"revision"]) -> None: ...
+
+global___ListNamespacesResponse = ListNamespacesResponse
+
+@typing.final
+class Namespace(google.protobuf.message.Message):
+    """A namespace: a set of secrets with names of their own."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SECRETS_FIELD_NUMBER: builtins.int
+    DELETED_SECRETS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name of the namespace, such as `team/billing`."""
+    secrets: builtins.int
+    """The number of its secrets that the caller may list, without deleted ones."""
+    deleted_secrets: builtins.int
+    """The number of its deleted secrets that the caller may list and that can still be recovered."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        secrets: builtins.int = ...,
+        deleted_secrets: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["deleted_secrets", b"deleted_secrets", "name", b"name", "secrets", b"secrets"]) -> None: ...
+
+global___Namespace = Namespace
+
+@typing.final
 class UpdateSecretRequest(google.protobuf.message.Message):
     """The request to change a secret. An absent field keeps its value. A present field replaces the value; when it is
     present and empty, it clears the value.

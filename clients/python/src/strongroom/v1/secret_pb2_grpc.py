@@ -87,6 +87,11 @@ class SecretServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.ListSecretsRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_secret__pb2.ListSecretsResponse.FromString,
                 _registered_method=True)
+        self.ListNamespaces = channel.unary_unary(
+                '/strongroom.v1.SecretService/ListNamespaces',
+                request_serializer=strongroom_dot_v1_dot_secret__pb2.ListNamespacesRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_secret__pb2.ListNamespacesResponse.FromString,
+                _registered_method=True)
         self.UpdateSecret = channel.unary_unary(
                 '/strongroom.v1.SecretService/UpdateSecret',
                 request_serializer=strongroom_dot_v1_dot_secret__pb2.UpdateSecretRequest.SerializeToString,
@@ -239,6 +244,16 @@ class SecretServiceServicer(object):
         page.
 
         Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNamespaces(self, request, context):
+        """Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+
+        A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+        otherwise where it may list at least one secret.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -467,6 +482,11 @@ def add_SecretServiceServicer_to_server(servicer, server):
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.ListSecretsRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_secret__pb2.ListSecretsResponse.SerializeToString,
             ),
+            'ListNamespaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNamespaces,
+                    request_deserializer=strongroom_dot_v1_dot_secret__pb2.ListNamespacesRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_secret__pb2.ListNamespacesResponse.SerializeToString,
+            ),
             'UpdateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateSecret,
                     request_deserializer=strongroom_dot_v1_dot_secret__pb2.UpdateSecretRequest.FromString,
@@ -674,6 +694,33 @@ class SecretService(object):
             '/strongroom.v1.SecretService/ListSecrets',
             strongroom_dot_v1_dot_secret__pb2.ListSecretsRequest.SerializeToString,
             strongroom_dot_v1_dot_secret__pb2.ListSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamespaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.SecretService/ListNamespaces',
+            strongroom_dot_v1_dot_secret__pb2.ListNamespacesRequest.SerializeToString,
+            strongroom_dot_v1_dot_secret__pb2.ListNamespacesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -108,6 +108,16 @@ class SecretServiceStub:
     Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
     """
 
+    ListNamespaces: grpc.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ListNamespacesRequest,
+        strongroom.v1.secret_pb2.ListNamespacesResponse,
+    ]
+    """Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+
+    A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+    otherwise where it may list at least one secret.
+    """
+
     UpdateSecret: grpc.UnaryUnaryMultiCallable[
         strongroom.v1.secret_pb2.UpdateSecretRequest,
         strongroom.v1.secret_pb2.UpdateSecretResponse,
@@ -396,6 +406,16 @@ class SecretServiceAsyncStub:
     page.
 
     Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
+    """
+
+    ListNamespaces: grpc.aio.UnaryUnaryMultiCallable[
+        strongroom.v1.secret_pb2.ListNamespacesRequest,
+        strongroom.v1.secret_pb2.ListNamespacesResponse,
+    ]
+    """Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+
+    A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+    otherwise where it may list at least one secret.
     """
 
     UpdateSecret: grpc.aio.UnaryUnaryMultiCallable[
@@ -694,6 +714,18 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         page.
 
         Further reasons: INTEGRITY_FAILURE (the record of the namespace cannot be opened).
+        """
+
+    @abc.abstractmethod
+    def ListNamespaces(
+        self,
+        request: strongroom.v1.secret_pb2.ListNamespacesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[strongroom.v1.secret_pb2.ListNamespacesResponse, collections.abc.Awaitable[strongroom.v1.secret_pb2.ListNamespacesResponse]]:
+        """Returns one page of the namespaces in which the caller may list secrets, by name. Needs the right `list` somewhere.
+
+        A namespace comes into being with its first secret, and stays. The caller sees a namespace where it may list all names, and
+        otherwise where it may list at least one secret.
         """
 
     @abc.abstractmethod
