@@ -95,7 +95,18 @@ async fn a_change_is_sent_again_with_the_same_request_id() {
 #[tokio::test]
 async fn the_policy_says_how_often() {
     let fake = Fake::start((0..8).map(|_| unavailable()));
-    let error = fake.client().await.secrets().create(to_create("a")).await.unwrap_err();
+    let five =
+        RetryPolicy { attempts: Some(5), first_delay: Duration::from_millis(1), ..RetryPolicy::default() };
+    let error = fake
+        .builder()
+        .retry(five)
+        .connect()
+        .await
+        .unwrap()
+        .secrets()
+        .create(to_create("a"))
+        .await
+        .unwrap_err();
     assert_eq!((error.reason(), error.code()), (Some(ErrorReason::StoreUnavailable), Code::Unavailable));
     let seen = fake.seen();
     assert_eq!(seen.len(), 5);
