@@ -111,6 +111,17 @@ struct Plaintext {
     noted: Noted,
 }
 
+impl Plaintext {
+    /// Notes that the connection broke before the server has answered.
+    fn sent<T>(&mut self, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if !self.answered && matches!(sent, Poll::Ready(Err(_))) {
+            self.answered = true;
+            self.noted.set(Some(Problem::NoPlaintext));
+        }
+        sent
+    }
+}
+
 /// The first byte of an alert of TLS (RFC 8446, 5.1). No frame of HTTP/2 begins like that here: the first one is short.
 const ALERT: u8 = 21;
 
@@ -138,7 +149,8 @@ impl AsyncWrite for Plaintext {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, data)
+        let sent = Pin::new(&mut self.stream).poll_write(context, data);
+        self.sent(sent)
     }
 
     fn poll_write_vectored(
@@ -146,7 +158,8 @@ impl AsyncWrite for Plaintext {
         context: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, data)
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(context, data);
+        self.sent(sent)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -154,7 +167,8 @@ impl AsyncWrite for Plaintext {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let sent = Pin::new(&mut self.stream).poll_flush(context);
+        self.sent(sent)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

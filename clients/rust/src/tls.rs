@@ -85,13 +85,13 @@ impl Identity {
         };
         let unusable =
             |path: &Path, what: &str| ConnectError::Tls(format!("{} holds no {what} in PEM", path.display()));
-        let chain = CertificateDer::pem_slice_iter(&read(&self.certificate)?)
+        let (certificate, text) = (read(&self.certificate)?, Zeroizing::new(read(&self.key)?));
+        let chain = CertificateDer::pem_slice_iter(&certificate)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| unusable(&self.certificate, "certificate"))?;
         if chain.is_empty() {
             return Err(unusable(&self.certificate, "certificate"));
         }
-        let text = Zeroizing::new(read(&self.key)?);
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| unusable(&self.key, "private key"))?;
         Ok((chain, key))
     }

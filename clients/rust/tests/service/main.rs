@@ -9,7 +9,12 @@
     clippy::indexing_slicing
 )] // a test that fails should stop
 
+mod cache;
+mod calls;
+mod credentials;
+mod failover;
 mod fake;
+mod tls;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -29,8 +34,12 @@ fn secret(name: &str, value: &str) -> Secret {
     Secret { name: name.into(), value: Some(value.into()), ..Secret::default() }
 }
 
+fn reply(name: &str, value: &str) -> GetSecretResponse {
+    GetSecretResponse { secret: Some(secret(name, value)), version: 1, revision: 7 }
+}
+
 fn got(name: &str, value: &str) -> Answer {
-    Answer::reply(&GetSecretResponse { secret: Some(secret(name, value)), version: 1, revision: 7 })
+    Answer::reply(&reply(name, value))
 }
 
 fn unavailable() -> Answer {
