@@ -56,7 +56,8 @@ bench-size: ## measure the memory and the disk that up to 100,000 secrets take; 
 	cargo build --release --locked
 	benches/size.sh
 
-bench-clients: ## measure the Go and Node clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+bench-clients: ## measure the Rust, Go and Node clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+	cargo bench --locked --bench client -- --check
 	go test -C clients/go -run '^$$' -bench .
 	clients/node/build.sh
 	cargo build --release --locked

@@ -179,7 +179,7 @@ async fn values_for_which_a_reply_has_no_room_are_asked_for_again() {
         replies.push(read);
         left.drain(..read);
     }
-    assert_eq!(replies, [48, 2]);
+    assert_eq!(replies, [44, 6]);
 }
 
 #[tokio::test]

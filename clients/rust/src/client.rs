@@ -17,6 +17,7 @@ use crate::builder::Builder;
 use crate::connect_error::ConnectError;
 use crate::credential::{Credential, Header};
 use crate::error::Error;
+use crate::explain::call_of;
 use crate::operator::Operator;
 use crate::outgoing::Outgoing;
 use crate::pool::{Picked, Pool};
@@ -268,39 +269,6 @@ impl Client {
             _ = closed.wait_for(|closed| *closed) => Err(Error::closed()),
         }
     }
-
-    /// The same error with a message that says what to do, where the service made none.
-    pub(crate) fn explained(&self, error: Error, call: &str) -> Error {
-        let pool = &self.link.pool;
-        let explanation = match error.code() {
-            Code::Unavailable if error.is_of_the_connection() => match pool.problems() {
-                Some((problems, true)) => problems,
-                known => {
-                    let known = known.map(|(problems, _)| format!("; {problems}")).unwrap_or_default();
-                    format!("the connection to {} broke: {error}{known}", pool.addresses())
-                }
-            },
-            Code::DeadlineExceeded if error.is_of_the_connection() => match pool.problems() {
-                Some((problems, true)) => problems,
-                _ => return error,
-            },
-            Code::Unimplemented if error.is_of_another() => format!(
-                "{} does not serve {call}: it is of an older release than this client, or no Strongroom: update the \
-                 server, or use a client of its release",
-                pool.addresses()
-            ),
-            Code::Unknown | Code::Internal | Code::PermissionDenied | Code::Unauthenticated
-                if error.is_of_another() =>
-            {
-                format!(
-                    "the answer from {} is not one of Strongroom: check the address, and proxies on the way: {error}",
-                    pool.addresses()
-                )
-            }
-            _ => return error,
-        };
-        error.with_message(explanation)
-    }
 }
 
 /// What an attempt used.
@@ -321,12 +289,6 @@ impl Link {
     async fn renewed(&self, used: &Used) -> Result<bool, Error> {
         Ok(self.credential.renew(used.header.as_ref()).await)
     }
-}
-
-/// The name of the call of a request.
-fn call_of<M>() -> &'static str {
-    let name = std::any::type_name::<M>().rsplit("::").next().unwrap_or_default();
-    name.strip_suffix("Request").unwrap_or(name)
 }
 
 impl fmt::Debug for Client {
@@ -378,10 +340,5 @@ mod tests {
         let mut watch = client.secrets().watch(WatchSecretsRequest::default());
         send(async move { watch.next().await });
         send(client.is_serving());
-    }
-
-    #[test]
-    fn a_call_is_named_as_the_service_names_it() {
-        assert_eq!(call_of::<WatchSecretsRequest>(), "WatchSecrets");
     }
 }

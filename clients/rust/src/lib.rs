@@ -23,6 +23,8 @@ mod connect_error;
 mod connector;
 mod credential;
 mod error;
+mod error_kind;
+mod explain;
 mod generator;
 mod health;
 mod model;
@@ -59,7 +61,8 @@ pub use self::calls::{
 pub use self::client::{Client, Replies};
 pub use self::connect_error::ConnectError;
 pub use self::credential::Token;
-pub use self::error::{Error, ErrorKind, ErrorReason, Violation};
+pub use self::error::{Error, ErrorReason, Violation};
+pub use self::error_kind::ErrorKind;
 pub use self::generator::{Generator, NewValue, RotationPolicy};
 pub use self::model::{Consumer, DeletedSecret, RotationClaim, RotationFailure, Secret, SecretVersion};
 pub use self::operator::Operator;

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::space::Space;
-use crate::error::{Error, ErrorKind, ErrorReason};
+use crate::error::{Error, ErrorReason};
+use crate::error_kind::ErrorKind;
 use crate::v1::{SecretEvent, SecretEventType, WatchSecretsRequest};
 use crate::watch::{Step, Turn, passes};
 

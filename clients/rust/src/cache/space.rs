@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{CachePolicy, CachedSecret, Shared};
 use crate::client::Client;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::error_kind::ErrorKind;
 use crate::model::Secret;
 
 pub(super) struct Space {
