@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::caller::{Caller, Room};
+use crate::harness::Server;
 use crate::requests::{create, list, text};
 
 const LARGEST: usize = 3 << 20;
@@ -69,10 +70,11 @@ async fn a_resolved_document_has_at_most_3_mib() {
 
 #[tokio::test]
 async fn all_roles_fit_into_a_reply() {
-    let room = Room::open().await;
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
     let mut under_way = JoinSet::new();
     for first in 0..8 {
-        let mut access = room.access();
+        let mut access = root.access();
         under_way.spawn(async move {
             for n in (first..1000).step_by(8) {
                 access.create_role(role(n)).await.unwrap();
@@ -80,11 +82,11 @@ async fn all_roles_fit_into_a_reply() {
         });
     }
     under_way.join_all().await;
-    let reply = listed(&room).await;
+    let reply = listed(&root).await;
     assert!(reply.1 <= LARGEST, "{} bytes", reply.1);
-    let refused = room.access().create_role(role(1000)).await.unwrap_err();
+    let refused = root.access().create_role(role(1000)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
-    assert_eq!(listed(&room).await, reply);
+    assert_eq!(listed(&root).await, reply);
 }
 
 fn role(n: usize) -> CreateRoleRequest {

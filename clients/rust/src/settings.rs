@@ -97,7 +97,7 @@ impl Settings {
         if self.addresses.others.is_empty() {
             let Target { address, endpoint, connector, noted } = self.target(&self.addresses.first)?;
             return match endpoint.connect_with_connector(connector).await {
-                Ok(channel) => self.client(Some(channel)),
+                Ok(channel) => self.client(Some((channel, noted))),
                 Err(error) => {
                     let reason = match noted.last() {
                         Some(problem) => problem.at(&address).to_string(),
@@ -117,9 +117,15 @@ impl Settings {
         }
     }
 
-    fn client(self, connected: Option<Channel>) -> Result<Client, ConnectError> {
+    /// The client. `connected` is the connection to the first address, where there is one already, and where its connector notes
+    /// problems.
+    fn client(self, connected: Option<(Channel, Noted)>) -> Result<Client, ConnectError> {
         Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
-        let first = self.target(&self.addresses.first)?;
+        let mut first = self.target(&self.addresses.first)?;
+        let connected = connected.map(|(channel, noted)| {
+            first.noted = noted;
+            channel
+        });
         let others = self.addresses.others.iter().map(|address| self.target(address));
         let pool = Pool::new(first, others.collect::<Result<_, _>>()?, connected);
         Ok(Client::over(pool, self))

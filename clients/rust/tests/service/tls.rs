@@ -134,6 +134,15 @@ async fn an_error_says_what_does_not_fit() {
     assert!(renamed.contains("for other names"), "{renamed}");
     let plain = said(Client::builder().server(format!("http://{address}")).retry(RetryPolicy::NEVER)).await;
     assert!(plain.contains(&format!("https://{address}")), "{plain}");
+    // The same where the connection was made before.
+    let connected = Client::builder()
+        .server(format!("http://{address}"))
+        .retry(RetryPolicy::NEVER)
+        .connect()
+        .await
+        .unwrap();
+    let plain = connected.get("a").await.unwrap_err();
+    assert!(plain.to_string().contains(&format!("https://{address}")), "{plain}");
     // A server in plaintext that waits for the beginning of HTTP/2, and ends the connection where it does not come.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plaintext = listener.local_addr().unwrap();
