@@ -56,7 +56,8 @@ bench-size: ## measure the memory and the disk that up to 100,000 secrets take; 
 	cargo build --release --locked
 	benches/size.sh
 
-bench-clients: ## measure the Go, Java, Node and Python clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+bench-clients: ## measure the clients: reads of their caches, and 10,000 reads beside the bare stub; some minutes
+	cargo bench --locked --bench client -- --check
 	go test -C clients/go -run '^$$' -bench .
 	clients/java/bench.sh --check
 	clients/node/build.sh

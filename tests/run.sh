@@ -36,6 +36,7 @@ main() {
     step "Documents" "go python3" tests/readme.sh
     step "Deployment" "python3" tests/deploy.sh
     note_skipped "deployment" 'deploy: SKIPPED: \(.*\)'
+    step "Rust client" "cargo" tests/with-server.sh clients/rust/test.sh
     step "Python client" "python3" tests/with-server.sh clients/python/test.sh
     step "Node client" "node npm" tests/with-server.sh clients/node/test.sh
     step "Go client" "go npm" tests/with-server.sh clients/go/test.sh

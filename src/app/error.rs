@@ -69,6 +69,8 @@ pub enum Error {
     RoleAlreadyExists(RoleName),
     /// Bindings have this role.
     RoleInUse(RoleName),
+    /// There are as many roles as there can be: so many.
+    TooManyRoles(usize),
     /// The change would leave nobody with every right on everything.
     LastAdministrator,
     /// What the caller may do was changed while its request waited.
@@ -163,6 +165,7 @@ impl Error {
             | Self::RoleNotFound(_)
             | Self::RoleAlreadyExists(_)
             | Self::RoleInUse(_)
+            | Self::TooManyRoles(_)
             | Self::LastAdministrator
             | Self::EtagMismatch
             | Self::TooManyRequestIds(_)

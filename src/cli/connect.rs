@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, RetryPolicy, Settings};
 
 use super::contexts::{Context, Contexts, KeyText};
-use super::failure::{Failure, note_plaintext};
+use super::failure::Failure;
 use super::file;
 
 /// The flags of the connection.
@@ -105,9 +105,7 @@ impl Connection {
         if let Some(context) = self.context_that_counts()? {
             builder = self.with_context(builder, &context)?;
         }
-        let settings = builder.settings()?;
-        note_plaintext(settings.address().tls() == Some(false));
-        Ok(settings)
+        Ok(builder.settings()?)
     }
 
     /// Whether the API key comes from standard input.
@@ -206,8 +204,15 @@ impl Connection {
 /// The address where none is set.
 const DEFAULT_SERVER: &str = "127.0.0.1:50051";
 
+/// A person or a script waits for a command, so it gives up sooner than a service that uses the client.
+const RETRIES: RetryPolicy = RetryPolicy {
+    attempts: Some(5),
+    first_delay: Duration::from_millis(100),
+    longest_delay: Duration::from_secs(5),
+};
+
 fn builder() -> Builder {
-    Client::builder().user_agent(concat!("strongroom-cli/", env!("CARGO_PKG_VERSION")))
+    Client::builder().user_agent(concat!("strongroom-cli/", env!("CARGO_PKG_VERSION"))).retry(RETRIES)
 }
 
 fn of_context(mut builder: Builder, context: &Context) -> Builder {

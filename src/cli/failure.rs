@@ -4,7 +4,6 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,14 +11,6 @@ use serde_json::{Value as Json, json};
 use strongroom_client::{Code, Error, ErrorReason};
 
 use super::credential_text::hidden;
-
-/// Whether the command speaks to the service without TLS. Only then can TLS be what is missing.
-static PLAINTEXT: AtomicBool = AtomicBool::new(false);
-
-/// Notes whether the command speaks to the service without TLS.
-pub(super) fn note_plaintext(plaintext: bool) {
-    PLAINTEXT.store(plaintext, Ordering::Relaxed);
-}
 
 /// Why a command failed, and the exit code that says so.
 pub(super) struct Failure {
@@ -213,12 +204,7 @@ pub(super) fn report_arguments(said: &clap::Error, may_hold_value: bool) -> Exit
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         if error.is_of_the_connection() {
-            let hint = match error.code() {
-                Code::DeadlineExceeded => "",
-                _ if !PLAINTEXT.load(Ordering::Relaxed) => "",
-                _ => ": if the service uses TLS, its address must begin with https://",
-            };
-            return Self::unreachable(format!("{error}{hint}"));
+            return Self::unreachable(error.to_string());
         }
         let code = match error.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => UNAVAILABLE,

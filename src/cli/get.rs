@@ -65,7 +65,8 @@ impl Get {
 }
 
 fn print_value(reply: v1::GetSecretResponse) -> Result<(), Failure> {
-    let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|value| value.kind) {
+    let mut value = match reply.secret.and_then(|secret| secret.value).and_then(|mut value| value.kind.take())
+    {
         Some(Kind::Text(text)) => text.into_bytes(),
         Some(Kind::Binary(bytes)) => {
             file::refuse_terminal("the value is binary")?;

@@ -94,7 +94,7 @@ impl Inject {
             validate_only: self.validate_only,
             ..v1::ResolveReferencesRequest::default()
         };
-        let reply = connection.client().await?.resolve(message).await;
+        let reply = connection.client().await?.references().resolve(message).await;
         let reply = reply.map_err(|error| source.located(error.into()))?;
         match to {
             Destination::List(output) => source.print_references(output, &reply),

@@ -280,7 +280,7 @@ async fn resolve(client: &Client, secrets: BTreeMap<String, String>) -> Result<V
             document: Some(document),
             ..v1::ResolveReferencesRequest::default()
         };
-        match client.resolve(message).await {
+        match client.references().resolve(message).await {
             Ok(reply) => {
                 answers += 1;
                 revision = revision.min(reply.revision);

@@ -409,7 +409,7 @@ mod tests {
         let read = |text: &str| {
             let file = File { text: text.to_owned().into(), format: Format::Json, name: "file".into() };
             let read = read(&[file], &Renaming::new(Vec::new())).map_err(|failure| failure.brief()).unwrap();
-            let value = |secret: NewSecret| match secret.value.kind {
+            let value = |mut secret: NewSecret| match secret.value.kind.take() {
                 Some(Kind::Text(text)) => format!("{}={text}", secret.name),
                 _ => secret.name,
             };

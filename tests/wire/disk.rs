@@ -229,7 +229,7 @@ impl Acknowledged {
 }
 
 fn text_of(value: Option<strongroom::api::v1::SecretValue>) -> String {
-    match value.and_then(|value| value.kind) {
+    match value.and_then(|mut value| value.kind.take()) {
         Some(strongroom::api::v1::secret_value::Kind::Text(text)) => text,
         _ => panic!("these values are text"),
     }

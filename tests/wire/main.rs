@@ -66,6 +66,7 @@ mod references;
 mod rekey;
 mod remnants;
 mod rename;
+mod reply_size;
 mod reserve;
 mod restart;
 mod revocation;

@@ -26,7 +26,7 @@ impl Value {
 
     #[track_caller]
     pub fn of(secret: &Secret) -> Self {
-        match secret.value.clone().and_then(|value| value.kind) {
+        match secret.value.clone().and_then(|mut value| value.kind.take()) {
             Some(Kind::Text(text)) => Self::Text(text),
             Some(Kind::Binary(bytes)) => Self::Binary(bytes),
             Some(Kind::Redacted(why)) if why == i32::from(Redaction::Encrypted) => Self::Redacted,

@@ -1,6 +1,6 @@
 //! API keys, roles and bindings: `strongroom.v1.AccessService`.
 
-use crate::client::{Client, MAX_REPLY, Transport};
+use crate::client::{Client, Transport};
 use crate::error::Error;
 use crate::v1::access_service_client::AccessServiceClient;
 use crate::v1::{
@@ -23,7 +23,7 @@ macro_rules! by {
 }
 
 fn stub(transport: Transport) -> AccessServiceClient<Transport> {
-    AccessServiceClient::new(transport).max_decoding_message_size(MAX_REPLY)
+    AccessServiceClient::new(transport)
 }
 
 impl Access {

@@ -48,6 +48,11 @@ impl Address {
         host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(loopback)
     }
 
+    /// `HOST:PORT`, without a scheme.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// The same address, with a scheme.
     pub(crate) fn with_tls(self, tls: bool) -> Self {
         Self { tls: Some(tls), ..self }

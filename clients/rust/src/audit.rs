@@ -1,6 +1,6 @@
 //! The audit log: `strongroom.v1.AuditService`.
 
-use crate::client::{Client, MAX_REPLY, Replies, Transport};
+use crate::client::{Client, Replies, Transport};
 use crate::error::Error;
 use crate::v1::audit_service_client::AuditServiceClient;
 use crate::v1::{
@@ -15,7 +15,7 @@ use crate::v1::{
 pub struct Audit(pub(crate) Client);
 
 fn stub(transport: Transport) -> AuditServiceClient<Transport> {
-    AuditServiceClient::new(transport).max_decoding_message_size(MAX_REPLY)
+    AuditServiceClient::new(transport)
 }
 
 impl Audit {

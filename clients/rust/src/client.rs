@@ -1,53 +1,61 @@
-//! The client: one connection, over which every request gets its API key, deadline and retries.
+//! The client: connections to the servers, over which every request gets its credential, deadline and repeats.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataValue};
+use tokio::sync::watch;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::access::Access;
 use crate::address::Address;
 use crate::audit::Audit;
+use crate::builder::Builder;
 use crate::connect_error::ConnectError;
+use crate::credential::{Credential, Header};
 use crate::error::Error;
+use crate::explain::call_of;
 use crate::operator::Operator;
 use crate::outgoing::Outgoing;
-use crate::retry::{self, RetryPolicy};
+use crate::pool::{Picked, Pool};
+use crate::references::References;
+use crate::retry::{Attempts, RetryPolicy};
 use crate::secrets::Secrets;
-use crate::settings::{Builder, Settings};
-use crate::v1::reference_service_client::ReferenceServiceClient;
-use crate::v1::{ResolveReferencesRequest, ResolveReferencesResponse};
+use crate::settings::Settings;
 
-/// The largest reply that is accepted, in bytes: far more than a page of 1,000 secrets.
-pub(crate) const MAX_REPLY: usize = 64 << 20;
-
-/// A connection to a service. Clones share it; each can be used from many tasks at once.
+/// A client of a service. Clones share its connections; each can be used from many tasks at once.
 ///
-/// The next request makes a lost connection again. Every request has a deadline, and is sent again where that helps
-/// ([`RetryPolicy`]). A request that names no namespace gets the client's.
+/// It has a method for each call, such as [`get`](Self::get), and [`secrets`](Self::secrets) and the like for the bare messages of
+/// the service. Every request has a deadline, and is sent again where that helps ([`RetryPolicy`]). A request that names no namespace
+/// gets the client's. A lost connection is made again.
 #[derive(Clone)]
 pub struct Client {
-    channel: Channel,
-    transport: Transport,
-    address: Arc<Address>,
+    link: Arc<Link>,
     namespace: Arc<str>,
     deadline: Duration,
-    retry: RetryPolicy,
 }
 
-/// A channel that presents the API key with every request.
-pub(crate) type Transport = InterceptedService<Channel, Credential>;
+/// What a client and its clones share.
+pub(crate) struct Link {
+    pub(crate) pool: Pool,
+    pub(crate) credential: Credential,
+    address: Address,
+    retry: RetryPolicy,
+    /// Whether the client is closed.
+    closed: watch::Sender<bool>,
+}
 
-/// Presents the API key, where there is one.
+/// A channel that presents the credential with every request.
+pub(crate) type Transport = InterceptedService<Channel, Presented>;
+
+/// Presents the credential, where there is one.
 #[derive(Clone)]
-pub(crate) struct Credential(Option<MetadataValue<Ascii>>);
+pub(crate) struct Presented(Option<Header>);
 
-impl Interceptor for Credential {
+impl Interceptor for Presented {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.0 {
             request.metadata_mut().insert("authorization", header.clone());
@@ -67,50 +75,60 @@ impl Client {
         Self::builder().or_environment().connect().await
     }
 
-    /// A client over a channel.
-    pub(crate) fn over(channel: Channel, settings: Settings) -> Self {
-        let address = Arc::new(settings.address().clone());
+    pub(crate) fn over(pool: Pool, settings: Settings) -> Self {
+        let address = settings.address().clone();
         let namespace = settings.namespace().into();
-        let Settings { header, deadline, retry, .. } = settings;
-        let transport = InterceptedService::new(channel.clone(), Credential(header));
-        Self { channel, transport, address, namespace, deadline, retry }
+        let Settings { credential, deadline, retry, .. } = settings;
+        let closed = watch::Sender::new(false);
+        Self { link: Arc::new(Link { pool, credential, address, retry, closed }), namespace, deadline }
     }
 
-    /// The same connection with another deadline for each request; see [`Builder::deadline`].
+    /// The same client with another deadline for each request; see [`Builder::deadline`].
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
     }
 
-    /// Where the service is.
-    pub fn address(&self) -> &Address {
-        &self.address
+    /// The same client for another namespace; empty for the credential's home namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.into(), ..self.clone() }
     }
 
-    /// The namespace of every request that names none; empty for the API key's home namespace.
+    /// Where the service is: the first address.
+    pub fn address(&self) -> &Address {
+        &self.link.address
+    }
+
+    /// The namespace of every request that names none; empty for the credential's home namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The connection, without the API key.
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    /// Ends the calls, watches and caches of the client and of all its clones: what is under way, and what comes later, fails with
+    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). The connections end with the last clone.
+    pub fn close(&self) {
+        self.link.closed.send_replace(true);
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {
-        self.retry
+        self.link.retry
     }
 
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// Secrets and their versions.
+    /// The bare messages about secrets and their versions.
     pub fn secrets(&self) -> Secrets {
         Secrets(self.clone())
     }
 
-    /// API keys.
+    /// API keys, roles and bindings.
     pub fn access(&self) -> Access {
         Access(self.clone())
     }
@@ -125,16 +143,9 @@ impl Client {
         Operator(self.clone())
     }
 
-    /// Replaces the references in a document by the values that they refer to: all of them, at one moment, or none.
-    pub async fn resolve(
-        &self,
-        request: ResolveReferencesRequest,
-    ) -> Result<ResolveReferencesResponse, Error> {
-        self.unary(request, |transport, request| async move {
-            let mut stub = ReferenceServiceClient::new(transport).max_decoding_message_size(MAX_REPLY);
-            stub.resolve_references(request).await
-        })
-        .await
+    /// The bare messages about references in documents.
+    pub fn references(&self) -> References {
+        References(self.clone())
     }
 
     /// Sends a request, again where that helps, within the client's deadline.
@@ -149,15 +160,55 @@ impl Client {
     {
         message.complete(&self.namespace);
         let request_id = message.request_id().cloned();
-        let policy = if M::REPEATABLE { self.retry } else { RetryPolicy::NEVER };
-        let attempt = |left| {
-            let mut request = Request::new(message.clone());
-            request.set_timeout(left);
-            let sent = send(self.transport.clone(), request);
-            async { Ok(sent.await?.into_inner()) }
-        };
-        let outcome = retry::within(self.deadline, policy, attempt).await;
-        outcome.map_err(|error| error.of_request(request_id))
+        let outcome = self.unless_closed(self.attempts(&message, send)).await;
+        outcome.map_err(|error| self.explained(error, call_of::<M>()).of_request(request_id))
+    }
+
+    async fn attempts<M, R, Sent>(
+        &self,
+        message: &M,
+        send: impl Fn(Transport, Request<M>) -> Sent,
+    ) -> Result<R, Error>
+    where
+        M: Outgoing,
+        Sent: Future<Output = Result<Response<R>, Status>>,
+    {
+        let mut attempts = Attempts::new(self.deadline, self.retry());
+        let (mut renewed, mut moved, mut avoid) = (false, 0, None);
+        loop {
+            let mut used = Used::default();
+            let attempt = async {
+                let (picked, header) = self.link.ready(avoid).await?;
+                used = Used { member: Some(picked.index), header: header.clone() };
+                let mut request = Request::new(message.clone());
+                request.set_timeout(attempts.left());
+                let sent = send(InterceptedService::new(picked.channel, Presented(header)), request);
+                Ok(sent.await?.into_inner())
+            };
+            let error = match attempts.within(attempt).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if error.code() == Code::Unauthenticated && !renewed {
+                // The service has looked at nothing but the credential, so this attempt does not count.
+                renewed = true;
+                if attempts.within(self.link.renewed(&used)).await? {
+                    continue;
+                }
+            }
+            if !M::REPEATABLE && !error.was_not_sent() {
+                return Err(error);
+            }
+            let failed = used.member.filter(|_| error.is_of_the_connection() && error.is_transient());
+            match failed.filter(|failed| moved < 2 && self.link.pool.has_another(*failed)) {
+                // A server that goes away costs an attempt, and no time.
+                Some(failed) => (moved, avoid) = (moved + 1, Some(failed)),
+                None => {
+                    attempts.again(error).await?;
+                    (moved, avoid) = (0, None);
+                }
+            }
+        }
     }
 
     /// Opens a stream of replies, once and within the client's deadline. The stream itself may take any time.
@@ -165,29 +216,102 @@ impl Client {
         &self,
         open: impl AsyncFnOnce(Transport) -> Result<Response<Streaming<R>>, Status>,
     ) -> Result<Replies<R>, Error> {
-        match tokio::time::timeout(self.deadline, open(self.transport.clone())).await {
-            Ok(opened) => Ok(Replies(opened?.into_inner())),
-            Err(_) => Err(Error::no_answer_within(self.deadline)),
+        let attempts = Attempts::new(self.deadline, RetryPolicy::NEVER);
+        let opened = async {
+            let (picked, header) = self.link.ready(None).await?;
+            Ok(open(InterceptedService::new(picked.channel, Presented(header))).await?.into_inner())
+        };
+        self.opened(self.unless_closed(attempts.within(opened)).await)
+    }
+
+    /// Opens a stream of replies, and once more where the service refuses a credential that can be renewed.
+    pub(crate) async fn stream_again<R, Opened>(
+        &self,
+        open: impl Fn(Transport) -> Opened,
+    ) -> Result<Replies<R>, Error>
+    where
+        Opened: Future<Output = Result<Response<Streaming<R>>, Status>>,
+    {
+        let attempts = Attempts::new(self.deadline, RetryPolicy::NEVER);
+        let opened = async {
+            let (picked, header) = self.link.ready(None).await?;
+            let first =
+                open(InterceptedService::new(picked.channel.clone(), Presented(header.clone()))).await;
+            let opened = match first {
+                Err(refused)
+                    if refused.code() == Code::Unauthenticated
+                        && self.link.credential.renew(header.as_ref()).await =>
+                {
+                    let renewed = self.link.credential.current().await?;
+                    open(InterceptedService::new(picked.channel, Presented(renewed))).await
+                }
+                first => first,
+            };
+            Ok(opened?.into_inner())
+        };
+        self.opened(self.unless_closed(attempts.within(opened)).await)
+    }
+
+    fn opened<R>(&self, opened: Result<Streaming<R>, Error>) -> Result<Replies<R>, Error> {
+        let stream = opened.map_err(|error| self.explained(error, "the call"))?;
+        Ok(Replies { stream, client: self.clone() })
+    }
+
+    /// The outcome of a call, unless the client is closed before.
+    async fn unless_closed<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if *self.link.closed.borrow() {
+            return Err(Error::closed());
         }
+        let mut closed = self.link.closed.subscribe();
+        tokio::select! {
+            biased;
+            outcome = call => outcome,
+            _ = closed.wait_for(|closed| *closed) => Err(Error::closed()),
+        }
+    }
+}
+
+/// What an attempt used.
+#[derive(Default)]
+struct Used {
+    member: Option<usize>,
+    header: Option<Header>,
+}
+
+impl Link {
+    /// The server and the header for the next attempt.
+    async fn ready(&self, avoid: Option<usize>) -> Result<(Picked, Option<Header>), Error> {
+        let header = self.credential.current().await?;
+        Ok((self.pool.pick(avoid).await, header))
+    }
+
+    /// Whether there is another credential than the one that was refused.
+    async fn renewed(&self, used: &Used) -> Result<bool, Error> {
+        Ok(self.credential.renew(used.header.as_ref()).await)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("address", &self.address.to_string())
+            .field("addresses", &self.link.pool)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
 }
 
 /// A stream of replies to one request. Drop it to receive no more.
-pub struct Replies<R>(Streaming<R>);
+pub struct Replies<R> {
+    stream: Streaming<R>,
+    client: Client,
+}
 
 impl<R> Replies<R> {
     /// The next reply; `None` behind the last one. An error ends the stream.
     pub async fn next(&mut self) -> Result<Option<R>, Error> {
-        Ok(self.0.message().await?)
+        let Self { stream, client } = self;
+        let next = async { Ok(stream.message().await?) };
+        client.unless_closed(next).await.map_err(|error| client.explained(error, "the call"))
     }
 }
 

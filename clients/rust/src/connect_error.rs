@@ -37,6 +37,12 @@ pub enum ConnectError {
         #[source]
         error: io::Error,
     },
+    /// The file of the CA certificate holds none.
+    #[error("{} has no certificate in PEM: give the certificate of the authority", .path.display())]
+    NoCaCert {
+        /// The file.
+        path: PathBuf,
+    },
     /// A client certificate without its key, or the other way round.
     #[error("a client certificate and its private key go together: give both, or neither")]
     HalfClientCert,
@@ -58,12 +64,21 @@ pub enum ConnectError {
     /// The text cannot stand in a `user-agent` header.
     #[error("the user agent must be printable ASCII")]
     UserAgent,
-    /// No connection to this address can be made.
-    #[error("{address} cannot be reached: {reason}")]
+    /// Some addresses are plaintext and some use TLS.
+    #[error("some addresses are plaintext and some use TLS: give all of them as https://, or all as http://")]
+    Mixed,
+    /// No address is given.
+    #[error("there is no address: give one such as https://secrets.example.com:50051")]
+    NoAddress,
+    /// There is no tokio runtime.
+    #[error("a client needs a tokio runtime: make it in an async function")]
+    NoRuntime,
+    /// No connection to any address can be made.
+    #[error("{reason}")]
     Unreachable {
-        /// The address, with its scheme.
+        /// The first address, with its scheme.
         address: Address,
-        /// Why: the chain of causes, for people.
+        /// What is wrong with each address, and what to do, for people.
         reason: String,
     },
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::error_kind::ErrorKind;
 pub use crate::v1::ErrorReason;
 
 /// The domain of the service's own reasons, in `google.rpc.ErrorInfo`.
@@ -15,16 +16,30 @@ const DOMAIN: &str = "strongroom";
 ///
 /// Branch on [`reason`](Self::reason), never on the text. Neither `Display` nor `Debug` ever shows a value: the service's
 /// messages have none, and the failed request is not kept.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     status: Status,
     details: ErrorDetails,
     message: String,
     violations: Vec<Violation>,
-    /// Whether the connection failed, not the service.
-    connection: bool,
+    origin: Origin,
     sent_request_id: Option<String>,
+}
+
+/// Who made an error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The service, or something else that answered.
+    Answer,
+    /// The connection failed, or no answer came in time.
+    Connection,
+    /// The settings of the client cannot be used.
+    Configuration,
+    /// The client is closed.
+    Closed,
 }
 
 /// A field of the request that was refused.
@@ -50,9 +65,22 @@ impl Error {
         Some(info.reason.as_str()).filter(|reason| !reason.is_empty())
     }
 
-    /// The gRPC status code.
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self.0.origin {
+            Origin::Configuration => ErrorKind::Configuration,
+            Origin::Closed => ErrorKind::Closed,
+            Origin::Answer | Origin::Connection => ErrorKind::of(self.code()),
+        }
+    }
+
+    /// The gRPC status code. A connection that failed is `UNAVAILABLE`.
     pub fn code(&self) -> Code {
-        self.0.status.code()
+        match (self.0.origin, self.0.status.code()) {
+            (Origin::Connection, Code::DeadlineExceeded) => Code::DeadlineExceeded,
+            (Origin::Connection, _) => Code::Unavailable,
+            (_, code) => code,
+        }
     }
 
     /// What happened, and what to do next, for people.
@@ -95,27 +123,60 @@ impl Error {
     /// Whether the connection failed, so that the error is not the service's: nothing listens at the address, or something
     /// else than the service does, or no answer came in time.
     pub fn is_of_the_connection(&self) -> bool {
-        self.0.connection
+        self.0.origin == Origin::Connection
     }
 
     /// Whether the same request can succeed later.
     ///
     /// True where the service or the connection is not available (`UNAVAILABLE`), where the service has too much to do
-    /// (`RESOURCE_EXHAUSTED`, but not for a message that is too large), and where other writers won the race for the same
+    /// (`RESOURCE_EXHAUSTED`, but not for a message that is too large or a quota), and where other writers won the race for the same
     /// secret (`CONTENDED`).
     pub fn is_transient(&self) -> bool {
-        match (self.code(), self.reason()) {
-            (Code::ResourceExhausted, Some(ErrorReason::MessageTooLarge)) => false,
-            (Code::Unavailable | Code::ResourceExhausted, _) => true,
-            (_, Some(ErrorReason::Contended)) => true,
-            (code, _) => self.0.connection && code != Code::DeadlineExceeded,
+        match (self.0.origin, self.code()) {
+            (Origin::Configuration | Origin::Closed, _) => false,
+            (_, Code::Unavailable) => true,
+            (_, Code::ResourceExhausted) => match (self.reason_name(), self.reason()) {
+                (_, Some(ErrorReason::TooManyRequests)) | (None, _) => true,
+                (_, Some(ErrorReason::MessageTooLarge | ErrorReason::QuotaExceeded)) => false,
+                _ => self.retry_delay().is_some(),
+            },
+            _ => self.reason() == Some(ErrorReason::Contended),
         }
+    }
+
+    /// Whether no connection was there, so that the request was certainly not sent.
+    pub(crate) fn was_not_sent(&self) -> bool {
+        let cause = std::error::Error::source(&self.0.status);
+        self.is_of_the_connection()
+            && cause.is_some_and(|cause| cause_of::<tonic::ConnectError>(cause).is_some())
+    }
+
+    /// Whether the service gave the error neither a reason nor an id: then something else has answered, or an older release.
+    pub(crate) fn is_of_another(&self) -> bool {
+        self.0.origin == Origin::Answer && self.reason_name().is_none() && self.request_id().is_none()
+    }
+
+    /// The same error, with another message.
+    pub(crate) fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
+    }
+
+    /// The error of a setting that cannot be used, which shows only at a call.
+    pub(crate) fn configuration(message: String) -> Self {
+        Self::new(Status::failed_precondition(message.clone()), message, Origin::Configuration)
+    }
+
+    /// The error of a call after [`Client::close`](crate::Client::close).
+    pub(crate) fn closed() -> Self {
+        let message = "the client is closed: make a new one".to_owned();
+        Self::new(Status::cancelled(message.clone()), message, Origin::Closed)
     }
 
     /// The error of a request that had no answer in the time allowed.
     pub(crate) fn no_answer_within(allowed: Duration) -> Self {
         let message = format!("no answer came within {allowed:?}: a change may or may not have been made");
-        Self::new(Status::deadline_exceeded(message.clone()), message, true)
+        Self::new(Status::deadline_exceeded(message.clone()), message, Origin::Connection)
     }
 
     /// The error of one item of a reply.
@@ -124,13 +185,18 @@ impl Error {
         Status::with_details(Code::from_i32(status.code), status.message.clone(), details).into()
     }
 
+    /// The error of an item that has neither a secret nor an error.
+    pub(crate) fn of_empty_item() -> Self {
+        Status::internal("the service sent neither a secret nor an error").into()
+    }
+
     /// The same error, for a change that was sent with this id.
     pub(crate) fn of_request(mut self, request_id: Option<String>) -> Self {
         self.0.sent_request_id = request_id;
         self
     }
 
-    fn new(status: Status, message: String, connection: bool) -> Self {
+    fn new(status: Status, message: String, origin: Origin) -> Self {
         let details = status.get_error_details();
         let refused = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
         let violation = |refused: &tonic_types::FieldViolation| Violation {
@@ -138,7 +204,7 @@ impl Error {
             description: refused.description.clone(),
         };
         let violations = refused.iter().map(violation).collect();
-        Self(Box::new(Inner { status, details, message, violations, connection, sent_request_id: None }))
+        Self(Box::new(Inner { status, details, message, violations, origin, sent_request_id: None }))
     }
 }
 
@@ -150,14 +216,14 @@ impl From<Status> for Error {
         let timed_out = cause.is_some_and(|cause| cause_of::<TimeoutExpired>(cause).is_some());
         if timed_out {
             let message = "no answer came in time: a change may or may not have been made".to_owned();
-            return Self::new(Status::deadline_exceeded(message.clone()), message, true);
+            return Self::new(Status::deadline_exceeded(message.clone()), message, Origin::Connection);
         }
         let message = match (cause, status.message()) {
             (Some(cause), _) if of_the_connection => format!("the connection failed: {}", causes(cause)),
             (_, "") => format!("the service answered {:?} and said no more", status.code()),
             (_, message) => message.to_owned(),
         };
-        Self::new(status, message, of_the_connection)
+        Self::new(status, message, if of_the_connection { Origin::Connection } else { Origin::Answer })
     }
 }
 
@@ -170,6 +236,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
+            .field("kind", &self.kind())
             .field("code", &self.code())
             .field("reason", &self.reason_name())
             .field("message", &self.message())

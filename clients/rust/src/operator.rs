@@ -5,7 +5,7 @@
 
 use tonic::IntoStreamingRequest;
 
-use crate::client::{Client, MAX_REPLY, Replies, Transport};
+use crate::client::{Client, Replies, Transport};
 use crate::error::Error;
 use crate::v1::operator_service_client::OperatorServiceClient;
 use crate::v1::{
@@ -19,7 +19,7 @@ use crate::v1::{
 pub struct Operator(pub(crate) Client);
 
 fn stub(transport: Transport) -> OperatorServiceClient<Transport> {
-    OperatorServiceClient::new(transport).max_decoding_message_size(MAX_REPLY)
+    OperatorServiceClient::new(transport)
 }
 
 impl Operator {

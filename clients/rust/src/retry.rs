@@ -11,15 +11,17 @@ use crate::error::Error;
 ///
 /// A request is sent again where [`Error::is_transient`] says that it can succeed later. Before the n-th repeat the client
 /// waits for the time that the service asks for (`RetryInfo`), plus a random time that keeps clients apart: between half
-/// and the whole of `first_delay * 2^(n-1)`, and at most `longest_delay`. No repeat begins after the deadline.
+/// and the whole of `first_delay * 2^(n-1)`, and at most `longest_delay`. No repeat begins after the deadline. At most one
+/// attempt of a request is under way at any time.
 ///
 /// Repeats are safe: each change carries a `request_id`, so that the service makes the change once and answers every repeat
-/// with the first outcome. The creation of an API key has no such field and is never repeated, nor is the claim of a rotation.
-/// Neither are streams: backup, restore, and the rotation of keys. A [`Watch`](crate::Watch) continues by itself.
+/// with the first outcome. The creation of an API key has no such field and is repeated only where it was never sent, and so is the
+/// claim of a rotation. Streams are not repeated: backup, restore, and the rotation of keys. A [`Watch`](crate::Watch) continues by
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How often a request is sent in all. 1, or 0: once.
-    pub attempts: u32,
+    /// How often a request is sent in all; 1, or 0: once. `None`: as often as its deadline allows.
+    pub attempts: Option<u32>,
     /// The longest pause before the first repeat, without the time that the service asks for.
     pub first_delay: Duration,
     /// The longest pause before any repeat, without the time that the service asks for.
@@ -28,12 +30,18 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// Each request is sent once.
-    pub const NEVER: Self = Self { attempts: 1, first_delay: Duration::ZERO, longest_delay: Duration::ZERO };
+    pub const NEVER: Self =
+        Self { attempts: Some(1), first_delay: Duration::ZERO, longest_delay: Duration::ZERO };
+
+    /// Whether the policy allows another attempt after so many.
+    pub(crate) fn allows_more(&self, made: u32) -> bool {
+        self.attempts.is_none_or(|attempts| made < attempts)
+    }
 
     /// The pause before the next attempt, after `made` attempts; `None` where there is no next one. `spread` is from 0 to
     /// 1.
     fn pause(&self, made: u32, error: &Error, spread: f64) -> Option<Duration> {
-        (made < self.attempts && error.is_transient()).then(|| self.backoff(made, Some(error), spread))
+        (self.allows_more(made) && error.is_transient()).then(|| self.backoff(made, Some(error), spread))
     }
 
     /// The pause before a watch is opened again, after `made` attempts that brought nothing.
@@ -49,38 +57,57 @@ impl RetryPolicy {
     }
 }
 
-/// Five attempts, with pauses from 0.1 to 5 seconds.
+/// As many attempts as the deadline allows, with pauses from 0.1 to 5 seconds.
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 5, first_delay: Duration::from_millis(100), longest_delay: Duration::from_secs(5) }
+        Self {
+            attempts: None,
+            first_delay: Duration::from_millis(100),
+            longest_delay: Duration::from_secs(5),
+        }
     }
 }
 
-/// Makes attempts until one succeeds, the policy allows no more, or the time allowed for all of them has passed.
-///
-/// `attempt` receives the time that is left.
-pub(crate) async fn within<T, Attempt>(
+/// The attempts of one request, and the time that is left for them.
+pub(crate) struct Attempts {
     allowed: Duration,
+    deadline: Instant,
     policy: RetryPolicy,
-    mut attempt: impl FnMut(Duration) -> Attempt,
-) -> Result<T, Error>
-where
-    Attempt: Future<Output = Result<T, Error>>,
-{
-    let now = Instant::now();
-    let deadline = now.checked_add(allowed).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60));
-    let mut made = 0;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let error = match timeout_at(deadline, attempt(left)).await {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(error)) => error,
-            Err(_) => return Err(Error::no_answer_within(allowed)),
-        };
-        made += 1;
-        match policy.pause(made, &error, spread()) {
-            Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-            _ => return Err(error),
+    made: u32,
+}
+
+impl Attempts {
+    pub(crate) fn new(allowed: Duration, policy: RetryPolicy) -> Self {
+        let now = Instant::now();
+        let deadline = now.checked_add(allowed).unwrap_or(now + Duration::from_secs(365 * 24 * 60 * 60));
+        Self { allowed, deadline, policy, made: 0 }
+    }
+
+    /// The time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The outcome of an attempt, which ends at the deadline.
+    pub(crate) async fn within<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match timeout_at(self.deadline, attempt).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::no_answer_within(self.allowed)),
+        }
+    }
+
+    /// Counts a failed attempt, and waits for the time of the next one. The error comes back where there is no next one.
+    pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
+        self.made = self.made.saturating_add(1);
+        match self.policy.pause(self.made, &error, spread()) {
+            Some(pause) if Instant::now() + pause < self.deadline => {
+                sleep(pause).await;
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
 }
@@ -101,6 +128,24 @@ mod tests {
     use tonic_types::{ErrorDetails, StatusExt};
 
     const ALLOWED: Duration = Duration::from_secs(30);
+
+    /// Makes attempts as a client does.
+    async fn within<T, Attempt>(
+        allowed: Duration,
+        policy: RetryPolicy,
+        mut attempt: impl FnMut(Duration) -> Attempt,
+    ) -> Result<T, Error>
+    where
+        Attempt: Future<Output = Result<T, Error>>,
+    {
+        let mut attempts = Attempts::new(allowed, policy);
+        loop {
+            match attempts.within(attempt(attempts.left())).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => attempts.again(error).await?,
+            }
+        }
+    }
 
     fn unavailable() -> Error {
         Status::unavailable("not now").into()
@@ -125,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_pause_doubles_up_to_the_longest_and_is_spread_over_its_second_half() {
-        let policy = RetryPolicy { attempts: 100, ..RetryPolicy::default() };
+        let policy = RetryPolicy::default();
         let pause = |made, spread| policy.pause(made, &unavailable(), spread).unwrap().as_millis();
         assert_eq!([1, 2, 3, 4].map(|made| pause(made, 1.0)), [100, 200, 400, 800]);
         assert_eq!([1, 2, 3, 4].map(|made| pause(made, 0.0)), [50, 100, 200, 400]);
@@ -160,15 +205,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_attempts_are_counted_and_spread() {
-        let (made, error) = attempts(RetryPolicy::default(), unavailable).await;
+        let five = RetryPolicy { attempts: Some(5), ..RetryPolicy::default() };
+        let (made, error) = attempts(five, unavailable).await;
         assert_eq!((made.len(), error.code()), (5, Code::Unavailable));
         let pauses: Vec<_> = made.windows(2).map(|pair| pair[1] - pair[0]).collect();
         for (pause, longest) in pauses.iter().zip([100, 200, 400, 800]) {
             assert!((longest / 2..=longest + 1).contains(pause), "{pauses:?}");
         }
-        for policy in [RetryPolicy::NEVER, RetryPolicy { attempts: 0, ..RetryPolicy::default() }] {
+        for policy in [RetryPolicy::NEVER, RetryPolicy { attempts: Some(0), ..RetryPolicy::default() }] {
             assert_eq!(attempts(policy, unavailable).await.0, [0]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_whole_time_is_used_unless_the_policy_says_otherwise() {
+        let start = Instant::now();
+        let (made, error) = attempts(RetryPolicy::default(), unavailable).await;
+        assert_eq!(error.code(), Code::Unavailable);
+        // 0.1 to 3.2 seconds twice as long each time, then 5 seconds at most.
+        assert!((10..=17).contains(&made.len()), "{made:?}");
+        assert!(start.elapsed() > ALLOWED - Duration::from_secs(5), "{made:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,6 +263,7 @@ mod tests {
             later(Code::Unavailable, "STORE_UNAVAILABLE", Duration::ZERO),
             later(Code::ResourceExhausted, "TOO_MANY_REQUESTS", Duration::ZERO),
             later(Code::Aborted, "CONTENDED", Duration::ZERO),
+            later(Code::ResourceExhausted, "A_LATER_REASON", Duration::from_secs(1)),
             Status::resource_exhausted("").into(),
         ];
         for error in repeated {
@@ -215,8 +272,11 @@ mod tests {
         let mut too_large = ErrorDetails::with_quota_failure_violation("message", "at most 1 MiB");
         too_large.set_error_info("MESSAGE_TOO_LARGE", "strongroom", []);
         let too_large = Status::with_error_details(Code::ResourceExhausted, "", too_large);
+        let mut quota = ErrorDetails::with_retry_info(Some(Duration::from_secs(60)));
+        quota.set_error_info("QUOTA_EXCEEDED", "strongroom", []);
         for status in [
             too_large,
+            Status::with_error_details(Code::ResourceExhausted, "", quota),
             Status::not_found(""),
             Status::aborted(""),
             Status::permission_denied(""),

@@ -1,6 +1,6 @@
 //! Secrets and their versions: `strongroom.v1.SecretService`.
 
-use crate::client::{Client, MAX_REPLY, Replies, Transport};
+use crate::client::{Client, Replies, Transport};
 use crate::error::Error;
 use crate::outgoing::Outgoing;
 use crate::v1::secret_service_client::SecretServiceClient;
@@ -31,7 +31,7 @@ macro_rules! by {
 }
 
 fn stub(transport: Transport) -> SecretServiceClient<Transport> {
-    SecretServiceClient::new(transport).max_decoding_message_size(MAX_REPLY)
+    SecretServiceClient::new(transport)
 }
 
 impl Secrets {
@@ -136,7 +136,11 @@ impl Secrets {
         mut request: WatchSecretsRequest,
     ) -> Result<Replies<WatchSecretsResponse>, Error> {
         request.complete(self.0.namespace());
-        self.0.stream(async move |transport| stub(transport).watch_secrets(request).await).await
+        let open = |transport| {
+            let request = request.clone();
+            async move { stub(transport).watch_secrets(request).await }
+        };
+        self.0.stream_again(open).await
     }
 
     /// Lists the versions of a secret, the newest first, without their values.

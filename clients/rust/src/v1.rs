@@ -7,7 +7,20 @@
 
 use std::fmt;
 
+use zeroize::Zeroize;
+
 tonic::include_proto!("strongroom.v1");
+
+/// A value is wiped when its message is dropped.
+impl Drop for SecretValue {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            Some(secret_value::Kind::Text(text)) => text.zeroize(),
+            Some(secret_value::Kind::Binary(bytes)) => bytes.zeroize(),
+            Some(secret_value::Kind::Redacted(_)) | None => {}
+        }
+    }
+}
 
 impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

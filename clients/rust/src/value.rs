@@ -54,11 +54,7 @@ impl BatchGetSecretsItem {
         match &self.result {
             Some(batch_get_secrets_item::Result::Secret(secret)) => Ok(secret),
             Some(batch_get_secrets_item::Result::Error(status)) => Err(Error::of_item(status)),
-            None => Err(Error::of_item(&tonic_types::pb::Status {
-                code: tonic::Code::Internal.into(),
-                message: "The service sent neither a secret nor an error.".to_owned(),
-                details: Vec::new(),
-            })),
+            None => Err(Error::of_empty_item()),
         }
     }
 }

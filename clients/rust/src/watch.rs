@@ -37,10 +37,19 @@ pub struct Watch {
     in_snapshot: bool,
     /// Whether any stream was open.
     opened: bool,
-    /// The attempts in a row that brought nothing.
+    /// The attempts in a row that brought nothing, and when the first of them failed.
     failures: u32,
+    failing_since: Option<Instant>,
     /// When the next attempt may begin.
     next_attempt: Option<Instant>,
+}
+
+/// What happens to a watch.
+pub(crate) enum Turn {
+    /// It returns a step.
+    Step(Step),
+    /// Its stream has ended, or could not be opened; with the error, if there is one. It continues by itself.
+    Lost(Option<Error>),
 }
 
 /// What a watch returns.
@@ -70,6 +79,7 @@ impl Watch {
             in_snapshot: false,
             opened: false,
             failures: 0,
+            failing_since: None,
             next_attempt: None,
         }
     }
@@ -93,12 +103,21 @@ impl Watch {
     /// again from the same place.
     pub async fn next(&mut self) -> Result<Step, Error> {
         loop {
+            if let Turn::Step(step) = self.turn().await? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// What happens next: as [`next`](Self::next), and also the end of each stream.
+    pub(crate) async fn turn(&mut self) -> Result<Turn, Error> {
+        loop {
             let outcome = match &mut self.stream {
                 Some(stream) => match timeout(SILENCE, stream.next()).await {
                     Ok(Ok(Some(reply))) => {
-                        self.failures = 0;
+                        (self.failures, self.failing_since) = (0, None);
                         match self.step(reply) {
-                            Some(step) => return Ok(step),
+                            Some(step) => return Ok(Turn::Step(step)),
                             None => continue,
                         }
                     }
@@ -116,7 +135,7 @@ impl Watch {
                             self.opened = true;
                             if std::mem::take(&mut self.in_snapshot) {
                                 self.told = (0, HashSet::new());
-                                return Ok(Step::Restarted);
+                                return Ok(Turn::Step(Step::Restarted));
                             }
                             continue;
                         }
@@ -124,8 +143,9 @@ impl Watch {
                     }
                 }
             };
-            self.stream = None;
-            self.failed(outcome)?;
+            let was_open = self.stream.take().is_some();
+            self.failed(outcome.as_ref(), was_open)?;
+            return Ok(Turn::Lost(outcome));
         }
     }
 
@@ -140,10 +160,12 @@ impl Watch {
     }
 
     /// Decides whether the watch goes on after its stream has ended, or could not be opened.
-    fn failed(&mut self, error: Option<Error>) -> Result<(), Error> {
-        let policy = self.secrets.0.retry();
+    fn failed(&mut self, error: Option<&Error>, was_open: bool) -> Result<(), Error> {
+        let client = &self.secrets.0;
+        let policy = client.retry();
         self.failures = self.failures.saturating_add(1);
-        self.next_attempt = Some(Instant::now() + policy.pause_of_watch(self.failures, error.as_ref()));
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        self.next_attempt = Some(Instant::now() + policy.pause_of_watch(self.failures, error));
         match error {
             Some(error) if self.again && error.reason() == Some(ErrorReason::RevisionCompacted) => {
                 self.after = None;
@@ -152,9 +174,16 @@ impl Watch {
                 // What was returned before is no part of the snapshot that follows.
                 self.in_snapshot = true;
             }
-            Some(error) if !passes(&error) => return Err(error),
+            // The credential may have been renewed since the stream was opened.
+            Some(error) if was_open && error.code() == Code::Unauthenticated => self.next_attempt = None,
+            Some(error) if !passes(error) => return Err(error.clone()),
             // A service that was never reached may not be there at all.
-            Some(error) if !self.opened && self.failures >= policy.attempts => return Err(error),
+            Some(error)
+                if !self.opened
+                    && (!policy.allows_more(self.failures) || since.elapsed() >= client.deadline()) =>
+            {
+                return Err(error.clone());
+            }
             Some(_) | None => {}
         }
         Ok(())
@@ -196,7 +225,7 @@ impl Watch {
 }
 
 /// Whether a watch continues after this error: the stream or the connection ended, and the service refused nothing.
-fn passes(error: &Error) -> bool {
+pub(crate) fn passes(error: &Error) -> bool {
     let broken = matches!(
         error.code(),
         Code::Cancelled | Code::Unknown | Code::Internal | Code::DeadlineExceeded | Code::Aborted

@@ -154,6 +154,14 @@ impl From<&Error> for Refusal {
                 Self::new(Code::AlreadyExists, Reason::RoleAlreadyExists, message)
                     .of_resource("strongroom.v1.Role", name.to_string())
             }
+            Error::TooManyRoles(most) => {
+                let reached =
+                    format!("There are {most} roles besides the built-in ones, as many as there can be");
+                let message = format!("{reached}: delete those that no binding has.");
+                let mut refusal = Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, message);
+                refusal.details.quota = Some(("roles", format!("{reached}.")));
+                refusal
+            }
             Error::RoleInUse(name) => {
                 let message = format!("Bindings have the role '{name}': delete them first.");
                 Self::new(Code::FailedPrecondition, Reason::RoleInUse, message)

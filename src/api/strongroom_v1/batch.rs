@@ -15,8 +15,9 @@ use crate::audit::Referenced;
 use crate::auth::{Grant, List, NamespaceGrant, Read, RightType};
 use crate::domain::{Invalid, Revision, SecretName};
 
-/// How many bytes the secrets of a reply have at most: a gRPC client accepts 4 MiB by default.
-const MAX_REPLY: usize = 7 << 19;
+/// How many bytes the secrets of a reply have at most: with the names and the errors of the other items, the reply has at most
+/// 3 MiB.
+const MAX_REPLY: usize = (3 << 20) - (192 << 10);
 /// How many names a batch has at most.
 const MAX_NAMES: usize = 100;
 

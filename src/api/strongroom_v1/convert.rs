@@ -20,8 +20,8 @@ use crate::domain::{
 const NO_VALUE: Invalid = Invalid::new("must have text or binary");
 
 /// The value of a message.
-pub(super) fn value(value: v1::SecretValue) -> Result<Value, Invalid> {
-    match value.kind {
+pub(super) fn value(mut value: v1::SecretValue) -> Result<Value, Invalid> {
+    match value.kind.take() {
         Some(secret_value::Kind::Text(text)) => Value::text(text),
         Some(secret_value::Kind::Binary(bytes)) => Value::binary(bytes),
         Some(secret_value::Kind::Redacted(_)) | None => Err(NO_VALUE),

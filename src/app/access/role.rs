@@ -10,6 +10,9 @@ use crate::auth::{ManageAccess, ManagerGrant, Rights, Role, RoleName, ServiceGra
 use crate::domain::{Description, Revision, now};
 use crate::store::{Expect, Key, Transaction};
 
+/// How many roles there can be besides the built-in ones: all of them fit into one reply.
+const MAX_ROLES: usize = 1000;
+
 impl AccessControl {
     /// Creates a role. It gives nobody a right: bindings do.
     pub async fn create_role(
@@ -28,6 +31,9 @@ impl AccessControl {
             self.core.refuse_spent(attempt.keyring.since())?;
             if self.core.catalog.with_policy(|policy| policy.rights_of(&name).is_some()) {
                 return Err(Error::RoleAlreadyExists(name));
+            }
+            if self.core.catalog.with_policy(|policy| policy.roles().count()) >= MAX_ROLES {
+                return Err(Error::TooManyRoles(MAX_ROLES));
             }
             let (created_at, revision) = (now(), Revision::default());
             let (name, description) = (name.clone(), description.clone());

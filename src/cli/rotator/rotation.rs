@@ -334,7 +334,7 @@ impl<'a> Rotation<'a> {
 
 /// The value of a reply; `None` if the reply has none.
 fn value_of(secret: Option<v1::Secret>) -> Option<Value> {
-    match secret?.value?.kind? {
+    match secret?.value?.kind.take()? {
         v1::secret_value::Kind::Text(text) => Some(Zeroizing::new(text.into_bytes())),
         v1::secret_value::Kind::Binary(bytes) => Some(Zeroizing::new(bytes)),
         v1::secret_value::Kind::Redacted(_) => None,

@@ -133,7 +133,7 @@ impl Shared {
 }
 
 fn sent(request: &RotateSecretRequest) -> Value {
-    match request.value.clone().and_then(|value| value.kind) {
+    match request.value.clone().and_then(|mut value| value.kind.take()) {
         Some(strongroom::api::v1::secret_value::Kind::Text(text)) => Value::Text(text),
         _ => panic!("rotations are to text"),
     }

@@ -1,6 +1,6 @@
-//! A service on 127.0.0.1 whose answers a test writes down beforehand. It answers some RPCs on secrets, on API keys and on its health.
+//! A service on 127.0.0.1 whose answers a test writes down beforehand: for each RPC, or for whatever comes next.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::net::SocketAddr;
@@ -8,12 +8,17 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use bytes::{Buf, BufMut};
 use http::{HeaderMap, Request, Response};
 use prost::Message;
-use strongroom_client::v1;
 use strongroom_client::{ApiKey, Builder, Client, RetryPolicy};
-use tokio_stream::Stream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -27,8 +32,25 @@ pub enum Answer {
     Refusal(Status),
     /// Sends these replies as a stream, and ends it with the error; without one, the stream stays open.
     Stream(Vec<Vec<u8>>, Option<Status>),
+    /// Sends what the test sends.
+    Live(UnboundedReceiver<Result<Vec<u8>, Status>>),
     /// Never answers.
     Silence,
+}
+
+/// What a test sends on an open stream.
+pub struct Sender(UnboundedSender<Result<Vec<u8>, Status>>);
+
+impl Sender {
+    pub fn send(&self, message: &impl Message) {
+        self.0.send(Ok(message.encode_to_vec())).unwrap();
+    }
+
+    /// Ends the stream.
+    pub fn end(self, answer: Answer) {
+        let Answer::Refusal(status) = answer else { panic!("a stream ends with a refusal") };
+        self.0.send(Err(status)).unwrap();
+    }
 }
 
 impl Answer {
@@ -43,6 +65,12 @@ impl Answer {
             _ => Status::unavailable("the server is gone"),
         });
         Self::Stream(replies.iter().map(Message::encode_to_vec).collect(), end)
+    }
+
+    /// A stream of what the test sends.
+    pub fn live() -> (Sender, Self) {
+        let (sender, receiver) = unbounded_channel();
+        (Sender(sender), Self::Live(receiver))
     }
 
     /// An error as the service sends it.
@@ -76,6 +104,9 @@ impl Seen {
 pub struct Fake {
     pub address: SocketAddr,
     script: Arc<Mutex<VecDeque<Answer>>>,
+    /// The answers for the RPCs of these names, and what each answers always.
+    routes: Arc<Mutex<HashMap<String, VecDeque<Answer>>>>,
+    always: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
@@ -86,11 +117,14 @@ impl Fake {
         let fake = Self {
             address: incoming.local_addr().unwrap(),
             script: Arc::new(Mutex::new(answers.into_iter().collect())),
+            routes: Arc::default(),
+            always: Arc::default(),
             seen: Arc::default(),
         };
         let server = Server::builder()
             .add_service(Of::<Secrets>::new(&fake))
             .add_service(Of::<Access>::new(&fake))
+            .add_service(Of::<References>::new(&fake))
             .add_service(Of::<Health>::new(&fake))
             .serve_with_incoming(incoming);
         tokio::spawn(server);
@@ -114,23 +148,74 @@ impl Fake {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 
-    async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, Status> {
-        self.seen.lock().unwrap().last_mut().unwrap().message = message;
-        let answer = self.script.lock().unwrap().pop_front().expect("no more answers were written down");
-        match answer {
-            Answer::Reply(reply) => Ok(reply),
-            Answer::Refusal(status) => Err(status),
-            Answer::Stream(..) => panic!("a stream was written down for an RPC with one reply"),
-            Answer::Silence => pending().await,
-        }
+    /// What was asked of one RPC since this was called last. What was asked of others is forgotten.
+    pub fn seen_by(&self, rpc: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| seen.path.ends_with(&format!("/{rpc}"))).collect()
     }
 
-    fn answer_stream(&self, message: Vec<u8>) -> Result<(Vec<Vec<u8>>, Option<Status>), Status> {
-        self.seen.lock().unwrap().last_mut().unwrap().message = message;
-        match self.script.lock().unwrap().pop_front().expect("no more answers were written down") {
-            Answer::Stream(replies, end) => Ok((replies, end)),
-            Answer::Refusal(status) => Err(status),
-            Answer::Reply(_) | Answer::Silence => panic!("no stream was written down"),
+    /// The next answers of the RPC of this name.
+    pub fn then(&self, rpc: &str, answers: impl IntoIterator<Item = Answer>) -> &Self {
+        self.routes.lock().unwrap().entry(rpc.to_owned()).or_default().extend(answers);
+        self
+    }
+
+    /// What the RPC of this name answers where nothing else was written down.
+    pub fn always(&self, rpc: &str, reply: &impl Message) -> &Self {
+        self.always.lock().unwrap().insert(rpc.to_owned(), reply.encode_to_vec());
+        self
+    }
+
+    fn next(&self, rpc: &str) -> Answer {
+        if let Some(answer) = self.routes.lock().unwrap().get_mut(rpc).and_then(VecDeque::pop_front) {
+            return answer;
+        }
+        if let Some(reply) = self.always.lock().unwrap().get(rpc) {
+            return Answer::Reply(reply.clone());
+        }
+        if rpc == "Watch" {
+            return Answer::stream(&[HealthCheckResponse { status: 1 }], None);
+        }
+        self.script.lock().unwrap().pop_front().expect("no more answers were written down")
+    }
+
+    fn note(&self, at: usize, message: Vec<u8>) {
+        if let Some(seen) = self.seen.lock().unwrap().get_mut(at) {
+            seen.message = message;
+        }
+    }
+}
+
+/// A way to a service that a test can cut.
+pub struct Way {
+    pub address: SocketAddr,
+    accepting: JoinHandle<()>,
+    open: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Way {
+    pub async fn to(service: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let open: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
+        let opened = open.clone();
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                opened.lock().unwrap().push(tokio::spawn(async move {
+                    let mut far = TcpStream::connect(service).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }));
+            }
+        });
+        Self { address, accepting, open }
+    }
+
+    /// Ends all connections. Further ones are refused.
+    pub async fn cut(self) {
+        self.accepting.abort();
+        let _ = self.accepting.await;
+        for connection in self.open.lock().unwrap().drain(..) {
+            connection.abort();
         }
     }
 }
@@ -162,6 +247,7 @@ impl<S> Clone for Of<S> {
 
 pub struct Secrets;
 pub struct Access;
+pub struct References;
 pub struct Health;
 
 impl NamedService for Of<Secrets> {
@@ -170,6 +256,10 @@ impl NamedService for Of<Secrets> {
 
 impl NamedService for Of<Access> {
     const NAME: &'static str = "strongroom.v1.AccessService";
+}
+
+impl NamedService for Of<References> {
+    const NAME: &'static str = "strongroom.v1.ReferenceService";
 }
 
 impl NamedService for Of<Health> {
@@ -190,100 +280,113 @@ impl<S> tower_service::Service<Request<Body>> for Of<S> {
         Box::pin(async move {
             let path = request.uri().path().to_owned();
             let headers = request.headers().clone();
-            fake.seen.lock().unwrap().push(Seen { path: path.clone(), headers, message: Vec::new() });
-            Ok(match path.rsplit('/').next().unwrap() {
-                "GetSecret" => fake.unary::<v1::GetSecretRequest, v1::GetSecretResponse>(request).await,
-                "CreateSecret" => {
-                    fake.unary::<v1::CreateSecretRequest, v1::CreateSecretResponse>(request).await
-                }
-                "ListSecrets" => fake.unary::<v1::ListSecretsRequest, v1::ListSecretsResponse>(request).await,
-                "WatchSecrets" => {
-                    let codec =
-                        tonic_prost::ProstCodec::<v1::WatchSecretsResponse, v1::WatchSecretsRequest>::default(
-                        );
-                    Grpc::new(codec).server_streaming(Watching(fake), request).await
-                }
-                "BatchGetSecrets" => {
-                    fake.unary::<v1::BatchGetSecretsRequest, v1::BatchGetSecretsResponse>(request).await
-                }
-                "ClaimRotation" => {
-                    fake.unary::<v1::ClaimRotationRequest, v1::ClaimRotationResponse>(request).await
-                }
-                "CreateApiKey" => {
-                    fake.unary::<v1::CreateApiKeyRequest, v1::CreateApiKeyResponse>(request).await
-                }
-                "Check" => fake.unary::<(), HealthCheckResponse>(request).await,
-                _ => Status::unimplemented("").into_http(),
+            let rpc = path.rsplit('/').next().unwrap().to_owned();
+            let at = {
+                let mut seen = fake.seen.lock().unwrap();
+                seen.push(Seen { path, headers, message: Vec::new() });
+                seen.len() - 1
+            };
+            let answering = Answering { fake, at, rpc };
+            Ok(match answering.rpc.as_str() {
+                "WatchSecrets" | "Watch" => Grpc::new(Bytes).server_streaming(answering, request).await,
+                _ => Grpc::new(Bytes).unary(answering, request).await,
             })
         })
     }
 }
 
-impl Fake {
-    async fn unary<M, R>(self, request: Request<Body>) -> Response<Body>
-    where
-        M: Message + Default + 'static,
-        R: Message + Default + 'static,
-    {
-        let codec = tonic_prost::ProstCodec::<R, M>::default();
-        Grpc::new(codec).unary(Answering(self, std::marker::PhantomData), request).await
-    }
+/// Answers one request.
+struct Answering {
+    fake: Fake,
+    /// Its place in what the fake has seen.
+    at: usize,
+    rpc: String,
 }
 
-struct Answering<R>(Fake, std::marker::PhantomData<fn() -> R>);
+type Answered<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
+type Events = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Status>> + Send>>;
 
-impl<M, R> UnaryService<M> for Answering<R>
-where
-    M: Message + Default + 'static,
-    R: Message + Default + 'static,
-{
-    type Response = R;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<R>, Status>> + Send>>;
+impl UnaryService<Vec<u8>> for Answering {
+    type Response = Vec<u8>;
+    type Future = Answered<Vec<u8>>;
 
-    fn call(&mut self, request: tonic::Request<M>) -> Self::Future {
-        let (fake, message) = (self.0.clone(), request.get_ref().encode_to_vec());
+    fn call(&mut self, request: tonic::Request<Vec<u8>>) -> Self::Future {
+        self.fake.note(self.at, request.into_inner());
+        let answer = self.fake.next(&self.rpc);
         Box::pin(async move {
-            let reply = fake.answer(message).await?;
-            Ok(tonic::Response::new(R::decode(&*reply).unwrap()))
-        })
-    }
-}
-
-/// The stream of a watch.
-struct Watching(Fake);
-
-impl ServerStreamingService<v1::WatchSecretsRequest> for Watching {
-    type Response = v1::WatchSecretsResponse;
-    type ResponseStream = Events;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Events>, Status>> + Send>>;
-
-    fn call(&mut self, request: tonic::Request<v1::WatchSecretsRequest>) -> Self::Future {
-        let (fake, message) = (self.0.clone(), request.get_ref().encode_to_vec());
-        Box::pin(async move {
-            let (replies, end) = fake.answer_stream(message)?;
-            Ok(tonic::Response::new(Events { replies: replies.into(), end }))
-        })
-    }
-}
-
-/// The replies that are left, and how the stream ends.
-struct Events {
-    replies: VecDeque<Vec<u8>>,
-    end: Option<Status>,
-}
-
-impl Stream for Events {
-    type Item = Result<v1::WatchSecretsResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match (self.replies.pop_front(), self.end.take()) {
-            (Some(reply), end) => {
-                self.end = end;
-                Poll::Ready(Some(Ok(v1::WatchSecretsResponse::decode(&*reply).unwrap())))
+            match answer {
+                Answer::Reply(reply) => Ok(tonic::Response::new(reply)),
+                Answer::Refusal(status) => Err(status),
+                Answer::Silence => pending().await,
+                Answer::Stream(..) | Answer::Live(_) => panic!("this RPC has one reply"),
             }
-            (None, Some(end)) => Poll::Ready(Some(Err(end))),
-            // Nothing wakes it: a test drops the watch.
-            (None, None) => Poll::Pending,
-        }
+        })
+    }
+}
+
+impl ServerStreamingService<Vec<u8>> for Answering {
+    type Response = Vec<u8>;
+    type ResponseStream = Events;
+    type Future = Answered<Events>;
+
+    fn call(&mut self, request: tonic::Request<Vec<u8>>) -> Self::Future {
+        self.fake.note(self.at, request.into_inner());
+        let answer = self.fake.next(&self.rpc);
+        Box::pin(async move {
+            let events: Events = match answer {
+                Answer::Stream(replies, end) => {
+                    let replies = replies.into_iter().map(Ok);
+                    match end {
+                        Some(end) => Box::pin(tokio_stream::iter(replies.chain([Err(end)]))),
+                        None => Box::pin(tokio_stream::iter(replies).chain(tokio_stream::pending())),
+                    }
+                }
+                Answer::Live(sent) => Box::pin(UnboundedReceiverStream::new(sent)),
+                Answer::Refusal(status) => return Err(status),
+                Answer::Silence => pending().await,
+                Answer::Reply(_) => panic!("this RPC has a stream"),
+            };
+            Ok(tonic::Response::new(events))
+        })
+    }
+}
+
+/// Messages as they are on the wire.
+#[derive(Clone, Copy, Default)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut message = vec![0; from.remaining()];
+        from.copy_to_slice(&mut message);
+        Ok(Some(message))
     }
 }

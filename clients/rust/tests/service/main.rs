@@ -9,7 +9,12 @@
     clippy::indexing_slicing
 )] // a test that fails should stop
 
+mod cache;
+mod calls;
+mod credentials;
+mod failover;
 mod fake;
+mod tls;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -29,8 +34,12 @@ fn secret(name: &str, value: &str) -> Secret {
     Secret { name: name.into(), value: Some(value.into()), ..Secret::default() }
 }
 
+fn reply(name: &str, value: &str) -> GetSecretResponse {
+    GetSecretResponse { secret: Some(secret(name, value)), version: 1, revision: 7 }
+}
+
 fn got(name: &str, value: &str) -> Answer {
-    Answer::reply(&GetSecretResponse { secret: Some(secret(name, value)), version: 1, revision: 7 })
+    Answer::reply(&reply(name, value))
 }
 
 fn unavailable() -> Answer {
@@ -95,7 +104,18 @@ async fn a_change_is_sent_again_with_the_same_request_id() {
 #[tokio::test]
 async fn the_policy_says_how_often() {
     let fake = Fake::start((0..8).map(|_| unavailable()));
-    let error = fake.client().await.secrets().create(to_create("a")).await.unwrap_err();
+    let five =
+        RetryPolicy { attempts: Some(5), first_delay: Duration::from_millis(1), ..RetryPolicy::default() };
+    let error = fake
+        .builder()
+        .retry(five)
+        .connect()
+        .await
+        .unwrap()
+        .secrets()
+        .create(to_create("a"))
+        .await
+        .unwrap_err();
     assert_eq!((error.reason(), error.code()), (Some(ErrorReason::StoreUnavailable), Code::Unavailable));
     let seen = fake.seen();
     assert_eq!(seen.len(), 5);

@@ -1,11 +1,13 @@
 //! A watch continues by itself: what it asks for when its stream ends, and what it returns then.
 
+use std::time::Duration;
 use strongroom_client::v1::watch_secrets_response::Step as Sent;
 use strongroom_client::v1::{
     BatchGetSecretsRequest, BatchGetSecretsResponse, ClaimRotationRequest, Secret, SecretEvent,
     SecretEventType, WatchBookmark, WatchSecretsRequest, WatchSecretsResponse,
 };
-use strongroom_client::{Code, ErrorReason, Step, Watch};
+
+use strongroom_client::{Code, ErrorReason, RetryPolicy, Step, Watch};
 use tonic_types::ErrorDetails;
 
 use crate::fake::{Answer, Fake};
@@ -121,7 +123,10 @@ async fn a_refusal_ends_a_watch_and_so_does_a_service_that_never_answers() {
 
     let unavailable = || Answer::refusal(Code::Unavailable, "STORE_UNAVAILABLE", ErrorDetails::new());
     let fake = Fake::start(std::iter::repeat_with(unavailable).take(5));
-    let mut watch = fake.client().await.secrets().watch(WatchSecretsRequest::default());
+    let five =
+        RetryPolicy { attempts: Some(5), first_delay: Duration::from_millis(1), ..RetryPolicy::default() };
+    let mut watch =
+        fake.builder().retry(five).connect().await.unwrap().secrets().watch(WatchSecretsRequest::default());
     assert_eq!(watch.next().await.unwrap_err().reason(), Some(ErrorReason::StoreUnavailable));
     assert_eq!(fake.seen().len(), 5);
 }

@@ -15,6 +15,9 @@ use crate::auth::Operate;
 use crate::crypto::KeyId;
 use crate::domain::Namespace;
 
+/// How many namespaces a reply names at most.
+const MAX_NAMESPACES: usize = 1000;
+
 /// Begins a rekey of the master key.
 pub(super) fn rotate_master_key(
     app: &Arc<App>,
@@ -180,6 +183,6 @@ pub(super) fn key_status(app: &App, call: &Call) -> Result<v1::GetMasterKeyStatu
         seals: keys.seals,
         seals_limit: keys.limit,
         namespaces: count(keys.namespaces),
-        rotating_namespaces: keys.rekeying.iter().map(Namespace::to_string).collect(),
+        rotating_namespaces: keys.rekeying.iter().take(MAX_NAMESPACES).map(Namespace::to_string).collect(),
     })
 }

@@ -91,7 +91,7 @@ type AccessServiceClient interface {
 	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*RotateApiKeyResponse, error)
 	// Creates a role. The role never changes. Needs the right `manage_access` on everything.
 	//
-	// Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+	// Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
 	CreateRole(ctx context.Context, in *CreateRoleRequest, opts ...grpc.CallOption) (*CreateRoleResponse, error)
 	// Returns all roles: first the built-in ones, then the others by name. Needs the right `manage_access` on some
 	// namespace.
@@ -320,7 +320,7 @@ type AccessServiceServer interface {
 	RotateApiKey(context.Context, *RotateApiKeyRequest) (*RotateApiKeyResponse, error)
 	// Creates a role. The role never changes. Needs the right `manage_access` on everything.
 	//
-	// Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+	// Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
 	CreateRole(context.Context, *CreateRoleRequest) (*CreateRoleResponse, error)
 	// Returns all roles: first the built-in ones, then the others by name. Needs the right `manage_access` on some
 	// namespace.

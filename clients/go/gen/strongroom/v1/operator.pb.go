@@ -1193,7 +1193,7 @@ type GetMasterKeyStatusResponse struct {
 	SealsLimit uint64 `protobuf:"varint,6,opt,name=seals_limit,json=sealsLimit,proto3" json:"seals_limit,omitempty"`
 	// The number of namespaces.
 	Namespaces uint64 `protobuf:"varint,7,opt,name=namespaces,proto3" json:"namespaces,omitempty"`
-	// The namespaces that are being rekeyed, in alphabetical order.
+	// The namespaces that are being rekeyed, in alphabetical order, at most 1,000.
 	RotatingNamespaces []string `protobuf:"bytes,8,rep,name=rotating_namespaces,json=rotatingNamespaces,proto3" json:"rotating_namespaces,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

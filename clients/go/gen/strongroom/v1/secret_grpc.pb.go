@@ -101,8 +101,8 @@ type SecretServiceClient interface {
 	//
 	// A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
 	// when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-	// of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
-	// secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+	// of an item is the one that GetSecret of the same name would give. A reply has at most 3 MiB: the
+	// items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
 	// request.
 	BatchGetSecrets(ctx context.Context, in *BatchGetSecretsRequest, opts ...grpc.CallOption) (*BatchGetSecretsResponse, error)
 	// Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not
@@ -512,8 +512,8 @@ type SecretServiceServer interface {
 	//
 	// A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
 	// when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-	// of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
-	// secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+	// of an item is the one that GetSecret of the same name would give. A reply has at most 3 MiB: the
+	// items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
 	// request.
 	BatchGetSecrets(context.Context, *BatchGetSecretsRequest) (*BatchGetSecretsResponse, error)
 	// Returns one page of a namespace's secrets, with redacted values. Needs the right `list`. Secrets that the caller may not

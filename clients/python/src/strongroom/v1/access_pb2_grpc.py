@@ -185,7 +185,7 @@ class AccessServiceServicer(object):
     def CreateRole(self, request, context):
         """Creates a role. The role never changes. Needs the right `manage_access` on everything.
 
-        Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

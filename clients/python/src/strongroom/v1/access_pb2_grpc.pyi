@@ -96,7 +96,7 @@ class AccessServiceStub:
     ]
     """Creates a role. The role never changes. Needs the right `manage_access` on everything.
 
-    Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
     """
 
     ListRoles: grpc.UnaryUnaryMultiCallable[
@@ -253,7 +253,7 @@ class AccessServiceAsyncStub:
     ]
     """Creates a role. The role never changes. Needs the right `manage_access` on everything.
 
-    Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
     """
 
     ListRoles: grpc.aio.UnaryUnaryMultiCallable[
@@ -420,7 +420,7 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[strongroom.v1.access_pb2.CreateRoleResponse, collections.abc.Awaitable[strongroom.v1.access_pb2.CreateRoleResponse]]:
         """Creates a role. The role never changes. Needs the right `manage_access` on everything.
 
-        Further reasons: ROLE_ALREADY_EXISTS, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: ROLE_ALREADY_EXISTS, QUOTA_EXCEEDED (there are 1,000 roles), CONTENDED, INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod

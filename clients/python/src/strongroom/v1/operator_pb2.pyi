@@ -566,7 +566,7 @@ class GetMasterKeyStatusResponse(google.protobuf.message.Message):
 
     @property
     def rotating_namespaces(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The namespaces that are being rekeyed, in alphabetical order."""
+        """The namespaces that are being rekeyed, in alphabetical order, at most 1,000."""
 
     def __init__(
         self,

@@ -90,8 +90,8 @@ class SecretServiceStub:
 
     A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
     when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
-    secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+    of an item is the one that GetSecret of the same name would give. A reply has at most 3 MiB: the
+    items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
     request.
     """
 
@@ -390,8 +390,8 @@ class SecretServiceAsyncStub:
 
     A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
     when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-    of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
-    secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+    of an item is the one that GetSecret of the same name would give. A reply has at most 3 MiB: the
+    items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
     request.
     """
 
@@ -696,8 +696,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
 
         A secret that cannot be returned has an error in its item, and the other items are returned: the call itself fails only
         when the request is not valid, the caller has the right on no secret of the namespace, or the server cannot serve. The error
-        of an item is the one that GetSecret of the same name would give. The values of a reply have at most 3 MiB, and all
-        secrets together 3.5 MiB: the items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
+        of an item is the one that GetSecret of the same name would give. A reply has at most 3 MiB: the
+        items for which there is no room have the error MESSAGE_TOO_LARGE. Ask for these in another
         request.
         """
 
