@@ -23,6 +23,7 @@ impl fmt::Display for Error {
             Self::TooManyRequestIds(most) => {
                 return write!(f, "the caller has {most} idempotency records, which is the limit");
             }
+            Self::TooManyRoles(most) => return write!(f, "there are {most} roles, which is the limit"),
             Self::Invalid(_) => "some fields are not acceptable",
             Self::NotServed(_) => "some fields are not served",
             Self::Unauthenticated(_) => "the caller's credential is not in force",

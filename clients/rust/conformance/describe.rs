@@ -9,7 +9,7 @@ pub(crate) fn secret(secret: &Secret) -> Json {
         "namespace": secret.namespace, "name": secret.name, "id": secret.id,
         "value": value(secret.value.as_ref()), "value_version": secret.value_version,
         "description": secret.description, "metadata": secret.metadata, "version": secret.version,
-        "pending_version": secret.pending_version, "etag": secret.etag,
+        "pending_version": secret.pending_version, "etag": secret.etag, "revision": secret.revision,
     })
 }
 

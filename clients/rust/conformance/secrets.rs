@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use serde_json::{Value as Json, json};
-use strongroom_client::{Client, Generator, NewValue, Right, RotationPolicy, Value};
+use strongroom_client::{Client, Consistency, Generator, NewValue, Right, RotationPolicy, Value};
 
 use crate::{Arguments, Done, Failed, describe};
 
@@ -34,6 +34,9 @@ pub(crate) async fn perform(client: &Client, args: Arguments<'_>, action: &str) 
             if args.is_set("metadata_only") {
                 call = call.metadata_only();
             }
+            if args.is_set("cached") {
+                call = call.consistency(Consistency::Cached);
+            }
             done(&call.await?)
         }
         "batch_get" => {
@@ -58,6 +61,9 @@ pub(crate) async fn perform(client: &Client, args: Arguments<'_>, action: &str) 
             }
             if !args.0["metadata"].is_null() {
                 call = call.metadata(args.pairs("metadata"));
+            }
+            if let Some(revision) = args.number("min_revision") {
+                call = call.min_revision(revision.into());
             }
             done(&call.await?)
         }
