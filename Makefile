@@ -31,9 +31,10 @@ check: ## check formatting, lints, dependencies, and that the protos break no cl
 fuzz: ## fuzz each parser for FUZZ_SECONDS (60): hostile bytes in the store, in backups, in references
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: ## repeat tests many times: servers killed, also while watched, power lost
+torture: ## repeat tests many times: servers killed, also while watched, faults among replicas and etcd, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
 	STRONGROOM_WATCH_KILLS=$${STRONGROOM_WATCH_KILLS:-50} cargo test --locked --test wire watch::kills
+	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire consistency::faults
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
