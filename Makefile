@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch bench-clients clients clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients clients clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -48,6 +48,10 @@ bench-overload: ## measure the service under three times its capacity; needs a q
 
 bench-watch: ## measure 1,000 watches: their memory, and how soon each has an event; a minute
 	cargo bench --locked --bench watch
+
+bench-replicas: ## measure creates through 1, 2 and 3 replicas over one etcd, and a start over 100,000 secrets; some minutes
+	cargo bench --locked --bench replicas
+	STRONGROOM_BENCH_SECRETS=$${STRONGROOM_BENCH_SECRETS:-100000} cargo bench --locked --bench replicas
 
 bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two minutes
 	cargo build --release --locked

@@ -77,8 +77,9 @@ impl Etcd {
             // None serves before most of them are there.
             let all_run = thread::scope(|scope| {
                 let starting: Vec<_> = members.iter().map(|member| scope.spawn(|| member.run())).collect();
-                let run = starting.into_iter().map(|member| member.join().expect("etcd starts"));
-                run.fold(true, |all, run| all && run.is_ok())
+                let run: Vec<_> =
+                    starting.into_iter().map(|member| member.join().expect("etcd starts")).collect();
+                run.iter().all(Result::is_ok)
             });
             if all_run {
                 return Some(members);

@@ -2,7 +2,8 @@
 //! to all clients are still those of one service: the history goes to porcupine, refusals included. A client sends a change that was
 //! not answered again, with the same request id and to another replica, as clients do.
 //!
-//! `STRONGROOM_FAULT_ROUNDS` is the number of rounds, of one fault of each kind. Each round has a history of its own.
+//! `STRONGROOM_FAULT_ROUNDS` is the number of rounds, of one fault of each kind. Each round has a history of its own. With
+//! `STRONGROOM_EARLIER_BIN`, one of the replicas is a server of another release, as in a rolling upgrade.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -66,6 +67,11 @@ impl Site {
             if let Some(first) = replicas.first() {
                 let key = first.data_dir.join("master.key").display().to_string();
                 launch = launch.argument("--master-key-file").argument(key);
+            }
+            if number == 1
+                && let Ok(earlier) = std::env::var("STRONGROOM_EARLIER_BIN")
+            {
+                launch = launch.through(&["sh", "-c", "shift; exec \"$0\" \"$@\"", &earlier]);
             }
             replicas.push(launch.start());
             links.push(own);
