@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -132,9 +132,18 @@ impl EtcdClient {
         // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
-        let made = Txn::new().when([empty]).and_then([first]).or_else([look]);
-        let response = cluster.send(made, Resend::Freely, None).await?;
-        let pointer = if response.succeeded() {
+        // A store that is there is not asked whether it is empty: for that, etcd reads all of it.
+        let there = Compare::version(layout.pointer(), CompareOp::Greater, 0);
+        let there = Txn::new().when([there]).and_then([look.clone()]);
+        let found = cluster.send(there, Resend::Freely, None).await?;
+        let (made, response) = if found.succeeded() {
+            (false, found)
+        } else {
+            let making = Txn::new().when([empty]).and_then([first]).or_else([look]);
+            let made = cluster.send(making, Resend::Freely, None).await?;
+            (made.succeeded(), made)
+        };
+        let pointer = if made {
             Pointer { generation: 1, revision: response.header().map_or(0, |header| header.revision()) }
         } else {
             let found = gets(response.op_responses()).next();
