@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-rotation bench-size bench-watch bench-clients clients clients-smoke clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients clients clients-smoke clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -31,9 +31,10 @@ check: ## check formatting, lints, dependencies, and that the protos break no cl
 fuzz: ## fuzz each parser for FUZZ_SECONDS (60): hostile bytes in the store, in backups, in references
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: ## repeat tests many times: servers killed, also while watched, power lost
+torture: ## repeat tests many times: servers killed, also while watched, faults among replicas and etcd, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
 	STRONGROOM_WATCH_KILLS=$${STRONGROOM_WATCH_KILLS:-50} cargo test --locked --test wire watch::kills
+	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire consistency::faults
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
@@ -47,6 +48,10 @@ bench-overload: ## measure the service under three times its capacity; needs a q
 
 bench-watch: ## measure 1,000 watches: their memory, and how soon each has an event; a minute
 	cargo bench --locked --bench watch
+
+bench-replicas: ## measure creates through 1, 2 and 3 replicas over one etcd, and a start over 100,000 secrets; some minutes
+	cargo bench --locked --bench replicas
+	STRONGROOM_BENCH_SECRETS=$${STRONGROOM_BENCH_SECRETS:-100000} cargo bench --locked --bench replicas
 
 bench-rotation: ## measure the time to rotate keys over 100,000 secrets; two minutes
 	cargo build --release --locked

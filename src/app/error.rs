@@ -192,6 +192,12 @@ impl Error {
         }
     }
 
+    /// Whether the reason can be gone in a newer state, and certainly nothing was changed.
+    pub fn can_come_from_an_older_state(&self) -> bool {
+        self.can_follow_from_a_change()
+            || matches!(self, Self::Unauthenticated(_) | Self::Denied(_) | Self::AccessChanged)
+    }
+
     /// The error for one field that is not acceptable.
     pub fn invalid(field: &'static str, reason: &'static str) -> Self {
         Self::Invalid(vec![Violation { field, reason: Invalid::new(reason) }])

@@ -162,6 +162,11 @@ impl App {
         Ok(self.core.freshness.reach_head().await?)
     }
 
+    /// Whether other replicas can have made changes that this one does not show yet.
+    pub fn can_be_behind(&self) -> bool {
+        self.core.freshness.can_be_behind()
+    }
+
     /// Whether what this replica shows was current a short time ago: the time that cached reads accept.
     pub fn is_recent(&self) -> bool {
         self.core.freshness.check().is_ok()

@@ -152,8 +152,8 @@ struct Site {
     deleted: SecretId,
 }
 
-/// Has two replicas carry out the same request at the same time: the second one finds no record of it, then the first one carries
-/// it out, and then the second one goes on. Asserts that both tell the same success.
+/// Has two replicas carry out the same request at the same time: the second one finds no record of it, or is about to commit its
+/// own, then the first one carries it out, and then the second one goes on. Asserts that both tell the same success.
 async fn at_once(change: impl AsyncFn(&Site, &App) -> Told) {
     let kept = || Options { deletion_retention: Duration::from_secs(3600), ..options() };
     let (store, master) = (store::open_memory().unwrap(), Arc::new(MasterKeys::generate().unwrap()));

@@ -1,5 +1,5 @@
-//! A store in memory that passes for one that several replicas share, for tests. A test decides what its head is, and can hold a
-//! reader of idempotency records back.
+//! A store in memory that passes for one that several replicas share, for tests. A test decides what its head is, and can hold
+//! back what reads or commits an idempotency record.
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ pub(crate) enum Head {
 pub(crate) struct SharedStore {
     inner: Arc<dyn Store>,
     pub(crate) head: watch::Sender<Head>,
-    /// Whether reads of idempotency records are held back once they were made.
+    /// Whether reads of idempotency records are held back once they were made, and commits of them before.
     pub(crate) holds: watch::Sender<bool>,
-    /// How many reads of idempotency records were made.
+    /// How many of those reads and commits there were.
     pub(crate) looked: watch::Sender<usize>,
 }
 
@@ -40,16 +40,21 @@ impl SharedStore {
         let (head, holds) = (watch::Sender::new(Head::Newest), watch::Sender::new(false));
         Arc::new(Self { inner, head, holds, looked: watch::Sender::new(0) })
     }
+
+    /// Waits for as long as the test wants, if this is the key of an idempotency record.
+    async fn hold_back(&self, key: &Key) {
+        if matches!(key.kind(), Kind::IdempotencyRecord(_)) {
+            self.looked.send_modify(|looked| *looked += 1);
+            let _ = self.holds.subscribe().wait_for(|holds| !holds).await;
+        }
+    }
 }
 
 #[async_trait]
 impl Store for SharedStore {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, Unavailable> {
         let found = self.inner.get(key).await;
-        if matches!(key.kind(), Kind::IdempotencyRecord(_)) {
-            self.looked.send_modify(|looked| *looked += 1);
-            let _ = self.holds.subscribe().wait_for(|holds| !holds).await;
-        }
+        self.hold_back(key).await;
         found
     }
 
@@ -63,6 +68,9 @@ impl Store for SharedStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError> {
+        for (key, _) in &transaction.put {
+            self.hold_back(key).await;
+        }
         self.inner.commit(transaction).await
     }
 

@@ -6,7 +6,7 @@
 // Each test binary compiles its own copy and uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,8 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The text that etcd logs once it serves.
 const READY: &str = "ready to serve client requests";
 
-/// An etcd of one member. It is killed when dropped.
+/// An etcd of one member, or a member of an etcd of several. It is killed when dropped.
 pub struct Etcd {
+    name: String,
+    /// All members of its cluster, as etcd takes them. `None`: it is alone.
+    cluster: Mutex<Option<String>>,
     running: Mutex<Option<Running>>,
     binary: String,
     arguments: Vec<String>,
@@ -52,21 +55,44 @@ impl Etcd {
 
     /// An etcd with more arguments, whose clients use this URL scheme.
     pub fn start_with(scheme: &'static str, arguments: &[String]) -> Option<Self> {
-        let binary = binary()?.to_owned();
-        // In memory where possible: none of this has to survive the machine.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let etcd = Self {
-            running: Mutex::default(),
-            binary,
-            arguments: arguments.to_vec(),
-            scheme,
-            folder: folder.expect("a temporary folder"),
-            ports: Mutex::default(),
-        };
+        Self::start_over(in_memory(), scheme, arguments)
+    }
+
+    /// An etcd whose data is in this folder, so on its disk.
+    pub fn start_in(folder: &Path) -> Option<Self> {
+        Self::start_over(tempfile::tempdir_in(folder), "http", &[])
+    }
+
+    /// The members of one etcd.
+    pub fn start_members(count: usize) -> Option<Vec<Self>> {
+        for _ in 0..20 {
+            let mut members = Vec::new();
+            for number in 1..=count {
+                members.push(Self::new(in_memory(), "http", &[], &format!("member-{number}"))?);
+            }
+            members.iter().for_each(Self::take_ports);
+            let cluster: Vec<_> =
+                members.iter().map(|member| format!("{}={}", member.name, member.peer_url())).collect();
+            members.iter().for_each(|member| *lock(&member.cluster) = Some(cluster.join(",")));
+            // None serves before most of them are there.
+            let all_run = thread::scope(|scope| {
+                let starting: Vec<_> = members.iter().map(|member| scope.spawn(|| member.run())).collect();
+                let run: Vec<_> =
+                    starting.into_iter().map(|member| member.join().expect("etcd starts")).collect();
+                run.iter().all(Result::is_ok)
+            });
+            if all_run {
+                return Some(members);
+            }
+        }
+        panic!("etcd found no free ports in many attempts");
+    }
+
+    fn start_over(folder: io::Result<TempDir>, scheme: &'static str, arguments: &[String]) -> Option<Self> {
+        let etcd = Self::new(folder, scheme, arguments, "one")?;
         // Another process can take a free port before etcd does.
         for _ in 0..20 {
-            *lock(&etcd.ports) = (free_port(), free_port());
+            etcd.take_ports();
             if etcd.run().is_ok() {
                 return Some(etcd);
             }
@@ -74,9 +100,40 @@ impl Etcd {
         panic!("etcd found no free port in many attempts");
     }
 
+    fn new(
+        folder: io::Result<TempDir>,
+        scheme: &'static str,
+        arguments: &[String],
+        name: &str,
+    ) -> Option<Self> {
+        Some(Self {
+            name: name.into(),
+            cluster: Mutex::default(),
+            running: Mutex::default(),
+            binary: binary()?.to_owned(),
+            arguments: arguments.to_vec(),
+            scheme,
+            folder: folder.expect("a temporary folder"),
+            ports: Mutex::default(),
+        })
+    }
+
+    fn take_ports(&self) {
+        *lock(&self.ports) = (free_port(), free_port());
+    }
+
+    /// The port at which it answers.
+    pub fn port(&self) -> u16 {
+        lock(&self.ports).0
+    }
+
+    fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", lock(&self.ports).1)
+    }
+
     /// The URL at which it answers.
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, lock(&self.ports).0)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port())
     }
 
     /// Sends it a signal by name, such as `STOP`.
@@ -123,15 +180,14 @@ impl Etcd {
 
     /// Starts it and waits until it serves. The error is its output in the case that its port is taken.
     fn run(&self) -> Result<(), String> {
-        let (client, peer) = *lock(&self.ports);
-        let client = format!("{}://127.0.0.1:{client}", self.scheme);
-        let peer = format!("http://127.0.0.1:{peer}");
+        let (client, peer) = (self.url(), self.peer_url());
+        let cluster = lock(&self.cluster).clone().unwrap_or_else(|| format!("{}={peer}", self.name));
         let mut child = Command::new(&self.binary)
-            .args(["--name", "one", "--data-dir"])
+            .args(["--name", &self.name, "--data-dir"])
             .arg(self.folder.path().join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("one={peer}")])
+            .args(["--initial-cluster", &cluster])
             .args(&self.arguments)
             .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
             .stdin(Stdio::null())
@@ -165,6 +221,8 @@ impl Etcd {
             }
             Ok(Err(said)) if said.contains("address already in use") => Err(said),
             Ok(Err(said)) => panic!("etcd ended:\n{said}"),
+            // Where another member did not get its ports, none of them serves.
+            Err(_) if lock(&self.cluster).is_some() => Err(format!("no answer in {PATIENCE:?}")),
             Err(_) => panic!("etcd does not serve after {PATIENCE:?}"),
         }
     }
@@ -178,6 +236,12 @@ impl Drop for Running {
             let _ = process.wait();
         }
     }
+}
+
+/// A folder in memory where possible: none of this has to survive the machine.
+fn in_memory() -> io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -141,6 +141,24 @@ async fn a_replica_without_the_master_key_is_refused() {
 }
 
 #[tokio::test]
+async fn endpoints_of_two_clusters_and_prefixes_that_overlap_are_refused_with_what_to_do() {
+    let (Some(etcd), Some(other)) = (etcd_server::shared(), Etcd::start()) else { return };
+    let prefix = format!("{}/", Uuid::new_v4());
+    let said = Launch::in_etcd(&format!("{},{}", etcd.url(), other.url()), &prefix).refused().all();
+    for text in ["two clusters", "--etcd-endpoints", &etcd.url(), &other.url()] {
+        assert!(said.contains(text), "{said}");
+    }
+    let first = Launch::in_etcd(&etcd.url(), &prefix).start();
+    let said = Launch::in_etcd(&etcd.url(), &format!("{prefix}team/")).refused().all();
+    for text in [&format!("lies within {prefix}"), "nothing was changed", "--etcd-prefix"] {
+        assert!(said.contains(text), "{said}");
+    }
+    let root = Caller::root(&first).await;
+    root.create("a", "v").await;
+    first.stop().await;
+}
+
+#[tokio::test]
 async fn an_etcd_that_is_away_at_the_start_is_waited_for() {
     let Some(etcd) = Etcd::start() else { return };
     etcd.kill();

@@ -217,7 +217,7 @@ impl Refusal {
     }
 
     /// The store cannot serve, and somebody has to do something about it.
-    fn store_unavailable_because(cause: UnavailableCause) -> Self {
+    pub(super) fn store_unavailable_because(cause: UnavailableCause) -> Self {
         let message = match cause {
             UnavailableCause::Passing => return Self::store_unavailable(),
             UnavailableCause::Behind => {

@@ -15,7 +15,9 @@ use super::{Admitted, Answer, Arrived, Connection, fit};
 use crate::api::error::Refusal;
 use crate::api::request::Call;
 use crate::api::strongroom_v1::status::response;
-use crate::app::{App, CredentialProblem, Error, Fetch, NoPrincipal, Presented, Unauthenticated};
+use crate::app::{
+    App, CredentialProblem, Error, Fetch, NoPrincipal, Presented, Unauthenticated, UnavailableCause,
+};
 use crate::auth::{Authorization, Principal, PrincipalName};
 
 /// How many requests wait at a time for what the question who calls needs. A stranger can make a request wait, and each holds what has
@@ -38,7 +40,7 @@ impl<S> Authentication<S> {
 
     /// The caller, as far as this replica knows now. `waited`: what the request has waited for.
     fn authenticate(&self, arrived: &Arrived, waited: Waited) -> Result<Principal, NotKnown> {
-        self.app.serves().map_err(|_| NotKnown::Refused(Refused::NotServing))?;
+        self.app.serves().map_err(|why| NotKnown::Refused(Refused::NotServing(cause_of(&why))))?;
         if !self.app.is_recent() {
             return Err(NotKnown::ReplicaBehind);
         }
@@ -67,8 +69,8 @@ impl<S> Authentication<S> {
             match not_known {
                 NotKnown::ReplicaBehind if !waited.for_head => {
                     waited.for_head = true;
-                    if self.app.reach_head().await.is_err() {
-                        break Err(Refused::NotServing);
+                    if let Err(why) = self.app.reach_head().await {
+                        break Err(Refused::NotServing(cause_of(&why)));
                     }
                 }
                 NotKnown::KeyWanted(fetch) if !waited.for_fetch => {
@@ -212,7 +214,7 @@ impl NotKnown {
         match self {
             Self::Refused(refused) => refused,
             Self::KeyWanted(_) => Refused::IssuerUnavailable,
-            Self::ReplicaBehind => Refused::NotServing,
+            Self::ReplicaBehind => Refused::NotServing(UnavailableCause::Passing),
         }
     }
 }
@@ -220,7 +222,7 @@ impl NotKnown {
 /// Why a caller is refused.
 pub(super) enum Refused {
     /// The store cannot serve, so that it is not known who calls.
-    NotServing,
+    NotServing(UnavailableCause),
     /// The keys of the issuer of the token are not known, so that it is not known who calls.
     IssuerUnavailable,
     Unauthenticated(Unauthenticated),
@@ -230,7 +232,7 @@ impl Refused {
     /// The caller where that is certain, for the audit: the id of an API key, or the name of another principal.
     fn subject(&self) -> Option<String> {
         match self {
-            Self::NotServing | Self::IssuerUnavailable => None,
+            Self::NotServing(_) | Self::IssuerUnavailable => None,
             Self::Unauthenticated(Unauthenticated { principal, .. }) => Some(match principal.as_ref()? {
                 PrincipalName::ApiKey(id) => id.to_string(),
                 other => other.to_string(),
@@ -242,13 +244,18 @@ impl Refused {
     fn refusal(&self) -> Refusal {
         match self {
             // Anyone can cause this, so it has no line of its own in the log.
-            Self::NotServing => Refusal::store_unavailable(),
+            Self::NotServing(cause) => Refusal::store_unavailable_because(*cause),
             Self::IssuerUnavailable => (&Error::IssuerUnavailable).into(),
             Self::Unauthenticated(Unauthenticated { problem, .. }) => {
                 (&Error::Unauthenticated(*problem)).into()
             }
         }
     }
+}
+
+/// What keeps the store from serving.
+fn cause_of(error: &Error) -> UnavailableCause {
+    if let Error::Unavailable(why) = error { why.cause() } else { UnavailableCause::Passing }
 }
 
 /// The credential that a request presents. Two are refused, since it is not certain which one counts for a proxy on the way. A

@@ -41,6 +41,34 @@ impl Call {
         Ok((call, message))
     }
 
+    /// The same for a change whose success says by itself that it was made of the newest state: see [`Self::change`].
+    pub(super) async fn open_change<M>(app: &App, request: Request<M>) -> Result<(Self, M), Status> {
+        let (call, message) = Self::attached(request)?;
+        call.begin(app, true).await?;
+        Ok((call, message))
+    }
+
+    /// Carries out a change. Its commit requires the state that it was planned from, and what lets the caller make it. So it is
+    /// first tried from the state that this replica shows, which saves a round trip to etcd. Only where it is refused, this replica
+    /// is brought up to what any replica had acknowledged, and the refusal is that of the second time. Every success must come
+    /// from a commit.
+    pub(super) async fn change<M: Clone, R>(
+        &self,
+        app: &App,
+        message: M,
+        handler: impl AsyncFn(&App, &Self, M) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if app.can_be_behind() {
+            match handler(app, self, message.clone()).await {
+                Err(refused) if refused.can_come_from_an_older_state() => {}
+                outcome => return outcome,
+            }
+            app.reach_head().await?;
+            app.access.confirm(&self.caller)?;
+        }
+        handler(app, self, message).await
+    }
+
     fn attached<M>(request: Request<M>) -> Result<(Self, M), Status> {
         let (_, mut extensions, message) = request.into_parts();
         match extensions.remove::<Self>() {

@@ -26,8 +26,8 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::CreateSecretRequest>,
     ) -> Result<Response<v1::CreateSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request).await?;
-        call.close(create(&self.0, &call, message).await)
+        let (call, message) = Call::open_change(&self.0, request).await?;
+        call.close(call.change(&self.0, message, create).await)
     }
 
     async fn get_secret(
@@ -66,16 +66,16 @@ impl SecretService for Secrets {
         &self,
         request: Request<v1::DeleteSecretRequest>,
     ) -> Result<Response<v1::DeleteSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request).await?;
-        call.close(delete(&self.0, &call, message).await)
+        let (call, message) = Call::open_change(&self.0, request).await?;
+        call.close(call.change(&self.0, message, delete).await)
     }
 
     async fn rotate_secret(
         &self,
         request: Request<v1::RotateSecretRequest>,
     ) -> Result<Response<v1::RotateSecretResponse>, Status> {
-        let (call, message) = Call::open(&self.0, request).await?;
-        call.close(rotation::rotate(&self.0, &call, message).await)
+        let (call, message) = Call::open_change(&self.0, request).await?;
+        call.close(call.change(&self.0, message, rotation::rotate).await)
     }
 
     async fn list_secret_versions(

@@ -112,6 +112,8 @@ impl IdempotencyRecords {
             LookedUp::Found(record, revision) => (record, revision),
             LookedUp::New(pending) => return Ok(KnownRequest::New(pending)),
         };
+        // The answer has the secret as it is now.
+        self.core.freshness.reach_head().await?;
         let present = self.present_secret(namespace, &record)?;
         let outcome = record.outcome(namespace, revision, present.as_deref()).ok_or(Error::Integrity)?;
         Ok(KnownRequest::Answered(outcome, revision))
@@ -130,6 +132,20 @@ impl IdempotencyRecords {
             }
             LookedUp::New(pending) => Ok(KnownRequest::New(pending)),
         }
+    }
+
+    /// The record of a request that is taken for a new one, without looking it up. Where it is not new, the commit of its record is
+    /// refused.
+    pub(super) fn expect_new(
+        &self,
+        principal: &Principal,
+        request: &Idempotency,
+    ) -> Result<PendingRecord, Error> {
+        let keyring = self.core.keyring();
+        let principal = principal.name().clone();
+        let mac = request_mac(&keyring, &principal, request.id);
+        let body = keyring.request_mac(&[b"body", &request.body]);
+        self.within_limit(PendingRecord { mac, body, principal, replaces: None })
     }
 
     /// What a request comes to: what this attempt at it came to, or the outcome of the same request elsewhere.
@@ -152,9 +168,8 @@ impl IdempotencyRecords {
         match again().await {
             Ok(Some(earlier)) => Ok(earlier),
             // A refusal is told only where the request was certainly not carried out.
-            Err(unknown @ (Error::Unavailable(_) | Error::RequestIdReused)) if attempted.is_err() => {
-                Err(unknown)
-            }
+            Err(unknown @ Error::Unavailable(_)) if attempted.is_err() => Err(unknown),
+            Err(Error::RequestIdReused) => Err(Error::RequestIdReused),
             Ok(None) | Err(_) => attempted,
         }
     }
@@ -165,10 +180,12 @@ impl IdempotencyRecords {
         let mac = request_mac(&keyring, &principal, request.id);
         let body = keyring.request_mac(&[b"body", &request.body]);
         let Some((record, stored_at)) = self.read(&mac).await? else {
-            return self.pending(PendingRecord { mac, body, principal, replaces: None });
+            let new = PendingRecord { mac, body, principal, replaces: None };
+            return Ok(LookedUp::New(self.within_limit(new)?));
         };
         if is_expired(Timestamp::from_micros(record.at)) {
-            return self.pending(PendingRecord { mac, body, principal, replaces: Some(stored_at) });
+            let new = PendingRecord { mac, body, principal, replaces: Some(stored_at) };
+            return Ok(LookedUp::New(self.within_limit(new)?));
         }
         if !keyring.is_request_mac(&[b"body", &request.body], &record.body) {
             return Err(Error::RequestIdReused);
@@ -177,11 +194,11 @@ impl IdempotencyRecords {
         Ok(LookedUp::Found(Box::new(record), revision))
     }
 
-    fn pending(&self, record: PendingRecord) -> Result<LookedUp, Error> {
+    fn within_limit(&self, record: PendingRecord) -> Result<PendingRecord, Error> {
         if self.counts.of(&record.principal) >= self.limit {
             return Err(Error::TooManyRequestIds(self.limit));
         }
-        Ok(LookedUp::New(record))
+        Ok(record)
     }
 
     /// The secret of a record as it is now; `None` where it is deleted or gone, or the record does without it.

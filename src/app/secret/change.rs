@@ -213,11 +213,17 @@ impl SecretOperations {
             self.reader.refuse_damaged(namespace, name).await?;
         }
         let mut attempts = self.core.attempts(REQUEST_ATTEMPTS, Authority::Caller(principal, granted));
+        // To look for the record of the request costs a round trip to etcd, and nearly every request is new. So there the first
+        // attempt does without: if the request is not new, its commit is refused.
+        let mut looks = !self.core.freshness.can_be_behind();
         loop {
             let attempt = attempts.next()?;
-            let pending = match self.find_earlier(request).await? {
-                Earlier::Answered(answer) => return Ok(answer),
-                Earlier::New(pending) => pending,
+            let pending = match request.idempotency {
+                Some(new) if !looks => Some(self.idempotency.expect_new(principal, new)?),
+                _ => match self.find_earlier(request).await? {
+                    Earlier::Answered(answer) => return Ok(answer),
+                    Earlier::New(pending) => pending,
+                },
             };
             let stored_version = match version {
                 Some(number) => self.stored_version(namespace, name, number).await?,
@@ -239,12 +245,17 @@ impl SecretOperations {
             if let Some(pending) = &pending {
                 pending.put(&mut transaction, &attempt.keyring, &outcome)?;
             }
-            if let Some(revision) = attempt.commit(transaction).await? {
+            let committed = match attempt.commit(transaction).await {
+                Err(Error::Integrity) if pending.is_some() && !looks => None, // the record can be the reason
+                committed => committed?,
+            };
+            if let Some(revision) = committed {
                 if pending.is_some() {
                     self.idempotency.count(principal);
                 }
                 return Ok(ChangeAnswer { outcome, revision, repeated: false });
             }
+            looks = true;
         }
     }
 }

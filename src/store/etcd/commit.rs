@@ -5,10 +5,14 @@ use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnResp
 use tokio::time::Instant;
 
 use super::cluster::Resend;
+use super::group::NESTING_CHECKS;
 use super::layout::{Pointer, revision};
 use super::{EtcdClient, EtcdStore, gets};
 use crate::domain::Revision;
 use crate::store::{CommitError, Expect, Key, Transaction, Unavailable};
+
+/// The largest number of operations that etcd takes in one transaction, by default.
+const MAX_TXN_OPS: usize = 128;
 
 impl EtcdStore {
     pub(super) async fn make(&self, transaction: Transaction) -> Result<Revision, CommitError> {
@@ -78,8 +82,12 @@ impl EtcdClient {
         let record = |key: &Key| self.layout.record(pointer.generation, key);
         let put = put.map(|(key, value)| TxnOp::put(record(key), value, None));
         let delete = delete.map(|key| TxnOp::delete(record(key), None));
-        let head = TxnOp::put(self.layout.head(pointer.generation), Vec::new(), None); // last: see `layout`
-        put.chain(delete).chain([head]).collect()
+        put.chain(delete).chain([self.put_head(pointer)]).collect()
+    }
+
+    /// The last operation of a commit: see [`super::layout`].
+    pub(super) fn put_head(&self, pointer: Pointer) -> TxnOp {
+        TxnOp::put(self.layout.head(pointer.generation), self.turns.own(), None)
     }
 
     /// The pointer in force, and the store's newest revision, in the answer to a [`Self::look`].
@@ -94,6 +102,24 @@ impl EtcdClient {
         let head = head.filter(|_| in_force == pointer).unwrap_or(in_force.revision);
         Ok((in_force, revision(head)))
     }
+}
+
+/// The changes of a commit as etcd takes them. More than [`MAX_TXN_OPS`] are in transactions within the transaction: etcd limits the
+/// operations of one that is within another to what the comparisons and the looks of the other leave, and there can be as many of
+/// them.
+pub(super) fn nested(changes: Vec<TxnOp>) -> Vec<TxnOp> {
+    if changes.len() <= MAX_TXN_OPS {
+        return changes;
+    }
+    // The comparison of the pointer, and the looks at the pointer and the head, come with the checks of the group.
+    const WITHIN: usize = MAX_TXN_OPS - NESTING_CHECKS - 2;
+    let mut changes = changes.into_iter().peekable();
+    let mut within = Vec::new();
+    while changes.peek().is_some() {
+        let part: Vec<_> = changes.by_ref().take(WITHIN).collect();
+        within.push(TxnOp::txn(Txn::new().and_then(part)));
+    }
+    within
 }
 
 pub(super) fn made_at(response: &TxnResponse) -> Revision {

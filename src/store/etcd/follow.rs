@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::layout::{EtcdKey, Pointer, revision};
 use super::{EtcdClient, Position};
 use crate::domain::Revision;
-use crate::store::{Change, Key, Unavailable};
+use crate::store::{Change, Entry, Key, Unavailable};
 
 /// The pause after a watch has broken: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -97,6 +97,7 @@ impl Follower {
         // The head is older than one seen before: etcd was restored from a snapshot.
         let mismatch = position.pointer != self.following || position.head < log.durable();
         if mismatch || self.compacted {
+            self.client.forget_commits();
             log.reset(position.head);
             self.following = position.pointer;
             self.compacted = false;
@@ -128,6 +129,7 @@ impl Follower {
                     client.adopt(self.following);
                     self.begun = None;
                     made.clear(); // of what is no longer in force
+                    client.forget_commits();
                     client.log.reset(at);
                 }
                 EtcdKey::Record(generation, key) if generation == self.following.generation => {
@@ -140,7 +142,9 @@ impl Follower {
                     }
                 }
                 EtcdKey::Head(generation) if generation == self.following.generation => {
-                    made.push(self.begun.take().unwrap_or_else(|| change(at)));
+                    let commit = self.begun.take().unwrap_or_else(|| change(at));
+                    client.see(generation, &commit, stored.value());
+                    made.push(commit);
                 }
                 EtcdKey::Record(..) | EtcdKey::Head(_) | EtcdKey::Other => {}
             }
@@ -171,6 +175,18 @@ fn change(revision: Revision) -> Change {
 }
 
 impl EtcdClient {
+    /// Takes in a commit that the watch shows, whose head has this value.
+    fn see(&self, generation: u64, commit: &Change, head: &[u8]) {
+        let digest = Key::digest();
+        // First, so that whoever gets the turn has the digest.
+        if let Some((_, value)) = commit.put.iter().rfind(|(key, _)| *key == digest) {
+            self.see_digest(generation, Entry { value: value.clone(), revision: commit.revision });
+        }
+        if let Ok(author) = head.try_into() {
+            self.turns.committed(author, commit.revision);
+        }
+    }
+
     /// Waits until the changes up to a revision have arrived, within a time limit. Beyond it, another member is
     /// asked.
     pub(super) async fn followed_to(&self, revision: Revision) -> Result<(), Unavailable> {

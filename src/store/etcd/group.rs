@@ -13,6 +13,11 @@ use crate::store::{
     Transaction,
 };
 
+/// How many checks a group may have whose changes are in transactions within that of the group, and how many changes it may have
+/// then: see [`super::commit::nested`].
+pub(super) const NESTING_CHECKS: usize = 96;
+const NESTED_CHANGES: usize = 480;
+
 /// A transaction that waits to be made.
 pub(super) struct QueuedTransaction {
     /// The number that identifies it in the queue.
@@ -84,8 +89,9 @@ impl TxnGroup {
         let bytes = self.bytes + next.transaction.size();
         let changes = self.changed.len() + self.appended + next.transaction.operations();
         // The digest is among the keys on both sides.
-        let fits =
-            self.checks_with(next) < MAX_OPERATIONS && changes <= MAX_OPERATIONS && bytes <= MAX_TRANSACTION;
+        let checks = self.checks_with(next) + 1;
+        let most = if checks <= NESTING_CHECKS { NESTED_CHANGES } else { MAX_OPERATIONS };
+        let fits = checks <= MAX_OPERATIONS && changes <= most && bytes <= MAX_TRANSACTION;
         self.is_empty() || fits && self.is_apart_from(next)
     }
 
@@ -129,10 +135,9 @@ impl TxnGroup {
         deadlines.collect::<Option<Vec<_>>>()?.into_iter().max().map(Instant::from_std)
     }
 
-    /// The keys to be read before the group can be made, the digest first.
-    pub(super) fn looks_at(&self) -> Vec<Key> {
-        let replaced = self.members.iter().flat_map(QueuedTransaction::replaces);
-        std::iter::once(Key::digest()).chain(replaced.cloned()).collect()
+    /// The keys to be read before the group can be made, beside the digest.
+    pub(super) fn looks_at(&self) -> impl Iterator<Item = &Key> {
+        self.members.iter().flat_map(QueuedTransaction::replaces)
     }
 
     /// Whether all members accept the present digest.
@@ -184,6 +189,11 @@ impl TxnGroup {
             // The caller may have gone.
             let _ = member.answer.send(Err(why.clone()));
         }
+    }
+
+    /// Its members, in the order of their arrival.
+    pub(super) fn into_members(self) -> Vec<QueuedTransaction> {
+        self.members
     }
 
     /// Answers all of its members.
@@ -270,24 +280,24 @@ mod tests {
     #[test]
     fn a_group_stays_within_what_etcd_takes_and_one_always_fits() {
         let name = |kind: &str, number: usize| format!("{kind}{number}");
-        // Three puts each, of which one is to be unchanged, and one more required: 39 and the digest.
+        // Three puts each, of which one is to be unchanged, and one more required: two checks, with one for all and the digest.
         let creates = |number| {
             let [a, b, v] = ["a", "b", "v"].map(|kind| name(kind, number));
             waiting(&[("k", Expect::At(Revision(1))), (&a, Expect::Absent)], &[&a, &b, &v], &[])
         };
-        assert_eq!(taken(creates), 39);
+        assert_eq!(taken(creates), 47);
         // Requirements, with the digest's.
         assert_eq!(
             taken(|number| waiting(&[(&name("r", number), Expect::Absent)], &[&name("v", number)], &[])),
             119
         );
-        // Records that are appended count like those that are put.
+        // With few checks, many changes. Records that are appended count like those that are put.
         let appends = |number| {
             let mut appends = waiting(&[], &[&name("v", number)], &[]);
             appends.transaction.append = vec![vec![1]; 2];
             appends
         };
-        assert_eq!(taken(appends), 39);
+        assert_eq!(taken(appends), 159);
         // Bytes.
         let large = |number| {
             let mut large = waiting(&[], &[&name("a", number)], &[]);

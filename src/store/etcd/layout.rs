@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `current` | the pointer: format (1 byte), the generation in force (8 bytes, big-endian) |
 //! | `claim` | nothing: the revision of a put of it is the number of a new generation |
-//! | `head/`, generation (8) | nothing: every commit puts it, and last, so that its revision is the newest of the store |
+//! | `head/`, generation (8) | the id (16) of the replica that made the newest commit, or nothing: every commit puts it, and last, so that its revision is the newest of the store |
 //! | `data/`, generation (8), key | a record |
 //! | `alive/`, id (16) | the heartbeat of a replica, under a lease |
 //!

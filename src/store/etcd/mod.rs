@@ -22,14 +22,16 @@ mod scan;
 mod span;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use etcd_client::{GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnOpResponse};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use self::alive::HeartbeatPlace;
 use self::certificates::follow_files;
@@ -39,6 +41,7 @@ use self::follow::Follower;
 use self::head::HeadReader;
 use self::layout::{Layout, Pointer, revision};
 use self::span::Span;
+use self::turns::Turns;
 use super::change::ChangeLog;
 use super::{
     CommitError, Entry, Heartbeats, Key, ReplaceError, ReplaceRecords, Store, Transaction, Unavailable,
@@ -92,6 +95,10 @@ struct EtcdClient {
     log: Arc<ChangeLog>,
     /// How often the watch broke.
     interruptions: Arc<AtomicU64>,
+    /// Whose turn it is to commit.
+    turns: Turns,
+    /// The newest digest that the watch has shown, with its generation.
+    digest: Mutex<Option<(u64, Entry)>>,
     state: RwLock<ClientState>,
 }
 
@@ -125,9 +132,18 @@ impl EtcdClient {
         // Where replicas race, each sees the pointer of the winner.
         let first = TxnOp::put(layout.pointer(), Pointer::encode(1), None);
         let look = TxnOp::get(layout.pointer(), None);
-        let made = Txn::new().when([empty]).and_then([first]).or_else([look]);
-        let response = cluster.send(made, Resend::Freely, None).await?;
-        let pointer = if response.succeeded() {
+        // A store that is there is not asked whether it is empty: for that, etcd reads all of it.
+        let there = Compare::version(layout.pointer(), CompareOp::Greater, 0);
+        let there = Txn::new().when([there]).and_then([look.clone()]);
+        let found = cluster.send(there, Resend::Freely, None).await?;
+        let (made, response) = if found.succeeded() {
+            (false, found)
+        } else {
+            let making = Txn::new().when([empty]).and_then([first]).or_else([look]);
+            let made = cluster.send(making, Resend::Freely, None).await?;
+            (made.succeeded(), made)
+        };
+        let pointer = if made {
             Pointer { generation: 1, revision: response.header().map_or(0, |header| header.revision()) }
         } else {
             let found = gets(response.op_responses()).next();
@@ -142,7 +158,16 @@ impl EtcdClient {
         };
         let state = RwLock::new(ClientState { pointer, closed: false });
         let log = ChangeLog::new(Revision::default());
-        Ok(Self { cluster, layout, log, interruptions: Arc::default(), state })
+        let turns = Turns::of(Uuid::new_v4().into_bytes());
+        Ok(Self {
+            cluster,
+            layout,
+            log,
+            interruptions: Arc::default(),
+            turns,
+            digest: Mutex::default(),
+            state,
+        })
     }
 
     /// The generation in force, as far as this replica knows.
@@ -157,6 +182,34 @@ impl EtcdClient {
 
     fn close(&self) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+
+    /// The newest digest that is known, in this generation. Another replica may have carried it on since.
+    fn seen_digest(&self, generation: u64) -> Option<Entry> {
+        let seen = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().filter(|(seen, _)| *seen == generation).map(|(_, digest)| digest.clone())
+    }
+
+    /// Notes a digest, unless a newer one is known.
+    fn see_digest(&self, generation: u64, digest: Entry) {
+        let mut seen = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.as_ref().is_none_or(|(of, known)| *of != generation || known.revision < digest.revision) {
+            *seen = Some((generation, digest));
+        }
+    }
+
+    /// Notes the digest that a commit found which was refused for the digest that it had.
+    fn correct_digest(&self, generation: u64, had: &Entry, found: Entry) {
+        if found.revision < had.revision {
+            self.forget_commits(); // etcd was put back to an older state
+        }
+        self.see_digest(generation, found);
+    }
+
+    /// Forgets what commits have shown: those in etcd now are others.
+    fn forget_commits(&self) {
+        *self.digest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.turns.forget();
     }
 
     /// Takes over the pointer that a refused transaction found.

@@ -2,13 +2,15 @@
 //
 //	porcupine HISTORY.json
 //
-// It prints Ok, or Illegal and exits with 1. The state is a namespace: the values of its secrets by their names.
+// It prints Ok, or Illegal and exits with 1. The state is a namespace: the values of its secrets by their names. Each namespace is
+// checked by itself.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -19,12 +21,14 @@ import (
 
 // A request and its answer. Times are in nanoseconds.
 type request struct {
-	Client int    `json:"client"`
-	Kind   string `json:"kind"`
-	Name   string `json:"name"`
+	Client    int    `json:"client"`
+	Namespace string `json:"namespace"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
 	// The value of create and rotate, the new name of rename.
 	Value string `json:"value"`
-	// `ok`, `missing` or `exists`; of get, `value` and the value; of list, the names in order.
+	// `ok`, `missing` or `exists`; of get, `value` and the value; of list, the names in order. `unknown`: a change for which nobody
+	// knows whether it was made.
 	Answer   string `json:"answer"`
 	Called   int64  `json:"called"`
 	Answered int64  `json:"answered"`
@@ -65,11 +69,23 @@ func answer(state secrets, in request) (string, secrets) {
 	panic("an unknown request: " + in.Kind)
 }
 
-var namespace = porcupine.Model{
+// A change with this answer may be made at any time after it was sent. One that is never made is as good as one that is made after
+// all other requests, so it needs no case of its own.
+const unknown = "unknown"
+
+var namespaces = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		parts := map[string][]porcupine.Operation{}
+		for _, one := range history {
+			of := one.Input.(request).Namespace
+			parts[of] = append(parts[of], one)
+		}
+		return slices.Collect(maps.Values(parts))
+	},
 	Init: func() any { return secrets{} },
 	Step: func(state, input, output any) (bool, any) {
 		expected, after := answer(state.(secrets), input.(request))
-		return expected == output.(string), after
+		return expected == output.(string) || output.(string) == unknown, after
 	},
 	Equal: func(one, other any) bool { return maps.Equal(one.(secrets), other.(secrets)) },
 }
@@ -88,9 +104,12 @@ func main() {
 		operation := porcupine.Operation{
 			ClientId: one.Client, Input: one, Output: one.Answer, Call: one.Called, Return: one.Answered,
 		}
+		if one.Answer == unknown {
+			operation.Return = math.MaxInt64
+		}
 		history = append(history, operation)
 	}
-	outcome := porcupine.CheckOperationsTimeout(namespace, history, 2*time.Minute)
+	outcome := porcupine.CheckOperationsTimeout(namespaces, history, 2*time.Minute)
 	fmt.Println(outcome)
 	if outcome != porcupine.Ok {
 		os.Exit(1)

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use strongroom::api::v1::{
-    CreateSecretRequest, DeleteSecretRequest, RotateSecretRequest, UpdateSecretRequest,
+    CreateSecretRequest, DeleteSecretRequest, GetSecretRequest, ListSecretsRequest, RotateSecretRequest,
+    UpdateSecretRequest,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -25,11 +26,11 @@ const REQUESTS: usize = 60;
 const NAMES: usize = 5;
 
 /// A request of a client.
-struct Step {
-    kind: &'static str,
-    name: String,
+pub(super) struct Step {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
     /// The value of a create or a rotation, the new name of a rename.
-    value: String,
+    pub(super) value: String,
     request_id: String,
 }
 
@@ -59,13 +60,14 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
                 let [one, other] = [random(), random()].map(|at| replicas[at % replicas.len()].clone());
                 let called = begun.elapsed().as_nanos();
                 // Some changes go to two replicas at once: it is one request, and counts once.
-                let answer = if random().is_multiple_of(3) && step.kind != "get" && step.kind != "list" {
-                    match tokio::join!(step.answer(&one), step.answer(&other)) {
+                let answer = if random().is_multiple_of(3) && step.changes() {
+                    let (here, there) = tokio::join!(step.answer(&one, ""), step.answer(&other, ""));
+                    match (here.unwrap(), there.unwrap()) {
                         (ok, _) | (_, ok) if ok == "ok" => ok,
                         (refused, _) => refused,
                     }
                 } else {
-                    step.answer(&one).await
+                    step.answer(&one, "").await.unwrap()
                 };
                 history.push(json!({
                     "client": client, "kind": step.kind, "name": step.name, "value": step.value, "answer": answer,
@@ -80,8 +82,13 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
     let changed = history.iter().filter(|one| one["answer"] == "ok").count();
     assert!(changed > CLIENTS * REQUESTS / 10, "only {changed} changes were made");
 
+    check(&checker, &history);
+}
+
+/// Asserts that the checker finds an order of the requests in which one service would give these answers.
+pub(super) fn check(checker: &str, history: &[Json]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    serde_json::to_writer(&mut file, &history).unwrap();
+    serde_json::to_writer(&mut file, history).unwrap();
     file.flush().unwrap();
     let checked = Command::new(checker).arg(file.path()).output().unwrap();
     if !checked.status.success() {
@@ -91,7 +98,7 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
 }
 
 impl Step {
-    fn random(client: usize, number: usize) -> Self {
+    pub(super) fn random(client: usize, number: usize) -> Self {
         let kind = ["create", "create", "rotate", "delete", "rename", "get", "get", "list"][random() % 8];
         let name = format!("n{}", random() % NAMES);
         let value = match kind {
@@ -103,60 +110,64 @@ impl Step {
         Self { kind, name, value, request_id: Uuid::new_v4().to_string() }
     }
 
-    /// The answer of a replica, as the checker reads it.
-    async fn answer(&self, replica: &Caller) -> String {
-        let (name, request_id) = (&*self.name, self.request_id.clone());
+    /// Whether it is a change, which has a request id.
+    pub(super) fn changes(&self) -> bool {
+        self.kind != "get" && self.kind != "list"
+    }
+
+    /// The answer of a replica in this namespace, as the checker reads it. An error that is not about the secrets says nothing.
+    pub(super) async fn answer(&self, replica: &Caller, namespace: &str) -> Result<String, Status> {
+        let (name, namespace, request_id) = (&*self.name, namespace.to_owned(), self.request_id.clone());
         let mut secrets = replica.secrets();
         let made = match self.kind {
             "create" => {
-                let request = CreateSecretRequest { request_id, ..create(name, &self.value) };
+                let request = CreateSecretRequest { namespace, request_id, ..create(name, &self.value) };
                 secrets.create_secret(request).await.map(drop)
             }
             "rotate" => {
-                let request = RotateSecretRequest { request_id, ..rotate(name, &self.value) };
+                let request = RotateSecretRequest { namespace, request_id, ..rotate(name, &self.value) };
                 secrets.rotate_secret(request).await.map(drop)
             }
             "delete" => {
-                let request = DeleteSecretRequest { request_id, ..delete(name) };
+                let request = DeleteSecretRequest { namespace, request_id, ..delete(name) };
                 secrets.delete_secret(request).await.map(drop)
             }
             "rename" => {
-                let request = UpdateSecretRequest { request_id, ..rename(name, &self.value) };
+                let request = UpdateSecretRequest { namespace, request_id, ..rename(name, &self.value) };
                 secrets.update_secret(request).await.map(drop)
             }
-            "get" => match secrets.get_secret(get(name)).await {
+            "get" => match secrets.get_secret(GetSecretRequest { namespace, ..get(name) }).await {
                 Ok(found) => match Value::of(&found.into_inner().secret.unwrap()) {
-                    Value::Text(value) => return format!("value {value}"),
+                    Value::Text(value) => return Ok(format!("value {value}")),
                     other => panic!("{other:?}"),
                 },
                 Err(status) => Err(status),
             },
             "list" => {
-                let names: BTreeSet<_> = replica.names_of(list()).await.into_iter().collect();
-                return names.into_iter().collect::<Vec<_>>().join(" ");
+                let listed = secrets.list_secrets(ListSecretsRequest { namespace, ..list() }).await?;
+                let names: BTreeSet<_> =
+                    listed.into_inner().items.into_iter().map(|secret| secret.name).collect();
+                return Ok(names.into_iter().collect::<Vec<_>>().join(" "));
             }
             other => panic!("{other}"),
         };
-        made.map_or_else(|status| refusal(&status), |()| "ok".to_owned())
+        match made {
+            Ok(()) => Ok("ok".to_owned()),
+            Err(status) if status.code() == Code::NotFound => Ok("missing".to_owned()),
+            Err(status) if status.code() == Code::AlreadyExists => Ok("exists".to_owned()),
+            Err(status) => Err(status),
+        }
     }
 }
 
-fn refusal(status: &Status) -> String {
-    match status.code() {
-        Code::NotFound => "missing".to_owned(),
-        Code::AlreadyExists => "exists".to_owned(),
-        _ => panic!("{status:?}"),
-    }
-}
-
-fn random() -> usize {
+pub(super) fn random() -> usize {
     // The low bits of a random UUID are random.
     usize::try_from(Uuid::new_v4().as_u128() & u128::from(u32::MAX)).unwrap()
 }
 
 /// The path of the checker. `None` where there is no Go to build it: then continuous integration fails, and elsewhere a note says
 /// that the test is skipped.
-fn checker() -> Option<String> {
+pub(super) fn checker() -> Option<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/porcupine.sh");
     let built = Command::new("bash").arg(script).output().unwrap();
     if built.status.success() {

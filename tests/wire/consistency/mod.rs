@@ -1,6 +1,8 @@
 //! Replicas over one etcd answer as one: what one of them has acknowledged, every other one knows at once. A replica that is cut off
 //! from etcd says that it does not know, and a process that was stopped does not answer from before.
 
+mod causes;
+mod faults;
 mod history;
 
 use std::time::Instant;

@@ -1,0 +1,226 @@
+//! Why a replica is not ready: each cause has a name and a text of its own in readiness, the metrics and the errors, and goes away
+//! once somebody has done what it asks for.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use etcd_client::{
+    AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, DeleteOptions,
+    Permission,
+};
+use strongroom::api::v1::ListSecretsRequest;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::caller::{Caller, Credential};
+use crate::etcd_server::Etcd;
+use crate::harness::{Launch, PATIENCE, Server};
+use crate::metrics;
+use crate::refusal::reason_of;
+use crate::requests::{Value, create, list, nanos};
+
+const FULL: &str = "the store is full, and takes no changes";
+const LOGIN: &str = "the store does not accept this server";
+const OTHER_HISTORY: &str = "the store is not the one that this server has served";
+const CLOCK: &str = "the clock of this server differs from those of the others, so it makes no changes";
+const HOUR: i128 = 3_600_000_000_000;
+
+fn launch(etcd: &Etcd) -> Launch {
+    Launch::in_etcd(&etcd.url(), "causes/").argument("--metrics-listen").argument("127.0.0.1:0")
+}
+
+/// Waits until a server is not ready for this cause alone.
+async fn unready(server: &Server, cause: &str, text: &str) {
+    let address = server.metrics_address();
+    let expected = (503, format!("Not ready: {text}.\n"));
+    awaits(&address, &expected).await;
+    let page = metrics::page(&address).await;
+    assert!(page.contains(&format!("strongroom_unready{{cause=\"{cause}\"}} 1")), "{page}");
+    assert!(page.contains("strongroom_ready 0"), "{page}");
+    assert_eq!(metrics::get(&address, "/livez").await.0, 200);
+    assert!(server.logged().contains(cause), "the log does not name the cause");
+}
+
+async fn ready(server: &Server) {
+    awaits(&server.metrics_address(), &(200, "The server is ready.\n".into())).await;
+}
+
+async fn awaits(address: &str, expected: &(u16, String)) {
+    let since = Instant::now();
+    loop {
+        let told = metrics::get(address, "/readyz").await;
+        if told == *expected {
+            return;
+        }
+        assert!(since.elapsed() < PATIENCE, "/readyz tells {told:?} and not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Asserts that a change is refused with this text.
+#[track_caller]
+fn refused_with<T>(reply: Result<T, Status>, text: &str) {
+    let Err(status) = reply else { panic!("the change was made") };
+    assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert!(status.message().contains(text), "{}", status.message());
+}
+
+#[tokio::test]
+async fn an_etcd_without_space_is_told_and_reads_are_answered() {
+    let Some(etcd) = Etcd::start_with("http", &["--quota-backend-bytes=4000000".into()]) else { return };
+    let server = launch(&etcd).start();
+    let root = Caller::root(&server).await;
+    root.create("a", "v").await;
+    ready(&server).await;
+    // Another program fills it.
+    let mut client = Client::connect([etcd.url()], None).await.unwrap();
+    let mut fills = 0;
+    while client.put(format!("other/{fills}"), vec![7; 1 << 19], None).await.is_ok() {
+        fills += 1;
+    }
+    unready(&server, "store_full", FULL).await;
+    refused_with(root.secrets().create_secret(create("b", "v")).await, "full");
+    assert_eq!(root.value("a").await, Value::text("v"));
+    // What the documents say to do.
+    let all = DeleteOptions::new().with_prefix();
+    let deleted = client.delete("other/", Some(all)).await.unwrap();
+    let whole = CompactionOptions::new().with_physical(); // done when it answers
+    client.compact(deleted.header().unwrap().revision(), Some(whole)).await.unwrap();
+    client.defragment().await.unwrap();
+    let alarms = client.alarm(AlarmAction::Get, AlarmType::None, None).await.unwrap();
+    for alarm in alarms.alarms() {
+        let mut of_member = AlarmOptions::new();
+        of_member.with_member(alarm.member_id());
+        client.alarm(AlarmAction::Deactivate, alarm.alarm(), Some(of_member)).await.unwrap();
+    }
+    ready(&server).await;
+    root.create("b", "v").await;
+}
+
+#[tokio::test]
+async fn a_login_that_etcd_does_not_take_any_more_is_told() {
+    let Some(etcd) = Etcd::start() else { return };
+    let mut admin = Client::connect([etcd.url()], None).await.unwrap();
+    for (user, password) in [("root", "of all"), ("room", "one")] {
+        admin.role_add(user).await.unwrap();
+        admin.user_add(user, password, None).await.unwrap();
+        admin.user_grant_role(user, user).await.unwrap();
+    }
+    admin.role_grant_permission("room", Permission::read_write("causes/").with_prefix()).await.unwrap();
+    admin.auth_enable().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "one\n").unwrap();
+    let login = ["--etcd-user", "room", "--etcd-password-file", file.to_str().unwrap()];
+    let server = login.into_iter().fold(launch(&etcd), Launch::argument).start();
+    let root = Caller::root(&server).await;
+    root.create("a", "v").await;
+    ready(&server).await;
+
+    let as_root = ConnectOptions::new().with_user("root", "of all");
+    let mut admin = Client::connect([etcd.url()], Some(as_root)).await.unwrap();
+    admin.user_change_password("room", "two").await.unwrap();
+    etcd.kill(); // it keeps its tokens in memory
+    etcd.start_again();
+    unready(&server, "store_login", LOGIN).await;
+    refused_with(root.secrets().create_secret(create("b", "v")).await, "does not accept this server");
+    assert!(!server.logged().contains("two"), "the log has the password");
+    std::fs::write(&file, "two\n").unwrap();
+    ready(&server).await;
+    root.create("b", "v").await;
+}
+
+#[tokio::test]
+async fn an_etcd_that_was_put_back_is_told() {
+    let Some(etcd) = Etcd::start() else { return };
+    let server = launch(&etcd).start();
+    let root = Caller::root(&server).await;
+    root.create("a", "v").await;
+    let saved = etcd.save();
+    ready(&server).await;
+    for name in ["b", "c"] {
+        root.create(name, "v").await;
+    }
+    etcd.put_back(&saved);
+    unready(&server, "other_history", OTHER_HISTORY).await;
+    refused_with(
+        root.secrets().create_secret(create("d", "v")).await,
+        "not the one that this server has served",
+    );
+    refused_with(root.secrets().list_secrets(list()).await, "not the one that this server has served");
+    // A replica that is started now serves the older state, as nobody tells it of a newer one.
+    server.kill();
+}
+
+/// The clock of one replica of three is moved by libfaketime, while it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
+    let Some(etcd) = Etcd::start() else { return };
+    let Some(library) = faketime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let offset = folder.path().join("offset");
+    set_clock(&offset, "+0");
+    let first = launch(&etcd).start();
+    let key = first.data_dir.join("master.key").display().to_string();
+    let another = || launch(&etcd).argument("--master-key-file").argument(&*key);
+    let second = another().start();
+    let moved = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        // Only the clock that people set.
+        ("DONT_FAKE_MONOTONIC", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let moved =
+        moved.into_iter().fold(another(), |launch, (name, value)| launch.variable(name, value)).start();
+    let root = Credential::bearer(&first.root_key);
+    let right = Caller::new(&second, root.clone()).await;
+    let wrong = Caller::new(&moved, root).await;
+    ready(&moved).await;
+    wrong.create("before", "v").await;
+
+    for (round, ahead) in ["+3600", "-3600"].into_iter().enumerate() {
+        set_clock(&offset, ahead);
+        unready(&moved, "clock", CLOCK).await;
+        refused_with(
+            wrong.secrets().create_secret(create("wrong", "v")).await,
+            "clock of this server differs",
+        );
+        assert_eq!(wrong.value("before").await, Value::text("v"), "reads go on");
+        // The others are more than half, and make changes.
+        let made = right.create(&format!("meanwhile_{round}"), "v").await;
+        let before = right.get("before").await;
+        assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
+        ready(&second).await;
+        set_clock(&offset, "+0");
+        ready(&moved).await;
+        let made = wrong.create(&format!("after_{round}"), "v").await;
+        assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
+    }
+    let listed = right.secrets().list_secrets(ListSecretsRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.items.len(), 5);
+}
+
+/// Sets the clock by which libfaketime answers, in one step.
+fn set_clock(file: &Path, offset: &str) {
+    let next = file.with_extension(Uuid::new_v4().to_string());
+    std::fs::write(&next, format!("{offset}\n")).unwrap();
+    std::fs::rename(&next, file).unwrap();
+}
+
+/// The path of the library. `None` where it is not available: then continuous integration fails, and elsewhere a note says that the
+/// test is skipped.
+fn faketime() -> Option<String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/faketime.sh");
+    let found = Command::new("bash").arg(script).output().unwrap();
+    if found.status.success() {
+        return Some(String::from_utf8(found.stdout).unwrap().trim().to_owned());
+    }
+    let why = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert!(std::env::var_os("CI").is_none(), "libfaketime is not available:\n{why}");
+    let said = format!("\nSKIPPED: no clock is moved, since there is no libfaketime: {why}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
+    None
+}

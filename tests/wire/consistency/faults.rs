@@ -1,0 +1,230 @@
+//! Three replicas over three members of etcd, while members are killed and stopped, and replicas are cut off and stopped. The answers
+//! to all clients are still those of one service: the history goes to porcupine, refusals included. A client sends a change that was
+//! not answered again, with the same request id and to another replica, as clients do.
+//!
+//! `STRONGROOM_FAULT_ROUNDS` is the number of rounds, of one fault of each kind. Each round has a history of its own. With
+//! `STRONGROOM_EARLIER_BIN`, one of the replicas is a server of another release, as in a rolling upgrade.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use super::history::{Step, check, checker, random};
+use crate::caller::{Caller, Credential};
+use crate::etcd_server::Etcd;
+use crate::harness::{Launch, PATIENCE, Server};
+use crate::proxy::{Link, Proxy};
+
+const MEMBERS: usize = 3;
+const REPLICAS: usize = 3;
+/// Each namespace is checked by itself, so that the checker has little to try.
+const NAMESPACES: usize = 3;
+const CLIENTS_OF_EACH: usize = 3;
+/// How many requests are answered before a fault ends, and before the next one begins.
+const STEPS: usize = 25;
+/// How long a client waits for the answer of one replica.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// How often a client sends a request before it gives up.
+const ATTEMPTS: usize = 40;
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// A member of etcd ends, and is started again.
+    KillMember(usize),
+    /// A member of etcd stands still.
+    StopMember(usize),
+    /// No packet passes between a replica and any member.
+    Silence(usize),
+    /// All connections between a replica and the members end, again and again.
+    Break(usize),
+    /// A replica stands still.
+    StopReplica(usize),
+}
+
+struct Site {
+    members: Vec<Etcd>,
+    /// How each replica reaches each member.
+    links: Vec<Vec<Proxy>>,
+    replicas: Vec<Server>,
+}
+
+impl Site {
+    fn start() -> Option<Self> {
+        let members = Etcd::start_members(MEMBERS)?;
+        let (mut links, mut replicas) = (Vec::new(), Vec::<Server>::new());
+        for number in 0..REPLICAS {
+            let mut own: Vec<_> = members.iter().map(|member| Proxy::to(member.port())).collect();
+            own.rotate_left(number); // each replica asks another member first
+            let endpoints = own.iter().map(Proxy::url).collect::<Vec<_>>().join(",");
+            let mut launch = Launch::in_etcd(&endpoints, "faults/");
+            if let Some(first) = replicas.first() {
+                let key = first.data_dir.join("master.key").display().to_string();
+                launch = launch.argument("--master-key-file").argument(key);
+            }
+            if number == 1
+                && let Ok(earlier) = std::env::var("STRONGROOM_EARLIER_BIN")
+            {
+                launch = launch.through(&["sh", "-c", "shift; exec \"$0\" \"$@\"", &earlier]);
+            }
+            replicas.push(launch.start());
+            links.push(own);
+        }
+        Some(Self { members, links, replicas })
+    }
+
+    fn begin(&self, fault: Fault) {
+        match fault {
+            Fault::KillMember(at) => self.members[at].kill(),
+            Fault::StopMember(at) => self.members[at].signal("STOP"),
+            Fault::Silence(at) => self.links[at].iter().for_each(|link| link.set(Link::Silent)),
+            Fault::Break(at) => self.links[at].iter().for_each(|link| link.set(Link::Broken)),
+            Fault::StopReplica(at) => self.replicas[at].signal("STOP"),
+        }
+    }
+
+    fn end(&self, fault: Fault) {
+        match fault {
+            Fault::KillMember(at) => self.members[at].start_again(),
+            Fault::StopMember(at) => self.members[at].signal("CONT"),
+            Fault::Silence(at) | Fault::Break(at) => {
+                self.links[at].iter().for_each(|link| link.set(Link::Open))
+            }
+            Fault::StopReplica(at) => self.replicas[at].signal("CONT"),
+        }
+    }
+}
+
+/// What all clients of a round share.
+struct Round {
+    replicas: Vec<Caller>,
+    begun: Instant,
+    /// How many requests were answered.
+    answered: AtomicUsize,
+    ends: AtomicBool,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answers_are_those_of_one_service_whatever_fails_between_replicas_and_etcd() {
+    let Some(checker) = checker() else { return };
+    let Some(site) = Site::start() else { return };
+    let root = Credential::bearer(&site.replicas[0].root_key);
+    let rounds = std::env::var("STRONGROOM_FAULT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+    let (mut requests, mut unknown) = (0, 0);
+    for number in 0..rounds {
+        let mut replicas = Vec::new();
+        for replica in &site.replicas {
+            replicas.push(Caller::new(replica, root.clone()).await);
+        }
+        let history = play(&site, replicas).await;
+        let of_kind = |answer: &str| history.iter().filter(|one| one["answer"] == answer).count();
+        for answer in ["ok", "missing", "exists"] {
+            assert!(of_kind(answer) > 0, "no request was answered with {answer}");
+        }
+        requests += history.len();
+        unknown += of_kind("unknown");
+        check(&checker, &history);
+        if rounds > 1 {
+            let _ = writeln!(
+                std::io::stderr(),
+                "round {number}: {requests} requests so far, {unknown} of unknown outcome, no violation"
+            );
+        }
+    }
+}
+
+/// Lets clients send requests while every kind of fault comes and goes. Returns the history.
+async fn play(site: &Site, replicas: Vec<Caller>) -> Vec<Json> {
+    let round = Arc::new(Round {
+        replicas,
+        begun: Instant::now(),
+        answered: AtomicUsize::new(0),
+        ends: AtomicBool::new(false),
+    });
+    let mut clients = JoinSet::new();
+    let namespaces: Vec<_> = (0..NAMESPACES).map(|_| format!("n-{}", Uuid::new_v4())).collect();
+    for client in 0..NAMESPACES * CLIENTS_OF_EACH {
+        let (round, namespace) = (round.clone(), namespaces[client % NAMESPACES].clone());
+        clients.spawn(async move { round.send_requests(client, &namespace).await });
+    }
+    let mut faults = vec![
+        Fault::KillMember(random() % MEMBERS),
+        Fault::StopMember(random() % MEMBERS),
+        Fault::Silence(random() % REPLICAS),
+        Fault::Break(random() % REPLICAS),
+        Fault::StopReplica(random() % REPLICAS),
+    ];
+    while !faults.is_empty() {
+        let fault = faults.swap_remove(random() % faults.len());
+        site.begin(fault);
+        round.goes_on(fault).await;
+        tokio::task::block_in_place(|| site.end(fault));
+        round.goes_on(fault).await;
+    }
+    round.ends.store(true, Ordering::SeqCst);
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
+impl Round {
+    /// Waits until some requests more are answered.
+    async fn goes_on(&self, fault: Fault) {
+        let (from, since) = (self.answered.load(Ordering::SeqCst), Instant::now());
+        while self.answered.load(Ordering::SeqCst) < from + STEPS {
+            assert!(since.elapsed() < PATIENCE, "nobody is answered during or after {fault:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn send_requests(&self, client: usize, namespace: &str) -> Vec<Json> {
+        let mut history = Vec::new();
+        for number in 0.. {
+            if self.ends.load(Ordering::SeqCst) {
+                break;
+            }
+            let step = Step::random(client, number);
+            let (called, answer) = self.answer(&step, namespace).await;
+            self.answered.fetch_add(1, Ordering::SeqCst);
+            history.push(json!({
+                "client": client, "namespace": namespace, "kind": step.kind, "name": step.name, "value": step.value,
+                "answer": answer, "called": called, "answered": self.nanos(),
+            }));
+        }
+        history
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap()
+    }
+
+    /// When a request was sent first, and its answer. A read that was not answered counts from when it was sent last.
+    async fn answer(&self, step: &Step, namespace: &str) -> (u64, String) {
+        let first = self.nanos();
+        let mut in_doubt = false;
+        for _ in 0..ATTEMPTS {
+            let replica = &self.replicas[random() % self.replicas.len()];
+            let sent = self.nanos();
+            let answered = timeout(ATTEMPT, step.answer(replica, namespace)).await;
+            match answered.unwrap_or_else(|_| Err(Status::cancelled("the client does not wait longer"))) {
+                Ok(answer) if !step.changes() => return (sent, answer),
+                // An attempt before can be made later than this refusal.
+                Ok(answer) if in_doubt && answer != "ok" => return (first, "unknown".into()),
+                Ok(answer) => return (first, answer),
+                Err(status) => match status.code() {
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => {
+                        in_doubt = true;
+                    }
+                    _ => panic!("{status:?}"),
+                },
+            }
+            sleep(Duration::from_millis(50)).await; // as the server asks for
+        }
+        assert!(step.changes(), "a read was not answered in {ATTEMPTS} attempts");
+        (first, "unknown".into())
+    }
+}
