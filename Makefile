@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-access bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients clients clients-smoke clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-quick bench-access bench-commit bench-reads bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients profile clients clients-smoke clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -37,8 +37,22 @@ torture: ## repeat tests many times: servers killed, also while watched, faults 
 	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire consistency::faults
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
-bench: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
+bench: ## measure everything with a goal, into bench-results.json; needs a quiet machine and half an hour
+	rm -f bench-results.json
+	cargo bench --locked --bench reads --bench commit --bench watch --bench overload
+	cat bench-results.json
+
+bench-quick: ## the same with 100,000 secrets in place of 1,000,000, and in shorter rounds: under four minutes
+	STRONGROOM_BENCH_QUICK=1 $(MAKE) bench
+
+bench-commit: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
 	cargo bench --locked --bench commit
+
+bench-reads: ## measure what reads cost beside a bare echo, and among many secrets; BENCH_ARGS=get measures some of them
+	cargo bench --locked --bench reads -- $(BENCH_ARGS)
+
+profile: ## show where the time of a Get goes, with perf; CONTRIBUTING.md says how to read it
+	benches/profile.sh
 
 bench-access: ## measure a decision among many bindings; ten seconds
 	cargo bench --locked --bench access

@@ -29,6 +29,8 @@
 mod engine;
 mod report;
 mod service;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod work;
 
 use std::collections::HashSet;
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 use self::engine::Engine;
 use self::report::Round;
 use self::service::{OverApp, OverStore};
+use self::tools::{data_folder, is_quick, record};
 use self::work::{Kind, Sizes};
 
 const WRITERS: [usize; 3] = [1, 16, 64];
@@ -50,13 +53,14 @@ trait Writer: Send + 'static {
 }
 
 fn main() {
-    let place = std::env::var_os("STRONGROOM_BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
-    let folder = tempfile::tempdir_in(place).expect("a folder for the data");
+    let folder = data_folder();
+    let (all_writers, count_rounds) =
+        if is_quick() { (&WRITERS[2..], ROUNDS / 2) } else { (&WRITERS[..], ROUNDS) };
     // The same runtime as the server's.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let sizes = Sizes::measured().await;
-        report::begin(folder.path(), sizes, ROUNDS, ROUND);
+        report::begin(folder.path(), sizes, count_rounds, ROUND);
         for kind in [Kind::Create, Kind::Rotate] {
             // Each kind has folders of its own, so that it does not begin among the other kind's records.
             let place = |name: &str| {
@@ -69,9 +73,9 @@ fn main() {
             let mut grouped = Engine::open(&place("grouped"), sizes).writers_grouped(most);
             let mut store = OverStore::writers(&place("store"), sizes, most).await;
             let mut app = OverApp::writers(&place("service"), most).await;
-            for writers in WRITERS {
+            for writers in all_writers.iter().copied() {
                 let mut rounds: [Vec<Round>; 4] = Default::default();
-                for at in 0..=ROUNDS {
+                for at in 0..=count_rounds {
                     let round = [
                         run(&mut alone, writers, kind).await,
                         run(&mut grouped, writers, kind).await,
@@ -83,7 +87,14 @@ fn main() {
                         rounds.iter_mut().zip(round).for_each(|(rounds, round)| rounds.push(round));
                     }
                 }
-                report::rows(kind, writers, rounds);
+                let ratio = report::rows(kind, writers, rounds);
+                if writers == most {
+                    let name = match kind {
+                        Kind::Create => "durable_create_vs_engine_64",
+                        Kind::Rotate => "durable_rotate_vs_engine_64",
+                    };
+                    record(&[(name, ratio)]);
+                }
             }
         }
     });

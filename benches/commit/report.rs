@@ -37,14 +37,17 @@ pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
     );
 }
 
-/// Prints the rows of the four contenders with this number of writers.
-pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) {
+/// Prints the rows of the four contenders with this number of writers. Gives the service's rate as a part of that of the engine with
+/// the same groups: the median of the rounds, in each of which both had a turn.
+pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) -> f64 {
     const NAMES: [&str; 4] = ["engine, a sync each", "engine, grouped", "store", "service"];
     let change = match kind {
         Kind::Create => "create",
         Kind::Rotate => "rotate",
     };
     let grouped = median(rounds[1].iter().map(Round::rate));
+    let ratio =
+        median(rounds[3].iter().zip(&rounds[1]).map(|(service, engine)| service.rate() / engine.rate()));
     for (name, rounds) in NAMES.into_iter().zip(rounds) {
         let rates = sorted(rounds.iter().map(Round::rate));
         let middle = median(rates.iter().copied());
@@ -56,6 +59,7 @@ pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) {
             middle / grouped
         );
     }
+    ratio
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {

@@ -19,12 +19,15 @@
 
 mod load;
 mod server;
+#[path = "../tools/mod.rs"]
+mod tools;
 
 use std::process::Command;
 use std::time::Duration;
 
-use self::load::{Connections, Outcome, Tally};
-use self::server::Server;
+use self::load::{Clients, Outcome, Tally};
+use self::server::Shared;
+use self::tools::{is_quick, median, record};
 
 /// How long each part is measured.
 const PART: Duration = Duration::from_secs(8);
@@ -45,45 +48,73 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        for connections in [4, 16, 64] {
-            measure(connections).await;
+        let connections: &[_] = if is_quick() { &[16] } else { &[4, 16, 64] };
+        let mut all = Vec::new();
+        for connections in connections {
+            all.push(measure(*connections).await);
         }
-        measure_idle(10_000).await;
+        record(&[
+            ("overload_goodput_at_3x", median(all.iter().map(|result| result.goodput))),
+            ("rss_after_burst_ratio", median(all.iter().map(|result| result.memory))),
+        ]);
+        if !is_quick() {
+            measure_idle(10_000).await;
+        }
     });
 }
 
-async fn measure(connections: usize) {
-    let server = Server::start("").await;
-    let connections_of = Connections::open(&server, connections).await;
-    connections_of.closed_loop(IN_FLIGHT / (connections / 4), Duration::from_secs(1)).await;
-    let capacity = connections_of.closed_loop(IN_FLIGHT / (connections / 4), PART).await;
-    let before = server.resident();
-    let tally = connections_of.open_loop(capacity * OVERLOAD, PART, DEADLINE).await;
-    let peak = server.peak();
-    drop(connections_of);
-    let after = server.settled().await;
-    report(connections, capacity, &tally, [before, peak, after]);
+/// What became of the service under load.
+struct Overloaded {
+    /// The answers in time, as a part of the capacity.
+    goodput: f64,
+    /// The memory after the load, as a part of the memory before.
+    memory: f64,
+}
+
+async fn measure(connections: usize) -> Overloaded {
+    let shared = Shared::start("").await;
+    let process = &shared.server.process;
+    let clients = Clients::open(&shared.server, connections).await;
+    let part = if is_quick() { PART / 2 } else { PART };
+    clients.closed_loop(IN_FLIGHT / (connections / 4), Duration::from_secs(1)).await;
+    let capacity = clients.closed_loop(IN_FLIGHT / (connections / 4), part).await;
+    let before = process.resident();
+    let tally = clients.open_loop(capacity * OVERLOAD, part, DEADLINE).await;
+    let peak = process.peak();
+    drop(clients);
+    let after = process.settled().await;
+    report(connections, capacity, part, &tally, [before, peak, after]);
+    Overloaded {
+        goodput: tally.count(Outcome::Answered) as f64 / part.as_secs_f64() / capacity,
+        memory: after as f64 / before as f64,
+    }
 }
 
 /// Prints what connections cost that do nothing, each with an API key of its own.
 async fn measure_idle(many: usize) {
     let limits = format!("connections = {0}\nconnections_per_peer = {0}", many + 10);
-    let server = Server::start(&limits).await;
-    let keys = server.keys(many).await;
-    let before = server.settled().await;
+    let shared = Shared::start(&limits).await;
+    let keys = shared.keys(many).await;
+    let before = shared.server.process.settled().await;
     let mut open = Vec::new();
     // A connection that has not used its key yet has fewer places.
     for keys in keys.chunks(100) {
-        let connections = Connections::open(&server, keys.len()).await;
-        assert_eq!(connections.use_keys(keys).await, keys.len());
-        open.push(connections);
+        let clients = Clients::open(&shared.server, keys.len()).await;
+        assert_eq!(clients.use_keys(keys).await, keys.len());
+        open.push(clients);
     }
-    let cost = server.settled().await.saturating_sub(before);
+    let cost = shared.server.process.settled().await.saturating_sub(before);
     println!("{many} idle connections: {} MiB, {} KiB each", cost >> 20, (cost / many) >> 10);
 }
 
-fn report(connections: usize, capacity: f64, tally: &Tally, [before, peak, after]: [usize; 3]) {
-    let seconds = PART.as_secs_f64();
+fn report(
+    connections: usize,
+    capacity: f64,
+    part: Duration,
+    tally: &Tally,
+    [before, peak, after]: [usize; 3],
+) {
+    let seconds = part.as_secs_f64();
     let answered = tally.count(Outcome::Answered) as f64 / seconds;
     println!("{connections} connections, capacity {capacity:.0} requests a second");
     println!(

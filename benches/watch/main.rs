@@ -9,19 +9,20 @@
     clippy::indexing_slicing,
     clippy::print_stdout
 )]
+// Everything here is private to one binary.
+#![allow(missing_docs, unreachable_pub)]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+#[path = "../tools/mod.rs"]
+mod tools;
+
 use std::time::{Duration, Instant};
 
+use strongroom::api::v1::WatchSecretsRequest;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
-use strongroom::api::v1::secret_value::Kind;
 use strongroom::api::v1::watch_secrets_response::Step;
-use strongroom::api::v1::{CreateSecretRequest, SecretValue, WatchSecretsRequest};
 use tokio::sync::mpsc;
-use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+
+use self::tools::{Server, Start, record};
 
 const WATCHES: usize = 1000;
 /// How many watches share a connection: fewer than the server takes.
@@ -34,7 +35,9 @@ fn main() {
 }
 
 async fn measure() {
-    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = Start { folder: folder.path(), store: "memory", config: "", tls: None, processor: None };
+    let server = Server::start(&start);
     let channel = server.channel().await;
     server.create(&channel, "first").await;
     // Connections that do nothing, so that only the watches count.
@@ -44,7 +47,7 @@ async fn measure() {
         server.create(&channel, &format!("warm_{}", channels.len())).await;
         channels.push(channel);
     }
-    let before = server.settled().await;
+    let before = server.process.settled().await;
     let (told, mut events) = mpsc::unbounded_channel();
     for channel in &channels {
         for _ in 0..ON_A_CONNECTION {
@@ -60,10 +63,10 @@ async fn measure() {
             });
         }
     }
-    let each = server.settled().await.saturating_sub(before) / WATCHES;
+    let each = server.process.settled().await.saturating_sub(before) / WATCHES;
     println!("{WATCHES} watches: {:.1} KiB of memory each", each as f64 / 1024.0);
 
-    let mut times = Vec::new();
+    let (mut times, mut all) = (Vec::new(), Vec::new());
     for number in 0..CHANGES {
         let begun = Instant::now();
         server.create(&channel, &format!("secret_{number}")).await;
@@ -71,6 +74,7 @@ async fn measure() {
         let (mut last, mut first) = (Duration::ZERO, Duration::MAX);
         for _ in 0..WATCHES {
             let (_, at) = events.recv().await.expect("an event");
+            all.push(at.duration_since(begun));
             last = last.max(at.duration_since(begun));
             first = first.min(at.duration_since(begun));
         }
@@ -82,82 +86,8 @@ async fn measure() {
         "a create: answered after {answered:?}, the first watch has its event after {first:?}, the last one after {last:?} (median of {CHANGES})"
     );
     println!("the slowest of {CHANGES}: {:?}", times[CHANGES - 1].0);
-}
-
-struct Server {
-    child: Child,
-    address: String,
-    key: Arc<str>,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    /// Starts a server in memory.
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let data_dir = folder.path().join("data");
-        let log = std::fs::File::create(folder.path().join("log")).expect("the log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strongroom"))
-            .args(["serve", "--store", "memory", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&data_dir)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the server");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.strip_prefix("strongroom is ready on ")?.trim().to_owned()))
-            .expect("the server is ready");
-        // The server may write more.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let key = std::fs::read_to_string(data_dir.join("root.key")).expect("root.key");
-        Self { child, address, key: key.trim().into(), _folder: folder }
-    }
-
-    async fn channel(&self) -> Channel {
-        let endpoint = Endpoint::from_shared(self.address.clone()).expect("an address");
-        endpoint.connect().await.expect("a connection")
-    }
-
-    fn request<M>(&self, message: M) -> Request<M> {
-        let mut request = Request::new(message);
-        let credential = format!("Bearer {}", self.key).parse().expect("a header");
-        request.metadata_mut().insert("authorization", credential);
-        request
-    }
-
-    async fn create(&self, channel: &Channel, name: &str) {
-        let value = Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) });
-        let create = CreateSecretRequest { name: name.into(), value, ..Default::default() };
-        let created = SecretServiceClient::new(channel.clone()).create_secret(self.request(create)).await;
-        created.expect("the secret is created");
-    }
-
-    /// The memory of the server in bytes, once it does not change any more.
-    async fn settled(&self) -> usize {
-        let mut before = 0;
-        loop {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            let now = self.resident();
-            if now.abs_diff(before) < 64 << 10 {
-                return now;
-            }
-            before = now;
-        }
-    }
-
-    fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim_end_matches("kB").trim().parse::<usize>().expect("a number") << 10
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    all.sort();
+    let within = all[all.len() * 99 / 100];
+    println!("99 % of all events within {within:?}");
+    record(&[("watch_1000_p99_ms", within.as_secs_f64() * 1e3)]);
 }

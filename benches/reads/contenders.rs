@@ -1,0 +1,269 @@
+//! The servers that are measured, and the requests to them.
+
+use std::process::Command;
+
+use prost::Message;
+use strongroom::api::v1::secret_value::Kind;
+use strongroom::api::v1::{
+    CreateSecretRequest, GetSecretRequest, GetSecretResponse, ListSecretsRequest, SecretValue,
+};
+use tempfile::TempDir;
+
+use crate::tools::{Certificate, Connections, Process, Request, Server, Start, data_folder, disk, is_quick};
+use crate::{ECHO, FEW, echo};
+
+/// The requests at a time on all connections.
+pub const IN_FLIGHT: usize = 64;
+const CONNECTIONS: usize = 4;
+/// The requests at a time while secrets are made.
+const WRITERS: usize = 256;
+/// The values that the metadata pair `owner` has, and so the part of the secrets that a filter by one finds.
+const OWNERS: usize = 10;
+/// The secrets that reads of many take turns with. They are spread over all.
+const READ: usize = 1000;
+const PAGE: usize = 100;
+/// A connection waits for its turn, without a request until then.
+const CONFIG: &str = "[limits]\nauthentication_time = \"1h\"\n";
+
+const GETS: usize = 20_000;
+const LISTS: usize = 2_000;
+
+/// The results, each the ratio of one contender's cost to that of another.
+pub const RATIOS: [(&str, &str, &str); 6] = [
+    ("get_cpu_vs_echo", "get", "echo"),
+    ("get_tls_cpu_vs_echo_tls", "get_tls", "echo_tls"),
+    ("get_1m_vs_1k", "get_1m", "get"),
+    ("list_page_1m_vs_1k", "list_page_1m", "list_page"),
+    ("list_filtered_1m_vs_1k", "list_filtered_1m", "list_filtered"),
+    ("get_vs_other_build", "get", "get_other"),
+];
+
+/// The contenders that need many secrets.
+pub const MANY: [&str; 3] = ["get_1m", "list_page_1m", "list_filtered_1m"];
+
+/// A server, and the requests that are measured on it.
+pub struct Contender<'a> {
+    pub name: &'static str,
+    pub process: &'a Process,
+    pub connections: Connections,
+    pub requests: Vec<Request>,
+    pub requests_of_a_round: usize,
+}
+
+/// The servers with few secrets, and the echoes.
+pub struct Few {
+    _folders: Vec<TempDir>,
+    certificate: Certificate,
+    plain: Server,
+    tls: Server,
+    /// Of another build.
+    other: Option<Server>,
+    echo: Process,
+    echo_tls: Process,
+}
+
+impl Few {
+    /// Starts them, and creates the secrets.
+    pub async fn start() -> Self {
+        let folders = [(); 3].map(|()| data_folder());
+        let certificate = Certificate::make(folders[0].path());
+        let plain = start(folders[0].path(), None);
+        create(&plain, None, FEW).await;
+        let tls = start(folders[1].path(), Some(&certificate));
+        create(&tls, Some(&certificate), FEW).await;
+        let other = std::env::var_os("STRONGROOM_BENCH_OTHER").map(|program| {
+            Server::start_program(
+                &program,
+                &Start {
+                    folder: folders[2].path(),
+                    store: "sled",
+                    config: CONFIG,
+                    tls: None,
+                    processor: None,
+                },
+            )
+        });
+        if let Some(other) = &other {
+            create(other, None, FEW).await;
+        }
+        let size = reply_size(&plain).await;
+        let start_echo = |certificate: Option<&Certificate>| {
+            let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+            command.args([ECHO, &size.to_string()]);
+            command.args(certificate.iter().flat_map(|files| [&files.certificate, &files.key]));
+            Process::start(command)
+        };
+        let (echo, echo_tls) = (start_echo(None), start_echo(Some(&certificate)));
+        Self { _folders: folders.into(), certificate, plain, tls, other, echo, echo_tls }
+    }
+
+    pub async fn contenders(&self) -> Vec<Contender<'_>> {
+        let certificate = Some(&self.certificate);
+        let mut all = vec![
+            Contender {
+                requests: gets(echo::RPC, &self.plain.key, FEW),
+                ..contender("echo", &self.echo, None, GETS).await
+            },
+            get("get", &self.plain, None, FEW).await,
+        ];
+        if let Some(other) = &self.other {
+            all.push(get("get_other", other, None, FEW).await);
+        }
+        all.push(Contender {
+            requests: gets(echo::RPC, &self.tls.key, FEW),
+            ..contender("echo_tls", &self.echo_tls, certificate, GETS).await
+        });
+        all.push(get("get_tls", &self.tls, certificate, FEW).await);
+        all.extend(lists(["list_page", "list_filtered"], &self.plain, FEW).await);
+        all
+    }
+}
+
+/// The server with many secrets.
+pub struct Many {
+    _folder: TempDir,
+    server: Server,
+    pub secrets: usize,
+    /// The time of its start.
+    pub open_seconds: f64,
+    /// The memory of a secret after the start, in bytes.
+    pub memory_each: f64,
+    /// The room on the disk of a secret, in bytes.
+    pub disk_each: f64,
+}
+
+impl Many {
+    /// Creates the secrets, and starts the server again.
+    pub async fn start() -> Self {
+        let secrets = std::env::var("STRONGROOM_BENCH_SECRETS")
+            .map_or(if is_quick() { 100_000 } else { 1_000_000 }, |secrets| {
+                secrets.parse().expect("a number in STRONGROOM_BENCH_SECRETS")
+            });
+        let folder = data_folder();
+        let begin = |config: &str| {
+            Server::start(&Start { folder: folder.path(), store: "sled", config, tls: None, processor: None })
+        };
+        let making = begin(&format!("{CONFIG}[audit]\nstderr = \"off\"\n"));
+        let empty = making.process.settled().await;
+        create(&making, None, secrets).await;
+        making.process.stop();
+        let on_disk = disk(&folder.path().join("data"));
+        let server = begin(CONFIG);
+        let memory = server.process.settled().await.saturating_sub(empty);
+        let each = |bytes: f64| bytes / secrets as f64;
+        Self {
+            open_seconds: server.started.as_secs_f64(),
+            _folder: folder,
+            server,
+            secrets,
+            memory_each: each(memory as f64),
+            disk_each: each(on_disk as f64),
+        }
+    }
+
+    pub async fn contenders(&self) -> Vec<Contender<'_>> {
+        let mut all = vec![get(MANY[0], &self.server, None, self.secrets).await];
+        all.extend(lists([MANY[1], MANY[2]], &self.server, self.secrets).await);
+        all
+    }
+}
+
+fn start(folder: &std::path::Path, tls: Option<&Certificate>) -> Server {
+    Server::start(&Start { folder, store: "sled", config: CONFIG, tls, processor: None })
+}
+
+async fn contender<'a>(
+    name: &'static str,
+    process: &'a Process,
+    tls: Option<&Certificate>,
+    requests_of_a_round: usize,
+) -> Contender<'a> {
+    let connections = Connections::open(process, tls, CONNECTIONS).await;
+    Contender { name, process, connections, requests: Vec::new(), requests_of_a_round }
+}
+
+async fn get<'a>(
+    name: &'static str,
+    server: &'a Server,
+    tls: Option<&Certificate>,
+    secrets: usize,
+) -> Contender<'a> {
+    let requests = gets("strongroom.v1.SecretService/GetSecret", &server.key, secrets);
+    Contender { requests, ..contender(name, &server.process, tls, GETS).await }
+}
+
+/// Reads of secrets that are spread over so many.
+fn gets(rpc: &str, key: &str, secrets: usize) -> Vec<Request> {
+    let step = secrets / READ;
+    let message = |number: usize| GetSecretRequest { name: name(number * step), ..Default::default() };
+    (0..READ).map(|number| Request::new(rpc, key, &message(number))).collect()
+}
+
+/// Pages of all secrets, and of those that a filter finds, at offsets that are spread over all.
+async fn lists<'a>(
+    [page, filtered]: [&'static str; 2],
+    server: &'a Server,
+    secrets: usize,
+) -> [Contender<'a>; 2] {
+    let requests = |of: usize, metadata: &[(String, String)]| -> Vec<_> {
+        let last = of - PAGE.min(of);
+        let offsets = (0..PAGE).map(|number| last * number / (PAGE - 1));
+        let message = |offset| ListSecretsRequest {
+            offset: i32::try_from(offset).ok(),
+            metadata: metadata.iter().cloned().collect(),
+            ..Default::default()
+        };
+        let rpc = "strongroom.v1.SecretService/ListSecrets";
+        offsets.map(|offset| Request::new(rpc, &server.key, &message(offset))).collect()
+    };
+    [
+        Contender { requests: requests(secrets, &[]), ..contender(page, &server.process, None, LISTS).await },
+        Contender {
+            requests: requests(secrets / OWNERS, &[("owner".to_owned(), owner(0))]),
+            ..contender(filtered, &server.process, None, LISTS).await
+        },
+    ]
+}
+
+/// Creates secrets of 256 bytes, with two metadata pairs and a description of 40 bytes.
+async fn create(server: &Server, tls: Option<&Certificate>, secrets: usize) {
+    let connections = Connections::open(&server.process, tls, CONNECTIONS).await;
+    for from in (0..secrets).step_by(10_000) {
+        let numbers = from..secrets.min(from + 10_000);
+        let message = |number: usize| CreateSecretRequest {
+            name: name(number),
+            value: Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) }),
+            description: "The password of the service's database.".into(),
+            metadata: [
+                ("owner".to_owned(), owner(number)),
+                ("environment".to_owned(), "production".to_owned()),
+            ]
+            .into(),
+            ..Default::default()
+        };
+        let requests: Vec<_> = numbers
+            .map(|number| {
+                Request::new("strongroom.v1.SecretService/CreateSecret", &server.key, &message(number))
+            })
+            .collect();
+        connections.send(&requests, requests.len(), WRITERS).await;
+    }
+}
+
+fn name(number: usize) -> String {
+    format!("service_{number:07}_database_password")
+}
+
+fn owner(number: usize) -> String {
+    format!("team_{}", number % OWNERS)
+}
+
+/// The bytes of the reply to a read.
+async fn reply_size(server: &Server) -> usize {
+    let channel = server.channel().await;
+    let message = GetSecretRequest { name: name(0), ..Default::default() };
+    let mut client = strongroom::api::v1::secret_service_client::SecretServiceClient::new(channel);
+    let reply: GetSecretResponse =
+        client.get_secret(server.request(message)).await.expect("a reply").into_inner();
+    reply.encoded_len()
+}
