@@ -28,6 +28,8 @@ type cachedNamespace struct {
 	// lostSince is when the connection of the watch was lost. Zero: it is not.
 	lostSince time.Time
 	refusedAt time.Time
+	// emptied counts how often everything was forgotten: what was read before may be what the caller may not know any more.
+	emptied uint64
 }
 
 type cacheEntry struct {
@@ -141,10 +143,10 @@ func (n *cachedNamespace) read(name string) *cacheRead {
 	begun := n.cache.begin(func() {
 		for {
 			n.mutex.RLock()
-			seen := n.seen
+			seen, emptied := n.seen, n.emptied
 			n.mutex.RUnlock()
 			secret, revision, err := n.client.get(n.cache.ctx, name, MinRevision(seen))
-			if n.finish(name, read, secret, revision, err) {
+			if n.finish(name, read, emptied, secret, revision, err) {
 				return
 			}
 		}
@@ -157,8 +159,9 @@ func (n *cachedNamespace) read(name string) *cacheRead {
 	return read
 }
 
-// finish ends a read. It returns false if the secret has changed meanwhile, so that it must be read again.
-func (n *cachedNamespace) finish(name string, read *cacheRead, secret *Secret, revision uint64, err error) bool {
+// finish ends a read that began when everything was forgotten so often. It returns false if the secret has changed meanwhile, so that
+// it must be read again.
+func (n *cachedNamespace) finish(name string, read *cacheRead, emptied uint64, secret *Secret, revision uint64, err error) bool {
 	if errors.Is(err, ErrUnauthenticated) {
 		n.cache.empty()
 	}
@@ -171,7 +174,7 @@ func (n *cachedNamespace) finish(name string, read *cacheRead, secret *Secret, r
 	read.secret, read.err = secret, err
 	defer close(read.done)
 	switch {
-	case err == nil && n.follows && n.lostSince.IsZero():
+	case err == nil && n.follows && n.lostSince.IsZero() && n.emptied == emptied:
 		n.store(name, secret)
 	case saysNo(err):
 		n.drop(name)
@@ -221,7 +224,9 @@ func (n *cachedNamespace) empty() {
 	n.dropAll()
 }
 
+// dropAll forgets everything, and what is being read. The caller holds the lock.
 func (n *cachedNamespace) dropAll() {
+	n.emptied++
 	for name := range n.entries {
 		n.drop(name)
 	}

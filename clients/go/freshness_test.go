@@ -60,6 +60,9 @@ func TestEveryCallCarriesItsFreshness(t *testing.T) {
 	for _, file := range files {
 		for i := range file.Messages().Len() {
 			descriptor := file.Messages().Get(i)
+			if descriptor.Name() == "ListNamespacesRequest" {
+				continue // the client does not offer this call
+			}
 			for name, expected := range map[protoreflect.Name]protoreflect.Value{
 				"min_revision": protoreflect.ValueOfUint64(42),
 				"consistency":  protoreflect.ValueOfEnum(pb.Consistency_CONSISTENCY_CACHED.Number()),

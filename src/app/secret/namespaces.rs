@@ -59,7 +59,7 @@ impl SecretOperations {
         query: NamespaceQuery,
         at_least: Revision,
     ) -> Result<NamespacePage, Error> {
-        self.core.catalog.at_least(at_least).await?;
+        self.core.at_least(at_least).await?;
         let parts = [
             "namespaces",
             &grant.principal().name().to_string(),

@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) lost_since: Option<Instant>,
     /// When the service refused a watch.
     pub(super) refused_at: Option<Instant>,
+    /// How often everything was forgotten: what was read before may be what the caller may not know any more.
+    emptied: u64,
 }
 
 struct Entry {
@@ -149,9 +151,12 @@ impl Space {
         let (space, under_way, name) = (self.clone(), read.clone(), name.to_owned());
         shared.begin(async move {
             loop {
-                let seen = space.read().seen;
+                let (seen, emptied) = {
+                    let state = space.read();
+                    (state.seen, state.emptied)
+                };
                 let outcome = space.client.get(&*name).min_revision(seen).await;
-                if space.finish(&name, &under_way, outcome) {
+                if space.finish(&name, &under_way, emptied, outcome) {
                     return;
                 }
             }
@@ -159,8 +164,9 @@ impl Space {
         read
     }
 
-    /// Ends a read. False: the secret has changed meanwhile, so that it must be read again.
-    fn finish(&self, name: &str, read: &Read, outcome: Result<Secret, Error>) -> bool {
+    /// Ends a read that began when everything was forgotten so often. False: the secret has changed meanwhile, so that it must be read
+    /// again.
+    fn finish(&self, name: &str, read: &Read, emptied: u64, outcome: Result<Secret, Error>) -> bool {
         if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unauthenticated) {
             self.empty_all();
         }
@@ -172,7 +178,7 @@ impl Space {
         state.reads.remove(name);
         let outcome = outcome.map(Arc::new);
         match &outcome {
-            Ok(secret) if state.follows && state.lost_since.is_none() => {
+            Ok(secret) if state.follows && state.lost_since.is_none() && state.emptied == emptied => {
                 state.store(name, secret, self.policy.capacity.max(1));
             }
             Err(error) if says_no(error) => state.forget(name),
@@ -242,8 +248,9 @@ impl State {
         self.entries.retain(|_, entry| entry.secret.id != id);
     }
 
-    /// Forgets everything.
+    /// Forgets everything, and what is being read.
     pub(super) fn drop_all(&mut self) {
+        self.emptied += 1;
         self.entries.clear();
         self.hand.clear();
     }

@@ -41,6 +41,8 @@ final class CachedNamespace {
     // When the connection of the watch was lost. null: it is not.
     private Instant lostSince;
     private Instant refusedAt = Instant.MIN;
+    // How often everything was forgotten: what was read before may be what the caller may not know any more.
+    private long emptied;
 
     private static final class Entry {
         final Secret secret;
@@ -148,8 +150,10 @@ final class CachedNamespace {
 
     private void attempt(String name, Read read) {
         long least;
+        long begunAt;
         synchronized (this) {
             least = seen;
+            begunAt = emptied;
         }
         client.read(name, least).whenComplete((found, failure) -> {
             if (failure instanceof AuthenticationException) {
@@ -160,7 +164,8 @@ final class CachedNamespace {
                 changed = failure == null && read.changedAt > found.revision() && !cache.closed;
                 if (!changed) {
                     reads.remove(name);
-                    if (failure == null && follows && lostSince == null && !cache.closed) {
+                    boolean kept = follows && lostSince == null && emptied == begunAt;
+                    if (failure == null && kept && !cache.closed) {
                         store(name, found.secret());
                     } else if (saysNo(failure)) {
                         drop(name);
@@ -214,8 +219,9 @@ final class CachedNamespace {
         });
     }
 
-    /** Forgets everything. */
+    /** Forgets everything, and what is being read. */
     synchronized void empty() {
+        emptied++;
         entries.values().forEach(entry -> entry.secret.value().close());
         entries.clear();
     }

@@ -54,6 +54,9 @@ class FreshnessTest {
                 strongroom.v1.GetSecretRequest.getDescriptor().getFile(),
                 strongroom.v1.ResolveReferencesRequest.getDescriptor().getFile())) {
             for (Descriptor request : file.getMessageTypes()) {
+                if (request.getName().equals("ListNamespacesRequest")) {
+                    continue; // the client does not offer this call
+                }
                 FieldDescriptor minRevision = request.findFieldByName("min_revision");
                 if (minRevision != null) {
                     assertEquals(REVISION, sent.get(request).getField(minRevision), request.getName());
