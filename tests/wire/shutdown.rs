@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Duration;
 
+use strongroom::api::v1::CreateBackupRequest;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tonic::Code;
 
 use crate::caller::{Caller, Room};
@@ -82,4 +85,28 @@ async fn requests_in_flight_are_answered_before_the_end() {
     let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(name)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     server.stop().await;
+}
+
+/// For longer than a second: an earlier release cut off then what was still being read.
+#[tokio::test]
+async fn a_backup_that_is_read_slowly_is_whole_before_the_end() {
+    const SECRETS: usize = 60;
+    let server = Server::alone();
+    let root = Caller::root(&server).await;
+    let value = "v".repeat(60_000);
+    for n in 0..SECRETS {
+        root.create(&format!("n{n}"), &value).await;
+    }
+    let mut replies = root.operator().create_backup(CreateBackupRequest {}).await.unwrap().into_inner();
+    let mut read = replies.message().await.unwrap().expect("a backup has a part").chunk.len();
+    server.signal("TERM");
+    let mut revision = 0;
+    while let Some(reply) = replies.message().await.unwrap() {
+        read += reply.chunk.len();
+        revision = reply.revision;
+        sleep(Duration::from_millis(400)).await;
+    }
+    assert!(revision > 0 && read > SECRETS * value.len(), "{read} bytes, revision {revision}");
+    let log = server.ended_well().await.stderr;
+    assert!(!log.contains("cut off"), "{log}");
 }
