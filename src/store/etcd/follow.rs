@@ -178,7 +178,7 @@ impl EtcdClient {
     /// Takes in a commit that the watch shows, whose head has this value.
     fn see(&self, generation: u64, commit: &Change, head: &[u8]) {
         let digest = Key::digest();
-        // First, so that whoever gets the turn has the digest.
+        // First, so that the replica that gets the turn has the digest.
         if let Some((_, value)) = commit.put.iter().rfind(|(key, _)| *key == digest) {
             self.see_digest(generation, Entry { value: value.clone(), revision: commit.revision });
         }
