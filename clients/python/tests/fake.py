@@ -313,6 +313,9 @@ class Fake(
     def ListSecrets(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.list_secrets)
 
+    def ListNamespaces(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # the client does not offer this call
+
     def UpdateSecret(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.update_secret)
 

@@ -169,7 +169,7 @@ impl IdempotencyRecords {
             Ok(Some(earlier)) => Ok(earlier),
             // A refusal is told only where the request was certainly not carried out.
             Err(unknown @ Error::Unavailable(_)) if attempted.is_err() => Err(unknown),
-            Err(Error::RequestIdReused) => Err(Error::RequestIdReused),
+            Err(known @ (Error::RequestIdReused | Error::Integrity)) => Err(known),
             Ok(None) | Err(_) => attempted,
         }
     }
