@@ -197,7 +197,7 @@ impl EtcdCommitter {
         }
         let stands = found.map(|found| found.kvs().first().map(entry));
         let stands: HashMap<_, _> = checks.into_iter().map(|(key, _)| key).zip(stands).collect();
-        if let Some(Some(stored)) = stands.get(&digest.0) {
+        if let Some(stored) = stands.get(&digest.0) {
             client.correct_digest(pointer.generation, &before, stored.clone());
         }
         let stands: HashMap<_, _> =

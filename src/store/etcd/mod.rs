@@ -198,12 +198,14 @@ impl EtcdClient {
         }
     }
 
-    /// Notes the digest that a commit found which was refused for the digest that it had.
-    fn correct_digest(&self, generation: u64, had: &Entry, found: Entry) {
-        if found.revision < had.revision {
-            self.forget_commits(); // etcd was put back to an older state
+    /// Notes the digest that a commit found which was refused for the digest that it had. `None`: etcd has none any more.
+    fn correct_digest(&self, generation: u64, had: &Entry, found: Option<Entry>) {
+        if found.as_ref().is_none_or(|found| found.revision < had.revision) {
+            self.forget_commits(); // it was removed, or etcd was put back to an older state
         }
-        self.see_digest(generation, found);
+        if let Some(found) = found {
+            self.see_digest(generation, found);
+        }
     }
 
     /// Forgets what commits have shown: those in etcd now are others.
