@@ -1,5 +1,7 @@
 //! How long changes can be told after they were made: settings, restarts and restores.
 
+use std::time::Duration;
+
 use strongroom::api::v1::{RotateMasterKeyRequest, SecretEventType, WatchSecretsRequest};
 use tonic::Code;
 
@@ -32,12 +34,15 @@ async fn a_change_is_told_after_a_restart_too() {
     assert_eq!(back.told().await, told(Is::Deleted, "a"));
 }
 
+/// The pause between two looks: each watch that is dropped is a reset, of which a connection may make only so many.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// Waits until the changes after a revision are no longer kept.
 async fn compacted(caller: &Caller, revision: u64) {
     let look = async {
         loop {
             match caller.secrets().watch_secrets(after(revision)).await {
-                Ok(_) => tokio::task::yield_now().await,
+                Ok(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
                 refusal => return refused(refusal, Code::OutOfRange, "REVISION_COMPACTED"),
             }
         }
