@@ -37,12 +37,12 @@ torture: ## repeat tests many times: servers killed, also while watched, faults 
 	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire consistency::faults
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
-bench: ## measure everything with a goal, into bench-results.json; needs a quiet machine and half an hour
+bench: ## measure everything with a goal, into bench-results.json; needs a quiet machine, and long
 	rm -f bench-results.json
 	cargo bench --locked --bench reads --bench commit --bench watch --bench overload
 	cat bench-results.json
 
-bench-quick: ## the same with 100,000 secrets in place of 1,000,000, and in shorter rounds: under four minutes
+bench-quick: ## the same with 100,000 secrets in place of 1,000,000, and in shorter rounds
 	STRONGROOM_BENCH_QUICK=1 $(MAKE) bench
 
 bench-commit: ## measure the cost of a durable commit beside the bare engine; needs a quiet machine and two minutes
