@@ -18,7 +18,8 @@ pub(super) struct Connection {
     /// STRONGROOM_SERVER] [default: 127.0.0.1:50051]
     ///
     /// An address without a scheme means plaintext if the host is this machine and no --ca-cert is given, and TLS
-    /// otherwise. An address without a port means port 50051.
+    /// otherwise. An address without a port means port 50051. Several addresses of one service are separated by commas:
+    /// the first one that serves is used.
     #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Connection")]
     server: Option<String>,
 

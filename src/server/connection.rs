@@ -42,7 +42,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How many resets may come for requests that the server has not looked at: this many times the requests at a time. The library
 /// looks at requests once it has read all that has come. Its default of 20 for a whole connection ends those of honest clients:
 /// after a pause of the machine, all requests with a deadline can be reset at once, and more than once.
-const PENDING_RESETS: usize = 4;
+const PENDING_RESETS: usize = 16;
 /// How many streams of a connection may be in error, over its whole life. Data that comes for a request which was refused a
 /// moment ago counts too: the library's default of 1024 is little for a server that refuses because it has too much to do.
 const ERRORS: usize = 16 * 1024;

@@ -1,9 +1,20 @@
 //! Each limit as a [`Refusal`]: what is limited, and what helps.
 
+use std::time::Duration;
+
 use super::{Code, RETRY, Reason, Refusal};
 use crate::limits::LimitReached;
 
 impl Refusal {
+    /// The server has too much to do: requests wait so long before the work on them begins.
+    pub(in crate::api) fn overloaded(wait: Duration) -> Self {
+        let wait = wait.as_millis();
+        let message = format!(
+            "The server has more to do than it can. Requests wait for {wait} ms now, a large part of the deadline: try again."
+        );
+        Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
+    }
+
     /// The refusal of a request that has reached a limit.
     pub(in crate::api) fn limit(limit: &LimitReached) -> Self {
         const OWN: &str = "wait for answers before you send more";

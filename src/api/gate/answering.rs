@@ -10,7 +10,7 @@ use tokio::time::Timeout;
 use tonic::body::Body;
 
 use super::Answer;
-use super::connection::OpenRequest;
+use super::connection::{OpenRequest, WaitingRequest};
 use super::deadline::InTime;
 use super::metrics::Measured;
 use crate::api::error::Refusal;
@@ -52,6 +52,7 @@ pin_project! {
         Gated {
             #[pin]
             answer: InTime,
+            _waiting: Option<WaitingRequest>,
         },
     }
 }
@@ -83,7 +84,7 @@ impl<O> Unmeasured<O> {
 
     fn has_begun(&self) -> bool {
         match self {
-            Self::Gated { answer } => answer.has_begun(),
+            Self::Gated { answer, .. } => answer.has_begun(),
             Self::Open { .. } | Self::Refused { .. } => true,
         }
     }
@@ -113,7 +114,7 @@ impl<O: Future<Output = Answer>> Future for Unmeasured<O> {
                 )
             }
             Part::Refused { answer } => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
-            Part::Gated { answer } => answer.poll(context),
+            Part::Gated { answer, .. } => answer.poll(context),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     certificate: OnceLock<Result<Arc<ClientCertificate>, CertificateProblem>>,
     /// The number of those now.
     open: AtomicUsize,
+    /// The number of other requests that wait for their answers.
+    waiting: AtomicUsize,
     authenticated: AtomicBool,
     to_close: AtomicBool,
     changed: Notify,
@@ -41,6 +43,7 @@ impl Connection {
             most_open,
             certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             authenticated: AtomicBool::new(false),
             to_close: AtomicBool::new(false),
             changed: Notify::new(),
@@ -95,11 +98,36 @@ impl Connection {
         self.changed.notified().await;
     }
 
+    /// Notes that another request waits for its answer.
+    pub(super) fn begin(self: &Arc<Self>) -> WaitingRequest {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        WaitingRequest { connection: self.clone(), is_alone: before == 0 }
+    }
+
     /// Begins a request to health or reflection, if there may be one more.
     pub(super) fn begin_open(self: &Arc<Self>) -> Option<OpenRequest> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         let begun = OpenRequest(self.clone());
         (before < self.most_open).then_some(begun)
+    }
+}
+
+/// A request that waits for its answer.
+pub(crate) struct WaitingRequest {
+    connection: Arc<Connection>,
+    is_alone: bool,
+}
+
+impl WaitingRequest {
+    /// Whether no other request of the connection waited when this one arrived.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+}
+
+impl Drop for WaitingRequest {
+    fn drop(&mut self) {
+        self.connection.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

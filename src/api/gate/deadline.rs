@@ -142,7 +142,7 @@ where
 
 /// How long the caller waits, less a little, so that an answer arrives in time (and before the transport, which has no
 /// details to give, answers itself).
-fn patience(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn patience(headers: &HeaderMap) -> Option<Duration> {
     let asked = grpc_timeout(headers.get("grpc-timeout")?.as_bytes())?;
     Some(asked.saturating_sub(RETURN.min(asked / 5)))
 }

@@ -13,6 +13,7 @@ mod handlers;
 mod in_flight;
 mod metrics;
 mod panics;
+mod queue_time;
 mod task;
 
 use std::convert::Infallible;
@@ -32,12 +33,13 @@ use self::authentication::Authentication;
 use self::confirmation::Confirmation;
 pub(crate) use self::confirmation::Recipient;
 pub(crate) use self::connection::Connection;
-use self::deadline::{Deadline, Limit, MAX_TIME};
+use self::deadline::{Deadline, Limit, MAX_TIME, patience};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
 use self::metrics::{Called, Measured};
 pub(crate) use self::metrics::{RequestMetrics, RpcReading};
 use self::panics::CatchPanic;
+use self::queue_time::QueueTime;
 use self::task::OwnTask;
 use super::error::Refusal;
 use super::request::{AuditEntry, Call, Rpc};
@@ -63,12 +65,13 @@ pub(crate) struct Gate {
     app: Arc<App>,
     auditor: Arc<dyn Auditor>,
     in_flight: InFlight,
+    queue_time: Arc<QueueTime>,
 }
 
 impl Gate {
     /// The gate before an app. It counts the requests that are being answered.
     pub(crate) fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
-        Self { app, auditor, in_flight }
+        Self { app, auditor, in_flight, queue_time: Arc::new(QueueTime::new()) }
     }
 
     /// The layers, in the order in which a request passes them.
@@ -77,7 +80,7 @@ impl Gate {
             // Outside of the task, so that it can answer while the task goes on.
             .layer_fn(Deadline::new)
             // From here on, a change is served to its end though the caller hangs up.
-            .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), inner))
+            .layer_fn(|inner| OwnTask::new(self.in_flight.clone(), self.queue_time.clone(), inner))
             // Records the answers of all layers below, refusals and panics too.
             .layer_fn(|inner| Audit::new(self.app.clone(), inner))
             // Nothing below sees a request whose caller is not known.
@@ -128,6 +131,7 @@ struct Shared<S> {
 
 struct Opened<S> {
     auditor: Arc<dyn Auditor>,
+    queue_time: Arc<QueueTime>,
     layers: Layers<S>,
 }
 
@@ -147,7 +151,11 @@ impl<S> Gated<S> {
 
     /// Opens the gate to these handlers. It stays open.
     pub(crate) fn open(&self, gate: &Gate, handlers: S) {
-        let opened = Opened { auditor: gate.auditor.clone(), layers: gate.layers(handlers) };
+        let opened = Opened {
+            auditor: gate.auditor.clone(),
+            queue_time: gate.queue_time.clone(),
+            layers: gate.layers(handlers),
+        };
         let _ = self.0.opened.set(opened); // a gate is opened once
     }
 }
@@ -201,15 +209,22 @@ where
     }
 
     fn call_gated(&self, rpc: Option<&'static Rpc>, http: Request<Body>) -> Unmeasured<S::Future> {
-        let Some(Opened { auditor, layers }) = self.0.opened.get() else {
+        let Some(Opened { auditor, queue_time, layers }) = self.0.opened.get() else {
             return Unmeasured::refused(Refusal::loading());
         };
-        let peer = http.extensions().get::<Arc<Connection>>().map(|connection| connection.peer());
+        let connection = http.extensions().get::<Arc<Connection>>();
+        let peer = connection.map(|connection| connection.peer());
+        let waiting = connection.map(Connection::begin);
+        if waiting.as_ref().is_some_and(|waiting| !waiting.is_alone())
+            && let Some(wait) = queue_time.too_long_for(patience(http.headers()))
+        {
+            return Unmeasured::refused(Refusal::overloaded(wait));
+        }
         let id = new_id().to_string().into();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpc, id, given_id, peer, auditor.clone());
         let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
-        Unmeasured::Gated { answer: layers.clone().call(arrived) }
+        Unmeasured::Gated { answer: layers.clone().call(arrived), _waiting: waiting }
     }
 }
 

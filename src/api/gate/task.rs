@@ -11,11 +11,13 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument;
 
 use super::in_flight::{Entered, InFlight};
+use super::queue_time::QueueTime;
 use super::{Answer, Arrived};
 use crate::api::error::Refusal;
 use crate::api::request::AuditEntry;
@@ -25,12 +27,13 @@ use crate::api::strongroom_v1::status::response;
 #[derive(Clone)]
 pub(super) struct OwnTask<S> {
     in_flight: InFlight,
+    queue_time: Arc<QueueTime>,
     inner: S,
 }
 
 impl<S> OwnTask<S> {
-    pub(super) fn new(in_flight: InFlight, inner: S) -> Self {
-        Self { in_flight, inner }
+    pub(super) fn new(in_flight: InFlight, queue_time: Arc<QueueTime>, inner: S) -> Self {
+        Self { in_flight, queue_time, inner }
     }
 }
 
@@ -53,7 +56,9 @@ where
         let (entered, endless) = (self.in_flight.enter(), is_endless(arrived.http.uri().path()));
         // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
         let answer = self.inner.call(arrived);
+        let (queue_time, arrival) = (self.queue_time.clone(), Instant::now());
         let answering = async move {
+            queue_time.began(arrival);
             if !of_task.begin() {
                 return Ok(Response::new(Body::empty()));
             }

@@ -178,6 +178,37 @@ async fn a_closed_gate_lets_health_through_and_refuses_all_else_with_an_id_until
     assert_eq!(counted, expected);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_with_too_much_to_do_refuses_further_requests_of_a_connection_at_once() {
+    let site = Site::open().await;
+    let gate = Gate::new(site.app.clone(), site.recorder.clone(), site.in_flight.clone());
+    let inner = tower::service_fn(|_: Request<Body>| std::future::pending::<Answer>());
+    let mut gated = Gated::closed(inner, true, Arc::default());
+    gated.open(&gate, inner);
+    let ask = |connection: &Arc<Connection>| {
+        let mut request = site.request(GET);
+        request.headers_mut().insert("grpc-timeout", "1S".parse().unwrap());
+        request.extensions_mut().insert(connection.clone());
+        request
+    };
+    for _ in 0..100 {
+        let arrived = Instant::now();
+        tokio::time::advance(std::time::Duration::from_millis(60)).await;
+        gate.queue_time.began(arrived);
+    }
+    let connections = [(); 2].map(|()| Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), 1)));
+    let first = gated.call(ask(&connections[0]));
+    let second = gated.call(ask(&connections[0])).await.unwrap();
+    assert_eq!(failure(&second), Some((Code::ResourceExhausted, Some(Reason::TooManyRequests))));
+    let details = Status::from_header_map(second.headers()).unwrap().get_error_details();
+    assert!(details.retry_info().is_some());
+    // The first request of each connection is let in, and waits.
+    let late = Some((Code::DeadlineExceeded, Some(Reason::DeadlineExceeded)));
+    for request in [first, gated.call(ask(&connections[1]))] {
+        assert_eq!(failure(&request.await.unwrap()), late);
+    }
+}
+
 #[tokio::test]
 async fn only_so_many_requests_of_strangers_wait_for_a_store_that_does_not_answer() {
     let store = SharedStore::over(store::open_memory().unwrap());
