@@ -5,7 +5,8 @@ use std::process::Command;
 use prost::Message;
 use strongroom::api::v1::secret_value::Kind;
 use strongroom::api::v1::{
-    CreateSecretRequest, GetSecretRequest, GetSecretResponse, ListSecretsRequest, SecretValue,
+    CreateSecretRequest, GetSecretRequest, GetSecretResponse, ListSecretsRequest, RotateSecretRequest,
+    SecretValue,
 };
 use tempfile::TempDir;
 
@@ -27,15 +28,20 @@ const CONFIG: &str = "[limits]\nauthentication_time = \"1h\"\n";
 
 const GETS: usize = 20_000;
 const LISTS: usize = 2_000;
+const CHANGES: usize = 5_000;
+/// As many creates as all rounds take: each name can be taken once.
+const CREATES: usize = 16 * CHANGES;
 
 /// The results, each the ratio of one contender's cost to that of another.
-pub const RATIOS: [(&str, &str, &str); 6] = [
+pub const RATIOS: [(&str, &str, &str); 8] = [
     ("get_cpu_vs_echo", "get", "echo"),
     ("get_tls_cpu_vs_echo_tls", "get_tls", "echo_tls"),
     ("get_1m_vs_1k", "get_1m", "get"),
     ("list_page_1m_vs_1k", "list_page_1m", "list_page"),
     ("list_filtered_1m_vs_1k", "list_filtered_1m", "list_filtered"),
     ("get_vs_other_build", "get", "get_other"),
+    ("create_vs_other_build", "create", "create_other"),
+    ("rotate_vs_other_build", "rotate", "rotate_other"),
 ];
 
 /// The contenders that need many secrets.
@@ -108,6 +114,8 @@ impl Few {
         ];
         if let Some(other) = &self.other {
             all.push(get("get_other", other, None, FEW).await);
+            all.extend(changes(["create", "rotate"], &self.plain).await);
+            all.extend(changes(["create_other", "rotate_other"], other).await);
         }
         all.push(Contender {
             requests: gets(echo::RPC, &self.tls.key, FEW),
@@ -199,6 +207,22 @@ fn gets(rpc: &str, key: &str, secrets: usize) -> Vec<Request> {
     (0..READ).map(|number| Request::new(rpc, key, &message(number))).collect()
 }
 
+/// Creates, and rotations of the secrets that are there.
+async fn changes<'a>([create, rotate]: [&'static str; 2], server: &'a Server) -> [Contender<'a>; 2] {
+    let creates = (FEW..FEW + CREATES).map(|number| create_request(server, number));
+    let rotations = (0..FEW).map(|number| {
+        let message = RotateSecretRequest { name: name(number), value: value(), ..Default::default() };
+        Request::new("strongroom.v1.SecretService/RotateSecret", &server.key, &message)
+    });
+    [
+        Contender { requests: creates.collect(), ..contender(create, &server.process, None, CHANGES).await },
+        Contender {
+            requests: rotations.collect(),
+            ..contender(rotate, &server.process, None, CHANGES).await
+        },
+    ]
+}
+
 /// Pages of all secrets, and of those that a filter finds, at offsets that are spread over all.
 async fn lists<'a>(
     [page, filtered]: [&'static str; 2],
@@ -230,24 +254,25 @@ async fn create(server: &Server, tls: Option<&Certificate>, secrets: usize) {
     let connections = Connections::open(&server.process, tls, CONNECTIONS).await;
     for from in (0..secrets).step_by(10_000) {
         let numbers = from..secrets.min(from + 10_000);
-        let message = |number: usize| CreateSecretRequest {
-            name: name(number),
-            value: Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) }),
-            description: "The password of the service's database.".into(),
-            metadata: [
-                ("owner".to_owned(), owner(number)),
-                ("environment".to_owned(), "production".to_owned()),
-            ]
-            .into(),
-            ..Default::default()
-        };
-        let requests: Vec<_> = numbers
-            .map(|number| {
-                Request::new("strongroom.v1.SecretService/CreateSecret", &server.key, &message(number))
-            })
-            .collect();
+        let requests: Vec<_> = numbers.map(|number| create_request(server, number)).collect();
         connections.send(&requests, requests.len(), WRITERS).await;
     }
+}
+
+fn create_request(server: &Server, number: usize) -> Request {
+    let message = CreateSecretRequest {
+        name: name(number),
+        value: value(),
+        description: "The password of the service's database.".into(),
+        metadata: [("owner".to_owned(), owner(number)), ("environment".to_owned(), "production".to_owned())]
+            .into(),
+        ..Default::default()
+    };
+    Request::new("strongroom.v1.SecretService/CreateSecret", &server.key, &message)
+}
+
+fn value() -> Option<SecretValue> {
+    Some(SecretValue { kind: Some(Kind::Text("v".repeat(256))) })
 }
 
 fn name(number: usize) -> String {

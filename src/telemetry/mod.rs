@@ -4,6 +4,7 @@
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
 //! the log, and the audit waits here until its records are written.
 
+mod priority;
 mod queue;
 mod terminal;
 mod writer;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+pub use self::priority::lower_priority;
 pub use self::queue::{Batch, Next, Queue};
 use self::terminal::ShortLines;
 use self::writer::LogWriter;

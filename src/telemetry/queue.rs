@@ -42,6 +42,8 @@ struct Waiting {
     /// Told once nothing waits any more.
     flushes: Vec<oneshot::Sender<()>>,
     closed: bool,
+    /// Whether the thread that writes waits and was not woken yet. To wake it is a call of the system.
+    sleeps: bool,
 }
 
 /// The records of all owners. Places are in bytes: an owner's record begins where its record before ends, and not before `now`.
@@ -100,8 +102,9 @@ impl Queue {
     /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room.
     pub fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
         let (written, told) = oneshot::channel();
-        let added = self.lock().records.add(owner, text, written);
-        self.arrived.notify_one();
+        let mut waiting = self.lock();
+        let added = waiting.records.add(owner, text, written);
+        self.wake(waiting);
         added.then_some(told)
     }
 
@@ -113,8 +116,7 @@ impl Queue {
             waiting.line_bytes += text.len();
             waiting.lines.push_back(text);
         }
-        drop(waiting);
-        self.arrived.notify_one();
+        self.wake(waiting);
         fits
     }
 
@@ -138,15 +140,17 @@ impl Queue {
     /// Told once everything that waits is written or lost.
     pub(super) fn flushed(&self) -> oneshot::Receiver<()> {
         let (flushed, told) = oneshot::channel();
-        self.lock().flushes.push(flushed);
-        self.arrived.notify_one();
+        let mut waiting = self.lock();
+        waiting.flushes.push(flushed);
+        self.wake(waiting);
         told
     }
 
     /// Ends the thread that writes, once nothing waits any more.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.arrived.notify_one();
+        let mut waiting = self.lock();
+        waiting.closed = true;
+        self.wake(waiting);
     }
 
     /// Waits for the next batch. The caller has written the one before. `None`: the queue is closed.
@@ -178,8 +182,19 @@ impl Queue {
             if waited {
                 return Next::Nothing;
             }
+            waiting.sleeps = true;
             waiting = self.arrived.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner).0;
+            waiting.sleeps = false;
             waited = true;
+        }
+    }
+
+    /// Wakes the thread that writes, unless it is awake.
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let sleeps = std::mem::take(&mut waiting.sleeps);
+        drop(waiting);
+        if sleeps {
+            self.arrived.notify_one();
         }
     }
 

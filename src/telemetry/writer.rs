@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::priority::lower_priority;
 use super::queue::Queue;
 
 /// How long a caller waits until its record is written.
@@ -66,6 +67,7 @@ impl LogWriter {
 
 /// The thread: writes what is queued, until the queue is closed.
 fn write_all(queue: &Queue, mut to: impl Write, report: impl Fn(u64)) {
+    lower_priority();
     let mut write = |text: &[u8]| to.write_all(text).and_then(|()| to.flush()).is_ok();
     let mut torn = false;
     while let Some(mut batch) = queue.next_batch() {

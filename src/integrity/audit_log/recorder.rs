@@ -27,7 +27,7 @@ use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, Unwritable};
 use crate::config::AuditSettings;
 use crate::crypto;
 use crate::domain::now;
-use crate::telemetry::{Batch, Next, Queue};
+use crate::telemetry::{Batch, Next, Queue, lower_priority};
 
 /// How long a caller waits until its record is written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -305,6 +305,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
+        lower_priority();
         self.reread();
         loop {
             let wake = self.sync_at.map_or(self.tend_at, |at| at.min(self.tend_at));
