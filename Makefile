@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-quick bench-access bench-commit bench-reads bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients profile clients clients-smoke clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-quick bench-access bench-commit bench-load bench-reads bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients profile clients clients-smoke clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -50,6 +50,9 @@ bench-commit: ## measure the cost of a durable commit beside the bare engine; ne
 
 bench-reads: ## measure what reads cost beside a bare echo, and among many secrets; BENCH_ARGS=get measures some of them
 	cargo bench --locked --bench reads -- $(BENCH_ARGS)
+
+bench-load: ## measure latency by load, also of a server of yours, and each RPC's cost by the number of secrets; BENCH_ARGS=--help
+	cargo bench --locked --bench load -- $(BENCH_ARGS)
 
 profile: ## show where the time of a Get goes, with perf; CONTRIBUTING.md says how to read it
 	benches/profile.sh

@@ -8,7 +8,7 @@ mod results;
 mod server;
 mod tls;
 
-pub use self::load::{Connections, Ended, Request};
+pub use self::load::{Connections, Ended, Request, http2};
 pub use self::results::{is_quick, median, record, rounded};
 pub use self::server::{Process, Server, Start, data_folder, disk};
-pub use self::tls::Certificate;
+pub use self::tls::{Certificate, Trust};

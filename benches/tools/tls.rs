@@ -1,7 +1,7 @@
-//! A certificate for the servers of a run, and a client that trusts it.
+//! A certificate for the servers of a run, and a client that trusts it or other authorities.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 pub struct Certificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    der: CertificateDer<'static>,
+    trust: Trust,
 }
 
 impl Certificate {
@@ -33,16 +33,32 @@ impl Certificate {
         private.write(true).create_new(true).mode(0o600);
         let mut private = private.open(&key_file).expect("a file");
         private.write_all(key.serialize_pem().as_bytes()).expect("a file");
-        Self { certificate, key: key_file, der: made.der().clone() }
+        Self { certificate, key: key_file, trust: Trust::new([made.der().clone()]) }
     }
 
     /// TLS over a connection to the server.
     pub async fn connect(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        self.trust.connect("127.0.0.1", stream).await.expect("TLS")
+    }
+}
+
+/// A client that trusts some authorities.
+#[derive(Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Leaves out certificates that cannot be used, as the system's may have some.
+    pub fn new(authorities: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(self.der.clone()).expect("a certificate");
+        roots.add_parsable_certificates(authorities);
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let name = ServerName::try_from("127.0.0.1").expect("an address");
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
+        Self(Arc::new(config))
+    }
+
+    /// TLS over a connection to a host.
+    pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(self.0.clone()).connect(name, stream).await
     }
 }
