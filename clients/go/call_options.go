@@ -184,10 +184,11 @@ func (o NamePrefix) onList(r *pb.ListSecretsRequest)    { r.NamePrefix = string(
 func (o NamePrefix) onWatch(r *pb.WatchSecretsRequest)  { r.NamePrefix = string(o) }
 func (o NamePrefix) onClaim(r *pb.ClaimRotationRequest) { r.NamePrefix = string(o) }
 
-// PageSize is how many secrets the client asks for at a time, 1 to 1,000. Default: 100.
+// PageSize is how many secrets or namespaces the client asks for at a time, 1 to 1,000. Default: 100.
 type PageSize int32
 
-func (o PageSize) onList(r *pb.ListSecretsRequest) { r.Limit = (*int32)(&o) }
+func (o PageSize) onList(r *pb.ListSecretsRequest)          { r.Limit = (*int32)(&o) }
+func (o PageSize) onNamespaces(r *pb.ListNamespacesRequest) { r.Limit = (*int32)(&o) }
 
 // OrderBy is the order of a list: name, created_at or updated_at; add " desc" for the reverse order. Default: name.
 type OrderBy string

@@ -88,6 +88,20 @@ func ExampleClient_List() {
 	// db_user
 }
 
+func ExampleClient_ListNamespaces() {
+	client := exampleClient()
+	defer client.Close()
+	for namespace, err := range client.ListNamespaces(ctx, strongroom.Below("team")) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(namespace.Name, namespace.Secrets)
+	}
+	// Output:
+	// team 2
+	// team/billing 5
+}
+
 func ExampleClient_Stage() {
 	client := exampleClient()
 	defer client.Close()
@@ -189,6 +203,11 @@ func (exampleServer) ListSecrets(_ context.Context, r *pb.ListSecretsRequest) (*
 		return &pb.ListSecretsResponse{Items: []*pb.Secret{{Name: "db_password"}}, NextPageToken: "2"}, nil
 	}
 	return &pb.ListSecretsResponse{Items: []*pb.Secret{{Name: "db_user"}}}, nil
+}
+
+func (exampleServer) ListNamespaces(context.Context, *pb.ListNamespacesRequest) (*pb.ListNamespacesResponse, error) {
+	items := []*pb.Namespace{{Name: "team", Secrets: 2}, {Name: "team/billing", Secrets: 5}}
+	return &pb.ListNamespacesResponse{Items: items}, nil
 }
 
 func (exampleServer) WatchSecrets(r *pb.WatchSecretsRequest, stream grpc.ServerStreamingServer[pb.WatchSecretsResponse]) error {

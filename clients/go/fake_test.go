@@ -29,10 +29,11 @@ type fake struct {
 	pb.UnimplementedSecretServiceServer
 	pb.UnimplementedAccessServiceServer
 
-	create func(*pb.CreateSecretRequest) (*pb.CreateSecretResponse, error)
-	get    func(context.Context, *pb.GetSecretRequest) (*pb.GetSecretResponse, error)
-	claim  func(*pb.ClaimRotationRequest) (*pb.ClaimRotationResponse, error)
-	watch  func(*pb.WatchSecretsRequest, grpc.ServerStreamingServer[pb.WatchSecretsResponse]) error
+	create     func(*pb.CreateSecretRequest) (*pb.CreateSecretResponse, error)
+	get        func(context.Context, *pb.GetSecretRequest) (*pb.GetSecretResponse, error)
+	namespaces func(*pb.ListNamespacesRequest) (*pb.ListNamespacesResponse, error)
+	claim      func(*pb.ClaimRotationRequest) (*pb.ClaimRotationResponse, error)
+	watch      func(*pb.WatchSecretsRequest, grpc.ServerStreamingServer[pb.WatchSecretsResponse]) error
 
 	health   *health.Server
 	mutex    sync.Mutex
@@ -46,6 +47,10 @@ func (f *fake) CreateSecret(_ context.Context, r *pb.CreateSecretRequest) (*pb.C
 
 func (f *fake) GetSecret(ctx context.Context, r *pb.GetSecretRequest) (*pb.GetSecretResponse, error) {
 	return f.get(ctx, r)
+}
+
+func (f *fake) ListNamespaces(_ context.Context, r *pb.ListNamespacesRequest) (*pb.ListNamespacesResponse, error) {
+	return f.namespaces(r)
 }
 
 func (f *fake) ClaimRotation(_ context.Context, r *pb.ClaimRotationRequest) (*pb.ClaimRotationResponse, error) {

@@ -10,6 +10,7 @@ type MinRevision uint64
 func (o MinRevision) onGet(r *pb.GetSecretRequest)                  { r.MinRevision = uint64(o) }
 func (o MinRevision) onBatchGet(r *pb.BatchGetSecretsRequest)       { r.MinRevision = uint64(o) }
 func (o MinRevision) onList(r *pb.ListSecretsRequest)               { r.MinRevision = uint64(o) }
+func (o MinRevision) onNamespaces(r *pb.ListNamespacesRequest)      { r.MinRevision = uint64(o) }
 func (o MinRevision) onVersions(r *pb.ListSecretVersionsRequest)    { r.MinRevision = uint64(o) }
 func (o MinRevision) onCreate(r *pb.CreateSecretRequest)            { r.MinRevision = uint64(o) }
 func (o MinRevision) onUpdate(r *pb.UpdateSecretRequest)            { r.MinRevision = uint64(o) }
@@ -32,6 +33,7 @@ type CachedRead struct{}
 func (CachedRead) onGet(r *pb.GetSecretRequest)               { r.Consistency = cached }
 func (CachedRead) onBatchGet(r *pb.BatchGetSecretsRequest)    { r.Consistency = cached }
 func (CachedRead) onList(r *pb.ListSecretsRequest)            { r.Consistency = cached }
+func (CachedRead) onNamespaces(r *pb.ListNamespacesRequest)   { r.Consistency = cached }
 func (CachedRead) onVersions(r *pb.ListSecretVersionsRequest) { r.Consistency = cached }
 func (CachedRead) onResolve(r *pb.ResolveReferencesRequest) error {
 	r.Consistency = cached

@@ -46,6 +46,7 @@ type arguments struct {
 	Cached      bool              `json:"cached"`
 	MinRevision uint64            `json:"min_revision"`
 	PageSize    int32             `json:"page_size"`
+	Below       string            `json:"below"`
 	NamePrefix  string            `json:"name_prefix"`
 	Grace       float64           `json:"grace_period_seconds"`
 	Consumer    string            `json:"consumer"`
@@ -202,6 +203,8 @@ func secretAction(ctx context.Context, client *strongroom.Client, action string,
 		return batchGet(ctx, client, a)
 	case "list":
 		return list(ctx, client, a)
+	case "list_namespaces":
+		return listNamespaces(ctx, client, a)
 	default:
 		return nil, nil, errUnsupported
 	}
@@ -244,4 +247,23 @@ func list(ctx context.Context, client *strongroom.Client, a arguments) (object, 
 		secrets = append(secrets, *secret)
 	}
 	return object{"names": names}, secrets, nil
+}
+
+func listNamespaces(ctx context.Context, client *strongroom.Client, a arguments) (object, any, error) {
+	options := []strongroom.NamespacesOption{strongroom.Below(a.Below)}
+	if a.PageSize > 0 {
+		options = append(options, strongroom.PageSize(a.PageSize))
+	}
+	listed := []object{}
+	var namespaces []strongroom.Namespace
+	for namespace, err := range client.ListNamespaces(ctx, options...) {
+		if err != nil {
+			return nil, nil, err
+		}
+		listed = append(listed, object{
+			"name": namespace.Name, "secrets": namespace.Secrets, "deleted_secrets": namespace.DeletedSecrets,
+		})
+		namespaces = append(namespaces, *namespace)
+	}
+	return object{"namespaces": listed}, namespaces, nil
 }

@@ -33,6 +33,7 @@ interface Args {
   readonly new_name?: string;
   readonly name_prefix?: string;
   readonly page_size?: number;
+  readonly below?: string;
   readonly etag?: string;
   readonly request_id?: string;
   readonly rotation_interval_seconds?: number;
@@ -145,6 +146,16 @@ async function act(action: string, args: Args): Promise<Outcome> {
         found.push(secret);
       }
       return { ok: { names: found.map(({ name }) => name) }, dumped: found };
+    }
+    case "list_namespaces": {
+      const found: strongroom.Namespace[] = [];
+      for await (const namespace of secrets.listNamespaces({ ...options, below: args.below })) {
+        found.push(namespace);
+      }
+      const namespaces = found.map(({ name, secrets, deletedSecrets: deleted_secrets }) => {
+        return { name, secrets, deleted_secrets };
+      });
+      return { ok: { namespaces }, dumped: found };
     }
     case "update":
       return ofSecret(await secrets.update(args.name, options));

@@ -146,6 +146,31 @@ export interface SecretPage {
   readonly revision: bigint;
 }
 
+/** A namespace in which the caller may list secrets. */
+export interface Namespace {
+  /** The name of the namespace, such as `team/billing`. */
+  readonly name: string;
+  /** The number of its secrets that the caller may list, without deleted ones. */
+  readonly secrets: number;
+  /** The number of its deleted secrets that the caller may list and that `undelete` can bring back. */
+  readonly deletedSecrets: number;
+}
+
+/** One page of namespaces. */
+export interface NamespacePage {
+  /** The namespaces, ordered by the bytes of their names. */
+  readonly items: readonly Namespace[];
+  /** The `pageToken` of the next page. Empty: this is the last page. */
+  readonly nextPageToken: string;
+  /**
+   * The number of namespaces that no list can show, because their records were altered or damaged. 0 also when the caller may
+   * not list everything.
+   */
+  readonly damagedSize: number;
+  /** The store's revision that the page was read at. */
+  readonly revision: bigint;
+}
+
 /** A deleted secret. */
 export interface DeletedSecret {
   /** The id of the secret, for `undelete`. */

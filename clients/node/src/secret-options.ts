@@ -94,6 +94,20 @@ export interface ListPageOptions extends ListOptions {
   readonly pageToken?: string | undefined;
 }
 
+/** The options of `listNamespaces`. */
+export interface ListNamespacesOptions extends CallOptions, Since, Fresh {
+  /** Return only this namespace and those below it: with `team`, also `team/billing`. Undefined: all. */
+  readonly below?: string | undefined;
+  /** The number of namespaces that one page has at most, 1 to 1,000. Undefined: 100. */
+  readonly limit?: number | undefined;
+}
+
+/** The options of `listNamespacesPage`. */
+export interface ListNamespacesPageOptions extends ListNamespacesOptions {
+  /** The `nextPageToken` of the page before. Undefined: the first page. */
+  readonly pageToken?: string | undefined;
+}
+
 /** The options of `update`. A field that is not given stays; `null` clears it. */
 export interface UpdateOptions extends ChangeOptions, InNamespace, Conditional, Since {
   /** The new name. */

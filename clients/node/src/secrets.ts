@@ -11,6 +11,8 @@ import type {
   ClaimedRotation,
   DeletedSecret,
   DestroyedVersion,
+  Namespace,
+  NamespacePage,
   ReadSecret,
   RotatedSecret,
   Secret,
@@ -40,6 +42,8 @@ import type {
   CreateOptions,
   GetOptions,
   InNamespace,
+  ListNamespacesOptions,
+  ListNamespacesPageOptions,
   ListOptions,
   ListPageOptions,
   PromoteOptions,
@@ -172,6 +176,42 @@ export class Secrets {
       items: reply.items.map(secretOf),
       nextPageToken: reply.nextPageToken,
       totalSize: reply.totalSize,
+      damagedSize: reply.damagedSize,
+      revision: reply.revision,
+    });
+  }
+
+  /**
+   * Returns the namespaces in which the caller may list secrets, from all pages, ordered by the bytes of their names. The
+   * namespace of the client does not matter.
+   */
+  async *listNamespaces(options: ListNamespacesOptions = {}): AsyncGenerator<Namespace, void, undefined> {
+    let page = await this.listNamespacesPage(options);
+    for (;;) {
+      yield* page.items;
+      if (page.nextPageToken === "") {
+        return;
+      }
+      page = await this.listNamespacesPage({ ...options, pageToken: page.nextPageToken });
+    }
+  }
+
+  /** Returns one page of the namespaces in which the caller may list secrets. */
+  async listNamespacesPage(options: ListNamespacesPageOptions = {}): Promise<NamespacePage> {
+    const request = {
+      below: options.below ?? "",
+      ...optional("limit", options.limit),
+      pageToken: options.pageToken ?? "",
+      minRevision: options.minRevision ?? 0n,
+      consistency: consistencyOf(options.consistency),
+    };
+    const reply = await this.#caller.call(
+      { method: "ListNamespaces", send: (stubs, call) => stubs.secrets.listNamespaces(request, call) },
+      options,
+    );
+    return result({
+      items: reply.items.map(({ name, secrets, deletedSecrets }) => ({ name, secrets, deletedSecrets })),
+      nextPageToken: reply.nextPageToken,
       damagedSize: reply.damagedSize,
       revision: reply.revision,
     });

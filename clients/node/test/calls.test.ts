@@ -349,6 +349,39 @@ test("lists follow their pages, and a batch has an outcome for each name", async
   assert.throws(() => batch.get("c"), /did not ask for c/);
 });
 
+test("the list of namespaces follows its pages, whatever the namespace of the client is", async () => {
+  const seen: unknown[] = [];
+  await using server = await FakeServer.start({
+    secrets: {
+      listNamespaces: ({ below, limit, pageToken }) => {
+        seen.push([below, limit, pageToken]);
+        return pageToken === ""
+          ? { items: [{ name: "team", secrets: 2, deletedSecrets: 1 }], nextPageToken: "2", revision: 4n }
+          : { items: [{ name: "team/a", secrets: 1 }], damagedSize: 1, revision: 4n };
+      },
+    },
+  });
+  await using client = server.client({ namespace: "home" });
+  const found: api.Namespace[] = [];
+  for await (const namespace of client.secrets.listNamespaces({ below: "team", limit: 1 })) {
+    found.push(namespace);
+  }
+  const expected = [
+    { name: "team", secrets: 2, deletedSecrets: 1 },
+    { name: "team/a", secrets: 1, deletedSecrets: 0 },
+  ];
+  assert.deepEqual(found, expected);
+  const page = await client.secrets.listNamespacesPage({ pageToken: "2" });
+  const { items, nextPageToken, damagedSize, revision } = page;
+  assert.deepEqual([items, nextPageToken, damagedSize, revision], [expected.slice(1), "", 1, 4n]);
+  assert.deepEqual(seen, [
+    ["team", 1, ""],
+    ["team", 1, "2"],
+    ["", undefined, "2"],
+  ]);
+  assert.deepEqual(JSON.parse(JSON.stringify(page)).revision, "4");
+});
+
 test("an update sends what is given, and the mask names what is cleared", async () => {
   const seen: unknown[] = [];
   await using server = await FakeServer.start({

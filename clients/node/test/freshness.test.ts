@@ -18,8 +18,7 @@ test("every request that has the field carries minRevision and consistency", asy
     throw refusal(Code.InvalidArgument, "VALIDATION_FAILED");
   };
   const methods = [...SecretService.methods, ...ReferenceService.methods].filter(
-    // The client does not offer the list of namespaces.
-    ({ methodKind, localName }) => methodKind === "unary" && localName !== "listNamespaces",
+    ({ methodKind }) => methodKind === "unary",
   );
   const handlers = Object.fromEntries(methods.map(({ localName }) => [localName, keep(localName)]));
   await using server = await FakeServer.start({
@@ -35,6 +34,7 @@ test("every request that has the field carries minRevision and consistency", asy
     () => secrets.get("a", read),
     () => secrets.batchGet(["a"], read),
     () => secrets.list(read).next(),
+    () => secrets.listNamespaces(read).next(),
     () => secrets.update("a", change),
     () => secrets.delete("a", change),
     () => secrets.undelete("id", change),

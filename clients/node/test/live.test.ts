@@ -56,6 +56,16 @@ test("a secret lives and dies", { skip }, async () => {
     names.push(name);
   }
   assert.deepEqual(names, ["c", "d"]);
+  const home = read.namespace;
+  await secrets.create("a", { value: "v", namespace: `${home}/below` });
+  const namespaces: api.Namespace[] = [];
+  for await (const found of secrets.listNamespaces({ below: home, limit: 1 })) {
+    namespaces.push(found);
+  }
+  assert.deepEqual(namespaces, [
+    { name: home, secrets: 2, deletedSecrets: 0 },
+    { name: `${home}/below`, secrets: 1, deletedSecrets: 0 },
+  ]);
 });
 
 test("a value is generated, rotated, staged and promoted", { skip }, async () => {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from strongroom import RotationPolicy, Secret, SecretVersion, StrongroomError, generate
+from strongroom import Namespace, RotationPolicy, Secret, SecretVersion, StrongroomError, generate
 from strongroom import exceptions as e
 from strongroom.v1 import access_pb2
 
@@ -139,6 +139,10 @@ def _version(found: SecretVersion) -> dict[str, Any]:
     return {"number": found.number, "state": found.state, "current": found.current}
 
 
+def _namespace(found: Namespace) -> dict[str, Any]:
+    return {"name": found.name, "secrets": found.secrets, "deleted_secrets": found.deleted_secrets}
+
+
 def _batch(found: Any) -> dict[str, Any]:
     return {"items": [_item(item.name, item.secret, item.error) for item in found.items]}
 
@@ -195,6 +199,12 @@ _CALLS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...], dict[str, str], R
         ("page_size", "name_prefix", "metadata"),
         {},
         lambda found: {"names": [one.name for one in found]},
+    ),
+    "list_namespaces": (
+        lambda c: c.secrets.iterate_namespaces,
+        ("below", "page_size"),
+        {},
+        lambda found: {"namespaces": [_namespace(one) for one in found]},
     ),
     "update": (
         lambda c: c.secrets.update,

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import fake_namespaces
 import grpc
 from fake_access import Access
 from fake_references import Resolution
@@ -314,7 +315,15 @@ class Fake(
         return self.answer(request, context, self.list_secrets)
 
     def ListNamespaces(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError  # the client does not offer this call
+        def listed(request: Any) -> secret_pb2.ListNamespacesResponse:
+            key = self.authenticate(dict(context.invocation_metadata()))
+            present, deleted = (
+                [secret for secret in group if key.root or secret.namespace == key.home_namespace]
+                for group in (self.secrets.values(), self.rotation.deleted.values())
+            )
+            return fake_namespaces.listed(request, present, deleted, self.revision)
+
+        return self.answer(request, context, listed)
 
     def UpdateSecret(self, request: Any, context: Any) -> Any:
         return self.answer(request, context, self.update_secret)

@@ -13,6 +13,7 @@ import pytest
 from strongroom import ENCRYPTED, RotationPolicy, generate
 from strongroom import _access_calls as access_calls
 from strongroom import _list_calls as list_calls
+from strongroom import _namespace_calls as namespace_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _replies as replies
 from strongroom import _rotation_calls as rotation_calls
@@ -86,6 +87,8 @@ def test_a_cached_read_is_asked_for() -> None:
         (secret_calls.batch_get, {"names": ["n"]}),
         (list_calls.list_, {}),
         (list_calls.iterate, {}),
+        (namespace_calls.list_namespaces, {}),
+        (namespace_calls.iterate_namespaces, {}),
         (version_calls.versions, {"name": "n"}),
         (reference_calls.resolve, {"document": {}}),
     ]
@@ -107,6 +110,8 @@ def test_every_call_about_secrets_takes_a_revision() -> None:
         (secret_calls.rotate, {"name": "n", "value": "v"}),
         (list_calls.list_, {}),
         (list_calls.iterate, {}),
+        (namespace_calls.list_namespaces, {}),
+        (namespace_calls.iterate_namespaces, {}),
         (rotation_calls.promote, {"name": "n", "version": 1}),
         (rotation_calls.acknowledge, {"name": "n", "version": 1}),
         (rotation_calls.claim_rotation, {}),
@@ -230,6 +235,14 @@ def test_the_call_for_the_next_page() -> None:
     assert call_after(second, Page([], "")) is None
     with pytest.raises(InternalError):
         call_after(second, Page([], "token"))
+
+
+def test_the_call_for_the_next_page_of_namespaces() -> None:
+    first = namespace_calls.iterate_namespaces(SCOPE, below="team", page_size=2, timeout=3)
+    second = call_after(first, Page([], "token"))
+    assert second is not None
+    assert second.request == secret_pb2.ListNamespacesRequest(below="team", limit=2, page_token="token")
+    assert second.timeout == 3
 
 
 def test_the_calls_of_access() -> None:

@@ -48,6 +48,7 @@ pub(crate) async fn perform(client: &Client, args: Arguments<'_>, action: &str) 
             Ok(Done::new(json!({"items": reply.collect::<Vec<_>>()}), &items))
         }
         "list" => list(client, args).await,
+        "list_namespaces" => list_namespaces(client, args).await,
         "update" => {
             let mut call = client.update(name).etag(args.text("etag"));
             if let Some(new_name) = args.optional("new_name") {
@@ -131,6 +132,23 @@ async fn list(client: &Client, args: Arguments<'_>) -> Result<Done, Failed> {
     }
     let names: Vec<_> = listed.iter().map(|secret| &secret.name).collect();
     Ok(Done::new(json!({"names": names}), &listed))
+}
+
+async fn list_namespaces(client: &Client, args: Arguments<'_>) -> Result<Done, Failed> {
+    let mut list = client.list_namespaces().below(args.text("below"));
+    if let Some(size) = args.number("page_size").and_then(|size| size.try_into().ok()) {
+        list = list.page_size(size);
+    }
+    let (mut namespaces, mut listed) = (list.stream(), Vec::new());
+    while let Some(namespace) = namespaces.next().await {
+        listed.push(namespace?);
+    }
+    let reply = listed.iter().map(|namespace| {
+        json!({
+            "name": namespace.name, "secrets": namespace.secrets, "deleted_secrets": namespace.deleted_secrets,
+        })
+    });
+    Ok(Done::new(json!({"namespaces": reply.collect::<Vec<_>>()}), &listed))
 }
 
 async fn resolve(client: &Client, args: Arguments<'_>) -> Result<Done, Failed> {

@@ -54,9 +54,9 @@ pub use self::builder::Builder;
 pub use self::cache::{Cache, CachePolicy, CachedSecret};
 pub use self::calls::{
     Acknowledge, BatchGet, BatchItem, ChangeVersion, Claim, ClaimedRotation, Create, Credential, Delete,
-    DestroyVersion, DestroyedVersion, Event, Events, Explain, Explanation, Get, Identity, List, Promote,
-    Reference, Release, Resolve, ResolvedDocument, Rotate, SecretList, Stage, StagedVersion, Undelete,
-    Update, Versions, WatchChanges, WatchEvent,
+    DestroyVersion, DestroyedVersion, Event, Events, Explain, Explanation, Get, Identity, List,
+    ListNamespaces, NamespaceList, Promote, Reference, Release, Resolve, ResolvedDocument, Rotate,
+    SecretList, Stage, StagedVersion, Undelete, Update, Versions, WatchChanges, WatchEvent,
 };
 pub use self::client::{Client, Replies};
 pub use self::connect_error::ConnectError;
@@ -64,7 +64,9 @@ pub use self::credential::Token;
 pub use self::error::{Error, ErrorReason, Violation};
 pub use self::error_kind::ErrorKind;
 pub use self::generator::{Generator, NewValue, RotationPolicy};
-pub use self::model::{Consumer, DeletedSecret, RotationClaim, RotationFailure, Secret, SecretVersion};
+pub use self::model::{
+    Consumer, DeletedSecret, Namespace, RotationClaim, RotationFailure, Secret, SecretVersion,
+};
 pub use self::operator::Operator;
 pub use self::plaintext::Value;
 pub use self::references::References;

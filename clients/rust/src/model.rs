@@ -1,4 +1,4 @@
-//! Secrets and their versions, as the calls of [`Client`](crate::Client) return them.
+//! Secrets, their versions and namespaces, as the calls of [`Client`](crate::Client) return them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -133,6 +133,25 @@ pub struct DeletedSecret {
     pub purge_at: Option<SystemTime>,
     /// The store's revision of the deletion.
     pub revision: u64,
+}
+
+/// A namespace in which the caller may list secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Namespace {
+    /// The name of the namespace, such as `team/billing`.
+    pub name: String,
+    /// How many of its secrets the caller may list, without deleted ones.
+    pub secrets: u32,
+    /// How many of its deleted secrets the caller may list and can still bring back.
+    pub deleted_secrets: u32,
+}
+
+impl Namespace {
+    pub(crate) fn of(sent: v1::Namespace) -> Self {
+        let count = |sent: i32| u32::try_from(sent).unwrap_or_default();
+        Self { name: sent.name, secrets: count(sent.secrets), deleted_secrets: count(sent.deleted_secrets) }
+    }
 }
 
 impl Secret {

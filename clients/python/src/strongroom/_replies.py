@@ -33,6 +33,8 @@ __all__ = [
     "explanation",
     "identity",
     "inclusion_proof",
+    "namespace",
+    "namespace_page",
     "resolved_document",
     "role",
     "secret",
@@ -112,6 +114,21 @@ def secret_page(message: secret_pb2.ListSecretsResponse) -> models.SecretPage:
         items=[secret(item) for item in message.items],
         next_page_token=message.next_page_token,
         total_size=message.total_size,
+        revision=message.revision,
+        damaged_size=message.damaged_size,
+    )
+
+
+def namespace(message: secret_pb2.Namespace) -> models.Namespace:
+    """Converts a namespace of a list."""
+    return models.Namespace(message.name, message.secrets, message.deleted_secrets)
+
+
+def namespace_page(message: secret_pb2.ListNamespacesResponse) -> models.NamespacePage:
+    """Converts a page of a list of namespaces."""
+    return models.NamespacePage(
+        items=[namespace(item) for item in message.items],
+        next_page_token=message.next_page_token,
         revision=message.revision,
         damaged_size=message.damaged_size,
     )

@@ -13,6 +13,7 @@ from strongroom import _access_calls as access_calls
 from strongroom import _audit_calls as audit_calls
 from strongroom import _binding_calls as binding_calls
 from strongroom import _list_calls as list_calls
+from strongroom import _namespace_calls as namespace_calls
 from strongroom import _reference_calls as reference_calls
 from strongroom import _rotation_calls as rotation_calls
 from strongroom import _secret_calls as secret_calls
@@ -132,6 +133,8 @@ class Secrets(_Resource):
     batch_get = _method(secret_calls.batch_get)
     list = _method(list_calls.list_)
     iterate = _pages(list_calls.iterate)
+    list_namespaces = _method(namespace_calls.list_namespaces)
+    iterate_namespaces = _pages(namespace_calls.iterate_namespaces)
     update = _method(secret_calls.update)
     delete = _method(secret_calls.delete)
     undelete = _method(secret_calls.undelete)

@@ -37,6 +37,8 @@ __all__ = [
     "Explanation",
     "Identity",
     "InclusionProof",
+    "Namespace",
+    "NamespacePage",
     "Reference",
     "ResolvedDocument",
     "Role",
@@ -191,6 +193,33 @@ class SecretPage:
     """The store's revision that the page was read at."""
     damaged_size: int = 0
     """The number of secrets in the namespace that no list can show, because their records were altered or damaged."""
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace in which the caller may list secrets."""
+
+    name: str
+    """The name of the namespace, such as `team/billing`."""
+    secrets: int
+    """The number of its secrets that the caller may list, without deleted ones."""
+    deleted_secrets: int
+    """The number of its deleted secrets that the caller may list and that `undelete` can bring back."""
+
+
+@dataclass(frozen=True)
+class NamespacePage:
+    """One page of namespaces. It is not iterable itself: `items` holds this page, and `iterate_namespaces()` all."""
+
+    items: list[Namespace]
+    """The namespaces, ordered by the bytes of their names."""
+    next_page_token: str
+    """The `page_token` for the next page. Empty: this is the last page."""
+    revision: int
+    """The store's revision that the page was read at."""
+    damaged_size: int = 0
+    """The number of namespaces that no list can show, because their records were altered or damaged. 0 also when the
+    caller may not list everything."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 //! Lists secrets, page by page.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::model::Secret;
 use crate::secrets::Pages;
-use crate::turns::{Turns, next};
+use crate::turns::{Items, Page, Turn, next};
 use crate::v1;
 
 impl Client {
@@ -58,18 +57,12 @@ impl List {
 
     /// The secrets, one after the other. A page is read when the reader comes to it.
     pub fn stream(self) -> SecretList {
-        let pages = self.client.secrets().pages(self.request);
-        SecretList { pages: Turns::new(pages), read: VecDeque::new(), ended: false }
+        SecretList(Items::new(self.client.secrets().pages(self.request)))
     }
 }
 
 /// The secrets of a list. It is a [`Stream`], and has a [`next`](Self::next) of its own. It ends after an error.
-pub struct SecretList {
-    pages: Turns<Pages, Result<Option<v1::ListSecretsResponse>, Error>>,
-    /// What is left of the page that was read last.
-    read: VecDeque<v1::Secret>,
-    ended: bool,
-}
+pub struct SecretList(Items<Pages, v1::Secret>);
 
 impl SecretList {
     /// The next secret; `None` behind the last one.
@@ -82,27 +75,13 @@ impl Stream for SecretList {
     type Item = Result<Secret, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(secret) = self.read.pop_front() {
-                return Poll::Ready(Some(Ok(Secret::of(Some(secret), 0, 0))));
-            }
-            if self.ended {
-                return Poll::Ready(None);
-            }
-            let turn = |mut pages: Pages| -> Pin<Box<dyn Future<Output = _> + Send>> {
-                Box::pin(async move {
-                    let page = pages.next().await;
-                    (pages, page)
-                })
-            };
-            match ready!(self.pages.poll(context, turn)) {
-                Ok(Some(page)) => self.read = page.items.into(),
-                Ok(None) => self.ended = true,
-                Err(error) => {
-                    self.ended = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-        }
+        let read = |mut pages: Pages| -> Turn<Pages, Page<v1::Secret>> {
+            Box::pin(async move {
+                let page = pages.next().await;
+                (pages, page.map(|page| page.map(|page| page.items)))
+            })
+        };
+        let secret = ready!(self.0.poll(context, read));
+        Poll::Ready(secret.map(|secret| Ok(Secret::of(Some(secret?), 0, 0))))
     }
 }

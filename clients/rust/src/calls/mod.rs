@@ -3,6 +3,7 @@
 mod access;
 mod documents;
 mod list;
+mod namespaces;
 mod rotation;
 mod secrets;
 mod versions;
@@ -11,6 +12,7 @@ mod watch;
 pub use access::{Explain, Explanation, Identity};
 pub use documents::{Credential, Reference, Resolve, ResolvedDocument};
 pub use list::{List, SecretList};
+pub use namespaces::{ListNamespaces, NamespaceList};
 pub use rotation::{Claim, ClaimedRotation, Promote, Release, Rotate, Stage, StagedVersion};
 pub use secrets::{BatchGet, BatchItem, Create, Delete, Get, Undelete, Update};
 pub use versions::{Acknowledge, ChangeVersion, DestroyVersion, DestroyedVersion, Versions};

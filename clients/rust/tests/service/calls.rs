@@ -73,6 +73,7 @@ async fn a_read_can_ask_for_a_revision_or_for_a_cached_answer() {
     fake.always("BatchGetSecrets", &v1::BatchGetSecretsResponse::default());
     fake.always("ListSecretVersions", &v1::ListSecretVersionsResponse::default());
     fake.always("ListSecrets", &v1::ListSecretsResponse::default());
+    fake.always("ListNamespaces", &v1::ListNamespacesResponse::default());
     fake.always("ResolveReferences", &v1::ResolveReferencesResponse::default());
     let cached = Consistency::Cached;
     let secret = client.get("a").min_revision(9).consistency(cached).await.unwrap();
@@ -83,23 +84,32 @@ async fn a_read_can_ask_for_a_revision_or_for_a_cached_answer() {
     client.batch_get(["a"]).min_revision(9).consistency(cached).metadata_only().await.unwrap();
     client.versions("a").min_revision(9).consistency(cached).await.unwrap();
     assert!(client.list().min_revision(9).consistency(cached).stream().next().await.is_none());
+    assert!(client.list_namespaces().min_revision(9).consistency(cached).stream().next().await.is_none());
     client.resolve(json!({})).consistency(cached).await.unwrap();
     let seen = fake.seen();
     let get: v1::GetSecretRequest = seen[0].message();
     let batch: v1::BatchGetSecretsRequest = seen[1].message();
     let versions: v1::ListSecretVersionsRequest = seen[2].message();
     let list: v1::ListSecretsRequest = seen[3].message();
-    let resolve: v1::ResolveReferencesRequest = seen[4].message();
-    let revisions = [get.min_revision, batch.min_revision, versions.min_revision, list.min_revision];
-    assert_eq!(revisions, [9; 4]);
+    let namespaces: v1::ListNamespacesRequest = seen[4].message();
+    let resolve: v1::ResolveReferencesRequest = seen[5].message();
+    let revisions = [
+        get.min_revision,
+        batch.min_revision,
+        versions.min_revision,
+        list.min_revision,
+        namespaces.min_revision,
+    ];
+    assert_eq!(revisions, [9; 5]);
     let asked = [
         get.consistency(),
         batch.consistency(),
         versions.consistency(),
         list.consistency(),
+        namespaces.consistency(),
         resolve.consistency(),
     ];
-    assert_eq!(asked, [cached; 5]);
+    assert_eq!(asked, [cached; 6]);
 }
 
 #[tokio::test]
@@ -126,6 +136,39 @@ async fn a_list_is_a_stream_over_its_pages_and_ends_after_an_error() {
     fake.then("ListSecrets", [page(&["a"], "one"), denied]);
     let mut list = client.list().stream();
     assert_eq!(list.next().await.unwrap().unwrap().name, "a");
+    assert_eq!(list.next().await.unwrap().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert!(list.next().await.is_none());
+}
+
+#[tokio::test]
+async fn namespaces_are_a_stream_over_their_pages_too() {
+    let (fake, client) = service().await;
+    let page = |names: &[&str], token: &str| {
+        let namespace = |name: &&str| v1::Namespace { name: (*name).into(), secrets: 2, deleted_secrets: 1 };
+        let items = names.iter().map(namespace).collect();
+        Answer::reply(&v1::ListNamespacesResponse {
+            items,
+            next_page_token: token.into(),
+            ..Default::default()
+        })
+    };
+    fake.then("ListNamespaces", [page(&["team", "team/a"], "one"), page(&[], "two"), page(&["team/b"], "")]);
+    let mut list = client.list_namespaces().below("team").page_size(2).stream();
+    let mut found = Vec::new();
+    while let Some(namespace) = list.next().await {
+        let namespace = namespace.unwrap();
+        assert_eq!((namespace.secrets, namespace.deleted_secrets), (2, 1));
+        found.push(namespace.name);
+    }
+    assert_eq!(found, ["team", "team/a", "team/b"]);
+    let sent: Vec<v1::ListNamespacesRequest> = fake.seen().iter().map(crate::fake::Seen::message).collect();
+    assert!(sent.iter().all(|request| request.below == "team" && request.limit == Some(2)));
+    assert_eq!(sent.iter().map(|request| &*request.page_token).collect::<Vec<_>>(), ["", "one", "two"]);
+
+    let denied = Answer::refusal(Code::PermissionDenied, "ACCESS_DENIED", ErrorDetails::new());
+    fake.then("ListNamespaces", [page(&["team"], "one"), denied]);
+    let mut list = client.list_namespaces().stream();
+    assert_eq!(list.next().await.unwrap().unwrap().name, "team");
     assert_eq!(list.next().await.unwrap().unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert!(list.next().await.is_none());
 }

@@ -154,6 +154,33 @@ public final class AsyncStrongroomClient {
     }
 
     /**
+     * Returns one page of the namespaces in which the caller may list secrets, whatever the namespace of the client is.
+     *
+     * @return the page, later
+     */
+    public CompletableFuture<NamespacePage> listNamespacesPage() {
+        return listNamespacesPage(options -> {});
+    }
+
+    /**
+     * Returns one page of the namespaces in which the caller may list secrets, whatever the namespace of the client is.
+     *
+     * @param options sets the options
+     * @return the page, later
+     */
+    public CompletableFuture<NamespacePage> listNamespacesPage(Consumer<NamespacesOptions> options) {
+        NamespacesOptions set = new NamespacesOptions();
+        options.accept(set);
+        var request = set.request.setMinRevision(set.minRevision).setConsistency(set.consistency);
+        return link.send(
+                SecretServiceGrpc.getListNamespacesMethod(), request.build(), set.timeout, "", false,
+                reply -> new NamespacePage(
+                        reply.getItemsList().stream().map(Models::namespaceOf).toList(),
+                        reply.getNextPageToken(),
+                        reply.getRevision()));
+    }
+
+    /**
      * Changes the given fields of a secret and keeps all others.
      *
      * @param name the name of the secret

@@ -42,6 +42,10 @@ final class Models {
                 sent.hasRotationFailure() ? failureOf(sent.getRotationFailure()) : null);
     }
 
+    static Namespace namespaceOf(strongroom.v1.Namespace sent) {
+        return new Namespace(sent.getName(), sent.getSecrets(), sent.getDeletedSecrets());
+    }
+
     static SecretVersion versionOf(strongroom.v1.SecretVersion sent) {
         List<Consumer> consumers = sent.getConsumersList().stream()
                 .map(consumer -> new Consumer(

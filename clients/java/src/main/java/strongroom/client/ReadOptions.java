@@ -3,12 +3,12 @@ package strongroom.client;
 import strongroom.v1.Consistency;
 
 /**
- * The options of every read of secrets and versions.
+ * The options of every read of secrets, versions and namespaces.
  *
  * @param <T> the options of the call
  */
 public abstract sealed class ReadOptions<T extends ReadOptions<T>> extends Options<T>
-        permits GetOptions, BatchGetOptions, ListOptions, VersionsOptions {
+        permits GetOptions, BatchGetOptions, ListOptions, NamespacesOptions, VersionsOptions {
     long minRevision;
     Consistency consistency = Consistency.CONSISTENCY_UNSPECIFIED;
 

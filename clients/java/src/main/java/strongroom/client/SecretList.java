@@ -1,7 +1,6 @@
 package strongroom.client;
 
 import java.util.Iterator;
-import java.util.NoSuchElementException;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
@@ -19,7 +18,15 @@ public final class SecretList implements Iterable<Secret> {
     /** Returns the secrets of all pages. */
     @Override
     public Iterator<Secret> iterator() {
-        return new Pages();
+        return new Pages<>(token -> {
+            SecretPage page = StrongroomClient.await(client.async().listPage(set -> {
+                options.accept(set);
+                if (!token.isEmpty()) {
+                    set.pageToken(token);
+                }
+            }));
+            return new Pages.Page<>(page.secrets(), page.nextPageToken());
+        });
     }
 
     /**
@@ -35,34 +42,5 @@ public final class SecretList implements Iterable<Secret> {
     @Override
     public String toString() {
         return "SecretList(" + client + ")";
-    }
-
-    private final class Pages implements Iterator<Secret> {
-        private Iterator<Secret> page;
-        private String next = "";
-
-        @Override
-        public boolean hasNext() {
-            while (page == null || !page.hasNext() && !next.isEmpty()) {
-                String token = next;
-                SecretPage read = StrongroomClient.await(client.async().listPage(set -> {
-                    options.accept(set);
-                    if (!token.isEmpty()) {
-                        set.pageToken(token);
-                    }
-                }));
-                page = read.secrets().iterator();
-                next = read.nextPageToken();
-            }
-            return page.hasNext();
-        }
-
-        @Override
-        public Secret next() {
-            if (!hasNext()) {
-                throw new NoSuchElementException();
-            }
-            return page.next();
-        }
     }
 }

@@ -540,6 +540,27 @@ public final class StrongroomClient implements AutoCloseable {
     }
 
     /**
+     * Returns the namespaces in which the caller may list secrets, ordered by the bytes of their names, whatever the namespace of
+     * the client is. Each loop over the list reads a page at a time, when it comes to it.
+     *
+     * @return the list
+     */
+    public NamespaceList listNamespaces() {
+        return listNamespaces(options -> {});
+    }
+
+    /**
+     * Returns the namespaces in which the caller may list secrets, ordered by the bytes of their names, whatever the namespace of
+     * the client is. Each loop over the list reads a page at a time, when it comes to it.
+     *
+     * @param options sets the options
+     * @return the list
+     */
+    public NamespaceList listNamespaces(Consumer<NamespacesOptions> options) {
+        return new NamespaceList(this, options);
+    }
+
+    /**
      * Watches the changes of the namespace's secrets from now on; see {@link Watch}.
      *
      * @return the watch; close it at the end

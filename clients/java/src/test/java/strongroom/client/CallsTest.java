@@ -19,6 +19,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import strongroom.v1.CreateSecretResponse;
+import strongroom.v1.ListNamespacesRequest;
+import strongroom.v1.ListNamespacesResponse;
 import strongroom.v1.ListSecretsResponse;
 
 class CallsTest {
@@ -193,6 +195,38 @@ class CallsTest {
                 ? ListSecretsResponse.newBuilder().addItems(Fake.secret("a", "")).setNextPageToken("next").build()
                 : ListSecretsResponse.newBuilder().addItems(Fake.secret("b", "")).build();
         assertEquals(List.of("a", "b"), client.list().stream().map(Secret::name).toList());
+    }
+
+    @Test
+    void aListOfNamespacesReadsAllPages() {
+        List<ListNamespacesRequest> asked = new ArrayList<>();
+        fake.namespaces = request -> {
+            asked.add(request);
+            return switch (request.getPageToken()) {
+                case "" -> namespaces("one", "team");
+                case "one" -> namespaces("two");
+                default -> namespaces("", "team/a", "team/b");
+            };
+        };
+        NamespaceList list = client.listNamespaces(options -> options.below("team").pageSize(2));
+        List<Namespace> expected =
+                List.of(new Namespace("team", 2, 1), new Namespace("team/a", 2, 1), new Namespace("team/b", 2, 1));
+        assertEquals(expected, list.stream().toList());
+        assertEquals(List.of("", "one", "two"), asked.stream().map(ListNamespacesRequest::getPageToken).toList());
+        assertTrue(asked.stream().allMatch(request -> request.getBelow().equals("team") && request.getLimit() == 2));
+        List<Namespace> again = new ArrayList<>();
+        list.forEach(again::add);
+        assertEquals(expected, again);
+        NamespacePage page = client.async().listNamespacesPage(options -> options.pageToken("two")).join();
+        assertEquals(new NamespacePage(expected.subList(1, 3), "", 4), page);
+    }
+
+    private static ListNamespacesResponse namespaces(String nextPageToken, String... names) {
+        var reply = ListNamespacesResponse.newBuilder().setNextPageToken(nextPageToken).setRevision(4);
+        for (String name : names) {
+            reply.addItemsBuilder().setName(name).setSecrets(2).setDeletedSecrets(1);
+        }
+        return reply.build();
     }
 
     @Test

@@ -32,6 +32,8 @@ import strongroom.v1.CreateSecretRequest;
 import strongroom.v1.CreateSecretResponse;
 import strongroom.v1.GetSecretRequest;
 import strongroom.v1.GetSecretResponse;
+import strongroom.v1.ListNamespacesRequest;
+import strongroom.v1.ListNamespacesResponse;
 import strongroom.v1.ListSecretsRequest;
 import strongroom.v1.ListSecretsResponse;
 import strongroom.v1.SecretServiceGrpc.SecretServiceImplBase;
@@ -45,6 +47,7 @@ final class Fake extends SecretServiceImplBase implements AutoCloseable {
     volatile Function<CreateSecretRequest, CreateSecretResponse> create;
     volatile Function<GetSecretRequest, GetSecretResponse> get;
     volatile Function<ListSecretsRequest, ListSecretsResponse> list;
+    volatile Function<ListNamespacesRequest, ListNamespacesResponse> namespaces;
     volatile Function<ClaimRotationRequest, ClaimRotationResponse> claim;
     volatile BiConsumer<WatchSecretsRequest, StreamObserver<WatchSecretsResponse>> watch;
 
@@ -109,6 +112,11 @@ final class Fake extends SecretServiceImplBase implements AutoCloseable {
     @Override
     public void listSecrets(ListSecretsRequest request, StreamObserver<ListSecretsResponse> reply) {
         answer(list, request, reply);
+    }
+
+    @Override
+    public void listNamespaces(ListNamespacesRequest request, StreamObserver<ListNamespacesResponse> reply) {
+        answer(namespaces, request, reply);
     }
 
     @Override

@@ -21,6 +21,7 @@ import strongroom.client.EventType;
 import strongroom.client.Explanation;
 import strongroom.client.GetOptions;
 import strongroom.client.Identity;
+import strongroom.client.Namespace;
 import strongroom.client.Question;
 import strongroom.client.ReleaseOptions;
 import strongroom.client.ResolvedDocument;
@@ -45,6 +46,7 @@ final class Actions {
             case "get" -> secret(client.get(a.name(), options -> get(options, a)));
             case "batch_get" -> batchGet(client, a);
             case "list" -> list(client, a);
+            case "list_namespaces" -> listNamespaces(client, a);
             case "update" -> secret(client.update(a.name(), options -> update(options, a)));
             case "delete" -> {
                 DeletedSecret deleted = client.delete(a.name(), options -> options.etag(a.text("etag", "")));
@@ -196,6 +198,21 @@ final class Actions {
                 .stream()
                 .toList();
         return new Outcome(objectOf("names", secrets.stream().map(Secret::name).toList()), secrets);
+    }
+
+    private static Outcome listNamespaces(StrongroomClient client, Arguments a) {
+        List<Namespace> namespaces = client.listNamespaces(options -> {
+                    options.below(a.text("below", ""));
+                    if (a.has("page_size")) {
+                        options.pageSize(a.number("page_size"));
+                    }
+                })
+                .stream()
+                .toList();
+        List<Object> listed = new ArrayList<>();
+        namespaces.forEach(each -> listed.add(objectOf(
+                "name", each.name(), "secrets", each.secrets(), "deleted_secrets", each.deletedSecrets())));
+        return new Outcome(objectOf("namespaces", listed), namespaces);
     }
 
     private static Outcome claim(StrongroomClient client, Arguments a) {
