@@ -83,6 +83,8 @@ pub struct Line<'a> {
 pub const LOG_BEGUN: &str = "log_begun";
 /// The event of the first record after the log could not be written for some time.
 pub const LOG_RESUMED: &str = "log_resumed";
+/// The event of a start that found records behind the newest checkpoint. Its detail says which.
+pub const UNSIGNED_RECORDS: &str = "unsigned_records";
 /// The event that says that files were removed, because the retention is over.
 pub const FILES_REMOVED: &str = "files_removed";
 /// The event that says how many refusals have no record.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED};
+pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED, UNSIGNED_RECORDS};
 pub use self::names::{NameMac, Names, fingerprint, is_fingerprint};
 use self::record::joined;
 pub use self::record::{Record, Referenced, Target};

@@ -53,11 +53,16 @@ impl Verify {
         let compared = if compared { "nothing before the given checkpoint was changed" } else { "" };
         let unfinished =
             if verified.unfinished { "the last line is not complete, and does not count" } else { "" };
+        let unsigned = match verified.head.size.saturating_sub(verified.signed) {
+            0 => String::new(),
+            records => format!("{records}: no checkpoint vouches for them yet"),
+        };
         let fields = [
             ("verified", "the log is as it was written".to_owned()),
             ("log", verified.origin.clone()),
             ("records", verified.head.size.to_string()),
             ("signed", verified.signed.to_string()),
+            ("not signed", unsigned),
             ("first kept", verified.first.to_string()),
             ("files", verified.files.to_string()),
             ("root", root.clone()),

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,6 +214,11 @@ impl Log {
     /// The number of records that are written.
     pub(super) fn size(&self) -> u64 {
         self.written.tree.size()
+    }
+
+    /// The numbers of the records behind the newest checkpoint. Only the file vouches for them.
+    pub(super) fn unsigned(&self) -> Range<u64> {
+        self.checkpointed..self.size()
     }
 
     /// The tree that survives a crash of the machine.

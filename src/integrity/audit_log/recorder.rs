@@ -23,7 +23,7 @@ use super::note::LogKey;
 use super::query::{self, Order, Page, Query};
 use super::tree::{self, Hash, TreeHead};
 use super::verify::{Breach, Expected, VerifyError, verify};
-use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, Unwritable};
+use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, UNSIGNED_RECORDS, Unwritable};
 use crate::config::AuditSettings;
 use crate::crypto;
 use crate::domain::now;
@@ -125,6 +125,8 @@ impl AuditLog {
             log.append(&Line { detail, ..Line::event(LOG_BEGUN, now()) }.to_text())?;
             log.sync()?;
             log.write_checkpoint()?;
+        } else {
+            note_unsigned(&mut log)?;
         }
         let shared = Arc::new(Shared {
             queue: Queue::default(),
@@ -283,6 +285,25 @@ impl Drop for AuditLog {
     fn drop(&mut self) {
         self.0.queue.close();
     }
+}
+
+/// Records that the log has records which no checkpoint vouches for. A server that was killed leaves such records, those of its
+/// last seconds; one that was stopped leaves none. Without this, somebody who adds records to the file of a server that does not
+/// run would have them signed.
+fn note_unsigned(log: &mut Log) -> Result<(), LogError> {
+    let unsigned = log.unsigned();
+    let Some(last) = unsigned.end.checked_sub(1).filter(|last| unsigned.contains(last)) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "The server found the records {} to {last} behind the newest checkpoint. They were written before it was killed, or by \
+         something else.",
+        unsigned.start
+    );
+    tracing::warn!(first = unsigned.start, last, "the audit log has records that no checkpoint vouches for");
+    log.append(&Line { detail: Some(detail.into()), ..Line::event(UNSIGNED_RECORDS, now()) }.to_text())?;
+    log.sync()?;
+    log.write_checkpoint()
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

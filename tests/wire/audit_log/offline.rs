@@ -130,6 +130,42 @@ async fn every_alteration_is_found_with_its_place_without_a_server() {
 }
 
 #[tokio::test]
+async fn records_that_were_added_while_the_server_did_not_run_are_named_when_it_starts() {
+    let sample = Sample::new().await;
+    let events = async || {
+        let server = Launch::durable(&sample.data).start();
+        let listed = audit(Some(&server), &["list", "--limit", "1000"]);
+        server.stop().await;
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let records = listed.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        records.filter(|record| record["event"] == "unsigned_records").collect::<Vec<_>>()
+    };
+    assert_eq!(events().await, [] as [Json; 0], "a server that was stopped has signed all records");
+
+    let verified = || serde_json::from_slice::<Json>(&sample.verify().stdout).unwrap();
+    let before = verified()["records"].as_u64().unwrap();
+    assert_eq!(verified()["signed_records"], before);
+    let file = sample.files().pop().unwrap();
+    let mut records = lines(&file);
+    let forged = records.last().unwrap().replace("key:", "key:x");
+    records.extend([forged.clone(), forged]);
+    write_lines(&file, &records);
+    assert_eq!(
+        (&verified()["signed_records"], &verified()["records"]),
+        (&before.into(), &(before + 2).into())
+    );
+    let data = sample.data.to_str().unwrap();
+    let table = text(&audit(None, &["verify", "--data-dir", data, "-o", "table"]));
+    assert!(table.contains("2: no checkpoint vouches for them yet"), "{table}");
+
+    let named = events().await;
+    let [event] = &named[..] else { panic!("{named:?}") };
+    let detail = event["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("the records {before} to {} behind", before + 1)), "{detail}");
+    assert_eq!(events().await, named, "the next start finds them signed, and what was said of them");
+}
+
+#[tokio::test]
 async fn a_log_that_was_written_again_does_not_match_a_checkpoint_or_a_key_kept_elsewhere() {
     let (sample, other) = (Sample::new().await, Sample::new().await);
     fs::remove_dir_all(sample.data.join("audit")).unwrap();
