@@ -21,6 +21,8 @@ use self::otlp::Span;
 use crate::audit_log::settled;
 use crate::caller::Caller;
 use crate::credentials::authority::Authority;
+#[cfg(feature = "etcd")]
+use crate::etcd_server;
 use crate::harness::{Launch, Server};
 use crate::metrics::{page, sample};
 use crate::raw::{Wire, framed};
@@ -90,6 +92,21 @@ async fn a_span_joins_the_trace_of_its_caller() {
         assert!(request.start <= step.start && step.start <= step.end && step.end <= request.end);
         assert!(step.id != request.id && step.attributes.is_empty(), "{step:?}");
     }
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test]
+async fn over_etcd_a_read_tells_how_long_it_asked_the_store() {
+    let Some(etcd) = etcd_server::shared() else { return };
+    let collector = Collector::start(Manner::Takes);
+    let launch = Launch::in_etcd(&etcd.url(), &format!("{}/", Uuid::new_v4()));
+    let server = launch.argument("--otlp-endpoint").argument(collector.url()).start();
+    let message = get("no_such_name").encode_to_vec();
+    refused(tracing(&server, "01").await.call(GET, &message).await, Code::NotFound, "SECRET_NOT_FOUND");
+    server.stop().await;
+    let [request] = collector.requests().try_into().unwrap();
+    let asked = |span: &Span| span.name == "ask the store for its newest revision";
+    assert!(collector.spans().iter().any(|span| asked(span) && span.parent == request.id));
 }
 
 #[tokio::test]
