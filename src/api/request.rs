@@ -19,6 +19,7 @@ use crate::auth::{
     SomewhereGrant,
 };
 use crate::domain::{Invalid, Namespace, SecretName, Violations, now};
+use crate::telemetry::traces::{RequestSpan, Span, Step};
 
 /// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
 const UNKNOWN_RPC: &str = "unknown";
@@ -48,6 +49,8 @@ pub(super) struct AuditEntry {
     caller_request_id: Option<Box<str>>,
     peer: Option<SocketAddr>,
     auditor: Arc<dyn Auditor>,
+    /// The span of the request, where it is traced.
+    span: Option<Arc<Span>>,
     noted: Mutex<Noted>,
     recorded: Notify,
     /// Whether the caller has hung up before it was answered.
@@ -81,12 +84,18 @@ impl AuditEntry {
             caller_request_id,
             peer,
             auditor,
+            span: None,
             noted: Mutex::default(),
             recorded: Notify::new(),
             abandoned: AtomicBool::new(false),
             hung_up: Notify::new(),
             begun: AtomicBool::new(false),
         }
+    }
+
+    /// The entry of a request with this span.
+    pub(super) fn traced(self, span: Option<&RequestSpan>) -> Self {
+        Self { span: span.map(RequestSpan::span), ..self }
     }
 
     /// Notes that the caller has hung up before it was answered.
@@ -174,6 +183,7 @@ impl AuditEntry {
             reason,
             request_id: self.request_id.to_string(),
             caller_request_id: self.caller_request_id.as_deref().map(str::to_owned),
+            trace_id: self.span.as_ref().map(|span| span.trace_id()),
         }
     }
 
@@ -186,6 +196,10 @@ impl RequestRecord for AuditEntry {
     fn id(&self) -> [u8; 16] {
         // The gate makes the id; a test may make another one.
         Uuid::try_parse(&self.request_id).unwrap_or_default().into_bytes()
+    }
+
+    fn step(&self, name: &'static str) -> Option<Step> {
+        self.span.as_ref().map(|span| span.step(name))
     }
 
     fn line(&self) -> Vec<u8> {

@@ -24,7 +24,7 @@ use super::authority::{Authority, ConfirmedCaller};
 use super::clock_agreement::ClockAgreement;
 use super::deadline::deadline;
 use super::freshness::{AheadPlaces, Freshness};
-use super::outbox::{Outbox, Removal, RequestRecord};
+use super::outbox::{Outbox, Removal, RequestRecord, step};
 use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
@@ -144,6 +144,7 @@ impl Attempt<'_> {
             };
             copy = id.map(|id| (outbox, id));
         }
+        let step = step("commit");
         let _turn = match &self.caller {
             Some(caller) => {
                 caller.require(&mut transaction);
@@ -152,6 +153,7 @@ impl Attempt<'_> {
             None => None,
         };
         let committed = self.core.commit(&self.keyring, transaction).await;
+        drop(step);
         if let Some((outbox, id)) = copy
             && matches!(committed, Ok(None) | Err(Error::TooLate | Error::Internal(_) | Error::Integrity))
         {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::Core;
+use super::outbox::step;
 use super::{App, Error};
 use crate::catalog::Catalog;
 use crate::domain::Revision;
@@ -77,7 +78,10 @@ impl Freshness {
     pub(super) async fn reach_head(&self) -> Result<(), Unavailable> {
         match &self.0 {
             None => Ok(()),
-            Some(shared) => shared.reach_head().await,
+            Some(shared) => {
+                let _step = step("ask the store for its newest revision");
+                shared.reach_head().await
+            }
         }
     }
 

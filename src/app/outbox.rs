@@ -22,6 +22,7 @@ use crate::integrity::StoredKeyring;
 use crate::integrity::audit_log::{AuditLog, LogError, Order, Query, TreeHead};
 use crate::schema::Kind;
 use crate::store::{Key, MAX_OPERATIONS, Pages, Transaction};
+use crate::telemetry::traces::Step;
 
 /// How many copies a commit removes on its way, at most.
 const WITH_A_COMMIT: usize = 8;
@@ -43,6 +44,11 @@ pub trait RequestRecord: Send + Sync {
 
     /// The line of the request's record, for the case that it succeeds.
     fn line(&self) -> Vec<u8>;
+
+    /// Begins a step of the request, which its trace tells; `None`: it is not traced.
+    fn step(&self, _name: &'static str) -> Option<Step> {
+        None
+    }
 }
 
 tokio::task_local! {
@@ -53,6 +59,11 @@ tokio::task_local! {
 /// Does the work of a request. Each change that it commits has a copy of this record beside it.
 pub async fn recorded<F: Future>(record: Arc<dyn RequestRecord>, work: F) -> F::Output {
     RECORD.scope(record, work).await
+}
+
+/// Begins a step of the present request; `None`: there is no request, or it is not traced.
+pub(super) fn step(name: &'static str) -> Option<Step> {
+    RECORD.try_with(|record| record.step(name)).ok().flatten()
 }
 
 /// The outbox of this server.

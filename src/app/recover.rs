@@ -145,5 +145,6 @@ fn record(key: ApiKeyId, id: Uuid) -> Record {
         reason: None,
         request_id: id.to_string(),
         caller_request_id: None,
+        trace_id: None,
     }
 }

@@ -68,7 +68,7 @@ pub struct Line<'a> {
     /// The caller's own id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller_request_id: Option<Cow<'a, str>>,
-    /// The id of the caller's trace.
+    /// The id of the trace that the request belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<Cow<'a, str>>,
     /// The number of the first record that is still in a file, in the record of a removal.
@@ -108,6 +108,7 @@ impl<'a> Line<'a> {
             reason,
             request_id,
             caller_request_id,
+            trace_id,
         } = record;
         let Target { namespace, name, version, .. } = target;
         let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
@@ -127,6 +128,7 @@ impl<'a> Line<'a> {
             reason: reason.map(Cow::Borrowed),
             request_id: Some(request_id.into()),
             caller_request_id: borrowed(caller_request_id),
+            trace_id: borrowed(trace_id),
             ..Self::default()
         }
     }
@@ -194,10 +196,11 @@ mod tests {
             reason: None,
             request_id: "id".into(),
             caller_request_id: Some("x\",\n\"principal\":\"key:root".into()),
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         };
         let line = Line::of(&record, &Names::Plain, Timestamp::from_micros(0));
         let text = String::from_utf8(line.to_text()).unwrap();
-        let expected = r#"{"time":"1970-01-01T00:00:00.000000Z","principal":"key:abc","peer":"192.0.2.1:5","rpc":"strongroom.v1.SecretService/GetSecret","namespace":"team/a","name":"A","version":3,"read":["B@1","C@2"],"not_read":["D","E@7"],"outcome":"ok","request_id":"id","caller_request_id":"x\",\n\"principal\":\"key:root"}"#;
+        let expected = r#"{"time":"1970-01-01T00:00:00.000000Z","principal":"key:abc","peer":"192.0.2.1:5","rpc":"strongroom.v1.SecretService/GetSecret","namespace":"team/a","name":"A","version":3,"read":["B@1","C@2"],"not_read":["D","E@7"],"outcome":"ok","request_id":"id","caller_request_id":"x\",\n\"principal\":\"key:root","trace_id":"0af7651916cd43dd8448eb211c80319c"}"#;
         assert_eq!(text, format!("{expected}\n"));
         assert_eq!(Line::parse(text.trim_end().as_bytes()).unwrap(), line);
     }

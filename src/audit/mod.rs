@@ -218,8 +218,18 @@ impl LogAuditor {
 }
 
 fn emit(record: &Record, names: &Names) {
-    let Record { principal, peer, rpc, target, referenced, outcome, reason, request_id, caller_request_id } =
-        record;
+    let Record {
+        principal,
+        peer,
+        rpc,
+        target,
+        referenced,
+        outcome,
+        reason,
+        request_id,
+        caller_request_id,
+        trace_id,
+    } = record;
     let namespace = target.namespace.as_ref().map(|namespace| names.namespace(namespace));
     let name = target.name.as_ref().map(|name| names.secret(name));
     tracing::info!(
@@ -239,6 +249,7 @@ fn emit(record: &Record, names: &Names) {
         request_id = %request_id,
         // A text, and so in quotation marks: it could be made to look like other fields.
         caller_request_id = caller_request_id.as_deref(),
+        trace_id = trace_id.as_deref().map(display),
         "audit"
     );
 }
@@ -297,6 +308,7 @@ mod tests {
             reason: Some("CREDENTIAL_MISSING"),
             request_id: id.to_owned(),
             caller_request_id: None,
+            trace_id: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Record {
     pub request_id: String,
     /// The caller's own id of the request: text of the caller, who may have chosen it to look like something else.
     pub caller_request_id: Option<String>,
+    /// The id of the trace that the request belongs to, in hex digits, where it is traced.
+    pub trace_id: Option<String>,
 }
 
 /// The object of a request, as far as it is known. It is filled in as the request is understood, and only with validated

@@ -187,6 +187,7 @@ mod tests {
             reason: Some(reason),
             request_id: id.to_string(),
             caller_request_id: None,
+            trace_id: None,
         }
     }
 

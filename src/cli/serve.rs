@@ -47,6 +47,17 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
 
+    /// Send traces of requests over OTLP/gRPC to this OpenTelemetry collector, such as http://127.0.0.1:4317 [env:
+    /// STRONGROOM_OTLP_ENDPOINT]
+    ///
+    /// Traces have no values, no credentials and no names. A collector that is away or slow does not delay any request.
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
+    /// The part of the requests to trace whose callers send no trace context, from 0 to 1 [default: 1]
+    #[arg(long, value_name = "RATIO", allow_hyphen_values = true)]
+    otlp_sample_ratio: Option<f64>,
+
     /// The service's certificate chain (PEM), which turns TLS on
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -129,6 +140,8 @@ impl Serve {
         Settings {
             listen: self.listen,
             metrics_listen: self.metrics_listen,
+            otlp_endpoint: self.otlp_endpoint,
+            otlp_sample_ratio: self.otlp_sample_ratio,
             tls_cert: self.tls_cert,
             tls_key: self.tls_key,
             tls_client_ca: self.tls_client_ca,

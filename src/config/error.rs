@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{MASTER_KEY_VARIABLE, SyntaxProblem};
+use super::{MASTER_KEY_VARIABLE, OTLP_ENDPOINT_VARIABLE, SyntaxProblem};
 
 /// Why a configuration is refused. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,15 @@ pub enum ConfigError {
         /// Its value.
         given: String,
     },
+    /// The collector of traces has no address. The message does not repeat it, since it may hold a password by mistake.
+    #[error(
+        "--otlp-endpoint is not the address of a collector: give http://HOST:PORT or https://HOST:PORT without a user and a path, \
+         such as http://127.0.0.1:4317, there, in {OTLP_ENDPOINT_VARIABLE}, or as otlp_endpoint in the configuration file"
+    )]
+    OtlpEndpoint,
+    /// Less than nothing or more than all is to be traced.
+    #[error("--otlp-sample-ratio must be from 0 to 1, and is {0}")]
+    OtlpSampleRatio(f64),
     /// Two sources of the master key are named.
     #[error(
         "{0} and {1} both name a source of the master key: give one of them. A flag wins over {MASTER_KEY_VARIABLE}, and \

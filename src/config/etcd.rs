@@ -1,11 +1,10 @@
 //! The settings of etcd. They are checked before anything is opened.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use http::Uri;
 use zeroize::Zeroizing;
 
+use super::endpoint::Endpoint;
 use super::{ConfigError, Settings, StoreKind, Tls};
 
 /// The environment variable of the password of etcd's user, used where no file is named.
@@ -105,33 +104,11 @@ impl Etcd {
     }
 }
 
-struct Endpoint {
-    url: String,
-    tls: bool,
-    loopback: bool,
-}
-
 /// Parses an endpoint as a person writes it: with or without a scheme, with or without a port.
 fn endpoint(text: &str) -> Option<Endpoint> {
     let text = text.trim();
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let uri: Uri = with_scheme.parse().ok()?;
-    let authority = uri.authority()?;
-    let tls = match uri.scheme_str()? {
-        "http" => false,
-        "https" => true,
-        _ => return None,
-    };
-    let only_a_place = matches!(uri.path(), "" | "/") && uri.query().is_none();
-    if authority.as_str().contains('@') || !only_a_place || authority.host().is_empty() {
-        return None;
-    }
-    let host = authority.host();
-    let ip: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let loopback = host == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
-    let scheme = if tls { "https" } else { "http" };
-    let port = authority.port_u16().unwrap_or(DEFAULT_PORT);
-    Some(Endpoint { url: format!("{scheme}://{host}:{port}"), tls, loopback })
+    Endpoint::parse(&with_scheme, DEFAULT_PORT)
 }
 
 fn prefix(text: &str) -> Result<String, ConfigError> {

@@ -10,12 +10,14 @@ mod audit;
 mod cached_reads;
 mod connection_age;
 mod deletion;
+mod endpoint;
 mod error;
 mod etcd;
 mod history;
 mod issuer;
 mod limits;
 mod master_key;
+mod otlp;
 mod syntax;
 
 pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
@@ -27,6 +29,7 @@ pub use self::history::HistorySettings;
 pub use self::issuer::{Issuer, IssuerSettings, KeySource, TokenAlgorithm};
 pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
+pub use self::otlp::{OTLP_ENDPOINT_VARIABLE, Otlp};
 pub use self::syntax::SyntaxProblem;
 
 /// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names; hyphens and underscores are the same). `None`: not
@@ -41,6 +44,12 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// The address to serve metrics on.
     pub metrics_listen: Option<SocketAddr>,
+    /// The collector that traces are sent to, such as `http://127.0.0.1:4317`.
+    #[serde(alias = "otlp-endpoint")]
+    pub otlp_endpoint: Option<String>,
+    /// The part of the requests without a trace context that is traced, from 0 to 1.
+    #[serde(alias = "otlp-sample-ratio")]
+    pub otlp_sample_ratio: Option<f64>,
     /// The engine.
     pub store: Option<StoreKind>,
     /// The addresses of etcd's members, separated by commas.
@@ -192,6 +201,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address to serve metrics on; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where traces are sent; `None`: nowhere.
+    pub otlp: Option<Otlp>,
     /// The engine.
     pub store: StoreKind,
     /// How to reach etcd, where it is the engine.
@@ -250,8 +261,10 @@ impl Settings {
 
     /// The settings of the environment. Empty variables set nothing.
     pub fn from_environment() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let text = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let variable = |name| text(name).map(PathBuf::from);
         Self {
+            otlp_endpoint: text(OTLP_ENDPOINT_VARIABLE).map(|url| url.to_string_lossy().into_owned()),
             master_key_variable: variable(MASTER_KEY_VARIABLE),
             credentials: variable(master_key::CREDENTIALS_VARIABLE),
             ..Self::default()
@@ -272,6 +285,8 @@ impl Settings {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
             metrics_listen: self.metrics_listen.or(others.metrics_listen),
+            otlp_endpoint: self.otlp_endpoint.or(others.otlp_endpoint),
+            otlp_sample_ratio: self.otlp_sample_ratio.or(others.otlp_sample_ratio),
             store: self.store.or(others.store),
             etcd_endpoints: self.etcd_endpoints.or(others.etcd_endpoints),
             etcd_prefix: self.etcd_prefix.or(others.etcd_prefix),
@@ -321,6 +336,7 @@ impl TryFrom<Settings> for Config {
 
     fn try_from(settings: Settings) -> Result<Self, ConfigError> {
         let etcd = Etcd::from_settings(&settings)?;
+        let otlp = Otlp::from_settings(&settings)?;
         let tls = match (settings.tls_cert.clone(), settings.tls_key.clone()) {
             (Some(cert), Some(key)) => Some(Tls { cert, key }),
             (None, None) => None,
@@ -348,6 +364,7 @@ impl TryFrom<Settings> for Config {
             data_dir,
             listen,
             metrics_listen: settings.metrics_listen,
+            otlp,
             store: settings.store.unwrap_or(StoreKind::Sled),
             etcd,
             master_key,
@@ -396,6 +413,17 @@ mod tests {
         assert_eq!(Config::try_from(file()).unwrap().metrics_listen, address(1));
         let flags = Settings { metrics_listen: address(2), ..Settings::default() };
         assert_eq!(Config::try_from(flags.or(file())).unwrap().metrics_listen, address(2));
+    }
+
+    #[test]
+    fn traces_go_to_the_collector_of_the_flag_or_of_the_environment_or_of_the_file() {
+        let named =
+            |name: &str| Settings { otlp_endpoint: Some(format!("http://{name}:1")), ..Settings::default() };
+        let endpoint = |settings| Config::try_from(settings).unwrap().otlp.map(|otlp| otlp.endpoint);
+        let file = || settings("otlp_endpoint = 'http://file:1'");
+        assert_eq!(endpoint(file()).unwrap(), "http://file:1");
+        assert_eq!(endpoint(named("variable").or(file())).unwrap(), "http://variable:1");
+        assert_eq!(endpoint(named("flag").or(named("variable")).or(file())).unwrap(), "http://flag:1");
     }
 
     #[test]

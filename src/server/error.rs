@@ -12,6 +12,7 @@ use crate::crypto::MasterKeyError;
 use crate::domain::Invalid;
 use crate::integrity::audit_log::LogError;
 use crate::store::Unavailable;
+use crate::telemetry::traces::TracesError;
 
 /// Why the server does not serve. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,9 @@ pub enum ServeError {
     /// The home namespace of an issuer is none.
     #[error("the issuer '{0}' in [[issuers]] cannot be used: 'home_namespace' {1}")]
     Issuer(String, Invalid),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The server cannot listen on the address.
     #[error("{0} cannot be listened on: {1}")]
     Listen(SocketAddr, io::Error),

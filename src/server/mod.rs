@@ -20,6 +20,7 @@ mod reply;
 mod resets;
 mod socket;
 mod tls;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ use crate::audit::{LogAuditor, Names};
 use crate::config::{AuditNames, AuditStderr, Config, MasterKeySource};
 use crate::domain::now;
 use crate::integrity::audit_log::AuditLog;
+use crate::telemetry::traces::Traces;
 
 /// The largest message to health and reflection, in bytes. Anyone may call those, and the buffer of a message is
 /// reserved as soon as its length is announced.
@@ -76,7 +78,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let mut shutdown = Box::pin(shutdown);
     let Bound { data, sources, tls, listener, address, metrics } = parts::bind(&config).await?;
-    let front = Front::new(&config)?;
+    let (traces, exporting) = traces::start(config.otlp.as_ref())?.unzip();
+    let front = Front::new(&config, traces)?;
     let (stopping, stop) = watch::channel(false);
     let (gated, age, limits) = (front.gated.clone(), config.connection_age, config.limits);
     let serving = Serving { gated, tls: tls.clone(), sources: sources.clone(), age, limits };
@@ -112,7 +115,7 @@ pub async fn run(
         }
     };
     auditor.write_refusals();
-    app.close().await;
+    tokio::join!(app.close(), traces::finish(exporting));
     let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
     tracing::info!("stopped");
     outcome
@@ -125,7 +128,7 @@ struct Front {
 }
 
 impl Front {
-    fn new(config: &Config) -> Result<Self, ServeError> {
+    fn new(config: &Config, traces: Option<Arc<Traces>>) -> Result<Self, ServeError> {
         let readiness = Readiness::loading();
         let requests = Arc::<RequestMetrics>::default();
         let health = HealthServer::new(Health::new(readiness.clone()));
@@ -138,6 +141,7 @@ impl Front {
             started_at: now(),
             readiness,
             requests: requests.clone(),
+            traces,
             in_flight: InFlight::default(),
             places: Arc::new(Places::new(config.limits, listen::most_connections())),
             sweeps: Arc::default(),
@@ -157,7 +161,8 @@ impl Front {
         let auditor = Arc::new(LogAuditor::new(Some(audit_log.clone()), events, names));
         let counted = self.sources.places.clone();
         app.count_connections(move || counted.usage());
-        let gate = Gate::new(app.clone(), auditor.clone(), self.sources.in_flight.clone());
+        let gate = Gate::new(app.clone(), auditor.clone(), self.sources.in_flight.clone())
+            .traced(self.sources.traces.clone());
         self.gated.open(&gate, api::services(app).prepare());
         let _ = self.sources.app.set(app.clone()); // there is one
         self.sources.readiness.note(UnreadyCause::Loading, None);

@@ -1,4 +1,6 @@
-//! The process's log, on standard error: short lines on a terminal, one JSON object for each line elsewhere.
+//! What the process tells of itself: its log, and in `traces` its spans for OpenTelemetry.
+//!
+//! The log goes to standard error: short lines on a terminal, one JSON object for each line elsewhere.
 //!
 //! The log level applies to Strongroom's own events. Events of libraries are logged at the level warn or above, whatever
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
@@ -7,6 +9,7 @@
 mod priority;
 mod queue;
 mod terminal;
+pub mod traces;
 mod writer;
 
 use std::io::IsTerminal;

@@ -1,4 +1,4 @@
-//! Values, descriptions, metadata and names of secrets do not leak into refusals, logs, the data folder, a backup, etcd or
+//! Values, descriptions, metadata and names of secrets do not leak into refusals, logs, traces, the data folder, a backup, etcd or
 //! (values) the server's memory. That holds for served requests and for requests refused in every way.
 
 mod rows;
@@ -23,6 +23,7 @@ use crate::memory::Memory;
 use crate::raw::{Wire, frame, rpcs};
 use crate::refusal::reason_of;
 use crate::requests::get;
+use crate::traces::collector::{Collector, Manner};
 
 /// Refusals that name their secret. The name has passed validation.
 const NAMES_IT: [&str; 9] = [
@@ -40,12 +41,21 @@ const NAMES_IT: [&str; 9] = [
 #[tokio::test]
 async fn no_canary_leaks_with_the_store_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Launch::durable(folder.path()).argument("--log-level").argument("trace").start();
+    let collector = Collector::start(Manner::Takes);
+    let server = Launch::durable(folder.path())
+        .argument("--log-level")
+        .argument("trace")
+        .argument("--otlp-endpoint")
+        .argument(collector.url())
+        .start();
     let (canaries, mut search) = exercise(&server).await;
     let root_key = server.root_key.clone();
     let log = server.stop().await.all();
     assert!(!log.contains(&root_key), "the log has the root key");
     search.log(&log, &canaries);
+    let requests = collector.requests().len();
+    assert!(requests > 100, "only {requests} requests were traced");
+    search.none_in("traces", &collector.bytes(), &[canaries.all(), vec![&root_key]].concat());
     // The server writes nothing more now.
     search.folder("the audit log", &folder.path().join("audit"), &canaries.nameless());
     fs::remove_dir_all(folder.path().join("audit")).unwrap();

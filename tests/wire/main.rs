@@ -82,6 +82,7 @@ mod status;
 mod tamper;
 mod tls;
 mod torture;
+mod traces;
 mod undelete;
 mod update;
 mod usage;

@@ -41,7 +41,7 @@ pub async fn page(address: &str) -> String {
 }
 
 /// The number of a sample; `None` where there is none.
-fn sample(page: &str, name: &str) -> Option<f64> {
+pub fn sample(page: &str, name: &str) -> Option<f64> {
     let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
     line.rsplit(' ').next()?.parse().ok()
 }

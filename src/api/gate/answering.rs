@@ -1,4 +1,4 @@
-//! The answer of the gate to a request, on its way out: it is measured there.
+//! The answer of the gate to a request, on its way out: it is measured there, and its span ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,9 +13,11 @@ use super::Answer;
 use super::connection::{OpenRequest, WaitingRequest};
 use super::deadline::InTime;
 use super::metrics::Measured;
+use super::traced::traced;
 use crate::api::error::Refusal;
 use crate::api::strongroom_v1::status::response;
 use crate::domain::new_id;
+use crate::telemetry::traces::RequestSpan;
 
 pin_project! {
     /// The answer to a request, which is measured.
@@ -23,6 +25,8 @@ pin_project! {
         #[pin]
         pub(super) answer: Unmeasured<O>,
         pub(super) measured: Measured,
+        // Only of a request that is traced.
+        pub(super) span: Option<Box<RequestSpan>>,
     }
 
     impl<O> PinnedDrop for Answering<O> {
@@ -97,7 +101,10 @@ impl<O: Future<Output = Answer>> Future for Answering<O> {
         let mut this = self.project();
         let answered = ready!(this.answer.as_mut().poll(context))?;
         this.measured.answered(answered.headers(), this.answer.has_begun());
-        Poll::Ready(Ok(answered))
+        Poll::Ready(Ok(match this.span.take() {
+            Some(span) => traced(span, answered),
+            None => answered,
+        }))
     }
 }
 

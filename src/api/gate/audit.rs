@@ -51,6 +51,7 @@ where
         Box::pin(async move {
             let answer = answer.await?;
             let failure = failure(&answer);
+            let _step = app::RequestRecord::step(&*entry, "write the audit record");
             let unwritable = |unwritable| Ok(response(&Error::from(unwritable), &entry.request_id));
             let record = match entry.write(failure).await {
                 Ok(Some(record)) if failure.is_none() => record,

@@ -127,6 +127,13 @@ impl RequestMetrics {
     }
 }
 
+/// The number of the code that headers or trailers tell; `None`: they tell none.
+pub(super) fn code_of(headers: &HeaderMap) -> Option<usize> {
+    let code = headers.get("grpc-status")?;
+    let number = std::str::from_utf8(code.as_bytes()).ok().and_then(|code| code.parse().ok());
+    Some(number.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN))
+}
+
 /// What a request calls.
 #[derive(Clone, Copy)]
 pub(super) enum Called {
@@ -152,11 +159,7 @@ impl Measured {
 
     /// Counts a request with the headers of its answer. `begun`: whether the work on it had begun.
     pub(super) fn answered(&mut self, headers: &HeaderMap, begun: bool) {
-        let code = headers.get("grpc-status").map_or(0, |code| {
-            let number = std::str::from_utf8(code.as_bytes()).ok().and_then(|code| code.parse().ok());
-            number.filter(|code| *code < CODES.len()).unwrap_or(UNKNOWN)
-        });
-        self.end(code, begun);
+        self.end(code_of(headers).unwrap_or(0), begun);
     }
 
     /// Counts a request whose caller has hung up.

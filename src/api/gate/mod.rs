@@ -15,6 +15,7 @@ mod metrics;
 mod panics;
 mod queue_time;
 mod task;
+mod traced;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -48,6 +49,7 @@ use super::strongroom_v1::status::response;
 use crate::app::{App, Error};
 use crate::audit::Auditor;
 use crate::domain::new_id;
+use crate::telemetry::traces::{RequestSpan, Traces};
 
 /// The services that anyone may call: health, and reflection if it is served.
 const OPEN: [&str; 3] =
@@ -66,12 +68,18 @@ pub(crate) struct Gate {
     auditor: Arc<dyn Auditor>,
     in_flight: InFlight,
     queue_time: Arc<QueueTime>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Gate {
     /// The gate before an app. It counts the requests that are being answered.
     pub(crate) fn new(app: Arc<App>, auditor: Arc<dyn Auditor>, in_flight: InFlight) -> Self {
-        Self { app, auditor, in_flight, queue_time: Arc::new(QueueTime::new()) }
+        Self { app, auditor, in_flight, queue_time: Arc::new(QueueTime::new()), traces: None }
+    }
+
+    /// The same gate, which traces requests.
+    pub(crate) fn traced(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
     }
 
     /// The layers, in the order in which a request passes them.
@@ -132,6 +140,8 @@ struct Shared<S> {
 struct Opened<S> {
     auditor: Arc<dyn Auditor>,
     queue_time: Arc<QueueTime>,
+    /// `None`: no request is traced.
+    traces: Option<Arc<Traces>>,
     layers: Layers<S>,
 }
 
@@ -154,6 +164,7 @@ impl<S> Gated<S> {
         let opened = Opened {
             auditor: gate.auditor.clone(),
             queue_time: gate.queue_time.clone(),
+            traces: gate.traces.clone(),
             layers: gate.layers(handlers),
         };
         let _ = self.0.opened.set(opened); // a gate is opened once
@@ -184,8 +195,8 @@ where
             true => Called::Reflection,
         };
         let measured = Measured::begin(shared.metrics.clone(), called);
-        let answer = if is_open { self.call_open(http) } else { self.call_gated(rpc, http) };
-        Answering { answer, measured }
+        let (answer, span) = if is_open { (self.call_open(http), None) } else { self.call_gated(rpc, http) };
+        Answering { answer, measured, span }
     }
 }
 
@@ -208,9 +219,13 @@ where
         Unmeasured::Open { answer: timeout(MAX_TIME, self.0.open.clone().call(http)), request, time }
     }
 
-    fn call_gated(&self, rpc: Option<&'static Rpc>, http: Request<Body>) -> Unmeasured<S::Future> {
-        let Some(Opened { auditor, queue_time, layers }) = self.0.opened.get() else {
-            return Unmeasured::refused(Refusal::loading());
+    fn call_gated(
+        &self,
+        rpc: Option<&'static Rpc>,
+        http: Request<Body>,
+    ) -> (Unmeasured<S::Future>, Option<Box<RequestSpan>>) {
+        let Some(Opened { auditor, queue_time, traces, layers }) = self.0.opened.get() else {
+            return (Unmeasured::refused(Refusal::loading()), None);
         };
         let connection = http.extensions().get::<Arc<Connection>>();
         let peer = connection.map(|connection| connection.peer());
@@ -218,13 +233,16 @@ where
         if waiting.as_ref().is_some_and(|waiting| !waiting.is_alone())
             && let Some(wait) = queue_time.too_long_for(patience(http.headers()))
         {
-            return Unmeasured::refused(Refusal::overloaded(wait));
+            return (Unmeasured::refused(Refusal::overloaded(wait)), None);
         }
-        let id = new_id().to_string().into();
+        let id = new_id();
         let given_id = caller_request_id(http.headers());
-        let entry = AuditEntry::new(rpc, id, given_id, peer, auditor.clone());
-        let arrived = Arrived { entry: Arc::new(entry), until: Instant::now() + MAX_TIME, http };
-        Unmeasured::Gated { answer: layers.clone().call(arrived), _waiting: waiting }
+        let begin = |traces: &Arc<Traces>| traces.begin(http.headers(), id, rpc.map(|rpc| rpc.name));
+        let span = traces.as_ref().and_then(begin);
+        let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
+        let entry = Arc::new(entry.traced(span.as_deref()));
+        let arrived = Arrived { entry, until: Instant::now() + MAX_TIME, http };
+        (Unmeasured::Gated { answer: layers.clone().call(arrived), _waiting: waiting }, span)
     }
 }
 

@@ -44,6 +44,7 @@ impl DutyRecord {
             reason: None,
             request_id: id.to_string(),
             caller_request_id: None,
+            trace_id: None,
         };
         Self { id, record, names: Names::default() }
     }

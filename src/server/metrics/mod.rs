@@ -20,6 +20,7 @@ use crate::app::{App, Readiness, ReadyState, SchedulerMetrics, ServiceMetrics};
 use crate::domain::{Timestamp, now};
 use crate::integrity::audit_log::LogMetrics;
 use crate::limits::LimitUse;
+use crate::telemetry::traces::{SpansRead, Traces};
 
 /// Listens on the address for metrics.
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -49,6 +50,8 @@ pub(super) struct Sources {
     pub(super) started_at: Timestamp,
     pub(super) readiness: Readiness,
     pub(super) requests: Arc<RequestMetrics>,
+    /// `None`: requests are not traced.
+    pub(super) traces: Option<Arc<Traces>>,
     pub(super) in_flight: InFlight,
     pub(super) places: Arc<Places>,
     pub(super) sweeps: Arc<SweepMetrics>,
@@ -63,6 +66,7 @@ struct Reading {
     ready: ReadyState,
     rpcs: Vec<RpcReading>,
     shed: u64,
+    spans: SpansRead,
     in_flight: usize,
     connections: Vec<LimitUse>,
     accepted: u64,
@@ -103,6 +107,7 @@ impl Sources {
             ready: self.readiness.state(),
             rpcs: self.requests.read(),
             shed: self.requests.shed(),
+            spans: self.traces.as_ref().map(|traces| traces.read()).unwrap_or_default(),
             in_flight: self.in_flight.count(),
             connections: self.places.usage(),
             accepted: self.places.accepted(),

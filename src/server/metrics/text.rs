@@ -14,6 +14,7 @@ use crate::app::UnreadyCause;
 use crate::domain::Timestamp;
 use crate::limits::LimitUse;
 use crate::metrics::HistogramReading;
+use crate::telemetry::traces::SpansRead;
 
 /// The measurements as text.
 pub(super) fn of(reading: Reading) -> String {
@@ -39,6 +40,7 @@ impl Collector for Page {
         let (reading, mut out) = (&self.0, Writer(encoder));
         server(reading, &mut out)?;
         requests(reading, &mut out)?;
+        spans(&reading.spans, &mut out)?;
         process(reading, &mut out)?;
         let Some(service) = &reading.service else { return Ok(()) };
         limits(&service.metrics.limits, &mut out)?;
@@ -112,6 +114,17 @@ fn requests(reading: &Reading, out: &mut Writer<'_>) -> fmt::Result {
         open,
     )?;
     out.counter("connections_accepted", "Connections that were accepted and got a place", reading.accepted)
+}
+
+fn spans(spans: &SpansRead, out: &mut Writer<'_>) -> fmt::Result {
+    let SpansRead { sent, queue_full, not_sent, rejected } = *spans;
+    out.counter("trace_spans_sent", "Spans of requests that the collector of traces has taken", sent)?;
+    let dropped = [("queue_full", queue_full), ("not_sent", not_sent), ("rejected", rejected)];
+    out.counters(
+        "trace_spans_dropped",
+        "Spans of requests that were dropped: by cause",
+        dropped.map(|(cause, many)| ([("cause", cause)], many)),
+    )
 }
 
 fn process(reading: &Reading, out: &mut Writer<'_>) -> fmt::Result {

@@ -49,6 +49,8 @@ fn a_setting_that_is_wrong_is_not_repeated() {
     let settings = [
         "data_dir",
         "listen",
+        "otlp_endpoint",
+        "otlp_sample_ratio",
         "store",
         "etcd_endpoints",
         "etcd_prefix",
@@ -109,6 +111,8 @@ fn a_credential_where_a_file_is_expected_is_not_repeated() {
             "--master-key-passphrase-file",
             "--master-key-credential",
             "--listen",
+            "--otlp-endpoint",
+            "--otlp-sample-ratio",
             "--store",
             "--max-connection-age",
             "--log-format",

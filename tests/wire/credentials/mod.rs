@@ -1,6 +1,6 @@
 //! Credentials that are no API keys: client certificates, and tokens of configured issuers.
 
-mod authority;
+pub mod authority;
 mod bad_tokens;
 mod certificates;
 mod issuer;
