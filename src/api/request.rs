@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ use crate::auth::{
     SomewhereGrant,
 };
 use crate::domain::{Invalid, Namespace, SecretName, Violations, now};
-use crate::telemetry::traces::{RequestSpan, Span, Step};
+use crate::telemetry::traces::{self, RequestSpan, Span, Step};
 
 /// The name that the audit gives to an RPC that does not exist. The caller's own text could be anything, a value too.
 const UNKNOWN_RPC: &str = "unknown";
@@ -51,6 +52,8 @@ pub(super) struct AuditEntry {
     auditor: Arc<dyn Auditor>,
     /// The span of the request, where it is traced.
     span: Option<Arc<Span>>,
+    /// The id of the trace that the caller names, where the request is not traced here.
+    trace_id: Option<String>,
     noted: Mutex<Noted>,
     recorded: Notify,
     /// Whether the caller has hung up before it was answered.
@@ -85,6 +88,7 @@ impl AuditEntry {
             peer,
             auditor,
             span: None,
+            trace_id: None,
             noted: Mutex::default(),
             recorded: Notify::new(),
             abandoned: AtomicBool::new(false),
@@ -93,9 +97,12 @@ impl AuditEntry {
         }
     }
 
-    /// The entry of a request with this span.
-    pub(super) fn traced(self, span: Option<&RequestSpan>) -> Self {
-        Self { span: span.map(RequestSpan::span), ..self }
+    /// The entry of a request with this span, or else of the trace that its caller names.
+    pub(super) fn traced(self, span: Option<&RequestSpan>, headers: &HeaderMap) -> Self {
+        match span {
+            Some(span) => Self { span: Some(span.span()), ..self },
+            None => Self { trace_id: traces::trace_id(headers), ..self },
+        }
     }
 
     /// Notes that the caller has hung up before it was answered.
@@ -183,7 +190,7 @@ impl AuditEntry {
             reason,
             request_id: self.request_id.to_string(),
             caller_request_id: self.caller_request_id.as_deref().map(str::to_owned),
-            trace_id: self.span.as_ref().map(|span| span.trace_id()),
+            trace_id: self.span.as_ref().map(|span| span.trace_id()).or_else(|| self.trace_id.clone()),
         }
     }
 

@@ -240,7 +240,7 @@ where
         let begin = |traces: &Arc<Traces>| traces.begin(http.headers(), id, rpc.map(|rpc| rpc.name));
         let span = traces.as_ref().and_then(begin);
         let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
-        let entry = Arc::new(entry.traced(span.as_deref()));
+        let entry = Arc::new(entry.traced(span.as_deref(), http.headers()));
         let arrived = Arrived { entry, until: Instant::now() + MAX_TIME, http };
         (Unmeasured::Gated { answer: layers.clone().call(arrived), _waiting: waiting }, span)
     }

@@ -59,6 +59,11 @@ pub struct SpansRead {
     pub rejected: u64,
 }
 
+/// The id of the trace that the headers of a request name, in hex digits; `None`: they name none, or it is not valid.
+pub fn trace_id(headers: &HeaderMap) -> Option<String> {
+    Context::of(headers).map(|context| data_encoding::HEXLOWER.encode(&context.trace))
+}
+
 impl Traces {
     /// Starts to send spans to the collector, until the other value is finished or dropped. Must be called within a runtime.
     ///
