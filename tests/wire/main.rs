@@ -84,6 +84,8 @@ mod tls;
 mod torture;
 mod undelete;
 mod update;
+#[cfg(feature = "etcd")]
+mod upgrade;
 mod usage;
 mod versions;
 mod watch;
