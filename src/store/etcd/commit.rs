@@ -5,10 +5,11 @@ use etcd_client::{Compare, CompareOp, GetResponse, KeyValue, Txn, TxnOp, TxnResp
 use tokio::time::Instant;
 
 use super::cluster::Resend;
+use super::group::NESTING_CHECKS;
 use super::layout::{Pointer, revision};
 use super::{EtcdClient, EtcdStore, gets};
 use crate::domain::Revision;
-use crate::store::{CommitError, Expect, Key, MAX_OPERATIONS, Transaction, Unavailable};
+use crate::store::{CommitError, Expect, Key, Transaction, Unavailable};
 
 /// The largest number of operations that etcd takes in one transaction, by default.
 const MAX_TXN_OPS: usize = 128;
@@ -111,7 +112,7 @@ pub(super) fn nested(changes: Vec<TxnOp>) -> Vec<TxnOp> {
         return changes;
     }
     // The comparison of the pointer, and the looks at the pointer and the head, come with the checks of the group.
-    const WITHIN: usize = MAX_TXN_OPS - MAX_OPERATIONS - 2;
+    const WITHIN: usize = MAX_TXN_OPS - NESTING_CHECKS - 2;
     let mut changes = changes.into_iter().peekable();
     let mut within = Vec::new();
     while changes.peek().is_some() {

@@ -13,8 +13,10 @@ use crate::store::{
     Transaction,
 };
 
-/// How many changes a group may have: see [`super::commit::nested`].
-const MAX_CHANGES: usize = 480;
+/// How many checks a group may have whose changes are in transactions within that of the group, and how many changes it may have
+/// then: see [`super::commit::nested`].
+pub(super) const NESTING_CHECKS: usize = 96;
+const NESTED_CHANGES: usize = 480;
 
 /// A transaction that waits to be made.
 pub(super) struct QueuedTransaction {
@@ -88,7 +90,8 @@ impl TxnGroup {
         let changes = self.changed.len() + self.appended + next.transaction.operations();
         // The digest is among the keys on both sides.
         let checks = self.checks_with(next) + 1;
-        let fits = checks <= MAX_OPERATIONS && changes <= MAX_CHANGES && bytes <= MAX_TRANSACTION;
+        let most = if checks <= NESTING_CHECKS { NESTED_CHANGES } else { MAX_OPERATIONS };
+        let fits = checks <= MAX_OPERATIONS && changes <= most && bytes <= MAX_TRANSACTION;
         self.is_empty() || fits && self.is_apart_from(next)
     }
 
@@ -282,13 +285,13 @@ mod tests {
             let [a, b, v] = ["a", "b", "v"].map(|kind| name(kind, number));
             waiting(&[("k", Expect::At(Revision(1))), (&a, Expect::Absent)], &[&a, &b, &v], &[])
         };
-        assert_eq!(taken(creates), 59);
+        assert_eq!(taken(creates), 47);
         // Requirements, with the digest's.
         assert_eq!(
             taken(|number| waiting(&[(&name("r", number), Expect::Absent)], &[&name("v", number)], &[])),
             119
         );
-        // Changes. Records that are appended count like those that are put.
+        // With few checks, many changes. Records that are appended count like those that are put.
         let appends = |number| {
             let mut appends = waiting(&[], &[&name("v", number)], &[]);
             appends.transaction.append = vec![vec![1]; 2];
