@@ -34,7 +34,7 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS (60): hostile bytes in the store, in 
 torture: ## repeat tests many times: servers killed, also while watched, faults among replicas and etcd, power lost
 	STRONGROOM_TORTURE_ROUNDS=$${STRONGROOM_TORTURE_ROUNDS:-2000} cargo test --locked --test wire torture
 	STRONGROOM_WATCH_KILLS=$${STRONGROOM_WATCH_KILLS:-50} cargo test --locked --test wire watch::kills
-	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire consistency::faults
+	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire -- consistency::faults consistency::packets
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
 bench: ## measure everything with a goal, into bench-results.json; needs a quiet machine, and long

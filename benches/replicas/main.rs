@@ -4,7 +4,7 @@
 //! The contenders take turns within one run, so that other load on the computer falls on all. All of them, etcd and the clients
 //! share the processors of the machine and one disk, where each commit is synced: `STRONGROOM_BENCH_DIR` chooses the folder; the
 //! default is cargo's target folder. With `STRONGROOM_BENCH_SECRETS`, the start of a replica over so many secrets is measured
-//! instead. No result counts as a failure.
+//! instead. With `STRONGROOM_BENCH_OTHER`, the server of another build takes part too. No result counts as a failure.
 
 // A measurement stops at the first error, and prints its result.
 #![allow(
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::etcd::Etcd;
-use self::server::{Client, Server};
+use self::server::{Build, Client, Server};
 
 /// How many clients create secrets at the same time: few, and enough to fill the commits of three replicas.
 const CLIENTS: [usize; 2] = [32, 128];
@@ -60,14 +60,16 @@ fn main() {
 }
 
 async fn creates(etcd: &Etcd, place: &Path) {
-    let mut contenders = vec![Contender::new("sled".into(), vec![Server::over_sled(place)])];
-    for count in 1..=3 {
-        let prefix = format!("of_{count}/");
-        let first = Server::over_etcd(place, &etcd.url(), &prefix, None);
-        let others: Vec<_> =
-            (1..count).map(|_| Server::over_etcd(place, &etcd.url(), &prefix, Some(&first))).collect();
-        let servers = std::iter::once(first).chain(others).collect();
-        contenders.push(Contender::new(format!("etcd, {count} replica(s)"), servers));
+    let mut contenders = vec![Contender::new("sled".into(), vec![Build::This.over_sled(place)])];
+    for build in Build::all() {
+        for count in 1..=3 {
+            let prefix = format!("{build:?}_{count}/");
+            let first = build.over_etcd(place, &etcd.url(), &prefix, None);
+            let others: Vec<_> =
+                (1..count).map(|_| build.over_etcd(place, &etcd.url(), &prefix, Some(&first))).collect();
+            let servers = std::iter::once(first).chain(others).collect();
+            contenders.push(Contender::new(format!("{}etcd, {count} replica(s)", build.label()), servers));
+        }
     }
     println!("Creates in {}, {ROUNDS} rounds of {} ms each, in turns.", place.display(), ROUND.as_millis());
     for clients in CLIENTS {
@@ -111,9 +113,12 @@ async fn measure(contenders: &mut [Contender], clients: usize) {
         );
         medians.push(median);
     }
-    println!("1 replica / sled: {:.2}", medians[1] / medians[0]);
-    println!("2 replicas / 1:   {:.2}", medians[2] / medians[1]);
-    println!("3 replicas / 1:   {:.2}", medians[3] / medians[1]);
+    let (sled, medians) = (medians[0], &medians[1..]);
+    for (build, medians) in Build::all().into_iter().zip(medians.chunks(3)) {
+        println!("{}1 replica / sled: {:.2}", build.label(), medians[0] / sled);
+        println!("{}2 replicas / 1:   {:.2}", build.label(), medians[1] / medians[0]);
+        println!("{}3 replicas / 1:   {:.2}", build.label(), medians[2] / medians[0]);
+    }
 }
 
 impl Contender {
@@ -171,7 +176,7 @@ fn next_name() -> String {
 }
 
 async fn starts(etcd: &Etcd, place: &Path, secrets: u64) {
-    let first = Server::over_etcd(place, &etcd.url(), "full/", None);
+    let first = Build::This.over_etcd(place, &etcd.url(), "full/", None);
     let root_key = first.root_key();
     let begun = Instant::now();
     let mut fillers = Vec::new();
@@ -187,18 +192,23 @@ async fn starts(etcd: &Etcd, place: &Path, secrets: u64) {
         filler.await.expect("a client that does not fail");
     }
     println!("{secrets} secrets were created in {:.0} s.", begun.elapsed().as_secs_f64());
-    let mut times = Vec::new();
+    let mut all: Vec<_> = Build::all().into_iter().map(|build| (build, Vec::new())).collect();
     for _ in 0..STARTS {
-        let begun = Instant::now();
-        let replica = Server::over_etcd(place, &etcd.url(), "full/", Some(&first));
-        times.push(begun.elapsed().as_secs_f64());
-        drop(replica);
+        for (build, times) in &mut all {
+            let begun = Instant::now();
+            let replica = build.over_etcd(place, &etcd.url(), "full/", Some(&first));
+            times.push(begun.elapsed().as_secs_f64());
+            drop(replica);
+        }
     }
-    times.sort_unstable_by(f64::total_cmp);
-    println!(
-        "A replica over them is ready after {:.2} s (median of {STARTS} starts; {:.2} to {:.2} s).",
-        times[STARTS / 2],
-        times[0],
-        times[STARTS - 1]
-    );
+    for (build, times) in &mut all {
+        times.sort_unstable_by(f64::total_cmp);
+        println!(
+            "{}A replica over them is ready after {:.2} s (median of {STARTS} starts; {:.2} to {:.2} s).",
+            build.label(),
+            times[STARTS / 2],
+            times[0],
+            times[STARTS - 1]
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! A server in a process of its own, and its clients.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -22,26 +23,57 @@ pub struct Server {
     folder: tempfile::TempDir,
 }
 
-impl Server {
+/// The build that a server is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Build {
+    This,
+    /// The one that `STRONGROOM_BENCH_OTHER` names.
+    Other,
+}
+
+impl Build {
+    /// This one, and the other one where it is named.
+    pub fn all() -> Vec<Self> {
+        let other = std::env::var_os("STRONGROOM_BENCH_OTHER").map(|_| Self::Other);
+        std::iter::once(Self::This).chain(other).collect()
+    }
+
+    /// What stands before its results.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::This => "",
+            Self::Other => "other: ",
+        }
+    }
+
+    fn binary(self) -> OsString {
+        match self {
+            Self::This => env!("CARGO_BIN_EXE_strongroom").into(),
+            Self::Other => std::env::var_os("STRONGROOM_BENCH_OTHER").expect("the path of the other build"),
+        }
+    }
+
     /// A server that has its store for itself.
-    pub fn over_sled(place: &Path) -> Self {
-        Self::start(place, &["--store", "sled"])
+    pub fn over_sled(self, place: &Path) -> Server {
+        Server::start(self, place, &["--store", "sled"])
     }
 
     /// A replica over the store with this prefix, which has the master key of the first one.
-    pub fn over_etcd(place: &Path, endpoint: &str, prefix: &str, first: Option<&Self>) -> Self {
+    pub fn over_etcd(self, place: &Path, endpoint: &str, prefix: &str, first: Option<&Server>) -> Server {
         let mut arguments = vec!["--store", "etcd", "--etcd-endpoints", endpoint, "--etcd-prefix", prefix];
         let key = first.map(|first| first.folder.path().join("data/master.key").display().to_string());
         if let Some(key) = &key {
             arguments.extend(["--master-key-file", key]);
         }
-        Self::start(place, &arguments)
+        Server::start(self, place, &arguments)
     }
+}
 
-    fn start(place: &Path, arguments: &[&str]) -> Self {
+impl Server {
+    fn start(build: Build, place: &Path, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(place).expect("a folder");
         let log = std::fs::File::create(folder.path().join("log")).expect("the log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_strongroom"))
+        let mut child = Command::new(build.binary())
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path().join("data"))
             .args(["--log-format", "json"])

@@ -127,8 +127,13 @@ impl Etcd {
         lock(&self.ports).0
     }
 
+    /// The port at which other members reach it.
+    pub fn peer_port(&self) -> u16 {
+        lock(&self.ports).1
+    }
+
     fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", lock(&self.ports).1)
+        format!("http://127.0.0.1:{}", self.peer_port())
     }
 
     /// The URL at which it answers.

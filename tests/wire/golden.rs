@@ -214,7 +214,7 @@ async fn furnish_versions(root: &Caller, folder: &Path) {
 }
 
 /// The settings with which a deleted or expired secret of a golden folder is kept for as long as possible.
-fn lasting(launch: Launch) -> Launch {
+pub fn lasting(launch: Launch) -> Launch {
     launch.configured("deletion_retention = '3650d'\n")
 }
 
@@ -321,7 +321,7 @@ async fn rotating(root: &Caller, folder: &Path) -> Caller {
     root.with(Credential::bearer(&credential))
 }
 
-async fn holds_rotations(root: &Caller, folder: &Path) {
+pub async fn holds_rotations(root: &Caller, folder: &Path) {
     let caller = rotating(root, folder).await;
     for (name, policy) in policies() {
         let secret = caller.get(name).await;
@@ -362,7 +362,7 @@ async fn deleted(caller: &Caller) -> Vec<String> {
 }
 
 /// What was begun is ended.
-async fn goes_on_with_rotations(root: &Caller, folder: &Path) {
+pub async fn goes_on_with_rotations(root: &Caller, folder: &Path) {
     let caller = rotating(root, folder).await;
     let promote = PromoteVersionRequest { name: "staged".into(), version: 2, ..Default::default() };
     caller.secrets().promote_version(promote).await.unwrap();
@@ -373,7 +373,7 @@ async fn goes_on_with_rotations(root: &Caller, folder: &Path) {
     assert_eq!(caller.value("back").await, Value::text("kept"));
 }
 
-async fn holds_versions(root: &Caller, folder: &Path) {
+pub async fn holds_versions(root: &Caller, folder: &Path) {
     let credential = std::fs::read_to_string(folder.join("later.key")).unwrap();
     let later = root.with(Credential::bearer(&credential));
     let versions = later.versions("versions").await;
@@ -384,6 +384,13 @@ async fn holds_versions(root: &Caller, folder: &Path) {
 }
 
 async fn holds_everything(root: &Caller, folder: &Path, (secrets, namespaces): (u64, u64)) {
+    holds_secrets(root, folder).await;
+    let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.secrets, status.namespaces, status.damaged_records), (secrets, namespaces, 0));
+}
+
+/// The secrets that every golden folder has are there, and can be read.
+pub async fn holds_secrets(root: &Caller, folder: &Path) {
     let credential = std::fs::read_to_string(folder.join("ordinary.key")).unwrap();
     let ordinary = root.with(Credential::bearer(&credential));
     for caller in [root, &ordinary] {
@@ -403,15 +410,13 @@ async fn holds_everything(root: &Caller, folder: &Path, (secrets, namespaces): (
         assert!(nanos(rotated.created_at) < nanos(rotated.rotated_at));
         assert!(nanos(rotated.rotated_at) < nanos(rotated.updated_at));
     }
-    let status = root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
-    assert_eq!((status.secrets, status.namespaces, status.damaged_records), (secrets, namespaces, 0));
 }
 
 fn archive(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.tar.gz"))
 }
 
-fn unpacked(name: &str) -> tempfile::TempDir {
+pub fn unpacked(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     run(Command::new("tar").arg("-xzf").arg(archive(name)).arg("-C").arg(folder.path()));
     folder

@@ -155,6 +155,12 @@ impl Launch {
         self
     }
 
+    /// Starts another build of the server in the place of this one.
+    #[cfg(feature = "etcd")]
+    pub fn built_as(self, binary: &str) -> Self {
+        self.through(&["sh", "-c", "shift; exec \"$0\" \"$@\"", binary])
+    }
+
     /// Sets the path at which the tests see its data folder, if theirs differs.
     pub fn seen_at(mut self, data_dir: &Path) -> Self {
         self.seen_at = Some(data_dir.to_owned());

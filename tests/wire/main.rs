@@ -85,6 +85,8 @@ mod torture;
 mod traces;
 mod undelete;
 mod update;
+#[cfg(feature = "etcd")]
+mod upgrade;
 mod usage;
 mod versions;
 mod watch;

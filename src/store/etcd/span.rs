@@ -5,10 +5,17 @@
 //! keys that begin with the same bits. The store learns from the counts how long these bits must be for spans of about a page.
 //! A wrong guess costs time and nothing else: a span with more keys than a page is read with several pages.
 
+use crate::store::MAX_RECORD;
+
 /// A span of more pages than this costs too much counting.
-const CROWDED: usize = 8;
+pub(super) const CROWDED: usize = 8;
 /// A span becomes at most 16 times as long at once: a longer step behind the end of a crowd could reach too many keys.
 const LONGEST_STEP: usize = 4;
+/// How many spans are asked for at once, where they suit.
+const AT_ONCE: usize = 8;
+/// About how many bytes a page should have, and the most records of one. Each request costs etcd as much as some 100 records.
+const PAGE_BYTES: usize = 512 << 10;
+const LARGEST_PAGE: usize = 1024;
 
 /// How many bits the keys of a span have in common, as the last scan found it best.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +26,45 @@ pub(super) struct Span {
     even: usize,
     /// How many bits fewer the next span has, if this one has hardly any keys.
     step: usize,
+    /// How many spans in a row have suited, as far as it matters.
+    suited: usize,
+    /// How many keys the last span had.
+    usual: usize,
+    /// How many bytes the values of the last span had, on average.
+    value: usize,
 }
 
 impl Span {
     /// All keys with this prefix.
     pub(super) fn of(prefix: &[u8]) -> Self {
         let bits = prefix.len() * 8;
-        Self { bits, even: bits, step: 1 }
+        Self { bits, even: bits, step: 1, suited: 0, usual: 0, value: MAX_RECORD }
+    }
+
+    pub(super) fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// How many keys a span usually has.
+    pub(super) fn usual(&self) -> usize {
+        self.usual
+    }
+
+    /// How many records to ask for at once: more than `least` where they are small.
+    pub(super) fn page(&self, least: usize) -> usize {
+        (PAGE_BYTES / self.value.max(1)).clamp(least, LARGEST_PAGE)
+    }
+
+    /// Learns from what was read of a span: so many records, with so many bytes in all.
+    pub(super) fn measure(&mut self, records: usize, bytes: usize) {
+        if let Some(value) = bytes.checked_div(records) {
+            self.value = value;
+        }
+    }
+
+    /// How many spans to ask for at once: one until it is known that the guess suits.
+    pub(super) fn at_once(&self) -> usize {
+        (self.suited + 1).min(AT_ONCE)
     }
 
     /// The first key behind the span that holds this key; `None`: the span has no end, or one that is not below the prefix.
@@ -56,7 +95,7 @@ impl Span {
 
     /// Learns from the first page of a span: the first and the last key of the page, and how many keys the span has.
     pub(super) fn learn(&mut self, ends: Option<(&[u8], &[u8])>, count: usize, page: usize, prefix: &[u8]) {
-        let shortest = prefix.len() * 8;
+        let (before, shortest) = (self.bits, prefix.len() * 8);
         self.bits = self.bits.max(shortest);
         if count > CROWDED * page {
             let too_many = usize::try_from((count / page).ilog2()).unwrap_or(0);
@@ -71,6 +110,8 @@ impl Span {
         } else {
             self.step = 1;
         }
+        self.suited = if self.bits == before { (self.suited + 1).min(AT_ONCE) } else { 0 };
+        self.usual = count;
     }
 }
 
@@ -90,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_span_ends_where_its_first_bits_end() {
-        let end = |bits, key: &[u8]| Span { bits, even: 8, step: 1 }.end(key, b"s");
+        let end = |bits, key: &[u8]| Span { bits, ..Span::of(b"s") }.end(key, b"s");
         assert_eq!(end(8, b"sab"), None);
         assert_eq!(end(16, b"sab"), Some(b"sb".to_vec()));
         assert_eq!(end(12, b"sab"), Some(b"sp".to_vec()));
@@ -99,7 +140,7 @@ mod tests {
         assert_eq!(end(17, b"sa\x80"), Some(b"sb".to_vec()));
         assert_eq!(end(16, b"s\xff"), None);
         assert_eq!(end(3, b"sab"), None, "no span is longer than its prefix");
-        assert_eq!(Span { bits: 5, even: 0, step: 1 }.end(b"\xff", b""), None);
+        assert_eq!(Span { bits: 5, ..Span::of(b"") }.end(b"\xff", b""), None);
         assert_eq!(common_bits(b"sa", b"sa"), 16);
         assert_eq!(common_bits(b"sa", b"sc\0"), 14);
     }
@@ -161,10 +202,39 @@ mod tests {
             (3, 0, 1),
         ] {
             let keys = secrets(namespaces, each, burst);
-            let (counted, requests) = counted(&keys, 128);
-            // With the rest counted for each page, these are 39 million.
-            assert!(counted <= keys.len() * 16, "{namespaces}×{each}: {counted} counted");
-            assert!(requests <= keys.len() / 20 + 20, "{namespaces}×{each}: {requests} requests");
+            for page in [128, 1024] {
+                let (counted, requests) = counted(&keys, page);
+                // With the rest counted for each page of 128, these are 39 million.
+                assert!(counted <= keys.len() * 16, "{namespaces}×{each}, {page}: {counted} counted");
+                assert!(requests <= keys.len() / 20 + 20, "{namespaces}×{each}, {page}: {requests} requests");
+            }
         }
+    }
+
+    #[test]
+    fn a_page_has_many_records_where_they_are_small() {
+        let mut span = Span::of(b"s");
+        assert_eq!(span.page(128), 128, "at first, nothing is known");
+        for (records, bytes, page) in
+            [(10, 1000, LARGEST_PAGE), (10, 20 << 10, 256), (0, 0, 256), (1, MAX_RECORD, 128)]
+        {
+            span.measure(records, bytes);
+            assert_eq!(span.page(128), page);
+        }
+    }
+
+    #[test]
+    fn more_spans_are_asked_for_at_once_as_they_suit() {
+        let mut span = Span::of(b"s");
+        assert_eq!(span.at_once(), 1);
+        let ends = Some((b"sa".as_slice(), b"sb".as_slice()));
+        span.learn(ends, 5000, 128, b"s");
+        assert_eq!(span.at_once(), 1, "they were too long");
+        for expected in [2, 3, 4, 5, 6, 7, 8, 8, 8] {
+            span.learn(ends, 100, 128, b"s");
+            assert_eq!((span.at_once(), span.usual()), (expected, 100));
+        }
+        span.learn(ends, 5, 128, b"s");
+        assert_eq!(span.at_once(), 1, "they are too short");
     }
 }

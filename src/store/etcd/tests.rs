@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use super::fixture::{self, fresh, shared};
 use super::*;
 use crate::config::{self, Tls};
-use crate::store::{Pages, ReplaceRecord, WatchEnd};
+use crate::store::{MAX_RECORD, Pages, ReplaceRecord, WatchEnd};
 
 /// How long anything may take that ends by a time limit of the store.
 const BOUND: Duration = Duration::from_secs(10);
@@ -82,6 +82,26 @@ async fn a_scan_finds_every_key_however_they_are_spread() {
         }
     }
     assert!(store.scan(&key("u"), None, 10).await.unwrap().is_empty());
+}
+
+/// A page of as many large records as of small ones would be more than one answer may have.
+#[tokio::test]
+async fn a_scan_reads_large_records_behind_small_ones() {
+    let Some(etcd) = shared() else { return };
+    let store = EtcdStore::open(&fresh(etcd)).await.unwrap();
+    let record = |n: u32| {
+        let value = vec![7; if n < 4000 { 10 } else { MAX_RECORD - 100 }];
+        (Key::from_bytes(&[b"s".as_slice(), &n.to_be_bytes()].concat()), value)
+    };
+    let records = (0..4200).map(move |n| Ok(ReplaceRecord::Put(record(n).0, record(n).1)));
+    store.replace(Box::new(records), Revision::default()).await.unwrap();
+    for limit in [1000, 5000] {
+        let (mut pages, mut found) = (Pages::new(&store, key("s"), limit), Vec::new());
+        while let Some(page) = pages.next().await.unwrap() {
+            found.extend(page.into_iter().map(|(key, entry)| (key, entry.value)));
+        }
+        assert!(found == (0..4200).map(record).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

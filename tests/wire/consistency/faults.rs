@@ -17,13 +17,14 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::history::{Step, check, checker, random};
+use super::packets::{self, Packets};
 use crate::caller::{Caller, Credential};
 use crate::etcd_server::Etcd;
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::proxy::{Link, Proxy};
 
-const MEMBERS: usize = 3;
-const REPLICAS: usize = 3;
+pub(super) const MEMBERS: usize = 3;
+pub(super) const REPLICAS: usize = 3;
 /// Each namespace is checked by itself, so that the checker has little to try.
 const NAMESPACES: usize = 3;
 const CLIENTS_OF_EACH: usize = 3;
@@ -35,7 +36,7 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 40;
 
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(super) enum Fault {
     /// A member of etcd ends, and is started again.
     KillMember(usize),
     /// A member of etcd stands still.
@@ -46,9 +47,15 @@ enum Fault {
     Break(usize),
     /// A replica stands still.
     StopReplica(usize),
+    /// The packets from all members to a replica are lost: changes are made, and nobody is told.
+    LoseAnswers(usize),
+    /// The packets between a replica and all members are lost.
+    LosePackets(usize),
+    /// The packets between the members are lost, so that none has a quorum. They take requests all the same.
+    PartMembers,
 }
 
-struct Site {
+pub(super) struct Site {
     members: Vec<Etcd>,
     /// How each replica reaches each member.
     links: Vec<Vec<Proxy>>,
@@ -56,7 +63,7 @@ struct Site {
 }
 
 impl Site {
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let members = Etcd::start_members(MEMBERS)?;
         let (mut links, mut replicas) = (Vec::new(), Vec::<Server>::new());
         for number in 0..REPLICAS {
@@ -71,7 +78,7 @@ impl Site {
             if number == 1
                 && let Ok(earlier) = std::env::var("STRONGROOM_EARLIER_BIN")
             {
-                launch = launch.through(&["sh", "-c", "shift; exec \"$0\" \"$@\"", &earlier]);
+                launch = launch.built_as(&earlier);
             }
             replicas.push(launch.start());
             links.push(own);
@@ -86,6 +93,9 @@ impl Site {
             Fault::Silence(at) => self.links[at].iter().for_each(|link| link.set(Link::Silent)),
             Fault::Break(at) => self.links[at].iter().for_each(|link| link.set(Link::Broken)),
             Fault::StopReplica(at) => self.replicas[at].signal("STOP"),
+            Fault::LoseAnswers(_) | Fault::LosePackets(_) | Fault::PartMembers => {
+                packets::lose(&self.packets_of(fault));
+            }
         }
     }
 
@@ -97,6 +107,48 @@ impl Site {
                 self.links[at].iter().for_each(|link| link.set(Link::Open))
             }
             Fault::StopReplica(at) => self.replicas[at].signal("CONT"),
+            Fault::LoseAnswers(_) | Fault::LosePackets(_) | Fault::PartMembers => {
+                packets::pass(&self.packets_of(fault));
+            }
+        }
+    }
+
+    /// The packets that are lost by a fault.
+    fn packets_of(&self, fault: Fault) -> Vec<Packets> {
+        let links = |at: usize| self.links[at].iter().map(Proxy::port);
+        let both = |port| [Packets::From(port), Packets::To(port)];
+        match fault {
+            Fault::LoseAnswers(at) => links(at).map(Packets::From).collect(),
+            Fault::LosePackets(at) => links(at).flat_map(both).collect(),
+            Fault::PartMembers => self.members.iter().map(Etcd::peer_port).flat_map(both).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Plays rounds with these faults, and has the history of each one checked.
+    pub(super) async fn play_rounds(&self, checker: &str, faults: impl Fn() -> Vec<Fault>) {
+        let root = Credential::bearer(&self.replicas[0].root_key);
+        let rounds = std::env::var("STRONGROOM_FAULT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
+        let (mut requests, mut unknown) = (0, 0);
+        for number in 0..rounds {
+            let mut replicas = Vec::new();
+            for replica in &self.replicas {
+                replicas.push(Caller::new(replica, root.clone()).await);
+            }
+            let history = play(self, replicas, faults()).await;
+            let of_kind = |answer: &str| history.iter().filter(|one| one["answer"] == answer).count();
+            for answer in ["ok", "missing", "exists"] {
+                assert!(of_kind(answer) > 0, "no request was answered with {answer}");
+            }
+            requests += history.len();
+            unknown += of_kind("unknown");
+            check(checker, &history);
+            if rounds > 1 {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "round {number}: {requests} requests so far, {unknown} of unknown outcome, no violation"
+                );
+            }
         }
     }
 }
@@ -105,7 +157,8 @@ impl Site {
 struct Round {
     replicas: Vec<Caller>,
     begun: Instant,
-    /// How many requests were answered.
+    /// How often a request was sent, and how many requests were answered.
+    sent: AtomicUsize,
     answered: AtomicUsize,
     ends: AtomicBool,
 }
@@ -114,36 +167,24 @@ struct Round {
 async fn the_answers_are_those_of_one_service_whatever_fails_between_replicas_and_etcd() {
     let Some(checker) = checker() else { return };
     let Some(site) = Site::start() else { return };
-    let root = Credential::bearer(&site.replicas[0].root_key);
-    let rounds = std::env::var("STRONGROOM_FAULT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-    let (mut requests, mut unknown) = (0, 0);
-    for number in 0..rounds {
-        let mut replicas = Vec::new();
-        for replica in &site.replicas {
-            replicas.push(Caller::new(replica, root.clone()).await);
-        }
-        let history = play(&site, replicas).await;
-        let of_kind = |answer: &str| history.iter().filter(|one| one["answer"] == answer).count();
-        for answer in ["ok", "missing", "exists"] {
-            assert!(of_kind(answer) > 0, "no request was answered with {answer}");
-        }
-        requests += history.len();
-        unknown += of_kind("unknown");
-        check(&checker, &history);
-        if rounds > 1 {
-            let _ = writeln!(
-                std::io::stderr(),
-                "round {number}: {requests} requests so far, {unknown} of unknown outcome, no violation"
-            );
-        }
-    }
+    let faults = || {
+        vec![
+            Fault::KillMember(random() % MEMBERS),
+            Fault::StopMember(random() % MEMBERS),
+            Fault::Silence(random() % REPLICAS),
+            Fault::Break(random() % REPLICAS),
+            Fault::StopReplica(random() % REPLICAS),
+        ]
+    };
+    site.play_rounds(&checker, faults).await;
 }
 
-/// Lets clients send requests while every kind of fault comes and goes. Returns the history.
-async fn play(site: &Site, replicas: Vec<Caller>) -> Vec<Json> {
+/// Lets clients send requests while faults come and go, in any order. Returns the history.
+async fn play(site: &Site, replicas: Vec<Caller>, mut faults: Vec<Fault>) -> Vec<Json> {
     let round = Arc::new(Round {
         replicas,
         begun: Instant::now(),
+        sent: AtomicUsize::new(0),
         answered: AtomicUsize::new(0),
         ends: AtomicBool::new(false),
     });
@@ -153,29 +194,24 @@ async fn play(site: &Site, replicas: Vec<Caller>) -> Vec<Json> {
         let (round, namespace) = (round.clone(), namespaces[client % NAMESPACES].clone());
         clients.spawn(async move { round.send_requests(client, &namespace).await });
     }
-    let mut faults = vec![
-        Fault::KillMember(random() % MEMBERS),
-        Fault::StopMember(random() % MEMBERS),
-        Fault::Silence(random() % REPLICAS),
-        Fault::Break(random() % REPLICAS),
-        Fault::StopReplica(random() % REPLICAS),
-    ];
     while !faults.is_empty() {
         let fault = faults.swap_remove(random() % faults.len());
         site.begin(fault);
-        round.goes_on(fault).await;
+        // Without a quorum, nobody is answered.
+        let counted = if matches!(fault, Fault::PartMembers) { &round.sent } else { &round.answered };
+        round.goes_on(counted, fault).await;
         tokio::task::block_in_place(|| site.end(fault));
-        round.goes_on(fault).await;
+        round.goes_on(&round.answered, fault).await;
     }
     round.ends.store(true, Ordering::SeqCst);
     clients.join_all().await.into_iter().flatten().collect()
 }
 
 impl Round {
-    /// Waits until some requests more are answered.
-    async fn goes_on(&self, fault: Fault) {
-        let (from, since) = (self.answered.load(Ordering::SeqCst), Instant::now());
-        while self.answered.load(Ordering::SeqCst) < from + STEPS {
+    /// Waits until some requests more are counted.
+    async fn goes_on(&self, counted: &AtomicUsize, fault: Fault) {
+        let (from, since) = (counted.load(Ordering::SeqCst), Instant::now());
+        while counted.load(Ordering::SeqCst) < from + STEPS {
             assert!(since.elapsed() < PATIENCE, "nobody is answered during or after {fault:?}");
             sleep(Duration::from_millis(10)).await;
         }
@@ -209,6 +245,7 @@ impl Round {
         for _ in 0..ATTEMPTS {
             let replica = &self.replicas[random() % self.replicas.len()];
             let sent = self.nanos();
+            self.sent.fetch_add(1, Ordering::SeqCst);
             let answered = timeout(ATTEMPT, step.answer(replica, namespace)).await;
             match answered.unwrap_or_else(|_| Err(Status::cancelled("the client does not wait longer"))) {
                 Ok(answer) if !step.changes() => return (sent, answer),

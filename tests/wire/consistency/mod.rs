@@ -4,6 +4,7 @@
 mod causes;
 mod faults;
 mod history;
+mod packets;
 
 use std::time::Instant;
 
