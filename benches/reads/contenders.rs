@@ -1,5 +1,6 @@
 //! The servers that are measured, and the requests to them.
 
+use std::path::Path;
 use std::process::Command;
 
 use prost::Message;
@@ -10,7 +11,7 @@ use strongroom::api::v1::{
 };
 use tempfile::TempDir;
 
-use crate::tools::{Certificate, Connections, Process, Request, Server, Start, data_folder, disk, is_quick};
+use crate::tools::{Certificate, Connections, Process, Request, Server, Start, data_folder};
 use crate::{ECHO, FEW, echo};
 
 /// The requests at a time on all connections.
@@ -24,7 +25,7 @@ const OWNERS: usize = 10;
 const READ: usize = 1000;
 const PAGE: usize = 100;
 /// A connection waits for its turn, without a request until then.
-const CONFIG: &str = "[limits]\nauthentication_time = \"1h\"\n";
+pub const CONFIG: &str = "[limits]\nauthentication_time = \"1h\"\n";
 
 const GETS: usize = 20_000;
 const LISTS: usize = 2_000;
@@ -43,9 +44,6 @@ pub const RATIOS: [(&str, &str, &str); 8] = [
     ("create_vs_other_build", "create", "create_other"),
     ("rotate_vs_other_build", "rotate", "rotate_other"),
 ];
-
-/// The contenders that need many secrets.
-pub const MANY: [&str; 3] = ["get_1m", "list_page_1m", "list_filtered_1m"];
 
 /// A server, and the requests that are measured on it.
 pub struct Contender<'a> {
@@ -77,18 +75,8 @@ impl Few {
         create(&plain, None, FEW).await;
         let tls = start(folders[1].path(), Some(&certificate));
         create(&tls, Some(&certificate), FEW).await;
-        let other = std::env::var_os("STRONGROOM_BENCH_OTHER").map(|program| {
-            Server::start_program(
-                &program,
-                &Start {
-                    folder: folders[2].path(),
-                    store: "sled",
-                    config: CONFIG,
-                    tls: None,
-                    processor: None,
-                },
-            )
-        });
+        let other = std::env::var_os("STRONGROOM_BENCH_OTHER")
+            .map(|program| Server::start_program(&program, &start_in(folders[2].path())));
         if let Some(other) = &other {
             create(other, None, FEW).await;
         }
@@ -127,57 +115,12 @@ impl Few {
     }
 }
 
-/// The server with many secrets.
-pub struct Many {
-    _folder: TempDir,
-    server: Server,
-    pub secrets: usize,
-    /// The time of its start.
-    pub open_seconds: f64,
-    /// The memory of a secret after the start, in bytes.
-    pub memory_each: f64,
-    /// The room on the disk of a secret, in bytes.
-    pub disk_each: f64,
+pub fn start(folder: &Path, tls: Option<&Certificate>) -> Server {
+    Server::start(&Start { tls, ..start_in(folder) })
 }
 
-impl Many {
-    /// Creates the secrets, and starts the server again.
-    pub async fn start() -> Self {
-        let secrets = std::env::var("STRONGROOM_BENCH_SECRETS")
-            .map_or(if is_quick() { 100_000 } else { 1_000_000 }, |secrets| {
-                secrets.parse().expect("a number in STRONGROOM_BENCH_SECRETS")
-            });
-        let folder = data_folder();
-        let begin = |config: &str| {
-            Server::start(&Start { folder: folder.path(), store: "sled", config, tls: None, processor: None })
-        };
-        let making = begin(&format!("{CONFIG}[audit]\nstderr = \"off\"\n"));
-        let empty = making.process.settled().await;
-        create(&making, None, secrets).await;
-        making.process.stop();
-        let on_disk = disk(&folder.path().join("data"));
-        let server = begin(CONFIG);
-        let memory = server.process.settled().await.saturating_sub(empty);
-        let each = |bytes: f64| bytes / secrets as f64;
-        Self {
-            open_seconds: server.started.as_secs_f64(),
-            _folder: folder,
-            server,
-            secrets,
-            memory_each: each(memory as f64),
-            disk_each: each(on_disk as f64),
-        }
-    }
-
-    pub async fn contenders(&self) -> Vec<Contender<'_>> {
-        let mut all = vec![get(MANY[0], &self.server, None, self.secrets).await];
-        all.extend(lists([MANY[1], MANY[2]], &self.server, self.secrets).await);
-        all
-    }
-}
-
-fn start(folder: &std::path::Path, tls: Option<&Certificate>) -> Server {
-    Server::start(&Start { folder, store: "sled", config: CONFIG, tls, processor: None })
+pub fn start_in(folder: &Path) -> Start<'_> {
+    Start { folder, store: "sled", config: CONFIG, tls: None, processor: None }
 }
 
 async fn contender<'a>(
@@ -190,7 +133,7 @@ async fn contender<'a>(
     Contender { name, process, connections, requests: Vec::new(), requests_of_a_round }
 }
 
-async fn get<'a>(
+pub async fn get<'a>(
     name: &'static str,
     server: &'a Server,
     tls: Option<&Certificate>,
@@ -224,7 +167,7 @@ async fn changes<'a>([create, rotate]: [&'static str; 2], server: &'a Server) ->
 }
 
 /// Pages of all secrets, and of those that a filter finds, at offsets that are spread over all.
-async fn lists<'a>(
+pub async fn lists<'a>(
     [page, filtered]: [&'static str; 2],
     server: &'a Server,
     secrets: usize,
@@ -250,7 +193,7 @@ async fn lists<'a>(
 }
 
 /// Creates secrets of 256 bytes, with two metadata pairs and a description of 40 bytes.
-async fn create(server: &Server, tls: Option<&Certificate>, secrets: usize) {
+pub async fn create(server: &Server, tls: Option<&Certificate>, secrets: usize) {
     let connections = Connections::open(&server.process, tls, CONNECTIONS).await;
     for from in (0..secrets).step_by(10_000) {
         let numbers = from..secrets.min(from + 10_000);

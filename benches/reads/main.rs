@@ -5,7 +5,7 @@
 //! the time of processors that the process has used, its threads in the kernel too. A ratio is the median of the ratios of the
 //! rounds. `STRONGROOM_BENCH_SECRETS` is the number of many secrets: 1,000,000 by default, 100,000 in a quick run. Arguments
 //! choose contenders by the beginnings of their names, such as `get` (or `=get` for that one alone), and leave out the rest; then
-//! nothing is recorded. `STRONGROOM_BENCH_PERF` is a file into which perf profiles the first of them.
+//! nothing is recorded. `STRONGROOM_BENCH_MANY` is a folder that keeps the many secrets for the next run. `STRONGROOM_BENCH_PERF` is a file into which perf profiles the first of them.
 //! `STRONGROOM_BENCH_OTHER` is another binary of the server, which is measured beside this one: the ratio of two builds. No result
 //! counts as a failure.
 
@@ -22,12 +22,14 @@
 
 mod contenders;
 mod echo;
+mod many;
 #[path = "../tools/mod.rs"]
 mod tools;
 
 use std::time::{Duration, Instant};
 
-use self::contenders::{Contender, Few, Many};
+use self::contenders::{Contender, Few};
+use self::many::Many;
 use self::tools::{is_quick, median, record};
 
 /// The argument that makes this program the echo.
@@ -59,17 +61,20 @@ async fn measure(chosen: &[String]) {
         };
         chosen.is_empty() || chosen.iter().any(is_meant)
     };
-    let few = Few::start().await;
-    let mut contenders: Vec<_> = few.contenders().await;
-    let many = match contenders::MANY.iter().any(|name| is_chosen(name)) {
+    // The many first: no connection waits while they are made.
+    let many = match many::MANY.iter().any(|name| is_chosen(name)) {
         true => Some(Many::start().await),
         false => None,
     };
     if let Some(many) = &many {
         println!(
-            "{} secrets: ready after {:.2} s, {:.0} bytes of memory and {:.0} of disk each",
-            many.secrets, many.open_seconds, many.memory_each, many.disk_each
+            "{} secrets: ready after {:.2} s, {:.0} bytes of memory ({:.0} at most during the start) and {:.0} of disk each",
+            many.secrets, many.open_seconds, many.memory_each, many.peak_each, many.disk_each
         );
+    }
+    let few = Few::start().await;
+    let mut contenders: Vec<_> = few.contenders().await;
+    if let Some(many) = &many {
         contenders.extend(many.contenders().await);
     }
     contenders.retain(|contender| is_chosen(contender.name));
