@@ -122,6 +122,17 @@ impl Connection {
         }
     }
 
+    /// The context that a command is about: the one of its argument, of --context, or of the variable.
+    pub(super) fn context_or(&self, argument: Option<String>) -> Result<Option<String>, Failure> {
+        match (argument, &self.context) {
+            (Some(argument), Some(option)) if argument != *option => Err(Failure::usage(
+                "the argument and --context name different contexts: leave one of them out",
+            )),
+            (Some(argument), _) => Ok(Some(argument)),
+            (None, _) => self.context(),
+        }
+    }
+
     /// What the options and the variables say, for a context that `login` makes of it.
     pub(super) fn given(&self) -> Result<Given, Failure> {
         let text = |given: &Option<String>, name: &'static str| match given {
