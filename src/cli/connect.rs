@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, RetryPolicy, Settings};
 
 use super::contexts::{Context, Contexts, KeyText};
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::file;
 
 /// The flags of the connection.
@@ -171,7 +171,15 @@ impl Connection {
             None => variable("STRONGROOM_SERVER")?,
         };
         let named = self.context()?;
-        let Some(context) = Contexts::read()?.chosen(named.as_deref())? else { return Ok(None) };
+        let contexts = match Contexts::read() {
+            // The command needs nothing of a file that cannot be read.
+            Err(broken) if named.is_none() && server.is_some() && self.has_credential()? => {
+                note(&format!("the contexts are left out: {}", broken.brief()));
+                return Ok(None);
+            }
+            read => read?,
+        };
+        let Some(context) = contexts.chosen(named.as_deref())? else { return Ok(None) };
         match server {
             Some(server) if !is_of(&server, &context) && named.is_some() => Err(Failure::usage(
                 "--server and STRONGROOM_SERVER name another service than the context: leave one of them out",
@@ -179,6 +187,16 @@ impl Connection {
             Some(server) if !is_of(&server, &context) => Ok(None),
             _ => Ok(Some(context)),
         }
+    }
+
+    /// Whether an option or a variable has a credential.
+    fn has_credential(&self) -> Result<bool, Failure> {
+        let set = |name| variable(name).map(|set| set.is_some());
+        Ok(self.client_cert.is_some()
+            || self.api_key_file.is_some()
+            || set("STRONGROOM_CLIENT_CERT")?
+            || set("STRONGROOM_API_KEY")?
+            || set("STRONGROOM_API_KEY_FILE")?)
     }
 
     /// The settings with what the context has and neither an option nor a variable says.
@@ -196,17 +214,12 @@ impl Connection {
             builder = builder.namespace(namespace);
         }
         let own_ca = self.ca_cert.is_some() || !unset("STRONGROOM_CA_CERT")?;
-        let own_certificate = self.client_cert.is_some() || !unset("STRONGROOM_CLIENT_CERT")?;
-        let own_key = self.api_key_file.is_some()
-            || !unset("STRONGROOM_API_KEY")?
-            || !unset("STRONGROOM_API_KEY_FILE")?;
-        let own_credential = own_certificate || own_key;
         let allowed = self.insecure_plaintext || context.insecure_plaintext;
         builder = builder.insecure_plaintext(allowed);
         if let Some(file) = context.ca_cert.as_ref().filter(|_| !own_ca) {
             builder = builder.ca_cert_file(file);
         }
-        if own_credential {
+        if self.has_credential()? {
             return Ok(builder);
         }
         with_key(with_certificate(builder, context), context)

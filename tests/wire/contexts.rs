@@ -183,6 +183,18 @@ fn a_wrong_key_and_an_open_file_are_refused() {
     std::fs::write(user.file(), format!("current = \"a\"\nsrk {}\n", server.root_key)).unwrap();
     let (code, told) = user.refused(&["list"], &[]);
     assert!(code == Some(2) && told.contains("line 2, column") && !told.contains("srk"), "{told}");
+    // A command that needs nothing of the file does not stop.
+    let key = [("STRONGROOM_API_KEY", &*server.root_key)];
+    let output = user.strongroom(&["list", "--server", &server.url], &key, "");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.starts_with("note: the contexts are left out"), "{told}");
+    for (arguments, variables) in [
+        (&["list", "--server", &server.url][..], &[][..]),
+        (&["list"], &key),
+        (&["list", "--server", &server.url, "--context", "a"], &key),
+    ] {
+        assert_eq!(user.refused(arguments, variables).0, Some(2), "{arguments:?}");
+    }
 }
 
 #[test]
