@@ -10,6 +10,7 @@ mod strongroom_v1;
 pub(crate) use self::gate::{
     Begun, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
 };
+pub(crate) use self::strongroom_v1::rpcs::names as rpc_names;
 pub use self::strongroom_v1::{AUDIT_SERVICE, SERVICES, proto as v1, services};
 
 /// The largest message that is accepted, in bytes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, RetryPolicy, Settings};
 
 use super::contexts::{Context, Contexts, KeyText};
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::file;
 
 /// The flags of the connection.
@@ -122,6 +122,17 @@ impl Connection {
         }
     }
 
+    /// The context that a command is about: the one of its argument, of --context, or of the variable.
+    pub(super) fn context_or(&self, argument: Option<String>) -> Result<Option<String>, Failure> {
+        match (argument, &self.context) {
+            (Some(argument), Some(option)) if argument != *option => Err(Failure::usage(
+                "the argument and --context name different contexts: leave one of them out",
+            )),
+            (Some(argument), _) => Ok(Some(argument)),
+            (None, _) => self.context(),
+        }
+    }
+
     /// What the options and the variables say, for a context that `login` makes of it.
     pub(super) fn given(&self) -> Result<Given, Failure> {
         let text = |given: &Option<String>, name: &'static str| match given {
@@ -160,7 +171,15 @@ impl Connection {
             None => variable("STRONGROOM_SERVER")?,
         };
         let named = self.context()?;
-        let Some(context) = Contexts::read()?.chosen(named.as_deref())? else { return Ok(None) };
+        let contexts = match Contexts::read() {
+            // The command needs nothing of a file that cannot be read.
+            Err(broken) if named.is_none() && server.is_some() && self.has_credential()? => {
+                note(&format!("the contexts are left out: {}", broken.brief()));
+                return Ok(None);
+            }
+            read => read?,
+        };
+        let Some(context) = contexts.chosen(named.as_deref())? else { return Ok(None) };
         match server {
             Some(server) if !is_of(&server, &context) && named.is_some() => Err(Failure::usage(
                 "--server and STRONGROOM_SERVER name another service than the context: leave one of them out",
@@ -168,6 +187,16 @@ impl Connection {
             Some(server) if !is_of(&server, &context) => Ok(None),
             _ => Ok(Some(context)),
         }
+    }
+
+    /// Whether an option or a variable has a credential.
+    fn has_credential(&self) -> Result<bool, Failure> {
+        let set = |name| variable(name).map(|set| set.is_some());
+        Ok(self.client_cert.is_some()
+            || self.api_key_file.is_some()
+            || set("STRONGROOM_CLIENT_CERT")?
+            || set("STRONGROOM_API_KEY")?
+            || set("STRONGROOM_API_KEY_FILE")?)
     }
 
     /// The settings with what the context has and neither an option nor a variable says.
@@ -185,17 +214,12 @@ impl Connection {
             builder = builder.namespace(namespace);
         }
         let own_ca = self.ca_cert.is_some() || !unset("STRONGROOM_CA_CERT")?;
-        let own_certificate = self.client_cert.is_some() || !unset("STRONGROOM_CLIENT_CERT")?;
-        let own_key = self.api_key_file.is_some()
-            || !unset("STRONGROOM_API_KEY")?
-            || !unset("STRONGROOM_API_KEY_FILE")?;
-        let own_credential = own_certificate || own_key;
         let allowed = self.insecure_plaintext || context.insecure_plaintext;
         builder = builder.insecure_plaintext(allowed);
         if let Some(file) = context.ca_cert.as_ref().filter(|_| !own_ca) {
             builder = builder.ca_cert_file(file);
         }
-        if own_credential {
+        if self.has_credential()? {
             return Ok(builder);
         }
         with_key(with_certificate(builder, context), context)

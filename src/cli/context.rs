@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::connect::Connection;
 use super::contexts::{self, Context as Entry, Contexts};
 use super::failure::Failure;
 use super::logout::Logout;
@@ -38,11 +39,11 @@ pub(super) struct Use {
 }
 
 impl Context {
-    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         match self {
             Self::List => list(output),
-            Self::Use(command) => command.run(output),
-            Self::Remove(command) => command.run(output),
+            Self::Use(command) => command.run(connection, output),
+            Self::Remove(command) => command.run(connection, output),
         }
     }
 }
@@ -76,10 +77,12 @@ fn list(output: Output) -> Result<(), Failure> {
 }
 
 impl Use {
-    fn run(self, output: Output) -> Result<(), Failure> {
+    fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
+        connection.context_or(Some(self.name.clone()))?;
         let mut server = String::new();
         Contexts::change(|all| {
-            let entry = all.contexts.get(&self.name).ok_or_else(|| contexts::unknown(&self.name))?;
+            let entry =
+                all.contexts.get(&self.name).ok_or_else(|| contexts::unknown(&self.name, &all.contexts))?;
             server.clone_from(&entry.server);
             all.current = Some(self.name.clone());
             Ok(())

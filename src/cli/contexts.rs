@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::file;
+use super::output::printable;
 
 /// All contexts.
 #[derive(Default, Deserialize)]
@@ -100,7 +101,7 @@ impl Contexts {
         let Some(name) = name.map(str::to_owned).or(self.current) else { return Ok(None) };
         match self.contexts.remove(&name) {
             Some(context) => Ok(Some(context)),
-            None => Err(unknown(&name)),
+            None => Err(unknown(&name, &self.contexts)),
         }
     }
 
@@ -174,11 +175,13 @@ fn lock(path: &Path) -> Result<fs::File, Failure> {
     Ok(opened)
 }
 
-/// The failure where there is no context of this name.
-pub(super) fn unknown(name: &str) -> Failure {
-    let name = super::output::printable(name);
+/// The failure where none of the contexts has this name.
+pub(super) fn unknown(name: &str, all: &BTreeMap<String, Context>) -> Failure {
+    let name = printable(name);
+    let known: Vec<_> = all.keys().map(|known| printable(known)).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     Failure::usage(format!(
-        "there is no context '{name}': 'strongroom context list' shows them, and 'strongroom login' makes one"
+        "there is no context '{name}': 'strongroom login' makes one. The contexts are: {known}"
     ))
 }
 

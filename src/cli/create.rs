@@ -39,7 +39,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "TIME", value_parser = moment::span, allow_hyphen_values = true)]
     ttl: Option<prost_types::Duration>,
 
-    /// When the secret expires: 2030-01-31T12:00:00Z, or 30d for 30 days from now; from then on its value cannot be read
+    /// When the secret expires: 2030-01-31 (midnight in UTC), 2030-01-31T12:00:00Z, or 30d for 30 days from now; from then on its value cannot be read
     #[arg(long, value_name = "TIME", value_parser = moment::ahead, allow_hyphen_values = true, conflicts_with = "ttl")]
     expires_at: Option<prost_types::Timestamp>,
 }

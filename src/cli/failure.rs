@@ -109,7 +109,8 @@ impl Failure {
 
     /// The same failure, with more to say.
     pub(super) fn with_more(mut self, more: &str) -> Self {
-        self.message = format!("{} {more}", self.message);
+        let end = if self.message.ends_with(['.', '?']) { "" } else { "." };
+        self.message = format!("{}{end} {more}", self.message);
         self
     }
 

@@ -43,8 +43,8 @@ pub(super) struct List {
     #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]
     prefix: String,
 
-    /// Show only secrets that existed then and of which no value was read since: 90d for 90 days ago, or
-    /// 2026-01-31T12:00:00Z
+    /// Show only secrets that existed then and of which no value was read since: 90d for 90 days ago,
+    /// 2026-01-31 (midnight in UTC), or 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     unused_since: Option<Timestamp>,
 

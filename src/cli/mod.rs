@@ -21,6 +21,7 @@ mod disable;
 mod document;
 mod dotenv;
 mod dry_run;
+mod empty_value;
 mod enable;
 mod explain;
 mod export;
@@ -227,11 +228,12 @@ pub fn main() -> ExitCode {
     // Clients hold values too, for a moment. Where the system refuses a protection, they run without it.
     let _ = process::hide_memory();
     let mut program = help::arranged(Cli::command());
-    let cli = program
-        .try_get_matches_from_mut(std::env::args_os())
-        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
-    let cli = match cli {
-        Ok(cli) => cli,
+    let cli = program.try_get_matches_from_mut(std::env::args_os()).and_then(|mut matches| {
+        let empty = empty_value::find(&program, &matches);
+        Ok((Cli::from_arg_matches_mut(&mut matches)?, empty))
+    });
+    let (cli, empty) = match cli {
+        Ok(parsed) => parsed,
         Err(said) => {
             let takes_value =
                 |argument: std::ffi::OsString| TAKING_VALUES.iter().any(|command| argument == *command);
@@ -240,7 +242,9 @@ pub fn main() -> ExitCode {
         }
     };
     let as_json = matches!(cli.output, Some(Target::Form(Output::Json)));
-    match run(cli) {
+    let empty =
+        empty.map(|option| Failure::usage(format!("--{option} needs a value: the one given is empty")));
+    match empty.map_or_else(|| run(cli), Err) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(as_json),
     }
@@ -296,8 +300,8 @@ fn dispatch(command: Command, connection: &Connection, output: Output) -> Result
         Command::MasterKey(command) => on_runtime(command.run(connection, output)),
         Command::NamespaceKey(command) => on_runtime(command.run(connection, output)),
         Command::Login(command) => answered(connection, command.run(connection, output)),
-        Command::Logout(command) => command.run(output),
-        Command::Context(command) => command.run(output),
+        Command::Logout(command) => command.run(connection, output),
+        Command::Context(command) => command.run(connection, output),
         Command::Whoami => answered(connection, whoami::run(connection, output)),
         Command::Status(status) => on_runtime(status.run(connection, output)),
         Command::Completions(command) => command.run(),

@@ -1,7 +1,5 @@
 //! Times as arguments: a moment, how long ago it was or how far ahead it is, and a length of time.
 
-use std::time::SystemTime;
-
 use prost_types::{Duration, Timestamp};
 
 use crate::config::parse_duration;
@@ -13,9 +11,10 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
         let micros = now().as_micros().saturating_sub(i64::try_from(ago.as_micros()).unwrap_or(i64::MAX));
         return Ok(Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 });
     }
-    let at: SystemTime = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago it was, such as 2h")?;
-    Ok(Timestamp::from(at))
+    at(
+        text,
+        "expected a date such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or how long ago it was, such as 2h",
+    )
 }
 
 /// A time, or how far ahead it is.
@@ -25,9 +24,32 @@ pub(super) fn ahead(text: &str) -> Result<Timestamp, &'static str> {
         let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
         return Ok(Timestamp { seconds: micros.div_euclid(1_000_000), nanos });
     }
-    let at: SystemTime = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "expected a time such as 2030-01-31T12:00:00Z, or how far ahead it is, such as 30d")?;
-    Ok(Timestamp::from(at))
+    at(
+        text,
+        "expected a date such as 2030-01-31, a time such as 2030-01-31T12:00:00Z, or how far ahead it is, such as 30d",
+    )
+}
+
+/// A date or a time.
+pub(super) fn date_or_time(text: &str) -> Result<Timestamp, &'static str> {
+    at(text, "expected a date such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z")
+}
+
+/// A date, which is its midnight in UTC, or a time with Z or an offset. Without them a time could be meant for any place.
+fn at(text: &str, expected: &'static str) -> Result<Timestamp, &'static str> {
+    // The parser takes a time without an offset for UTC, and also knows years of other lengths.
+    let (date, time) = text.split_at_checked(10).ok_or(expected)?;
+    let read: Timestamp = text.parse().map_err(|_| expected)?;
+    let has_zone = time.is_empty() || time.ends_with(['Z', 'z']) || time.contains(['+', '-']);
+    if !date.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(expected);
+    }
+    if !has_zone {
+        return Err(
+            "a time needs Z (UTC) or an offset at its end, such as 2030-01-31T12:00:00Z or 2030-01-31T12:00:00+02:00",
+        );
+    }
+    Ok(read)
 }
 
 /// A length of time, such as 90s, 15m, 24h or 30d.
@@ -71,5 +93,41 @@ mod tests {
         let (in_an_hour, now) = (ahead("1h").unwrap().seconds, now().as_micros().div_euclid(1_000_000));
         assert!((3_599..=3_660).contains(&(in_an_hour - now)));
         assert!(ahead("tomorrow").is_err());
+    }
+
+    #[test]
+    fn a_date_is_midnight_in_utc_and_a_time_has_an_offset() {
+        for (text, seconds) in [
+            ("2027-03-01", 1_803_859_200),
+            ("2027-03-01T00:00:00Z", 1_803_859_200),
+            ("2027-03-01t00:00:00z", 1_803_859_200),
+            ("2027-03-01T12:00:00+02:00", 1_803_859_200 + 10 * 3600),
+            ("2027-03-01T12:00:00.5-09:30", 1_803_859_200 + 21 * 3600 + 1800),
+            ("2027-03-01 12:00:00Z", 1_803_859_200 + 12 * 3600),
+        ] {
+            for read in [moment, ahead, date_or_time] {
+                assert_eq!(read(text).map(|at| at.seconds), Ok(seconds), "{text}");
+            }
+        }
+        for text in ["2027-03-01T12:00:00", "2027-03-01 12:00:00", "2027-03-01T12:00:00.25"] {
+            assert!(moment(text).unwrap_err().contains("Z (UTC) or an offset"), "{text}");
+        }
+        for text in [
+            "2027-02-29",
+            "2027-13-01",
+            "2027-3-1",
+            "2027-03",
+            "+12027-03-01",
+            "-2027-03-01",
+            "2027-03-01T",
+            "2027-03-01T12:00Z",
+            "2027-03-01T25:00:00Z",
+            "2027-03-01Z",
+            "2027-03-01T12:00:00+02:00 x",
+            "２027-03-01",
+            "",
+        ] {
+            assert!(moment(text).unwrap_err().starts_with("expected"), "{text}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use strongroom_client::v1;
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::file;
 use super::generator;
 use super::prompt;
@@ -61,6 +61,9 @@ pub(super) fn from_file(path: &Path, binary: bool) -> Result<v1::SecretValue, Fa
         std::io::stdin().lock().take(ENOUGH).read_to_end(&mut bytes).map_err(failed)?;
     } else {
         fs::File::open(path).and_then(|open| open.take(ENOUGH).read_to_end(&mut bytes)).map_err(failed)?;
+    }
+    if bytes.is_empty() {
+        note(&format!("the value is empty: {} has no content", file::name(path)));
     }
     Ok(match std::str::from_utf8(&bytes) {
         Ok(text) if !binary => text.into(),

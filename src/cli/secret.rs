@@ -38,9 +38,15 @@ pub(super) fn no_secret() -> Failure {
     Failure::local("the service sent no secret")
 }
 
+/// How a line shows a value of no bytes.
+const EMPTY: &str = "(empty)";
+
 /// The value as a line shows it; `ENCRYPTED` if the service left it out.
 pub(super) fn value_text(value: Option<&v1::SecretValue>) -> String {
     match value.and_then(|value| value.kind.as_ref()) {
+        // A line without a text is left out.
+        Some(Kind::Text(text)) if text.is_empty() => EMPTY.to_owned(),
+        Some(Kind::Binary(bytes)) if bytes.is_empty() => EMPTY.to_owned(),
         Some(Kind::Text(text)) => text.clone(),
         Some(Kind::Binary(bytes)) => format!("(base64) {}", BASE64.encode(bytes)),
         Some(Kind::Redacted(_)) | None => "ENCRYPTED".to_owned(),

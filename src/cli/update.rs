@@ -47,7 +47,7 @@ pub(super) struct Update {
     #[arg(long, conflicts_with = "metadata")]
     clear_metadata: bool,
 
-    /// When the secret expires: 2030-01-31T12:00:00Z, or 30d for 30 days from now; an expired secret can be read again then
+    /// When the secret expires: 2030-01-31 (midnight in UTC), 2030-01-31T12:00:00Z, or 30d for 30 days from now; an expired secret can be read again then
     #[arg(long, value_name = "TIME", value_parser = moment::ahead, allow_hyphen_values = true)]
     expires_at: Option<prost_types::Timestamp>,
 

@@ -1,6 +1,6 @@
 //! The command line as it is used in scripts: files, standard input and output, and what is done twice.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -443,8 +443,6 @@ fn signal(process: u32, name: &str) {
 
 #[test]
 fn a_command_says_what_it_waits_for_and_status_does_not_wait_long() {
-    use std::io::{BufRead, BufReader};
-
     let server = Server::alone();
     let shell = Shell::new(&server, "waiting");
     shell.create("a", "1");
@@ -462,4 +460,95 @@ fn a_command_says_what_it_waits_for_and_status_does_not_wait_long() {
     signal(server.process(), "CONT");
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"1".as_slice()));
+}
+
+#[test]
+fn a_filter_of_the_audit_log_that_matches_nothing_is_refused() {
+    let shell = Shell::new(shared(), "audit-filters");
+    for (filter, told_of) in [
+        (&["--outcome", "bogus"][..], "PERMISSION_DENIED"),
+        (&["--rpc", "bogus"], "GetSecret"),
+        (&["--name", "bad name"], "letters, digits and underscores"),
+        (&["--in", "bad name"], "fingerprint"),
+        (&["--since", "10s", "--until", "20s"], "--since"),
+        (&["--since", "2026-01-31T12:00:00"], "Z (UTC) or an offset"),
+    ] {
+        for command in ["list", "tail"] {
+            let (code, told) = shell.refused(&[&["audit", command], filter].concat());
+            assert!(code == 2 && told.contains(told_of) && told.contains(filter[0]), "{filter:?}: {told}");
+        }
+    }
+    let (code, told) = shell.refused(&["audit", "list", "--limit", "0"]);
+    assert!(code == 2 && told.contains("--limit") && told.contains("--all"), "{told}");
+    // The case does not count, a time can have an offset, and a fingerprint is a name.
+    shell.refused(&["get", "missing"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(["audit", "tail", "--from", "0", "--in", "audit-filters", "--rpc", "getsecret"]);
+    command.args(["--outcome", "not_found", "--since", "2026-01-31T12:00:00+02:00", "--until", "2999-01-01"]);
+    command.env("STRONGROOM_SERVER", &shell.server.url).env("STRONGROOM_API_KEY", &shell.server.root_key);
+    let mut tail = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut record = String::new();
+    // The record is told as soon as it is in the log.
+    BufReader::new(tail.stdout.take().unwrap()).read_line(&mut record).unwrap();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert!(record.contains("\"name\":\"missing\""), "{record}");
+    assert_eq!(shell.done(&["audit", "list", "--name", "fp:1f2e3d4c5b6a7988"]), "");
+}
+
+#[test]
+fn a_key_that_cannot_be_printed_is_revoked() {
+    let shell = Shell::new(shared(), "lost-key");
+    for (name, more) in [("lost-key-only", &["--key-only"][..]), ("lost-key-table", &["-o", "table"])] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["key", "create", name]).args(more).stdin(Stdio::null()).stdout(full);
+        command.env("STRONGROOM_SERVER", &shell.server.url).env("STRONGROOM_API_KEY", &shell.server.root_key);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && told.contains("was revoked"), "{told}");
+        let keys = shell.json(&["key", "list"]);
+        let key = keys["items"].as_array().unwrap().iter().find(|key| key["name"] == name);
+        assert!(key.is_none_or(|key| key["revoked_at"].is_string()), "{key:?}");
+    }
+}
+
+#[test]
+fn an_empty_value_is_kept_and_noted() {
+    let shell = Shell::new(shared(), "empty-values");
+    shell.file("empty", "");
+    for command in [&["create", "a"][..], &["set", "a"], &["rotate", "a"], &["update", "a"]] {
+        for file in ["empty", "-"] {
+            if command[0] == "create" && file == "-" {
+                continue;
+            }
+            let done = shell.run(&[command, &["--value-file", file]].concat());
+            assert_eq!(done.code, Some(0), "{}", done.told);
+            assert!(done.told.starts_with("note: the value is empty"), "{command:?}: {}", done.told);
+        }
+    }
+    let shown = shell.done(&["get", "a", "-o", "table"]);
+    assert!(shown.contains("value      (empty)\n"), "{shown}");
+    assert_eq!(shell.json(&["get", "a"])["value"], "");
+    assert_eq!(shell.done(&["get", "a", "--value-only"]), "");
+    shell.create("b", "1");
+    assert!(shell.done(&["get", "a", "b", "-o", "table"]).contains("(empty)"));
+}
+
+#[test]
+fn a_date_or_a_time_with_an_offset_is_a_time() {
+    let shell = Shell::new(shared(), "times");
+    for (time, expires) in
+        [("2999-03-01", "2999-03-01T00:00:00Z"), ("2999-03-01T12:00:00+02:00", "2999-03-01T10:00:00Z")]
+    {
+        let name = format!("s{}", time.len());
+        let secret = shell.json(&["create", &name, "--generate", "uuid", "--expires-at", time]);
+        assert_eq!(secret["expires_at"], expires);
+        let binding =
+            ["binding", "add", "--principal", "group:corp:ops", "--role", "reader", "--on", "times"];
+        assert_eq!(shell.json(&[&binding[..], &["--expires-at", time]].concat())["expires_at"], expires);
+    }
+    let (code, told) =
+        shell.refused(&["create", "x", "--generate", "uuid", "--expires-at", "2999-03-01T12:00:00"]);
+    assert!(code == 2 && told.contains("--expires-at") && told.contains("offset"), "{told}");
 }

@@ -183,6 +183,18 @@ fn a_wrong_key_and_an_open_file_are_refused() {
     std::fs::write(user.file(), format!("current = \"a\"\nsrk {}\n", server.root_key)).unwrap();
     let (code, told) = user.refused(&["list"], &[]);
     assert!(code == Some(2) && told.contains("line 2, column") && !told.contains("srk"), "{told}");
+    // A command that needs nothing of the file does not stop.
+    let key = [("STRONGROOM_API_KEY", &*server.root_key)];
+    let output = user.strongroom(&["list", "--server", &server.url], &key, "");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.starts_with("note: the contexts are left out"), "{told}");
+    for (arguments, variables) in [
+        (&["list", "--server", &server.url][..], &[][..]),
+        (&["list"], &key),
+        (&["list", "--server", &server.url, "--context", "a"], &key),
+    ] {
+        assert_eq!(user.refused(arguments, variables).0, Some(2), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -193,4 +205,31 @@ fn the_file_of_a_key_is_named_and_not_copied() {
     let written = std::fs::read_to_string(user.file()).unwrap();
     assert!(!written.contains("srk_") && written.contains("root.key"), "{written}");
     user.done(&["whoami"], &[]);
+}
+
+#[test]
+fn logout_removes_the_context_that_is_named() {
+    let (user, server) = (User::new(), shared());
+    let login = |name: &str| assert!(user.login(server, &["--context", name]).status.success());
+    let names = || {
+        let all: serde_json::Value = serde_json::from_str(&user.done(&["context", "list"], &[])).unwrap();
+        let items = all["items"].as_array().unwrap();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    ["one", "two", "three", "four"].into_iter().for_each(login);
+    user.done(&["logout", "--context", "one"], &[]);
+    assert_eq!(names(), ["four", "three", "two"]);
+    user.done(&["logout"], &[("STRONGROOM_CONTEXT", "two")]);
+    assert_eq!(names(), ["four", "three"]);
+    // An argument wins over the variable, and does not contradict the option.
+    user.done(&["context", "remove", "three"], &[("STRONGROOM_CONTEXT", "four")]);
+    for command in [&["logout", "nope"][..], &["logout", "--context", "nope"], &["context", "use", "nope"]] {
+        let (code, told) = user.refused(command, &[]);
+        assert!(code == Some(2) && told.contains("no context 'nope'") && told.contains(": four"), "{told}");
+    }
+    for command in [&["logout", "four"][..], &["context", "remove", "four"], &["context", "use", "four"]] {
+        let (code, told) = user.refused(&[command, &["--context", "one"]].concat(), &[]);
+        assert!(code == Some(2) && told.contains("different contexts"), "{told}");
+    }
+    assert_eq!(names(), ["four"]);
 }

@@ -81,7 +81,7 @@ const fn numbered<const N: usize>(mut rpcs: [Rpc; N]) -> [Rpc; N] {
 }
 
 /// The names of all RPCs, in the order of their numbers.
-pub(in crate::api) fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|rpc| rpc.name)
 }
 

@@ -22,7 +22,7 @@ pub(in crate::cli) struct List {
     filter: Filter,
 
     /// Show at most N records
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all", value_parser = limit)]
     limit: usize,
 
     /// Show all records that match
@@ -39,7 +39,7 @@ impl List {
         let order = if self.oldest_first { v1::AuditOrder::OldestFirst } else { v1::AuditOrder::NewestFirst };
         let mut left = if self.all { usize::MAX } else { self.limit };
         let mut request = v1::ListAuditRecordsRequest {
-            filter: Some(self.filter.into_message()),
+            filter: Some(self.filter.into_message()?),
             limit: None,
             page_token: String::new(),
             order: order.into(),
@@ -64,4 +64,9 @@ impl List {
             Output::Json => Ok(()),
         }
     }
+}
+
+/// Reads how many records to show.
+fn limit(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or("expected a number from 1 on; --all shows all records")
 }

@@ -36,7 +36,7 @@ pub(in crate::cli) struct Tail {
 
 impl Tail {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        let filter = self.filter.into_message();
+        let filter = self.filter.into_message()?;
         let audit = connection.client().await?.audit();
         let mut next = match self.from {
             Some(from) => from,

@@ -1,6 +1,6 @@
 //! `strongroom binding add` gives a principal the rights of a role, or denies them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prost_types::Timestamp;
 use strongroom_client::v1::{self, Effect};
@@ -10,6 +10,7 @@ use crate::cli::confirm::Caution;
 use crate::cli::connect::Connection;
 use crate::cli::dry_run::{self, Bindings};
 use crate::cli::failure::Failure;
+use crate::cli::moment;
 use crate::cli::output::Output;
 use crate::domain::now;
 
@@ -44,9 +45,10 @@ pub(in crate::cli) struct Add {
     #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration, allow_hyphen_values = true, conflicts_with = "expires_at")]
     expires_in: Option<Duration>,
 
-    /// The moment from which on the binding does not count any more, such as 2027-01-31T12:00:00Z [default: never]
-    #[arg(long, value_name = "MOMENT", value_parser = humantime::parse_rfc3339_weak, allow_hyphen_values = true)]
-    expires_at: Option<SystemTime>,
+    /// The moment from which on the binding does not count any more: 2027-01-31T12:00:00Z, or 2027-01-31 for midnight in UTC
+    /// [default: never]
+    #[arg(long, value_name = "MOMENT", value_parser = moment::date_or_time, allow_hyphen_values = true)]
+    expires_at: Option<Timestamp>,
 
     /// What the binding is for
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
@@ -59,11 +61,7 @@ pub(in crate::cli) struct Add {
 impl Add {
     pub(in crate::cli) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let effect = if self.deny { Effect::Deny } else { Effect::Allow };
-        let expires_at = match (self.expires_in, self.expires_at) {
-            (Some(time), _) => Some(in_future(time)),
-            (None, Some(at)) => Some(Timestamp::from(at)),
-            (None, None) => None,
-        };
+        let expires_at = self.expires_in.map(in_future).or(self.expires_at);
         let message = v1::CreateBindingRequest {
             principal: self.principal,
             role: self.role,

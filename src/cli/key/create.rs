@@ -5,7 +5,7 @@ use std::time::Duration;
 use strongroom_client::{Access, v1};
 use zeroize::Zeroizing;
 
-use super::destination::Destination;
+use super::destination::{Destination, Undelivered};
 use crate::cli::binding;
 use crate::cli::connect::Connection;
 use crate::cli::failure::{Failure, note};
@@ -82,7 +82,13 @@ impl Create {
         if let Some(on) = apart {
             bind(&access, &key, role, on).await?;
         }
-        destination.deliver(output, &key, &credential)
+        match destination.deliver(output, &key, &credential) {
+            Err(Undelivered::Lost(failure, id)) => match access.revoke_api_key(id.clone()).await {
+                Ok(_) => Err(failure.with_more(&format!("The key {id} was revoked"))),
+                Err(_) => Err(Undelivered::Lost(failure, id).into()),
+            },
+            delivered => Ok(delivered?),
+        }
     }
 }
 

@@ -36,6 +36,25 @@ pub(super) enum Ready {
     File(KeyFile),
 }
 
+/// Why a key was not given out as it was asked for.
+pub(super) enum Undelivered {
+    /// Nobody has the key with this id.
+    Lost(Failure, String),
+    /// The key is in its file, and only what else is known of it was not printed.
+    Kept(Failure),
+}
+
+impl From<Undelivered> for Failure {
+    fn from(undelivered: Undelivered) -> Self {
+        match undelivered {
+            Undelivered::Lost(failure, id) => {
+                failure.with_more(&format!("The service has made the key {id}, which is lost: revoke it"))
+            }
+            Undelivered::Kept(failure) => failure,
+        }
+    }
+}
+
 /// A new file. It is removed if it is dropped before it has the key.
 pub(super) struct KeyFile {
     path: PathBuf,
@@ -56,30 +75,37 @@ impl Destination {
 }
 
 impl Ready {
-    /// Gives out the key, and what is known of it.
+    /// Gives out the key, and what is known of it. Fails with [`Undelivered::Lost`] if nobody has the key then.
     pub(super) fn deliver(
         self,
         output: Output,
         key: &v1::ApiKey,
         credential: &Zeroizing<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Undelivered> {
+        let lost = |failure| Undelivered::Lost(failure, key.id.clone());
         let line = Zeroizing::new([credential.as_bytes(), b"\n"].concat());
         let (mut fields, mut json) = (key_fields(key), key_json(key));
         let (field, text) = match self {
-            Self::KeyOnly => return output::write(&line),
+            Self::KeyOnly => return output::write_all(&line).map_err(lost),
             Self::Answer => ("credential", credential.to_string()),
-            Self::File(file) => ("credential_file", file.keep(&line, &key.id)?),
+            Self::File(file) => ("credential_file", file.keep(&line).map_err(lost)?),
         };
         let shown = field == "credential";
         fields.insert(0, (if shown { "key" } else { "key in" }, text.clone()));
         if let Some(object) = json.as_object_mut() {
             object.insert(field.to_owned(), json!(text));
         }
-        output.print(&fields, &json)?;
+        let mut text = Zeroizing::new(match output {
+            Output::Json => format!("{json:#}\n"),
+            Output::Table => output::fields(&fields),
+        });
         if output == Output::Table && shown {
-            output::write(b"\nThe key is shown only now. Pass it on by a secure channel.\n")?;
+            text.push_str("\nThe key is shown only now. Pass it on by a secure channel.\n");
         }
-        if !shown {
+        if shown {
+            output::write_all(text.as_bytes()).map_err(lost)?;
+        } else {
+            output::write(text.as_bytes()).map_err(Undelivered::Kept)?;
             note("only you can read the file of the key. The service does not show the key again");
         }
         Ok(())
@@ -99,15 +125,11 @@ impl KeyFile {
     }
 
     /// Writes the key, durably. Returns the name of the file.
-    fn keep(mut self, line: &[u8], id: &str) -> Result<String, Failure> {
+    fn keep(mut self, line: &[u8]) -> Result<String, Failure> {
         let written = self.file.write_all(line).and_then(|()| self.file.sync_all());
         let written = written.and_then(|()| File::open(folder_of(&self.path))?.sync_all());
-        written.map_err(|error| {
-            Failure::local(format!(
-                "{} cannot be written: {error}. The service has made the key {id}, which is lost: revoke it",
-                self.path.display()
-            ))
-        })?;
+        written
+            .map_err(|error| Failure::local(format!("{} cannot be written: {error}", self.path.display())))?;
         self.written = true;
         Ok(self.path.display().to_string())
     }
