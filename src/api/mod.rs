@@ -8,7 +8,7 @@ mod request;
 mod strongroom_v1;
 
 pub(crate) use self::gate::{
-    Begun, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
+    Begun, CODES, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
 };
 pub(crate) use self::strongroom_v1::rpcs::names as rpc_names;
 pub use self::strongroom_v1::{AUDIT_SERVICE, SERVICES, proto as v1, services};

@@ -167,6 +167,11 @@ impl AuditEntry {
         Ok(written)
     }
 
+    /// Notes the refusal of a request before its caller is known.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        self.auditor.refused(self.record(Noted::default(), Some((refusal.code, Some(refusal.reason)))));
+    }
+
     /// Writes a second record of a request that was carried out, for an answer that is withheld after the first one was written.
     pub(super) async fn write_withheld(
         &self,

@@ -18,6 +18,7 @@ pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPP
 pub use self::names::{NameMac, Names, fingerprint, is_fingerprint};
 use self::record::joined;
 pub use self::record::{Record, Referenced, Target};
+pub use self::refusals::SEVERAL;
 use self::refusals::{Refusals, Sum};
 use crate::domain::now;
 use crate::telemetry;

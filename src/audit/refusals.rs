@@ -16,7 +16,7 @@ use super::{Record, Target};
 /// How many peers have a record of their own in a second.
 const MAX_PEERS: usize = 1024;
 /// The place of a field whose values differ among the refusals of a sum.
-const SEVERAL: &str = "several";
+pub const SEVERAL: &str = "several";
 
 /// The refusals since they were taken the last time.
 #[derive(Default)]

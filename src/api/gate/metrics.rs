@@ -12,7 +12,7 @@ use crate::api::strongroom_v1::rpcs;
 use crate::metrics::{Histogram, HistogramReading, Total};
 
 /// The codes of gRPC by their numbers.
-const CODES: [&str; 17] = [
+pub(crate) const CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",

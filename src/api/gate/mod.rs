@@ -37,8 +37,8 @@ pub(crate) use self::connection::Connection;
 use self::deadline::{Deadline, Limit, MAX_TIME, patience};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
+pub(crate) use self::metrics::{CODES, RequestMetrics, RpcReading};
 use self::metrics::{Called, Measured};
-pub(crate) use self::metrics::{RequestMetrics, RpcReading};
 use self::panics::CatchPanic;
 use self::queue_time::QueueTime;
 use self::task::OwnTask;
@@ -230,16 +230,18 @@ where
         let connection = http.extensions().get::<Arc<Connection>>();
         let peer = connection.map(|connection| connection.peer());
         let waiting = connection.map(Connection::begin);
+        let id = new_id();
+        let given_id = caller_request_id(http.headers());
+        let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
         if waiting.as_ref().is_some_and(|waiting| !waiting.is_alone())
             && let Some(wait) = queue_time.too_long_for(patience(http.headers()))
         {
-            return (Unmeasured::refused(Refusal::overloaded(wait)), None);
+            let refusal = Refusal::overloaded(wait);
+            entry.refused(&refusal);
+            return (Unmeasured::Refused { answer: Some(response(refusal, &entry.request_id)) }, None);
         }
-        let id = new_id();
-        let given_id = caller_request_id(http.headers());
         let begin = |traces: &Arc<Traces>| traces.begin(http.headers(), id, rpc.map(|rpc| rpc.name));
         let span = traces.as_ref().and_then(begin);
-        let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
         let entry = Arc::new(entry.traced(span.as_deref(), http.headers()));
         let arrived = Arrived { entry, until: Instant::now() + MAX_TIME, http };
         (Unmeasured::Gated { answer: layers.clone().call(arrived), _waiting: waiting }, span)

@@ -202,6 +202,7 @@ async fn a_server_with_too_much_to_do_refuses_further_requests_of_a_connection_a
     assert_eq!(failure(&second), Some((Code::ResourceExhausted, Some(Reason::TooManyRequests))));
     let details = Status::from_header_map(second.headers()).unwrap().get_error_details();
     assert!(details.retry_info().is_some());
+    assert_eq!(site.outcomes(), ["RESOURCE_EXHAUSTED"]);
     // The first request of each connection is let in, and waits.
     let late = Some((Code::DeadlineExceeded, Some(Reason::DeadlineExceeded)));
     for request in [first, gated.call(ask(&connections[1]))] {

@@ -4,31 +4,13 @@ use prost_types::Timestamp;
 use strongroom_client::v1;
 
 use crate::api;
-use crate::audit::is_fingerprint;
+use crate::audit::{SEVERAL, is_fingerprint};
 use crate::cli::failure::Failure;
 use crate::cli::moment::moment;
 use crate::domain::{Namespace, SecretName};
 
-/// How a request can end, as the log has it.
-const OUTCOMES: [&str; 17] = [
-    "ok",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+/// What the log has for an RPC that does not exist.
+const UNKNOWN: &str = "unknown";
 
 /// The arguments that choose records. A record must match all of them.
 #[derive(clap::Args)]
@@ -102,7 +84,7 @@ fn rpc(text: &str) -> Result<String, String> {
     let method = |full: &'static str| full.rsplit('/').next().unwrap_or(full);
     let known =
         |full: &'static str| text.is_empty() || full == text || method(full).eq_ignore_ascii_case(text);
-    match api::rpc_names().find(|full| known(full)) {
+    match api::rpc_names().chain([UNKNOWN, SEVERAL]).find(|full| known(full)) {
         Some(full) if !text.contains('/') && !text.is_empty() => Ok(method(full).to_owned()),
         Some(_) => Ok(text.to_owned()),
         None => {
@@ -114,15 +96,20 @@ fn rpc(text: &str) -> Result<String, String> {
 
 /// Reads an outcome, in upper or lower case.
 fn outcome(text: &str) -> Result<String, String> {
-    match OUTCOMES.iter().find(|known| text.is_empty() || known.eq_ignore_ascii_case(text)) {
+    // The first of the codes is that of success.
+    let outcomes = || ["ok"].into_iter().chain(api::CODES.into_iter().skip(1)).chain([SEVERAL]);
+    match outcomes().find(|known| text.is_empty() || known.eq_ignore_ascii_case(text)) {
         Some(_) if text.is_empty() => Ok(String::new()),
-        Some(known) => Ok((*known).to_owned()),
-        None => Err(format!("expected one of {}", OUTCOMES.join(", "))),
+        Some(known) => Ok(known.to_owned()),
+        None => Err(format!("expected one of {}", outcomes().collect::<Vec<_>>().join(", "))),
     }
 }
 
 /// Reads a reason, in upper or lower case. A newer service can have reasons that are not known here.
 fn reason(text: &str) -> Result<String, &'static str> {
+    if text.eq_ignore_ascii_case(SEVERAL) {
+        return Ok(SEVERAL.to_owned());
+    }
     if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Ok(text.to_ascii_uppercase());
     }
@@ -161,7 +148,14 @@ mod tests {
         }
         assert!(outcome("bogus").unwrap_err().contains("ok, CANCELLED"));
         let full = "strongroom.v1.SecretService/GetSecret";
-        for (text, read) in [("GetSecret", "GetSecret"), ("getsecret", "GetSecret"), (full, full), ("", "")] {
+        for (text, read) in [
+            ("GetSecret", "GetSecret"),
+            ("getsecret", "GetSecret"),
+            (full, full),
+            ("unknown", "unknown"),
+            (SEVERAL, SEVERAL),
+            ("", ""),
+        ] {
             assert_eq!(rpc(text).as_deref(), Ok(read));
         }
         for text in ["bogus", "SecretService", "other.v1.SecretService/GetSecret"] {
@@ -176,6 +170,8 @@ mod tests {
         assert_eq!(namespace("team/a").as_deref(), Ok("team/a"));
         assert!(namespace("team//a").is_err());
         assert_eq!(reason("access_denied").as_deref(), Ok("ACCESS_DENIED"));
+        assert_eq!(reason(SEVERAL).as_deref(), Ok(SEVERAL));
+        assert_eq!(outcome(SEVERAL).as_deref(), Ok(SEVERAL));
         assert!(reason("access denied").is_err());
     }
 }
