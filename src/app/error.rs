@@ -265,6 +265,13 @@ impl From<LimitReached> for Error {
     }
 }
 
+impl Error {
+    /// The server is stopping.
+    pub(super) fn stopping() -> Self {
+        Self::Unavailable(Unavailable("the server is stopping".into()))
+    }
+}
+
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Self {
         Self::Unavailable(why)

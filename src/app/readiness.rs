@@ -109,6 +109,11 @@ impl ReadyState {
     pub fn is_ready(&self) -> bool {
         self.unready.is_empty()
     }
+
+    /// Whether the server is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.unready.iter().any(|unready| unready.cause == UnreadyCause::Stopping)
+    }
 }
 
 /// Whether requests are served now. All clones are of the same server.

@@ -10,8 +10,8 @@ use crate::api::InFlight;
 
 /// How long requests in flight may take to end once the server is to stop.
 const DRAIN: Duration = Duration::from_secs(25);
-/// How long connections may take to close once no request is in flight: the last bytes of answers are on their way. A silent
-/// connection never closes by itself.
+/// How long connections may take to close once no request is in flight: the last bytes of answers are on their way, and watches are
+/// told that the server stops. A silent connection never closes by itself.
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// Waits until the server is to stop.

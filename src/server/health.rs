@@ -89,30 +89,34 @@ impl pb::health_server::Health for Health {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let asked = Asked::of(&request.get_ref().service);
         let states = WatchStream::new(self.0.changes());
-        Ok(Response::new(Statuses { asked, states, told: None }))
+        Ok(Response::new(Statuses { asked, states, told: None, last: false }))
     }
 }
 
-/// The statuses of a service: the present one, and then each other one.
+/// The statuses of a service: the present one, and then each other one, until the server stops.
 pub(super) struct Statuses {
     asked: Asked,
     states: WatchStream<ReadyState>,
     told: Option<ServingStatus>,
+    /// Whether the server stops, so that no status comes any more.
+    last: bool,
 }
 
 impl Stream for Statuses {
     type Item = Result<HealthCheckResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
+        while !self.last {
             let Some(state) = ready!(Pin::new(&mut self.states).poll_next(context)) else {
                 return Poll::Ready(None);
             };
+            self.last = state.is_stopping();
             let status = self.asked.status(&state);
             if self.told.replace(status) != Some(status) {
                 return Poll::Ready(Some(Ok(reply(status))));
             }
         }
+        Poll::Ready(None)
     }
 }
 
@@ -171,5 +175,8 @@ mod tests {
         next(ServingStatus::Serving).await;
         let waits = tokio::time::timeout(std::time::Duration::ZERO, unknown.next()).await;
         assert!(waits.is_err(), "the stream of an unknown service stays open");
+        readiness.note(UnreadyCause::Stopping, Some(String::new()));
+        next(ServingStatus::NotServing).await;
+        assert!(watched.next().await.is_none() && unknown.next().await.is_none(), "they end with the server");
     }
 }

@@ -110,6 +110,7 @@ pub async fn run(
             tracing::info!("stopping: requests in flight are answered, new ones are refused");
             front.sources.readiness.note(UnreadyCause::Stopping, Some(String::new()));
             stopping.send_replace(true);
+            app.watches.end();
             drain(&mut serving, &front.sources.in_flight).await;
             Ok(())
         }

@@ -312,6 +312,15 @@ async fn a_watch_ends_with_the_key_and_with_the_rights_of_its_caller() {
 }
 
 #[tokio::test]
+async fn a_watch_ends_with_the_server_and_the_caller_is_told_to_come_back() {
+    let server = Launch::in_memory().start();
+    let root = Caller::root(&server).await;
+    let live = Watching::synced(&root, watch()).await.0;
+    let (ended, _) = tokio::join!(live.ended(), server.stop());
+    assert_eq!((ended.code(), reason_of(&ended).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+}
+
+#[tokio::test]
 async fn a_request_that_makes_no_sense_is_refused() {
     let room = Room::open().await;
     let mut secrets = room.secrets();

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::catch_up::CatchUp;
@@ -41,6 +41,8 @@ pub struct SecretWatches {
     readers: Arc<Semaphore>,
     /// How many watches there are.
     open: Arc<Counter>,
+    /// Whether they are to end.
+    stopping: watch::Sender<bool>,
 }
 
 /// Which changes a watch tells.
@@ -106,12 +108,17 @@ pub enum StepType {
 impl SecretWatches {
     pub(super) fn new(core: Arc<Core>) -> Self {
         let open = Counter::new("watches", usize::MAX); // the limits on requests and memory bound them
-        Self { core, readers: Arc::new(Semaphore::new(READERS)), open }
+        Self { core, readers: Arc::new(Semaphore::new(READERS)), open, stopping: watch::Sender::new(false) }
     }
 
     /// How many watches there are now.
     pub fn open(&self) -> usize {
         self.open.used()
+    }
+
+    /// Ends all watches, since the server stops. Their callers are told to come back, to this server or to another.
+    pub fn end(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// Begins a watch of those secrets of a namespace that the caller may list.
@@ -136,6 +143,7 @@ impl SecretWatches {
         Ok(Watch {
             _open: self.open.enter(),
             readers: self.readers.clone(),
+            stopping: self.stopping.subscribe(),
             filter: EventFilter::new(grant, query),
             core,
             cursor,
@@ -168,6 +176,7 @@ pub struct Watch {
     _open: Option<Counted>,
     core: Arc<Core>,
     readers: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
     filter: EventFilter,
     /// Every event up to this revision was told, or is in `ready`.
     cursor: Revision,
@@ -196,12 +205,16 @@ enum Phase {
 enum Waited {
     Delivered(Result<Delivery, EventsMissed>),
     Bookmark,
+    Stopping,
 }
 
 impl Watch {
     /// Waits for the next step. An error ends the watch.
     pub async fn next(&mut self) -> Result<Step, Error> {
         loop {
+            if *self.stopping.borrow() {
+                return Err(Error::stopping());
+            }
             if let Some(step) = self.ready.pop_front() {
                 if matches!(step, Step::Bookmark { .. }) {
                     self.bookmark_at = Instant::now() + BOOKMARK;
@@ -216,10 +229,12 @@ impl Watch {
                     let waited = tokio::select! {
                         delivered = events.next() => Waited::Delivered(delivered),
                         () = sleep_until(bookmark_at) => Waited::Bookmark,
+                        _ = self.stopping.changed() => Waited::Stopping,
                     };
                     match waited {
                         Waited::Delivered(delivered) => self.receive(delivered)?,
                         Waited::Bookmark => self.tell_bookmark()?,
+                        Waited::Stopping => return Err(Error::stopping()),
                     }
                 }
             }
