@@ -9,6 +9,8 @@
 //! - `service`: [`SecretOperations::create`] and [`SecretOperations::rotate`], which also seal the records and wait until the
 //!   catalog shows them.
 //!
+//! A rotation is one of a secret with as many versions as are kept: its record has the times and the seal of each of them.
+//!
 //! All four write records of the same sizes, into folders of their own on the same disk. It must be a real disk:
 //! `STRONGROOM_BENCH_DIR` chooses the folder; the default is cargo's target folder. No result counts as a failure.
 //!
@@ -35,6 +37,8 @@ mod work;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use strongroom::domain::MAX_KEPT_VERSIONS;
 
 use self::engine::Engine;
 use self::report::Round;
@@ -73,6 +77,12 @@ fn main() {
             let mut grouped = Engine::open(&place("grouped"), sizes).writers_grouped(most);
             let mut store = OverStore::writers(&place("store"), sizes, most).await;
             let mut app = OverApp::writers(&place("service"), most).await;
+            if kind == Kind::Rotate {
+                fill(&mut alone).await;
+                fill(&mut grouped).await;
+                fill(&mut store).await;
+                fill(&mut app).await;
+            }
             for writers in all_writers.iter().copied() {
                 let mut rounds: [Vec<Round>; 4] = Default::default();
                 for at in 0..=count_rounds {
@@ -98,6 +108,24 @@ fn main() {
             }
         }
     });
+}
+
+/// Rotates each secret until it has as many versions as are kept, so that all rotations that are measured are alike.
+async fn fill<W: Writer>(writers: &mut Vec<W>) {
+    let filling: Vec<_> = writers
+        .drain(..)
+        .map(|mut writer| {
+            tokio::spawn(async move {
+                for _ in 0..MAX_KEPT_VERSIONS {
+                    writer.change(Kind::Rotate).await;
+                }
+                writer
+            })
+        })
+        .collect();
+    for writer in filling {
+        writers.push(writer.await.expect("a writer that does not fail"));
+    }
 }
 
 /// Lets `count` of the writers make one change after the other for the time of a round.

@@ -1,6 +1,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use strongroom::domain::MAX_KEPT_VERSIONS;
+
 use super::work::{Kind, Sizes};
 
 /// The work of some writers in one round.
@@ -24,8 +26,9 @@ impl Round {
 pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
     println!("Durable commits in {}, on {}.", folder.display(), file_system(folder));
     println!(
-        "A secret's records are of {} bytes (name), {} (secret), {} (version) and {} (event), the digest of {} bytes.",
-        sizes.name, sizes.secret, sizes.version, sizes.event, sizes.digest
+        "A secret's records are of {} bytes (name), {} (secret; {} with {MAX_KEPT_VERSIONS} versions, as in rotations), {} (version) \
+         and {} (event), the digest of {} bytes.",
+        sizes.name, sizes.secret, sizes.rotated, sizes.version, sizes.event, sizes.digest
     );
     println!(
         "{rounds} rounds of {} ms of each contender, in turns. `x grouped` is the ratio of the medians.\n",

@@ -20,7 +20,10 @@ pub enum Kind {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Sizes {
     pub name: usize,
+    /// A new secret.
     pub secret: usize,
+    /// A secret with as many versions as are kept: it holds the times and the seal of each of them.
+    pub rotated: usize,
     pub version: usize,
     /// The store's digest, which every change rewrites.
     pub digest: usize,
@@ -29,15 +32,15 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// The sizes of a secret that the service has made.
+    /// The sizes of a secret that the service has made, and rotated until it has as many versions as are kept.
     pub async fn measured() -> Self {
         let store = open_memory().expect("a store");
         let mut writer = OverApp::writers_over(store.clone(), std::path::Path::new("."), 1).await.remove(0);
         let mut changes = store.watch(store.durable());
         writer.change(Kind::Create).await;
-        let change = changes.next().await.expect("the change");
+        let created = changes.next().await.expect("the change");
         let mut sizes = Self::default();
-        for (key, record) in &change.put {
+        for (key, record) in &created.put {
             let size = match key.kind() {
                 KeyKind::Name(..) => &mut sizes.name,
                 KeyKind::Secret(..) => &mut sizes.secret,
@@ -47,6 +50,12 @@ impl Sizes {
                 other => panic!("a create puts no {other:?}"),
             };
             *size = record.len();
+        }
+        for _ in 0..MAX_KEPT_VERSIONS {
+            writer.change(Kind::Rotate).await;
+            let rotated = changes.next().await.expect("the change");
+            let secret = rotated.put.iter().find(|(key, _)| matches!(key.kind(), KeyKind::Secret(..)));
+            sizes.rotated = secret.expect("the secret").1.len();
         }
         sizes
     }
@@ -64,7 +73,7 @@ pub struct Work {
 
 impl Work {
     pub fn new(sizes: Sizes) -> Self {
-        let bytes: Arc<[u8]> = random::<4096>().expect("random bytes").as_slice().into();
+        let bytes: Arc<[u8]> = random::<16384>().expect("random bytes").as_slice().into();
         Self { namespace: NamespaceId([7; 16]), sizes, bytes, id: SecretId::generate(), version: 0 }
     }
 
@@ -108,7 +117,7 @@ impl Work {
             require: vec![(secret.clone(), Expect::At(since)), (version.clone(), Expect::Absent)],
             put: vec![
                 (version, self.record(self.sizes.version)),
-                (secret, self.record(self.sizes.secret)),
+                (secret, self.record(self.sizes.rotated)),
                 self.event(),
                 self.digest(),
             ],

@@ -222,3 +222,21 @@ async fn a_former_version_retires_once_each_of_its_consumers_uses_the_new_one() 
     assert_eq!((first.state, first.retires_at), (VersionState::Disabled, None));
     assert_ne!(secret.etag(), etag);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_once_ahead_lengthens_no_grace_period_and_no_interval() {
+    let ahead = Fixture::open().await;
+    ahead.advance(240 * HOUR);
+    ahead.create("a", "1").await.unwrap();
+    let hourly = RotationPolicy { grace_period: Some(HOUR), ..policy(2 * HOUR) };
+    ahead.set_policy("a", hourly).await;
+
+    let right = ahead.beside(ahead.store.clone()).await;
+    let soon = right.app.core.clock.now().plus(3 * HOUR);
+    right.rotate("a", "2").await;
+    let secret = right.secret("a");
+    assert!(secret.updated_at > soon, "times of changes never go back");
+    let former = secret.versions.find(1).unwrap();
+    assert!(former.retires_at.unwrap() < soon, "{former:?}");
+    assert!(secret.rotation.as_ref().unwrap().next_at.unwrap() < soon);
+}

@@ -178,8 +178,9 @@ impl Versions {
 impl Secret {
     /// Makes a version the current one, at the time of the last change. The version that was current stays readable for the grace
     /// period; `None`: as the rotation policy says, or else as long as it is kept and enabled. A planned rotation is finished by
-    /// that.
-    pub fn make_current(&mut self, number: u32, grace_period: Option<Duration>) {
+    /// that. The grace period and the interval of the policy begin `now`: the last change can be ahead of it, where a clock was once
+    /// wrong.
+    pub fn make_current(&mut self, number: u32, grace_period: Option<Duration>, now: Timestamp) {
         let at = self.updated_at;
         let former = self.versions.find(self.version).filter(|former| former.number != number);
         if let Some(former) = former.filter(|former| former.state == VersionState::Enabled) {
@@ -187,7 +188,7 @@ impl Secret {
             let former = match grace_period.or(policy) {
                 None => former.clone(),
                 Some(Duration::ZERO) => former.retired(at),
-                Some(grace_period) => Version { retires_at: Some(at.plus(grace_period)), ..former.clone() },
+                Some(grace_period) => Version { retires_at: Some(now.plus(grace_period)), ..former.clone() },
             };
             self.versions = self.versions.with_changed(former);
         }
@@ -201,7 +202,7 @@ impl Secret {
         self.version = number;
         self.rotated_at = Some(at);
         if let Some(rotation) = &mut self.rotation {
-            rotation.finished(at);
+            rotation.finished(now);
         }
     }
 }

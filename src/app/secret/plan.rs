@@ -146,7 +146,7 @@ impl<'a> SecretPlan<'a> {
     ) -> Result<(), Error> {
         let version = self.next_version(secret, value)?;
         let number = version.number;
-        secret.make_current(number, grace_period);
+        secret.make_current(number, grace_period, self.now);
         self.add_version(secret, version)
     }
 

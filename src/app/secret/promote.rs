@@ -52,7 +52,7 @@ impl SecretOperations {
                 }
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
-                next.make_current(number, grace_period);
+                next.make_current(number, grace_period, present.now);
                 plan.put(next, EventType::Rotated)
             })
             .await?;
