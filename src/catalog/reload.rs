@@ -26,11 +26,11 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Why nothing is served, and what to do.
 const OLDER: &str = "it is an older copy of what this server has served. Put the newest copy of the store back, or restore a backup \
-                     through a server that serves; or, to serve what is there, start this server again, with \
-                     --accept-altered-store if it has an anchor file";
+                     through a server that serves; or, to serve what is there, stop all servers, and start \
+                     each of them once with --accept-altered-store";
 const LEFT: &str = "it has gone on from an older copy, and lacks changes that this server has served: another server was started over \
                     that copy. Put the newest copy of the store back, or restore a backup through a server that serves; or, to \
-                    serve what is there, start this server again, with --accept-altered-store if it has an anchor file";
+                    serve what is there, stop all servers, and start each of them once with --accept-altered-store";
 
 /// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
 #[derive(Default)]
