@@ -17,7 +17,9 @@ The answer names the binding that decides. If no binding gives the right, the an
 code is 0 if the principal has the right, and 77 if it does not.\n\n\
 NAMESPACE/NAME: the last segment is read as a name if it cannot be a segment of a namespace, because it has an underscore or an \
 upper-case letter. For every other name, give --name. Without a name, the question is whether the principal has the right on some \
-secret of the namespace at least. Without a namespace, the question is about the service as a whole.";
+secret of the namespace at least. Without a namespace, the question is about the service as a whole.\n\n\
+The groups of a token are known only when it calls. So the answer about another principal counts no binding of its groups, and can \
+be no for somebody who may: ask about each group too, with --as group:NAME:GROUP.";
 
 /// The arguments of `strongroom explain`.
 #[derive(clap::Args)]

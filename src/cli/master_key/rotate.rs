@@ -21,8 +21,9 @@ file), the command fails and says so: put the new key on the first line yourself
 run the command again.\n\n\
 The service then seals everything that the old key sealed with the new key: API keys, idempotency records and the keys of \
 namespaces. It does not open values. The work continues in the service if this command is interrupted, and after a crash.\n\n\
-Afterwards the old key only opens the backups that were made with it. Keep a copy of the new file elsewhere, and give it to \
-every other replica.";
+With many replicas, put the new key on the first line of each replica's key file before: a replica whose file lacks it stops \
+serving once the key is replaced.\n\n\
+Afterwards the old key only opens the backups that were made with it. Keep a copy of the new file elsewhere.";
 
 /// The arguments of `strongroom master-key rotate`.
 #[derive(clap::Args)]
