@@ -6,7 +6,7 @@ use crate::auth::{
 };
 use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretId, SecretName, Violation, Violations};
-use crate::limits::LimitReached;
+use crate::limits::{LimitReached, QuotaReached};
 use crate::reference::Problem;
 use crate::store::Unavailable;
 
@@ -95,6 +95,8 @@ pub enum Error {
     Busy(&'static str),
     /// A limit is reached.
     Limit(LimitReached),
+    /// A quota has no room for the change.
+    QuotaReached(QuotaReached),
     /// The store cannot serve.
     Unavailable(Unavailable),
     /// The audit record of the request could not be written.
@@ -169,6 +171,7 @@ impl Error {
             | Self::LastAdministrator
             | Self::EtagMismatch
             | Self::TooManyRequestIds(_)
+            | Self::QuotaReached(_)
             | Self::Contended
             | Self::Integrity => true,
             Self::Unauthenticated(_)
@@ -262,6 +265,12 @@ impl From<MasterKeyError> for Error {
 impl From<LimitReached> for Error {
     fn from(limit: LimitReached) -> Self {
         Self::Limit(limit)
+    }
+}
+
+impl From<QuotaReached> for Error {
+    fn from(reached: QuotaReached) -> Self {
+        Self::QuotaReached(reached)
     }
 }
 

@@ -58,6 +58,7 @@ impl fmt::Display for Error {
             Self::TooLate => "the deadline passed before the change was begun",
             Self::Integrity => "a stored record was altered, moved or damaged",
             Self::Limit(_) => "a limit is reached",
+            Self::QuotaReached(_) => "a quota has no room for the change",
             Self::AuditUnavailable => "the audit record could not be written",
         };
         f.write_str(text)

@@ -35,6 +35,8 @@ mod idempotency;
 mod keys;
 mod outbox;
 mod overview;
+#[cfg(test)]
+mod quota_tests;
 mod readiness;
 mod recover;
 mod reference;

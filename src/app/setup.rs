@@ -18,6 +18,7 @@ use crate::crypto::{self, Keyring, MasterKeyProvider, MasterKeys};
 use crate::domain::{Clock, Namespace, now};
 use crate::integrity::audit_log::{AuditLog, LogError};
 use crate::integrity::{AnchorError, AnchorFile, Divergence, LoadError, StoreDigest, Verification, verify};
+use crate::limits::Quota;
 use crate::store::{Changed, CommitError, Expect, Key, Store, Transaction, Unavailable};
 
 /// Why the service cannot be opened over a store.
@@ -152,6 +153,8 @@ pub struct Options {
     pub anchor_file: Option<PathBuf>,
     /// The limits that keep one caller from taking the service from the others.
     pub limits: Limits,
+    /// How much the secrets of namespaces may take.
+    pub quotas: Arc<[Quota]>,
     /// How long the changes of secrets are kept for watchers.
     pub history: HistorySettings,
     /// The audit log of this server.
@@ -205,7 +208,8 @@ pub async fn open(
             tracing::warn!("the store was altered, and is served as it is because of --accept-altered-store")
         }
     }
-    let catalog = Catalog::load(store.clone(), provider.clone(), options.deletion_retention).await?;
+    let (retention, quotas) = (options.deletion_retention, options.quotas);
+    let catalog = Catalog::load(store.clone(), provider.clone(), retention, quotas).await?;
     if let Some(anchor) = &anchor {
         anchor.check(&catalog.keyring(), &catalog.digest(), options.accept_altered_store)?;
     }

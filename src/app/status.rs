@@ -8,7 +8,7 @@ use crate::auth::{Operate, ServiceGrant};
 use crate::catalog::Counts;
 use crate::crypto::PublicKey;
 use crate::domain::{Revision, Timestamp};
-use crate::limits::LimitUse;
+use crate::limits::{LimitUse, QuotaUse};
 use crate::metrics::CommitMetrics;
 use crate::store::Unavailable;
 
@@ -30,6 +30,8 @@ pub struct ServiceStatus {
     pub next_due: Option<Timestamp>,
     /// The key that verifies the signatures of the service.
     pub public_key: PublicKey,
+    /// How much of each quota is used.
+    pub quotas: Vec<QuotaUse>,
 }
 
 /// What is measured of the service. Only numbers, and no names: everybody who sees metrics may see it.
@@ -48,6 +50,8 @@ pub struct ServiceMetrics {
     pub overview: Overview,
     /// How much of each limit is used.
     pub limits: Vec<LimitUse>,
+    /// The largest part of a quota's limit that is used: of secrets, and of bytes. `None` where no quota has such a limit.
+    pub largest_quota_use: [Option<f64>; 2],
     /// How many watches of changes there are.
     pub watches: usize,
     /// The commits of the store.
@@ -71,6 +75,7 @@ impl App {
             counts: self.core.catalog.counts(),
             overview: self.overview.of(&self.core).await,
             limits: self.limits(),
+            largest_quota_use: self.core.catalog.largest_quota_use(),
             watches: self.watches.open(),
             commits: store.metrics(),
         }
@@ -84,6 +89,7 @@ impl App {
             time: self.core.clock.now(),
             next_due: self.core.catalog.first_due(|_| false),
             public_key: self.core.keyring().public_key().clone(),
+            quotas: self.core.catalog.quota_usage(),
         }
     }
 

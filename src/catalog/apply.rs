@@ -9,11 +9,13 @@ use std::sync::Arc;
 use super::access::{AccessChanges, AccessRecord};
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
+use super::sizes::{ValueSizes, sizes_in};
 use super::state::{Namespaces, State};
 use crate::auth::{ApiKey, ApiKeyId, BindingId};
 use crate::crypto::{Mac, Purpose, open_binding_usage, open_key_usage, open_secret, open_secret_usage};
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
+use crate::limits::Amount;
 use crate::schema::{Kind, NamespaceId};
 use crate::store::{Change, Key};
 
@@ -55,8 +57,9 @@ impl State {
         }
         self.change_access(access);
         // After the namespaces, whose keys open the secrets.
+        let sizes = if self.quotas.limit_bytes() { sizes_in(change) } else { ValueSizes::default() };
         for (namespace, changes) in secrets {
-            self.change_secrets(namespace, &changes, change.revision);
+            self.change_secrets(namespace, &changes, &sizes, change.revision);
         }
         // After the secrets that were used.
         for (kind, value) in usage {
@@ -64,12 +67,13 @@ impl State {
         }
     }
 
-    /// Applies a record that a scan read. `revision` is that of the commit that put it.
-    pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision) {
+    /// Applies a record that a scan read. `revision` is that of the commit that put it, `sizes` has those of the values of a secret as
+    /// far as they count.
+    pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision, sizes: &ValueSizes) {
         match key.kind() {
             Kind::Secret(namespace, id) => {
                 let changes = SecretChanges { put: vec![(id, value)], delete: Vec::new() };
-                self.change_secrets(namespace, &changes, revision);
+                self.change_secrets(namespace, &changes, sizes, revision);
             }
             Kind::Role(mac) => self.put_access(AccessRecord::Role(mac), key, value, revision),
             Kind::Binding(id) => {
@@ -95,7 +99,7 @@ impl State {
             match key.kind() {
                 Kind::Namespace(mac) => write(&self.namespaces).mark_damaged(mac, key),
                 Kind::Secret(namespace, id) => match read(&self.namespaces).by_id.get(&namespace) {
-                    Some(catalog) => write(&catalog.index).put_damaged(id),
+                    Some(catalog) => catalog.change_index([id], |index| index.put_damaged(id)),
                     None => {
                         tracing::error!(secret = %id, "the changed secret belongs to no namespace that can be opened");
                     }
@@ -169,8 +173,9 @@ impl State {
                     Some(_) => {}
                     None => {
                         let (id, name) = (keys.id(), keys.namespace().clone());
-                        let catalog =
-                            Arc::new(NamespaceCatalog::new(keys, self.due.retention, self.sealed.clone()));
+                        let (retention, sealed) = (self.due.retention, self.sealed.clone());
+                        let quotas = self.quotas.of(&name);
+                        let catalog = Arc::new(NamespaceCatalog::new(keys, retention, sealed, quotas));
                         namespaces.by_id.insert(id, catalog.clone());
                         namespaces.by_name.insert(name, catalog);
                     }
@@ -183,7 +188,13 @@ impl State {
         }
     }
 
-    fn change_secrets(&self, namespace: NamespaceId, changes: &SecretChanges<'_>, revision: Revision) {
+    fn change_secrets(
+        &self,
+        namespace: NamespaceId,
+        changes: &SecretChanges<'_>,
+        sizes: &ValueSizes,
+        revision: Revision,
+    ) {
         let catalog = read(&self.namespaces).by_id.get(&namespace).cloned();
         let Some(catalog) = catalog else {
             for (id, _) in &changes.put {
@@ -196,10 +207,18 @@ impl State {
         // The records are opened before the lock is taken.
         let open = |(id, value): &(SecretId, &[u8])| {
             if let Some(secret) = self.sealed.take(*id, value, revision) {
-                debug_assert!(open_secret(&keys, *id, value, revision).is_ok_and(|opened| opened == secret));
+                debug_assert!(open_secret(&keys, *id, value, revision).is_ok_and(|mut opened| {
+                    opened.versions.learn_sizes(|number| secret.versions.find(number)?.size);
+                    opened == secret
+                }));
                 return (*id, Ok(secret));
             }
-            let opened = open_secret(&keys, *id, value, revision);
+            let mut opened = open_secret(&keys, *id, value, revision);
+            if let Ok(secret) = &mut opened
+                && catalog.quotas().limit_bytes()
+            {
+                secret.versions.learn_sizes(|number| sizes.get(&(*id, number)).copied());
+            }
             if let Err(error) = &opened {
                 tracing::error!(secret = %id, cause = %error, "a secret's record cannot be opened: it is not served");
             }
@@ -207,8 +226,8 @@ impl State {
         };
         let opened: Vec<_> = changes.put.iter().map(open).collect();
         let mut no_longer_orphaned = Vec::new();
-        {
-            let mut index = write(&catalog.index);
+        let concerned = changes.put.iter().map(|(id, _)| *id).chain(changes.delete.iter().copied());
+        catalog.change_index(concerned, |index| {
             for (id, opened) in opened {
                 match opened {
                     Ok(secret) => {
@@ -220,7 +239,7 @@ impl State {
             }
             changes.delete.iter().for_each(|id| index.delete(*id, revision));
             self.due.note(index.first_due());
-        }
+        });
         no_longer_orphaned.retain(|id| read(&self.namespaces).orphaned.contains(id));
         for id in no_longer_orphaned {
             write(&self.namespaces).orphaned.remove(&id);
@@ -328,6 +347,9 @@ impl Namespaces {
     /// Marks a namespace as damaged, and stops serving its secrets. `mac` is the HMAC of its name, `key` that of its record.
     fn mark_damaged(&mut self, mac: Mac, key: &Key) {
         self.damaged.insert(mac);
+        for catalog in self.by_id.values().filter(|catalog| catalog.keys().place() == key) {
+            catalog.quotas().changed(read(&catalog.index).taken(), Amount::default(), []);
+        }
         self.by_name.retain(|_, catalog| catalog.keys().place() != key);
         self.by_id.retain(|_, catalog| catalog.keys().place() != key);
     }

@@ -9,12 +9,14 @@ use std::sync::{Arc, Weak};
 
 use super::due::DueAlarm;
 use super::reload::reload;
+use super::sizes::{SizeScan, ValueSizes};
 use super::state::State;
 use super::{Catalog, LoadError};
 use crate::crypto::MasterKeys;
 use crate::domain::Revision;
 use crate::integrity::StoredKeyring;
 use crate::integrity::{Divergence, Inventory, StoreDigest};
+use crate::limits::{Quota, Quotas};
 use crate::schema::Kind;
 use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
@@ -118,9 +120,11 @@ pub(super) async fn scan(
     store: &dyn Store,
     master: Arc<MasterKeys>,
     due: &Arc<DueAlarm>,
+    quotas: &Arc<[Quota]>,
 ) -> Result<(State, Revision, Watch), LoadError> {
     loop {
-        if let Some(scanned) = scan_once(store, master.clone(), due.clone()).await? {
+        let quotas = Quotas::new(quotas.clone());
+        if let Some(scanned) = scan_once(store, master.clone(), due.clone(), quotas).await? {
             return Ok(scanned);
         }
         tracing::info!(
@@ -134,6 +138,7 @@ async fn scan_once(
     store: &dyn Store,
     master: Arc<MasterKeys>,
     due: Arc<DueAlarm>,
+    quotas: Arc<Quotas>,
 ) -> Result<Option<(State, Revision, Watch)>, LoadError> {
     let reached = store.durable();
     let watch = store.watch(reached);
@@ -143,7 +148,7 @@ async fn scan_once(
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut inventory = Inventory::default();
     inventory.put(&Key::keyring(), &record.value);
-    let (state, digest_at) = (State::new(keyring, digest, due), stored.revision);
+    let (state, digest_at) = (State::new(keyring, digest, due, quotas), stored.revision);
     let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
     let prefixes = [
         Key::namespaces(),
@@ -159,11 +164,16 @@ async fn scan_once(
         Key::key_usages(),
         Key::binding_usages(),
     ];
+    let mut sizes = SizeScan::new(store);
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);
         while let Some(found) = pages.next().await? {
+            let sizes = match scan.state.quotas.limit_bytes() {
+                true => sizes.of(&found, &scan.state).await?,
+                false => ValueSizes::default(),
+            };
             for (key, entry) in &found {
-                scan.state.put(key, &entry.value, entry.revision);
+                scan.state.put(key, &entry.value, entry.revision, &sizes);
                 scan.inventory.put(key, &entry.value);
                 if entry.revision > scan.reached {
                     scan.beyond.insert(key.clone(), entry.revision);

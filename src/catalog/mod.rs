@@ -14,6 +14,7 @@ mod locks;
 mod namespace;
 mod reload;
 mod sealed;
+mod sizes;
 mod state;
 
 use std::sync::{Arc, RwLock};
@@ -39,6 +40,7 @@ use crate::crypto::{Mac, MasterKeyProvider};
 use crate::domain::{Minute, Namespace, Revision, Timestamp};
 pub use crate::integrity::LoadError;
 use crate::integrity::{Heartbeat, ServerIdentity, StoreDigest, StoredKeyring};
+use crate::limits::{NamespaceQuotas, Quota, QuotaUse};
 use crate::schema::NamespaceId;
 use crate::store::{Digester, Store, Unavailable, UnavailableCause};
 
@@ -55,6 +57,8 @@ pub struct Catalog {
     access_changes: watch::Sender<()>,
     staleness: Staleness,
     due: Arc<DueAlarm>,
+    /// How much the secrets of namespaces may take.
+    quotas: Arc<[Quota]>,
     /// Who makes the commits of this server.
     server: Arc<ServerIdentity>,
 }
@@ -64,7 +68,7 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Catalog {
     /// Loads the whole store, checks it against its digest, and follows its changes from then on. Expired secrets are kept for as
-    /// long as `retention` says.
+    /// long as `retention` says. What secrets take of the quotas is counted from the beginning.
     ///
     /// Fails where the store cannot serve, the master key does not open the keyring, or the digest does not match the
     /// records. A single record that does not open is marked as damaged, and the rest is served.
@@ -72,9 +76,10 @@ impl Catalog {
         store: Arc<dyn Store>,
         provider: Arc<MasterKeyProvider>,
         retention: Duration,
+        quotas: Arc<[Quota]>,
     ) -> Result<Arc<Self>, LoadError> {
         let due = DueAlarm::new(retention);
-        let (state, reached, watch) = scan(&*store, provider.keys(), &due).await?;
+        let (state, reached, watch) = scan(&*store, provider.keys(), &due, &quotas).await?;
         let server = ServerIdentity::new(store.interruptions());
         let catalog = Arc::new(Self {
             store,
@@ -84,6 +89,7 @@ impl Catalog {
             access_changes: watch::Sender::new(()),
             staleness: Staleness::default(),
             due,
+            quotas,
             server,
         });
         tokio::spawn(follow(Arc::downgrade(&catalog), watch));
@@ -224,6 +230,21 @@ impl Catalog {
     /// How many namespaces, secrets and damaged records the catalog has.
     pub fn counts(&self) -> Counts {
         self.state().counts()
+    }
+
+    /// The quotas that the secrets of a namespace concern, which need not be there yet.
+    pub fn quotas_of(&self, namespace: &Namespace) -> NamespaceQuotas {
+        self.state().quotas.of(namespace)
+    }
+
+    /// How much of each quota is used, in the order of the configuration.
+    pub fn quota_usage(&self) -> Vec<QuotaUse> {
+        self.state().quotas.usage()
+    }
+
+    /// The largest part of a quota's limit that is used: of secrets, and of bytes. `None` where no quota has such a limit.
+    pub fn largest_quota_use(&self) -> [Option<f64>; 2] {
+        self.state().quotas.largest_use()
     }
 
     /// How many records the store has, without idempotency records. Looks at every secret.

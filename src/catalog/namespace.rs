@@ -18,6 +18,7 @@ use crate::domain::{
     Start, Timestamp,
 };
 use crate::integrity::StoredNamespaceKeys;
+use crate::limits::NamespaceQuotas;
 use crate::schema::NamespaceId;
 
 /// A namespace and its secrets.
@@ -28,6 +29,7 @@ pub struct NamespaceCatalog {
     /// The HMACs of the names whose records could not be opened or were altered.
     altered_names: RwLock<HashSet<Mac>>,
     sealed: Arc<SealedSecrets>,
+    quotas: NamespaceQuotas,
 }
 
 impl NamespaceCatalog {
@@ -36,13 +38,15 @@ impl NamespaceCatalog {
         keys: Arc<StoredNamespaceKeys>,
         retention: Duration,
         sealed: Arc<SealedSecrets>,
+        quotas: NamespaceQuotas,
     ) -> Self {
         Self {
             id: keys.id(),
             keys: RwLock::new(keys),
-            index: RwLock::new(Index::new(retention)),
+            index: RwLock::new(Index::new(retention, quotas.limit_bytes())),
             altered_names: RwLock::default(),
             sealed,
+            quotas,
         }
     }
 
@@ -58,6 +62,23 @@ impl NamespaceCatalog {
 
     pub(super) fn set_keys(&self, keys: Arc<StoredNamespaceKeys>) {
         *write(&self.keys) = keys;
+    }
+
+    /// The quotas that its secrets concern.
+    pub fn quotas(&self) -> &NamespaceQuotas {
+        &self.quotas
+    }
+
+    /// Changes the index, and tells the quotas what its secrets take then. Readers see both or none. `secrets` are those concerned.
+    pub(super) fn change_index(
+        &self,
+        secrets: impl IntoIterator<Item = SecretId>,
+        change: impl FnOnce(&mut Index),
+    ) {
+        let mut index = write(&self.index);
+        let before = index.taken();
+        change(&mut index);
+        self.quotas.changed(before, index.taken(), secrets);
     }
 
     /// Hands over a secret that was sealed to this record, which a commit is about to put, so that it does not have to be opened when

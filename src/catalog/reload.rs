@@ -85,8 +85,9 @@ pub(super) async fn reload(catalog: &Weak<Catalog>) -> Option<Watch> {
 }
 
 async fn attempt(catalog: &Catalog) -> Result<Watch, ReloadError> {
-    let scanned =
-        scan(&*catalog.store, catalog.provider.keys(), &catalog.due).await.map_err(ReloadError::Load);
+    let scanned = scan(&*catalog.store, catalog.provider.keys(), &catalog.due, &catalog.quotas)
+        .await
+        .map_err(ReloadError::Load);
     let watch = scanned.and_then(|(state, reached, watch)| {
         // A restore makes a new digest that follows the last one, so even a restore passes this check.
         state.digest().continues(&catalog.digest()).map_err(ReloadError::Diverged)?;

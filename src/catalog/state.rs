@@ -15,6 +15,7 @@ use crate::auth::{ApiKey, ApiKeyId, Policy};
 use crate::crypto::Mac;
 use crate::domain::{Minute, Namespace, SecretId};
 use crate::integrity::{StoreDigest, StoredKeyring};
+use crate::limits::Quotas;
 use crate::schema::NamespaceId;
 use crate::store::Key;
 
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) due: Arc<DueAlarm>,
     /// What this process has sealed a moment ago.
     pub(super) sealed: Arc<SealedSecrets>,
+    /// How much the secrets of namespaces may take, and how much they take.
+    pub(super) quotas: Arc<Quotas>,
 }
 
 /// All namespaces.
@@ -77,7 +80,12 @@ pub struct Counts {
 
 impl State {
     /// A state without any namespace or API key.
-    pub(super) fn new(keyring: Arc<StoredKeyring>, digest: StoreDigest, due: Arc<DueAlarm>) -> Self {
+    pub(super) fn new(
+        keyring: Arc<StoredKeyring>,
+        digest: StoreDigest,
+        due: Arc<DueAlarm>,
+        quotas: Arc<Quotas>,
+    ) -> Self {
         Self {
             keyring: RwLock::new(keyring),
             digest: RwLock::new(digest),
@@ -87,6 +95,7 @@ impl State {
             altered_idempotency_records: RwLock::default(),
             due,
             sealed: Arc::default(),
+            quotas,
         }
     }
 
@@ -112,6 +121,11 @@ impl State {
 
     pub(super) fn namespace_of(&self, id: NamespaceId) -> Option<Arc<NamespaceCatalog>> {
         read(&self.namespaces).by_id.get(&id).cloned()
+    }
+
+    /// Whether a quota limits the bytes of the values of this namespace.
+    pub(super) fn counts_bytes(&self, id: NamespaceId) -> bool {
+        read(&self.namespaces).by_id.get(&id).is_some_and(|catalog| catalog.quotas().limit_bytes())
     }
 
     pub(super) fn namespaces(&self) -> Vec<Arc<NamespaceCatalog>> {

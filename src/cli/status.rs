@@ -1,5 +1,7 @@
 //! `strongroom status` shows the state of the service.
 
+mod quotas;
+
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -131,8 +133,9 @@ impl State {
             fields.extend(service(reply));
             fields.extend(audit_log(reply));
             let limits = reply.limits.iter().filter(|limit| is_in_use(limit)).map(limit_text);
-            fields
-                .extend(limits.enumerate().map(|(nth, text)| (if nth == 0 { "limits" } else { " " }, text)));
+            fields.extend(rows("limits", limits));
+            let quotas = reply.quotas.iter().filter(|quota| quotas::is_used(quota)).map(quotas::text);
+            fields.extend(rows("quotas", quotas));
         }
         fields
     }
@@ -235,6 +238,14 @@ fn many(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Several texts under one name.
+fn rows(
+    name: &'static str,
+    texts: impl Iterator<Item = String>,
+) -> impl Iterator<Item = (&'static str, String)> {
+    texts.enumerate().map(move |(nth, text)| (if nth == 0 { name } else { " " }, text))
+}
+
 /// Whether a tenth of a limit is used, or something was refused at it.
 fn is_in_use(limit: &v1::LimitUse) -> bool {
     limit.used >= limit.limit.div_ceil(10).max(1) || limit.refused > 0
@@ -286,6 +297,7 @@ fn reply_json(reply: &v1::GetStatusResponse) -> Json {
             "breach": audit.breach,
         },
         "limits": limits.collect::<Vec<_>>(),
+        "quotas": reply.quotas.iter().map(quotas::json).collect::<Vec<_>>(),
     })
 }
 

@@ -61,6 +61,14 @@ pub enum ConfigError {
         /// Its value.
         given: String,
     },
+    /// A quota cannot be used.
+    #[error("{quota} in [[quotas]] cannot be used: {problem}")]
+    Quota {
+        /// Which one.
+        quota: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
     /// A setting of the audit log is out of its range.
     #[error("audit.{name} must be from {least} to {most}, and not {given}")]
     Audit {

@@ -18,6 +18,7 @@ mod issuer;
 mod limits;
 mod master_key;
 mod otlp;
+mod quota;
 mod syntax;
 
 pub use self::audit::{AuditNames, AuditSettings, AuditStderr};
@@ -30,6 +31,7 @@ pub use self::issuer::{Issuer, IssuerSettings, KeySource, TokenAlgorithm};
 pub use self::limits::Limits;
 pub use self::master_key::{MASTER_KEY_VARIABLE, MasterKeySource};
 pub use self::otlp::{OTLP_ENDPOINT_VARIABLE, Otlp};
+pub use self::quota::QuotaSettings;
 pub use self::syntax::SyntaxProblem;
 
 /// The settings of one source: the flags, the environment, or the configuration file (TOML, with these names; hyphens and underscores are the same). `None`: not
@@ -124,6 +126,8 @@ pub struct Settings {
     pub cached_reads_max_age: Option<Duration>,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Option<Limits>,
+    /// How much the secrets of namespaces may take.
+    pub quotas: Option<Vec<QuotaSettings>>,
     /// The audit log.
     pub audit: Option<AuditSettings>,
     /// The history of changes.
@@ -225,6 +229,8 @@ pub struct Config {
     pub cached_reads: CachedReads,
     /// The limits that keep one client from taking the service from the others.
     pub limits: Limits,
+    /// How much the secrets of namespaces may take.
+    pub quotas: Vec<QuotaSettings>,
     /// The audit log.
     pub audit: AuditSettings,
     /// The history of changes.
@@ -312,6 +318,7 @@ impl Settings {
             deletion_retention: self.deletion_retention.or(others.deletion_retention),
             cached_reads_max_age: self.cached_reads_max_age.or(others.cached_reads_max_age),
             limits: self.limits.or(others.limits),
+            quotas: self.quotas.or(others.quotas),
             audit: self.audit.or(others.audit),
             history: self.history.or(others.history),
             begin_new_audit_log: self.begin_new_audit_log.or(others.begin_new_audit_log),
@@ -359,6 +366,7 @@ impl TryFrom<Settings> for Config {
         let limits = settings.limits.unwrap_or_default().checked()?;
         let audit = settings.audit.unwrap_or_default().checked()?;
         let history = settings.history.unwrap_or_default().checked()?;
+        let quotas = QuotaSettings::checked(settings.quotas.unwrap_or_default())?;
         let issuers = Issuer::from_settings(settings.issuers.unwrap_or_default())?;
         Ok(Self {
             data_dir,
@@ -376,6 +384,7 @@ impl TryFrom<Settings> for Config {
             deletion_retention,
             cached_reads,
             limits,
+            quotas,
             audit,
             history,
             begin_new_audit_log: settings.begin_new_audit_log.unwrap_or(false),

@@ -7,6 +7,7 @@
 //! to the generation too.
 
 use super::aead::{AeadKey, Digest, Error, KeyBytes, Opened};
+use crate::domain::ValueSize;
 use crate::schema::NamespaceId;
 
 const FORMAT: u8 = 2;
@@ -304,6 +305,12 @@ pub fn value_seal(sealed: &[u8]) -> Option<[u8; 12]> {
     sealed.get(HEADER + WRAPPED..)?.first_chunk().copied()
 }
 
+/// The size of the value that was sealed to this, which follows from the length. `None` where the bytes are too few to be a sealed
+/// value.
+pub fn value_size(sealed: &[u8]) -> Option<ValueSize> {
+    ValueSize::of_encoded(sealed.len().checked_sub(HEADER + WRAPPED + AeadKey::OVERHEAD)?)
+}
+
 /// The SHA-256 digest of a sealed value's wrapped data key. It identifies the key without revealing it. `None`
 /// where the bytes are too few to be a sealed value.
 pub fn data_key_digest(sealed: &[u8]) -> Option<[u8; 32]> {
@@ -378,6 +385,20 @@ mod tests {
             (value_seal(&a), data_key_digest(&b))
         );
         assert_eq!((value_seal(&a[..76]), data_key_digest(&a[..64])), (None, None));
+    }
+
+    #[test]
+    fn the_size_of_a_value_follows_from_the_length_of_its_sealed_form_of_each_format() {
+        let keys = SealingKeys::new(one(2, 2), vec![one(1, 1)]);
+        let here = place(Purpose::Value, b"id", 1);
+        let value = crate::domain::Value::text("välue".to_owned()).unwrap();
+        let first = one(1, 1).seal_value_in_first_format(here, &value.encode()).unwrap();
+        for sealed in
+            [keys.rewrap_value(here, &first).unwrap(), first, keys.seal_value(here, &value.encode()).unwrap()]
+        {
+            assert_eq!(value_size(&sealed).unwrap().bytes(), value.len() as u64);
+        }
+        assert_eq!((value_size(&[0; 92]), value_size(&[0; 93])), (None, None));
     }
 
     #[test]

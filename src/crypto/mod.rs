@@ -29,7 +29,7 @@ pub use self::aead::{
 };
 pub use self::backup::{About, BackupCheck, BackupError, BackupOpener, BackupSealer, MAX_PART};
 pub use self::envelope::{
-    Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal,
+    Place, Purpose, SealingKey, data_key_digest, is_of_first_format, record_seal, value_seal, value_size,
 };
 pub use self::event::{
     former_metadata, open_event, open_history_start, pair_digest, reseal_event, seal_event,

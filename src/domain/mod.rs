@@ -34,6 +34,6 @@ pub use rotation::{
 };
 pub use secret::{Deletion, Description, ExpiryTold, RequestId, Revision, Secret, SecretId};
 pub use usage::{Consumer, Minute, SecretUsage, VersionUsage};
-pub use value::Value;
+pub use value::{Value, ValueSize};
 pub use version::{MAX_KEPT_VERSIONS, MAX_VERSIONS, Version, VersionState, Versions};
 pub use violation::{Invalid, Violation, Violations};

@@ -5,7 +5,9 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::clock::new_id;
-use super::{Invalid, Metadata, Minute, Namespace, Rotation, SecretName, Timestamp, VersionState, Versions};
+use super::{
+    Invalid, Metadata, Minute, Namespace, Rotation, SecretName, Timestamp, ValueSize, VersionState, Versions,
+};
 
 /// A secret without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +74,12 @@ impl Secret {
     pub fn pending_version(&self) -> Option<u32> {
         let pending = self.versions.iter().find(|version| version.state == VersionState::Pending);
         pending.map(|version| version.number)
+    }
+
+    /// The bytes of the values that the store holds of the secret, as far as their sizes are known.
+    pub fn value_bytes(&self) -> u64 {
+        let stored = self.versions.iter().filter(|version| version.is_stored());
+        stored.filter_map(|version| version.size).map(ValueSize::bytes).sum()
     }
 
     /// The numbers of the versions whose values the store holds.

@@ -1,5 +1,7 @@
 //! The value of a secret, in the clear.
 
+use std::num::NonZeroU32;
+
 use zeroize::Zeroizing;
 
 use super::Invalid;
@@ -68,6 +70,23 @@ impl Value {
     }
 }
 
+/// How many bytes a value has. An `Option` of it takes no more memory, since the catalog holds one for each version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueSize(NonZeroU32);
+
+impl ValueSize {
+    /// The size of a value whose [encoded form](Value::encode) has so many bytes; `None` where no value has that form.
+    pub fn of_encoded(bytes: usize) -> Option<Self> {
+        // The encoded form has one byte more.
+        Some(Self(NonZeroU32::new(u32::try_from(bytes).ok()?)?))
+    }
+
+    /// The number of bytes.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.0.get()) - 1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +101,17 @@ mod tests {
         for value in values.into_iter().flatten() {
             assert!(Value::decode(&value.encode()).is_some_and(|decoded| same(&decoded, &value)));
         }
+    }
+
+    #[test]
+    fn the_size_of_a_value_follows_from_its_encoded_form() {
+        for length in [0, 1, Value::MAX] {
+            let value = Value::binary(vec![7; length]).unwrap();
+            let size = ValueSize::of_encoded(value.encode().len()).unwrap();
+            assert_eq!(size.bytes(), length as u64);
+        }
+        assert_eq!(ValueSize::of_encoded(0), None);
+        assert_eq!(size_of::<Option<ValueSize>>(), 4);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Secret, Timestamp};
+use super::{Secret, Timestamp, ValueSize};
 
 /// How many versions of a secret are kept. When one more is added, the oldest ones are removed that are not protected: the current
 /// one, a pending one, and those within their grace periods.
@@ -31,6 +31,9 @@ pub struct Version {
     pub destroyed_key: Option<Box<[u8; 32]>>,
     /// The end of the version's grace period, after which its value cannot be read; `None` where it has none.
     pub retires_at: Option<Timestamp>,
+    /// The size of the value. It is not in the record of the secret: the catalog takes it from the record of the version. `None` unless
+    /// a quota limits the bytes of its namespace.
+    pub size: Option<ValueSize>,
 }
 
 /// The state of a version.
@@ -57,6 +60,7 @@ impl Version {
             seal,
             destroyed_key: None,
             retires_at: None,
+            size: None,
         }
     }
 
@@ -168,6 +172,16 @@ impl Versions {
             *version = changed;
         }
         versions
+    }
+
+    /// Takes over the sizes of values that are not known yet. Returns whether there were any.
+    pub fn learn_sizes(&mut self, size_of: impl Fn(u32) -> Option<ValueSize>) -> bool {
+        let mut learnt = false;
+        for version in self.0.iter_mut().filter(|version| version.size.is_none() && version.is_stored()) {
+            version.size = size_of(version.number);
+            learnt |= version.size.is_some();
+        }
+        learnt
     }
 
     fn position(&self, number: u32) -> Option<usize> {
@@ -318,6 +332,19 @@ mod tests {
         }
         assert!(of(&(1..=500).collect::<Vec<_>>()).is_some());
         assert_eq!(of(&(1..=501).collect::<Vec<_>>()), None);
+    }
+
+    #[test]
+    fn sizes_are_learnt_once_and_only_of_values_that_are_stored() {
+        let destroyed = Version { state: VersionState::Destroyed, ..version(2) };
+        let (mut versions, _) = Versions::first(version(1)).with_next(destroyed, 1, NOW).unwrap();
+        let bytes = |versions: &Versions| {
+            versions.iter().map(|version| version.size.map(ValueSize::bytes)).collect::<Vec<_>>()
+        };
+        assert!(!versions.learn_sizes(|_| None));
+        assert!(versions.learn_sizes(|number| ValueSize::of_encoded(number as usize + 1)));
+        assert!(!versions.learn_sizes(|_| ValueSize::of_encoded(9)));
+        assert_eq!(bytes(&versions), [Some(1), None]);
     }
 
     #[test]

@@ -2,17 +2,21 @@
 //!
 //! A [`Counter`] counts what there is of one thing. [`Admission`] lets a request in, for all requests and for its principal,
 //! and counts the bytes that it keeps in memory. A [`FairQueue`] gives turns to principals in rotation, so that a principal
-//! with one request does not wait for the thousand requests of another.
+//! with one request does not wait for the thousand requests of another. [`Quotas`] count what is stored.
 
 mod admission;
 mod counter;
 mod fair_queue;
+mod quota;
 
 use std::time::Duration;
 
 pub use self::admission::{Admission, Allowance};
 pub use self::counter::{Counted, Counter};
 pub use self::fair_queue::{FairQueue, QueueFull, Turn};
+pub use self::quota::{
+    Amount, NamespaceQuotas, Quota, QuotaLimit, QuotaReached, QuotaUse, Quotas, Reservation,
+};
 
 /// A limit that a request has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

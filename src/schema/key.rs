@@ -147,6 +147,11 @@ impl Key {
         Self::from_bytes(b"s")
     }
 
+    /// The prefix of all versions.
+    pub fn versions() -> Self {
+        Self::from_bytes(b"v")
+    }
+
     /// The prefix of all API keys.
     pub fn api_keys() -> Self {
         Self::from_bytes(b"a")

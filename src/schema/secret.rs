@@ -159,6 +159,7 @@ impl SecretRecord {
                 seal: None,
                 destroyed_key: None,
                 retires_at: None,
+                size: None,
             }
         })
     }
@@ -226,6 +227,7 @@ impl VersionRecord {
             seal: present(&self.seal)?,
             destroyed_key: present(&self.destroyed_key)?.map(Box::new),
             retires_at: self.retires_at.map(Timestamp::from_micros),
+            size: None,
         })
     }
 }

@@ -99,6 +99,9 @@ pub enum ServeError {
     /// The home namespace of an issuer is none.
     #[error("the issuer '{0}' in [[issuers]] cannot be used: 'home_namespace' {1}")]
     Issuer(String, Invalid),
+    /// The namespace of a quota is none.
+    #[error("{0} in [[quotas]] cannot be used: 'namespace' {1}, or be left out for the whole store")]
+    Quota(String, Invalid),
     /// Traces cannot be sent.
     #[error(transparent)]
     Traces(#[from] TracesError),

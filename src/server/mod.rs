@@ -77,7 +77,7 @@ pub async fn run(
     announce: impl FnOnce(&Ready),
 ) -> Result<(), ServeError> {
     let mut shutdown = Box::pin(shutdown);
-    let Bound { data, sources, tls, listener, address, metrics } = parts::bind(&config).await?;
+    let Bound { data, sources, quotas, tls, listener, address, metrics } = parts::bind(&config).await?;
     let (traces, exporting) = traces::start(config.otlp.as_ref())?.unzip();
     let front = Front::new(&config, traces)?;
     let (stopping, stop) = watch::channel(false);
@@ -87,8 +87,9 @@ pub async fn run(
     let mut measuring = JoinSet::new(); // ends when it is dropped
     measuring.extend(metrics.map(|listener| metrics::serve(listener, front.sources.clone())));
 
+    let readiness = front.sources.readiness.clone();
     let loaded = tokio::select! {
-        loaded = parts::load(&config, &data, sources.clone(), front.sources.readiness.clone(), address) => loaded?,
+        loaded = parts::load(&config, &data, sources.clone(), quotas, readiness, address) => loaded?,
         () = &mut shutdown => return Ok(()),
     };
     let Loaded { app, audit_log, ready } = loaded;

@@ -17,10 +17,11 @@ use super::metrics;
 use super::reload::read_key_files;
 use super::tls::Tls;
 use crate::app::{self, App, CredentialSources, IssuerKeys, Readiness, SetupError, UnreadyCause};
-use crate::config::{Config, Etcd, Issuer, MasterKeySource, StoreKind};
+use crate::config::{Config, Etcd, Issuer, MasterKeySource, QuotaSettings, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
 use crate::integrity::audit_log::{AuditLog, Expected, LogError, VerifyError, verify};
+use crate::limits::Quota;
 use crate::store::{self, Store, Unavailable};
 
 /// When the log tells again that the server waits for etcd, and how long it is silent about that at most.
@@ -32,6 +33,7 @@ pub(super) struct Bound {
     /// The hold on the data folder, which lasts until all is over.
     pub(super) data: DataDir,
     pub(super) sources: Arc<CredentialSources>,
+    pub(super) quotas: Arc<[Quota]>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) listener: TcpListener,
     pub(super) address: SocketAddr,
@@ -47,6 +49,7 @@ pub(super) struct Loaded {
 
 /// Takes the data folder and listens, so that callers are answered while the store is loaded.
 pub(super) async fn bind(config: &Config) -> Result<Bound, ServeError> {
+    let quotas = quotas(&config.quotas)?;
     let data = DataDir::open(&config.data_dir)?;
     let sources = Arc::new(sources(&config.issuers)?);
     let tls = config.tls.as_ref().map(|files| Tls::open(files, config.client_ca.as_ref(), &sources));
@@ -59,7 +62,7 @@ pub(super) async fn bind(config: &Config) -> Result<Bound, ServeError> {
         None => None,
     };
     tracing::info!(%address, tls = tls.is_some(), "listening: requests are served once the store is loaded");
-    Ok(Bound { data, sources, tls, listener, address, metrics })
+    Ok(Bound { data, sources, quotas, tls, listener, address, metrics })
 }
 
 /// Loads the store and what belongs to it. The first start makes the keys too.
@@ -67,6 +70,7 @@ pub(super) async fn load(
     config: &Config,
     data: &DataDir,
     sources: Arc<CredentialSources>,
+    quotas: Arc<[Quota]>,
     readiness: Readiness,
     address: SocketAddr,
 ) -> Result<Loaded, ServeError> {
@@ -86,6 +90,7 @@ pub(super) async fn load(
         accept_altered_store: config.accept_altered_store,
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,
+        quotas,
         deletion_retention: config.deletion_retention,
         cached_reads: config.cached_reads,
         history: config.history,
@@ -180,6 +185,14 @@ fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     let sources = CredentialSources::new(issuers);
     read_key_files(sources.issuers())?;
     Ok(sources)
+}
+
+/// The quotas, whose namespaces are checked here.
+fn quotas(settings: &[QuotaSettings]) -> Result<Arc<[Quota]>, ServeError> {
+    let quota = |(at, quota): (usize, &QuotaSettings)| {
+        Quota::of(quota).map_err(|invalid| ServeError::Quota(quota.described(at), invalid))
+    };
+    settings.iter().enumerate().map(quota).collect()
 }
 
 /// Removes a log that this process has begun in the place of one that has vanished, so that the log can be put back.

@@ -34,7 +34,7 @@ def main() -> None:
         alone = without_default_of(lines, first, last)
         accepts(binary, "\n".join(alone), f"with lines {first + 1} to {last}")
 
-    for table in ("", "[limits]", "[audit]", "[history]", "[[issuers]]"):
+    for table in ("", "[limits]", "[audit]", "[history]", "[[quotas]]", "[[issuers]]"):
         known = settings_of(binary, table)
         shown = shown_in(text, table)
         if missing := known - shown:
@@ -46,19 +46,19 @@ def main() -> None:
 
 
 def commented_blocks(text: str) -> list[tuple[int, int]]:
-    """The commented settings: lines that follow each other, with comments between them only in the table of an issuer."""
+    """The commented settings: lines that follow each other, with comments between them only in the tables of issuers and quotas."""
     blocks: list[tuple[int, int]] = []
     first = None
-    in_issuer = False
+    in_list = False
     for number, line in enumerate([*text.splitlines(), ""]):
         setting = SETTING.match(line) is not None and line.startswith("#")
         if line.startswith("#[["):
-            setting, in_issuer = True, True
+            setting, in_list = True, True
         if setting and first is None:
             first = number
-        elif first is not None and not setting and not (in_issuer and line.startswith("#")):
+        elif first is not None and not setting and not (in_list and line.startswith("#")):
             blocks.append((first, number))
-            first, in_issuer = None, False
+            first, in_list = None, False
     return blocks
 
 

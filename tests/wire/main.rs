@@ -61,6 +61,7 @@ mod min_revision;
 mod namespaces;
 mod paging;
 mod process;
+mod quotas;
 mod recover;
 mod references;
 mod rekey;

@@ -213,6 +213,7 @@ impl From<&Error> for Refusal {
                 Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
             }
             Error::Limit(limit) => Self::limit(limit),
+            Error::QuotaReached(reached) => Self::quota(reached),
             Error::BackupInvalid(why) => {
                 let message = format!("The backup cannot be restored, and nothing was replaced: {why}.");
                 Self::new(Code::InvalidArgument, Reason::BackupInvalid, message)

@@ -1,9 +1,9 @@
-//! Each limit as a [`Refusal`]: what is limited, and what helps.
+//! Each limit and each quota as a [`Refusal`]: what is limited, and what helps.
 
 use std::time::Duration;
 
 use super::{Code, RETRY, Reason, Refusal};
-use crate::limits::LimitReached;
+use crate::limits::{LimitReached, QuotaLimit, QuotaReached};
 
 impl Refusal {
     /// The server has too much to do: requests wait so long before the work on them begins.
@@ -13,6 +13,38 @@ impl Refusal {
             "The server has more to do than it can. Requests wait for {wait} ms now, a large part of the deadline: try again."
         );
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
+    }
+
+    /// The refusal of a change for which a quota has no room. It names the quota's namespace, which is that of the request or one above
+    /// it, and tells the limit and not what others use.
+    pub(in crate::api) fn quota(reached: &QuotaReached) -> Self {
+        let of = match &reached.namespace {
+            Some(namespace) => format!("The namespace '{namespace}', with those below it,"),
+            None => "The store".to_owned(),
+        };
+        let (subject, reached, remedy) = match reached.limit {
+            QuotaLimit::Secrets(most) => (
+                "secrets_per_namespace",
+                format!(
+                    "{of} may hold {most} secrets, and has no room for another one. A deleted secret counts until it is removed \
+                     for good"
+                ),
+                "delete secrets that are not needed and repeat the request once they are removed, or ask the operator to raise the \
+                 quota",
+            ),
+            QuotaLimit::Bytes(most) => (
+                "bytes_per_namespace",
+                format!(
+                    "{of} may hold {most} bytes of values, and has no room for this one. Former versions count, and so does a \
+                     deleted secret until it is removed for good"
+                ),
+                "destroy versions and delete secrets that are not needed, or ask the operator to raise the quota",
+            ),
+        };
+        let mut refusal =
+            Self::new(Code::ResourceExhausted, Reason::QuotaExceeded, format!("{reached}: {remedy}."));
+        refusal.details.quota = Some((subject, format!("{reached}.")));
+        refusal
     }
 
     /// The refusal of a request that has reached a limit.

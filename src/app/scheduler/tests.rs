@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::app::fixture::{Fixture, options, reopen_with};
-use crate::app::{NewSecret, Options, SecretExpiry, SecretRotation, SecretUpdate, ValueSource};
+use crate::app::{
+    NewSecret, Options, SecretExpiry, SecretRotation, SecretUpdate, ValueSource, VersionChange,
+};
 use crate::audit::{Names, Record, Unwritable};
 use crate::auth::{Delete, Grant, Rotate, Write};
 use crate::crypto::{MasterKeys, open_event};
@@ -12,6 +14,7 @@ use crate::domain::{
     Clock, DailyWindow, Deletion, Description, EventType, ExpiryTold, Generator, Metadata, Namespace,
     Rotation, RotationPolicy, Secret, SecretName, Timestamp, Value, Version, VersionState, Versions,
 };
+use crate::limits::Quota;
 use crate::store::{self, Store};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -60,8 +63,12 @@ impl Site {
     }
 
     async fn over(store: Arc<dyn Store>, deletion_retention: Duration) -> Self {
+        Self::with(store, Options { deletion_retention, ..options() }).await
+    }
+
+    async fn with(store: Arc<dyn Store>, options: Options) -> Self {
         let clock = Clock::default();
-        let options = Options { deletion_retention, clock: clock.clone(), ..options() };
+        let options = Options { clock: clock.clone(), ..options };
         let master = Arc::new(MasterKeys::generate().unwrap());
         let fixture = Fixture::with_options(store, master, options).await;
         let recorder = Arc::new(Recorder::default());
@@ -414,6 +421,37 @@ async fn a_rotation_that_fails_is_told_and_tried_again_later() {
     assert_eq!(site.events().await.last(), Some(&EventType::RotationFailed));
     assert!(second.error.contains("no version numbers left"), "{}", second.error);
     assert_eq!(site.fixture.secret("a").version, u32::MAX);
+}
+
+#[tokio::test]
+async fn a_rotation_for_which_a_quota_has_no_room_fails_and_is_made_once_there_is_room() {
+    // The first value has 3 bytes, and a UUID 36.
+    let quota = Quota { namespace: None, secrets: None, bytes: Some(3 + 2 * 36) };
+    let options = Options { deletion_retention: WEEK, quotas: [quota].into(), ..options() };
+    let mut site = Site::with(store::open_memory().unwrap(), options).await;
+    site.rotating("a", policy(Some(Generator::Uuid))).await;
+    for _ in 0..3 {
+        site.run_after(DAY).await;
+    }
+    let secret = site.fixture.secret("a");
+    let failure = secret.rotation.as_ref().unwrap().failure.clone().unwrap();
+    assert_eq!((secret.version, failure.attempts), (3, 1));
+    assert!(
+        failure.error.contains("quota") && failure.error.contains("destroy versions"),
+        "{}",
+        failure.error
+    );
+    assert_eq!(site.events().await.last(), Some(&EventType::RotationFailed));
+    site.run_after(Duration::from_secs(60)).await;
+    let failed = site.rpcs().into_iter().filter(|rpc| *rpc == "scheduler/FailRotation").count();
+    assert_eq!(failed, 2);
+
+    let change = VersionChange { number: 2, etag: None };
+    let grant = site.fixture.grant::<Delete>("a");
+    site.fixture.app.secrets.destroy_version(&grant, &change, None).await.unwrap();
+    site.run_after(Duration::from_secs(120)).await;
+    let secret = site.fixture.secret("a");
+    assert_eq!((secret.version, secret.rotation.as_ref().unwrap().failure.is_none()), (4, true));
 }
 
 #[tokio::test]

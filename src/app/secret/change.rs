@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
-use super::plan::SecretPlan;
+use super::plan::{PlannedChange, SecretPlan};
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
 use crate::app::idempotency::{Earlier, KnownRequest, Outcome};
@@ -14,7 +14,6 @@ use crate::auth::{Grant, Granted, NamespaceGrant, Principal, RightType};
 use crate::catalog::NamespaceCatalog;
 use crate::domain::{Namespace, Revision, Secret, SecretName, Timestamp, Value};
 use crate::integrity::StoredKeyring;
-use crate::store::Transaction;
 
 /// A secret that was created or changed.
 pub struct ChangedSecret {
@@ -180,7 +179,7 @@ impl SecretOperations {
     pub(super) async fn change(
         &self,
         request: &ChangeRequest<'_>,
-        plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
+        plan: impl Fn(&Present) -> Result<PlannedChange, Error>,
     ) -> Result<ChangeAnswer, Error> {
         let changed = self.attempt_change(request, plan).await;
         let changed_nothing = |answer: &ChangeAnswer| matches!(answer.outcome, Outcome::Unchanged(_));
@@ -205,7 +204,7 @@ impl SecretOperations {
     async fn attempt_change(
         &self,
         request: &ChangeRequest<'_>,
-        plan: impl Fn(&Present) -> Result<(Transaction, Outcome), Error>,
+        plan: impl Fn(&Present) -> Result<PlannedChange, Error>,
     ) -> Result<ChangeAnswer, Error> {
         let ChangeRequest { ref granted, principal, namespace, name, new_name, version, .. } = *request;
         let _lock = self.locks.lock(principal, namespace, name).await;
@@ -237,7 +236,8 @@ impl SecretOperations {
             let now = self.core.clock.now();
             let present =
                 Present { keyring: attempt.keyring.clone(), namespace: catalog, stored_version, now };
-            let (mut transaction, outcome) = plan(&present)?;
+            // The reservation ends with this attempt: then the catalog shows the change, or it was not made.
+            let PlannedChange { mut transaction, outcome, reservation: _reservation } = plan(&present)?;
             if let Outcome::Unchanged(secret) = &outcome {
                 let revision = attempt.planned_at.max(secret.revision);
                 return Ok(ChangeAnswer { outcome, revision, repeated: false });

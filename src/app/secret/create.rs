@@ -70,8 +70,9 @@ impl SecretOperations {
                     }
                     Some(namespace) => present.plan(namespace),
                     None => {
-                        let seals = self.core.catalog.digest().seals;
-                        SecretPlan::in_new_namespace(&present.keyring, grant.namespace(), seals, present.now)?
+                        let (namespace, catalog) = (grant.namespace(), &self.core.catalog);
+                        let (quotas, seals) = (catalog.quotas_of(namespace), catalog.digest().seals);
+                        SecretPlan::in_new_namespace(&present.keyring, namespace, quotas, seals, present.now)?
                     }
                 };
                 let (at, id) = (present.now, SecretId::generate());

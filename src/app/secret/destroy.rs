@@ -59,6 +59,7 @@ impl SecretOperations {
                     changed_at: Some(next.updated_at),
                     retires_at: None,
                     destroyed_key: stored.data_key.map(Box::new),
+                    size: None,
                     ..version.clone()
                 };
                 plan.put_changed(next, changed, EventType::VersionChanged)

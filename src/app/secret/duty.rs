@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::plan::SecretPlan;
+use super::plan::{PlannedChange, SecretPlan};
 use super::{SecretOperations, ValueSource};
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
@@ -15,6 +15,7 @@ use crate::audit::{Line, Names, Record, Referenced, Target};
 use crate::domain::{
     Duty, EventType, ExpiryTold, Generator, Rotation, RotationStep, Secret, SecretId, Timestamp, new_id, now,
 };
+use crate::limits::Reservation;
 use crate::schema::NamespaceId;
 use crate::store::Transaction;
 
@@ -66,11 +67,17 @@ struct Planned {
     record: DutyRecord,
     /// How many versions of the secret are removed then; `None` where this is the whole change.
     removed: Option<usize>,
+    /// The room of the change in the quotas, until the commit has ended.
+    reservation: Reservation,
 }
 
 impl Planned {
     fn whole(transaction: Transaction, record: DutyRecord) -> Self {
-        Self { transaction, record, removed: None }
+        Self { transaction, record, removed: None, reservation: Reservation::none() }
+    }
+
+    fn of(change: PlannedChange, record: DutyRecord) -> Self {
+        Self { reservation: change.reservation, ..Self::whole(change.transaction, record) }
     }
 }
 
@@ -102,7 +109,8 @@ impl SecretOperations {
                 Duty::RetireVersions => retire_versions(plan(), &secret, now)?,
                 Duty::Rotate => rotate(plan, &secret, now)?,
             };
-            let Some(Planned { transaction, record, removed: step }) = planned else { return Ok(None) };
+            let Some(planned) = planned else { return Ok(None) };
+            let Planned { transaction, record, removed: step, reservation: _reservation } = planned;
             let record = DutyRecord { names: names.clone(), ..record };
             if let Some(step) = step {
                 if attempt.commit(transaction).await?.is_some() {
@@ -118,7 +126,7 @@ impl SecretOperations {
 fn purge(plan: SecretPlan<'_>, secret: &Secret, removed: usize) -> Result<Option<Planned>, Error> {
     let record = DutyRecord::new("scheduler/PurgeSecret", secret, None, Some(secret.id.to_string()));
     let (transaction, removed) = plan.purge(secret, removed)?;
-    Ok(Some(Planned { transaction, record, removed }))
+    Ok(Some(Planned { removed, ..Planned::whole(transaction, record) }))
 }
 
 fn tell_expiry(mut plan: SecretPlan<'_>, secret: &Secret, now: Timestamp) -> Result<Option<Planned>, Error> {
@@ -147,8 +155,7 @@ fn retire_versions(
         next.versions = next.versions.with_changed(version.retired(next.updated_at));
     }
     let record = DutyRecord::new("scheduler/RetireVersions", secret, Some(newest), None);
-    let (transaction, _) = plan.put(next, EventType::VersionChanged)?;
-    Ok(Some(Planned::whole(transaction, record)))
+    Ok(Some(Planned::of(plan.put(next, EventType::VersionChanged)?, record)))
 }
 
 /// Goes on with the rotation: tells that it is due, makes it, or lets it wait for the next window.
@@ -194,8 +201,7 @@ fn new_version(mut plan: SecretPlan<'_>, secret: &Secret, generator: &Generator)
     next.metadata = new.metadata(&secret.metadata)?;
     plan.put_next_version(&mut next, &new.value, None)?;
     let record = DutyRecord::new("scheduler/RotateSecret", secret, Some(next.version), None);
-    let (transaction, _) = plan.put(next, EventType::Rotated)?;
-    Ok(Planned::whole(transaction, record))
+    Ok(Planned::of(plan.put(next, EventType::Rotated)?, record))
 }
 
 /// Why the service could not rotate a secret, in words for its owner.
@@ -204,6 +210,10 @@ fn failure(error: &Error) -> &'static str {
         Error::Internal(why) => why,
         Error::TooManyVersions(..) => {
             "the secret has as many versions as it may, all within their grace periods: shorten the grace period"
+        }
+        Error::QuotaReached(_) => {
+            "the values of the namespace take as many bytes as its quota allows: destroy versions that are not needed, or ask the \
+             operator to raise the quota"
         }
         _ => "the service could not make a new version",
     }
@@ -225,7 +235,7 @@ impl SecretOperations {
         let mut plan = SecretPlan::in_namespace(&attempt.keyring, &catalog, self.core.clock.now());
         let mut next = plan.successor(&current);
         revise(&mut next);
-        let (transaction, _) = plan.put(next, EventType::Updated).unwrap();
-        attempt.commit(transaction).await.unwrap().unwrap();
+        let planned = plan.put(next, EventType::Updated).unwrap();
+        attempt.commit(planned.transaction).await.unwrap().unwrap();
     }
 }

@@ -9,12 +9,14 @@ use crate::app::idempotency::Outcome;
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{
     Keyring, NamespaceKeys, Purpose, former_metadata, reseal_secret, seal_event, seal_secret, value_seal,
+    value_size,
 };
 use crate::domain::{
     Deletion, EventType, MAX_VERSIONS, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName,
     Timestamp, Value, Version, VersionState,
 };
 use crate::integrity::StoredNamespaceKeys;
+use crate::limits::{Amount, NamespaceQuotas, Reservation};
 use crate::store::{Expect, Key, Transaction};
 
 /// How many versions a transaction removes at most, among other records.
@@ -33,6 +35,16 @@ pub(super) struct SecretPlan<'a> {
     catalog: Option<&'a NamespaceCatalog>,
     /// The secret before the change; `None` where there was none.
     former: Option<Secret>,
+    /// The quotas that the change must have room in.
+    quotas: NamespaceQuotas,
+}
+
+/// A change of one secret that is ready to be committed.
+pub(super) struct PlannedChange {
+    pub(super) transaction: Transaction,
+    pub(super) outcome: Outcome,
+    /// The room of the change in the quotas: to be held until the commit has ended.
+    pub(super) reservation: Reservation,
 }
 
 enum PlanKeys {
@@ -68,14 +80,16 @@ impl<'a> SecretPlan<'a> {
             keys: PlanKeys::Stored(keys),
             catalog: Some(namespace),
             former: None,
+            quotas: namespace.quotas().clone(),
         }
     }
 
     /// A change that also creates its namespace, and requires that nobody else creates it first. `seals` is the number of
-    /// seals that the store has seen.
+    /// seals that the store has seen, `quotas` are those of the namespace.
     pub(super) fn in_new_namespace(
         keyring: &'a Keyring,
         namespace: &Namespace,
+        quotas: NamespaceQuotas,
         seals: u64,
         now: Timestamp,
     ) -> Result<Self, Error> {
@@ -84,12 +98,17 @@ impl<'a> SecretPlan<'a> {
         let mut transaction = Transaction::default();
         transaction.require.push((key.clone(), Expect::Absent));
         transaction.put.push((key, record));
-        Ok(Self { transaction, keyring, now, keys: PlanKeys::New(keys), catalog: None, former: None })
+        let keys = PlanKeys::New(keys);
+        Ok(Self { transaction, keyring, now, keys, catalog: None, former: None, quotas })
     }
 
     /// The plan to change nothing.
-    pub(super) fn unchanged(secret: &Secret) -> (Transaction, Outcome) {
-        (Transaction::default(), Outcome::Unchanged(secret.clone()))
+    pub(super) fn unchanged(secret: &Secret) -> PlannedChange {
+        PlannedChange {
+            transaction: Transaction::default(),
+            outcome: Outcome::Unchanged(secret.clone()),
+            reservation: Reservation::none(),
+        }
     }
 
     /// The secret's next state, in which only the time is another so far. It requires that the secret stays as `current`
@@ -131,7 +150,8 @@ impl<'a> SecretPlan<'a> {
         value: &Value,
     ) -> Result<Version, Error> {
         let sealed = self.keys.seal_value(id.as_bytes(), number, &value.encode())?;
-        let version = Version::new(number, at, value_seal(&sealed));
+        let size = if self.quotas.limit_bytes() { value_size(&sealed) } else { None };
+        let version = Version { size, ..Version::new(number, at, value_seal(&sealed)) };
         self.transaction.put.push((Key::version(self.keys.id(), id, number), sealed));
         Ok(version)
     }
@@ -183,8 +203,9 @@ impl<'a> SecretPlan<'a> {
         self.transaction.delete.push(key);
     }
 
-    /// The plan that leaves the secret in this state. Its event has this type.
-    pub(super) fn put(self, secret: Secret, event: EventType) -> Result<(Transaction, Outcome), Error> {
+    /// The plan that leaves the secret in this state. Its event has this type. Fails with [`Error::QuotaReached`] where the secret takes
+    /// more than before, and a quota has no room for that.
+    pub(super) fn put(self, secret: Secret, event: EventType) -> Result<PlannedChange, Error> {
         let current = secret.version;
         self.put_all(secret, current, event)
     }
@@ -195,7 +216,7 @@ impl<'a> SecretPlan<'a> {
         secret: Secret,
         number: u32,
         event: EventType,
-    ) -> Result<(Transaction, Outcome), Error> {
+    ) -> Result<PlannedChange, Error> {
         self.put_all(secret, number, event)
     }
 
@@ -205,17 +226,14 @@ impl<'a> SecretPlan<'a> {
         secret: Secret,
         changed: Version,
         event: EventType,
-    ) -> Result<(Transaction, Outcome), Error> {
+    ) -> Result<PlannedChange, Error> {
         let number = changed.number;
         self.put_all(Secret { versions: secret.versions.with_changed(changed), ..secret }, number, event)
     }
 
-    fn put_all(
-        mut self,
-        secret: Secret,
-        number: u32,
-        event: EventType,
-    ) -> Result<(Transaction, Outcome), Error> {
+    fn put_all(mut self, secret: Secret, number: u32, event: EventType) -> Result<PlannedChange, Error> {
+        let before = self.former.as_ref().map(Amount::of).unwrap_or_default();
+        let reservation = self.quotas.reserve(secret.id, before, Amount::of(&secret))?;
         let key = Key::secret(self.keys.id(), secret.id);
         let record = seal_secret(&self.keys, &secret)?;
         if let Some(catalog) = self.catalog {
@@ -223,7 +241,8 @@ impl<'a> SecretPlan<'a> {
         }
         self.transaction.put.push((key, record));
         self.append_event(event, &secret)?;
-        Ok((self.transaction, Outcome::Changed(secret, number)))
+        let outcome = Outcome::Changed(secret, number);
+        Ok(PlannedChange { transaction: self.transaction, outcome, reservation })
     }
 
     /// The plan that leaves the secret with what the service has noted about it.
@@ -241,14 +260,11 @@ impl<'a> SecretPlan<'a> {
     }
 
     /// The same for a request, whose outcome is the secret as it is then.
-    pub(super) fn put_noted(
-        self,
-        secret: Secret,
-        event: Option<EventType>,
-    ) -> Result<(Transaction, Outcome), Error> {
+    pub(super) fn put_noted(self, secret: Secret, event: Option<EventType>) -> Result<PlannedChange, Error> {
         let transaction = self.put_note(&secret, event)?;
         let current = secret.version;
-        Ok((transaction, Outcome::Changed(secret, current)))
+        let outcome = Outcome::Changed(secret, current);
+        Ok(PlannedChange { transaction, outcome, reservation: Reservation::none() })
     }
 
     /// Appends the event of the change, which leaves the secret in this state.
@@ -271,34 +287,28 @@ impl<'a> SecretPlan<'a> {
     }
 
     /// The plan that deletes the secret and sets its name free. Its records stay until it is purged, unless that is at once.
-    pub(super) fn delete(
-        mut self,
-        current: &Secret,
-        retention: Duration,
-    ) -> Result<(Transaction, Outcome), Error> {
+    pub(super) fn delete(mut self, current: &Secret, retention: Duration) -> Result<PlannedChange, Error> {
         let mut deleted = self.successor(current);
         let deleted_at = deleted.updated_at;
         let deletion = Deletion { deleted_at, purge_at: deleted_at.plus(retention) };
         deleted.deletion = Some(deletion);
         let outcome = Outcome::Deleted(current.id, deletion);
+        // A deletion takes no more room than the secret did.
+        let planned = |transaction| PlannedChange { transaction, outcome, reservation: Reservation::none() };
         if retention.is_zero() && current.versions.iter().len() <= REMOVED_AT_ONCE {
             self.remove_all(current);
             self.append_event(EventType::Deleted, &deleted)?;
-            return Ok((self.transaction, outcome));
+            return Ok(planned(self.transaction));
         }
         self.delete_name(&current.name);
         let key = Key::secret(self.keys.id(), current.id);
         self.transaction.put.push((key, seal_secret(&self.keys, &deleted)?));
         self.append_event(EventType::Deleted, &deleted)?;
-        Ok((self.transaction, outcome))
+        Ok(planned(self.transaction))
     }
 
     /// The plan that brings a deleted secret back under this name.
-    pub(super) fn undelete(
-        mut self,
-        current: &Secret,
-        name: &SecretName,
-    ) -> Result<(Transaction, Outcome), Error> {
+    pub(super) fn undelete(mut self, current: &Secret, name: &SecretName) -> Result<PlannedChange, Error> {
         let mut next = self.successor(current);
         self.put_name(name, next.id)?;
         next.deletion = None;

@@ -32,6 +32,7 @@ use crate::domain::{
     Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
     Timestamp,
 };
+use crate::limits::Amount;
 
 /// More bytes than the name, the description and the metadata of a secret have.
 const MAX_SECRET_BYTES: usize = 64 << 10;
@@ -59,6 +60,10 @@ pub(super) struct Index {
     damaged: HashSet<SecretId>,
     /// When the service has something to do about a secret.
     due: DueTimes,
+    /// What the secrets take, deleted ones too.
+    taken: Amount,
+    /// Whether the bytes of values count, so that their sizes have to be known.
+    counts_bytes: bool,
 }
 
 /// A page of secrets.
@@ -80,14 +85,19 @@ impl Page {
 }
 
 impl Index {
-    /// An empty index, whose expired secrets are kept for so long.
-    pub(super) fn new(retention: Duration) -> Self {
-        Self { due: DueTimes::new(retention), ..Self::default() }
+    /// An empty index, whose expired secrets are kept for so long. `counts_bytes`: the sizes of values are to be known.
+    pub(super) fn new(retention: Duration, counts_bytes: bool) -> Self {
+        Self { due: DueTimes::new(retention), counts_bytes, ..Self::default() }
     }
 
     /// How many secrets the index holds, without deleted and damaged ones.
     pub(super) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// What the secrets take of a quota, deleted ones too.
+    pub(super) fn taken(&self) -> Amount {
+        self.taken
     }
 
     /// How many deleted secrets the index holds.
@@ -178,14 +188,28 @@ impl Index {
 
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
-        if self.by_id.get(&secret.id).is_some_and(|present| present.stored_at >= secret.stored_at) {
-            return;
+        if let Some(present) = self.by_id.get(&secret.id) {
+            if present.stored_at >= secret.stored_at {
+                self.learn_sizes(&secret);
+                return;
+            }
+            // The record of a secret does not say when it was read, nor how large its values are.
+            secret.last_read = present.last_read.max(secret.last_read);
+            if self.counts_bytes {
+                secret.versions.learn_sizes(|number| present.versions.find(number)?.size);
+            }
         }
-        // The record of a secret does not say when it was read.
-        secret.last_read =
-            self.by_id.get(&secret.id).and_then(|present| present.last_read).max(secret.last_read);
         self.as_of = self.as_of.max(secret.stored_at);
         self.replace(secret);
+    }
+
+    /// Takes over the sizes of values from another state of a secret. Of what a scan and the watch bring, each can lack some.
+    fn learn_sizes(&mut self, other: &Secret) {
+        let present = self.by_id.get(&other.id).filter(|_| self.counts_bytes);
+        let Some(mut secret) = present.map(|present| Secret::clone(present)) else { return };
+        if secret.versions.learn_sizes(|number| other.versions.find(number)?.size) {
+            self.replace(secret);
+        }
     }
 
     /// Notes that a value of a secret was read, as the commit with this revision says.
@@ -214,6 +238,7 @@ impl Index {
             }
         }
         self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
+        self.taken.add(Amount::of(&secret));
         self.by_id.insert(secret.id, secret);
     }
 
@@ -232,6 +257,7 @@ impl Index {
     fn remove(&mut self, id: SecretId) {
         self.damaged.remove(&id);
         let Some(secret) = self.by_id.remove(&id) else { return };
+        self.taken.subtract(Amount::of(&secret));
         if let Some(at) = secret.claimable_at() {
             self.claimable.remove(&(at, secret.id));
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::NameFilter;
-use crate::domain::{Deletion, Description, Namespace, Revision, Timestamp, Version, Versions};
+use crate::domain::{Deletion, Description, Namespace, Revision, Timestamp, ValueSize, Version, Versions};
 
 pub(in crate::catalog) fn secret(
     id: u8,
@@ -224,6 +224,33 @@ fn an_older_state_changes_nothing_and_an_emptied_index_holds_nothing() {
     index.remove(secret(1, "new", &[], (0, 0), 0).id);
     assert!(index.by_pair.is_empty());
     assert_eq!((index.len(), index.all.len()), (0, 0));
+}
+
+#[test]
+fn the_sizes_of_values_are_kept_and_learnt_from_every_state_that_knows_them() {
+    let of = |revision, size: Option<usize>| {
+        let mut secret = secret(1, "n", &[("k", "v")], (1, 1), revision);
+        let mut version = Version::new(1, Timestamp::from_micros(1), None);
+        version.size = size.and_then(|size| ValueSize::of_encoded(size + 1));
+        secret.versions = Versions::first(version);
+        secret
+    };
+    let mut index = Index::new(Duration::ZERO, true);
+    let bytes = |index: &Index| (index.taken().secrets, index.taken().bytes);
+    index.put(of(5, None));
+    assert_eq!(bytes(&index), (1, 0));
+    // A scan brings the state that a change has brought already.
+    index.put(of(5, Some(9)));
+    assert_eq!(bytes(&index), (1, 9));
+    index.put(of(6, None));
+    index.put(of(4, Some(7)));
+    assert_eq!(bytes(&index), (1, 9));
+    index.put_damaged(of(6, None).id);
+    assert_eq!(bytes(&index), (0, 0));
+    let mut uncounted = Index::new(Duration::ZERO, false);
+    uncounted.put(of(5, None));
+    uncounted.put(of(5, Some(9)));
+    assert_eq!(bytes(&uncounted), (1, 0));
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Collector for Page {
         process(reading, &mut out)?;
         let Some(service) = &reading.service else { return Ok(()) };
         limits(&service.metrics.limits, &mut out)?;
+        quotas(service.metrics.largest_quota_use, &mut out)?;
         store(service, &mut out)?;
         secrets(service, &mut out)?;
         scheduler(reading, service, &mut out)?;
@@ -172,6 +173,17 @@ fn limits(limits: &[LimitUse], out: &mut Writer<'_>) -> fmt::Result {
         "limit_refused",
         "Requests and connections that were refused at a limit",
         of(|limit| limit.refused),
+    )
+}
+
+fn quotas([secrets, bytes]: [Option<f64>; 2], out: &mut Writer<'_>) -> fmt::Result {
+    let largest = [("secrets", secrets), ("bytes", bytes)];
+    let known = largest.into_iter().filter_map(|(limit, part)| Some(([("limit", limit)], part?)));
+    out.gauges(
+        "quota_used_ratio",
+        "The part of its quota that the namespace uses which uses the largest part; absent if no quota limits this",
+        None,
+        known,
     )
 }
 

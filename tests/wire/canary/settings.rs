@@ -73,6 +73,7 @@ fn a_setting_that_is_wrong_is_not_repeated() {
         "max_connection_age_grace",
         "deletion_retention",
         "limits",
+        "quotas",
         "audit",
         "history",
         "anchor_file",

@@ -21,7 +21,7 @@ use crate::api::request::Call;
 use crate::app::{App, Error, Unready};
 use crate::auth::Operate;
 use crate::integrity::audit_log::LogState;
-use crate::limits::LimitUse;
+use crate::limits::{LimitUse, QuotaUse};
 
 /// OperatorService over the app.
 pub(super) struct Operator(pub(super) Arc<App>);
@@ -98,6 +98,17 @@ fn limit(usage: LimitUse) -> v1::LimitUse {
     v1::LimitUse { name: name.to_owned(), limit, used, refused }
 }
 
+fn quota(usage: QuotaUse) -> v1::QuotaUse {
+    let QuotaUse { quota, used } = usage;
+    v1::QuotaUse {
+        namespace: quota.namespace.map(|namespace| namespace.to_string()).unwrap_or_default(),
+        secrets_limit: quota.secrets,
+        secrets_used: used.secrets,
+        bytes_limit: quota.bytes,
+        bytes_used: quota.bytes.map(|_| used.bytes),
+    }
+}
+
 fn unready(unready: Unready) -> v1::UnreadyCause {
     let Unready { cause, detail } = unready;
     v1::UnreadyCause { name: cause.name().to_owned(), description: cause.to_string(), detail }
@@ -140,5 +151,6 @@ async fn describe(app: &App, call: &Call) -> Result<v1::GetStatusResponse, Error
         watches: count(status.metrics.watches),
         revisions_behind: status.metrics.behind,
         server_time: Some(timestamp(status.time)),
+        quotas: status.quotas.into_iter().map(quota).collect(),
     })
 }

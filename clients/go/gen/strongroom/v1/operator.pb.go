@@ -218,7 +218,10 @@ type GetStatusResponse struct {
 	// How many revisions this server is behind its store. Absent: the store does not answer.
 	RevisionsBehind *uint64 `protobuf:"varint,20,opt,name=revisions_behind,json=revisionsBehind,proto3,oneof" json:"revisions_behind,omitempty"`
 	// The time of the server's clock.
-	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	ServerTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	// How much of each quota is used, in the order of the configuration. Empty: there are no quotas. Servers over the same
+	// store count the same, and each has the quotas of its own configuration.
+	Quotas        []*QuotaUse `protobuf:"bytes,22,rep,name=quotas,proto3" json:"quotas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +399,13 @@ func (x *GetStatusResponse) GetRevisionsBehind() uint64 {
 func (x *GetStatusResponse) GetServerTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ServerTime
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetQuotas() []*QuotaUse {
+	if x != nil {
+		return x.Quotas
 	}
 	return nil
 }
@@ -611,6 +621,91 @@ func (x *AuditLogStatus) GetBreach() string {
 	return ""
 }
 
+// How much of a quota is used. A quota is a table `[[quotas]]` of the configuration file: it limits what the secrets of a
+// namespace and of all namespaces below it take together.
+type QuotaUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace. Empty: the whole store.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The number of secrets that there may be. Absent: no limit.
+	SecretsLimit *uint64 `protobuf:"varint,2,opt,name=secrets_limit,json=secretsLimit,proto3,oneof" json:"secrets_limit,omitempty"`
+	// The number of secrets that there are. A deleted secret counts until it is removed for good. It can be more than the
+	// limit, for example after the quota was lowered.
+	SecretsUsed uint64 `protobuf:"varint,3,opt,name=secrets_used,json=secretsUsed,proto3" json:"secrets_used,omitempty"`
+	// The bytes that their values may have. Absent: no limit.
+	BytesLimit *uint64 `protobuf:"varint,4,opt,name=bytes_limit,json=bytesLimit,proto3,oneof" json:"bytes_limit,omitempty"`
+	// The bytes that their values have, those of all versions that have a value. Absent: they are not counted, since there
+	// is no limit.
+	BytesUsed     *uint64 `protobuf:"varint,5,opt,name=bytes_used,json=bytesUsed,proto3,oneof" json:"bytes_used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaUse) Reset() {
+	*x = QuotaUse{}
+	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaUse) ProtoMessage() {}
+
+func (x *QuotaUse) ProtoReflect() protoreflect.Message {
+	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaUse.ProtoReflect.Descriptor instead.
+func (*QuotaUse) Descriptor() ([]byte, []int) {
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *QuotaUse) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *QuotaUse) GetSecretsLimit() uint64 {
+	if x != nil && x.SecretsLimit != nil {
+		return *x.SecretsLimit
+	}
+	return 0
+}
+
+func (x *QuotaUse) GetSecretsUsed() uint64 {
+	if x != nil {
+		return x.SecretsUsed
+	}
+	return 0
+}
+
+func (x *QuotaUse) GetBytesLimit() uint64 {
+	if x != nil && x.BytesLimit != nil {
+		return *x.BytesLimit
+	}
+	return 0
+}
+
+func (x *QuotaUse) GetBytesUsed() uint64 {
+	if x != nil && x.BytesUsed != nil {
+		return *x.BytesUsed
+	}
+	return 0
+}
+
 // How much of a limit is used.
 type LimitUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -628,7 +723,7 @@ type LimitUse struct {
 
 func (x *LimitUse) Reset() {
 	*x = LimitUse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +735,7 @@ func (x *LimitUse) String() string {
 func (*LimitUse) ProtoMessage() {}
 
 func (x *LimitUse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[5]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +748,7 @@ func (x *LimitUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitUse.ProtoReflect.Descriptor instead.
 func (*LimitUse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{5}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LimitUse) GetName() string {
@@ -693,7 +788,7 @@ type CreateBackupRequest struct {
 
 func (x *CreateBackupRequest) Reset() {
 	*x = CreateBackupRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +800,7 @@ func (x *CreateBackupRequest) String() string {
 func (*CreateBackupRequest) ProtoMessage() {}
 
 func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[6]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +813,7 @@ func (x *CreateBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupRequest.ProtoReflect.Descriptor instead.
 func (*CreateBackupRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{6}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{7}
 }
 
 // A part of a backup.
@@ -739,7 +834,7 @@ type CreateBackupResponse struct {
 
 func (x *CreateBackupResponse) Reset() {
 	*x = CreateBackupResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +846,7 @@ func (x *CreateBackupResponse) String() string {
 func (*CreateBackupResponse) ProtoMessage() {}
 
 func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[7]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +859,7 @@ func (x *CreateBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBackupResponse.ProtoReflect.Descriptor instead.
 func (*CreateBackupResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{7}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateBackupResponse) GetChunk() []byte {
@@ -814,7 +909,7 @@ type RestoreBackupRequest struct {
 
 func (x *RestoreBackupRequest) Reset() {
 	*x = RestoreBackupRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +921,7 @@ func (x *RestoreBackupRequest) String() string {
 func (*RestoreBackupRequest) ProtoMessage() {}
 
 func (x *RestoreBackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[8]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +934,7 @@ func (x *RestoreBackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreBackupRequest.ProtoReflect.Descriptor instead.
 func (*RestoreBackupRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{8}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RestoreBackupRequest) GetChunk() []byte {
@@ -900,7 +995,7 @@ type RestoreBackupResponse struct {
 
 func (x *RestoreBackupResponse) Reset() {
 	*x = RestoreBackupResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1007,7 @@ func (x *RestoreBackupResponse) String() string {
 func (*RestoreBackupResponse) ProtoMessage() {}
 
 func (x *RestoreBackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[9]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1020,7 @@ func (x *RestoreBackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreBackupResponse.ProtoReflect.Descriptor instead.
 func (*RestoreBackupResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{9}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RestoreBackupResponse) GetPhase() RestorePhase {
@@ -1007,7 +1102,7 @@ type RotateMasterKeyRequest struct {
 
 func (x *RotateMasterKeyRequest) Reset() {
 	*x = RotateMasterKeyRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1114,7 @@ func (x *RotateMasterKeyRequest) String() string {
 func (*RotateMasterKeyRequest) ProtoMessage() {}
 
 func (x *RotateMasterKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[10]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1127,7 @@ func (x *RotateMasterKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateMasterKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateMasterKeyRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{10}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{11}
 }
 
 // The progress of a rekey with a new master key. The last message has the phase ROTATION_PHASE_DONE.
@@ -1061,7 +1156,7 @@ type RotateMasterKeyResponse struct {
 
 func (x *RotateMasterKeyResponse) Reset() {
 	*x = RotateMasterKeyResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1168,7 @@ func (x *RotateMasterKeyResponse) String() string {
 func (*RotateMasterKeyResponse) ProtoMessage() {}
 
 func (x *RotateMasterKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[11]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1181,7 @@ func (x *RotateMasterKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateMasterKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateMasterKeyResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{11}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RotateMasterKeyResponse) GetPhase() RotationPhase {
@@ -1147,7 +1242,7 @@ type GetMasterKeyStatusRequest struct {
 
 func (x *GetMasterKeyStatusRequest) Reset() {
 	*x = GetMasterKeyStatusRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1254,7 @@ func (x *GetMasterKeyStatusRequest) String() string {
 func (*GetMasterKeyStatusRequest) ProtoMessage() {}
 
 func (x *GetMasterKeyStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[12]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1267,7 @@ func (x *GetMasterKeyStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMasterKeyStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetMasterKeyStatusRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{12}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{13}
 }
 
 // The state of the master key and of the keys below it.
@@ -1201,7 +1296,7 @@ type GetMasterKeyStatusResponse struct {
 
 func (x *GetMasterKeyStatusResponse) Reset() {
 	*x = GetMasterKeyStatusResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1308,7 @@ func (x *GetMasterKeyStatusResponse) String() string {
 func (*GetMasterKeyStatusResponse) ProtoMessage() {}
 
 func (x *GetMasterKeyStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[13]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1321,7 @@ func (x *GetMasterKeyStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMasterKeyStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetMasterKeyStatusResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{13}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetMasterKeyStatusResponse) GetSource() string {
@@ -1299,7 +1394,7 @@ type RotateNamespaceKeysRequest struct {
 
 func (x *RotateNamespaceKeysRequest) Reset() {
 	*x = RotateNamespaceKeysRequest{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1406,7 @@ func (x *RotateNamespaceKeysRequest) String() string {
 func (*RotateNamespaceKeysRequest) ProtoMessage() {}
 
 func (x *RotateNamespaceKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[14]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1419,7 @@ func (x *RotateNamespaceKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateNamespaceKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateNamespaceKeysRequest) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{14}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RotateNamespaceKeysRequest) GetNamespace() string {
@@ -1364,7 +1459,7 @@ type RotateNamespaceKeysResponse struct {
 
 func (x *RotateNamespaceKeysResponse) Reset() {
 	*x = RotateNamespaceKeysResponse{}
-	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1471,7 @@ func (x *RotateNamespaceKeysResponse) String() string {
 func (*RotateNamespaceKeysResponse) ProtoMessage() {}
 
 func (x *RotateNamespaceKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_strongroom_v1_operator_proto_msgTypes[15]
+	mi := &file_strongroom_v1_operator_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1484,7 @@ func (x *RotateNamespaceKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateNamespaceKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateNamespaceKeysResponse) Descriptor() ([]byte, []int) {
-	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{15}
+	return file_strongroom_v1_operator_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RotateNamespaceKeysResponse) GetPhase() RotationPhase {
@@ -1439,7 +1534,7 @@ var File_strongroom_v1_operator_proto protoreflect.FileDescriptor
 const file_strongroom_v1_operator_proto_rawDesc = "" +
 	"\n" +
 	"\x1cstrongroom/v1/operator.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xb1\a\n" +
+	"\x10GetStatusRequest\"\xe2\a\n" +
 	"\x11GetStatusResponse\x12%\n" +
 	"\x0eserver_version\x18\x01 \x01(\tR\rserverVersion\x12\x14\n" +
 	"\x05store\x18\x02 \x01(\tR\x05store\x12\x1a\n" +
@@ -1466,7 +1561,8 @@ const file_strongroom_v1_operator_proto_rawDesc = "" +
 	"\awatches\x18\x13 \x01(\x04R\awatches\x12.\n" +
 	"\x10revisions_behind\x18\x14 \x01(\x04H\x00R\x0frevisionsBehind\x88\x01\x01\x12;\n" +
 	"\vserver_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"serverTimeB\x13\n" +
+	"serverTime\x12/\n" +
+	"\x06quotas\x18\x16 \x03(\v2\x17.strongroom.v1.QuotaUseR\x06quotasB\x13\n" +
 	"\x11_revisions_behind\"\\\n" +
 	"\fUnreadyCause\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
@@ -1481,7 +1577,18 @@ const file_strongroom_v1_operator_proto_rawDesc = "" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x18\n" +
 	"\afailure\x18\x03 \x01(\tR\afailure\x12\x16\n" +
-	"\x06breach\x18\x04 \x01(\tR\x06breach\"b\n" +
+	"\x06breach\x18\x04 \x01(\tR\x06breach\"\xf0\x01\n" +
+	"\bQuotaUse\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12(\n" +
+	"\rsecrets_limit\x18\x02 \x01(\x04H\x00R\fsecretsLimit\x88\x01\x01\x12!\n" +
+	"\fsecrets_used\x18\x03 \x01(\x04R\vsecretsUsed\x12$\n" +
+	"\vbytes_limit\x18\x04 \x01(\x04H\x01R\n" +
+	"bytesLimit\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"bytes_used\x18\x05 \x01(\x04H\x02R\tbytesUsed\x88\x01\x01B\x10\n" +
+	"\x0e_secrets_limitB\x0e\n" +
+	"\f_bytes_limitB\r\n" +
+	"\v_bytes_used\"b\n" +
 	"\bLimitUse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x04R\x05limit\x12\x12\n" +
@@ -1581,7 +1688,7 @@ func file_strongroom_v1_operator_proto_rawDescGZIP() []byte {
 }
 
 var file_strongroom_v1_operator_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_strongroom_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_strongroom_v1_operator_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_strongroom_v1_operator_proto_goTypes = []any{
 	(RestorePhase)(0),                   // 0: strongroom.v1.RestorePhase
 	(RotationPhase)(0),                  // 1: strongroom.v1.RotationPhase
@@ -1590,48 +1697,50 @@ var file_strongroom_v1_operator_proto_goTypes = []any{
 	(*UnreadyCause)(nil),                // 4: strongroom.v1.UnreadyCause
 	(*RotationStatus)(nil),              // 5: strongroom.v1.RotationStatus
 	(*AuditLogStatus)(nil),              // 6: strongroom.v1.AuditLogStatus
-	(*LimitUse)(nil),                    // 7: strongroom.v1.LimitUse
-	(*CreateBackupRequest)(nil),         // 8: strongroom.v1.CreateBackupRequest
-	(*CreateBackupResponse)(nil),        // 9: strongroom.v1.CreateBackupResponse
-	(*RestoreBackupRequest)(nil),        // 10: strongroom.v1.RestoreBackupRequest
-	(*RestoreBackupResponse)(nil),       // 11: strongroom.v1.RestoreBackupResponse
-	(*RotateMasterKeyRequest)(nil),      // 12: strongroom.v1.RotateMasterKeyRequest
-	(*RotateMasterKeyResponse)(nil),     // 13: strongroom.v1.RotateMasterKeyResponse
-	(*GetMasterKeyStatusRequest)(nil),   // 14: strongroom.v1.GetMasterKeyStatusRequest
-	(*GetMasterKeyStatusResponse)(nil),  // 15: strongroom.v1.GetMasterKeyStatusResponse
-	(*RotateNamespaceKeysRequest)(nil),  // 16: strongroom.v1.RotateNamespaceKeysRequest
-	(*RotateNamespaceKeysResponse)(nil), // 17: strongroom.v1.RotateNamespaceKeysResponse
-	(*timestamppb.Timestamp)(nil),       // 18: google.protobuf.Timestamp
+	(*QuotaUse)(nil),                    // 7: strongroom.v1.QuotaUse
+	(*LimitUse)(nil),                    // 8: strongroom.v1.LimitUse
+	(*CreateBackupRequest)(nil),         // 9: strongroom.v1.CreateBackupRequest
+	(*CreateBackupResponse)(nil),        // 10: strongroom.v1.CreateBackupResponse
+	(*RestoreBackupRequest)(nil),        // 11: strongroom.v1.RestoreBackupRequest
+	(*RestoreBackupResponse)(nil),       // 12: strongroom.v1.RestoreBackupResponse
+	(*RotateMasterKeyRequest)(nil),      // 13: strongroom.v1.RotateMasterKeyRequest
+	(*RotateMasterKeyResponse)(nil),     // 14: strongroom.v1.RotateMasterKeyResponse
+	(*GetMasterKeyStatusRequest)(nil),   // 15: strongroom.v1.GetMasterKeyStatusRequest
+	(*GetMasterKeyStatusResponse)(nil),  // 16: strongroom.v1.GetMasterKeyStatusResponse
+	(*RotateNamespaceKeysRequest)(nil),  // 17: strongroom.v1.RotateNamespaceKeysRequest
+	(*RotateNamespaceKeysResponse)(nil), // 18: strongroom.v1.RotateNamespaceKeysResponse
+	(*timestamppb.Timestamp)(nil),       // 19: google.protobuf.Timestamp
 }
 var file_strongroom_v1_operator_proto_depIdxs = []int32{
-	18, // 0: strongroom.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	7,  // 1: strongroom.v1.GetStatusResponse.limits:type_name -> strongroom.v1.LimitUse
+	19, // 0: strongroom.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	8,  // 1: strongroom.v1.GetStatusResponse.limits:type_name -> strongroom.v1.LimitUse
 	6,  // 2: strongroom.v1.GetStatusResponse.audit_log:type_name -> strongroom.v1.AuditLogStatus
-	18, // 3: strongroom.v1.GetStatusResponse.next_due_at:type_name -> google.protobuf.Timestamp
+	19, // 3: strongroom.v1.GetStatusResponse.next_due_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: strongroom.v1.GetStatusResponse.unready_causes:type_name -> strongroom.v1.UnreadyCause
 	5,  // 5: strongroom.v1.GetStatusResponse.rotations:type_name -> strongroom.v1.RotationStatus
-	18, // 6: strongroom.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: strongroom.v1.RestoreBackupResponse.phase:type_name -> strongroom.v1.RestorePhase
-	18, // 8: strongroom.v1.RestoreBackupResponse.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 9: strongroom.v1.RotateMasterKeyResponse.phase:type_name -> strongroom.v1.RotationPhase
-	1,  // 10: strongroom.v1.RotateNamespaceKeysResponse.phase:type_name -> strongroom.v1.RotationPhase
-	2,  // 11: strongroom.v1.OperatorService.GetStatus:input_type -> strongroom.v1.GetStatusRequest
-	8,  // 12: strongroom.v1.OperatorService.CreateBackup:input_type -> strongroom.v1.CreateBackupRequest
-	10, // 13: strongroom.v1.OperatorService.RestoreBackup:input_type -> strongroom.v1.RestoreBackupRequest
-	12, // 14: strongroom.v1.OperatorService.RotateMasterKey:input_type -> strongroom.v1.RotateMasterKeyRequest
-	14, // 15: strongroom.v1.OperatorService.GetMasterKeyStatus:input_type -> strongroom.v1.GetMasterKeyStatusRequest
-	16, // 16: strongroom.v1.OperatorService.RotateNamespaceKeys:input_type -> strongroom.v1.RotateNamespaceKeysRequest
-	3,  // 17: strongroom.v1.OperatorService.GetStatus:output_type -> strongroom.v1.GetStatusResponse
-	9,  // 18: strongroom.v1.OperatorService.CreateBackup:output_type -> strongroom.v1.CreateBackupResponse
-	11, // 19: strongroom.v1.OperatorService.RestoreBackup:output_type -> strongroom.v1.RestoreBackupResponse
-	13, // 20: strongroom.v1.OperatorService.RotateMasterKey:output_type -> strongroom.v1.RotateMasterKeyResponse
-	15, // 21: strongroom.v1.OperatorService.GetMasterKeyStatus:output_type -> strongroom.v1.GetMasterKeyStatusResponse
-	17, // 22: strongroom.v1.OperatorService.RotateNamespaceKeys:output_type -> strongroom.v1.RotateNamespaceKeysResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	19, // 6: strongroom.v1.GetStatusResponse.server_time:type_name -> google.protobuf.Timestamp
+	7,  // 7: strongroom.v1.GetStatusResponse.quotas:type_name -> strongroom.v1.QuotaUse
+	0,  // 8: strongroom.v1.RestoreBackupResponse.phase:type_name -> strongroom.v1.RestorePhase
+	19, // 9: strongroom.v1.RestoreBackupResponse.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 10: strongroom.v1.RotateMasterKeyResponse.phase:type_name -> strongroom.v1.RotationPhase
+	1,  // 11: strongroom.v1.RotateNamespaceKeysResponse.phase:type_name -> strongroom.v1.RotationPhase
+	2,  // 12: strongroom.v1.OperatorService.GetStatus:input_type -> strongroom.v1.GetStatusRequest
+	9,  // 13: strongroom.v1.OperatorService.CreateBackup:input_type -> strongroom.v1.CreateBackupRequest
+	11, // 14: strongroom.v1.OperatorService.RestoreBackup:input_type -> strongroom.v1.RestoreBackupRequest
+	13, // 15: strongroom.v1.OperatorService.RotateMasterKey:input_type -> strongroom.v1.RotateMasterKeyRequest
+	15, // 16: strongroom.v1.OperatorService.GetMasterKeyStatus:input_type -> strongroom.v1.GetMasterKeyStatusRequest
+	17, // 17: strongroom.v1.OperatorService.RotateNamespaceKeys:input_type -> strongroom.v1.RotateNamespaceKeysRequest
+	3,  // 18: strongroom.v1.OperatorService.GetStatus:output_type -> strongroom.v1.GetStatusResponse
+	10, // 19: strongroom.v1.OperatorService.CreateBackup:output_type -> strongroom.v1.CreateBackupResponse
+	12, // 20: strongroom.v1.OperatorService.RestoreBackup:output_type -> strongroom.v1.RestoreBackupResponse
+	14, // 21: strongroom.v1.OperatorService.RotateMasterKey:output_type -> strongroom.v1.RotateMasterKeyResponse
+	16, // 22: strongroom.v1.OperatorService.GetMasterKeyStatus:output_type -> strongroom.v1.GetMasterKeyStatusResponse
+	18, // 23: strongroom.v1.OperatorService.RotateNamespaceKeys:output_type -> strongroom.v1.RotateNamespaceKeysResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_strongroom_v1_operator_proto_init() }
@@ -1640,13 +1749,14 @@ func file_strongroom_v1_operator_proto_init() {
 		return
 	}
 	file_strongroom_v1_operator_proto_msgTypes[1].OneofWrappers = []any{}
+	file_strongroom_v1_operator_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_strongroom_v1_operator_proto_rawDesc), len(file_strongroom_v1_operator_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -85,7 +85,8 @@ type SecretServiceClient interface {
 	// redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
 	// at the same time, exactly one of them succeeds.
 	//
-	// Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+	// INTEGRITY_FAILURE.
 	CreateSecret(ctx context.Context, in *CreateSecretRequest, opts ...grpc.CallOption) (*CreateSecretResponse, error)
 	// Returns one secret with its plaintext value. Needs the right `read`.
 	//
@@ -124,7 +125,8 @@ type SecretServiceClient interface {
 	// nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 	//
 	// Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-	// new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+	// INTEGRITY_FAILURE.
 	UpdateSecret(ctx context.Context, in *UpdateSecretRequest, opts ...grpc.CallOption) (*UpdateSecretResponse, error)
 	// Deletes a secret and all its versions. Needs the right `delete`.
 	//
@@ -159,7 +161,7 @@ type SecretServiceClient interface {
 	// away.
 	//
 	// Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-	// are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
 	RotateSecret(ctx context.Context, in *RotateSecretRequest, opts ...grpc.CallOption) (*RotateSecretResponse, error)
 	// Makes a version the current one, in one step. Needs the right `rotate`.
 	//
@@ -496,7 +498,8 @@ type SecretServiceServer interface {
 	// redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
 	// at the same time, exactly one of them succeeds.
 	//
-	// Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+	// INTEGRITY_FAILURE.
 	CreateSecret(context.Context, *CreateSecretRequest) (*CreateSecretResponse, error)
 	// Returns one secret with its plaintext value. Needs the right `read`.
 	//
@@ -535,7 +538,8 @@ type SecretServiceServer interface {
 	// nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 	//
 	// Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-	// new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+	// INTEGRITY_FAILURE.
 	UpdateSecret(context.Context, *UpdateSecretRequest) (*UpdateSecretResponse, error)
 	// Deletes a secret and all its versions. Needs the right `delete`.
 	//
@@ -570,7 +574,7 @@ type SecretServiceServer interface {
 	// away.
 	//
 	// Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-	// are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+	// are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
 	RotateSecret(context.Context, *RotateSecretRequest) (*RotateSecretResponse, error)
 	// Makes a version the current one, in one step. Needs the right `rotate`.
 	//

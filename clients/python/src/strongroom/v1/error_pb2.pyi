@@ -136,7 +136,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
     in 24 hours as it may. Repeat the request without a `request_id`, or later. `versions_per_secret`: the secret has 500
     versions, none of which can be removed, because they are within their grace periods. Rotate with a shorter grace period, or
-    later.
+    later. `secrets_per_namespace` and `bytes_per_namespace`: the secrets of the namespace, of one above it, or of the whole store
+    take as much as the operator allows, and the change needs more. Deleted secrets count until they are removed for good, and so
+    do former versions. Delete secrets or destroy versions that are not needed, or ask the operator for more. A change that takes
+    no more room than before is never refused for this.
     """
     ERROR_REASON_BINDING_NOT_FOUND: _ErrorReason.ValueType  # 30
     """NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""
@@ -300,7 +303,10 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 29
 what to do. `limits.idempotency_records_per_principal`: the API key has sent as many requests with a `request_id`
 in 24 hours as it may. Repeat the request without a `request_id`, or later. `versions_per_secret`: the secret has 500
 versions, none of which can be removed, because they are within their grace periods. Rotate with a shorter grace period, or
-later.
+later. `secrets_per_namespace` and `bytes_per_namespace`: the secrets of the namespace, of one above it, or of the whole store
+take as much as the operator allows, and the change needs more. Deleted secrets count until they are removed for good, and so
+do former versions. Delete secrets or destroy versions that are not needed, or ask the operator for more. A change that takes
+no more room than before is never refused for this.
 """
 ERROR_REASON_BINDING_NOT_FOUND: ErrorReason.ValueType  # 30
 """NOT_FOUND. There is no binding with this id, or the caller does not manage access where the binding counts."""

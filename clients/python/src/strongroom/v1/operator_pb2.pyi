@@ -111,6 +111,7 @@ class GetStatusResponse(google.protobuf.message.Message):
     WATCHES_FIELD_NUMBER: builtins.int
     REVISIONS_BEHIND_FIELD_NUMBER: builtins.int
     SERVER_TIME_FIELD_NUMBER: builtins.int
+    QUOTAS_FIELD_NUMBER: builtins.int
     server_version: builtins.str
     """The version of the server, for example `0.1.0`."""
     store: builtins.str
@@ -173,6 +174,12 @@ class GetStatusResponse(google.protobuf.message.Message):
     def server_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The time of the server's clock."""
 
+    @property
+    def quotas(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___QuotaUse]:
+        """How much of each quota is used, in the order of the configuration. Empty: there are no quotas. Servers over the same
+        store count the same, and each has the quotas of its own configuration.
+        """
+
     def __init__(
         self,
         *,
@@ -197,9 +204,10 @@ class GetStatusResponse(google.protobuf.message.Message):
         watches: builtins.int = ...,
         revisions_behind: builtins.int | None = ...,
         server_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        quotas: collections.abc.Iterable[global___QuotaUse] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_revisions_behind", b"_revisions_behind", "audit_log", b"audit_log", "next_due_at", b"next_due_at", "revisions_behind", b"revisions_behind", "rotations", b"rotations", "server_time", b"server_time", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_revisions_behind", b"_revisions_behind", "api_keys", b"api_keys", "audit_log", b"audit_log", "bindings", b"bindings", "damaged_records", b"damaged_records", "deleted_secrets", b"deleted_secrets", "expiring_secrets", b"expiring_secrets", "limits", b"limits", "namespaces", b"namespaces", "next_due_at", b"next_due_at", "revision", b"revision", "revisions_behind", b"revisions_behind", "rotations", b"rotations", "secrets", b"secrets", "server_time", b"server_time", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store", "unready_causes", b"unready_causes", "unused_api_keys", b"unused_api_keys", "watches", b"watches"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_revisions_behind", b"_revisions_behind", "api_keys", b"api_keys", "audit_log", b"audit_log", "bindings", b"bindings", "damaged_records", b"damaged_records", "deleted_secrets", b"deleted_secrets", "expiring_secrets", b"expiring_secrets", "limits", b"limits", "namespaces", b"namespaces", "next_due_at", b"next_due_at", "quotas", b"quotas", "revision", b"revision", "revisions_behind", b"revisions_behind", "rotations", b"rotations", "secrets", b"secrets", "server_time", b"server_time", "server_version", b"server_version", "signing_public_key", b"signing_public_key", "started_at", b"started_at", "store", b"store", "unready_causes", b"unready_causes", "unused_api_keys", b"unused_api_keys", "watches", b"watches"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_revisions_behind", b"_revisions_behind"]) -> typing.Literal["revisions_behind"] | None: ...
 
 global___GetStatusResponse = GetStatusResponse
@@ -291,6 +299,53 @@ class AuditLogStatus(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["breach", b"breach", "failure", b"failure", "origin", b"origin", "size", b"size"]) -> None: ...
 
 global___AuditLogStatus = AuditLogStatus
+
+@typing.final
+class QuotaUse(google.protobuf.message.Message):
+    """How much of a quota is used. A quota is a table `[[quotas]]` of the configuration file: it limits what the secrets of a
+    namespace and of all namespaces below it take together.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    SECRETS_LIMIT_FIELD_NUMBER: builtins.int
+    SECRETS_USED_FIELD_NUMBER: builtins.int
+    BYTES_LIMIT_FIELD_NUMBER: builtins.int
+    BYTES_USED_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """The namespace. Empty: the whole store."""
+    secrets_limit: builtins.int
+    """The number of secrets that there may be. Absent: no limit."""
+    secrets_used: builtins.int
+    """The number of secrets that there are. A deleted secret counts until it is removed for good. It can be more than the
+    limit, for example after the quota was lowered.
+    """
+    bytes_limit: builtins.int
+    """The bytes that their values may have. Absent: no limit."""
+    bytes_used: builtins.int
+    """The bytes that their values have, those of all versions that have a value. Absent: they are not counted, since there
+    is no limit.
+    """
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        secrets_limit: builtins.int | None = ...,
+        secrets_used: builtins.int = ...,
+        bytes_limit: builtins.int | None = ...,
+        bytes_used: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_bytes_limit", b"_bytes_limit", "_bytes_used", b"_bytes_used", "_secrets_limit", b"_secrets_limit", "bytes_limit", b"bytes_limit", "bytes_used", b"bytes_used", "secrets_limit", b"secrets_limit"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_bytes_limit", b"_bytes_limit", "_bytes_used", b"_bytes_used", "_secrets_limit", b"_secrets_limit", "bytes_limit", b"bytes_limit", "bytes_used", b"bytes_used", "namespace", b"namespace", "secrets_limit", b"secrets_limit", "secrets_used", b"secrets_used"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_bytes_limit", b"_bytes_limit"]) -> typing.Literal["bytes_limit"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_bytes_used", b"_bytes_used"]) -> typing.Literal["bytes_used"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_secrets_limit", b"_secrets_limit"]) -> typing.Literal["secrets_limit"] | None: ...
+
+global___QuotaUse = QuotaUse
 
 @typing.final
 class LimitUse(google.protobuf.message.Message):

@@ -202,7 +202,8 @@ class SecretServiceServicer(object):
         redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
         at the same time, exactly one of them succeeds.
 
-        Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+        INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,7 +267,8 @@ class SecretServiceServicer(object):
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-        new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+        INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -316,7 +318,7 @@ class SecretServiceServicer(object):
         away.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-        are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,8 @@ class SecretServiceStub:
     redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
     at the same time, exactly one of them succeeds.
 
-    Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+    INTEGRITY_FAILURE.
     """
 
     GetSecret: grpc.UnaryUnaryMultiCallable[
@@ -128,7 +129,8 @@ class SecretServiceStub:
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
     Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-    new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+    INTEGRITY_FAILURE.
     """
 
     DeleteSecret: grpc.UnaryUnaryMultiCallable[
@@ -178,7 +180,7 @@ class SecretServiceStub:
     away.
 
     Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-    are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     PromoteVersion: grpc.UnaryUnaryMultiCallable[
@@ -364,7 +366,8 @@ class SecretServiceAsyncStub:
     redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
     at the same time, exactly one of them succeeds.
 
-    Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+    INTEGRITY_FAILURE.
     """
 
     GetSecret: grpc.aio.UnaryUnaryMultiCallable[
@@ -428,7 +431,8 @@ class SecretServiceAsyncStub:
     nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
     Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-    new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+    INTEGRITY_FAILURE.
     """
 
     DeleteSecret: grpc.aio.UnaryUnaryMultiCallable[
@@ -478,7 +482,7 @@ class SecretServiceAsyncStub:
     away.
 
     Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-    are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+    are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
     """
 
     PromoteVersion: grpc.aio.UnaryUnaryMultiCallable[
@@ -666,7 +670,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         redacts the value, unless the server generated it and `return_value` is set. When many callers create the same name
         at the same time, exactly one of them succeeds.
 
-        Further reasons: SECRET_ALREADY_EXISTS, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        Further reasons: SECRET_ALREADY_EXISTS, QUOTA_EXCEEDED (a quota of the namespace has no room), REQUEST_ID_REUSED, CONTENDED,
+        INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
@@ -740,7 +745,8 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         nothing is changed. An update that names no field fails with VALIDATION_FAILED.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_ALREADY_EXISTS (the new name is taken), SECRET_EXPIRED (a new value without a
-        new expiry), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        new expiry), QUOTA_EXCEEDED (a new value, as of RotateSecret), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED,
+        INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
@@ -796,7 +802,7 @@ class SecretServiceServicer(metaclass=abc.ABCMeta):
         away.
 
         Further reasons: SECRET_NOT_FOUND, SECRET_EXPIRED, ROTATION_PENDING (with `stage`), CLAIM_LOST, QUOTA_EXCEEDED (500 versions
-        are within their grace periods), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
+        are within their grace periods, or a quota of the namespace has no room), ETAG_MISMATCH, REQUEST_ID_REUSED, CONTENDED, INTEGRITY_FAILURE.
         """
 
     @abc.abstractmethod
