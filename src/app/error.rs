@@ -8,7 +8,7 @@ use crate::crypto::{self, BackupError, MasterKeyError};
 use crate::domain::{Invalid, Namespace, SecretId, SecretName, Violation, Violations};
 use crate::limits::{LimitReached, QuotaReached};
 use crate::reference::Problem;
-use crate::store::Unavailable;
+use crate::store::{Unavailable, UnavailableCause};
 
 /// Why an operation was refused or failed. No variant holds a value, or text of a request that was not validated.
 #[derive(Debug)]
@@ -276,8 +276,8 @@ impl From<QuotaReached> for Error {
 
 impl Error {
     /// The server is stopping.
-    pub(super) fn stopping() -> Self {
-        Self::Unavailable(Unavailable("the server is stopping".into()))
+    pub fn stopping() -> Self {
+        Self::Unavailable(Unavailable::because(UnavailableCause::Stopping, "the server is stopping"))
     }
 }
 

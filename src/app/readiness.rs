@@ -59,7 +59,7 @@ impl UnreadyCause {
 impl From<UnavailableCause> for UnreadyCause {
     fn from(cause: UnavailableCause) -> Self {
         match cause {
-            UnavailableCause::Passing | UnavailableCause::Behind => Self::Store,
+            UnavailableCause::Passing | UnavailableCause::Behind | UnavailableCause::Stopping => Self::Store,
             UnavailableCause::Full => Self::StoreFull,
             UnavailableCause::Login => Self::StoreLogin,
             UnavailableCause::OtherHistory => Self::OtherHistory,

@@ -25,6 +25,8 @@ const NAMED: [&str; 15] = [
     "enable",
     "get",
     "policy clear",
+    "policy pause",
+    "policy resume",
     "policy set",
     "policy show",
     "promote",

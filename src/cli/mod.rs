@@ -237,7 +237,11 @@ pub fn main() -> ExitCode {
         Err(said) => {
             let takes_value =
                 |argument: std::ffi::OsString| TAKING_VALUES.iter().any(|command| argument == *command);
-            let said = help::plainly(said, program, std::env::args().skip(1));
+            let said = help::plainly(
+                said,
+                program,
+                std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()),
+            );
             return failure::report_arguments(&said, std::env::args_os().any(takes_value));
         }
     };

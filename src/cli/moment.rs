@@ -59,10 +59,22 @@ pub(super) fn span(text: &str) -> Result<Duration, &'static str> {
     Duration::try_from(given).map_err(|_| "the time is too long")
 }
 
-/// A length of time for people, such as `1day 12h`; empty if there is none.
+/// A length of time for people, such as `1day 12h`; empty if there is none. The days are not made months or years, which have no
+/// length of their own.
 pub(super) fn shown(span: Option<&Duration>) -> String {
-    let span = span.and_then(|span| std::time::Duration::try_from(*span).ok());
-    span.map(|span| humantime::format_duration(span).to_string()).unwrap_or_default()
+    const DAY: u64 = 24 * 60 * 60;
+    let Some(span) = span.and_then(|span| std::time::Duration::try_from(*span).ok()) else {
+        return String::new();
+    };
+    let days = span.as_secs() / DAY;
+    let rest = span.saturating_sub(std::time::Duration::from_secs(days * DAY));
+    let days_shown = match days {
+        0 => None,
+        1 => Some("1day".to_owned()),
+        days => Some(format!("{days}days")),
+    };
+    let rest_shown = (days == 0 || !rest.is_zero()).then(|| humantime::format_duration(rest).to_string());
+    days_shown.into_iter().chain(rest_shown).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -76,12 +88,14 @@ mod tests {
             ("15m", 900, "15m"),
             ("24h", 86_400, "1day"),
             ("30d", 2_592_000, "30days"),
+            ("36h", 129_600, "1day 12h"),
+            ("366d", 31_622_400, "366days"),
         ] {
             let read = span(text).unwrap();
             assert_eq!((read.seconds, read.nanos), (seconds, 0), "{text}");
             assert_eq!(shown(Some(&read)), again);
         }
-        for text in ["", "30", "-1h", "soon", "1x"] {
+        for text in ["", "30", "-1h", "soon", "1x", "5M"] {
             assert!(span(text).is_err(), "{text}");
         }
         assert_eq!(shown(None), "");

@@ -30,7 +30,7 @@ pub(super) struct Rotate {
     value: ValueArgs,
 
     /// Let the service generate the value as the secret's rotation policy says
-    #[arg(long, conflicts_with_all = ["generate", "value_file"])]
+    #[arg(long, conflicts_with_all = ["generate", "value_file", "show", "binary"])]
     by_policy: bool,
 
     /// Keep the new version pending; the current version stays as it is

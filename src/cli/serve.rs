@@ -221,7 +221,8 @@ fn announce(ready: &Ready, data_dir: &Path) {
     let root_key = ready.root_key.as_deref().map(shown);
     let key_file = root_key.as_deref().unwrap_or("FILE_OF_AN_API_KEY");
     // The name that this process was called by, in a form that works in any folder.
-    let program = std::env::args().next().unwrap_or_else(|| "strongroom".to_owned());
+    let program = std::env::args_os().next().map(|program| program.to_string_lossy().into_owned());
+    let program = program.unwrap_or_else(|| "strongroom".to_owned());
     let program = if program.contains('/') { shown(Path::new(&program)) } else { program };
     let mut text = format!("strongroom is ready on {scheme}://{address}\n");
     let mut line = |line: String| {

@@ -46,12 +46,18 @@ pub(super) struct Watch {
     snapshot: bool,
 
     /// Begin with the changes after this revision [default: with the changes from now on]
-    #[arg(long, value_name = "REVISION", conflicts_with = "snapshot")]
+    #[arg(long, value_name = "REVISION", value_parser = revision, conflicts_with = "snapshot")]
     after: Option<u64>,
 
     /// Also show how far the watch has come, at least every 30 seconds
     #[arg(long)]
     bookmarks: bool,
+}
+
+/// A revision that a watch can begin after.
+fn revision(text: &str) -> Result<u64, &'static str> {
+    let revision = text.parse().ok().filter(|revision| *revision > 0);
+    revision.ok_or("expected a revision from 1 on, as an event or a bookmark has it")
 }
 
 impl Watch {
@@ -124,7 +130,7 @@ fn event_line(event: &v1::SecretEvent, changed: &[v1::SecretVersion], output: Ou
     if output == Output::Json {
         let mut json = json!({
             "type": kind,
-            "secret": secret_json(&secret),
+            "secret": told_json(event.r#type(), &secret),
             "revision": event.revision,
             "resume_revision": event.resume_revision,
             "occurred_at": event.occurred_at.as_ref().map(|at| output::time(Some(at))),
@@ -156,9 +162,21 @@ fn event_line(event: &v1::SecretEvent, changed: &[v1::SecretVersion], output: Ou
             Some(failure) => format!("  {}", output::printable(&failure.error)),
             None => String::new(),
         },
+        // Nothing else is told of it.
+        (v1::SecretEventType::Removed, _) => String::new(),
         _ => format!("  version {}", secret.version),
     };
     format!("{:<10}  {at}  {kind:<15}  {name}{more}\n", event.revision)
+}
+
+/// What an event tells of its secret.
+fn told_json(kind: v1::SecretEventType, secret: &v1::Secret) -> Json {
+    match kind {
+        v1::SecretEventType::Removed => {
+            json!({ "namespace": secret.namespace, "id": secret.id, "name": secret.name })
+        }
+        _ => secret_json(secret),
+    }
 }
 
 fn bookmark_line(bookmark: &v1::WatchBookmark, output: Output) -> String {

@@ -38,9 +38,14 @@ impl ConnectionAge {
     }
 }
 
-/// Reads a length of time as a person writes it, such as `1h 30m`.
+/// Reads a length of time as a person writes it, such as `1h 30m`. `M` for a month is refused: people who write it mean minutes.
 pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text).map_err(|_| "expected a number and a unit, such as 1h, 30m or 90s")
+    const EXPECTED: &str = "expected a number and a unit, such as 1h, 30m or 90s";
+    let mut units = text.split(|c: char| !c.is_ascii_alphabetic());
+    if units.any(|unit| unit == "M") {
+        return Err("expected a number and a unit: m for minutes, or d for days");
+    }
+    humantime::parse_duration(text).map_err(|_| EXPECTED)
 }
 
 /// The same in a configuration file.

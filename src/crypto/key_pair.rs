@@ -46,6 +46,23 @@ impl KeyPairPem {
         Ok(Self::of(private.as_ref(), &[P256_PUBLIC, pair.public_key().as_ref()].concat()))
     }
 
+    /// The public key, in PEM, of a private key as [`ed25519`](Self::ed25519) and [`ecdsa_p256`](Self::ecdsa_p256) make it; `None`:
+    /// this is none.
+    pub fn public_of(private: &str) -> Option<String> {
+        let body = private.strip_prefix("-----BEGIN PRIVATE KEY-----\n")?;
+        let body = Zeroizing::new(body.strip_suffix("-----END PRIVATE KEY-----\n")?.replace('\n', ""));
+        let private = Zeroizing::new(BASE64.decode(body.as_bytes()).ok()?);
+        let public = if let Some(seed) = private.strip_prefix(ED25519_PRIVATE) {
+            let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+            [ED25519_PUBLIC, pair.public_key().as_ref()].concat()
+        } else {
+            let (algorithm, random) = (&ECDSA_P256_SHA256_ASN1_SIGNING, SystemRandom::new());
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, &private, &random).ok()?;
+            [P256_PUBLIC, pair.public_key().as_ref()].concat()
+        };
+        Some(std::mem::take(&mut *pem("PUBLIC KEY", &public)))
+    }
+
     fn of(private: &[u8], public: &[u8]) -> Self {
         let mut public = pem("PUBLIC KEY", public);
         Self { private: pem("PRIVATE KEY", private), public: std::mem::take(&mut *public) }
@@ -103,6 +120,12 @@ mod tests {
         let point = public.strip_prefix(P256_PUBLIC).unwrap();
         let verifier = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
         verifier.verify(b"message", signer.sign(&random, b"message").unwrap().as_ref()).unwrap();
+        for pair in [KeyPairPem::ed25519().unwrap(), KeyPairPem::ecdsa_p256().unwrap()] {
+            assert_eq!(KeyPairPem::public_of(&pair.private), Some(pair.public));
+        }
+        for other in ["", "a", "-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PRIVATE KEY-----\n"] {
+            assert_eq!(KeyPairPem::public_of(other), None);
+        }
         assert_ne!(*KeyPairPem::ed25519().unwrap().private, *KeyPairPem::ed25519().unwrap().private);
     }
 }

@@ -100,6 +100,9 @@ pub enum RotationStep {
 }
 
 const MINUTES_OF_DAY: u16 = 24 * 60;
+/// A minute and a day, in microseconds.
+const MINUTE: i64 = 60_000_000;
+const DAY: i64 = MINUTE * MINUTES_OF_DAY as i64;
 /// How long the rotation waits after the first failure, and at most after many.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(6 * 60 * 60);
@@ -139,14 +142,19 @@ impl Rotation {
     /// When the service has to look at the rotation; `None`: it has nothing to do. While somebody holds the rotation, that is when
     /// the lease runs out.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let waits_for_worker = self.policy.generator.is_none() && self.due_told;
-        if waits_for_worker { None } else { self.free_at() }
+        let free_at = self.free_at()?;
+        if self.waits_for_worker() { self.policy.closes_after(free_at) } else { Some(free_at) }
+    }
+
+    /// Whether watchers know that it is due, and a worker is to take it.
+    fn waits_for_worker(&self) -> bool {
+        self.policy.generator.is_none() && self.due_told
     }
 
     /// What the service has to do for the rotation now; `None`: nothing.
     pub fn step(&self, now: Timestamp) -> Option<RotationStep> {
         self.next_due().filter(|due| *due <= now)?;
-        Some(if self.policy.open_at(now) != now {
+        Some(if self.policy.open_at(now) != now || self.waits_for_worker() {
             RotationStep::Postpone
         } else if self.policy.generator.is_some() {
             RotationStep::Rotate
@@ -194,8 +202,9 @@ impl Rotation {
         self.claim.take_if(|claim| claim.expires_at <= at);
     }
 
-    /// Notes that the rotation has missed its window, and waits for the next one.
+    /// Notes that the rotation has missed its window, and waits for the next one, in which watchers are told again that it is due.
     pub fn postponed(&mut self, at: Timestamp) {
+        self.due_told = false;
         self.next_at = self.next_at.map(|_| self.policy.open_at(at));
     }
 
@@ -254,6 +263,11 @@ impl RotationPolicy {
     fn open_at(&self, at: Timestamp) -> Timestamp {
         self.window.map_or(at, |window| window.next_open(at))
     }
+
+    /// When the window closes that is open at a time; `None`: there is no window.
+    fn closes_after(&self, at: Timestamp) -> Option<Timestamp> {
+        self.window.map(|window| window.closes_after(at))
+    }
 }
 
 impl ClaimId {
@@ -308,8 +322,6 @@ impl DailyWindow {
 
     /// That time where the window is open then, or else the next time at which it opens.
     pub fn next_open(self, at: Timestamp) -> Timestamp {
-        const MINUTE: i64 = 60_000_000;
-        const DAY: i64 = MINUTE * MINUTES_OF_DAY as i64;
         let midnight = at.as_micros().div_euclid(DAY) * DAY;
         let minute = at.as_micros().rem_euclid(DAY) / MINUTE;
         let (start, end) = (i64::from(self.start), i64::from(self.end));
@@ -319,6 +331,17 @@ impl DailyWindow {
         }
         let next_day = if minute < start { 0 } else { DAY };
         Timestamp::from_micros(midnight.saturating_add(next_day).saturating_add(start * MINUTE))
+    }
+}
+
+impl DailyWindow {
+    /// The end of the window that is open at a time; that time itself where it is closed.
+    fn closes_after(self, at: Timestamp) -> Timestamp {
+        if self.next_open(at) != at {
+            return at;
+        }
+        let closed = Self { start: self.end, end: self.start };
+        closed.next_open(at)
     }
 }
 
@@ -474,6 +497,34 @@ mod tests {
         rotation.policy.generator = None;
         assert!(!rotation.is_claimable(at(2 * day)) && rotation.is_claimable(at(2 * day + two)));
         assert!(!rotation.is_claimable(at(3 * day)), "its window is over");
+    }
+
+    #[test]
+    fn a_rotation_that_no_worker_takes_in_its_window_is_due_in_the_next_one() {
+        let window = Some(DailyWindow::parse("23:00-01:00").unwrap());
+        let (hour, day) = (3600, 24 * 3600);
+        let mut rotation = Rotation::new(RotationPolicy { window, ..policy() }, at(22 * hour));
+        let opens = 23 * hour;
+        assert_eq!(rotation.step(at(opens)), Some(RotationStep::Tell));
+        rotation.told(at(opens));
+        assert_eq!((rotation.next_due(), rotation.step(at(opens + hour))), (Some(at(day + hour)), None));
+        assert_eq!(rotation.step(at(day + hour)), Some(RotationStep::Postpone));
+        let mut late = rotation.clone();
+        rotation.postponed(at(day + hour));
+        assert_eq!((rotation.due_at(), rotation.due_told), (Some(at(day + opens)), false));
+        // The service was down until the next window.
+        assert_eq!(late.step(at(day + opens)), Some(RotationStep::Postpone));
+        late.postponed(at(day + opens));
+        assert_eq!(
+            (late.due_at(), late.step(at(day + opens))),
+            (Some(at(day + opens)), Some(RotationStep::Tell))
+        );
+        // A worker that holds it when the window closes has its time.
+        late.told(at(day + opens));
+        let expires_at = at(2 * day + 2 * hour);
+        late.claimed(Claim { id: ClaimId::from_bytes([1; 16]), principal: "key:a".into(), expires_at });
+        assert_eq!(late.step(at(2 * day + hour)), None);
+        assert_eq!(late.step(expires_at), Some(RotationStep::Postpone));
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl ValueSize {
     /// The size of a value whose [encoded form](Value::encode) has so many bytes; `None` where no value has that form.
     pub fn of_encoded(bytes: usize) -> Option<Self> {
         // The encoded form has one byte more.
+        let bytes = (1..=Value::MAX + 1).contains(&bytes).then_some(bytes)?;
         Some(Self(NonZeroU32::new(u32::try_from(bytes).ok()?)?))
     }
 

@@ -31,6 +31,8 @@ use crate::config::{ConnectionAge, Limits};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection on which no credential was presented in time may take to end its requests.
 const PARTING: Duration = Duration::from_secs(5);
+/// The same for a server that stops.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How often the server sends a ping, and how long it waits for the answer.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
@@ -163,11 +165,12 @@ where
                     let grace = if known { self.age.grace } else { self.age.grace.min(PARTING) };
                     end.as_mut().reset(Instant::now() + grace);
                 }
-                // The drain of the server says when it ends for good.
+                // The drain of the server says when it ends for good. Who has presented no credential holds up no end.
                 () = stopped(&mut stop), if !told => {
                     told = true;
                     http.as_mut().graceful_shutdown();
-                    end.as_mut().reset(age + self.age.grace);
+                    let last = if known { age + self.age.grace } else { Instant::now() + FAREWELL };
+                    end.as_mut().reset(last);
                 }
             }
         }

@@ -20,6 +20,8 @@ pub enum UnavailableCause {
     /// Nothing but to try again: or nobody knows better.
     #[default]
     Passing,
+    /// The server stops.
+    Stopping,
     /// This server does not show the newest changes yet.
     Behind,
     /// The store takes no changes until somebody makes room.

@@ -1,6 +1,7 @@
 //! The command line as it is used in scripts: files, standard input and output, and what is done twice.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -92,6 +93,47 @@ impl<'a> Shell<'a> {
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_policy_is_paused_and_goes_on_as_it_was() {
+    let server = Launch::in_memory().start();
+    let shell = Shell::new(&server, "pause");
+    shell.create("a", "1");
+    let set = shell.json(&[
+        "policy",
+        "set",
+        "a",
+        "--every",
+        "90d",
+        "--window",
+        "02:00-04:00",
+        "--generate",
+        "hex:32",
+    ]);
+    let paused = shell.json(&["policy", "pause", "a"]);
+    assert_eq!(paused["rotation_policy"]["paused"], true);
+    assert_eq!(paused["rotation_policy"]["generator"], "hex:32");
+    assert_eq!(shell.json(&["policy", "pause", "a"])["etag"], paused["etag"]);
+    let resumed = shell.json(&["policy", "resume", "a"]);
+    assert_eq!(resumed["rotation_policy"], set["rotation_policy"]);
+    assert!(shell.done(&["policy", "show", "a", "-o", "table"]).contains("every 90days"));
+    let (code, told) = shell.refused(&["policy", "set", "a", "--paused"]);
+    assert!(code == 2 && told.contains("policy pause"), "{told}");
+    shell.create("b", "1");
+    assert_eq!(shell.refused(&["policy", "pause", "b"]).0, 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_argument_that_is_no_text_is_a_usage_error() {
+    for arguments in [&["get"][..], &["list", "--prefix"], &["serve", "--listen"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(arguments).arg(std::ffi::OsStr::from_bytes(b"\xff"));
+        let output = command.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && told.starts_with("error: "), "{arguments:?}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use strongroom::api::v1::{
-    BytesEncoding, CharacterClass, CreateSecretRequest, Generator, KeyPairAlgorithm, RotateSecretRequest,
+    BytesEncoding, CharacterClass, CreateSecretRequest, Generator, KeyPairAlgorithm, PromoteVersionRequest,
+    RotateSecretRequest,
 };
 use tonic::Code;
 use uuid::{Uuid, Version};
@@ -129,6 +130,15 @@ async fn a_key_pair_has_its_private_key_as_the_value_and_its_public_key_in_the_m
         let rotated = room.secrets().rotate_secret(request).await.unwrap().into_inner().secret.unwrap();
         let second = (room.value(&name).await, rotated.metadata.get("public_key").unwrap().clone());
         assert_eq!(rotated.metadata.len(), 2);
+
+        // The way back to the first pair, and forward again.
+        for (version, of_version) in [(1, &first), (2, &second)] {
+            let promotion = PromoteVersionRequest { name: name.clone(), version, ..Default::default() };
+            let promoted =
+                room.secrets().promote_version(promotion).await.unwrap().into_inner().secret.unwrap();
+            let now = (room.value(&name).await, promoted.metadata.get("public_key").unwrap().clone());
+            assert_eq!(&now, of_version);
+        }
 
         assert_ne!(first, second);
         for (private, public) in [first, second] {

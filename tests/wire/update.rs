@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strongroom::api::v1::{CreateSecretRequest, Secret, SecretValue, UpdateSecretRequest};
+use strongroom::api::v1::{CreateSecretRequest, RotationPolicy, Secret, SecretValue, UpdateSecretRequest};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -164,6 +164,34 @@ async fn update_refuses_a_request_that_changes_nothing() {
         refused(room.secrets().update_secret(request).await, Code::InvalidArgument, "VALIDATION_FAILED");
     }
     assert_eq!(room.get("A").await, before);
+}
+
+#[tokio::test]
+async fn update_to_what_the_secret_has_changes_nothing() {
+    let (room, before) = full().await;
+    let policy = RotationPolicy {
+        interval: Some(prost_types::Duration { seconds: 86_400, nanos: 0 }),
+        ..RotationPolicy::default()
+    };
+    let with_policy = UpdateSecretRequest { rotation_policy: Some(policy), ..update("A") };
+    let cleared = UpdateSecretRequest { update_mask: mask(&["rotation_policy"]), ..update("A") };
+    let same = UpdateSecretRequest {
+        description: Some(before.description.clone()),
+        metadata: before.metadata.clone(),
+        update_mask: mask(&["description", "metadata"]),
+        ..update("A")
+    };
+    for request in [cleared.clone(), same] {
+        room.secrets().update_secret(request).await.unwrap();
+        assert_eq!(room.get("A").await, before);
+    }
+    let changed =
+        room.secrets().update_secret(with_policy.clone()).await.unwrap().into_inner().secret.unwrap();
+    assert_ne!(changed.etag, before.etag);
+    let again = room.secrets().update_secret(with_policy).await.unwrap().into_inner().secret.unwrap();
+    assert_eq!((again.etag, again.next_rotation_at), (changed.etag, changed.next_rotation_at));
+    room.secrets().update_secret(cleared).await.unwrap();
+    assert_eq!(room.get("A").await.rotation_policy, None);
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use strongroom::api::v1::watch_secrets_response::Step;
 use strongroom::api::v1::{
     CreateBindingRequest, CreateSecretRequest, DeleteBindingRequest, RevokeApiKeyRequest, SecretEvent,
-    SecretEventType, UpdateSecretRequest, WatchBookmark, WatchSecretsRequest, WatchSecretsResponse,
+    SecretEventType, UpdateSecretRequest, WatchAuditRecordsRequest, WatchBookmark, WatchSecretsRequest,
+    WatchSecretsResponse,
 };
 use tokio::time::timeout;
 use tonic::{Code, Response, Status, Streaming};
@@ -316,8 +317,20 @@ async fn a_watch_ends_with_the_server_and_the_caller_is_told_to_come_back() {
     let server = Launch::in_memory().start();
     let root = Caller::root(&server).await;
     let live = Watching::synced(&root, watch()).await.0;
-    let (ended, _) = tokio::join!(live.ended(), server.stop());
-    assert_eq!((ended.code(), reason_of(&ended).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    let mut records =
+        root.audit().watch_audit_records(WatchAuditRecordsRequest::default()).await.unwrap().into_inner();
+    let of_records = async {
+        loop {
+            if let Err(status) = records.message().await {
+                return status;
+            }
+        }
+    };
+    let (ended, of_records, _) = tokio::join!(live.ended(), of_records, server.stop());
+    for ended in [ended, of_records] {
+        assert_eq!((ended.code(), reason_of(&ended).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+        assert!(ended.message().contains("The server is stopping"), "{ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::unresolved::unresolved;
 use super::{Code, Reason, Refusal};
+use crate::app::UnavailableCause;
 use crate::app::{CredentialProblem, Error};
 use crate::auth::{CertificateProblem, Denied, TokenProblem};
 use crate::domain::Violation;
@@ -226,7 +227,10 @@ impl From<&Error> for Refusal {
                 Self::new(Code::InvalidArgument, Reason::BackupInvalid, message)
             }
             Error::Unavailable(why) => {
-                tracing::warn!(cause = %why, "a request could not be served");
+                match why.cause() {
+                    UnavailableCause::Stopping => tracing::debug!("a request ended, since the server stops"),
+                    _ => tracing::warn!(cause = %why, "a request could not be served"),
+                }
                 Self::store_unavailable_because(why.cause())
             }
             Error::AuditUnavailable => {

@@ -220,6 +220,7 @@ impl Refusal {
     pub(super) fn store_unavailable_because(cause: UnavailableCause) -> Self {
         let message = match cause {
             UnavailableCause::Passing => return Self::store_unavailable(),
+            UnavailableCause::Stopping => "The server is stopping: try again, or another server.",
             UnavailableCause::Behind => {
                 "This server has not reached the revision that the request needs: try again."
             }

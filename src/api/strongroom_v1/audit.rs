@@ -268,6 +268,7 @@ async fn send_records(
         let grown = tokio::select! {
             grown = growth.wait_for(|head| head.size > next) => grown.map(|head| head.size),
             () = replies.closed() => return Err(Ended::Left),
+            () = app.watches.ended() => return Err(Ended::Failed(Error::stopping())),
         };
         let size = grown.map_err(|_| Ended::Left)?; // the server ends
         let order = Order::OldestFirst(next);

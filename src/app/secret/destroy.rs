@@ -1,14 +1,18 @@
 //! Destroy a version of a secret, and state so with a signature.
 
+use std::sync::Arc;
+
 use super::SecretOperations;
 use super::change::ChangeRequest;
+use super::generate::public_key_of;
 use super::plan::SecretPlan;
 use super::read::{find_version, open_version};
 use super::version::{ChangedVersion, VersionChange};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Delete, Grant};
+use crate::catalog::NamespaceCatalog;
 use crate::crypto::{PublicKey, Signature, data_key_digest};
-use crate::domain::{Destruction, EventType, Namespace, Revision, SecretName, Version, VersionState};
+use crate::domain::{Destruction, EventType, Namespace, Revision, Secret, SecretName, Version, VersionState};
 use crate::store::{Expect, Key};
 
 /// A signed statement that a version was destroyed.
@@ -30,6 +34,8 @@ pub(super) struct StoredVersion {
     revision: Option<Revision>,
     /// The digest of its wrapped data key; `None` where the record is not this version's.
     data_key: Option<[u8; 32]>,
+    /// The public key that belongs to its value; `None` where the value is no private key that the service has generated.
+    pub(super) public_key: Option<String>,
 }
 
 impl SecretOperations {
@@ -89,15 +95,14 @@ impl SecretOperations {
             Err(Error::Integrity) => false,
             visible => visible.map(|()| true)?,
         };
-        let opens = visible
-            && find().is_some_and(|(catalog, secret)| {
-                let version = secret.versions.find(number);
-                version.is_some_and(|version| {
-                    open_version(&catalog.keys(), &secret, version, &entry.value).is_ok()
-                })
-            });
-        let data_key = data_key_digest(&entry.value).filter(|_| opens);
-        Ok(StoredVersion { revision: Some(entry.revision), data_key })
+        let open = |(catalog, secret): (Arc<NamespaceCatalog>, Arc<Secret>)| {
+            let version = secret.versions.find(number)?;
+            open_version(&catalog.keys(), &secret, version, &entry.value).ok()
+        };
+        let value = find().filter(|_| visible).and_then(open);
+        let data_key = data_key_digest(&entry.value).filter(|_| value.is_some());
+        let public_key = value.as_ref().and_then(public_key_of);
+        Ok(StoredVersion { revision: Some(entry.revision), data_key, public_key })
     }
 
     fn destruction_receipt(&self, changed: &ChangedVersion) -> Result<DestructionReceipt, Error> {

@@ -36,6 +36,26 @@ pub(in crate::app) struct NewValue {
 /// The key of the metadata that has the public key of a generated private key.
 const PUBLIC_KEY: &str = "public_key";
 
+/// The public key of a value that is a private key as the service generates them.
+pub(super) fn public_key_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => wiping_stack::<{ 8 * 1024 }, _>(|| KeyPairPem::public_of(text)),
+        Value::Binary(_) => None,
+    }
+}
+
+/// The metadata after a change of the current version, to one with this public key: it takes the place of the former one.
+pub(super) fn with_public_key(metadata: &Metadata, public_key: Option<&str>) -> Result<Metadata, Error> {
+    let replaced = public_key.filter(|_| metadata.iter().any(|(key, _)| key == PUBLIC_KEY));
+    match replaced {
+        Some(public_key) => {
+            let invalid = |_| Error::Internal("a public key is larger than metadata may be");
+            metadata.with(PUBLIC_KEY, public_key).map_err(invalid)
+        }
+        None => Ok(metadata.clone()),
+    }
+}
+
 impl ValueSource {
     /// The value, generated now where the server does so.
     pub(in crate::app) fn value(self) -> Result<NewValue, Error> {

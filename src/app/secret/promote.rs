@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
+use super::generate::with_public_key;
 use super::plan::SecretPlan;
 use super::read::{destroyed, disabled, find_version, refuse_expired};
 use super::{ChangedSecret, SecretOperations};
@@ -24,7 +25,8 @@ pub struct Promotion {
 }
 
 impl SecretOperations {
-    /// Makes a version the current one. The version that is current already stays so, and nothing is changed: so a promotion whose answer was
+    /// Makes a version the current one. Where it is a generated private key, its public key takes the place of the one in the metadata. The
+    /// version that is current already stays so, and nothing is changed: so a promotion whose answer was
     /// lost can be repeated, also with the claim that it has ended.
     pub async fn promote(
         &self,
@@ -33,7 +35,7 @@ impl SecretOperations {
         idempotency: Option<&Idempotency>,
     ) -> Result<ChangedSecret, Error> {
         let Promotion { number, grace_period, ref claim, ref etag } = *promotion;
-        let request = ChangeRequest::new(grant, idempotency);
+        let request = ChangeRequest::new(grant, idempotency).of_version(number);
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag.as_deref())?;
@@ -53,6 +55,8 @@ impl SecretOperations {
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 next.make_current(number, grace_period, present.now);
+                next.metadata =
+                    with_public_key(&next.metadata, present.stored_version.public_key.as_deref())?;
                 plan.put(next, EventType::Rotated)
             })
             .await?;

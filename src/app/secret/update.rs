@@ -1,12 +1,13 @@
 //! Change a secret.
 
 use super::change::ChangeRequest;
+use super::plan::SecretPlan;
 use super::read::refuse_expired;
 use super::{ChangedSecret, SecretExpiry, SecretOperations};
 use crate::app::{Error, Idempotency};
 use crate::auth::{Grant, Write};
 use crate::domain::{
-    Description, EventType, ExpiryTold, Metadata, Rotation, RotationPolicy, Timestamp, Value,
+    Description, EventType, ExpiryTold, Metadata, Rotation, RotationPolicy, Secret, Timestamp, Value,
 };
 
 /// A change of a secret. Each field that is `None` stays as it is.
@@ -69,7 +70,7 @@ impl SecretOperations {
                 if let Some(metadata) = &update.metadata {
                     next.metadata = metadata.clone();
                 }
-                if let Some(expires_at) = expires_at {
+                if let Some(expires_at) = expires_at.filter(|at| *at != current.expires_at) {
                     next.expires_at = expires_at;
                     next.expiry_told = ExpiryTold::Nothing;
                 }
@@ -84,6 +85,11 @@ impl SecretOperations {
                 }
                 if let Some(value) = &update.value {
                     plan.put_next_version(&mut next, value, None)?;
+                }
+                if update.value.is_none()
+                    && (Secret { updated_at: current.updated_at, ..next.clone() }) == *current
+                {
+                    return Ok(SecretPlan::unchanged(&current));
                 }
                 let event = match (new_name, &update.value) {
                     (Some(_), _) => EventType::Renamed,

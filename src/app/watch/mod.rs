@@ -121,6 +121,11 @@ impl SecretWatches {
         self.stopping.send_replace(true);
     }
 
+    /// Waits until watches are to end, those of the audit log too.
+    pub async fn ended(&self) {
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await; // the sender lives as long as self
+    }
+
     /// Begins a watch of those secrets of a namespace that the caller may list.
     ///
     /// Fails with [`Error::RevisionCompacted`] where the changes after the revision are not kept any more, and with

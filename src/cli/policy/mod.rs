@@ -1,6 +1,7 @@
 //! `strongroom policy` says when and how a secret is rotated.
 
 mod clear;
+mod pause;
 mod set;
 mod show;
 
@@ -19,7 +20,8 @@ use super::secret::{failure_json, failure_text};
 pub(super) const ABOUT: &str = "\
 Say when and how a secret is rotated
 
-With a generator, the service rotates the secret by itself. Without one, it tells that a rotation is due, and a worker
+\
+With a generator, the service rotates the secret by itself. Without one, it tells that a rotation is due, and a worker \
 makes it: see 'strongroom rotator'.";
 
 /// The commands below `strongroom policy`.
@@ -29,6 +31,12 @@ pub(super) enum Policy {
     Set(Box<set::Set>),
     /// Show the rotation policy of a secret, and when the next rotation is due
     Show(show::Show),
+    /// Make no rotations of a secret until 'policy resume'; the policy stays
+    #[command(after_help = "Example:\n  strongroom policy pause db_password")]
+    Pause(pause::Pause),
+    /// Make rotations of a secret again
+    #[command(after_help = "Example:\n  strongroom policy resume db_password")]
+    Resume(pause::Pause),
     /// Remove the rotation policy of a secret; it is then rotated only on request
     Clear(clear::Clear),
 }
@@ -38,6 +46,8 @@ impl Policy {
         match self {
             Self::Set(command) => command.run(connection, output).await,
             Self::Show(command) => command.run(connection, output).await,
+            Self::Pause(command) => command.run(true, connection, output).await,
+            Self::Resume(command) => command.run(false, connection, output).await,
             Self::Clear(command) => command.run(connection, output).await,
         }
     }

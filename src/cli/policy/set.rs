@@ -14,7 +14,6 @@ use crate::cli::output::Output;
 #[command(after_help = format!("Examples:
   strongroom policy set api_token --every 30d --generate password:40 --grace 24h
   strongroom policy set db_password --every 30d --window 02:00-04:00
-  strongroom policy set db_password --every 30d --paused
 
 The command replaces the whole policy: what you do not name is not part of it any more.
 
@@ -43,7 +42,7 @@ pub(in crate::cli) struct Set {
     #[arg(long, requires = "grace")]
     retire_when_unread: bool,
 
-    /// Make no rotations until the policy is set again
+    /// Make no rotations until 'policy resume'; to pause the policy that a secret has, use 'policy pause'
     #[arg(long)]
     paused: bool,
 
@@ -62,9 +61,10 @@ impl Set {
             paused: self.paused,
             retire_when_unread: self.retire_when_unread,
         };
-        if policy == v1::RotationPolicy::default() {
+        if policy.interval.is_none() && policy.generator.is_none() && policy.grace_period.is_none() {
             return Err(Failure::usage(
-                "the policy says nothing: give --every, --generate or --grace, or remove it with 'policy clear'",
+                "the policy says nothing: give --every, --generate or --grace. 'policy pause' pauses the one that the secret has, and \
+                 'policy clear' removes it",
             ));
         }
         let message = v1::UpdateSecretRequest {

@@ -77,7 +77,7 @@ pub(super) struct Rotator {
     once: bool,
 
     /// Let the service generate each new value, such as password:40, hex:32 or uuid [default: password:32]
-    #[arg(long, value_name = "SPEC", value_parser = generator::parse)]
+    #[arg(long, value_name = "SPEC", value_parser = value_generator)]
     generate: Option<v1::Generator>,
 
     /// Take each new value from the standard output of this command, for values with several parts
@@ -271,6 +271,19 @@ fn print(output: Output, what: &rotation::Description, outcome: &Outcome) -> Res
         }
     };
     output::write(format!("{line}\n").as_bytes())
+}
+
+/// A generator of values that can be staged.
+fn value_generator(spec: &str) -> Result<v1::Generator, String> {
+    let generator = generator::parse(spec).map_err(|error| error.to_string())?;
+    match generator.kind {
+        Some(v1::generator::Kind::KeyPair(_)) => {
+            Err("a key pair cannot be staged, since its public key takes the place of the current one at once: let the \
+                 service rotate it, with 'policy set --generate'"
+                .to_owned())
+        }
+        _ => Ok(generator),
+    }
 }
 
 /// The generator of the values, unless a command makes them.
