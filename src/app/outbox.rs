@@ -142,7 +142,8 @@ impl Outbox {
         Removal { outbox: self, taken }
     }
 
-    /// Fails where the store knows a tree that the log does not have. Then moves the copies that a crash has left to the log.
+    /// Fails where the store knows a tree that the log does not have. Otherwise the log begins to sign checkpoints, and the copies
+    /// that a crash has left are moved to the log.
     pub(super) async fn open(&self, core: &Core, accept: bool) -> Result<(), OpenError> {
         let keyring = core.keyring();
         let stored = core.store.get(&Key::audit_anchor(&self.id)).await?;
@@ -154,7 +155,16 @@ impl Outbox {
             }
             None => self.refuse_other_log(core, accept).await?,
         }
-        self.move_copies(core).await?;
+        let copies = self.copies(core).await?;
+        copies.iter().try_for_each(|copy| self.log.refuse_older_than(&copy.head, "the store"))?;
+        self.log.begin_signing().await?;
+        let moved = self.move_to_log(copies).await?;
+        if moved > 0 {
+            tracing::warn!(
+                moved,
+                "changes that a crash had left without a record in the audit log have one now"
+            );
+        }
         if stored.is_none() {
             self.put_anchor(core).await?;
         }
@@ -179,8 +189,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Moves the copies that are in the store to the log.
-    async fn move_copies(&self, core: &Core) -> Result<(), OpenError> {
+    /// The copies that are in the store.
+    async fn copies(&self, core: &Core) -> Result<Vec<Copy>, OpenError> {
         let mut pages = Pages::new(&*core.store, Key::audit_records(&self.id), PAGE);
         let mut copies = Vec::new();
         while let Some(page) = pages.next().await? {
@@ -190,14 +200,7 @@ impl Outbox {
                 }
             }
         }
-        let moved = self.move_to_log(copies).await?;
-        if moved > 0 {
-            tracing::warn!(
-                moved,
-                "changes that a crash had left without a record in the audit log have one now"
-            );
-        }
-        Ok(())
+        Ok(copies)
     }
 
     /// Writes those of the copies to the log that are not there. Returns how many those are.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::refusals::Sum;
-use super::{Names, Record, Target};
+use super::{AccessFields, Names, Record, Target};
 use crate::domain::Timestamp;
 
 /// The fields of a line, in their order. Those without a value are left out. No field holds a value of a secret.
@@ -38,6 +38,9 @@ pub struct Line<'a> {
     /// Another object of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Cow<'a, str>>,
+    /// The access that the request gives or takes away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessFields>,
     /// The secrets that a document's references read, each as `NAME@VERSION`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<String>,
@@ -121,6 +124,7 @@ impl<'a> Line<'a> {
             name: name.as_ref().map(|name| names.secret(name)),
             version: *version,
             subject: target.subject(names),
+            access: target.access.as_ref().map(|access| access.fields(names)),
             read: referenced.read_names(names).collect(),
             not_read: referenced.not_read_names(names).collect(),
             not_read_size: referenced.not_read_size().and_then(|size| u64::try_from(size).ok()),
@@ -187,6 +191,7 @@ mod tests {
                 version: Some(3),
                 subject: None,
                 new_name: None,
+                access: None,
             },
             referenced: Referenced {
                 read: vec![(name("B"), 1), (name("C"), 2)],

@@ -3,6 +3,7 @@
 //!
 //! Records go to the audit log, which `integrity/audit_log` keeps, and by default to standard error too.
 
+mod access;
 mod line;
 mod names;
 mod record;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::access::{Access, AccessFields};
 pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED, UNSIGNED_RECORDS};
 pub use self::names::{NameMac, Names, fingerprint, is_fingerprint};
 use self::record::joined;
@@ -242,6 +244,8 @@ fn emit(record: &Record, names: &Names) {
         name = name.map(display),
         version = target.version,
         subject = target.subject(names).as_deref(),
+        // A text too: a principal can have any characters.
+        access = target.access.as_ref().map(|access| access.fields(names).text()).as_deref(),
         read = joined(referenced.read_names(names)).map(display),
         not_read = joined(referenced.not_read_names(names)).map(display),
         not_read_size = referenced.not_read_size(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use super::Names;
+use super::{Access, Names};
 use crate::domain::{Namespace, SecretName};
 
 /// A request that was answered. Its time is that of the log event.
@@ -45,6 +45,8 @@ pub struct Target {
     pub subject: Option<String>,
     /// The name that the request gives to the secret. Records have it as the subject.
     pub new_name: Option<SecretName>,
+    /// The access that the request gives or takes away.
+    pub access: Option<Box<Access>>,
 }
 
 impl Target {

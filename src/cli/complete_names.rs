@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(1);
 const MOST: i32 = 500;
 
 /// The commands whose first argument, or each one, is the name of a secret that exists.
-const NAMED: [&str; 15] = [
+const NAMED: [&str; 17] = [
     "ack",
     "delete",
     "destroy",

@@ -62,12 +62,19 @@ pub enum ServeError {
     /// The service cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The audit log cannot be opened.
+    /// The audit log is broken.
     #[error(
         "the audit log cannot be opened. {0} Nothing was changed. Put the files back as they were; or start once with \
          --begin-new-audit-log, which keeps a broken log beside a new one that records the break"
     )]
-    AuditLog(#[from] LogError),
+    AuditLog(LogError),
+    /// The system does not let the server use the audit log.
+    #[error(
+        "the audit log cannot be opened: {0}. Nothing was changed, and the log is not broken by that: mend what the system \
+         refuses, and start again. The folder and its files must belong to the user that the server runs as, with the modes 700 \
+         and 600"
+    )]
+    AuditLogRefused(LogError),
     /// The server's certificate or its key is not one.
     #[error("{} and {} are not a certificate (PEM) and its private key (PEM): {}", .0.display(), .1.display(), .2)]
     Tls(PathBuf, PathBuf, Box<dyn std::error::Error + Send + Sync>),
@@ -114,4 +121,10 @@ pub enum ServeError {
     /// Reflection could not be made from the descriptors.
     #[error("reflection cannot be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl From<LogError> for ServeError {
+    fn from(error: LogError) -> Self {
+        if error.is_broken() { Self::AuditLog(error) } else { Self::AuditLogRefused(error) }
+    }
 }

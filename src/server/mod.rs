@@ -1,5 +1,6 @@
 //! The composition root: from a configuration to a service that listens, and to its orderly end.
 
+mod audit_log;
 mod background;
 mod connection;
 mod data_dir;

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::Ready;
+use super::audit_log::{self, Found, forget_begun};
 use super::data_dir::DataDir;
 use super::error::ServeError;
 use super::metrics;
@@ -20,7 +21,7 @@ use crate::app::{self, App, CredentialSources, IssuerKeys, Readiness, SetupError
 use crate::config::{Config, Etcd, Issuer, MasterKeySource, QuotaSettings, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
-use crate::integrity::audit_log::{AuditLog, Expected, LogError, VerifyError, verify};
+use crate::integrity::audit_log::AuditLog;
 use crate::limits::Quota;
 use crate::store::{self, Store, Unavailable};
 
@@ -82,28 +83,41 @@ pub(super) async fn load(
     let (masters, master_key_made) = master_keys(&config.master_key, data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
     let root_key = data.root_key();
-    let audit_log = Arc::new(open_audit_log(config, data)?);
-    let options = app::Options {
-        audit_log: Some(audit_log.clone()),
-        begin_new_audit_log: config.begin_new_audit_log,
-        data_dir: data.path().to_owned(),
-        accept_altered_store: config.accept_altered_store,
-        anchor_file: config.anchor_file.clone(),
-        limits: config.limits,
-        quotas,
-        deletion_retention: config.deletion_retention,
-        cached_reads: config.cached_reads,
-        history: config.history,
-        sources,
-        readiness,
-        ..app::Options::default()
+    let masters = Arc::new(masters);
+    let open = |audit_log: &audit_log::Opened| {
+        let options = app::Options {
+            audit_log: Some(audit_log.log.clone()),
+            begin_new_audit_log: audit_log.is_renewed,
+            data_dir: data.path().to_owned(),
+            accept_altered_store: config.accept_altered_store,
+            anchor_file: config.anchor_file.clone(),
+            limits: config.limits,
+            quotas: quotas.clone(),
+            deletion_retention: config.deletion_retention,
+            cached_reads: config.cached_reads,
+            history: config.history,
+            sources: sources.clone(),
+            readiness: readiness.clone(),
+            ..app::Options::default()
+        };
+        let provider = MasterKeyProvider::new(config.master_key.clone(), masters.clone());
+        app::open(store.clone(), provider, options, |credential| {
+            let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
+            data.write_root_key(&line, config.store == StoreKind::Memory)
+        })
     };
-    let provider = MasterKeyProvider::new(config.master_key.clone(), masters);
-    let app = app::open(store, provider, options, |credential| {
-        let line = Zeroizing::new([credential.expose().as_bytes(), b"\n"].concat());
-        data.write_root_key(&line, config.store == StoreKind::Memory)
-    });
-    let app = app.await.inspect_err(|error| {
+    let mut audit_log = audit_log::open(config, data)?;
+    let mut app = open(&audit_log).await;
+    if config.begin_new_audit_log
+        && !audit_log.is_renewed
+        && let Err(error) = &app
+        && let Some(found) = Found::by_store(error)
+    {
+        audit_log = audit_log::begin_in_place_of(found, &audit_log.log, config, data)?;
+        app = open(&audit_log).await;
+    }
+    let audit_log = audit_log.log;
+    let app = app.inspect_err(|error| {
         // The keys that this start made open nothing: there is no store, or it has the keys of another server.
         let made = match error {
             SetupError::Raced => [master_key_made.as_ref(), Some(&root_key)],
@@ -154,26 +168,6 @@ async fn wait_for_etcd(etcd: &Etcd, readiness: &Readiness) -> Result<(), ServeEr
     Ok(())
 }
 
-/// Opens the audit log. A broken one stays as it is, unless the settings ask for a new one in its place.
-pub(super) fn open_audit_log(config: &Config, data: &DataDir) -> Result<AuditLog, ServeError> {
-    let folder = data.audit_log();
-    if !config.begin_new_audit_log || !folder.exists() {
-        return Ok(AuditLog::open(&folder, config.audit, None)?);
-    }
-    let broken = match verify(&folder, &Expected::default()) {
-        Ok(_) => return Ok(AuditLog::open(&folder, config.audit, None)?),
-        Err(VerifyError::Broken(breach)) => breach.to_string(),
-        Err(error) => error.to_string(),
-    };
-    let failed = |error| ServeError::AuditLog(LogError::File(folder.clone(), error));
-    let aside = AuditLog::set_aside(&folder).map_err(failed)?;
-    tracing::warn!(
-        kept = %aside.display(),
-        "the audit log is broken, and a new one begins because of --begin-new-audit-log: {broken}"
-    );
-    Ok(AuditLog::open(&folder, config.audit, Some(&broken))?)
-}
-
 /// The sources of credentials, with the keys of the issuers that have them in files.
 fn sources(issuers: &[Issuer]) -> Result<CredentialSources, ServeError> {
     let issuers = issuers
@@ -193,13 +187,6 @@ fn quotas(settings: &[QuotaSettings]) -> Result<Arc<[Quota]>, ServeError> {
         Quota::of(quota).map_err(|invalid| ServeError::Quota(quota.described(at), invalid))
     };
     settings.iter().enumerate().map(quota).collect()
-}
-
-/// Removes a log that this process has begun in the place of one that has vanished, so that the log can be put back.
-pub(super) fn forget_begun(audit_log: &AuditLog, data: &DataDir) {
-    if audit_log.is_begun() {
-        let _ = fs::remove_dir_all(data.audit_log());
-    }
 }
 
 /// Opens the store of the settings.

@@ -1,12 +1,11 @@
 //! Recover access without a running server: a new administrator's API key, made by somebody who holds the store and the master key.
 
-use std::sync::Arc;
-
 use zeroize::Zeroizing;
 
+use super::audit_log::{self, forget_begun};
 use super::data_dir::DataDir;
 use super::error::ServeError;
-use super::parts::{forget_begun, open_audit_log, open_store, read_master_keys};
+use super::parts::{open_store, read_master_keys};
 use crate::app::{self, Recovery, SetupError};
 use crate::audit::{LogAuditor, Names};
 use crate::auth::KeyName;
@@ -83,9 +82,10 @@ pub async fn recover(config: &Config, name: KeyName) -> Result<Recovered, Recove
         }));
     }
     let masters = read_master_keys(&config.master_key, false).await?;
-    let audit_log = Arc::new(open_audit_log(config, &data)?);
+    let audit_log::Opened { log: audit_log, is_renewed } = audit_log::open(config, &data)?;
     let options = app::Options {
         audit_log: Some(audit_log.clone()),
+        begin_new_audit_log: is_renewed,
         data_dir: data.path().to_owned(),
         anchor_file: config.anchor_file.clone(),
         limits: config.limits,

@@ -10,9 +10,10 @@ mod python;
 use serde_json::Value as Json;
 use std::path::PathBuf;
 use strongroom::api::v1::{
-    AuditFilter, AuditOrder, AuditRecord, FindAuditNamesRequest, GetCheckpointRequest,
-    GetConsistencyProofRequest, GetInclusionProofRequest, GetSecretRequest, GetStatusRequest,
-    ListAuditRecordsRequest, View, WatchAuditRecordsRequest,
+    AuditFilter, AuditOrder, AuditRecord, CreateApiKeyRequest, CreateBindingRequest, DeleteBindingRequest,
+    Effect, FindAuditNamesRequest, GetCheckpointRequest, GetConsistencyProofRequest,
+    GetInclusionProofRequest, GetSecretRequest, GetStatusRequest, ListAuditRecordsRequest, View,
+    WatchAuditRecordsRequest,
 };
 use strongroom::integrity::audit_log::{Hash, TreeHead, VerifierKey, extends, includes, leaf_hash};
 use tokio::time::timeout;
@@ -123,6 +124,57 @@ async fn the_log_says_who_read_a_secret() {
     );
     let since = AuditFilter { after: time(1_000_000_000), ..Default::default() };
     assert!(records(&room.root, of(since)).await.len() >= 3);
+}
+
+#[tokio::test]
+async fn the_log_says_which_access_was_given_and_taken_away() {
+    let room = Room::open().await;
+    let binding = CreateBindingRequest {
+        principal: format!("key:{}", room.key.id),
+        role: "viewer".into(),
+        namespace_pattern: format!("{}/**", room.namespace),
+        name_pattern: "db_*".into(),
+        effect: Effect::Deny.into(),
+        expires_at: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 }),
+        ..Default::default()
+    };
+    let made = room.root.access().create_binding(binding).await.unwrap().into_inner();
+    let id = made.binding.unwrap().id;
+    room.root.access().delete_binding(DeleteBindingRequest { id: id.clone() }).await.unwrap();
+    let access = serde_json::json!({
+        "principal": format!("key:{}", room.key.id),
+        "role": "viewer",
+        "namespaces": format!("{}/**", room.namespace),
+        "names": "db_*",
+        "effect": "deny",
+        "expires_at": "2096-10-02T07:06:40.000000Z",
+    });
+    for rpc in ["CreateBinding", "DeleteBinding"] {
+        let found = records(&room.root, AuditFilter { rpc: rpc.into(), ..Default::default() }).await;
+        let of_binding: Vec<_> = found.iter().map(json).filter(|line| line["subject"] == *id).collect();
+        let [line] = &of_binding[..] else { panic!("{of_binding:?}") };
+        assert_eq!(line["access"], access);
+    }
+
+    let request = CreateApiKeyRequest {
+        name: "audited".into(),
+        home_namespace: room.namespace.clone(),
+        role: "rotator".into(),
+        ..Default::default()
+    };
+    let made = room.root.access().create_api_key(request).await.unwrap().into_inner().api_key.unwrap();
+    let filter =
+        AuditFilter { namespace: room.namespace.clone(), rpc: "CreateApiKey".into(), ..Default::default() };
+    let found: Vec<_> = records(&room.root, filter).await.iter().map(json).collect();
+    let line = found.iter().find(|line| line["subject"] == *made.id).unwrap();
+    let access = serde_json::json!({
+        "principal": format!("key:{}", made.id),
+        "role": "rotator",
+        "namespaces": room.namespace,
+        "names": "*",
+        "effect": "allow",
+    });
+    assert_eq!(line["access"], access);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ impl DutyRecord {
             principal: Some(SERVICE.to_owned()),
             peer: None,
             rpc,
-            target: Target { namespace, name, version, subject, new_name: None },
+            target: Target { namespace, name, version, subject, ..Target::default() },
             referenced: Referenced::default(),
             outcome: "ok",
             reason: None,

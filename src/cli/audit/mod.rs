@@ -53,7 +53,7 @@ impl Audit {
 }
 
 /// The titles of the columns of records.
-const HEADER: [&str; 7] = ["index", "time", "principal", "rpc", "secret", "outcome", "reason"];
+const HEADER: [&str; 8] = ["index", "time", "principal", "rpc", "secret", "subject", "outcome", "reason"];
 
 /// A record as a row.
 fn row(record: &v1::AuditRecord) -> Vec<String> {
@@ -72,10 +72,10 @@ fn row(record: &v1::AuditRecord) -> Vec<String> {
     };
     let time = text("time");
     let seconds = time.split('.').next().unwrap_or_default();
-    let what = match text("subject").as_str() {
-        _ if rpc.is_empty() => text("event"),
-        "metadata" => format!("{rpc} (no value)"),
-        _ => rpc.to_owned(),
+    let (what, subject) = match text("subject") {
+        subject if rpc.is_empty() => (text("event"), subject),
+        subject if subject == "metadata" => (format!("{rpc} (no value)"), String::new()),
+        subject => (rpc.to_owned(), subject),
     };
     let principal = if text("principal").is_empty() { text("peer") } else { text("principal") };
     vec![
@@ -84,6 +84,7 @@ fn row(record: &v1::AuditRecord) -> Vec<String> {
         principal,
         what,
         secret,
+        subject,
         text("outcome"),
         text("reason"),
     ]
@@ -129,7 +130,17 @@ mod tests {
 
     fn shown(line: Json) -> Vec<String> {
         let record = v1::AuditRecord { index: 1, line: line.to_string().into_bytes() };
-        row(&record).into_iter().skip(3).take(2).collect()
+        row(&record).into_iter().skip(3).take(3).filter(|text| !text.is_empty()).collect()
+    }
+
+    #[test]
+    fn a_row_says_which_key_or_binding_it_is_about() {
+        let rpc = |method: &str| format!("strongroom.v1.AccessService/{method}");
+        let revoke = json!({ "rpc": rpc("RevokeApiKey"), "subject": "abcdefghijklmnop" });
+        assert_eq!(shown(revoke), ["RevokeApiKey", "abcdefghijklmnop"]);
+        let create =
+            json!({ "rpc": rpc("CreateApiKey"), "namespace": "team", "subject": "abcdefghijklmnop" });
+        assert_eq!(shown(create), ["CreateApiKey", "team", "abcdefghijklmnop"]);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use serde_json::json;
 
+use crate::cli::credential_text::hidden;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::integrity::audit_log::{Expected, VerifierKey, verify};
+use crate::integrity::audit_log::{Expected, VerifierKey, VerifyError, verify};
 
 /// The arguments of `strongroom audit verify`.
 #[derive(clap::Args)]
@@ -18,8 +19,9 @@ use crate::integrity::audit_log::{Expected, VerifierKey, verify};
 The command needs no server and no API key, and works on a copy of the folder audit/ too. Without --key it
 takes the key in the folder, which somebody who can write there could have exchanged.
 
-It exits with 0 if the log is as it was written. Otherwise it names the first file and line that is not, and
-exits with 1.")]
+It exits with 0 if the signed records are as they were written, and says how many others there are. Otherwise
+it names the first file and line that is not, and exits with 1. It also exits with 1 if the checkpoint is missing,
+because then nothing vouches for the records.")]
 pub(in crate::cli) struct Verify {
     /// The data folder of the server, or a copy of its folder audit/
     #[arg(long, value_name = "DIR", default_value = "strongroom-data")]
@@ -47,18 +49,24 @@ impl Verify {
         let within = self.data_dir.join("audit");
         let folder = if within.is_dir() { within } else { self.data_dir };
         let expected = Expected { key: key.flatten(), checkpoint, head: None };
-        let verified = verify(&folder, &expected).map_err(|error| Failure::local(error.to_string()))?;
+        let verified = match verify(&folder, &expected) {
+            Ok(verified) => verified,
+            Err(error) => return refuse(&error, output),
+        };
 
         let root = BASE64.encode(&verified.head.root);
         let compared = if compared { "nothing before the given checkpoint was changed" } else { "" };
         let unfinished =
             if verified.unfinished { "the last line is not complete, and does not count" } else { "" };
-        let unsigned = match verified.head.size.saturating_sub(verified.signed) {
-            0 => String::new(),
-            records => format!("{records}: no checkpoint vouches for them yet"),
+        let (said, unsigned) = match verified.head.size.saturating_sub(verified.signed) {
+            0 => ("the log is as it was written", String::new()),
+            records => (
+                "the signed records are as they were written",
+                format!("{records}: no checkpoint vouches for them yet"),
+            ),
         };
         let fields = [
-            ("verified", "the log is as it was written".to_owned()),
+            ("verified", said.to_owned()),
             ("log", verified.origin.clone()),
             ("records", verified.head.size.to_string()),
             ("signed", verified.signed.to_string()),
@@ -80,6 +88,16 @@ impl Verify {
         });
         output.print(&fields, &json)
     }
+}
+
+/// The failure, and for programs also what `verified` is otherwise.
+fn refuse(error: &VerifyError, output: Output) -> Result<(), Failure> {
+    let problem = error.to_string();
+    match output {
+        Output::Json => output.print(&[], &json!({ "verified": false, "problem": hidden(&problem) }))?,
+        Output::Table => {}
+    }
+    Err(Failure::local(problem))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -40,6 +40,21 @@ pub enum LogError {
     Crypto(#[from] crypto::Error),
 }
 
+impl LogError {
+    /// Whether the log itself is broken: something in the folder is missing, or is not what it should be. Otherwise the system
+    /// refuses something, such as the access to a file.
+    pub fn is_broken(&self) -> bool {
+        use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
+        match self {
+            Self::Broken(_) => true,
+            Self::File(_, error) => {
+                matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound | UnexpectedEof)
+            }
+            Self::Crypto(_) => false,
+        }
+    }
+}
+
 /// A log that is open to be written.
 pub(super) struct Log {
     folder: Folder,

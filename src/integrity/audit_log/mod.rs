@@ -19,4 +19,4 @@ pub use self::note::{LogKey, NoteError, VerifierKey};
 pub use self::query::{Order, Page, Query, Stored};
 pub use self::recorder::{AuditLog, LogMetrics, LogState};
 pub use self::tree::{Hash, TreeHead, extends, includes, leaf_hash};
-pub use self::verify::{Breach, Expected, Verified, VerifyError, verify};
+pub use self::verify::{Breach, Expected, Unsigned, Verified, VerifyError, verify};

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,6 +59,10 @@ struct Shared {
     state: Mutex<State>,
     /// Whether this process has begun the log.
     begun: bool,
+    /// The records that no checkpoint vouched for when the log was opened.
+    unsigned: Range<u64>,
+    /// Whether checkpoints are signed. They are not before the store has been asked about the log.
+    signs: AtomicBool,
     /// Whether all files are being read again.
     rereading: AtomicBool,
 }
@@ -117,16 +122,15 @@ impl AuditLog {
     }
 
     /// Opens the log in a folder. Where there is none, begins one. `broken` is what was found in an earlier log whose place this
-    /// one takes.
+    /// one takes. A log that is not new signs nothing before [`Self::begin_signing`].
     pub fn open(path: &Path, settings: AuditSettings, broken: Option<&str>) -> Result<Self, LogError> {
         let mut log = Log::open(path.to_owned(), settings)?;
-        if log.is_begun() || log.size() == 0 {
+        let is_new = log.is_begun() || log.size() == 0;
+        if is_new {
             let detail = broken.map(|broken| format!("The earlier log is broken: {broken}").into());
             log.append(&Line { detail, ..Line::event(LOG_BEGUN, now()) }.to_text())?;
             log.sync()?;
             log.write_checkpoint()?;
-        } else {
-            note_unsigned(&mut log)?;
         }
         let shared = Arc::new(Shared {
             queue: Queue::default(),
@@ -136,6 +140,8 @@ impl AuditLog {
             synced: watch::Sender::new(log.synced()),
             state: Mutex::default(),
             begun: log.is_begun(),
+            unsigned: log.unsigned(),
+            signs: AtomicBool::new(is_new),
             rereading: AtomicBool::new(false),
         });
         let seen = log.sealed()?.into_iter().map(|(path, seen)| (path, Some(seen))).collect();
@@ -196,6 +202,33 @@ impl AuditLog {
                 head.size
             )));
         }
+        Ok(())
+    }
+
+    /// Begins to sign checkpoints, once the store has found no fault with the log. Before that, this records which records no
+    /// checkpoint vouches for. A server that was killed leaves such records, those of its last seconds; one that was stopped leaves
+    /// none. Without this, somebody who adds records to the file of a server that does not run would have them signed.
+    pub async fn begin_signing(&self) -> Result<(), Unwritable> {
+        if self.0.signs.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let Range { start: first, end } = self.0.unsigned;
+        if let Some(last) = end.checked_sub(1).filter(|last| *last >= first) {
+            tracing::warn!(first, last, "the audit log has records that no checkpoint vouches for");
+            let detail = format!(
+                "The server found the records {first} to {last} behind the newest checkpoint. They were written before it was \
+                 killed, or by something else."
+            );
+            let line = Line { detail: Some(detail.into()), ..Line::event(UNSIGNED_RECORDS, now()) };
+            self.write("", line.to_text()).await?;
+            // It can be read before the first request is answered.
+            let (mut synced, written) = (self.synced(), self.written());
+            let synced = tokio::time::timeout(WRITE_TIMEOUT, synced.wait_for(|head| head.size >= written));
+            if !matches!(synced.await, Ok(Ok(_))) {
+                return Err(Unwritable);
+            }
+        }
+        self.0.signs.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -287,25 +320,6 @@ impl Drop for AuditLog {
     }
 }
 
-/// Records that the log has records which no checkpoint vouches for. A server that was killed leaves such records, those of its
-/// last seconds; one that was stopped leaves none. Without this, somebody who adds records to the file of a server that does not
-/// run would have them signed.
-fn note_unsigned(log: &mut Log) -> Result<(), LogError> {
-    let unsigned = log.unsigned();
-    let Some(last) = unsigned.end.checked_sub(1).filter(|last| unsigned.contains(last)) else {
-        return Ok(());
-    };
-    let detail = format!(
-        "The server found the records {} to {last} behind the newest checkpoint. They were written before it was killed, or by \
-         something else.",
-        unsigned.start
-    );
-    tracing::warn!(first = unsigned.start, last, "the audit log has records that no checkpoint vouches for");
-    log.append(&Line { detail: Some(detail.into()), ..Line::event(UNSIGNED_RECORDS, now()) }.to_text())?;
-    log.sync()?;
-    log.write_checkpoint()
-}
-
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -344,8 +358,10 @@ impl Writer {
             }
         }
         self.sync();
-        let written = self.log.write_checkpoint();
-        self.note(&written);
+        if self.shared.signs.load(Ordering::Acquire) {
+            let written = self.log.write_checkpoint();
+            self.note(&written);
+        }
     }
 
     fn write(&mut self, batch: Batch) {
@@ -384,7 +400,7 @@ impl Writer {
         self.tended += 1;
         let altered = self.log.refuse_altered();
         self.note(&altered);
-        if altered.is_err() {
+        if altered.is_err() || !self.shared.signs.load(Ordering::Acquire) {
             return;
         }
         let mut tended = self.log.rotate_if_due();

@@ -239,6 +239,41 @@ fn checkpoints_that_do_not_count_are_found() {
 }
 
 #[test]
+fn a_log_without_its_checkpoint_is_not_verified_whatever_became_of_its_records() {
+    let missing = |sample: &Sample, expected: &Expected| match verify(sample.path(), expected) {
+        Err(VerifyError::NoCheckpoint(unsigned)) => (unsigned.signed, unsigned.records),
+        other => panic!("{other:?}"),
+    };
+    let alone = Expected::default();
+    for cut in [5, 2, 0] {
+        let sample = Sample::new();
+        fs::remove_file(sample.path().join("checkpoint")).unwrap();
+        for level in 0..5 {
+            fs::remove_file(sample.path().join(format!("hashes-{level}"))).unwrap();
+        }
+        let lines = sample.lines(20);
+        sample.write_lines(20, &lines[..cut]);
+        // The checkpoints at the ends of files are still there.
+        assert_eq!(missing(&sample, &alone), (20, 20 + cut as u64));
+    }
+    // A log of one file, as a server has that was just set up.
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path().to_owned(), SMALL).unwrap();
+    append(&mut log, 0..3);
+    let sample = Sample { folder, older: log.key().sign(&log.synced()).unwrap() };
+    assert_eq!(missing(&sample, &alone), (0, 3));
+    let older = Expected { checkpoint: Some(sample.older.clone()), ..Expected::default() };
+    assert_eq!(missing(&sample, &older), (3, 3));
+    // A server remembers the tree. And it starts where it was killed before it had signed one.
+    let head = Expected { head: Some(log.synced()), ..Expected::default() };
+    assert_eq!(verify(sample.path(), &head).unwrap().head.size, 3);
+    drop(log);
+    let mut log = sample.open().unwrap();
+    log.write_checkpoint().unwrap();
+    assert_eq!(sample.verify().unwrap().signed, 3);
+}
+
+#[test]
 fn a_line_that_a_crash_left_unfinished_is_cut_off_and_the_log_goes_on() {
     let sample = Sample::new();
     let file = fs::OpenOptions::new().append(true).open(sample.file(20)).unwrap();

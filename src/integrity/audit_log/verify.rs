@@ -64,12 +64,42 @@ pub enum VerifyError {
     /// A file cannot be read.
     #[error("{} cannot be read: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
+    /// No checkpoint is in the folder, so nothing there vouches for the records.
+    #[error("{0}")]
+    NoCheckpoint(Unsigned),
     /// There is no log, or its key is missing.
     #[error("{} has no key of an audit log: give the folder of a log, or its key", .0.display())]
     NoKey(PathBuf),
     /// The checkpoint that the log is compared with does not count.
     #[error("the checkpoint cannot be used: {0}")]
     Checkpoint(NoteError),
+}
+
+/// A log without its newest checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    /// The file of the checkpoint, which is missing.
+    pub file: PathBuf,
+    /// The size of the newest tree that something else vouches for.
+    pub signed: u64,
+    /// How many records there are.
+    pub records: u64,
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, signed, records } = self;
+        write!(f, "{}: The checkpoint is missing, so nothing vouches for the records", file.display())?;
+        match signed {
+            0 => write!(f, " ({records}).")?,
+            _ => write!(f, " from number {signed} on.")?,
+        }
+        write!(
+            f,
+            " They may have been altered, and others may have been cut off. A server signs a checkpoint every 5 seconds and when \
+             it stops. A server that was killed in its first seconds may have none yet: start it once, and verify again."
+        )
+    }
 }
 
 /// What a log is compared with, apart from its own files.
@@ -79,7 +109,7 @@ pub struct Expected {
     pub key: Option<VerifierKey>,
     /// A checkpoint that was kept elsewhere: nothing before it may have changed.
     pub checkpoint: Option<String>,
-    /// A tree that the log had. Records behind it are not looked at.
+    /// A tree that the log had. Records behind it are not looked at, and the folder needs no checkpoint.
     pub head: Option<TreeHead>,
 }
 
@@ -92,7 +122,8 @@ pub fn verify(path: &Path, expected: &Expected) -> Result<Verified, VerifyError>
     };
     let mut known = Known { key, roots: BTreeMap::new() };
     // Read before the records, which can become more meanwhile.
-    known.add_file(&folder.newest_checkpoint())?;
+    let newest = folder.newest_checkpoint();
+    let is_checkpoint_missing = !known.add_file(&newest)?;
     let listing = folder.list().map_err(|error| VerifyError::File(path.to_owned(), error))?;
     for size in &listing.checkpoints {
         known.add_file(&folder.checkpoint_at(*size))?;
@@ -108,7 +139,12 @@ pub fn verify(path: &Path, expected: &Expected) -> Result<Verified, VerifyError>
     let limit = expected.head.map(|head| head.size);
     let tree = GrowingTree::default();
     let walk = Walk { folder: &folder, known, hashes, limit, tree, suspect: None, removed_before: 0 };
-    walk.run(&listing)
+    let verified = walk.run(&listing)?;
+    if is_checkpoint_missing && expected.head.is_none() {
+        let Verified { head, signed, .. } = verified;
+        return Err(VerifyError::NoCheckpoint(Unsigned { file: newest, signed, records: head.size }));
+    }
+    Ok(verified)
 }
 
 fn stored_key(folder: &Folder) -> Result<VerifierKey, VerifyError> {
@@ -128,12 +164,12 @@ struct Known {
 }
 
 impl Known {
-    /// Adds a checkpoint of the folder, where there is one.
-    fn add_file(&mut self, path: &Path) -> Result<(), VerifyError> {
+    /// Adds a checkpoint of the folder. False: there is none.
+    fn add_file(&mut self, path: &Path) -> Result<bool, VerifyError> {
         let note = Folder::read(path).map_err(|error| VerifyError::File(path.to_owned(), error))?;
-        let Some(note) = note else { return Ok(()) };
+        let Some(note) = note else { return Ok(false) };
         match self.key.open(&note) {
-            Ok(head) => self.add(head, &path.display().to_string()),
+            Ok(head) => self.add(head, &path.display().to_string()).map(|()| true),
             Err(error) => {
                 Err(broken(path.to_owned(), None, format!("The checkpoint does not count: {error}.")))
             }

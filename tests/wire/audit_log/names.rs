@@ -97,6 +97,15 @@ async fn fingerprints_take_the_place_of_names_and_the_server_tells_whose_they_ar
     assert_eq!(find(&auditor, &new).await, FindAuditNamesResponse::default());
     room.root.access().create_binding(bind("viewer", &twin, "other_*")).await.unwrap();
     assert_eq!(find(&auditor, &new).await.secrets, [name(&twin, "other_name")]);
+    room.root.access().create_binding(bind("viewer", &format!("{twin}/**"), "other_name")).await.unwrap();
+    let filter = AuditFilter { rpc: "CreateBinding".into(), ..Default::default() };
+    let accesses: Vec<_> =
+        records(&room.root, filter).await.iter().map(|line| json(line)["access"].clone()).collect();
+    let [everywhere, pattern, whole] = &accesses[..] else { panic!("{accesses:?}") };
+    assert_eq!((&everywhere["namespaces"], &everywhere["names"]), (&"**".into(), &"*".into()));
+    assert_eq!((pattern["principal"].as_str(), &pattern["names"]), (Some(&*principal), &"fp:*".into()));
+    let below = format!("{}/**", pattern["namespaces"].as_str().unwrap());
+    assert_eq!((&whole["namespaces"], &whole["names"]), (&below.into(), &new.as_str().into()));
     for fingerprint in ["", "other_name", "fp:12", "fp:0123456789ABCDEF"] {
         let request = FindAuditNamesRequest { fingerprint: fingerprint.into() };
         invalid(room.root.audit().find_audit_names(request).await, &["fingerprint"]);
@@ -105,7 +114,7 @@ async fn fingerprints_take_the_place_of_names_and_the_server_tells_whose_they_ar
     settled(&room.root).await;
     let kept = files(&server);
     let output = server.stop().await;
-    for hidden in ["quiet_name", "other_name", "second_name", "absent_name", &room.namespace] {
+    for hidden in ["quiet_name", "other_name", "second_name", "absent_name", "other_", &room.namespace] {
         assert!(!kept.contains(hidden), "the files hold {hidden}");
         assert!(!output.all().contains(hidden), "the log of the process holds {hidden}");
     }

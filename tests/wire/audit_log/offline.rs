@@ -130,6 +130,30 @@ async fn every_alteration_is_found_with_its_place_without_a_server() {
 }
 
 #[tokio::test]
+async fn a_log_without_its_checkpoint_is_not_verified() {
+    let sample = Sample::new().await;
+    let data = sample.data.to_str().unwrap();
+    fs::remove_file(sample.data.join("audit/checkpoint")).unwrap();
+    let file = sample.files().pop().unwrap();
+    let (whole, key) = (lines(&file), sample.key.as_str());
+    let cut = [&whole[..], &whole[..whole.len() - 1]];
+    for records in cut {
+        write_lines(&file, records);
+        for arguments in
+            [&["verify", "--data-dir", data] as &[_], &["verify", "--data-dir", data, "--key", key]]
+        {
+            let output = audit(None, arguments);
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+            let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(json["verified"], false);
+            assert!(json["problem"].as_str().unwrap().contains("The checkpoint is missing"), "{json}");
+        }
+        let table = text(&audit(None, &["verify", "--data-dir", data, "-o", "table"]));
+        assert!(table.contains("start it once") && !table.contains("as it was written"), "{table}");
+    }
+}
+
+#[tokio::test]
 async fn records_that_were_added_while_the_server_did_not_run_are_named_when_it_starts() {
     let sample = Sample::new().await;
     let events = async || {
@@ -157,6 +181,8 @@ async fn records_that_were_added_while_the_server_did_not_run_are_named_when_it_
     let data = sample.data.to_str().unwrap();
     let table = text(&audit(None, &["verify", "--data-dir", data, "-o", "table"]));
     assert!(table.contains("2: no checkpoint vouches for them yet"), "{table}");
+    assert!(table.contains("the signed records are as they were written"), "{table}");
+    assert!(!table.contains("log is as it was written"), "{table}");
 
     let named = events().await;
     let [event] = &named[..] else { panic!("{named:?}") };

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::conclude_own;
 use super::convert::api_key;
+use super::{access, conclude_own};
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::convert::{duration, limit, time};
 use crate::api::strongroom_v1::proto as v1;
 use crate::app::{App, Error, Expiry, NewApiKey, Rotation};
-use crate::auth::{ApiKeyId, BuiltInRole, KeyName, ManageAccess, PrincipalName, RoleName, Scope};
+use crate::auth::{ApiKeyId, BuiltInRole, Effect, KeyName, ManageAccess, PrincipalName, RoleName, Scope};
 use crate::domain::now;
 
 pub(super) async fn create_key(
@@ -32,9 +32,20 @@ pub(super) async fn create_key(
     let expiry = expiry(&message, &mut fields);
     let parsed = (|| Some((grant?, NewApiKey { name: name?, home: home?, role: role?, expiry: expiry? })))();
     let (grant, new) = fields.finish(parsed)?;
+    let given = new.role.as_ref().map(|role| {
+        let scope = Scope::of_namespace(new.home.clone());
+        access(None, role, &scope, Effect::Allow, None)
+    });
+    call.note(|target| target.access = given);
 
     let (key, credential, revision) = app.access.create_api_key(&grant, new).await?;
-    call.note(|target| target.subject = Some(key.id.to_string()));
+    call.note(|target| {
+        target.subject = Some(key.id.to_string());
+        if let Some(access) = &mut target.access {
+            access.principal = Some(PrincipalName::ApiKey(key.id).to_string());
+            access.expires_at = key.expires_at;
+        }
+    });
     Ok(v1::CreateApiKeyResponse {
         api_key: Some(api_key(app, &key)),
         credential: credential.expose().to_owned(),

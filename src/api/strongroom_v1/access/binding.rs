@@ -1,13 +1,13 @@
 //! The RPCs about bindings.
 
-use super::conclude_own;
 use super::convert::{given, wire_binding};
+use super::{access, conclude_own};
 use crate::api::request::{Call, Fields};
 use crate::api::strongroom_v1::convert::{idempotency, limit, time};
 use crate::api::strongroom_v1::proto as v1;
 use crate::app::{App, BindingQuery, Error, NewBinding};
 use crate::auth::{
-    BindingId, Effect, ManageAccess, NamePattern, NamespacePattern, PrincipalName, RoleName, Scope,
+    Binding, BindingId, Effect, ManageAccess, NamePattern, NamespacePattern, PrincipalName, RoleName, Scope,
 };
 use crate::domain::{Description, Namespace, now};
 
@@ -22,7 +22,7 @@ pub(super) async fn create_binding(
     let names = if message.name_pattern.is_empty() { "*" } else { &*message.name_pattern };
     let names = fields.check("name_pattern", NamePattern::parse(names));
     let scope = namespaces.zip(names).map(|(namespaces, names)| Scope { namespaces, names });
-    let grant = match scope {
+    let grant = match scope.clone() {
         Some(scope) => Some(call.scope_grant::<ManageAccess>(app, scope)?),
         None => None,
     };
@@ -49,9 +49,12 @@ pub(super) async fn create_binding(
     let parsed = (|| {
         let (principal, role, effect) = (principal?, role?, effect?);
         let new = NewBinding { principal, role, effect, expires_at: expires_at?, description: description? };
-        Some((grant?, new, request?))
+        Some((grant?, scope?, new, request?))
     })();
-    let (grant, new, request) = fields.finish(parsed)?;
+    let (grant, scope, new, request) = fields.finish(parsed)?;
+    call.note(|target| {
+        target.access = Some(access(Some(&new.principal), &new.role, &scope, new.effect, new.expires_at));
+    });
 
     let (binding, revision) = app.access.create_binding(&grant, new, request.as_ref()).await?;
     call.note(|target| target.subject = Some(binding.id.to_string()));
@@ -100,6 +103,8 @@ pub(super) async fn delete_binding(
     call.note(|target| target.subject = Some(id.to_string()));
 
     let (binding, revision) = app.access.delete_binding(&grant, id).await?;
+    let Binding { principal, role, scope, effect, expires_at, .. } = &*binding;
+    call.note(|target| target.access = Some(access(Some(principal), role, scope, *effect, *expires_at)));
     conclude_own(call, &binding.principal);
     Ok(v1::DeleteBindingResponse { revision: revision.0 })
 }

@@ -14,7 +14,9 @@ use super::proto as v1;
 use super::proto::access_service_server::AccessService;
 use crate::api::request::Call;
 use crate::app::App;
-use crate::auth::PrincipalName;
+use crate::audit;
+use crate::auth::{Effect, NamespacePattern, PrincipalName, RoleName, Scope};
+use crate::domain::Timestamp;
 
 /// AccessService over the app.
 pub(super) struct Access(pub(super) Arc<App>);
@@ -124,4 +126,31 @@ fn conclude_own(call: &Call, changed: &PrincipalName) {
     if caller.name() == changed || caller.groups().contains(changed) {
         call.caller.conclude();
     }
+}
+
+/// The access that a binding gives or denies, or a key with its own binding, for the audit.
+fn access(
+    principal: Option<&PrincipalName>,
+    role: &RoleName,
+    scope: &Scope,
+    effect: Effect,
+    expires_at: Option<Timestamp>,
+) -> Box<audit::Access> {
+    let (namespace, below) = match &scope.namespaces {
+        NamespacePattern::Everywhere => (None, "**"),
+        NamespacePattern::Below(top) => (Some(top.clone()), "/**"),
+        NamespacePattern::Exactly(only) => (Some(only.clone()), ""),
+    };
+    Box::new(audit::Access {
+        principal: principal.map(ToString::to_string),
+        role: role.to_string(),
+        namespace,
+        below,
+        names: scope.names.to_string(),
+        effect: match effect {
+            Effect::Allow => "allow",
+            Effect::Deny => "deny",
+        },
+        expires_at,
+    })
 }
