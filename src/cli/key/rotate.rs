@@ -36,6 +36,6 @@ impl Rotate {
         let message = v1::RotateApiKeyRequest { id: self.id, overlap };
         let reply = connection.client().await?.access().rotate_api_key(message).await?;
         let credential = Zeroizing::new(reply.credential);
-        Ok(destination.deliver(output, &reply.api_key.unwrap_or_default(), &credential)?)
+        Ok(destination.deliver(output, &reply.api_key.unwrap_or_default(), &[], &credential)?)
     }
 }
