@@ -468,6 +468,8 @@ fn a_filter_of_the_audit_log_that_matches_nothing_is_refused() {
     for (filter, told_of) in [
         (&["--outcome", "bogus"][..], "PERMISSION_DENIED"),
         (&["--rpc", "bogus"], "GetSecret"),
+        (&["--principal", "ci"], "key:ID"),
+        (&["--reason", "Foo"], "ACCESS_DENIED"),
         (&["--name", "bad name"], "letters, digits and underscores"),
         (&["--in", "bad name"], "fingerprint"),
         (&["--since", "10s", "--until", "20s"], "--since"),

@@ -149,6 +149,11 @@ reasons! {
     WatchLagged "WATCH_LAGGED",
 }
 
+/// The names of all reasons, as errors and audit records have them.
+pub(crate) fn reason_names() -> impl Iterator<Item = &'static str> {
+    Reason::ALL.iter().map(|reason| reason.name())
+}
+
 impl Reason {
     /// The reason of a name.
     pub(super) fn named(name: &str) -> Option<Self> {
