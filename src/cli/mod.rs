@@ -7,6 +7,7 @@ mod ack;
 mod audit;
 mod backup;
 mod binding;
+mod columns;
 mod complete_names;
 mod completions;
 mod confirm;
