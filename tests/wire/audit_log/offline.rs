@@ -195,6 +195,22 @@ async fn the_list_is_one_object_a_line_and_the_tail_follows() {
     assert!(text(&table).contains("default/A@1"), "{}", text(&table));
     assert_eq!(audit(Some(&server), &["list", "--since", "soon"]).status.code(), Some(2));
 
+    // A file is not replaced unless that is asked for.
+    let folder = tempfile::tempdir().unwrap();
+    let (file, other) = (folder.path().join("checkpoint.txt"), folder.path().join("other.txt"));
+    let saves = |path: &Path, more: &[&str]| {
+        audit(Some(&server), &[&["checkpoint", "--out", path.to_str().unwrap()][..], more].concat())
+    };
+    fs::write(&file, "earlier").unwrap();
+    let refused = saves(&file, &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused).contains("checkpoint.txt exists: choose another name, or give --overwrite"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "earlier");
+    for (path, more) in [(&other, &[][..]), (&file, &["--overwrite"]), (&other, &["--overwrite", "--key"])] {
+        assert!(saves(path, more).status.success());
+        assert!(fs::read_to_string(path).unwrap().len() > 40);
+    }
+
     // Where more records match, a note says so, and standard output has the records alone.
     for (more, told) in [
         (
