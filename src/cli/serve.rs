@@ -25,12 +25,12 @@ The configuration file is TOML with the names of the flags, such as:
   listen = \"127.0.0.1:50051\"
 Flags win over the file.
 
-The first start creates two files in the data folder, which only you can read: master.key, without
+The first start creates two files in the data folder, which only you can read: master.key, without \
 which the data cannot be opened, and root.key, the first API key, which has every right.
 
-The master key comes from the first of these places that is set: a flag, STRONGROOM_MASTER_KEY_FILE,
-the configuration file, the systemd credential, master.key in the data folder. The first line is the
-key in use. Further lines are earlier keys, which open the data that they sealed.
+The master key comes from the first of these places that is set: a flag, STRONGROOM_MASTER_KEY_FILE, \
+the configuration file, the systemd credential, master.key in the data folder. The first line is the \
+key in use. Further lines are earlier keys, which open the data that they sealed. \
 'strongroom master-key generate' generates a key.")]
 pub(super) struct Serve {
     #[command(flatten)]

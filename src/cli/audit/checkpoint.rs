@@ -15,7 +15,7 @@ use crate::cli::output;
   strongroom audit checkpoint --out checkpoint.txt
   strongroom audit checkpoint --key            the public key, for 'verify --key'
 
-Keep the checkpoint and the key where the people who can write to the server's files cannot write. The
+Keep the checkpoint and the key where the people who can write to the server's files cannot write. The \
 checkpoint is a signed note in the form of C2SP tlog-checkpoint.")]
 pub(in crate::cli) struct Checkpoint {
     /// Write the checkpoint to FILE

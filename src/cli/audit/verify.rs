@@ -15,10 +15,10 @@ use crate::integrity::audit_log::{Expected, VerifierKey, verify};
   strongroom audit verify --data-dir /var/lib/strongroom
   strongroom audit verify --data-dir copy --checkpoint checkpoint.txt --key \"$(cat audit.key)\"
 
-The command needs no server and no API key, and works on a copy of the folder audit/ too. Without --key it
+The command needs no server and no API key, and works on a copy of the folder audit/ too. Without --key it \
 takes the key in the folder, which somebody who can write there could have exchanged.
 
-It exits with 0 if the log is as it was written. Otherwise it names the first file and line that is not, and
+It exits with 0 if the log is as it was written. Otherwise it names the first file and line that is not, and \
 exits with 1.")]
 pub(in crate::cli) struct Verify {
     /// The data folder of the server, or a copy of its folder audit/

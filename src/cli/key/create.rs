@@ -22,7 +22,7 @@ const DEFAULT_ROLE: &str = "editor";
 /// The arguments of `strongroom key create`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an
+    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an \
 underscore, an upper-case letter or a *. 'strongroom binding add' gives further rights.
 
 Examples:
