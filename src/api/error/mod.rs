@@ -248,8 +248,7 @@ impl Refusal {
 
     /// The answer was not ready in time.
     pub(super) fn late() -> Self {
-        let message =
-            "The deadline passed before the answer was ready: a change may or may not have been made.";
+        let message = "The deadline passed before the answer was ready.";
         Self::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
     }
 
