@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use super::opening::Opening;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, parse_duration};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, parse_duration, parse_listen};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
@@ -37,14 +37,14 @@ pub(super) struct Serve {
     opening: Opening,
 
     /// The address to listen on; port 0 means any free port [default: 127.0.0.1:50051]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
 
     /// Serve metrics for Prometheus, /livez and /readyz on this address, over HTTP without a credential
     ///
     /// They tell numbers only, and no names. Give a loopback address such as 127.0.0.1:9464, or one that only your
     /// monitoring can reach.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     metrics_listen: Option<SocketAddr>,
 
     /// Send traces of requests over OTLP/gRPC to this OpenTelemetry collector, such as http://127.0.0.1:4317 [env:
