@@ -7,6 +7,7 @@ mod gate;
 mod request;
 mod strongroom_v1;
 
+pub(crate) use self::error::reason_names;
 pub(crate) use self::gate::{
     Begun, CODES, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
 };

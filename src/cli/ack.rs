@@ -14,7 +14,7 @@ use super::version::{consumers, number, state_name, version_json};
   strongroom ack db_password 5
   strongroom ack db_password 5 --consumer billing-2
 
-'versions' shows who has acknowledged which version. With 'policy set --retire-when-unread', the
+'versions' shows who has acknowledged which version. With 'policy set --retire-when-unread', the \
 former version retires once each of its consumers has moved to a newer one.")]
 pub(super) struct Ack {
     /// The secret's name

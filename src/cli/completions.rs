@@ -14,7 +14,7 @@ use super::{Cli, output};
 #[command(after_help = "Example:
   strongroom completions bash > ~/.local/share/bash-completion/completions/strongroom
 
-In bash, zsh and fish, the script also completes the names of secrets. It asks the service for those
+In bash, zsh and fish, the script also completes the names of secrets. It asks the service for those \
 that you may list, and waits for 1 second at most.")]
 pub(super) struct Completions {
     /// The shell that loads the script

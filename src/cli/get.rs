@@ -20,7 +20,7 @@ use super::version::{consistency, number};
   strongroom get db_password --version 3 --value-only
   strongroom get db_user db_password stripe_api_key
 
-Several secrets are read at one moment. If some of them cannot be read, the command shows the others
+Several secrets are read at one moment. If some of them cannot be read, the command shows the others \
 and fails.")]
 pub(super) struct Get {
     /// The secret's name; several names are read in one request, up to 100

@@ -180,6 +180,34 @@ mod tests {
         check(&program, "strongroom");
     }
 
+    /// clap breaks a paragraph where the terminal ends. A line break of its own would break it twice.
+    #[test]
+    fn no_paragraph_of_the_help_has_a_line_break_of_its_own() {
+        fn check(command: &Command, path: &str) {
+            let of_arguments =
+                command.get_arguments().flat_map(|argument| [argument.get_help(), argument.get_long_help()]);
+            let own = [
+                command.get_about(),
+                command.get_long_about(),
+                command.get_after_help(),
+                command.get_after_long_help(),
+            ];
+            for text in of_arguments.chain(own).flatten().map(StyledStr::to_string) {
+                let lines: Vec<_> = text.lines().collect();
+                for pair in lines.windows(2) {
+                    let [one, next] = pair else { continue };
+                    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+                    assert!(!is_prose(one) || !is_prose(next), "{path}: {one}\n{next}");
+                }
+            }
+            let below = command.get_subcommands();
+            below.for_each(|below| check(below, &format!("{path} {}", below.get_name())));
+        }
+        let mut program = arranged(Cli::command());
+        program.build();
+        check(&program, "strongroom");
+    }
+
     #[test]
     fn the_options_of_the_connection_are_in_the_help_of_the_program_alone() {
         let mut program = arranged(Cli::command());

@@ -7,6 +7,7 @@ mod ack;
 mod audit;
 mod backup;
 mod binding;
+mod columns;
 mod complete_names;
 mod completions;
 mod confirm;
@@ -86,7 +87,7 @@ use crate::process;
 const AFTER_HELP: &str = "\
 Exit codes: 0 success, 1 the service refused, 2 wrong usage, 69 the service cannot be reached, 77 denied.
 
-No command takes a value as an argument, because every user of the machine could read it there. A
+No command takes a value as an argument, because every user of the machine could read it there. A \
 value comes from a file, from standard input, or from a hidden prompt.";
 
 /// Keeps API keys, passwords and tokens for other services.

@@ -5,6 +5,8 @@
 //! there is `--name`.
 
 use super::failure::Failure;
+use super::output::printable;
+use crate::auth::{NamePattern, NamespacePattern};
 
 /// A namespace or a pattern of namespaces, and the name of a secret or a pattern of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,22 @@ impl Object {
             None => (text, ""),
         };
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// Reads the scope of a binding from an argument. The service would accept both of its patterns. An empty text is refused
+    /// elsewhere, as with every option.
+    pub(super) fn parse_scope(text: &str) -> Result<Self, String> {
+        let scope = Self::parse(text)?;
+        if text.is_empty() {
+            return Ok(scope);
+        }
+        NamespacePattern::parse(&scope.namespace)
+            .map_err(|error| format!("the namespace '{}' {error}", printable(&scope.namespace)))?;
+        if !scope.name.is_empty() {
+            NamePattern::parse(&scope.name)
+                .map_err(|error| format!("the name '{}' {error}", printable(&scope.name)))?;
+        }
+        Ok(scope)
     }
 
     /// The same object with the name of `--name`, where that is given.
@@ -71,5 +89,23 @@ mod tests {
         assert!(Object::parse("db_password").is_err());
         assert!(Object::parse("team/db_password").unwrap().with_name(Some("x".into())).is_err());
         assert_eq!(Object::parse("team").unwrap().with_name(Some("x".into())).ok().unwrap().name, "x");
+    }
+
+    #[test]
+    fn the_part_of_a_scope_that_is_wrong_is_named() {
+        for (text, told) in [
+            ("team/ci/deploy-*", "the name 'deploy-*' must be the name of a secret, in which '*'"),
+            ("team/ci/a_**", "the name 'a_**' must be"),
+            ("team//ci/db_*", "the namespace 'team//ci' must be a namespace"),
+            ("team/**/ci", "the namespace 'team/**/ci' must be"),
+            ("team/ ci", "the namespace 'team/ ci' must be"),
+            ("db_*", "expected a namespace in front of the name"),
+        ] {
+            let error = Object::parse_scope(text).unwrap_err();
+            assert!(error.starts_with(told), "{text}: {error}");
+        }
+        for text in ["team/ci", "team/**", "**", "team/ci/db_*", "**/TOKEN"] {
+            assert_eq!(Object::parse_scope(text), Object::parse(text), "{text}");
+        }
     }
 }

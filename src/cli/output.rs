@@ -6,9 +6,10 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::builder::{EnumValueParser, PathBufValueParser, TypedValueParser};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde_json::Value as Json;
 
+use super::columns;
 use super::failure::Failure;
 
 /// The form of the output.
@@ -67,18 +68,24 @@ impl Output {
         if rows.is_empty() {
             return write(b"None.\n");
         }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        if std::io::stdout().is_terminal() {
-            // Long cells are broken so that a row stays a row.
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        table.set_header(header.iter().map(|title| title.to_uppercase()));
-        for row in rows {
-            table.add_row(row.iter().map(|text| printable(text)));
-        }
-        write(format!("{}\n", table.trim_fmt()).as_bytes())
+        let rows: Vec<Vec<_>> =
+            rows.iter().map(|row| row.iter().map(|text| printable(text)).collect()).collect();
+        // There is none if standard output is no terminal.
+        let width = Table::new().width();
+        write(table(header, &rows, width).as_bytes())
     }
+}
+
+/// A table as text, for a terminal of this width if one is given.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().map(|title| title.to_uppercase()));
+    for row in rows {
+        table.add_row(row);
+    }
+    columns::arrange(&mut table, header, rows, width);
+    format!("{}\n", table.trim_fmt())
 }
 
 /// Writes bytes to standard output. It is a failure if the reader closed it.

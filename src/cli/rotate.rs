@@ -18,7 +18,7 @@ use super::secret::{print_secret, print_with_value};
   strongroom rotate db_password --stage --generate password:40 --show
   strongroom promote db_password 5
 
-With --stage the new version is pending: nobody reads it until 'promote' makes it the current one,
+With --stage the new version is pending: nobody reads it until 'promote' makes it the current one, \
 and 'destroy' abandons it.
 
 {}", generator::FORMS))]

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::failure::Failure;
 use super::opening::Opening;
 use super::output;
-use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, parse_duration};
+use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, parse_duration, parse_listen};
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
@@ -25,26 +25,26 @@ The configuration file is TOML with the names of the flags, such as:
   listen = \"127.0.0.1:50051\"
 Flags win over the file.
 
-The first start creates two files in the data folder, which only you can read: master.key, without
+The first start creates two files in the data folder, which only you can read: master.key, without \
 which the data cannot be opened, and root.key, the first API key, which has every right.
 
-The master key comes from the first of these places that is set: a flag, STRONGROOM_MASTER_KEY_FILE,
-the configuration file, the systemd credential, master.key in the data folder. The first line is the
-key in use. Further lines are earlier keys, which open the data that they sealed.
+The master key comes from the first of these places that is set: a flag, STRONGROOM_MASTER_KEY_FILE, \
+the configuration file, the systemd credential, master.key in the data folder. The first line is the \
+key in use. Further lines are earlier keys, which open the data that they sealed. \
 'strongroom master-key generate' generates a key.")]
 pub(super) struct Serve {
     #[command(flatten)]
     opening: Opening,
 
     /// The address to listen on; port 0 means any free port [default: 127.0.0.1:50051]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     listen: Option<SocketAddr>,
 
     /// Serve metrics for Prometheus, /livez and /readyz on this address, over HTTP without a credential
     ///
     /// They tell numbers only, and no names. Give a loopback address such as 127.0.0.1:9464, or one that only your
     /// monitoring can reach.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     metrics_listen: Option<SocketAddr>,
 
     /// Send traces of requests over OTLP/gRPC to this OpenTelemetry collector, such as http://127.0.0.1:4317 [env:

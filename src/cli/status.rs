@@ -22,7 +22,7 @@ Examples:
   strongroom status --watch
   strongroom status -o json | jq .rotations
 
-Without an API key that has the right 'operate', only whether the service serves requests is shown.
+Without an API key that has the right 'operate', only whether the service serves requests is shown. \
 The exit code is 69 if it does not.")]
 pub(super) struct StatusArguments {
     /// Show the state again and again until Ctrl-C, each time after so long; without TIME, after 2s

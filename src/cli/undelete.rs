@@ -14,7 +14,7 @@ use super::secret::print_secret;
   strongroom undelete 01980b3c-5f7e-7a30-9d5c-3c1f0e2a4b66
   strongroom undelete 01980b3c-5f7e-7a30-9d5c-3c1f0e2a4b66 --name stripe_api_key_old
 
-'delete' prints the id, and 'list --include-deleted' shows it. If another secret has the name
+'delete' prints the id, and 'list --include-deleted' shows it. If another secret has the name \
 now, give this one another name with --name.")]
 pub(super) struct Undelete {
     /// The id of the deleted secret

@@ -13,8 +13,8 @@ use super::version::{consistency, consumers, state_name, version_json};
 #[command(after_help = "Example:
   strongroom versions db_password
 
-A pending version is the new value of a staged rotation: 'promote' makes it the current one. A
-version that retires is disabled at that time. A consumer is shown by the name that it gave itself,
+A pending version is the new value of a staged rotation: 'promote' makes it the current one. A \
+version that retires is disabled at that time. A consumer is shown by the name that it gave itself, \
 or by its principal.")]
 pub(super) struct Versions {
     /// The secret's name

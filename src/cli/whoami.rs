@@ -10,7 +10,7 @@ use super::right;
 
 /// The end of the help.
 pub(super) const EXAMPLES: &str = "\
-The rights are those that you have on some secret of your home namespace at least, and on the
+The rights are those that you have on some secret of your home namespace at least, and on the \
 service as a whole. 'strongroom explain' says which binding gives a right.
 
 Example:

@@ -50,10 +50,28 @@ fn without_values(message: &str) -> String {
         // Such as: invalid type: string "…", expected a boolean
         Some((what, expected)) => {
             let kind = what.split([':', '`', '"', '\'']).next().unwrap_or_default().trim_end();
-            format!("{kind}, expected {expected}")
+            format!("{kind}, expected {}", in_words(expected))
         }
+        None if message == "invalid socket address syntax" => format!("expected {ADDRESS}"),
         None if message.contains(['`', '"']) => "this is not valid here".to_owned(),
         None => message.to_owned(),
+    }
+}
+
+const ADDRESS: &str = "an IP address and a port, such as '127.0.0.1:50051'";
+const SIZE: &str = "a size, such as '64 MiB'";
+
+/// What the parser expected, in the words of the pages and not in those of Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" | "u32" | "u16" => "a whole number, such as 100",
+        "a nonzero u32" => "a whole number from 1 on, such as 100",
+        "f64" | "f32" => "a number, such as 0.5",
+        "path string" => "a string",
+        "socket address" => ADDRESS,
+        // Of a size.
+        "an integer or string" | "parsable string" | "integer overflow" => SIZE,
+        other => other,
     }
 }
 
@@ -73,7 +91,43 @@ mod tests {
                 "store = 'hidden'",
                 "line 1, column 9: unknown variant, expected one of `sled`, `etcd`, `memory`",
             ),
-            ("listen = 'hidden'", "line 1, column 10: invalid socket address syntax"),
+            (
+                "listen = 'hidden'",
+                "line 1, column 10: expected an IP address and a port, such as '127.0.0.1:50051'",
+            ),
+            (
+                "listen = 50051",
+                "line 1, column 10: invalid type, expected an IP address and a port, such as '127.0.0.1:50051'",
+            ),
+            ("data_dir = 5", "line 1, column 12: invalid type, expected a string"),
+            (
+                "otlp_sample_ratio = 'hidden'",
+                "line 1, column 21: invalid type, expected a number, such as 0.5",
+            ),
+            (
+                "[limits]\nconnections = 'hidden'",
+                "line 2, column 15: invalid type, expected a whole number, such as 100",
+            ),
+            (
+                "[limits]\nconnections = -1",
+                "line 2, column 15: invalid value, expected a whole number, such as 100",
+            ),
+            (
+                "[limits]\nrequests_per_second = 0",
+                "line 2, column 23: invalid value, expected a whole number from 1 on, such as 100",
+            ),
+            (
+                "[limits]\nmemory = 'hidden'",
+                "line 2, column 10: invalid value, expected a size, such as '64 MiB'",
+            ),
+            (
+                "[audit]\nmax_size = true",
+                "line 2, column 12: invalid type, expected a size, such as '64 MiB'",
+            ),
+            (
+                "[history]\nmax_events = 'hidden'",
+                "line 2, column 14: invalid type, expected a whole number, such as 100",
+            ),
             ("insecure_plaintext = 'hidden'", "line 1, column 22: invalid type, expected a boolean"),
             ("max_connection_age = 'hidden'", "line 1, column 22: "),
             ("lisen = 'hidden'", "line 1, column 1: unknown field `lisen`, expected one of"),

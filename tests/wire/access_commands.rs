@@ -170,6 +170,23 @@ fn a_key_is_made_for_some_names_and_nothing_else() {
         own.may_read("cli/names", "db_a") && !own.may_read("cli/names", "a") && !own.may_read("cli", "db_a")
     );
 
+    let bindings = serde_json::json!([{
+        "role": "reader", "namespace_pattern": "cli/names", "name_pattern": "db_*",
+    }]);
+    assert_eq!(made["bindings"], bindings);
+
+    // A scope that cannot be is refused before a key is made.
+    for (on, told) in [
+        ("cli/names/deploy-*", "the name 'deploy-*' must be"),
+        ("cli//names/db_*", "the namespace 'cli//names' must"),
+    ] {
+        let (code, error) = root.refused(&["key", "create", "odd scope", "--role", "reader", "--on", on]);
+        assert!(code == 2 && error.contains("--on") && error.contains(told), "{error}");
+        assert!(!error.contains("--name"), "{error}");
+    }
+    let keys = root.json(&["key", "list"]);
+    assert!(keys["items"].as_array().unwrap().iter().all(|key| key["name"] != "odd scope"));
+
     // No file is replaced, and no key is made for it.
     let before = root.json(&["key", "list"])["items"].as_array().unwrap().len();
     let (code, error) = root.refused(&["key", "create", "ci", "--out", out]);

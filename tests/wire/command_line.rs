@@ -353,17 +353,24 @@ fn an_error_is_json_where_json_is_asked_for() {
 }
 
 #[test]
-fn a_key_is_revoked_by_its_name_where_one_key_has_it() {
+fn a_key_is_revoked_and_rotated_by_its_name_where_one_key_in_force_has_it() {
     let shell = Shell::new(shared(), "revoke-by-name");
     let create = |name: &str| shell.json(&["key", "create", name])["id"].as_str().unwrap().to_owned();
     let id = create("revoke-by-name-once");
     let revoked = shell.json(&["key", "revoke", "revoke-by-name-once", "--yes"]);
     assert!(revoked["id"] == id && revoked["revoked_at"].is_string(), "{revoked}");
     let (one, two) = (create("revoke-by-name-twice"), create("revoke-by-name-twice"));
-    let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-twice", "--yes"]);
-    assert!(code == 1 && told.contains(&one) && told.contains(&two), "{told}");
-    // Revoked keys do not count.
+    for command in
+        [&["key", "revoke", "revoke-by-name-twice", "--yes"][..], &["key", "rotate", "revoke-by-name-twice"]]
+    {
+        let (code, told) = shell.refused(command);
+        assert!(code == 1 && told.contains(&one) && told.contains(&two), "{told}");
+    }
+    // Revoked and expired keys do not count.
     shell.done(&["key", "revoke", &one, "--yes"]);
+    shell.json(&["key", "create", "revoke-by-name-twice", "--ttl", "1us"]);
+    let rotated = shell.json(&["key", "rotate", "revoke-by-name-twice"]);
+    assert!(rotated["id"] == two && rotated["rotated_at"].is_string(), "{rotated}");
     assert_eq!(shell.json(&["key", "revoke", "revoke-by-name-twice", "--yes"])["id"], two);
     let (code, told) = shell.refused(&["key", "revoke", "revoke-by-name-once", "--yes"]);
     assert!(code == 1 && told.contains("strongroom key list"), "{told}");
@@ -510,6 +517,8 @@ fn a_filter_of_the_audit_log_that_matches_nothing_is_refused() {
     for (filter, told_of) in [
         (&["--outcome", "bogus"][..], "PERMISSION_DENIED"),
         (&["--rpc", "bogus"], "GetSecret"),
+        (&["--principal", "ci"], "key:ID"),
+        (&["--reason", "Foo"], "ACCESS_DENIED"),
         (&["--name", "bad name"], "letters, digits and underscores"),
         (&["--in", "bad name"], "fingerprint"),
         (&["--since", "10s", "--until", "20s"], "--since"),

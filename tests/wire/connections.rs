@@ -18,6 +18,7 @@ use crate::refusal::reason_of;
 use crate::requests::{Value, create, get, rotate};
 
 const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
+const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[tokio::test]
@@ -148,10 +149,16 @@ async fn a_deadline_that_passes_is_told_and_leaves_nothing_half_done() {
                 (status.code(), reason_of(&status)),
                 (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into())
             );
+            let told = ["The change may or may not have been made.", "nothing was changed: allow more time."];
+            assert!(told.iter().any(|told| status.message().ends_with(told)), "{status:?}");
         }
         // The same request again makes the secret where it was not made, and gives the same answer where it was.
         let id = root.create_with(request).await.id;
         assert_eq!(root.get(&name).await.id, id);
+        // A read changes nothing, so nothing is said of a change.
+        if let Err(status) = wire.call(GET, &get(&name).encode_to_vec()).await {
+            assert_eq!(status.message(), "The deadline passed before the answer was ready.");
+        }
     }
     assert_eq!(root.names().await.len(), 20);
     still_serves(&mut server).await;

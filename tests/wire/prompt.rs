@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::harness::shared;
+use crate::harness::{Server, shared};
 
 /// A command with a terminal of its own, which it controls.
 struct OnTerminal {
@@ -22,7 +23,15 @@ impl OnTerminal {
     }
 
     fn start_with(arguments: &[&str], server: &str, key: &str) -> Self {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        Self::start_on(Self::terminal(), arguments, server, key)
+    }
+
+    /// A terminal. It says that it has no columns.
+    fn terminal() -> OwnedFd {
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap()
+    }
+
+    fn start_on(terminal: OwnedFd, arguments: &[&str], server: &str, key: &str) -> Self {
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
         let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
@@ -152,4 +161,24 @@ fn a_service_at_a_terminal_writes_one_short_line_for_each_request() {
     assert!(!line.contains("request_id") && line.len() < 100, "{line}");
     service.types("\x03");
     assert!(service.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_table_has_whole_rows_on_a_terminal_without_columns_and_whole_ids_on_a_narrow_one() {
+    let server = Server::alone();
+    let show = |terminal, upto: &str| {
+        let mut shown = OnTerminal::start_on(terminal, &["key", "list"], &server.url, &server.root_key);
+        let seen = shown.reads(upto);
+        shown.child.kill().unwrap();
+        shown.child.wait().unwrap();
+        seen
+    };
+    let seen = show(OnTerminal::terminal(), "LAST USED");
+    assert!(seen.trim_start().starts_with("ID ") && !seen.trim().contains('\n'), "{seen}");
+
+    let narrow = OnTerminal::terminal();
+    tcsetwinsize(&narrow, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let id = server.root_key.split('_').nth(1).unwrap();
+    let seen = show(narrow, &format!("{id} "));
+    assert!(seen.lines().all(|line| line.trim_end().len() <= 80), "{seen}");
 }

@@ -31,7 +31,7 @@ impl Audit {
         request: WatchAuditRecordsRequest,
     ) -> Result<Replies<WatchAuditRecordsResponse>, Error> {
         let open = async move |transport| stub(transport).watch_audit_records(request).await;
-        self.0.stream(open).await
+        self.0.stream(false, open).await
     }
 
     /// Asks for the signed checkpoint of the log.

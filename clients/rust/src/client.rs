@@ -161,7 +161,8 @@ impl Client {
         message.complete(&self.namespace);
         let request_id = message.request_id().cloned();
         let outcome = self.unless_closed(self.attempts(&message, send)).await;
-        outcome.map_err(|error| self.explained(error, call_of::<M>()).of_request(request_id))
+        outcome
+            .map_err(|error| self.explained(error.of_call(M::CHANGES), call_of::<M>()).of_request(request_id))
     }
 
     async fn attempts<M, R, Sent>(
@@ -211,9 +212,11 @@ impl Client {
         }
     }
 
-    /// Opens a stream of replies, once and within the client's deadline. The stream itself may take any time.
+    /// Opens a stream of replies, once and within the client's deadline. The stream itself may take any time. `changes`: whether the
+    /// call is to change something.
     pub(crate) async fn stream<R>(
         &self,
+        changes: bool,
         open: impl AsyncFnOnce(Transport) -> Result<Response<Streaming<R>>, Status>,
     ) -> Result<Replies<R>, Error> {
         let attempts = Attempts::new(self.deadline, RetryPolicy::NEVER);
@@ -221,7 +224,8 @@ impl Client {
             let (picked, header) = self.link.ready(None).await?;
             Ok(open(InterceptedService::new(picked.channel, Presented(header))).await?.into_inner())
         };
-        self.opened(self.unless_closed(attempts.within(opened)).await)
+        let opened = self.unless_closed(attempts.within(opened)).await;
+        self.opened(opened.map_err(|error| error.of_call(changes)))
     }
 
     /// Opens a stream of replies, and once more where the service refuses a credential that can be renewed.

@@ -175,7 +175,7 @@ impl Error {
 
     /// The error of a request that had no answer in the time allowed.
     pub(crate) fn no_answer_within(allowed: Duration) -> Self {
-        let message = format!("no answer came within {allowed:?}: a change may or may not have been made");
+        let message = format!("no answer came within {allowed:?}");
         Self::new(Status::deadline_exceeded(message.clone()), message, Origin::Connection)
     }
 
@@ -193,6 +193,14 @@ impl Error {
     /// The same error, for a change that was sent with this id.
     pub(crate) fn of_request(mut self, request_id: Option<String>) -> Self {
         self.0.sent_request_id = request_id;
+        self
+    }
+
+    /// The same error of a call. If that was to change something and no answer came, the change may have been made.
+    pub(crate) fn of_call(mut self, changes: bool) -> Self {
+        if changes && self.is_of_the_connection() && self.code() == Code::DeadlineExceeded {
+            self.0.message.push_str(": the change may or may not have been made");
+        }
         self
     }
 
@@ -215,7 +223,7 @@ impl From<Status> for Error {
         let of_the_connection = cause.is_some() && status.get_details_error_info().is_none();
         let timed_out = cause.is_some_and(|cause| cause_of::<TimeoutExpired>(cause).is_some());
         if timed_out {
-            let message = "no answer came in time: a change may or may not have been made".to_owned();
+            let message = "no answer came in time".to_owned();
             return Self::new(Status::deadline_exceeded(message.clone()), message, Origin::Connection);
         }
         let message = match (cause, status.message()) {
@@ -355,9 +363,14 @@ mod tests {
             Error::no_answer_within(Duration::from_secs(30)),
         ] {
             assert_eq!(error.code(), Code::DeadlineExceeded);
-            assert!(error.to_string().contains("may or may not"), "{error}");
             assert!(!error.is_transient());
+            let error = error.of_call(false);
+            assert!(!error.to_string().contains("may or may not"), "{error}");
+            let change = error.of_call(true).to_string();
+            assert!(change.ends_with(": the change may or may not have been made"), "{change}");
         }
+        let refused = Error::from(Status::deadline_exceeded("The deadline passed."));
+        assert_eq!(refused.of_call(true).to_string(), "The deadline passed.");
     }
 
     #[test]

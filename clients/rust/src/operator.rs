@@ -32,7 +32,7 @@ impl Operator {
     /// Makes a backup of everything; the chunks in order are the file.
     pub async fn create_backup(&self) -> Result<Replies<CreateBackupResponse>, Error> {
         let open = async |transport| stub(transport).create_backup(CreateBackupRequest {}).await;
-        self.0.stream(open).await
+        self.0.stream(false, open).await
     }
 
     /// Replaces everything by a backup, sent in chunks; with `verify_only`, only checks the backup.
@@ -41,13 +41,13 @@ impl Operator {
         chunks: impl IntoStreamingRequest<Message = RestoreBackupRequest>,
     ) -> Result<Replies<RestoreBackupResponse>, Error> {
         let open = async move |transport| stub(transport).restore_backup(chunks).await;
-        self.0.stream(open).await
+        self.0.stream(true, open).await
     }
 
     /// Puts a new master key into use.
     pub async fn rotate_master_key(&self) -> Result<Replies<RotateMasterKeyResponse>, Error> {
         let open = async |transport| stub(transport).rotate_master_key(RotateMasterKeyRequest {}).await;
-        self.0.stream(open).await
+        self.0.stream(true, open).await
     }
 
     /// Asks which master key is in use, and how far its rotation is.
@@ -63,6 +63,6 @@ impl Operator {
         request: RotateNamespaceKeysRequest,
     ) -> Result<Replies<RotateNamespaceKeysResponse>, Error> {
         let open = async move |transport| stub(transport).rotate_namespace_keys(request).await;
-        self.0.stream(open).await
+        self.0.stream(true, open).await
     }
 }

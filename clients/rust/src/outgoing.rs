@@ -9,6 +9,8 @@ use crate::v1;
 pub(crate) trait Outgoing: Clone {
     /// Whether sending it twice does the same as sending it once.
     const REPEATABLE: bool = true;
+    /// Whether it is to change something.
+    const CHANGES: bool = false;
 
     /// The field of the namespace. `None`: the request has none that the client's could stand in.
     fn namespace(&mut self) -> Option<&mut String> {
@@ -44,6 +46,8 @@ macro_rules! reads {
 macro_rules! changes {
     ($($message:ident)*) => { $(
         impl Outgoing for v1::$message {
+            const CHANGES: bool = true;
+
             fn namespace(&mut self) -> Option<&mut String> {
                 Some(&mut self.namespace)
             }
@@ -55,10 +59,9 @@ macro_rules! changes {
     )* };
 }
 
-// An acknowledgement is a change without a request id: the second one says the same again.
 reads! {
     GetSecretRequest BatchGetSecretsRequest ListSecretsRequest ListSecretVersionsRequest ResolveReferencesRequest
-    AcknowledgeVersionRequest WatchSecretsRequest
+    WatchSecretsRequest
 }
 
 changes! {
@@ -71,6 +74,7 @@ macro_rules! once {
     ($($message:ident)*) => { $(
         impl Outgoing for v1::$message {
             const REPEATABLE: bool = false;
+            const CHANGES: bool = true;
         }
     )* };
 }
@@ -82,6 +86,16 @@ once! {
 /// A second request would claim a second rotation.
 impl Outgoing for v1::ClaimRotationRequest {
     const REPEATABLE: bool = false;
+    const CHANGES: bool = true;
+
+    fn namespace(&mut self) -> Option<&mut String> {
+        Some(&mut self.namespace)
+    }
+}
+
+/// A change without a request id: the second acknowledgement says the same again.
+impl Outgoing for v1::AcknowledgeVersionRequest {
+    const CHANGES: bool = true;
 
     fn namespace(&mut self) -> Option<&mut String> {
         Some(&mut self.namespace)
@@ -89,13 +103,18 @@ impl Outgoing for v1::ClaimRotationRequest {
 }
 
 impl Outgoing for v1::CreateBindingRequest {
+    const CHANGES: bool = true;
+
     fn request_id(&mut self) -> Option<&mut String> {
         Some(&mut self.request_id)
     }
 }
 
 /// Revoking a revoked key changes nothing and succeeds.
-impl Outgoing for v1::RevokeApiKeyRequest {}
+impl Outgoing for v1::RevokeApiKeyRequest {
+    const CHANGES: bool = true;
+}
+
 impl Outgoing for v1::ListApiKeysRequest {}
 impl Outgoing for v1::WhoAmIRequest {}
 impl Outgoing for v1::ListRolesRequest {}

@@ -149,6 +149,11 @@ reasons! {
     WatchLagged "WATCH_LAGGED",
 }
 
+/// The names of all reasons, as errors and audit records have them.
+pub(crate) fn reason_names() -> impl Iterator<Item = &'static str> {
+    Reason::ALL.iter().map(|reason| reason.name())
+}
+
 impl Reason {
     /// The reason of a name.
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -244,8 +249,7 @@ impl Refusal {
 
     /// The answer was not ready in time.
     pub(super) fn late() -> Self {
-        let message =
-            "The deadline passed before the answer was ready: a change may or may not have been made.";
+        let message = "The deadline passed before the answer was ready.";
         Self::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, message)
     }
 

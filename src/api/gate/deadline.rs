@@ -15,10 +15,9 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::task::Spawned;
-use super::{Admitted, Answer, Arrived};
-use crate::api::error::Refusal;
+use super::{Admitted, Answer, Arrived, late};
 use crate::api::request::AuditEntry;
-use crate::api::strongroom_v1::status::{abandoned, response};
+use crate::api::strongroom_v1::status::abandoned;
 use crate::app;
 
 /// How long a request may take, from its headers to its answer, however long the caller waits.
@@ -86,7 +85,7 @@ impl Future for InTime {
         // where both are due.
         if timer.as_mut().poll(context).is_ready() || Instant::now() >= timer.deadline() {
             self.answer.answered();
-            return Poll::Ready(Ok(response(Refusal::late(), &self.entry.request_id)));
+            return Poll::Ready(Ok(late(&self.entry)));
         }
         Poll::Pending
     }
@@ -131,7 +130,7 @@ where
                 biased;
                 answer = timeout_at(end, work) => match answer {
                     Ok(answer) => answer,
-                    Err(_elapsed) => Ok(response(Refusal::late(), &entry.request_id)),
+                    Err(_elapsed) => Ok(late(&entry)),
                 },
                 // Only the audit sees this.
                 () = entry.abandoned(), if !changes => Ok(abandoned()),

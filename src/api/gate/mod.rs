@@ -256,7 +256,16 @@ fn fit(headers: &HeaderMap) -> bool {
 
 /// The refusal of a caller whose key is not in force any more.
 fn refusal(entry: &AuditEntry, ended: &Error) -> Response<Body> {
-    let refusal = Refusal::from(ended);
+    perhaps_done(Refusal::from(ended), entry)
+}
+
+/// The refusal of a caller whose time is up.
+fn late(entry: &AuditEntry) -> Response<Body> {
+    perhaps_done(Refusal::late(), entry)
+}
+
+/// A refusal that can come while the work on the request goes on. If the request is to change something, the refusal says so.
+fn perhaps_done(refusal: Refusal, entry: &AuditEntry) -> Response<Body> {
     let changes = entry.rpc.is_some_and(|rpc| rpc.changes);
     response(if changes { refusal.of_a_change() } else { refusal }, &entry.request_id)
 }

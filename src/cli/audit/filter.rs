@@ -5,6 +5,7 @@ use strongroom_client::v1;
 
 use crate::api;
 use crate::audit::{SEVERAL, is_fingerprint};
+use crate::auth::PrincipalName;
 use crate::cli::failure::Failure;
 use crate::cli::moment::moment;
 use crate::domain::{Namespace, SecretName};
@@ -12,11 +13,14 @@ use crate::domain::{Namespace, SecretName};
 /// What the log has for an RPC that does not exist.
 const UNKNOWN: &str = "unknown";
 
+/// What the log has in place of a principal: the service itself, and 'key recover'.
+const NO_PRINCIPALS: [&str; 2] = ["service", "offline"];
+
 /// The arguments that choose records. A record must match all of them.
 #[derive(clap::Args)]
 pub(super) struct Filter {
-    /// Show only requests of this caller, such as key:abcdefghijklmnop
-    #[arg(long, default_value = "", hide_default_value = true)]
+    /// Show only requests of this caller: key:ID, cert:SAN or jwt:ISSUER:SUBJECT, or service for what the service did by itself
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = principal)]
     principal: String,
 
     /// Show only requests of this RPC, such as GetSecret
@@ -79,6 +83,21 @@ impl Filter {
 
 // The parsers also get the default, which is empty: no filter.
 
+/// Reads the name of a caller. The members of a group call under names of their own.
+fn principal(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || NO_PRINCIPALS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    match PrincipalName::parse(text) {
+        Ok(PrincipalName::ApiKey(_) | PrincipalName::Certificate(_) | PrincipalName::Token(_)) => {
+            Ok(text.to_owned())
+        }
+        Ok(PrincipalName::Group(_)) | Err(_) => Err(
+            "expected a caller: key:ID, where 'strongroom key list' shows the ID, cert:SAN, jwt:ISSUER:SUBJECT or service",
+        ),
+    }
+}
+
 /// Reads the name of an RPC: the full one, or the method alone.
 fn rpc(text: &str) -> Result<String, String> {
     let method = |full: &'static str| full.rsplit('/').next().unwrap_or(full);
@@ -105,15 +124,14 @@ fn outcome(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads a reason, in upper or lower case. A newer service can have reasons that are not known here.
-fn reason(text: &str) -> Result<String, &'static str> {
-    if text.eq_ignore_ascii_case(SEVERAL) {
-        return Ok(SEVERAL.to_owned());
+/// Reads a reason, in upper or lower case.
+fn reason(text: &str) -> Result<String, String> {
+    let reasons = || api::reason_names().chain([SEVERAL]);
+    match reasons().find(|known| text.is_empty() || known.eq_ignore_ascii_case(text)) {
+        Some(_) if text.is_empty() => Ok(String::new()),
+        Some(known) => Ok(known.to_owned()),
+        None => Err(format!("expected one of {}", reasons().collect::<Vec<_>>().join(", "))),
     }
-    if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Ok(text.to_ascii_uppercase());
-    }
-    Err("expected the reason of a refusal, such as ACCESS_DENIED")
 }
 
 /// Reads the name of a secret, or its fingerprint.
@@ -172,6 +190,16 @@ mod tests {
         assert_eq!(reason("access_denied").as_deref(), Ok("ACCESS_DENIED"));
         assert_eq!(reason(SEVERAL).as_deref(), Ok(SEVERAL));
         assert_eq!(outcome(SEVERAL).as_deref(), Ok(SEVERAL));
-        assert!(reason("access denied").is_err());
+        for text in ["access denied", "Foo"] {
+            assert!(reason(text).unwrap_err().contains("ACCESS_DENIED"), "{text}");
+        }
+        for text in
+            ["", "key:abcdefghijklmnop", "cert:ci.example.com", "jwt:corp:alice", "service", "offline"]
+        {
+            assert_eq!(principal(text).as_deref(), Ok(text));
+        }
+        for text in ["ci", "key:ci", "group:corp:ops", "other:x", "key:"] {
+            assert!(principal(text).unwrap_err().contains("key:ID"), "{text}");
+        }
     }
 }

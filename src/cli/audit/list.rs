@@ -5,7 +5,7 @@ use strongroom_client::v1;
 use super::filter::Filter;
 use super::{HEADER, json_line, row};
 use crate::cli::connect::Connection;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, note};
 use crate::cli::output::{self, Output};
 
 /// The arguments of `strongroom audit list`.
@@ -54,10 +54,18 @@ impl List {
                 Output::Table => rows.extend(page.items.iter().map(row)),
                 Output::Json => output::write(&page.items.iter().flat_map(json_line).collect::<Vec<_>>())?,
             }
-            if page.next_page_token.is_empty() {
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
                 break;
             }
-            request.page_token = page.next_page_token;
+        }
+        if left == 0 && !request.page_token.is_empty() {
+            let which = if self.oldest_first { "oldest" } else { "newest" };
+            let records = if self.limit == 1 { "record is" } else { "records are" };
+            note(&format!(
+                "the {which} {} {records} shown; --limit N shows more, and --all shows all",
+                self.limit
+            ));
         }
         match output {
             Output::Table => output.print_all(&HEADER, rows, &serde_json::Value::Null),

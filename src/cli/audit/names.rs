@@ -11,8 +11,8 @@ use crate::cli::output::Output;
 #[command(after_help = "Example:
   strongroom audit names fp:1f2e3d4c5b6a7988
 
-With the setting 'names = \"fingerprint\"' of the table [audit], the log has fingerprints in place of the
-names of namespaces and secrets. You need the right 'audit', and see only names that you may list. A
+With the setting 'names = \"fingerprint\"' of the table [audit], the log has fingerprints in place of the \
+names of namespaces and secrets. You need the right 'audit', and see only names that you may list. A \
 secret that was renamed or removed since has no name to show.")]
 pub(in crate::cli) struct Names {
     /// The fingerprint, as the records have it

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
   strongroom audit tail
   strongroom audit tail --outcome PERMISSION_DENIED -o json | logger -t strongroom
 
-Stop with Ctrl-C. Where the connection breaks, the command asks again from the next record on, so that
+Stop with Ctrl-C. Where the connection breaks, the command asks again from the next record on, so that \
 no record is left out or shown twice.")]
 pub(in crate::cli) struct Tail {
     #[command(flatten)]

@@ -16,11 +16,11 @@ use crate::integrity::audit_log::{Expected, VerifierKey, VerifyError, verify};
   strongroom audit verify --data-dir /var/lib/strongroom
   strongroom audit verify --data-dir copy --checkpoint checkpoint.txt --key \"$(cat audit.key)\"
 
-The command needs no server and no API key, and works on a copy of the folder audit/ too. Without --key it
+The command needs no server and no API key, and works on a copy of the folder audit/ too. Without --key it \
 takes the key in the folder, which somebody who can write there could have exchanged.
 
-It exits with 0 if the signed records are as they were written, and says how many others there are. Otherwise
-it names the first file and line that is not, and exits with 1. It also exits with 1 if the checkpoint is missing,
+It exits with 0 if the signed records are as they were written, and says how many others there are. Otherwise \
+it names the first file and line that is not, and exits with 1. It also exits with 1 if the checkpoint is missing, \
 because then nothing vouches for the records.")]
 pub(in crate::cli) struct Verify {
     /// The data folder of the server, or a copy of its folder audit/

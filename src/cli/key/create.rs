@@ -5,7 +5,7 @@ use std::time::Duration;
 use strongroom_client::{Access, v1};
 use zeroize::Zeroizing;
 
-use super::destination::{Destination, Undelivered};
+use super::destination::{Destination, Given, Undelivered};
 use crate::cli::binding;
 use crate::cli::connect::Connection;
 use crate::cli::failure::{Failure, note};
@@ -14,13 +14,15 @@ use crate::cli::output::Output;
 
 /// The role that stands for no binding.
 const NO_ROLE: &str = "none";
+/// The pattern of a binding on all names.
+const EVERY_NAME: &str = "*";
 /// The role of a key without --role.
 const DEFAULT_ROLE: &str = "editor";
 
 /// The arguments of `strongroom key create`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an
+    after_help = "NAMESPACE/NAME: the last segment is read as a name, or a pattern of names, if it has an \
 underscore, an upper-case letter or a *. 'strongroom binding add' gives further rights.
 
 Examples:
@@ -38,7 +40,7 @@ pub(in crate::cli) struct Create {
     role: Option<String>,
 
     /// The secrets that the key gets the role on [default: all secrets of the home namespace]
-    #[arg(long, value_name = "NAMESPACE[/NAME]", value_parser = Object::parse)]
+    #[arg(long, value_name = "NAMESPACE[/NAME]", value_parser = Object::parse_scope)]
     on: Option<Object>,
 
     /// The home namespace: the one that the key means when it names none [default: that of --on or --namespace, or else
@@ -79,10 +81,14 @@ impl Create {
         let reply = access.create_api_key(message).await?;
         let credential = Zeroizing::new(reply.credential);
         let key = reply.api_key.unwrap_or_default();
-        if let Some(on) = apart {
-            bind(&access, &key, role, on).await?;
-        }
-        match destination.deliver(output, &key, &credential) {
+        let given = match apart {
+            Some(on) => Some(bind(&access, &key, role, on).await?),
+            None if role == NO_ROLE => None,
+            None => {
+                Some(Given { role, namespaces: key.home_namespace.clone(), names: EVERY_NAME.to_owned() })
+            }
+        };
+        match destination.deliver(output, &key, given.as_slice(), &credential) {
             Err(Undelivered::Lost(failure, id)) => match access.revoke_api_key(id.clone()).await {
                 Ok(_) => Err(failure.with_more(&format!("The key {id} was revoked"))),
                 Err(_) => Err(Undelivered::Lost(failure, id).into()),
@@ -99,7 +105,7 @@ fn home_of(on: &Object) -> Option<String> {
 }
 
 /// Gives a new key its role. If that fails, the key is revoked, so that no key without a use is left.
-async fn bind(access: &Access, key: &v1::ApiKey, role: String, on: Object) -> Result<(), Failure> {
+async fn bind(access: &Access, key: &v1::ApiKey, role: String, on: Object) -> Result<Given, Failure> {
     let message = v1::CreateBindingRequest {
         principal: format!("key:{}", key.id),
         role,
@@ -107,9 +113,14 @@ async fn bind(access: &Access, key: &v1::ApiKey, role: String, on: Object) -> Re
         name_pattern: on.name,
         ..v1::CreateBindingRequest::default()
     };
-    let Err(error) = access.create_binding(message).await else { return Ok(()) };
+    let error = match access.create_binding(message).await {
+        Ok(reply) => return Ok(reply.binding.unwrap_or_default().into()),
+        Err(error) => error,
+    };
     if access.revoke_api_key(key.id.clone()).await.is_err() {
         note(&format!("the key {} was made, has no rights, and could not be revoked: revoke it", key.id));
     }
-    Err(Failure::from(error).with_fields(binding::flag))
+    let flag =
+        |field: &str| if field == "name_pattern" { Some("--on".to_owned()) } else { binding::flag(field) };
+    Err(Failure::from(error).with_fields(flag))
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use strongroom_client::v1;
 use zeroize::Zeroizing;
 
@@ -34,6 +34,28 @@ pub(super) enum Ready {
     KeyOnly,
     /// A file for the key, and the answer without the key.
     File(KeyFile),
+}
+
+/// What a binding of a new key gives: a role, and on which secrets.
+pub(super) struct Given {
+    pub(super) role: String,
+    /// A pattern of namespaces.
+    pub(super) namespaces: String,
+    /// A pattern of names.
+    pub(super) names: String,
+}
+
+impl Given {
+    /// With the field names of the wire.
+    fn json(&self) -> Json {
+        json!({ "role": self.role, "namespace_pattern": self.namespaces, "name_pattern": self.names })
+    }
+}
+
+impl From<v1::Binding> for Given {
+    fn from(binding: v1::Binding) -> Self {
+        Self { role: binding.role, namespaces: binding.namespace_pattern, names: binding.name_pattern }
+    }
 }
 
 /// Why a key was not given out as it was asked for.
@@ -75,16 +97,21 @@ impl Destination {
 }
 
 impl Ready {
-    /// Gives out the key, and what is known of it. Fails with [`Undelivered::Lost`] if nobody has the key then.
+    /// Gives out the key, and what is known of it and of its new bindings. Fails with [`Undelivered::Lost`] if nobody has the key then.
     pub(super) fn deliver(
         self,
         output: Output,
         key: &v1::ApiKey,
+        given: &[Given],
         credential: &Zeroizing<String>,
     ) -> Result<(), Undelivered> {
         let lost = |failure| Undelivered::Lost(failure, key.id.clone());
         let line = Zeroizing::new([credential.as_bytes(), b"\n"].concat());
         let (mut fields, mut json) = (key_fields(key), key_json(key));
+        for Given { role, namespaces, names } in given {
+            let names = if names == "*" { "all names".to_owned() } else { format!("the names {names}") };
+            fields.extend([("role", role.clone()), ("on", format!("{names} of {namespaces}"))]);
+        }
         let (field, text) = match self {
             Self::KeyOnly => return output::write_all(&line).map_err(lost),
             Self::Answer => ("credential", credential.to_string()),
@@ -93,6 +120,9 @@ impl Ready {
         let shown = field == "credential";
         fields.insert(0, (if shown { "key" } else { "key in" }, text.clone()));
         if let Some(object) = json.as_object_mut() {
+            if !given.is_empty() {
+                object.insert("bindings".to_owned(), given.iter().map(Given::json).collect());
+            }
             object.insert(field.to_owned(), json!(text));
         }
         let mut text = Zeroizing::new(match output {

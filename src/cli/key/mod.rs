@@ -1,5 +1,6 @@
 //! `strongroom key` creates, lists, rotates, revokes and recovers API keys.
 
+mod chosen;
 mod create;
 mod destination;
 mod list;
@@ -48,12 +49,10 @@ impl Key {
 
 /// The lines of an API key.
 pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
-    let now = now().as_micros();
-    let expired = key.expires_at.as_ref().is_some_and(|at| at.seconds.saturating_mul(1_000_000) <= now);
     let state = match &key.revoked_at {
         Some(_) => "revoked",
-        None if expired => "expired",
-        None => "in force",
+        None if is_in_force(key) => "in force",
+        None => "expired",
     };
     vec![
         ("id", key.id.clone()),
@@ -64,6 +63,15 @@ pub(super) fn key_fields(key: &v1::ApiKey) -> Vec<(&'static str, String)> {
         ("expires", output::time_in_brief(key.expires_at.as_ref())),
         ("last used", output::time_in_brief(key.last_used_at.as_ref())),
     ]
+}
+
+/// Whether a key is neither revoked nor expired, by the clock of this machine.
+fn is_in_force(key: &v1::ApiKey) -> bool {
+    let micros = |at: &prost_types::Timestamp| {
+        at.seconds.saturating_mul(1_000_000).saturating_add(i64::from(at.nanos) / 1000)
+    };
+    let now = now().as_micros();
+    key.revoked_at.is_none() && key.expires_at.as_ref().is_none_or(|at| micros(at) > now)
 }
 
 /// An API key in JSON, with the field names of the wire.

@@ -62,7 +62,7 @@ impl Recover {
             created_at: Some(prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 }),
             ..v1::ApiKey::default()
         };
-        destination.deliver(output, &key, &recovered.credential)?;
+        destination.deliver(output, &key, &[], &recovered.credential)?;
         note(
             "the key has every right. Start the service, use the key to revoke the lost keys ('strongroom key list') and to make \
              the keys that you need, and then revoke it too if it was only for this",

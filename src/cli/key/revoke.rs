@@ -1,9 +1,7 @@
 //! `strongroom key revoke` revokes an API key.
 
-use strongroom_client::{Access, v1};
-
+use super::chosen::{Chosen, chosen};
 use super::{key_fields, key_json};
-use crate::auth::ApiKeyId;
 use crate::cli::confirm::Caution;
 use crate::cli::connect::Connection;
 use crate::cli::dry_run::{self, Bindings};
@@ -30,12 +28,12 @@ pub(in crate::cli) struct Revoke {
 impl Revoke {
     pub(in crate::cli) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let access = connection.client().await?.access();
-        let (id, shown) = if ApiKeyId::parse(&self.key).is_ok() {
-            (self.key.clone(), self.key)
-        } else {
-            let key = named(&access, &self.key).await?;
-            let shown = format!("{} ('{}')", key.id, output::printable(&key.name));
-            (key.id, shown)
+        let (id, shown) = match chosen(&access, &self.key).await? {
+            Chosen::ById(id) => (id.clone(), id),
+            Chosen::ByName(key) => {
+                let shown = format!("{} ('{}')", key.id, output::printable(&key.name));
+                (key.id, shown)
+            }
         };
         let change = format!("revoke the API key {shown} permanently");
         if self.caution.dry_run {
@@ -53,24 +51,5 @@ impl Revoke {
         let reply = access.revoke_api_key(id).await?;
         let key = reply.api_key.unwrap_or_default();
         output.print(&key_fields(&key), &key_json(&key))
-    }
-}
-
-/// The one key of this name that is not revoked.
-async fn named(access: &Access, name: &str) -> Result<v1::ApiKey, Failure> {
-    let shown = output::printable(name);
-    let keys = access.list_api_keys().await?.items;
-    let mut found = keys.into_iter().filter(|key| key.name == name && key.revoked_at.is_none());
-    match (found.next(), found.next()) {
-        (Some(key), None) => Ok(key),
-        (None, _) => Err(Failure::local(format!(
-            "There is no API key '{shown}' that you manage: 'strongroom key list' shows the keys and their ids."
-        ))),
-        (Some(one), Some(other)) => {
-            let ids = [one, other].into_iter().chain(found).map(|key| key.id).collect::<Vec<_>>().join(", ");
-            Err(Failure::local(format!(
-                "several API keys have the name '{shown}': give the id of one of them: {ids}"
-            )))
-        }
     }
 }

@@ -20,7 +20,6 @@ use super::secret::{failure_json, failure_text};
 pub(super) const ABOUT: &str = "\
 Say when and how a secret is rotated
 
-\
 With a generator, the service rotates the secret by itself. Without one, it tells that a rotation is due, and a worker \
 makes it: see 'strongroom rotator'.";
 

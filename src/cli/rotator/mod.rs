@@ -42,13 +42,13 @@ const STEPS: &str = "The command is run by sh for each of these steps, with the 
   finish  the new version is current now; this is the time to clean up
   abort   undo what 'set' did: 'set' or 'test' failed, or a version was left pending
 
-The values are in files that only this user can read, and that are removed after the step. Their
-names are in STRONGROOM_NEW_VALUE_FILE and STRONGROOM_OLD_VALUE_FILE. 'abort' has no new value if
-the version was left pending, and there is no old value if it cannot be read. STRONGROOM_NAMESPACE,
-STRONGROOM_SECRET and STRONGROOM_VERSION say which version is made. A step fails if the command
+The values are in files that only this user can read, and that are removed after the step. Their \
+names are in STRONGROOM_NEW_VALUE_FILE and STRONGROOM_OLD_VALUE_FILE. 'abort' has no new value if \
+the version was left pending, and there is no old value if it cannot be read. STRONGROOM_NAMESPACE, \
+STRONGROOM_SECRET and STRONGROOM_VERSION say which version is made. A step fails if the command \
 ends with another status than 0.
 
-The API key needs the rights list and rotate; read for the old value; and delete, to remove a
+The API key needs the rights list and rotate; read for the old value; and delete, to remove a \
 version that failed.
 
 Examples:

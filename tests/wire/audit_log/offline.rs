@@ -221,6 +221,41 @@ async fn the_list_is_one_object_a_line_and_the_tail_follows() {
     assert!(text(&table).contains("default/A@1"), "{}", text(&table));
     assert_eq!(audit(Some(&server), &["list", "--since", "soon"]).status.code(), Some(2));
 
+    // A file is not replaced unless that is asked for.
+    let folder = tempfile::tempdir().unwrap();
+    let (file, other) = (folder.path().join("checkpoint.txt"), folder.path().join("other.txt"));
+    let saves = |path: &Path, more: &[&str]| {
+        audit(Some(&server), &[&["checkpoint", "--out", path.to_str().unwrap()][..], more].concat())
+    };
+    fs::write(&file, "earlier").unwrap();
+    let refused = saves(&file, &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused).contains("checkpoint.txt exists: choose another name, or give --overwrite"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "earlier");
+    for (path, more) in [(&other, &[][..]), (&file, &["--overwrite"]), (&other, &["--overwrite", "--key"])] {
+        assert!(saves(path, more).status.success());
+        assert!(fs::read_to_string(path).unwrap().len() > 40);
+    }
+
+    // Where more records match, a note says so, and standard output has the records alone.
+    for (more, told) in [
+        (
+            &["--limit", "1"][..],
+            "note: the newest 1 record is shown; --limit N shows more, and --all shows all\n",
+        ),
+        (
+            &["--limit", "2", "--oldest-first"],
+            "note: the oldest 2 records are shown; --limit N shows more, and --all shows all\n",
+        ),
+        (&["--all"], ""),
+        (&["--limit", "100"], ""),
+    ] {
+        for form in ["json", "table"] {
+            let listed = audit(Some(&server), &[&["list", "-o", form][..], more].concat());
+            assert_eq!(String::from_utf8_lossy(&listed.stderr), told, "{more:?} {form}");
+        }
+    }
+
     let mut tail = Command::new(env!("CARGO_BIN_EXE_strongroom"))
         .args(["audit", "tail", "--name", "A", "--last", "1", "-o", "json"])
         .env("STRONGROOM_SERVER", &server.url)
