@@ -332,9 +332,7 @@ impl DailyWindow {
         let next_day = if minute < start { 0 } else { DAY };
         Timestamp::from_micros(midnight.saturating_add(next_day).saturating_add(start * MINUTE))
     }
-}
 
-impl DailyWindow {
     /// The end of the window that is open at a time; that time itself where it is closed.
     fn closes_after(self, at: Timestamp) -> Timestamp {
         if self.next_open(at) != at {

@@ -12,7 +12,9 @@ use crate::app::{Error, Idempotency};
 use crate::auth::{Delete, Grant};
 use crate::catalog::NamespaceCatalog;
 use crate::crypto::{PublicKey, Signature, data_key_digest};
-use crate::domain::{Destruction, EventType, Namespace, Revision, Secret, SecretName, Version, VersionState};
+use crate::domain::{
+    Destruction, EventType, Namespace, Revision, Secret, SecretId, SecretName, Version, VersionState,
+};
 use crate::store::{Expect, Key};
 
 /// A signed statement that a version was destroyed.
@@ -34,8 +36,16 @@ pub(super) struct StoredVersion {
     revision: Option<Revision>,
     /// The digest of its wrapped data key; `None` where the record is not this version's.
     data_key: Option<[u8; 32]>,
-    /// The public key that belongs to its value; `None` where the value is no private key that the service has generated.
-    pub(super) public_key: Option<String>,
+    /// The secret that it is a version of, and the public key of its value; `None` where the value is no private key that the service has
+    /// generated.
+    public_key: Option<(SecretId, String)>,
+}
+
+impl StoredVersion {
+    /// The public key of its value, where it is a version of this secret: another replica can have put another one in its place.
+    pub(super) fn public_key_of(&self, id: SecretId) -> Option<&str> {
+        self.public_key.as_ref().filter(|(of, _)| *of == id).map(|(_, public_key)| public_key.as_str())
+    }
 }
 
 impl SecretOperations {
@@ -97,11 +107,11 @@ impl SecretOperations {
         };
         let open = |(catalog, secret): (Arc<NamespaceCatalog>, Arc<Secret>)| {
             let version = secret.versions.find(number)?;
-            open_version(&catalog.keys(), &secret, version, &entry.value).ok()
+            Some((secret.id, open_version(&catalog.keys(), &secret, version, &entry.value).ok()?))
         };
-        let value = find().filter(|_| visible).and_then(open);
-        let data_key = data_key_digest(&entry.value).filter(|_| value.is_some());
-        let public_key = value.as_ref().and_then(public_key_of);
+        let opened = find().filter(|_| visible).and_then(open);
+        let data_key = data_key_digest(&entry.value).filter(|_| opened.is_some());
+        let public_key = opened.and_then(|(id, value)| Some((id, public_key_of(&value)?)));
         Ok(StoredVersion { revision: Some(entry.revision), data_key, public_key })
     }
 

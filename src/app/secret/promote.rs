@@ -25,8 +25,9 @@ pub struct Promotion {
 }
 
 impl SecretOperations {
-    /// Makes a version the current one. Where it is a generated private key, its public key takes the place of the one in the metadata. The
-    /// version that is current already stays so, and nothing is changed: so a promotion whose answer was
+    /// Makes a version the current one. Where it is a generated private key, its public key takes the place of the one in the metadata.
+    ///
+    /// The version that is current already stays so, and nothing is changed: so a promotion whose answer was
     /// lost can be repeated, also with the claim that it has ended.
     pub async fn promote(
         &self,
@@ -55,8 +56,8 @@ impl SecretOperations {
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 next.make_current(number, grace_period, present.now);
-                next.metadata =
-                    with_public_key(&next.metadata, present.stored_version.public_key.as_deref())?;
+                let public_key = present.stored_version.public_key_of(next.id);
+                next.metadata = with_public_key(&next.metadata, public_key)?;
                 plan.put(next, EventType::Rotated)
             })
             .await?;
