@@ -6,6 +6,7 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RequestInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.BindableService;
+import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Server;
 import io.grpc.ServerCall;
@@ -13,16 +14,17 @@ import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.ServerInterceptors;
 import io.grpc.Status.Code;
-import io.grpc.inprocess.InProcessChannelBuilder;
-import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Queue;
-import java.util.UUID;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
@@ -40,8 +42,9 @@ import strongroom.v1.SecretServiceGrpc.SecretServiceImplBase;
 import strongroom.v1.WatchSecretsRequest;
 import strongroom.v1.WatchSecretsResponse;
 
-/** A server in this process. A test sets the functions of the calls that it expects. */
+/** A server on a free port of 127.0.0.1. A test sets the functions of the calls that it expects. */
 final class Fake extends SecretServiceImplBase implements AutoCloseable {
+    static final InetSocketAddress FREE_PORT = new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
     static final String KEY = "srk_abcdefghijklmnop_the-secret-part";
 
     volatile Function<CreateSecretRequest, CreateSecretResponse> create;
@@ -55,18 +58,26 @@ final class Fake extends SecretServiceImplBase implements AutoCloseable {
     final Queue<String> credentials = new ConcurrentLinkedQueue<>();
 
     final Queue<Duration> pauses = new ConcurrentLinkedQueue<>();
-    final String name = UUID.randomUUID().toString();
     private final Server server;
 
     Fake() {
+        server = start(NettyServerBuilder.forAddress(FREE_PORT)
+                .addService(ServerInterceptors.intercept((BindableService) this, noting())));
+    }
+
+    static Server start(NettyServerBuilder builder) {
         try {
-            server = InProcessServerBuilder.forName(name)
-                    .addService(ServerInterceptors.intercept((BindableService) this, noting()))
-                    .build()
-                    .start();
+            return builder.build().start();
         } catch (IOException failure) {
             throw new IllegalStateException(failure);
         }
+    }
+
+    /** A connection to a server that {@link #start} has started. */
+    static ManagedChannel connect(Server server) {
+        return NettyChannelBuilder.forAddress(FREE_PORT.getHostString(), server.getPort())
+                .usePlaintext()
+                .build();
     }
 
     /** A client of this server. Its pauses take no time. */
@@ -77,7 +88,7 @@ final class Fake extends SecretServiceImplBase implements AutoCloseable {
     ClientBuilder builder() {
         ClientBuilder builder = StrongroomClient.builder();
         builder.environment = Map.of();
-        builder.channel = InProcessChannelBuilder.forName(name).build();
+        builder.channel = connect(server);
         builder.pauses = (length, next) -> {
             pauses.add(length);
             Thread thread = new Thread(next);

@@ -14,11 +14,9 @@ import io.grpc.Server;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
-import io.grpc.inprocess.InProcessChannelBuilder;
-import io.grpc.inprocess.InProcessServerBuilder;
+import io.grpc.netty.shaded.io.grpc.netty.NettyServerBuilder;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.api.Test;
 import strongroom.v1.Consistency;
@@ -34,16 +32,13 @@ class FreshnessTest {
 
     @Test
     void everyRequestThatHasTheFieldCarriesIt() throws Exception {
-        String name = UUID.randomUUID().toString();
-        Server server = InProcessServerBuilder.forName(name)
+        Server server = Fake.start(NettyServerBuilder.forAddress(Fake.FREE_PORT)
                 .addService(new SecretServiceImplBase() {})
                 .addService(new ReferenceServiceImplBase() {})
-                .intercept(noting())
-                .build()
-                .start();
+                .intercept(noting()));
         ClientBuilder builder = StrongroomClient.builder().apiKey(Fake.KEY);
         builder.environment = Map.of();
-        builder.channel = InProcessChannelBuilder.forName(name).build();
+        builder.channel = Fake.connect(server);
         try (StrongroomClient client = builder.build()) {
             callEverything(client);
         } finally {
