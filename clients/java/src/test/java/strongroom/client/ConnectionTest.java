@@ -103,7 +103,7 @@ class ConnectionTest {
                 return two.answered.get() - mark.get() >= 10;
             });
             one.health.setStatus("strongroom.v1.SecretService", ServingStatus.SERVING);
-            two.server.shutdownNow();
+            two.server.shutdown();
             int count = one.answered.get();
             readUntil(client, () -> one.answered.get() >= count + 10);
         }
