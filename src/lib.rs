@@ -27,5 +27,6 @@ pub mod config;
 pub mod domain;
 pub mod limits;
 pub mod metrics;
+pub mod parallel;
 pub mod process;
 pub mod telemetry;

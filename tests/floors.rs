@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 13] = [
     &["crypto"],
     &["schema"],
     &["store"],
-    &["telemetry", "process", "limits", "metrics"],
+    &["telemetry", "process", "parallel", "limits", "metrics"],
     &["config", "domain"],
 ];
 

@@ -16,14 +16,24 @@ use crate::crypto::{Mac, Purpose, open_binding_usage, open_key_usage, open_secre
 use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
 use crate::limits::Amount;
+use crate::parallel::by_shares;
 use crate::schema::{Kind, NamespaceId};
-use crate::store::{Change, Key};
+use crate::store::{Change, Entry, Key};
 
 /// What a change does to the secrets of one namespace.
 #[derive(Default)]
 struct SecretChanges<'a> {
-    put: Vec<(SecretId, &'a [u8])>,
-    delete: Vec<SecretId>,
+    put: Vec<(SecretId, &'a [u8], Revision)>,
+    delete: Vec<(SecretId, Revision)>,
+}
+
+/// When the secrets get their places in the orders of the index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sorting {
+    /// With the change.
+    AtOnce,
+    /// At the end of the scan that reads them.
+    Later,
 }
 
 impl State {
@@ -42,7 +52,9 @@ impl State {
                     access.put(AccessRecord::Binding(BindingId(id)), key, value, change.revision);
                 }
                 Kind::AccessEpoch => access.put(AccessRecord::Epoch, key, value, change.revision),
-                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().put.push((id, value)),
+                Kind::Secret(namespace, id) => {
+                    secrets.entry(namespace).or_default().put.push((id, value, change.revision));
+                }
                 other => self.put_other(&other, value, change.revision),
             }
         }
@@ -51,7 +63,9 @@ impl State {
                 Kind::Role(mac) => access.delete(AccessRecord::Role(mac), key),
                 Kind::Binding(id) => access.delete(AccessRecord::Binding(BindingId(id)), key),
                 Kind::AccessEpoch => access.delete(AccessRecord::Epoch, key),
-                Kind::Secret(namespace, id) => secrets.entry(namespace).or_default().delete.push(id),
+                Kind::Secret(namespace, id) => {
+                    secrets.entry(namespace).or_default().delete.push((id, change.revision));
+                }
                 other => self.delete_other(&other),
             }
         }
@@ -59,7 +73,7 @@ impl State {
         // After the namespaces, whose keys open the secrets.
         let sizes = if self.quotas.limit_bytes() { sizes_in(change) } else { ValueSizes::default() };
         for (namespace, changes) in secrets {
-            self.change_secrets(namespace, &changes, &sizes, change.revision);
+            self.change_secrets(namespace, &changes, &sizes, Sorting::AtOnce);
         }
         // After the secrets that were used.
         for (kind, value) in usage {
@@ -67,23 +81,40 @@ impl State {
         }
     }
 
-    /// Applies a record that a scan read. `revision` is that of the commit that put it, `sizes` has those of the values of a secret as
-    /// far as they count.
-    pub(super) fn put(&self, key: &Key, value: &[u8], revision: Revision, sizes: &ValueSizes) {
-        match key.kind() {
-            Kind::Secret(namespace, id) => {
-                let changes = SecretChanges { put: vec![(id, value)], delete: Vec::new() };
-                self.change_secrets(namespace, &changes, sizes, revision);
+    /// Applies records that a scan read, of one kind. `sizes` has those of the values of the secrets among them as far as they count.
+    /// Secrets are not in order until [`State::sort`].
+    pub(super) fn put(&self, records: &[(Key, Entry)], sizes: &ValueSizes) {
+        let mut secrets: HashMap<NamespaceId, SecretChanges<'_>> = HashMap::new();
+        let mut names = Vec::new();
+        for (key, Entry { value, revision }) in records {
+            match key.kind() {
+                Kind::Secret(namespace, id) => {
+                    secrets.entry(namespace).or_default().put.push((id, value, *revision));
+                }
+                Kind::Name(namespace, mac) => names.push((namespace, mac, value)),
+                Kind::Role(mac) => self.put_access(AccessRecord::Role(mac), key, value, *revision),
+                Kind::Binding(id) => {
+                    self.put_access(AccessRecord::Binding(BindingId(id)), key, value, *revision);
+                }
+                Kind::AccessEpoch => self.put_access(AccessRecord::Epoch, key, value, *revision),
+                kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_) | Kind::BindingUsage(_)) => {
+                    self.put_usage(&kind, value, *revision)
+                }
+                other => self.put_other(&other, value, *revision),
             }
-            Kind::Role(mac) => self.put_access(AccessRecord::Role(mac), key, value, revision),
-            Kind::Binding(id) => {
-                self.put_access(AccessRecord::Binding(BindingId(id)), key, value, revision);
-            }
-            Kind::AccessEpoch => self.put_access(AccessRecord::Epoch, key, value, revision),
-            kind @ (Kind::SecretUsage(..) | Kind::KeyUsage(_) | Kind::BindingUsage(_)) => {
-                self.put_usage(&kind, value, revision)
-            }
-            other => self.put_other(&other, value, revision),
+        }
+        for (namespace, changes) in secrets {
+            self.change_secrets(namespace, &changes, sizes, Sorting::Later);
+        }
+        by_shares(&names, |share| {
+            share.iter().for_each(|(namespace, mac, value)| self.put_name(*namespace, *mac, value));
+        });
+    }
+
+    /// Puts the secrets that a scan has read in order.
+    pub(super) fn sort(&self) {
+        for catalog in self.namespaces() {
+            write(&catalog.index).sort();
         }
     }
 
@@ -193,11 +224,11 @@ impl State {
         namespace: NamespaceId,
         changes: &SecretChanges<'_>,
         sizes: &ValueSizes,
-        revision: Revision,
+        sorting: Sorting,
     ) {
         let catalog = read(&self.namespaces).by_id.get(&namespace).cloned();
         let Some(catalog) = catalog else {
-            for (id, _) in &changes.put {
+            for (id, ..) in &changes.put {
                 tracing::error!(secret = %id, "a secret's record belongs to no namespace that can be opened");
                 write(&self.namespaces).orphaned.insert(*id);
             }
@@ -205,15 +236,15 @@ impl State {
         };
         let keys = catalog.keys();
         // The records are opened before the lock is taken.
-        let open = |(id, value): &(SecretId, &[u8])| {
-            if let Some(secret) = self.sealed.take(*id, value, revision) {
-                debug_assert!(open_secret(&keys, *id, value, revision).is_ok_and(|mut opened| {
+        let open = |(id, value, revision): &(SecretId, &[u8], Revision)| {
+            if let Some(secret) = self.sealed.take(*id, value, *revision) {
+                debug_assert!(open_secret(&keys, *id, value, *revision).is_ok_and(|mut opened| {
                     opened.versions.learn_sizes(|number| secret.versions.find(number)?.size);
                     opened == secret
                 }));
                 return (*id, Ok(secret));
             }
-            let mut opened = open_secret(&keys, *id, value, revision);
+            let mut opened = open_secret(&keys, *id, value, *revision);
             if let Ok(secret) = &mut opened
                 && catalog.quotas().limit_bytes()
             {
@@ -224,11 +255,15 @@ impl State {
             }
             (*id, opened)
         };
-        let opened: Vec<_> = changes.put.iter().map(open).collect();
+        let opened = by_shares(&changes.put, |share| share.iter().map(open).collect::<Vec<_>>());
         let mut no_longer_orphaned = Vec::new();
-        let concerned = changes.put.iter().map(|(id, _)| *id).chain(changes.delete.iter().copied());
+        let deleted = changes.delete.iter().map(|(id, _)| *id);
+        let concerned = changes.put.iter().map(|(id, ..)| *id).chain(deleted);
         catalog.change_index(concerned, |index| {
-            for (id, opened) in opened {
+            if sorting == Sorting::Later {
+                index.sort_later();
+            }
+            for (id, opened) in opened.into_iter().flatten() {
                 match opened {
                     Ok(secret) => {
                         index.put(secret);
@@ -237,7 +272,7 @@ impl State {
                     Err(_) => index.put_damaged(id),
                 }
             }
-            changes.delete.iter().for_each(|id| index.delete(*id, revision));
+            changes.delete.iter().for_each(|(id, revision)| index.delete(*id, *revision));
             self.due.note(index.first_due());
         });
         no_longer_orphaned.retain(|id| read(&self.namespaces).orphaned.contains(id));

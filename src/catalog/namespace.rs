@@ -99,11 +99,10 @@ impl NamespaceCatalog {
     }
 
     pub(super) fn set_name_altered(&self, name: Mac, altered: bool) {
-        let mut names = write(&self.altered_names);
         if altered {
-            names.insert(name);
-        } else {
-            names.remove(&name);
+            write(&self.altered_names).insert(name);
+        } else if !read(&self.altered_names).is_empty() {
+            write(&self.altered_names).remove(&name);
         }
     }
 

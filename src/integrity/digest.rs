@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::lineage::{BranchId, Descent, Lineage, ServerIdentity};
 use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose, record_seal};
+use crate::parallel::by_shares;
 use crate::schema::Kind;
 use crate::store::{Change, Changed, Digester, Key, NextDigest};
 
@@ -51,7 +52,12 @@ pub(super) type Fingerprint = [u8; 16];
 
 /// The marks of the records of a store, collected while the store is read.
 #[derive(Default)]
-pub struct Inventory(HashMap<Key, [u8; 12]>);
+pub struct Inventory {
+    /// What a scan has found, each key once.
+    found: Vec<(Key, [u8; 12])>,
+    /// What became of keys beside the scan. It counts in place of what the scan found.
+    changed: HashMap<Key, Option<[u8; 12]>>,
+}
 
 /// The distance in commits that a replacement leaves: more than can be made while it is prepared.
 const LEAP: u64 = 1 << 32;
@@ -171,19 +177,15 @@ impl StoreDigest {
     pub fn of(self, keyring: &Keyring, inventory: &Inventory) -> Self {
         // Its commit puts the keyring, and no other record that the digest covers.
         let key = Key::keyring();
-        let keyring_put = inventory.0.get(&key).map(|mark| (&key, Some(*mark)));
-        let mut digest = Self {
-            sum: Mac::default(),
+        let keyring_put = inventory.keyring().map(|mark| (&key, Some(mark)));
+        Self {
+            sum: inventory.sum(keyring),
             commits: self.commits.saturating_add(1),
             seals: self.seals,
             follows: self.fingerprint(keyring),
             commit: marks_fingerprint(keyring, keyring_put.into_iter().collect()),
             lineage: self.lineage,
-        };
-        for (key, mark) in &inventory.0 {
-            digest.toggle(keyring, key, Some(*mark));
         }
-        digest
     }
 
     /// Whether the store holds exactly the records of this digest.
@@ -194,25 +196,69 @@ impl StoreDigest {
     /// Adds a record, or removes it if it is part of the sum.
     fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<[u8; 12]>) {
         let Some(mark) = mark else { return };
-        let element = keyring.element_mac(&[key.as_bytes(), &mark]);
-        for (sum, element) in self.sum.iter_mut().zip(element) {
-            *sum ^= element;
-        }
+        toggle(&mut self.sum, &element(keyring, key, &mark));
+    }
+}
+
+/// What a record adds to the sum.
+fn element(keyring: &Keyring, key: &Key, mark: &[u8; 12]) -> Mac {
+    keyring.element_mac(&[key.as_bytes(), mark])
+}
+
+/// Adds an element to a sum, or removes it.
+fn toggle(sum: &mut Mac, element: &Mac) {
+    for (sum, element) in sum.iter_mut().zip(element) {
+        *sum ^= element;
     }
 }
 
 impl Inventory {
-    /// Notes a record, in place of an earlier one at its key.
-    pub fn put(&mut self, key: &Key, record: &[u8]) {
-        if let Some(mark) = mark(key, record) {
-            self.0.insert(key.clone(), mark);
+    /// Notes a record that a scan has found. A scan finds each key once.
+    pub fn found(&mut self, key: Key, record: &[u8]) {
+        if let Some(mark) = mark(&key, record) {
+            self.found.push((key, mark));
         }
     }
 
-    /// Removes a key.
-    pub fn delete(&mut self, key: &Key) {
-        self.0.remove(key);
+    /// Notes a record that was put while the scan ran.
+    pub fn put(&mut self, key: &Key, record: &[u8]) {
+        if let Some(mark) = mark(key, record) {
+            self.changed.insert(key.clone(), Some(mark));
+        }
     }
+
+    /// Notes that a key was deleted while the scan ran.
+    pub fn delete(&mut self, key: &Key) {
+        if covers(key) {
+            self.changed.insert(key.clone(), None);
+        }
+    }
+
+    /// The mark of the keyring.
+    fn keyring(&self) -> Option<[u8; 12]> {
+        let key = Key::keyring();
+        let found = || self.found.iter().find(|(found, _)| *found == key).map(|(_, mark)| *mark);
+        self.changed.get(&key).copied().unwrap_or_else(found)
+    }
+
+    /// The sum of all records.
+    fn sum(&self, keyring: &Keyring) -> Mac {
+        let sums = by_shares(&self.found, |share| {
+            let unchanged = share.iter().filter(|(key, _)| !self.changed.contains_key(key));
+            sum_of(keyring, unchanged.map(|(key, mark)| (key, mark)))
+        });
+        let changed = self.changed.iter().filter_map(|(key, mark)| Some((key, mark.as_ref()?)));
+        let mut sum = sum_of(keyring, changed);
+        sums.iter().for_each(|part| toggle(&mut sum, part));
+        sum
+    }
+}
+
+/// The sum of these records.
+fn sum_of<'a>(keyring: &Keyring, records: impl Iterator<Item = (&'a Key, &'a [u8; 12])>) -> Mac {
+    let mut sum = Mac::default();
+    records.for_each(|(key, mark)| toggle(&mut sum, &element(keyring, key, mark)));
+    sum
 }
 
 /// Carries the digest on, from a digest that is not older than the one seen.

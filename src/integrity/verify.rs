@@ -148,14 +148,14 @@ async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<StoreInventor
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, PAGE);
         while let Some(page) = pages.next().await? {
-            for (key, entry) in &page {
-                found.inventory.put(key, &entry.value);
+            for (key, entry) in page {
                 found.first_format &= is_of_first_format(&entry.value);
                 if let Kind::Namespace(mac) = key.kind()
                     && let Ok(keys) = NamespaceKeys::open(keyring, &mac, &entry.value)
                 {
                     found.since = found.since.max(keys.since());
                 }
+                found.inventory.found(key, &entry.value);
             }
         }
     }

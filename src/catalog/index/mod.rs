@@ -11,6 +11,7 @@
 mod due;
 mod filter_cache;
 mod orders;
+mod pairs;
 mod ranked_set;
 mod search;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, PAGE_BYTES};
+use self::pairs::PairOrders;
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use super::due::PlannedBy;
 use crate::auth::NameFilter;
@@ -46,8 +48,11 @@ pub(super) struct Index {
     by_id: HashMap<SecretId, Arc<Secret>>,
     /// The secrets that are deleted.
     deleted: HashMap<SecretId, Arc<Secret>>,
-    /// For each key and value of metadata, the secrets that have this pair.
-    by_pair: HashMap<Box<str>, HashMap<Box<str>, Orders>>,
+    /// For each pair of metadata, the secrets that have it.
+    by_pair: PairOrders,
+    /// Whether `all` and `by_pair` are empty until the secrets are sorted: to sort many at once costs a part of what it costs to give each its
+    /// place.
+    is_unsorted: bool,
     /// The secrets that match recently used filters which no single pair answers.
     filters: FilterCache,
     /// The latest changes, for searches that began before them.
@@ -226,16 +231,12 @@ impl Index {
     fn replace(&mut self, secret: Secret) {
         self.remove(secret.id);
         let secret = Arc::new(secret);
-        self.filters.insert(&secret);
-        self.changes.record(IndexChange::Put(secret.clone()));
+        if !self.is_unsorted {
+            self.arrange(&secret);
+        }
         self.due.insert(&secret);
         if secret.is_deleted() {
             self.deleted.insert(secret.id, secret.clone());
-        } else {
-            self.all.insert(&secret);
-            for (key, value) in secret.metadata.iter() {
-                self.by_pair.entry(key.into()).or_default().entry(value.into()).or_default().insert(&secret);
-            }
         }
         self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
         self.taken.add(Amount::of(&secret));
@@ -261,24 +262,48 @@ impl Index {
         if let Some(at) = secret.claimable_at() {
             self.claimable.remove(&(at, secret.id));
         }
-        self.filters.remove(&secret);
-        self.changes.record(IndexChange::Removed(secret.clone()));
         self.due.remove(&secret);
-        if self.deleted.remove(&id).is_some() {
-            return;
+        self.deleted.remove(&id);
+        if !self.is_unsorted {
+            self.take_out(&secret);
         }
-        self.all.remove(&secret);
-        for (key, value) in secret.metadata.iter() {
-            let Some(values) = self.by_pair.get_mut(key) else { continue };
-            if let Some(secrets) = values.get_mut(value) {
-                secrets.remove(&secret);
-                if secrets.len() == 0 {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                self.by_pair.remove(key);
-            }
+    }
+
+    /// Gives a secret its place where pages and searches find it.
+    fn arrange(&mut self, secret: &Arc<Secret>) {
+        self.filters.insert(secret);
+        self.changes.record(IndexChange::Put(secret.clone()));
+        if !secret.is_deleted() {
+            self.all.insert(secret);
+            self.by_pair.insert(secret);
+        }
+    }
+
+    /// Takes a secret from its place, given in the state in which it was arranged.
+    fn take_out(&mut self, secret: &Arc<Secret>) {
+        self.filters.remove(secret);
+        self.changes.record(IndexChange::Removed(secret.clone()));
+        if !secret.is_deleted() {
+            self.all.remove(secret);
+            self.by_pair.remove(secret);
+        }
+    }
+
+    /// Lets the secrets be without order until [`Index::sort`]. Until then, no secret is found by its name, and no page has any.
+    pub(super) fn sort_later(&mut self) {
+        if !self.is_unsorted {
+            (self.all, self.by_pair) = (Orders::default(), PairOrders::default());
+            self.is_unsorted = true;
+        }
+    }
+
+    /// Puts the secrets in order, if they are not.
+    pub(super) fn sort(&mut self) {
+        if self.is_unsorted {
+            let secrets: Vec<_> = self.by_id.values().filter(|secret| !secret.is_deleted()).cloned().collect();
+            self.all = Orders::of_many(&secrets);
+            self.by_pair = PairOrders::of(&self.all);
+            self.is_unsorted = false;
         }
     }
 
@@ -351,7 +376,7 @@ impl Index {
     fn rarest(&self, pairs: &Metadata) -> Option<&Orders> {
         let mut rarest = &self.all;
         for (key, value) in pairs.iter() {
-            let secrets = self.by_pair.get(key)?.get(value)?;
+            let secrets = self.by_pair.get(key, value)?;
             if secrets.len() <= rarest.len() {
                 rarest = secrets;
             }

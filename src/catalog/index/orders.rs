@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Page;
 use super::ranked_set::RankedSet;
 use crate::domain::{Cursor, Order, OrderBy, Secret, SecretName, Start};
+use crate::parallel::by_shares;
 
 /// How many bytes of names, descriptions and metadata a page holds at most: a gRPC client accepts 4 MiB by default.
 pub(super) const PAGE_BYTES: usize = 3 << 20;
@@ -33,6 +34,25 @@ impl Orders {
             *orders.by_mut(by) = RankedSet::from_sorted(secrets.iter().cloned());
         }
         orders
+    }
+
+    /// The same for so many secrets that they are sorted on all processors.
+    pub(super) fn of_many(secrets: &[Arc<Secret>]) -> Self {
+        Self {
+            name: sorted(secrets, OrderBy::Name, |secret| beginning(&secret.name)),
+            created_at: sorted(secrets, OrderBy::CreatedAt, |secret| (secret.created_at, secret.id)),
+            updated_at: sorted(secrets, OrderBy::UpdatedAt, |secret| (secret.updated_at, secret.id)),
+        }
+    }
+
+    /// All secrets in one order after the other.
+    pub(super) fn in_every_order(&self) -> impl Iterator<Item = (OrderBy, &Arc<Secret>)> {
+        Self::ALL.into_iter().flat_map(|by| self.by(by).range(0..self.len()).map(move |secret| (by, secret)))
+    }
+
+    /// Adds a secret at the end of an order. It is added to all orders before these are used.
+    pub(super) fn push(&mut self, by: OrderBy, secret: &Arc<Secret>) {
+        self.by_mut(by).push(secret.clone());
     }
 
     /// How many secrets there are.
@@ -86,6 +106,33 @@ impl Orders {
             OrderBy::UpdatedAt => &mut self.updated_at,
         }
     }
+}
+
+/// Sorts secrets on all processors, by keys first that follow the order: secrets lie scattered in memory, and keys do not.
+fn sorted<K: Ord + Clone + Send>(
+    secrets: &[Arc<Secret>],
+    by: OrderBy,
+    key: impl Fn(&Secret) -> K + Sync,
+) -> Sorted {
+    let order = |(a, first): &(K, Arc<Secret>), (b, second): &(K, Arc<Secret>)| {
+        a.cmp(b).then_with(|| compare(first, second, by))
+    };
+    let shares = by_shares(secrets, |share| {
+        let mut keyed: Vec<_> = share.iter().map(|secret| (key(secret), secret.clone())).collect();
+        keyed.sort_unstable_by(order);
+        keyed
+    });
+    let mut keyed: Vec<_> = shares.into_iter().flatten().collect();
+    // This sort finds the shares, which are sorted, and merges them.
+    keyed.sort_by(order);
+    RankedSet::from_sorted(keyed.into_iter().map(|(_, secret)| secret))
+}
+
+/// The beginning of a name, as a number in the order of names.
+fn beginning(name: &SecretName) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(name.as_str().bytes()).for_each(|(to, byte)| *to = byte);
+    u128::from_be_bytes(bytes)
 }
 
 /// Compares two secrets in an order, and by id where they have the same place in it. Names need the id too: deleted secrets keep

@@ -29,15 +29,18 @@ impl<T> RankedSet<T> {
     /// A set of these items, which must be sorted and different from each other.
     pub(super) fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
         let mut set = Self::default();
-        for item in items {
-            match set.chunks.last_mut() {
-                // Chunks begin half full, so that there is room for insertions.
-                Some(last) if last.len() < CHUNK / 2 => last.push(item),
-                _ => set.chunks.push(vec![item]),
-            }
-            set.len += 1;
-        }
+        items.into_iter().for_each(|item| set.push(item));
         set
+    }
+
+    /// Adds an item that comes after all others.
+    pub(super) fn push(&mut self, item: T) {
+        match self.chunks.last_mut() {
+            // Chunks begin half full, so that there is room for insertions.
+            Some(last) if last.len() < CHUNK / 2 => last.push(item),
+            _ => self.chunks.push(vec![item]),
+        }
+        self.len += 1;
     }
 
     /// How many items there are.

@@ -83,6 +83,7 @@ proptest! {
         descending in any::<bool>(),
         include_deleted in any::<bool>(),
         limit in 1usize..7,
+        is_scanned in any::<bool>(),
     ) {
         let wanted = [("env".to_owned(), "e1".to_owned()), ("tier".to_owned(), "t1".to_owned())];
         let metadata = wanted.into_iter().take(pairs).collect();
@@ -91,8 +92,12 @@ proptest! {
         let order = Order { by, descending };
         let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
         let asked = steps.len() / 2;
+        if is_scanned {
+            index.sort_later();
+        }
         for (revision, (mut secret, keep)) in steps.into_iter().enumerate() {
             if revision == asked {
+                index.sort();
                 page(&mut index, &filter, order, &Start::Offset(0), limit); // cached, and kept current, from here on
             }
             secrets.retain(|known| known.id != secret.id);
@@ -105,6 +110,7 @@ proptest! {
                 index.remove(secret.id);
             }
         }
+        index.sort();
         let expected = model(&secrets, &filter, order);
 
         // By offset, and by cursor: the same secrets, in the same order.
@@ -130,6 +136,21 @@ proptest! {
         let beyond = page(&mut index, &filter, order, &Start::Offset(usize::MAX), limit);
         prop_assert!(beyond.items.is_empty());
     }
+}
+
+#[test]
+fn many_secrets_are_sorted_as_few_are() {
+    let mut secrets = Vec::new();
+    for number in 0..5_000i64 {
+        // Few times, so that the ids decide too.
+        let at = (number * 7 % 13, number * 5 % 17);
+        let name = format!("n{}", number * 7919 % 5_000);
+        secrets.push(Arc::new(Secret { id: SecretId::generate(), ..secret(0, &name, &[], at, 1) }));
+    }
+    let (few, many) = (Orders::of(secrets.clone()), Orders::of_many(&secrets));
+    let ids = |orders: &Orders| orders.in_every_order().map(|(_, secret)| secret.id).collect::<Vec<_>>();
+    assert_eq!(ids(&few).len(), 15_000);
+    assert_eq!(ids(&few), ids(&many));
 }
 
 #[test]
