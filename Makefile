@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test dist conformance check fuzz torture bench bench-quick bench-access bench-commit bench-load bench-reads bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients profile clients clients-smoke clean
+.PHONY: help run test dist conformance check fuzz torture bench bench-quick bench-access bench-commit bench-load bench-openbao bench-reads bench-overload bench-replicas bench-rotation bench-size bench-watch bench-clients profile clients clients-smoke clean
 
 CARGO_TARGET_DIR ?= target
 FUZZ_SECONDS ?= 60
@@ -53,6 +53,9 @@ bench-reads: ## measure what reads cost beside a bare echo, and among many secre
 
 bench-load: ## measure latency by load, also of a server of yours, and each RPC's cost by the number of secrets; BENCH_ARGS=--help
 	cargo bench --locked --bench load -- $(BENCH_ARGS)
+
+bench-openbao: ## measure reads and rewrites beside OpenBao, of which STRONGROOM_BENCH_BAO is the path; some minutes
+	cargo bench --locked --bench openbao
 
 profile: ## show where the time of a Get goes, with perf; CONTRIBUTING.md says how to read it
 	benches/profile.sh

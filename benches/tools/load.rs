@@ -111,19 +111,23 @@ impl Connections {
         let received = std::rc::Rc::new(std::cell::Cell::new(0));
         let requests: std::rc::Rc<[Request]> = requests.into();
         let tasks = LocalSet::new();
+        let mut senders = Vec::new();
         for number in 0..in_flight {
             let sender = self.0[number % self.0.len()].clone();
             let (next, requests, received) = (next.clone(), requests.clone(), received.clone());
-            tasks.spawn_local(async move {
+            senders.push(tasks.spawn_local(async move {
                 while next.get() < many {
                     let request = &requests[next.replace(next.get() + 1) % requests.len()];
                     let ended = request.send(sender.clone(), "30S").await.expect("a connection that lasts");
                     assert!(ended.status.code() == Code::Ok, "{:?}", ended.status);
                     received.set(received.get() + ended.received);
                 }
-            });
+            }));
         }
         tasks.await;
+        for sender in senders {
+            sender.await.expect("a sender that does not fail");
+        }
         received.get()
     }
 }

@@ -30,14 +30,19 @@ pub struct Process {
 
 impl Process {
     /// Starts a program and waits until it says where it is ready.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_until(command, |line| {
+            Some(line.split_once("is ready on ")?.1.split_once("://")?.1.trim().to_owned())
+        })
+    }
+
+    /// The same for a program that says it in other words: `ready` makes the address of the line in which it does.
+    pub fn start_until(mut command: Command, ready: impl FnMut(String) -> Option<String>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program of the server");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("is ready on ")?.1.split_once("://")?.1.trim().to_owned()))
-            .expect("the server is ready");
+        let mut said = String::new();
+        let mut heard = lines.by_ref().map_while(Result::ok).inspect(|line| said = format!("{said}\n{line}"));
+        let address = heard.find_map(ready).unwrap_or_else(|| panic!("the server is not ready: {said}"));
         // It may write more.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Self { child, address }
