@@ -19,13 +19,15 @@ pub fn by_shares<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync)
     }
     let work = &work;
     scope(|scope| {
-        let begin = |share| (share, Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(share)));
+        let begin =
+            |share| (share, Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(share)));
         let begun: Vec<_> = items.chunks(share).map(begin).collect();
-        let result = |(share, thread): (&[T], std::io::Result<std::thread::ScopedJoinHandle<'_, R>>)| match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // Where no more threads can be had, this one does the work.
-            Err(_) => work(share),
-        };
+        let result =
+            |(share, thread): (&[T], std::io::Result<std::thread::ScopedJoinHandle<'_, R>>)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // Where no more threads can be had, this one does the work.
+                Err(_) => work(share),
+            };
         begun.into_iter().map(result).collect()
     })
 }

@@ -300,7 +300,8 @@ impl Index {
     /// Puts the secrets in order, if they are not.
     pub(super) fn sort(&mut self) {
         if self.is_unsorted {
-            let secrets: Vec<_> = self.by_id.values().filter(|secret| !secret.is_deleted()).cloned().collect();
+            let secrets: Vec<_> =
+                self.by_id.values().filter(|secret| !secret.is_deleted()).cloned().collect();
             self.all = Orders::of_many(&secrets);
             self.by_pair = PairOrders::of(&self.all);
             self.is_unsorted = false;
