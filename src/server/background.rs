@@ -1,7 +1,7 @@
 //! The work that goes on beside the requests, until the server stops.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -211,22 +211,35 @@ async fn exchange_heartbeats(app: Arc<App>) {
 
 /// Gives memory back to the system that a burst of requests has left free: soon after it has become much, and once in a while
 /// what was free between blocks in use.
+///
+/// To count its free blocks, the system's allocator walks over them with its locks held. Beside millions of secrets that takes tenths of a
+/// second, so that pauses are as long as it takes to spend at most a hundredth of the time.
 async fn give_back_memory() {
-    let mut pause = tokio::time::interval(MEMORY);
-    let mut left = 0;
+    let (mut left, mut pause) = (0, MEMORY);
     loop {
         for _ in 0..6 {
-            pause.tick().await;
-            if strongroom_allocator::unused() >= left + WORTHWHILE {
+            tokio::time::sleep(pause).await;
+            let (unused, took) = timed(strongroom_allocator::unused).await;
+            pause = MEMORY.max(100 * took);
+            if unused >= left + WORTHWHILE {
                 break;
             }
         }
-        let given = tokio::task::spawn_blocking(|| {
+        let (unused, took) = timed(|| {
             if strongroom_allocator::unused() >= WORTHWHILE {
                 process::give_back_memory();
             }
             strongroom_allocator::unused()
-        });
-        left = given.await.unwrap_or(left);
+        })
+        .await;
+        left = unused;
+        pause = MEMORY.max(100 * took);
     }
+}
+
+/// Does work that blocks, which gives a number, and says how long it took. 0 where it failed.
+async fn timed(work: impl FnOnce() -> usize + Send + 'static) -> (usize, Duration) {
+    let begun = Instant::now();
+    let result = tokio::task::spawn_blocking(work).await.unwrap_or_default();
+    (result, begun.elapsed())
 }
