@@ -2,17 +2,24 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::thread::{Builder, available_parallelism, scope};
 
-/// Fewer items than this are not worth a thread: it takes as long to begin as a hundred records to open.
+/// So few items are not worth a thread.
 const FEWEST: usize = 256;
-/// The stack of a thread. Where memory is locked, all of it takes room at once.
+/// The stack of a thread, in bytes.
 const STACK: usize = 256 << 10;
 
 /// Does the same work for each share of these items, a share on each processor, and gives the results in the order of the items.
-/// It blocks until all are done, so what it is used for takes milliseconds.
+/// It blocks until all are done.
 pub fn by_shares<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let processors = available_parallelism().map_or(1, NonZero::get);
+    // Every commit comes by here, with few items.
+    if items.len() <= FEWEST {
+        return vec![work(items)];
+    }
+    // It takes some system calls to learn.
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let processors = *PROCESSORS.get_or_init(|| available_parallelism().map_or(1, NonZero::get));
     let share = items.len().div_ceil(processors).max(FEWEST);
     if items.len() <= share {
         return vec![work(items)];

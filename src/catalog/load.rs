@@ -20,8 +20,8 @@ use crate::limits::{Quota, Quotas};
 use crate::schema::Kind;
 use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
-/// How many records a scan reads from the store at a time: enough to be opened on several processors.
-const SCAN_PAGE: usize = 4000;
+/// How many records a scan reads from the store at a time: enough to be opened on several processors. Fewer in tests, whose stores are small.
+const SCAN_PAGE: usize = if cfg!(test) { 500 } else { 4000 };
 
 /// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
 /// a change cannot be applied, the whole store is loaded again.

@@ -55,8 +55,8 @@ pub(super) type Fingerprint = [u8; 16];
 pub struct Inventory {
     /// What a scan has found, each key once.
     found: Vec<(Key, [u8; 12])>,
-    /// What became of keys beside the scan. It counts in place of what the scan found.
-    changed: HashMap<Key, Option<[u8; 12]>>,
+    /// What is known of other keys, or of these since they were found; `None`: there is no record. It counts in place of what was found.
+    known: HashMap<Key, Option<[u8; 12]>>,
 }
 
 /// The distance in commits that a replacement leaves: more than can be made while it is prepared.
@@ -213,24 +213,27 @@ fn toggle(sum: &mut Mac, element: &Mac) {
 }
 
 impl Inventory {
-    /// Notes a record that a scan has found. A scan finds each key once.
+    /// Notes a record that a scan has found, in place of what was known of its key. The scan must not find a key twice
+    /// ([`Pages`](crate::store::Pages) sees to that): the two would count as none.
     pub fn found(&mut self, key: Key, record: &[u8]) {
-        if let Some(mark) = mark(&key, record) {
-            self.found.push((key, mark));
+        let Some(mark) = mark(&key, record) else { return };
+        match self.known.get_mut(&key) {
+            Some(known) => *known = Some(mark),
+            None => self.found.push((key, mark)),
         }
     }
 
-    /// Notes a record that was put while the scan ran.
+    /// Notes a record, in place of an earlier one at its key.
     pub fn put(&mut self, key: &Key, record: &[u8]) {
         if let Some(mark) = mark(key, record) {
-            self.changed.insert(key.clone(), Some(mark));
+            self.known.insert(key.clone(), Some(mark));
         }
     }
 
-    /// Notes that a key was deleted while the scan ran.
+    /// Notes that there is no record at a key.
     pub fn delete(&mut self, key: &Key) {
         if covers(key) {
-            self.changed.insert(key.clone(), None);
+            self.known.insert(key.clone(), None);
         }
     }
 
@@ -238,17 +241,17 @@ impl Inventory {
     fn keyring(&self) -> Option<[u8; 12]> {
         let key = Key::keyring();
         let found = || self.found.iter().find(|(found, _)| *found == key).map(|(_, mark)| *mark);
-        self.changed.get(&key).copied().unwrap_or_else(found)
+        self.known.get(&key).copied().unwrap_or_else(found)
     }
 
     /// The sum of all records.
     fn sum(&self, keyring: &Keyring) -> Mac {
         let sums = by_shares(&self.found, |share| {
-            let unchanged = share.iter().filter(|(key, _)| !self.changed.contains_key(key));
-            sum_of(keyring, unchanged.map(|(key, mark)| (key, mark)))
+            let found = share.iter().filter(|(key, _)| !self.known.contains_key(key));
+            sum_of(keyring, found.map(|(key, mark)| (key, mark)))
         });
-        let changed = self.changed.iter().filter_map(|(key, mark)| Some((key, mark.as_ref()?)));
-        let mut sum = sum_of(keyring, changed);
+        let known = self.known.iter().filter_map(|(key, mark)| Some((key, mark.as_ref()?)));
+        let mut sum = sum_of(keyring, known);
         sums.iter().for_each(|part| toggle(&mut sum, part));
         sum
     }
@@ -366,6 +369,37 @@ fn mark(key: &Key, record: &[u8]) -> Option<[u8; 12]> {
 mod tests {
     use super::*;
     use crate::crypto::MasterKeys;
+
+    #[test]
+    fn an_inventory_holds_the_last_that_was_noted_of_each_key() {
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let record = |byte: u8| [byte; 40];
+        let key = |n: u16| Key::api_key(&[n.to_be_bytes().as_slice(), &[0; 8]].concat().try_into().unwrap());
+        // So many that their sum is computed in shares.
+        let many: Vec<_> = (100..1000).map(key).collect();
+        let (mut scanned, mut plain) = (Inventory::default(), Inventory::default());
+        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(key);
+        scanned.put(&a, &record(9)); // found later, as it is by then
+        scanned.delete(&b); // the same
+        scanned.delete(&e); // never found
+        for found in [&a, &b, &c, &d].into_iter().chain(&many) {
+            scanned.found(found.clone(), &record(1));
+        }
+        scanned.put(&c, &record(2));
+        scanned.delete(&d);
+        scanned.delete(&many[7]);
+        scanned.put(&many[7], &record(3));
+        for (key, byte) in [(&a, 1), (&b, 1), (&c, 2)] {
+            plain.put(key, &record(byte));
+        }
+        for (at, key) in many.iter().enumerate() {
+            plain.put(key, &record(if at == 7 { 3 } else { 1 }));
+        }
+        let sum = plain.sum(&keyring);
+        assert_eq!(scanned.sum(&keyring), sum);
+        plain.delete(&many[8]);
+        assert_ne!(plain.sum(&keyring), sum);
+    }
 
     #[test]
     fn a_digest_vouches_for_exactly_what_its_commits_left() {

@@ -4,8 +4,8 @@
 //! service has something to do about a secret by itself, in order.
 //!
 //! An index holds secrets without their values. It always holds the newest state of a secret that it was given: an older
-//! state that arrives later changes nothing. All its parts ([`Orders`], the metadata index, the [`FilterCache`]) hold the
-//! same secrets after every call. [`NamespaceCatalog`](super::NamespaceCatalog) keeps it behind a lock: readers ask for
+//! state that arrives later changes nothing. All its parts ([`Orders`], [`PairOrders`], the [`FilterCache`]) hold the
+//! same secrets after every call, except between [`Index::sort_later`] and [`Index::sort`]. [`NamespaceCatalog`](super::NamespaceCatalog) keeps it behind a lock: readers ask for
 //! secrets and pages, and the catalog's state puts and deletes what the store's changes say.
 
 mod due;
@@ -289,7 +289,7 @@ impl Index {
         }
     }
 
-    /// Lets the secrets be without order until [`Index::sort`]. Until then, no secret is found by its name, and no page has any.
+    /// Lets the secrets be without order until [`Index::sort`]. Until then, nobody may ask for a secret by its name, for a page or for a count.
     pub(super) fn sort_later(&mut self) {
         if !self.is_unsorted {
             (self.all, self.by_pair) = (Orders::default(), PairOrders::default());
