@@ -212,15 +212,15 @@ async fn exchange_heartbeats(app: Arc<App>) {
 /// Gives memory back to the system that a burst of requests has left free: soon after it has become much, and once in a while
 /// what was free between blocks in use.
 ///
-/// To count its free blocks, the system's allocator walks over them with its locks held. Beside millions of secrets that takes tenths of a
-/// second, so that pauses are as long as it takes to spend at most a hundredth of the time.
+/// To count its free blocks, the system's allocator walks over them with its locks held. Beside a million secrets that can take tenths of a
+/// second. So each pause is at least a hundred times as long as the work before it.
 async fn give_back_memory() {
-    let (mut left, mut pause) = (0, MEMORY);
+    let (mut left, mut spent) = (0, Duration::ZERO);
     loop {
         for _ in 0..6 {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(MEMORY.max(100 * spent)).await;
             let (unused, took) = timed(strongroom_allocator::unused).await;
-            pause = MEMORY.max(100 * took);
+            spent = took;
             if unused >= left + WORTHWHILE {
                 break;
             }
@@ -233,7 +233,7 @@ async fn give_back_memory() {
         })
         .await;
         left = unused;
-        pause = MEMORY.max(100 * took);
+        spent += took;
     }
 }
 
