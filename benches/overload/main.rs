@@ -36,6 +36,8 @@ const IN_FLIGHT: usize = 64;
 /// How many times the capacity is offered.
 const OVERLOAD: f64 = 3.0;
 const DEADLINE: Duration = Duration::from_secs(1);
+/// How long after the load its memory is measured: the server looks for free memory every 5 seconds, and gives back smaller amounts every 30.
+const LATER: Duration = Duration::from_secs(40);
 /// Says that this process is on its own processor.
 const PINNED: &str = "STRONGROOM_BENCH_PINNED";
 
@@ -82,7 +84,8 @@ async fn measure(connections: usize) -> Overloaded {
     let tally = clients.open_loop(capacity * OVERLOAD, part, DEADLINE).await;
     let peak = process.peak();
     drop(clients);
-    let after = process.settled().await;
+    tokio::time::sleep(LATER).await;
+    let after = process.resident();
     report(connections, capacity, part, &tally, [before, peak, after]);
     Overloaded {
         goodput: tally.count(Outcome::Answered) as f64 / part.as_secs_f64() / capacity,
@@ -144,9 +147,10 @@ fn report(
     }
     let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     println!(
-        "  memory: {:.0} MiB before, {:.0} MiB at most, {:.0} MiB after",
+        "  memory: {:.0} MiB before, {:.0} MiB at most, {:.0} MiB {} s later",
         mib(before),
         mib(peak),
-        mib(after)
+        mib(after),
+        LATER.as_secs()
     );
 }

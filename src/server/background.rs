@@ -31,7 +31,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often memory that was freed is given back to the system.
 const MEMORY: Duration = Duration::from_secs(5);
 /// How much free memory is worth that, in bytes.
-const WORTHWHILE: usize = 8 << 20;
+const WORTHWHILE: usize = 2 << 20;
 
 /// How many records were removed because their time had passed.
 #[derive(Debug, Default)]

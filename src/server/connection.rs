@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handshake_ends_when_its_connection_is_to_be_closed() {
-        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 1);
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
         let began = Instant::now();
         connection.close();
         assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());

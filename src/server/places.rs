@@ -92,7 +92,8 @@ impl Places {
             taken.strangers.remove(&number);
             taken.closed("unauthenticated_connections", peer);
         }
-        let connection = Arc::new(Connection::new(peer, self.limits.unauthenticated_requests));
+        let Limits { requests_per_connection, unauthenticated_requests, .. } = self.limits;
+        let connection = Arc::new(Connection::new(peer, requests_per_connection, unauthenticated_requests));
         let number = taken.next;
         taken.next += 1;
         taken.all += 1;

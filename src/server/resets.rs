@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn resets() -> (Arc<Connection>, Arc<Resets>) {
-        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), 1));
+        let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), 10, 1));
         (connection.clone(), Arc::new(Resets::new(connection, 4)))
     }
 

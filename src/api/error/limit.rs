@@ -1,17 +1,12 @@
 //! Each limit and each quota as a [`Refusal`]: what is limited, and what helps.
 
-use std::time::Duration;
-
 use super::{Code, RETRY, Reason, Refusal};
 use crate::limits::{LimitReached, QuotaLimit, QuotaReached};
 
 impl Refusal {
-    /// The server has too much to do: requests wait so long before the work on them begins.
-    pub(in crate::api) fn overloaded(wait: Duration) -> Self {
-        let wait = wait.as_millis();
-        let message = format!(
-            "The server has more to do than it can. Requests wait for {wait} ms now, a large part of the deadline: try again."
-        );
+    /// The server has too much to do.
+    pub(in crate::api) fn overloaded() -> Self {
+        let message = "The server has more to do than it can, and would answer this request late. Try again.";
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
     }
 

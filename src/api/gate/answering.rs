@@ -52,6 +52,7 @@ pin_project! {
         // A refusal before the gate, until it is taken.
         Refused {
             answer: Option<Response<Body>>,
+            _waiting: Option<WaitingRequest>,
         },
         Gated {
             #[pin]
@@ -83,7 +84,7 @@ impl<O> Begun for Answering<O> {
 impl<O> Unmeasured<O> {
     /// The refusal of a request before the gate. There is no audit record of it.
     pub(super) fn refused(refusal: Refusal) -> Self {
-        Self::Refused { answer: Some(refused(refusal)) }
+        Self::Refused { answer: Some(refused(refusal)), _waiting: None }
     }
 
     fn has_begun(&self) -> bool {
@@ -120,7 +121,9 @@ impl<O: Future<Output = Answer>> Future for Unmeasured<O> {
                     answered.map(|answer| answer.map(|body| OpenRequest::with(request.take(), body, *time))),
                 )
             }
-            Part::Refused { answer } => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            Part::Refused { answer, .. } => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            }
             Part::Gated { answer, .. } => answer.poll(context),
         }
     }

@@ -3,18 +3,21 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::auth::{CertificateProblem, ClientCertificate};
+
+/// For how long a connection is refused its requests once its client keeps others back.
+const REST: Duration = Duration::from_millis(250);
 
 const LATE: &str = "the request took too long";
 
@@ -29,21 +32,29 @@ pub(crate) struct Connection {
     open: AtomicUsize,
     /// The number of other requests that wait for their answers.
     waiting: AtomicUsize,
+    /// So many of them say that the client keeps others back.
+    crowd: usize,
+    born: Instant,
+    /// Until when its requests are refused, in milliseconds since it was made.
+    rests_until: AtomicU64,
     authenticated: AtomicBool,
     to_close: AtomicBool,
     changed: Notify,
 }
 
 impl Connection {
-    /// A new connection of a peer, which may make so many requests to health and reflection at a time. Nothing else counts what
-    /// those take, so a credential does not allow more of them.
-    pub(crate) fn new(peer: SocketAddr, most_open: usize) -> Self {
+    /// A new connection of a peer, which may make so many requests at a time, and so many of them to health and reflection. Nothing
+    /// else counts what those take, so a credential does not allow more of them.
+    pub(crate) fn new(peer: SocketAddr, most: usize, most_open: usize) -> Self {
         Self {
             peer,
             most_open,
             certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            crowd: most.saturating_mul(4) / 5,
+            born: Instant::now(),
+            rests_until: AtomicU64::new(0),
             authenticated: AtomicBool::new(false),
             to_close: AtomicBool::new(false),
             changed: Notify::new(),
@@ -101,7 +112,7 @@ impl Connection {
     /// Notes that another request waits for its answer.
     pub(super) fn begin(self: &Arc<Self>) -> WaitingRequest {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        WaitingRequest { connection: self.clone(), is_alone: before == 0 }
+        WaitingRequest { connection: self.clone(), before }
     }
 
     /// Begins a request to health or reflection, if there may be one more.
@@ -115,13 +126,23 @@ impl Connection {
 /// A request that waits for its answer.
 pub(crate) struct WaitingRequest {
     connection: Arc<Connection>,
-    is_alone: bool,
+    /// How many others of the connection waited when this one arrived.
+    before: usize,
 }
 
 impl WaitingRequest {
-    /// Whether no other request of the connection waited when this one arrived.
-    pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
+    /// Whether the request is refused where it is too late (`late`), since others of all connections wait before it.
+    ///
+    /// A client that may not send more requests at a time keeps the others back, and sends first those that have waited longest. It would
+    /// go on to send requests that are nearly late for as long as the server takes them as fast as they come. So such a
+    /// connection rests: all its requests are refused for a moment, which is faster than to serve them.
+    pub(super) fn is_refused(&self, late: bool) -> bool {
+        let now = u64::try_from(self.connection.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let rests_until = &self.connection.rests_until;
+        if late && self.before >= self.connection.crowd {
+            rests_until.store(now.saturating_add(REST.as_millis() as u64), Ordering::Relaxed);
+        }
+        self.before > 0 && (late || now < rests_until.load(Ordering::Relaxed))
     }
 }
 
@@ -199,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_connection_has_few_open_requests_though_it_is_authenticated() {
-        let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2));
+        let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 10, 2));
         let [first, second] = [(); 2].map(|()| connection.begin_open().unwrap());
         assert!(connection.begin_open().is_none());
         drop(first);
@@ -211,6 +232,28 @@ mod tests {
         assert_eq!(connection.open.load(Ordering::Acquire), 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_whose_client_keeps_requests_back_rests() {
+        let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 10, 2));
+        let first = connection.begin();
+        assert!(!first.is_refused(true) && !connection.begin().is_refused(false));
+        assert!(connection.begin().is_refused(true));
+        assert!(!connection.begin().is_refused(false), "a few do not make it rest");
+        let crowd: Vec<_> = (0..9).map(|_| connection.begin()).collect();
+        assert!(
+            crowd.iter().all(|request| !request.is_refused(false)),
+            "nor do many on a server that has time"
+        );
+        assert!(crowd[8].is_refused(true));
+        drop(crowd);
+        assert!(connection.begin().is_refused(false));
+        drop(first);
+        assert!(!connection.begin().is_refused(true), "one request alone is served");
+        let _first = connection.begin();
+        tokio::time::advance(REST).await;
+        assert!(!connection.begin().is_refused(false), "it has rested");
+    }
+
     #[tokio::test]
     async fn a_certificate_that_is_a_credential_authenticates_its_connection() {
         let mut params = CertificateParams::default();
@@ -220,10 +263,10 @@ mod tests {
         let params = CertificateParams::new(["a.example.org".to_owned()]).unwrap();
         let certificate = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
 
-        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 10, 2);
         connection.present(Err(CertificateProblem::NoName));
         assert!(!connection.is_authenticated() && matches!(connection.certificate(), Some(Err(_))));
-        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 2);
+        let connection = Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 10, 2);
         assert!(connection.certificate().is_none());
         connection.present(authorities.verify(&[certificate.der().clone()], now()));
         assert!(connection.is_authenticated() && matches!(connection.certificate(), Some(Ok(_))));

@@ -233,12 +233,13 @@ where
         let id = new_id();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
-        if waiting.as_ref().is_some_and(|waiting| !waiting.is_alone())
-            && let Some(wait) = queue_time.too_long_for(patience(http.headers()))
-        {
-            let refusal = Refusal::overloaded(wait);
+        // Who sets no deadline waits.
+        let late = patience(http.headers()).map(|patience| queue_time.is_too_long_for(patience));
+        if waiting.as_ref().zip(late).is_some_and(|(waiting, late)| waiting.is_refused(late)) {
+            let refusal = Refusal::overloaded();
             entry.refused(&refusal);
-            return (Unmeasured::Refused { answer: Some(response(refusal, &entry.request_id)) }, None);
+            let answer = Some(response(refusal, &entry.request_id));
+            return (Unmeasured::Refused { answer, _waiting: waiting }, None);
         }
         let begin = |traces: &Arc<Traces>| traces.begin(http.headers(), id, rpc.map(|rpc| rpc.name));
         let span = traces.as_ref().and_then(begin);

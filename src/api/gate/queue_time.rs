@@ -1,56 +1,86 @@
 //! How long requests wait for a processor before the work on them begins, and which of them are refused for it.
 //!
 //! A server that has more to do than it can answers nobody in time if it serves all in the order in which they come: each is
-//! late by then. So a request is refused at once where the wait of others says that it would take a large part of its
-//! caller's time. A connection may always have one request: the callers that send one at a time do not pay for those that send
-//! many.
+//! late by then. So a request is refused at once where those that wait before it would take a large part of its caller's time.
+//! A connection may always have one request: the callers that send one at a time do not pay for those that send many.
+//!
+//! What counts is the number of requests that wait now. The wait of those that have begun says too little: hundreds of requests
+//! can come at once, before the first of them begins.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The part of its caller's time that a request may wait: a twentieth.
-const PART: u32 = 20;
+/// The part of its caller's time that a request may wait: a fortieth.
+const PART: u32 = 40;
 /// The wait up to which no request is refused, however little time it has.
 const SHORT: Duration = Duration::from_millis(20);
-/// The last wait counts an eighth of the mean.
-const WEIGHT: u64 = 8;
-/// After this time without a request, the wait of earlier ones says nothing.
-const STALE: Duration = Duration::from_millis(100);
+/// So many requests may always wait.
+const FEW: u64 = 8;
+/// A wait after fewer requests than this says nothing: the processor may have been at something else.
+const TELLING: u64 = FEW / 2;
+/// By which part of itself the estimate changes with each request.
+const STEP: u64 = 128;
+/// The estimate of a server that has not served any request, in nanoseconds.
+const FIRST: u64 = 20_000;
 
-/// The mean wait of the last requests.
+/// The requests that wait.
 pub(super) struct QueueTime {
-    start: Instant,
-    /// In nanoseconds.
-    mean: AtomicU64,
-    /// When the last request began, in nanoseconds since the start.
-    noted: AtomicU64,
+    waiting: AtomicU64,
+    /// How much each of them adds to the wait of the next one, in nanoseconds. It is too little for half of the requests, and too
+    /// much for the other half.
+    each: AtomicU64,
+}
+
+/// A request that waits, until it is dropped.
+pub(super) struct Waiting {
+    queue: Arc<QueueTime>,
+    arrived: Instant,
+    /// How many waited when it arrived.
+    before: u64,
 }
 
 impl QueueTime {
-    /// No request has waited yet.
+    /// No request waits.
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), mean: AtomicU64::new(0), noted: AtomicU64::new(0) }
+        Self { waiting: AtomicU64::new(0), each: AtomicU64::new(FIRST) }
     }
 
-    /// Notes that a request which arrived then begins now.
-    pub(super) fn began(&self, arrived: Instant) {
-        let now = Instant::now();
-        let waited = nanos(now.duration_since(arrived));
-        let mean = self.mean.load(Ordering::Relaxed);
-        // Two requests that begin at once may lose one of the two: it is a mean.
-        self.mean.store(mean - mean / WEIGHT + waited / WEIGHT, Ordering::Relaxed);
-        self.noted.store(nanos(now.duration_since(self.start)), Ordering::Relaxed);
+    /// Adds a request that has arrived.
+    pub(super) fn enter(self: &Arc<Self>) -> Waiting {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting { queue: self.clone(), arrived: Instant::now(), before }
     }
 
-    /// How long requests wait, if that is too long for one whose caller waits for so long.
-    pub(super) fn too_long_for(&self, patience: Option<Duration>) -> Option<Duration> {
-        let mean = Duration::from_nanos(self.mean.load(Ordering::Relaxed));
-        let too_long = mean > SHORT && mean > patience? / PART;
-        let age =
-            || self.start.elapsed().saturating_sub(Duration::from_nanos(self.noted.load(Ordering::Relaxed)));
-        (too_long && age() < STALE).then_some(mean)
+    /// Whether a further request would wait for too long, of one whose caller waits for so long.
+    pub(super) fn is_too_long_for(&self, patience: Duration) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let wait = Duration::from_nanos(waiting.saturating_mul(self.each.load(Ordering::Relaxed)));
+        wait > SHORT && wait > patience / PART
+    }
+}
+
+impl Waiting {
+    /// Notes that the work on the request begins now.
+    pub(super) fn begins(self) {
+        if self.before < TELLING {
+            return;
+        }
+        let waited = nanos(self.arrived.elapsed());
+        let each = self.queue.each.load(Ordering::Relaxed);
+        let step = each / STEP + 1;
+        let better =
+            if waited > each.saturating_mul(self.before) { each + step } else { each - step.min(each) };
+        // Two requests that begin at once may lose one of the two: it is an estimate.
+        self.queue.each.store(better.min(nanos(SHORT) / FEW), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.queue.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -64,45 +94,67 @@ mod tests {
 
     use super::*;
 
-    const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+    const SECOND: Duration = Duration::from_secs(1);
 
-    /// Notes requests that have waited for so long.
-    async fn note(queue_time: &QueueTime, requests: usize, wait: Duration) {
-        for _ in 0..requests {
-            let arrived = Instant::now();
-            advance(wait).await;
-            queue_time.began(arrived);
+    /// Many times as many requests as given arrive at once, and one begins after each such time.
+    async fn serve(queue: &Arc<QueueTime>, requests: usize, each: Duration) {
+        for _ in 0..100 {
+            let waiting: Vec<_> = (0..requests).map(|_| queue.enter()).collect();
+            for request in waiting {
+                advance(each).await;
+                request.begins();
+            }
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_is_too_long_for_callers_with_little_time() {
-        let queue_time = QueueTime::new();
-        assert_eq!(queue_time.too_long_for(SECOND), None);
-        note(&queue_time, 100, Duration::from_millis(60)).await;
-        let wait = queue_time.too_long_for(SECOND).unwrap();
-        assert!((55..=60).contains(&wait.as_millis()), "{wait:?}");
-        assert_eq!(queue_time.too_long_for(Some(Duration::from_secs(2))), None);
-        assert_eq!(queue_time.too_long_for(None), None);
-        note(&queue_time, 100, Duration::from_millis(40)).await;
-        assert_eq!(queue_time.too_long_for(SECOND), None);
+    /// How many requests wait when one with this time is refused. They arrive now and do not begin.
+    fn most_for(queue: &Arc<QueueTime>, patience: Duration) -> usize {
+        let mut waiting = Vec::new();
+        while waiting.len() < 10_000 && !queue.is_too_long_for(patience) {
+            waiting.push(queue.enter());
+        }
+        waiting.len()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_long_wait_and_short_waits_refuse_nobody() {
-        let queue_time = QueueTime::new();
-        note(&queue_time, 1, Duration::from_millis(300)).await;
-        assert_eq!(queue_time.too_long_for(SECOND), None);
-        note(&queue_time, 100, Duration::from_millis(19)).await;
-        assert_eq!(queue_time.too_long_for(Some(Duration::from_millis(1))), None);
+    async fn as_many_may_wait_as_begin_in_a_fortieth_of_the_time() {
+        let queue = Arc::new(QueueTime::new());
+        serve(&queue, 100, Duration::from_micros(100)).await;
+        assert!((225..=275).contains(&most_for(&queue, SECOND)), "{}", most_for(&queue, SECOND));
+        let ten = most_for(&queue, 10 * SECOND);
+        assert!((2250..=2750).contains(&ten), "{ten}");
+        let short = most_for(&queue, SECOND / 100);
+        assert!((180..=220).contains(&short), "{short}");
+        serve(&queue, 100, Duration::from_micros(200)).await;
+        assert!((112..=138).contains(&most_for(&queue, SECOND)), "{}", most_for(&queue, SECOND));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn earlier_waits_are_forgotten() {
-        let queue_time = QueueTime::new();
-        note(&queue_time, 100, Duration::from_millis(500)).await;
-        assert!(queue_time.too_long_for(SECOND).is_some());
-        advance(STALE + Duration::from_millis(1)).await;
-        assert_eq!(queue_time.too_long_for(SECOND), None);
+    async fn a_few_may_wait_however_slow_the_server_is() {
+        let queue = Arc::new(QueueTime::new());
+        serve(&queue, 16, Duration::from_millis(50)).await;
+        assert_eq!(most_for(&queue, SECOND / 2), 9);
+        serve(&queue, 16, Duration::from_micros(10)).await;
+        assert!(most_for(&queue, SECOND) > 1000, "it is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_refuses_nobody() {
+        let queue = Arc::new(QueueTime::new());
+        serve(&queue, 10, Duration::from_micros(100)).await;
+        let before = most_for(&queue, SECOND);
+        let waiting: Vec<_> = (0..10).map(|_| queue.enter()).collect();
+        advance(Duration::from_millis(500)).await;
+        waiting.into_iter().for_each(Waiting::begins);
+        assert!(most_for(&queue, SECOND) * 10 > before * 9, "{before}");
+        serve(&queue, 1, Duration::from_millis(100)).await;
+        assert!(most_for(&queue, SECOND) * 10 > before * 9, "requests that wait alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_begins_does_not_wait() {
+        let queue = Arc::new(QueueTime::new());
+        drop((0..100_000).map(|_| queue.enter()).collect::<Vec<_>>());
+        assert!(!queue.is_too_long_for(SECOND));
     }
 }

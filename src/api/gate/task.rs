@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument;
@@ -56,9 +55,9 @@ where
         let (entered, endless) = (self.in_flight.enter(), is_endless(arrived.http.uri().path()));
         // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
         let answer = self.inner.call(arrived);
-        let (queue_time, arrival) = (self.queue_time.clone(), Instant::now());
+        let waiting = self.queue_time.enter();
         let answering = async move {
-            queue_time.began(arrival);
+            waiting.begins();
             if !of_task.begin() {
                 return Ok(Response::new(Body::empty()));
             }
