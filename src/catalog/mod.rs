@@ -31,7 +31,7 @@ pub use self::hub::{
 pub use self::index::Page;
 use self::load::{follow, scan};
 use self::locks::{read, write};
-pub use self::namespace::NamespaceCatalog;
+pub use self::namespace::{NamespaceCatalog, process_ends};
 use self::reload::Staleness;
 pub use self::state::Counts;
 use self::state::State;

@@ -4,7 +4,8 @@
 //! pages; the catalog's state feeds it.
 
 use std::collections::HashSet;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::due::PlannedBy;
@@ -30,6 +31,24 @@ pub struct NamespaceCatalog {
     altered_names: RwLock<HashSet<Mac>>,
     sealed: Arc<SealedSecrets>,
     quotas: NamespaceQuotas,
+}
+
+/// Whether the process ends.
+static PROCESS_ENDS: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the names and metadata of secrets in memory to the system, from now on: to free a million of them one by one takes a
+/// second, and the process ends. Keys are wiped nevertheless.
+pub fn process_ends() {
+    PROCESS_ENDS.store(true, Ordering::Relaxed);
+}
+
+impl Drop for NamespaceCatalog {
+    fn drop(&mut self) {
+        if PROCESS_ENDS.load(Ordering::Relaxed) {
+            let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::take(index));
+        }
+    }
 }
 
 impl NamespaceCatalog {

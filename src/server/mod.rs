@@ -44,6 +44,7 @@ use self::reload::reload_when_asked;
 use crate::api::{self, Gate, Gated, InFlight, RequestMetrics};
 use crate::app::{App, Readiness, UnreadyCause};
 use crate::audit::{LogAuditor, Names};
+use crate::catalog;
 use crate::config::{AuditNames, AuditStderr, Config, MasterKeySource};
 use crate::domain::now;
 use crate::integrity::audit_log::AuditLog;
@@ -120,6 +121,7 @@ pub async fn run(
     auditor.write_refusals();
     tokio::join!(app.close(), traces::finish(exporting));
     let _ = tokio::task::spawn_blocking(move || audit_log.close()).await; // it logs what fails
+    catalog::process_ends();
     tracing::info!("stopped");
     outcome
 }
