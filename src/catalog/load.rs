@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use tokio::task::{JoinError, JoinHandle};
+
 use super::due::DueAlarm;
 use super::reload::reload;
 use super::sizes::{SizeScan, ValueSizes};
@@ -18,10 +20,13 @@ use crate::integrity::StoredKeyring;
 use crate::integrity::{Divergence, Inventory, StoreDigest};
 use crate::limits::{Quota, Quotas};
 use crate::schema::Kind;
-use crate::store::{Change, Key, Pages, Store, Unavailable, Watch, WatchEnd};
+use crate::store::{Change, Entry, Key, Pages, Store, Unavailable, Watch, WatchEnd};
 
 /// How many records a scan reads from the store at a time: enough to be opened on several processors. Fewer in tests, whose stores are small.
 const SCAN_PAGE: usize = if cfg!(test) { 500 } else { 4000 };
+/// How many pages a scan reads, each while the one before is opened, before it applies the changes that were made meanwhile. No page is
+/// in hand then: an older record in it would replace a changed one.
+const PAGES: usize = if cfg!(test) { 2 } else { 8 };
 
 /// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
 /// a change cannot be applied, the whole store is loaded again.
@@ -148,7 +153,7 @@ async fn scan_once(
     let digest = StoreDigest::open(&keyring, &stored.value).map_err(|_| LoadError::Altered)?;
     let mut inventory = Inventory::default();
     inventory.put(&Key::keyring(), &record.value);
-    let (state, digest_at) = (State::new(keyring, digest, due, quotas), stored.revision);
+    let (state, digest_at) = (Arc::new(State::new(keyring, digest, due, quotas)), stored.revision);
     let mut scan = Scan { state, inventory, watch, reached, digest_at, beyond: HashMap::new() };
     let prefixes = [
         Key::namespaces(),
@@ -167,29 +172,35 @@ async fn scan_once(
     let mut sizes = SizeScan::new(store);
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);
-        while let Some(found) = pages.next().await? {
-            let sizes = match scan.state.quotas.limit_bytes() {
-                true => sizes.of(&found, &scan.state).await?,
-                false => ValueSizes::default(),
-            };
-            scan.state.put(&found, &sizes);
-            for (key, entry) in found {
-                if entry.revision > scan.reached {
-                    scan.beyond.insert(key.clone(), entry.revision);
+        loop {
+            let mut next = pages.next().await?;
+            if next.is_none() {
+                break;
+            }
+            for remaining in (0..PAGES).rev() {
+                let Some(found) = next.take() else { break };
+                let sizes = match scan.state.quotas.limit_bytes() {
+                    true => sizes.of(&found, &scan.state).await?,
+                    false => ValueSizes::default(),
+                };
+                let opening = scan.open(found, sizes);
+                if remaining > 0 {
+                    next = pages.next().await?;
                 }
-                scan.inventory.found(key, &entry.value);
+                scan.note(opening.await.map_err(defect)?);
             }
             // Applied early, before the store's bounded log drops them.
             if !scan.catch_up(store.durable()).await? {
                 return Ok(None);
             }
-            tokio::task::yield_now().await;
         }
     }
     if !scan.catch_up(store.revision().await?).await? {
         return Ok(None);
     }
     let Scan { state, inventory, watch, reached, digest_at, mut beyond } = scan;
+    let state =
+        Arc::into_inner(state).ok_or_else(|| Unavailable("a record of it is still being opened".into()))?;
     // Revisions are not sealed, so that a false one must be noticed: none is later than the store's own revision, and no
     // store gets as far as `NEVER_REACHED`.
     if digest_at > reached || reached >= NEVER_REACHED {
@@ -208,13 +219,18 @@ async fn scan_once(
             state
         })
     });
-    let state = finished.await.map_err(|_| Unavailable("its secrets could not be put in order".into()))?;
+    let state = finished.await.map_err(defect)?;
     Ok(Some((state.ok_or(LoadError::Altered)?, reached, watch)))
+}
+
+fn defect(_: JoinError) -> Unavailable {
+    Unavailable("its records could not be read because of a defect".into())
 }
 
 /// A scan of the store in progress.
 struct Scan {
-    state: State,
+    /// Shared with the thread that opens a page.
+    state: Arc<State>,
     /// The marks of all records read so far, to be compared with the digest.
     inventory: Inventory,
     watch: Watch,
@@ -231,6 +247,25 @@ struct Scan {
 const NEVER_REACHED: Revision = Revision(1 << 62);
 
 impl Scan {
+    /// Opens the records of a page and puts them into the state, on another thread.
+    fn open(&self, found: Vec<(Key, Entry)>, sizes: ValueSizes) -> JoinHandle<Vec<(Key, Entry)>> {
+        let state = self.state.clone();
+        tokio::task::spawn_blocking(move || {
+            state.put(&found, &sizes);
+            found
+        })
+    }
+
+    /// Notes the records of a page that was opened.
+    fn note(&mut self, found: Vec<(Key, Entry)>) {
+        for (key, entry) in found {
+            if entry.revision > self.reached {
+                self.beyond.insert(key.clone(), entry.revision);
+            }
+            self.inventory.found(key, &entry.value);
+        }
+    }
+
     /// Applies the changes up to a revision. `false` where the scan has to start again: the watch ended, or a change put
     /// another keyring, which may not open what was read before.
     async fn catch_up(&mut self, newest: Revision) -> Result<bool, LoadError> {
