@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinHandle};
 
@@ -24,9 +25,9 @@ use crate::store::{Change, Entry, Key, Pages, Store, Unavailable, Watch, WatchEn
 
 /// How many records a scan reads from the store at a time: enough to be opened on several processors. Fewer in tests, whose stores are small.
 const SCAN_PAGE: usize = if cfg!(test) { 500 } else { 4000 };
-/// How many pages a scan reads, each while the one before is opened, before it applies the changes that were made meanwhile. No page is
-/// in hand then: an older record in it would replace a changed one.
-const PAGES: usize = if cfg!(test) { 2 } else { 8 };
+/// For how long a scan reads pages before it applies the changes that were made meanwhile: less than it takes to fill the store's bounded
+/// log of changes.
+const PART: Duration = Duration::from_millis(100);
 
 /// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
 /// a change cannot be applied, the whole store is loaded again.
@@ -172,27 +173,27 @@ async fn scan_once(
     let mut sizes = SizeScan::new(store);
     for prefix in prefixes {
         let mut pages = Pages::new(store, prefix, SCAN_PAGE);
-        loop {
-            let mut next = pages.next().await?;
-            if next.is_none() {
-                break;
-            }
-            for remaining in (0..PAGES).rev() {
-                let Some(found) = next.take() else { break };
-                let sizes = match scan.state.quotas.limit_bytes() {
-                    true => sizes.of(&found, &scan.state).await?,
-                    false => ValueSizes::default(),
-                };
-                let opening = scan.open(found, sizes);
-                if remaining > 0 {
-                    next = pages.next().await?;
+        let mut next = pages.next().await?;
+        let mut began = Instant::now();
+        while let Some(found) = next {
+            let sizes = match scan.state.quotas.limit_bytes() {
+                true => sizes.of(&found, &scan.state).await?,
+                false => ValueSizes::default(),
+            };
+            let opening = scan.open(found, sizes);
+            // No page may be read before changes are applied and opened after that: its records may be older than they are.
+            let ends = began.elapsed() >= PART;
+            next = if ends { None } else { pages.next().await? };
+            scan.note(opening.await.map_err(defect)?);
+            if ends {
+                if !scan.catch_up(store.durable()).await? {
+                    return Ok(None);
                 }
-                scan.note(opening.await.map_err(defect)?);
+                (next, began) = (pages.next().await?, Instant::now());
             }
-            // Applied early, before the store's bounded log drops them.
-            if !scan.catch_up(store.durable()).await? {
-                return Ok(None);
-            }
+        }
+        if !scan.catch_up(store.durable()).await? {
+            return Ok(None);
         }
     }
     if !scan.catch_up(store.revision().await?).await? {

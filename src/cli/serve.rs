@@ -15,6 +15,9 @@ use crate::config::{Config, LogFormat, LogLevel, MasterKeySource, Settings, pars
 use crate::server::{self, Ready};
 use crate::{process, telemetry};
 
+/// How long work on other threads may take to end once the server has stopped.
+const LAST: Duration = Duration::from_secs(1);
+
 /// The arguments of `strongroom serve`.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
@@ -131,8 +134,9 @@ impl Serve {
             telemetry::flush().await;
             ended.map_err(|error| Failure::local(error.to_string()))
         });
-        // A restore that still checks its backup is given up; it has replaced nothing.
-        runtime.shutdown_background();
+        // What still opens records at a start that is given up ends soon, and wipes its keys. A restore that still checks its backup
+        // is given up; it has replaced nothing.
+        runtime.shutdown_timeout(LAST);
         ended
     }
 

@@ -1,7 +1,7 @@
 //! The work that goes on beside the requests, until the server stops.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -213,7 +213,7 @@ async fn exchange_heartbeats(app: Arc<App>) {
 /// what was free between blocks in use.
 ///
 /// To count its free blocks, the system's allocator walks over them with its locks held. Beside a million secrets that can take tenths of a
-/// second. So each pause is at least a hundred times as long as the work before it.
+/// second. So each pause is at least a hundred times as long as the processor time of the work before it.
 async fn give_back_memory() {
     let (mut left, mut spent) = (0, Duration::ZERO);
     loop {
@@ -237,9 +237,18 @@ async fn give_back_memory() {
     }
 }
 
-/// Does work that blocks, which gives a number, and says how long it took. 0 where it failed.
+/// Does work that blocks, which gives a number, and says how much processor time it took. 0 where it failed.
 async fn timed(work: impl FnOnce() -> usize + Send + 'static) -> (usize, Duration) {
-    let begun = Instant::now();
-    let result = tokio::task::spawn_blocking(work).await.unwrap_or_default();
-    (result, begun.elapsed())
+    let timed = || {
+        let begun = processor_time();
+        let result = work();
+        (result, processor_time().saturating_sub(begun))
+    };
+    tokio::task::spawn_blocking(timed).await.unwrap_or_default()
+}
+
+/// The processor time of this thread.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     open: AtomicUsize,
     /// The number of other requests that wait for their answers.
     waiting: AtomicUsize,
-    /// So many of them say that the client keeps others back.
+    /// The number of waiting requests from which on the client probably keeps further ones back.
     crowd: usize,
     born: Instant,
     /// Until when its requests are refused, in milliseconds since it was made.
@@ -43,8 +43,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A new connection of a peer, which may make so many requests at a time, and so many of them to health and reflection. Nothing
-    /// else counts what those take, so a credential does not allow more of them.
+    /// A new connection of a peer. It may make `most` requests at a time, and `most_open` to health and reflection. Nothing else counts
+    /// what the latter take, so a credential does not allow more of them.
     pub(crate) fn new(peer: SocketAddr, most: usize, most_open: usize) -> Self {
         Self {
             peer,
@@ -131,11 +131,11 @@ pub(crate) struct WaitingRequest {
 }
 
 impl WaitingRequest {
-    /// Whether the request is refused where it is too late (`late`), since others of all connections wait before it.
+    /// Whether the request is refused. `late`: it would wait too long behind the requests of all connections.
     ///
-    /// A client that may not send more requests at a time keeps the others back, and sends first those that have waited longest. It would
-    /// go on to send requests that are nearly late for as long as the server takes them as fast as they come. So such a
-    /// connection rests: all its requests are refused for a moment, which is faster than to serve them.
+    /// A client that has as many requests under way as it may have keeps further ones back, and sends the oldest of those first. While the
+    /// server only just keeps up with what is sent, each request is nearly late when it is sent. So such a connection rests:
+    /// for a moment all its requests are refused but one at a time. That is faster than to serve them, and the client catches up.
     pub(super) fn is_refused(&self, late: bool) -> bool {
         let now = u64::try_from(self.connection.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         let rests_until = &self.connection.rests_until;

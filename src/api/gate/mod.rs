@@ -20,6 +20,7 @@ mod traced;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
 use tokio::time::{Instant, timeout};
@@ -233,9 +234,12 @@ where
         let id = new_id();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
-        // Who sets no deadline waits.
-        let late = patience(http.headers()).map(|patience| queue_time.is_too_long_for(patience));
-        if waiting.as_ref().zip(late).is_some_and(|(waiting, late)| waiting.is_refused(late)) {
+        let late = queue_time.is_too_long_for(match connection {
+            // Strangers do not push out known callers.
+            Some(connection) if !connection.is_authenticated() => Duration::ZERO,
+            _ => patience(http.headers()).map_or(MAX_TIME, |patience| patience.min(MAX_TIME)),
+        });
+        if waiting.as_ref().is_some_and(|waiting| waiting.is_refused(late)) {
             let refusal = Refusal::overloaded();
             entry.refused(&refusal);
             let answer = Some(response(refusal, &entry.request_id));

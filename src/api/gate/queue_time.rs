@@ -21,17 +21,21 @@ const SHORT: Duration = Duration::from_millis(20);
 const FEW: u64 = 8;
 /// A wait after fewer requests than this says nothing: the processor may have been at something else.
 const TELLING: u64 = FEW / 2;
-/// By which part of itself the estimate changes with each request.
+/// Each request changes the estimate by this part of it: a 128th.
 const STEP: u64 = 128;
-/// The estimate of a server that has not served any request, in nanoseconds.
+/// The estimate of a server that has served no request, in nanoseconds.
 const FIRST: u64 = 20_000;
+/// An estimate that was not changed for so long counts as [`FIRST`] at most.
+const STALE: Duration = Duration::from_secs(1);
 
 /// The requests that wait.
 pub(super) struct QueueTime {
+    start: Instant,
     waiting: AtomicU64,
-    /// How much each of them adds to the wait of the next one, in nanoseconds. It is too little for half of the requests, and too
-    /// much for the other half.
+    /// An estimate of how much each of them adds to the wait of the next one, in nanoseconds: the median of the last requests.
     each: AtomicU64,
+    /// When the estimate was last changed, in nanoseconds since the start.
+    changed: AtomicU64,
 }
 
 /// A request that waits, until it is dropped.
@@ -45,7 +49,8 @@ pub(super) struct Waiting {
 impl QueueTime {
     /// No request waits.
     pub(super) fn new() -> Self {
-        Self { waiting: AtomicU64::new(0), each: AtomicU64::new(FIRST) }
+        let zero = || AtomicU64::new(0);
+        Self { start: Instant::now(), waiting: zero(), each: AtomicU64::new(FIRST), changed: zero() }
     }
 
     /// Adds a request that has arrived.
@@ -54,11 +59,17 @@ impl QueueTime {
         Waiting { queue: self.clone(), arrived: Instant::now(), before }
     }
 
-    /// Whether a further request would wait for too long, of one whose caller waits for so long.
+    /// Whether a further request would wait too long here, if its caller waits for so long.
     pub(super) fn is_too_long_for(&self, patience: Duration) -> bool {
         let waiting = self.waiting.load(Ordering::Relaxed);
-        let wait = Duration::from_nanos(waiting.saturating_mul(self.each.load(Ordering::Relaxed)));
+        let wait = Duration::from_nanos(waiting.saturating_mul(self.each()));
         wait > SHORT && wait > patience / PART
+    }
+
+    fn each(&self) -> u64 {
+        let each = self.each.load(Ordering::Relaxed);
+        let age = nanos(self.start.elapsed()).saturating_sub(self.changed.load(Ordering::Relaxed));
+        if age > nanos(STALE) { each.min(FIRST) } else { each }
     }
 }
 
@@ -69,12 +80,13 @@ impl Waiting {
             return;
         }
         let waited = nanos(self.arrived.elapsed());
-        let each = self.queue.each.load(Ordering::Relaxed);
+        let each = self.queue.each();
         let step = each / STEP + 1;
         let better =
             if waited > each.saturating_mul(self.before) { each + step } else { each - step.min(each) };
         // Two requests that begin at once may lose one of the two: it is an estimate.
         self.queue.each.store(better.min(nanos(SHORT) / FEW), Ordering::Relaxed);
+        self.queue.changed.store(nanos(self.queue.start.elapsed()), Ordering::Relaxed);
     }
 }
 
@@ -96,7 +108,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Many times as many requests as given arrive at once, and one begins after each such time.
+    /// A hundred times, so many requests arrive at once, and then one after the other begins.
     async fn serve(queue: &Arc<QueueTime>, requests: usize, each: Duration) {
         for _ in 0..100 {
             let waiting: Vec<_> = (0..requests).map(|_| queue.enter()).collect();
@@ -149,6 +161,15 @@ mod tests {
         assert!(most_for(&queue, SECOND) * 10 > before * 9, "{before}");
         serve(&queue, 1, Duration::from_millis(100)).await;
         assert!(most_for(&queue, SECOND) * 10 > before * 9, "requests that wait alone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_slow_is_forgotten_without_further_requests() {
+        let queue = Arc::new(QueueTime::new());
+        serve(&queue, 16, Duration::from_millis(50)).await;
+        assert_eq!(most_for(&queue, SECOND), 11);
+        advance(STALE + Duration::from_millis(1)).await;
+        assert_eq!(most_for(&queue, SECOND), 1251);
     }
 
     #[tokio::test(start_paused = true)]
