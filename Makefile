@@ -63,7 +63,7 @@ profile: ## show where the time of a Get goes, with perf; CONTRIBUTING.md says h
 bench-access: ## measure a decision among many bindings; ten seconds
 	cargo bench --locked --bench access
 
-bench-overload: ## measure the service under three times its capacity; needs a quiet machine and two minutes
+bench-overload: ## measure the service under three times its capacity; needs a quiet machine and four minutes
 	cargo bench --locked --bench overload
 
 bench-watch: ## measure 1,000 watches: their memory, and how soon each has an event; a minute
