@@ -59,6 +59,10 @@ const OPEN: [&str; 3] =
 const HEALTH: &str = "/grpc.health.v1.Health/";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
+/// A connection on which nobody is known yet counts as one whose caller waits for so long at most, so that strangers do not push out
+/// known callers.
+const STRANGERS: Duration = Duration::from_secs(2);
+
 /// The most that the headers of a request may take, in bytes: as HTTP/2 counts them, with 32 bytes for each header.
 const MAX_HEADERS: usize = 16 * 1024;
 
@@ -234,11 +238,9 @@ where
         let id = new_id();
         let given_id = caller_request_id(http.headers());
         let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
-        let late = queue_time.is_too_long_for(match connection {
-            // Strangers do not push out known callers.
-            Some(connection) if !connection.is_authenticated() => Duration::ZERO,
-            _ => patience(http.headers()).map_or(MAX_TIME, |patience| patience.min(MAX_TIME)),
-        });
+        let is_known = connection.is_none_or(|connection| connection.is_authenticated());
+        let most = if is_known { MAX_TIME } else { STRANGERS };
+        let late = queue_time.is_too_long_for(patience(http.headers()).unwrap_or(most).min(most));
         if waiting.as_ref().is_some_and(|waiting| waiting.is_refused(late)) {
             let refusal = Refusal::overloaded();
             entry.refused(&refusal);

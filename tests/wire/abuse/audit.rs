@@ -13,7 +13,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
-use tonic::Code;
+use tonic::{Code, Response};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -104,7 +104,13 @@ async fn a_flood_of_strangers_refuses_no_key_holder_though_the_log_is_read_slowl
             let wire = wire.clone();
             flood.spawn(async move {
                 for _ in 0..REFUSALS / AT_ONCE {
-                    refused(wire.call(GET, b"").await, Code::Unauthenticated, "CREDENTIAL_MISSING");
+                    let refusal = wire.call(GET, b"").await.unwrap_err();
+                    let (code, reason) = match refusal.code() {
+                        // A server that has too much to do does not look for a credential.
+                        Code::ResourceExhausted => (Code::ResourceExhausted, "TOO_MANY_REQUESTS"),
+                        _ => (Code::Unauthenticated, "CREDENTIAL_MISSING"),
+                    };
+                    refused(Err::<Response<()>, _>(refusal), code, reason);
                 }
             });
         }
