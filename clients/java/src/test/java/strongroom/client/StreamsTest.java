@@ -142,7 +142,7 @@ class StreamsTest {
             stream.onNext(again ? event(SecretEventType.SECRET_EVENT_TYPE_CREATED, "a", 4, 4) : bookmark(3));
         };
         var request = WatchSecretsRequest.newBuilder().build();
-        try (Watch watch = new Watch(client.link(), request, Duration.ofMillis(200), failure -> {}, revision -> {})) {
+        try (Watch watch = new Watch(client.link(), request, Duration.ofSeconds(2), failure -> {}, revision -> {})) {
             assertEquals("created a 4", take(watch, 1));
         }
         assertTrue(requests.contains("after 0") && requests.contains("after 3"), requests.toString());
