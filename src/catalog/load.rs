@@ -25,8 +25,8 @@ use crate::store::{Change, Entry, Key, Pages, Store, Unavailable, Watch, WatchEn
 
 /// How many records a scan reads from the store at a time: enough to be opened on several processors. Fewer in tests, whose stores are small.
 const SCAN_PAGE: usize = if cfg!(test) { 500 } else { 4000 };
-/// For how long a scan reads pages before it applies the changes that were made meanwhile: less than it takes to fill the store's bounded
-/// log of changes.
+/// For how long a scan reads pages before it applies the changes that were made meanwhile. The store's log of them is bounded, so this
+/// is short.
 const PART: Duration = Duration::from_millis(100);
 
 /// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
@@ -181,7 +181,8 @@ async fn scan_once(
                 false => ValueSizes::default(),
             };
             let opening = scan.open(found, sizes);
-            // No page may be read before changes are applied and opened after that: its records may be older than they are.
+            // A page that was read before changes are applied is opened before that too: otherwise its older records would replace
+            // theirs.
             let ends = began.elapsed() >= PART;
             next = if ends { None } else { pages.next().await? };
             scan.note(opening.await.map_err(defect)?);

@@ -52,6 +52,7 @@ pin_project! {
         // A refusal before the gate, until it is taken.
         Refused {
             answer: Option<Response<Body>>,
+            // Counts until then: all requests that came at once are known to be many.
             _waiting: Option<WaitingRequest>,
         },
         Gated {
