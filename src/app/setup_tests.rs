@@ -1,10 +1,11 @@
 //! Opening the service over a store that is not new.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fixture::{Fixture, everything, named, options, reopen, reopen_with};
-use super::{Options, SecretRotation, SecretUpdate, SetupError, ValueSource};
-use crate::auth::Rotate;
+use super::{App, Options, SecretRotation, SecretUpdate, SetupError, ValueSource};
+use crate::auth::{Delete, Rotate};
 use crate::crypto::MasterKeys;
 use crate::domain::{Namespace, Value};
 use crate::store::{self, Key, Transaction};
@@ -16,6 +17,48 @@ async fn another_master_key_opens_nothing_and_changes_nothing() {
     let refused = reopen(&fixture.store, &Arc::new(MasterKeys::generate().unwrap())).await;
     assert!(matches!(refused.err(), Some(SetupError::WrongMasterKey)));
     assert_eq!(fixture.value(&fixture.app, "a").await.unwrap(), "a");
+}
+
+/// Many secrets are read in several pages, with changes of secrets in all of them between those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_changes_while_it_is_opened_is_opened_as_it_is() {
+    let fixture = Arc::new(Fixture::open().await);
+    for n in 0..1600 {
+        fixture.create(&format!("s{n}"), "v").await.unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (fixture, stop) = (fixture.clone(), stop.clone());
+        async move {
+            let mut changes = 0;
+            while !stop.load(Ordering::SeqCst) {
+                fixture.rotate(&format!("s{}", changes * 97 % 1600), "w").await;
+                fixture.create(&format!("new_{changes}"), "v").await.unwrap();
+                fixture
+                    .app
+                    .secrets
+                    .delete(&fixture.grant::<Delete>(&format!("new_{changes}")), None, None)
+                    .await
+                    .unwrap();
+                changes += 1;
+            }
+            changes
+        }
+    });
+    let mut opened = Vec::new();
+    for _ in 0..20 {
+        opened.push(reopen(&fixture.store, &fixture.master).await.unwrap());
+    }
+    stop.store(true, Ordering::SeqCst);
+    assert!(writer.await.unwrap() > 0);
+    let newest = |app: &App| -> Vec<_> {
+        everything(app).iter().map(|secret| (secret.name.clone(), secret.revision)).collect()
+    };
+    for app in opened {
+        app.at_least(fixture.app.revision()).await.unwrap();
+        assert_eq!(newest(&app), newest(&fixture.app));
+        assert_eq!(app.core.catalog.counts().damaged, 0);
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::store::{Change, Entry, Key, Pages, Store, Unavailable, Watch, WatchEn
 const SCAN_PAGE: usize = if cfg!(test) { 500 } else { 4000 };
 /// For how long a scan reads pages before it applies the changes that were made meanwhile. The store's log of them is bounded, so this
 /// is short.
-const PART: Duration = Duration::from_millis(100);
+const PART: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 
 /// Applies every change, in order. Ends when the catalog is dropped or the store is closed. Where the watch ends early, or
 /// a change cannot be applied, the whole store is loaded again.
