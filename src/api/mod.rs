@@ -5,12 +5,14 @@
 mod error;
 mod gate;
 mod request;
+mod services;
 mod strongroom_v1;
 
 pub(crate) use self::error::reason_names;
 pub(crate) use self::gate::{
     Begun, CODES, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
 };
+pub(crate) use self::services::{Collected, Services};
 pub(crate) use self::strongroom_v1::rpcs::names as rpc_names;
 pub use self::strongroom_v1::{AUDIT_SERVICE, SERVICES, proto as v1, services};
 

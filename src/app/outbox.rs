@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::commit::Core;
-use crate::audit::{Line, RecordLog};
+use crate::audit::Line;
 use crate::crypto::{FieldReader, Purpose};
 use crate::integrity::StoredKeyring;
 use crate::integrity::audit_log::{AuditLog, LogError, Order, Query, TreeHead};
@@ -212,7 +212,7 @@ impl Outbox {
         let mut moved = 0;
         for Copy { id, line, .. } in copies {
             if !there.contains(&id) {
-                self.log.write("", line).await.map_err(Error::from)?;
+                self.log.write(line).await.map_err(Error::from)?;
                 moved += 1;
             }
             let size = self.log.written();

@@ -8,12 +8,14 @@ mod line;
 mod names;
 mod record;
 mod refusals;
+mod waiting;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 pub use self::access::{Access, AccessFields};
 pub use self::line::{FILES_REMOVED, LOG_BEGUN, LOG_RESUMED, Line, REFUSALS_DROPPED, UNSIGNED_RECORDS};
@@ -22,8 +24,9 @@ use self::record::joined;
 pub use self::record::{Record, Referenced, Target};
 pub use self::refusals::SEVERAL;
 use self::refusals::{Refusals, Sum};
+use self::waiting::WaitingRecord;
 use crate::domain::now;
-use crate::telemetry;
+use crate::telemetry::{self, Receipts};
 
 /// How often the refusals of strangers are written.
 const REFUSALS: Duration = Duration::from_secs(1);
@@ -59,8 +62,16 @@ pub struct Unwritable;
 /// The log that keeps records: lines with JSON, each with its line feed.
 #[async_trait]
 pub trait RecordLog: Send + Sync {
-    /// Writes the record of an owner, or fails within a bound. Owners share the log fairly.
-    async fn write(&self, owner: &str, line: Vec<u8>) -> Result<(), Unwritable>;
+    /// Adds the record of an owner, which is told whether it was written. Owners share the log fairly. The caller calls
+    /// [`Self::write_waiting`] or [`Self::wake`] after that.
+    fn add(&self, owner: &str, line: Vec<u8>) -> Result<oneshot::Receiver<bool>, Unwritable>;
+
+    /// Writes the records that wait, in this thread, where that is quick. One task at a time may do so. The caller tells those who
+    /// wait.
+    fn write_waiting(&self) -> Receipts;
+
+    /// Leaves the records that wait to the log's thread.
+    fn wake(&self);
 
     /// Adds a record that may be dropped. False: it was dropped.
     fn offer(&self, line: Vec<u8>) -> bool;
@@ -88,6 +99,8 @@ pub struct LogAuditor {
     refusal_records: AtomicU64,
     /// Whether the last event could not be written.
     failing: AtomicBool,
+    /// The turn to write records in a thread that serves requests. Only one does so, since a write can block after all.
+    writing: Mutex<()>,
 }
 
 impl Default for LogAuditor {
@@ -99,18 +112,13 @@ impl Default for LogAuditor {
 #[async_trait]
 impl Auditor for LogAuditor {
     async fn write(&self, record: &Record) -> Result<(), Unwritable> {
-        let owner = record.principal.as_deref().unwrap_or(AUDITOR);
-        let logged = async {
-            match &self.log {
-                Some(log) => log.write(owner, Line::of(record, &self.names, now()).to_text()).await,
-                None => Ok(()),
-            }
-        };
-        let told = async {
-            if self.events { self.written(owner, || emit(record, &self.names)).await } else { Ok(()) }
-        };
-        let (logged, told) = tokio::join!(logged, told);
-        logged.and(told)
+        let mut waiting = self.add(record)?;
+        if telemetry::may_write() {
+            // They add their records.
+            telemetry::after_ready_tasks().await;
+            waiting.write_all();
+        }
+        waiting.written().await
     }
 
     fn names(&self) -> &Names {
@@ -138,6 +146,44 @@ impl LogAuditor {
             dropped_records: AtomicU64::new(0),
             refusal_records: AtomicU64::new(MAX_REFUSAL_RECORDS),
             failing: AtomicBool::new(false),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// Adds a record to both logs.
+    fn add(&self, record: &Record) -> Result<WaitingRecord<'_>, Unwritable> {
+        let owner = record.principal.as_deref().unwrap_or(AUDITOR);
+        let line = || Line::of(record, &self.names, now()).to_text();
+        let logged = self.log.as_ref().map(|log| log.add(owner, line())).transpose();
+        let told = if self.events {
+            telemetry::add(owner, || emit(record, &self.names)).map_err(|_full| Unwritable)
+        } else {
+            Ok(None)
+        };
+        if told.is_err() {
+            self.failing.store(true, Ordering::Relaxed);
+        }
+        let is_full = logged.is_err() || told.is_err();
+        let waiting = WaitingRecord::new(self, logged.unwrap_or_default(), told.unwrap_or_default());
+        if is_full { Err(Unwritable) } else { Ok(waiting) }
+    }
+
+    /// Writes the records that wait, in this thread, where that is quick. Nobody is told before both logs are written: a task that
+    /// is told would wait for this thread while the second write blocks it.
+    fn write_waiting(&self) {
+        let logged = self.log.as_ref().map(|log| log.write_waiting());
+        let told = if self.events { telemetry::write_waiting() } else { Receipts::default() };
+        logged.unwrap_or_default().tell();
+        told.tell();
+    }
+
+    /// Leaves the records that wait to the threads of the logs.
+    fn wake(&self) {
+        if let Some(log) = &self.log {
+            log.wake();
+        }
+        if self.events {
+            telemetry::wake();
         }
     }
 
@@ -394,10 +440,18 @@ mod tests {
 
     #[async_trait]
     impl RecordLog for Kept {
-        async fn write(&self, _: &str, line: Vec<u8>) -> Result<(), Unwritable> {
+        fn add(&self, _: &str, line: Vec<u8>) -> Result<oneshot::Receiver<bool>, Unwritable> {
             self.offer(line);
-            Ok(())
+            let (written, told) = oneshot::channel();
+            let _ = written.send(true);
+            Ok(told)
         }
+
+        fn write_waiting(&self) -> Receipts {
+            Receipts::default()
+        }
+
+        fn wake(&self) {}
 
         fn offer(&self, line: Vec<u8>) -> bool {
             self.0.lock().unwrap().push(Line::parse(line.trim_ascii_end()).unwrap());
@@ -407,6 +461,60 @@ mod tests {
         async fn check(&self) -> Result<(), Unwritable> {
             Ok(())
         }
+    }
+
+    /// A log that never writes by itself, and counts those who wake its thread.
+    #[derive(Default)]
+    struct Asleep(Mutex<(Vec<oneshot::Sender<bool>>, usize)>);
+
+    #[async_trait]
+    impl RecordLog for Asleep {
+        fn add(&self, _: &str, _: Vec<u8>) -> Result<oneshot::Receiver<bool>, Unwritable> {
+            let (written, told) = oneshot::channel();
+            self.0.lock().unwrap().0.push(written);
+            Ok(told)
+        }
+
+        fn write_waiting(&self) -> Receipts {
+            self.0.lock().unwrap().0.drain(..).for_each(|written| written.send(true).unwrap());
+            Receipts::default()
+        }
+
+        fn wake(&self) {
+            self.0.lock().unwrap().1 += 1;
+        }
+
+        fn offer(&self, _: Vec<u8>) -> bool {
+            true
+        }
+
+        async fn check(&self) -> Result<(), Unwritable> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_record_is_written_by_who_waits_for_it_and_otherwise_the_log_is_woken() {
+        let log = Arc::<Asleep>::default();
+        let auditor = Arc::new(LogAuditor::new(Some(log.clone()), false, Names::Plain));
+        let record = refusal("192.0.2.1:5", "1");
+        assert_eq!(auditor.write(&record).await, Ok(()));
+        assert_eq!(log.0.lock().unwrap().1, 0);
+        let turn = auditor.writing.lock().unwrap();
+        auditor.add(&record).unwrap().write_all();
+        assert_eq!(log.0.lock().unwrap().1, 1, "another writes, and may have looked already");
+        assert_eq!(log.0.lock().unwrap().0.len(), 1);
+        drop(turn);
+        drop(auditor.add(&record)); // the caller's task is aborted
+        assert_eq!(log.0.lock().unwrap().1, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_nobody_writes_is_refused_within_a_bound() {
+        let log = Arc::<Asleep>::default();
+        let auditor = LogAuditor::new(Some(log.clone()), false, Names::Plain);
+        assert_eq!(auditor.write(&refusal("192.0.2.1:5", "1")).await, Err(Unwritable));
+        assert_eq!(log.0.lock().unwrap().1, 1, "the only thread of a runtime does not write");
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,6 +75,7 @@ mod waiting;
 mod watch;
 mod whoami;
 
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -324,11 +325,16 @@ fn answered<T>(
     connection: &Connection,
     command: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    on_runtime(waiting::told(connection, command))
+    // In a box: the loop around it is compiled once, and not for each command.
+    on_runtime(waiting::told(connection, Box::pin(command) as Running<'_, T>))
 }
+
+/// A command that runs.
+type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
 /// Runs a command on this thread.
 fn on_runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let command: Running<'_, T> = Box::pin(command);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::local(format!("the runtime cannot start: {error}")))?.block_on(command)
 }

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -122,10 +124,16 @@ impl Serve {
         // This must happen before a key is in memory.
         process::guard_memory();
 
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if available_parallelism().is_ok_and(|processors| processors.get() == 1) {
+            builder.worker_threads(2); // a disk can block one of them
+        }
+        let runtime = builder.enable_all().build();
         let runtime =
             runtime.map_err(|error| Failure::local(format!("the runtime cannot start: {error}")))?;
         let data_dir = config.data_dir.clone();
+        let failed = |error| Failure::local(format!("a thread cannot start: {error}"));
+        wake_regularly(runtime.handle().clone()).map_err(failed)?;
         let ended = runtime.block_on(async {
             let unheard = |error| Failure::local(format!("signals cannot be received: {error}"));
             let (shutdown, reload) = (signals().map_err(unheard)?, hangups().map_err(unheard)?);
@@ -164,6 +172,22 @@ impl Serve {
             ..self.opening.settings()
         }
     }
+}
+
+/// How often a thread that serves requests is woken.
+const WAKE: Duration = Duration::from_millis(500);
+
+/// Wakes one of the threads that serve requests again and again. One of them waits for sockets and timers on behalf of all. If that
+/// one is blocked by a disk right after that, the others would sleep on.
+fn wake_regularly(runtime: Handle) -> std::io::Result<()> {
+    let thread = thread::Builder::new().name("wake".into());
+    let wake = move || {
+        loop {
+            thread::sleep(WAKE);
+            runtime.spawn(async {});
+        }
+    };
+    thread.spawn(wake).map(drop)
 }
 
 /// Ends with the first SIGTERM or SIGINT. A second one then ends the process immediately.

@@ -29,7 +29,6 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
 use self::connection::Serving;
@@ -41,7 +40,7 @@ use self::parts::{Bound, Loaded};
 use self::places::Places;
 pub use self::recover::{RecoverError, Recovered, recover};
 use self::reload::reload_when_asked;
-use crate::api::{self, Gate, Gated, InFlight, RequestMetrics};
+use crate::api::{self, Collected, Gate, Gated, InFlight, RequestMetrics, Services};
 use crate::app::{App, Readiness, UnreadyCause};
 use crate::audit::{LogAuditor, Names};
 use crate::catalog;
@@ -128,7 +127,7 @@ pub async fn run(
 
 /// What callers meet from the beginning: the gate, which is closed until the service is loaded, and what is measured.
 struct Front {
-    gated: Gated<Routes>,
+    gated: Gated<Services>,
     sources: Arc<metrics::Sources>,
 }
 
@@ -137,7 +136,7 @@ impl Front {
         let readiness = Readiness::loading();
         let requests = Arc::<RequestMetrics>::default();
         let health = HealthServer::new(Health::new(readiness.clone()));
-        let mut open = Routes::new(health.max_decoding_message_size(MAX_OPEN_MESSAGE));
+        let mut open = Collected::default().with(health.max_decoding_message_size(MAX_OPEN_MESSAGE));
         if config.reflection {
             open = with_reflection(open)?;
         }
@@ -152,7 +151,7 @@ impl Front {
             sweeps: Arc::default(),
             app: OnceLock::new(),
         };
-        let gated = Gated::closed(open.prepare(), config.reflection, requests);
+        let gated = Gated::closed(open.services(), config.reflection, requests);
         Ok(Self { gated, sources: Arc::new(sources) })
     }
 
@@ -168,18 +167,18 @@ impl Front {
         app.count_connections(move || counted.usage());
         let gate = Gate::new(app.clone(), auditor.clone(), self.sources.in_flight.clone())
             .traced(self.sources.traces.clone());
-        self.gated.open(&gate, api::services(app).prepare());
+        self.gated.open(&gate, api::services(app));
         let _ = self.sources.app.set(app.clone()); // there is one
         self.sources.readiness.note(UnreadyCause::Loading, None);
         auditor
     }
 }
 
-fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+fn with_reflection(services: Collected) -> Result<Collected, ServeError> {
     let (v1, v1alpha) = (reflection().build_v1()?, reflection().build_v1alpha()?);
-    Ok(routes
-        .add_service(v1.max_decoding_message_size(MAX_OPEN_MESSAGE))
-        .add_service(v1alpha.max_decoding_message_size(MAX_OPEN_MESSAGE)))
+    Ok(services
+        .with(v1.max_decoding_message_size(MAX_OPEN_MESSAGE))
+        .with(v1alpha.max_decoding_message_size(MAX_OPEN_MESSAGE)))
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -27,6 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 /// first request. A peer that sends faster than the server works would fill its memory so, with requests that it resets again.
 const TURN: usize = 16 * 1024;
 
+/// What is written at once, however many requests are ready, in bytes: a large reply, or many small ones.
+const LARGE: usize = 8 * 1024;
+
 /// The bytes of a connection. Reading and writing fail with `TimedOut` when it is silent for too long.
 pub(super) struct Socket {
     stream: Box<dyn Duplex>,
@@ -36,6 +39,8 @@ pub(super) struct Socket {
     frames: Frames,
     /// How much was read in this turn, in bytes.
     in_turn: usize,
+    /// Whether the tasks that were ready have run since the last flush.
+    gathered: bool,
     /// The last time when the peer is known to have been there.
     heard: Instant,
     /// Wakes the task at the next limit.
@@ -47,7 +52,7 @@ impl Socket {
     pub(super) fn new(stream: Box<dyn Duplex>) -> Self {
         let now = Instant::now();
         let limit = Box::pin(sleep_until(now + BEGIN));
-        Self { stream, received: 0, frames: Frames::new(now), in_turn: 0, heard: now, limit }
+        Self { stream, received: 0, frames: Frames::new(now), in_turn: 0, gathered: false, heard: now, limit }
     }
 
     /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
@@ -60,6 +65,16 @@ impl Socket {
             self.limit.as_mut().reset(now + SILENCE);
         }
         self.frames.read(bytes, now).map_err(io::Error::other)
+    }
+
+    /// Ready once the tasks that were ready have run. Their replies then leave in one write: a write for each costs more than the
+    /// reads that they answer, here and at the client.
+    fn poll_gathered(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.gathered, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Ready with an error once a limit is reached.
@@ -123,27 +138,26 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if bytes.len() < LARGE {
+            ready!(self.poll_gathered(context));
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(written, context)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.wrote(written, context)
-    }
-
+    /// Where this is false, the HTTP/2 library copies data of less than 1 KiB into one buffer. Otherwise it gives all data from 256
+    /// bytes on to a write of its own.
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Pending => self.poll_limit(context),
-            flushed => flushed,
+            flushed => {
+                self.gathered = false;
+                flushed
+            }
         }
     }
 
@@ -167,6 +181,23 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         (peer, Socket::new(Box::new(stream)))
+    }
+
+    #[tokio::test]
+    async fn tasks_that_are_ready_run_before_a_write() {
+        let (mut peer, mut socket) = pair().await;
+        for reply in [b"one", b"two"] {
+            let turn = tokio::spawn(async {});
+            socket.write_all(reply).await.unwrap();
+            assert!(turn.is_finished());
+            let next = tokio::spawn(async {});
+            socket.write_all(b", and the rest").await.unwrap();
+            assert!(!next.is_finished(), "what belongs to one flush waits once");
+            socket.flush().await.unwrap();
+        }
+        let mut read = [0; 34];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"one, and the resttwo, and the rest");
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
 //! the log, and the audit waits here until its records are written.
 
+mod outlet;
 mod priority;
 mod queue;
 mod terminal;
@@ -15,15 +16,17 @@ mod writer;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+pub use self::outlet::{Outlet, Receipts, Sink, Written, after_ready_tasks, may_write};
 pub use self::priority::lower_priority;
 pub use self::queue::{Batch, Next, Queue};
 use self::terminal::ShortLines;
-use self::writer::LogWriter;
+use self::writer::{LogWriter, StandardError};
 use crate::config::{AuditStderr, LogFormat, LogLevel};
 
 /// The log target of audit records, which are written at every log level.
@@ -37,7 +40,7 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 ///
 /// `audit` is the form of the audit's records.
 pub fn start(format: LogFormat, level: LogLevel, audit: AuditStderr) -> std::io::Result<()> {
-    let writer = LogWriter::start(std::io::stderr(), |lost| {
+    let writer = LogWriter::start(StandardError::new(), |lost| {
         tracing::warn!(lost, "lines of the log were lost: its reader is too slow");
     })?;
     if WRITER.set(writer.clone()).is_err() {
@@ -107,6 +110,35 @@ pub async fn written(owner: &str, event: impl FnOnce()) -> bool {
             event();
             true
         }
+    }
+}
+
+/// Calls `event`, which logs the record of an owner. The receiver is told whether that was written. `Err`: there is no room for
+/// it. `Ok(None)`: this process has no log, and there is nothing to wait for. The caller calls [`write_waiting`] or [`wake`] after
+/// that.
+pub fn add(owner: &str, event: impl FnOnce()) -> Result<Option<oneshot::Receiver<bool>>, Full> {
+    match WRITER.get() {
+        Some(writer) => writer.add(owner, event).ok_or(Full).map(Some),
+        None => {
+            event();
+            Ok(None)
+        }
+    }
+}
+
+/// The log has no room for a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Full;
+
+/// Writes the records that wait, in this thread, where that is quick. See [`Outlet::write_waiting`].
+pub fn write_waiting() -> Receipts {
+    WRITER.get().map(LogWriter::write_waiting).unwrap_or_default()
+}
+
+/// Leaves the records that wait to the log's thread.
+pub fn wake() {
+    if let Some(writer) = WRITER.get() {
+        writer.wake();
     }
 }
 

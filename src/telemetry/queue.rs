@@ -1,11 +1,11 @@
-//! The texts that wait for the log's thread: ordinary lines, and audit records.
+//! The texts that wait to be written to the log: ordinary lines, and audit records.
 //!
 //! Records have room of their own and are taken first, so that no number of lines keeps a record from being written. Each
 //! owner of records has a bounded share of the room, and always room for one record, so that no owner keeps the records of
 //! others from being written. Owners share the writer by bytes, not by records (self-clocked fair queueing). A line that finds
 //! no room is lost, and counted.
 //!
-//! The thread of the audit log has such a queue too: there, lines are the records that may be dropped.
+//! The audit log has such a queue too: there, lines are the records that may be dropped. See [`Outlet`](super::Outlet) for who writes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ const BATCH_RECORDS: usize = 64 << 10;
 /// About how many bytes of lines are written at once: few, since a record waits for them where the log is read slowly.
 const BATCH_LINES: usize = 4 << 10;
 
-/// The queue between all threads that log and the one that writes.
+/// The queue between all threads that log and what writes.
 #[derive(Default)]
 pub struct Queue {
     waiting: Mutex<Waiting>,
@@ -44,6 +44,8 @@ struct Waiting {
     closed: bool,
     /// Whether the thread that writes waits and was not woken yet. To wake it is a call of the system.
     sleeps: bool,
+    /// Whether it was to be woken while it was awake.
+    is_called: bool,
 }
 
 /// The records of all owners. Places are in bytes: an owner's record begins where its record before ends, and not before `now`.
@@ -99,13 +101,37 @@ pub enum Next {
 }
 
 impl Queue {
-    /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room.
+    /// Adds the record of an owner. The receiver is told whether it was written. `None`: there is no room. This wakes nobody.
     pub fn add_record(&self, owner: &str, text: Vec<u8>) -> Option<oneshot::Receiver<bool>> {
         let (written, told) = oneshot::channel();
+        self.lock().records.add(owner, text, written).then_some(told)
+    }
+
+    /// Whether no record waits, or the queue is closed.
+    pub(super) fn is_without_records(&self) -> bool {
+        let waiting = self.lock();
+        waiting.closed || waiting.records.waiting.is_empty()
+    }
+
+    /// Takes the records whose turn it is, of `room` bytes at most. None where the first one does not fit, or the queue is closed.
+    pub(super) fn records_now(&self, room: usize) -> Batch {
         let mut waiting = self.lock();
-        let added = waiting.records.add(owner, text, written);
+        let mut batch = Batch::default();
+        while !waiting.closed
+            && let Some(size) = waiting.records.next_size()
+            && batch.text.len() + size <= room.min(BATCH_RECORDS)
+            && let Some(record) = waiting.records.next()
+        {
+            batch.add(record);
+        }
+        batch
+    }
+
+    /// Wakes the thread that writes. If it is awake, it does not wait the next time.
+    pub fn wake_writer(&self) {
+        let mut waiting = self.lock();
+        waiting.is_called = !waiting.sleeps;
         self.wake(waiting);
-        added.then_some(told)
     }
 
     /// Adds lines. False: there is no room.
@@ -179,7 +205,7 @@ impl Queue {
             if waiting.closed {
                 return Next::Closed;
             }
-            if waited {
+            if waited || std::mem::take(&mut waiting.is_called) {
                 return Next::Nothing;
             }
             waiting.sleeps = true;
@@ -189,7 +215,6 @@ impl Queue {
         }
     }
 
-    /// Wakes the thread that writes, unless it is awake.
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let sleeps = std::mem::take(&mut waiting.sleeps);
         drop(waiting);
@@ -210,8 +235,7 @@ impl Waiting {
         while batch.text.len() < BATCH_RECORDS
             && let Some(record) = self.records.next()
         {
-            batch.text.extend_from_slice(&record.text);
-            batch.records.push(record.written);
+            batch.add(record);
         }
         let end = batch.text.len() + BATCH_LINES;
         while batch.text.len() < end
@@ -246,6 +270,11 @@ impl Records {
         true
     }
 
+    /// The size of the record whose turn it is.
+    fn next_size(&self) -> Option<usize> {
+        self.waiting.first_key_value().map(|(_, record)| record.text.len())
+    }
+
     /// Takes the record whose turn it is.
     fn next(&mut self) -> Option<Record> {
         let (_, record) = self.waiting.pop_first()?;
@@ -263,6 +292,15 @@ impl Records {
 }
 
 impl Batch {
+    fn add(&mut self, record: Record) {
+        if self.text.is_empty() {
+            self.text = record.text;
+        } else {
+            self.text.extend_from_slice(&record.text);
+        }
+        self.records.push(record.written);
+    }
+
     fn is_empty(&self) -> bool {
         self.lines == 0 && self.records.is_empty()
     }

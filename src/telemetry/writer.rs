@@ -1,4 +1,4 @@
-//! Writes the log in a thread of its own, so that a reader of the log that stalls never stalls the service.
+//! Writes the log, by a thread of its own where a reader of the log could stall the one who writes. So it never stalls the service.
 //!
 //! A caller who needs to know that something was written asks with [`LogWriter::written`]; that goes through the room of the
 //! audit's records. Everything else is a line, which is lost where there is no room: see [`Queue`].
@@ -8,24 +8,28 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use tokio::sync::oneshot;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::outlet::{Outlet, Receipts, Sink, Written};
 use super::priority::lower_priority;
 use super::queue::Queue;
 
 /// How long a caller waits until its record is written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The sending side of the queue. The thread ends when the last clone is dropped.
+/// The sending side of the log. The thread ends when the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct LogWriter(Arc<Open>);
 
-/// The queue of a thread that writes. It is closed when this is dropped.
-struct Open(Arc<Queue>);
+/// The outlet of a thread that writes. It is closed when this is dropped.
+struct Open(Arc<Outlet<Stream>>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.queue().close();
     }
 }
 
@@ -33,50 +37,88 @@ impl LogWriter {
     /// Starts the thread. It calls `report`, which logs a line, with the number of lines that were lost, once there is room
     /// again.
     pub(super) fn start(
-        to: impl Write + Send + 'static,
+        to: impl Target + 'static,
         report: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
-        let queue = Arc::<Queue>::default();
+        let outlet = Arc::new(Outlet::new(Stream { to: Box::new(to), torn: false }));
         let thread = std::thread::Builder::new().name("log".into());
-        let open = Self(Arc::new(Open(queue.clone())));
-        thread.spawn(move || write_all(&queue, to, report))?;
+        let open = Self(Arc::new(Open(outlet.clone())));
+        thread.spawn(move || write_all(&outlet, report))?;
         Ok(open)
     }
 
-    /// Calls `event`, which logs the record of an owner, and waits until that is written, for at most 5 seconds. False: it
-    /// may not have been written.
+    /// Calls `event`, which logs the record of an owner. The receiver is told whether that was written. `None`: there is no room.
+    /// The caller calls [`Self::write_waiting`] or [`Self::wake`] after that.
+    pub(super) fn add(&self, owner: &str, event: impl FnOnce()) -> Option<oneshot::Receiver<bool>> {
+        self.outlet().queue().add_record(owner, collect(event))
+    }
+
+    /// See [`Outlet::write_waiting`].
+    pub(super) fn write_waiting(&self) -> Receipts {
+        self.outlet().write_waiting()
+    }
+
+    /// Leaves the records that wait to the log's thread.
+    pub(super) fn wake(&self) {
+        self.outlet().queue().wake_writer();
+    }
+
+    /// Calls `event`, which logs the record of an owner, and waits until the log's thread has written it, for at most 5
+    /// seconds. False: it may not have been written.
     pub(super) async fn written(&self, owner: &str, event: impl FnOnce()) -> bool {
-        let Some(written) = self.queue().add_record(owner, collect(event)) else { return false };
+        let Some(written) = self.add(owner, event) else { return false };
+        self.wake();
         matches!(tokio::time::timeout(WRITE_TIMEOUT, written).await, Ok(Ok(true)))
     }
 
     /// Calls `event`, which logs a line. False: there was no room for it. It is not counted as lost then.
     pub(super) fn offer(&self, event: impl FnOnce()) -> bool {
-        self.queue().add_lines(collect(event))
+        self.outlet().queue().add_lines(collect(event))
     }
 
     /// Waits until nothing waits to be written, for at most 5 seconds.
     pub(super) async fn flush(&self) {
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.queue().flushed()).await;
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.outlet().queue().flushed()).await;
     }
 
-    fn queue(&self) -> &Queue {
+    fn outlet(&self) -> &Outlet<Stream> {
         &self.0.0
     }
 }
 
+/// What the log is written to.
+pub(super) trait Target: Write + Send {
+    /// See [`Sink::room`].
+    fn room(&self) -> usize;
+}
+
+/// The log as it goes out.
+struct Stream {
+    to: Box<dyn Target>,
+    /// Whether the last write failed. It may have ended within a line.
+    torn: bool,
+}
+
+impl Sink for Stream {
+    fn room(&self) -> usize {
+        self.to.room()
+    }
+
+    fn write(&mut self, text: &[u8]) -> Written {
+        let end_of_torn: &[u8] = if self.torn { b"\n" } else { b"" };
+        let written = [end_of_torn, text].iter().try_for_each(|text| self.to.write_all(text));
+        self.torn = written.and_then(|()| self.to.flush()).is_err();
+        Written { is_whole: !self.torn, is_due: false }
+    }
+}
+
 /// The thread: writes what is queued, until the queue is closed.
-fn write_all(queue: &Queue, mut to: impl Write, report: impl Fn(u64)) {
+fn write_all(outlet: &Outlet<Stream>, report: impl Fn(u64)) {
     lower_priority();
-    let mut write = |text: &[u8]| to.write_all(text).and_then(|()| to.flush()).is_ok();
-    let mut torn = false;
-    while let Some(mut batch) = queue.next_batch() {
-        if torn {
-            // The write that failed may have ended within a line.
-            batch.text.insert(0, b'\n');
-        }
-        let written = write(&batch.text);
-        torn = !written;
+    let queue = outlet.queue();
+    while let Some(batch) = queue.next_batch() {
+        let mut stream = outlet.sink();
+        let written = stream.write(&batch.text).is_whole;
         for record in batch.records {
             let _ = record.send(written); // the caller may have stopped waiting
         }
@@ -85,10 +127,55 @@ fn write_all(queue: &Queue, mut to: impl Write, report: impl Fn(u64)) {
             continue;
         }
         let lost = queue.take_lost();
-        if lost > 0 && !write(&collect(|| report(lost))) {
-            torn = true;
+        if lost > 0 && !stream.write(&collect(|| report(lost))).is_whole {
             queue.lose(lost);
         }
+    }
+}
+
+/// Standard error.
+pub(super) struct StandardError {
+    /// Whether it is a file: it takes everything, and has no reader.
+    is_file: bool,
+    /// Whether it is a pipe or a socket. They tell when they have room.
+    is_channel: bool,
+}
+
+/// How many bytes a pipe or a socket takes that says that it has room: a page, less the line feed after a line that is torn.
+const CHANNEL_ROOM: usize = (4 << 10) - 1;
+
+impl StandardError {
+    /// The standard error of this process.
+    pub(super) fn new() -> Self {
+        let kind = fstat(io::stderr()).ok().map(|stat| FileType::from_raw_mode(stat.st_mode));
+        Self {
+            is_file: matches!(kind, Some(FileType::RegularFile)),
+            is_channel: matches!(kind, Some(FileType::Fifo | FileType::Socket)),
+        }
+    }
+}
+
+impl Target for StandardError {
+    fn room(&self) -> usize {
+        if self.is_file {
+            return usize::MAX;
+        }
+        let stderr = io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let has_room = self.is_channel
+            && poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+            && polled.iter().all(|polled| polled.revents() == PollFlags::OUT);
+        if has_room { CHANNEL_ROOM } else { 0 }
+    }
+}
+
+impl Write for StandardError {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        io::stderr().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -118,7 +205,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: self.queue(), text: Vec::new() }
+        Line { queue: self.outlet().queue(), text: Vec::new() }
     }
 }
 
@@ -163,8 +250,27 @@ mod tests {
     use super::super::queue::LINE_ROOM;
     use super::*;
 
+    /// A target whose reader is always there.
+    struct Read<T>(T);
+
+    impl<T: Write> Write for Read<T> {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.flush()
+        }
+    }
+
+    impl<T: Write + Send> Target for Read<T> {
+        fn room(&self) -> usize {
+            usize::MAX
+        }
+    }
+
     fn start(to: impl Write + Send + 'static) -> LogWriter {
-        LogWriter::start(to, |_| ()).unwrap()
+        LogWriter::start(Read(to), |_| ()).unwrap()
     }
 
     fn line(writer: &LogWriter, text: &str) {
@@ -284,7 +390,7 @@ mod tests {
         let (to, stalled, go_on) = Stalled::new();
         let lost = Arc::<Mutex<Vec<u64>>>::default();
         let reported = lost.clone();
-        let writer = LogWriter::start(to, move |lines| reported.lock().unwrap().push(lines)).unwrap();
+        let writer = LogWriter::start(Read(to), move |lines| reported.lock().unwrap().push(lines)).unwrap();
         line(&writer, "first\n");
         stalled.recv().unwrap();
         let large = "b".repeat(1 << 20);

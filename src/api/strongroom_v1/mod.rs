@@ -19,14 +19,13 @@ mod watch;
 
 use std::sync::Arc;
 
-use tonic::service::Routes;
-
 use self::proto::access_service_server::AccessServiceServer;
 use self::proto::audit_service_server::AuditServiceServer;
 use self::proto::operator_service_server::OperatorServiceServer;
 use self::proto::reference_service_server::ReferenceServiceServer;
 use self::proto::secret_service_server::SecretServiceServer;
 use super::MAX_MESSAGE;
+use super::services::{Collected, Services};
 use crate::app::App;
 
 /// The names of the services.
@@ -42,15 +41,17 @@ pub const SERVICES: [&str; 5] = [
 pub const AUDIT_SERVICE: &str = "strongroom.v1.AuditService";
 
 /// The services, to be served behind a [`Gate`](super::Gate).
-pub fn services(app: &Arc<App>) -> Routes {
+pub fn services(app: &Arc<App>) -> Services {
     let secrets = SecretServiceServer::new(secret::Secrets(app.clone()));
     let access = AccessServiceServer::new(access::Access(app.clone()));
     let audit = AuditServiceServer::new(audit::AuditLog(app.clone()));
     let operator = OperatorServiceServer::new(operator::Operator(app.clone()));
     let references = ReferenceServiceServer::new(reference::References(app.clone()));
-    Routes::new(secrets.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(access.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(operator.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(audit.max_decoding_message_size(MAX_MESSAGE))
-        .add_service(references.max_decoding_message_size(MAX_MESSAGE))
+    Collected::default()
+        .with(secrets.max_decoding_message_size(MAX_MESSAGE))
+        .with(access.max_decoding_message_size(MAX_MESSAGE))
+        .with(operator.max_decoding_message_size(MAX_MESSAGE))
+        .with(audit.max_decoding_message_size(MAX_MESSAGE))
+        .with(references.max_decoding_message_size(MAX_MESSAGE))
+        .services()
 }

@@ -1,8 +1,8 @@
 //! The log's files as they are written: records in groups, hashes beside them, and a checkpoint at each end of a file.
 //!
 //! A group is written whole or not at all: where a write fails, what was written of the group is cut off again. A record counts
-//! once it is written; it survives a crash of the machine once [`Log::sync`] has returned. Nothing is signed before that. The one
-//! thread of `recorder.rs` owns the log.
+//! once it is written; it survives a crash of the machine once [`Log::sync`] has returned. Nothing is signed before that.
+//! `recorder.rs` has the log, and lets one thread at a time use it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -244,6 +244,11 @@ impl Log {
     /// Whether something was written since the last sync.
     pub(super) fn is_unsynced(&self) -> bool {
         !self.unsynced.is_empty()
+    }
+
+    /// Whether nothing has to be mended or synced before the next record.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.torn && !self.unsyncable
     }
 
     /// Writes a group of records: lines, each with its line feed.

@@ -1,7 +1,7 @@
 //! The audit log: records in files, and a Merkle tree over them that nobody can change without being noticed.
 //!
-//! [`AuditLog`] is the log of a running server. A thread of its own writes the records, in groups, and is the only one that changes
-//! the files. [`verify`] needs nothing but the files. Each server has a log of its own, which its key names. `docs/format.md`
+//! [`AuditLog`] is the log of a running server. Tasks and a thread of its own write the records, in groups, one of them at a time.
+//! [`verify`] needs nothing but the files. Each server has a log of its own, which its key names. `docs/format.md`
 //! describes the files, and `docs/audit.md` is the guide for operators.
 
 mod folder;

@@ -1,10 +1,10 @@
-//! The log of a running server: the thread that writes it, and those who wait for the thread.
+//! The log of a running server: what writes it, and its thread.
 //!
-//! The thread takes records from a queue with turns for each principal, and writes each group with one write. Then it tells the
-//! callers that wait. At most [`SYNC`] later the thread syncs the group, and writes nothing meanwhile. So a crash of the machine
-//! loses the records of at most that time. The thread also looks after the files: they end when they are large or old, they go when their
-//! retention is over, and it is noticed when something else changes them. Files that are not written to any more are read again by
-//! another thread.
+//! Records wait in a queue with turns for each principal. A task that waits for its record, or the thread, takes a group of them,
+//! writes it with one write, and tells the callers. At most [`SYNC`] later the thread syncs what is written; nothing is written
+//! meanwhile. So a crash of the machine loses the records of at most that time. The thread also looks after the files: they end when
+//! they are large or old, they go when their retention is over, and it is noticed when something else changes them. Files that are
+//! not written to any more are read again by another thread.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::folder::{Folder, Hashes};
 use super::log::{Log, LogError, Seen};
@@ -28,7 +28,7 @@ use crate::audit::{LOG_BEGUN, LOG_RESUMED, Line, RecordLog, UNSIGNED_RECORDS, Un
 use crate::config::AuditSettings;
 use crate::crypto;
 use crate::domain::now;
-use crate::telemetry::{Batch, Next, Queue, lower_priority};
+use crate::telemetry::{Next, Outlet, Receipts, Sink, Written, lower_priority};
 
 /// How long a caller waits until its record is written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,10 +46,13 @@ const REREAD: Duration = Duration::from_secs(24 * 60 * 60);
 const REREAD_BROKEN: Duration = Duration::from_secs(60);
 
 /// The log of a running server. Its thread ends when this is dropped.
-pub struct AuditLog(Arc<Shared>, Mutex<Option<JoinHandle<()>>>);
+pub struct AuditLog {
+    shared: Arc<Shared>,
+    outlet: Arc<Outlet<Writer>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 struct Shared {
-    queue: Queue,
     folder: Folder,
     key: Arc<LogKey>,
     /// How many records are written.
@@ -109,11 +112,11 @@ pub struct LogMetrics {
 impl AuditLog {
     /// What is measured of the log.
     pub fn metrics(&self) -> LogMetrics {
-        let (waiting, waiting_bytes) = self.0.queue.records();
-        let state = lock(&self.0.state);
+        let (waiting, waiting_bytes) = self.outlet.queue().records();
+        let state = lock(&self.shared.state);
         LogMetrics {
             written: self.written(),
-            durable: self.0.synced.borrow().size,
+            durable: self.shared.synced.borrow().size,
             waiting,
             waiting_bytes,
             is_writable: state.failing.is_none(),
@@ -133,7 +136,6 @@ impl AuditLog {
             log.write_checkpoint()?;
         }
         let shared = Arc::new(Shared {
-            queue: Queue::default(),
             folder: Folder::new(path.to_owned()),
             key: log.key().clone(),
             written: AtomicU64::new(log.size()),
@@ -154,9 +156,11 @@ impl AuditLog {
             tend_failure: None,
             seen,
         };
-        let thread = std::thread::Builder::new().name("audit-log".into()).spawn(move || writer.run());
+        let outlet = Arc::new(Outlet::new(writer));
+        let of_thread = outlet.clone();
+        let thread = std::thread::Builder::new().name("audit-log".into()).spawn(move || run(&of_thread));
         let thread = thread.map_err(|error| LogError::File(path.to_owned(), error))?;
-        Ok(Self(shared, Mutex::new(Some(thread))))
+        Ok(Self { shared, outlet, thread: Mutex::new(Some(thread)) })
     }
 
     /// Moves a broken log away, so that a new one can begin in its place. Returns where it is now.
@@ -175,17 +179,17 @@ impl AuditLog {
 
     /// The id of the log: the hexadecimal digits of its name.
     pub fn id(&self) -> [u8; 8] {
-        self.0.key.id()
+        self.shared.key.id()
     }
 
     /// Whether this process has begun the log.
     pub fn is_begun(&self) -> bool {
-        self.0.begun
+        self.shared.begun
     }
 
     /// Fails unless the log has had this tree. `source` is what knows the tree.
     pub fn refuse_older_than(&self, head: &TreeHead, source: &str) -> Result<(), LogError> {
-        let (size, path) = (self.written(), self.0.folder.path());
+        let (size, path) = (self.written(), self.shared.folder.path());
         let failed =
             |problem| LogError::Broken(Box::new(Breach { file: path.to_owned(), line: None, problem }));
         if head.size > size {
@@ -194,7 +198,7 @@ impl AuditLog {
                 head.size
             )));
         }
-        let hashes = Hashes::open(&self.0.folder, false);
+        let hashes = Hashes::open(&self.shared.folder, false);
         let root = hashes.and_then(|hashes| tree::root_at(&hashes, head.size));
         if root.map_err(|error| LogError::File(path.to_owned(), error))? != head.root {
             return Err(failed(format!(
@@ -209,10 +213,10 @@ impl AuditLog {
     /// checkpoint vouches for. A server that was killed leaves such records, those of its last seconds; one that was stopped leaves
     /// none. Without this, somebody who adds records to the file of a server that does not run would have them signed.
     pub async fn begin_signing(&self) -> Result<(), Unwritable> {
-        if self.0.signs.load(Ordering::Acquire) {
+        if self.shared.signs.load(Ordering::Acquire) {
             return Ok(());
         }
-        let Range { start: first, end } = self.0.unsigned;
+        let Range { start: first, end } = self.shared.unsigned;
         if let Some(last) = end.checked_sub(1).filter(|last| *last >= first) {
             tracing::warn!(first, last, "the audit log has records that no checkpoint vouches for");
             let detail = format!(
@@ -220,7 +224,7 @@ impl AuditLog {
                  killed, or by something else."
             );
             let line = Line { detail: Some(detail.into()), ..Line::event(UNSIGNED_RECORDS, now()) };
-            self.write("", line.to_text()).await?;
+            self.write(line.to_text()).await?;
             // It can be read before the first request is answered.
             let (mut synced, written) = (self.synced(), self.written());
             let synced = tokio::time::timeout(WRITE_TIMEOUT, synced.wait_for(|head| head.size >= written));
@@ -228,14 +232,14 @@ impl AuditLog {
                 return Err(Unwritable);
             }
         }
-        self.0.signs.store(true, Ordering::Release);
+        self.shared.signs.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Ends the log: what is written becomes durable, and the newest checkpoint is written. This waits for the disk.
     pub fn close(&self) {
-        self.0.queue.close();
-        let thread = self.1.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.outlet.queue().close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = thread.map(JoinHandle::join);
         if matches!(ended, Some(Err(_))) {
             tracing::error!("the thread of the audit log has panicked");
@@ -244,20 +248,20 @@ impl AuditLog {
 
     /// The number of records that are written.
     pub fn written(&self) -> u64 {
-        self.0.written.load(Ordering::Acquire)
+        self.shared.written.load(Ordering::Acquire)
     }
 
     /// The tree that survives a crash, as it grows.
     pub fn synced(&self) -> watch::Receiver<TreeHead> {
-        self.0.synced.subscribe()
+        self.shared.synced.subscribe()
     }
 
     /// The state of the log.
     pub fn state(&self) -> LogState {
-        let state = lock(&self.0.state);
+        let state = lock(&self.shared.state);
         LogState {
-            origin: self.0.key.verifier().name().to_owned(),
-            head: *self.0.synced.borrow(),
+            origin: self.shared.key.verifier().name().to_owned(),
+            head: *self.shared.synced.borrow(),
             failing: state.failing.clone(),
             breach: state.breach.clone(),
         }
@@ -265,58 +269,74 @@ impl AuditLog {
 
     /// The signed checkpoint of the tree that survives a crash, and the key that verifies it.
     pub fn checkpoint(&self) -> Result<(TreeHead, String, String), crypto::Error> {
-        let head = *self.0.synced.borrow();
-        Ok((head, self.0.key.sign(&head)?, self.0.key.verifier().to_string()))
+        let head = *self.shared.synced.borrow();
+        Ok((head, self.shared.key.sign(&head)?, self.shared.key.verifier().to_string()))
     }
 
     /// Reads up to `limit` records. This reads files, and can take its time.
     pub fn read(&self, query: &Query, order: Order, limit: usize) -> io::Result<Page> {
-        let size = self.0.synced.borrow().size;
-        query::read(&self.0.folder, size, query, order, limit)
+        let size = self.shared.synced.borrow().size;
+        query::read(&self.shared.folder, size, query, order, limit)
     }
 
     /// The number of the first record that is still in a file.
     pub fn first(&self) -> io::Result<u64> {
-        Ok(self.0.folder.list()?.records.first().copied().unwrap_or_default())
+        Ok(self.shared.folder.list()?.records.first().copied().unwrap_or_default())
     }
 
     /// The hash of a record, and the proof that it is in the tree of the first `size` records. `index` is less than `size`, and
     /// that is at most the size of the tree.
     pub fn inclusion_proof(&self, index: u64, size: u64) -> io::Result<(Hash, Vec<Hash>)> {
-        let hashes = Hashes::open(&self.0.folder, false)?;
+        let hashes = Hashes::open(&self.shared.folder, false)?;
         Ok((hashes.leaf(index)?, tree::inclusion_proof(&hashes, index, size)?))
     }
 
     /// The proof that the tree of the first `size` records begins with that of the first `older` ones.
     pub fn consistency_proof(&self, older: u64, size: u64) -> io::Result<Vec<Hash>> {
-        tree::consistency_proof(&Hashes::open(&self.0.folder, false)?, older, size)
+        tree::consistency_proof(&Hashes::open(&self.shared.folder, false)?, older, size)
     }
 }
 
 #[async_trait]
 impl RecordLog for AuditLog {
-    async fn write(&self, owner: &str, line: Vec<u8>) -> Result<(), Unwritable> {
-        let written = self.0.queue.add_record(owner, line).ok_or(Unwritable)?;
+    fn add(&self, owner: &str, line: Vec<u8>) -> Result<oneshot::Receiver<bool>, Unwritable> {
+        self.outlet.queue().add_record(owner, line).ok_or(Unwritable)
+    }
+
+    fn write_waiting(&self) -> Receipts {
+        self.outlet.write_waiting()
+    }
+
+    fn wake(&self) {
+        self.outlet.queue().wake_writer();
+    }
+
+    fn offer(&self, line: Vec<u8>) -> bool {
+        self.outlet.queue().add_lines(line)
+    }
+
+    async fn check(&self) -> Result<(), Unwritable> {
+        let failing = lock(&self.shared.state).failing.is_some();
+        let line = if failing { Line::event(LOG_RESUMED, now()).to_text() } else { Vec::new() };
+        self.write(line).await
+    }
+}
+
+impl AuditLog {
+    /// Waits until the log's thread has written a record of the log's own.
+    pub async fn write(&self, line: Vec<u8>) -> Result<(), Unwritable> {
+        let written = self.add("", line)?;
+        self.wake();
         match tokio::time::timeout(WRITE_TIMEOUT, written).await {
             Ok(Ok(true)) => Ok(()),
             _ => Err(Unwritable),
         }
     }
-
-    fn offer(&self, line: Vec<u8>) -> bool {
-        self.0.queue.add_lines(line)
-    }
-
-    async fn check(&self) -> Result<(), Unwritable> {
-        let failing = lock(&self.0.state).failing.is_some();
-        let line = if failing { Line::event(LOG_RESUMED, now()).to_text() } else { Vec::new() };
-        self.write("", line).await
-    }
 }
 
 impl Drop for AuditLog {
     fn drop(&mut self) {
-        self.0.queue.close();
+        self.outlet.queue().close();
     }
 }
 
@@ -325,6 +345,28 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// The thread.
+fn run(outlet: &Outlet<Writer>) {
+    lower_priority();
+    outlet.sink().reread();
+    loop {
+        let until = outlet.sink().next_turn();
+        let next = outlet.queue().next_batch_within(until.saturating_duration_since(Instant::now()));
+        let mut writer = outlet.sink();
+        match next {
+            Next::Batch(batch) => {
+                let written = writer.write(&batch.text).is_whole;
+                for record in batch.records {
+                    let _ = record.send(written); // the caller may have stopped waiting
+                }
+            }
+            Next::Nothing => {}
+            Next::Closed => return writer.end(),
+        }
+        writer.look_after();
+    }
+}
+
+/// What writes the log.
 struct Writer {
     shared: Arc<Shared>,
     log: Log,
@@ -338,41 +380,47 @@ struct Writer {
     seen: HashMap<PathBuf, Option<Seen>>,
 }
 
-impl Writer {
-    fn run(mut self) {
-        lower_priority();
-        self.reread();
-        loop {
-            let wake = self.sync_at.map_or(self.tend_at, |at| at.min(self.tend_at));
-            match self.shared.queue.next_batch_within(wake.saturating_duration_since(Instant::now())) {
-                Next::Batch(batch) => self.write(batch),
-                Next::Nothing => {}
-                Next::Closed => break,
-            }
-            if self.sync_at.is_some_and(|at| at <= Instant::now()) {
-                self.sync();
-            }
-            if self.tend_at <= Instant::now() {
-                self.tend();
-                self.tend_at = Instant::now() + TEND;
-            }
+impl Sink for Writer {
+    /// Files have no reader. What has to be mended or synced before the next record can take its time.
+    fn room(&self) -> usize {
+        if self.log.is_sound() { usize::MAX } else { 0 }
+    }
+
+    fn write(&mut self, text: &[u8]) -> Written {
+        let written = self.log.append(text);
+        self.note(&written);
+        self.shared.written.store(self.log.size(), Ordering::Release);
+        let is_due = self.log.is_unsynced() && self.sync_at.is_none();
+        if is_due {
+            self.sync_at = Some(Instant::now() + SYNC);
         }
+        Written { is_whole: written.is_ok(), is_due }
+    }
+}
+
+impl Writer {
+    /// When the thread has something to do, though no record comes.
+    fn next_turn(&self) -> Instant {
+        self.sync_at.map_or(self.tend_at, |at| at.min(self.tend_at))
+    }
+
+    /// Does what is due.
+    fn look_after(&mut self) {
+        if self.sync_at.is_some_and(|at| at <= Instant::now()) {
+            self.sync();
+        }
+        if self.tend_at <= Instant::now() {
+            self.tend();
+            self.tend_at = Instant::now() + TEND;
+        }
+    }
+
+    /// Ends the log.
+    fn end(&mut self) {
         self.sync();
         if self.shared.signs.load(Ordering::Acquire) {
             let written = self.log.write_checkpoint();
             self.note(&written);
-        }
-    }
-
-    fn write(&mut self, batch: Batch) {
-        let written = self.log.append(&batch.text);
-        self.note(&written);
-        self.shared.written.store(self.log.size(), Ordering::Release);
-        for record in batch.records {
-            let _ = record.send(written.is_ok()); // the caller may have stopped waiting
-        }
-        if self.log.is_unsynced() && self.sync_at.is_none() {
-            self.sync_at = Some(Instant::now() + SYNC);
         }
     }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::log::{Log, LogError};
 use super::verify::{Expected, Verified, VerifyError, verify};
 use super::*;
-use crate::audit::RecordLog;
+use crate::audit::RecordLog as _;
 use crate::config::{AuditNames, AuditSettings};
 
 /// A log of three files, of which the last is not full. Each record has its number.
@@ -363,7 +363,7 @@ async fn a_log_that_is_older_than_the_tree_that_somebody_knows_is_refused() {
     let before = sample.open().unwrap().synced();
     let log = AuditLog::open(sample.path(), SMALL, None).unwrap();
     for number in 25..28 {
-        log.write("", record(number)).await.unwrap();
+        log.write(record(number)).await.unwrap();
     }
     let head = *log.synced().wait_for(|head| head.size == 28).await.unwrap();
     log.refuse_older_than(&before, "the store").unwrap();
@@ -371,4 +371,20 @@ async fn a_log_that_is_older_than_the_tree_that_somebody_knows_is_refused() {
     let further = TreeHead { size: 29, ..head };
     assert!(log.refuse_older_than(&further, "the store").is_err());
     assert!(log.refuse_older_than(&TreeHead { root: [7; 32], ..before }, "the store").is_err());
+}
+
+#[tokio::test]
+async fn a_record_that_a_task_writes_becomes_durable_as_soon_as_others() {
+    let sample = Sample::new();
+    let log = AuditLog::open(sample.path(), SMALL, None).unwrap();
+    let size = log.written();
+    for number in 0..3 {
+        // Once the thread has its turn, it writes the record itself.
+        let written = log.add("a", record(number)).unwrap();
+        log.write_waiting().tell();
+        assert_eq!(written.await, Ok(true));
+        log.synced().wait_for(|head| head.size > size + number).await.unwrap();
+    }
+    drop(log);
+    assert_eq!(sample.verify().unwrap().head.size, size + 3);
 }
