@@ -27,7 +27,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 /// first request. A peer that sends faster than the server works would fill its memory so, with requests that it resets again.
 const TURN: usize = 16 * 1024;
 
-/// What is written at once, however many requests are ready, in bytes: a large reply, or many small ones.
+/// How many bytes of replies do not wait for more.
 const LARGE: usize = 8 * 1024;
 
 /// The bytes of a connection. Reading and writing fail with `TimedOut` when it is silent for too long.
@@ -67,8 +67,9 @@ impl Socket {
         self.frames.read(bytes, now).map_err(io::Error::other)
     }
 
-    /// Ready once the tasks that were ready have run. Their replies then leave in one write: a write for each costs more than the
-    /// reads that they answer, here and at the client.
+    /// Ready once the tasks that were ready have run. Their small replies then leave in one write: a write for each costs more than
+    /// the reads that they answer, here and at the client. The library flushes after data of 1 KiB and more, so that each frame of a
+    /// large reply waits so.
     fn poll_gathered(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.gathered, true) {
             return Poll::Ready(());

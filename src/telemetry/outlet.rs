@@ -74,7 +74,7 @@ impl<S: Sink> Outlet<S> {
         }
     }
 
-    /// The queue. Who adds a record calls [`Self::write_waiting`] or [`Queue::wake_writer`] after that.
+    /// The queue. Whoever adds a record must call [`Self::write_waiting`] or [`Queue::wake_writer`] after that.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -108,7 +108,11 @@ impl<S: Sink> Outlet<S> {
                 // A write has panicked. The thread finds out whether there can be others.
                 Err(TryLockError::Poisoned(_)) => break,
             };
-            let batch = self.queue.records_now(sink.room());
+            let room = sink.room();
+            if room == 0 {
+                break; // an empty record would fit, and has the log mended too
+            }
+            let batch = self.queue.records_now(room);
             if batch.records.is_empty() {
                 break;
             }
@@ -147,7 +151,7 @@ pub fn may_write() -> bool {
     Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() > 1)
 }
 
-/// Lets the tasks that are ready run before this one goes on. They can be run by other threads meanwhile, and so can this one. Tokio's
+/// Lets the tasks that are ready run before this one goes on. Other threads can run all of them meanwhile, this one too. Tokio's
 /// `yield_now` keeps the task at its thread, where nobody finds it if that thread is blocked.
 pub async fn after_ready_tasks() {
     let mut is_first = true;

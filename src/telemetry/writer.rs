@@ -1,4 +1,5 @@
-//! Writes the log, by a thread of its own where a reader of the log could stall the one who writes. So it never stalls the service.
+//! Writes the log, by a thread of its own where a reader of the log could stall the one who writes. So a reader never stalls the
+//! service.
 //!
 //! A caller who needs to know that something was written asks with [`LogWriter::written`]; that goes through the room of the
 //! audit's records. Everything else is a line, which is lost where there is no room: see [`Queue`].
@@ -63,7 +64,7 @@ impl LogWriter {
         self.outlet().queue().wake_writer();
     }
 
-    /// Calls `event`, which logs the record of an owner, and waits until the log's thread has written it, for at most 5
+    /// Calls `event`, which logs the record of an owner, and waits until it is written, for at most 5
     /// seconds. False: it may not have been written.
     pub(super) async fn written(&self, owner: &str, event: impl FnOnce()) -> bool {
         let Some(written) = self.add(owner, event) else { return false };

@@ -246,9 +246,11 @@ impl Log {
         !self.unsynced.is_empty()
     }
 
-    /// Whether nothing has to be mended or synced before the next record.
+    /// Whether nothing has to be mended, synced or read again before the next record.
     pub(super) fn is_sound(&self) -> bool {
-        !self.torn && !self.unsyncable
+        let is_untouched =
+            || fs::metadata(&self.active.path).is_ok_and(|now| self.active.seen == Some(Seen::of(&now)));
+        !self.torn && !self.unsyncable && is_untouched()
     }
 
     /// Writes a group of records: lines, each with its line feed.

@@ -323,7 +323,7 @@ impl RecordLog for AuditLog {
 }
 
 impl AuditLog {
-    /// Waits until the log's thread has written a record of the log's own.
+    /// Waits until a record of the log's own is written.
     pub async fn write(&self, line: Vec<u8>) -> Result<(), Unwritable> {
         let written = self.add("", line)?;
         self.wake();
@@ -381,7 +381,7 @@ struct Writer {
 }
 
 impl Sink for Writer {
-    /// Files have no reader. What has to be mended or synced before the next record can take its time.
+    /// Files have no reader. What has to be mended, synced or read again before the next record can take its time.
     fn room(&self) -> usize {
         if self.log.is_sound() { usize::MAX } else { 0 }
     }
