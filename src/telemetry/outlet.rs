@@ -189,7 +189,7 @@ mod tests {
         fn write(&mut self, text: &[u8]) -> Written {
             thread::sleep(self.pause);
             self.written.push((thread::current().id(), String::from_utf8(text.to_vec()).unwrap()));
-            Written { is_whole: true, is_due: false }
+            Written { is_whole: true, is_due: true }
         }
     }
 
@@ -211,6 +211,8 @@ mod tests {
         assert_eq!(outlet.sink().written, [(here, "aba".to_owned())]);
         outlet.write_waiting().tell();
         assert_eq!(written(&outlet).len(), 1, "nothing waits any more");
+        let next = outlet.queue().next_batch_within(Duration::MAX);
+        assert!(matches!(next, Next::Nothing), "the thread hears that it has something to do sooner");
     }
 
     #[test]

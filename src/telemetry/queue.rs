@@ -327,6 +327,13 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_called_while_it_is_awake_does_not_wait() {
+        let queue = Queue::default();
+        queue.wake_writer();
+        assert!(matches!(queue.next_batch_within(Duration::MAX), Next::Nothing));
+    }
+
+    #[test]
     fn an_owner_with_one_record_waits_for_one_turn() {
         let queue = Queue::default();
         let large = vec![b'-'; BATCH_RECORDS / 2];

@@ -1,4 +1,4 @@
-//! Writes the log, by a thread of its own where a reader of the log could stall the one who writes. So a reader never stalls the
+//! Writes the log, by a thread of its own where a reader of the log could stall the one who writes. So a reader does not stall the
 //! service.
 //!
 //! A caller who needs to know that something was written asks with [`LogWriter::written`]; that goes through the room of the

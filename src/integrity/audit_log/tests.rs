@@ -374,7 +374,7 @@ async fn a_log_that_is_older_than_the_tree_that_somebody_knows_is_refused() {
 }
 
 #[tokio::test]
-async fn a_record_that_a_task_writes_becomes_durable_as_soon_as_others() {
+async fn a_record_that_a_task_writes_becomes_durable() {
     let sample = Sample::new();
     let log = AuditLog::open(sample.path(), SMALL, None).unwrap();
     let size = log.written();
