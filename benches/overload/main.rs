@@ -44,13 +44,20 @@ const PINNED: &str = "STRONGROOM_BENCH_PINNED";
 fn main() {
     if std::env::var_os(PINNED).is_none() {
         let this = std::env::current_exe().expect("the path of this program");
-        let ended = Command::new("taskset").args(["-c", "1"]).arg(this).env(PINNED, "1").status();
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", "1"]).arg(this).args(std::env::args_os().skip(1)).env(PINNED, "1");
+        let ended = pinned.status();
         let ended = ended.expect("taskset, of the package util-linux");
         std::process::exit(ended.code().unwrap_or(1));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let connections: &[_] = if is_quick() { &[16] } else { &[4, 16, 64] };
+        let chosen: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+        let connections = match chosen.as_slice() {
+            [] if is_quick() => &[16],
+            [] => [4, 16, 64].as_slice(),
+            chosen => chosen,
+        };
         let mut all = Vec::new();
         for connections in connections {
             all.push(measure(*connections).await);

@@ -157,7 +157,7 @@ impl AuditEntry {
         let record = self.record(noted, failure);
         let at_limit = matches!(failure, Some((_, Some(Reason::TooManyRequests))));
         let written = if record.principal.is_none() || at_limit {
-            self.auditor.refused(record);
+            self.auditor.refused(record, 1);
             None
         } else {
             self.auditor.write(&record).await?;
@@ -167,9 +167,10 @@ impl AuditEntry {
         Ok(written)
     }
 
-    /// Notes the refusal of a request before its caller is known.
-    pub(super) fn refused(&self, refusal: &Refusal) {
-        self.auditor.refused(self.record(Noted::default(), Some((refusal.code, Some(refusal.reason)))));
+    /// Notes the refusal of so many requests before their callers are known.
+    pub(super) fn refused(&self, refusal: &Refusal, many: u64) {
+        let failure = Some((refusal.code, Some(refusal.reason)));
+        self.auditor.refused(self.record(Noted::default(), failure), many);
     }
 
     /// Writes a second record of a request that was carried out, for an answer that is withheld after the first one was written.

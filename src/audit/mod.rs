@@ -47,8 +47,9 @@ pub trait Auditor: Send + Sync {
     /// How its records show names.
     fn names(&self) -> &Names;
 
-    /// Notes the refusal of a stranger, or of a caller at a limit. This waits for nothing, and may be dropped.
-    fn refused(&self, record: Record);
+    /// Notes so many refusals of strangers, or of callers at a limit, of which this is one. This waits for nothing, and may be
+    /// dropped.
+    fn refused(&self, record: Record, many: u64);
 
     /// Fails while records cannot be written.
     async fn check(&self) -> Result<(), Unwritable>;
@@ -125,8 +126,8 @@ impl Auditor for LogAuditor {
         &self.names
     }
 
-    fn refused(&self, record: Record) {
-        self.refusals.add(record);
+    fn refused(&self, record: Record, many: u64) {
+        self.refusals.add(record, many);
     }
 
     async fn check(&self) -> Result<(), Unwritable> {
@@ -398,10 +399,10 @@ mod tests {
         let writing = tokio::spawn(async move { writing.write_refusals_regularly().await });
         sleep(Duration::from_millis(500)).await;
         for id in ["1", "2", "3"] {
-            auditor.refused(refusal("192.0.2.1:5", id));
+            auditor.refused(refusal("192.0.2.1:5", id), 1);
             advance(Duration::from_millis(100)).await;
         }
-        auditor.refused(refusal("192.0.2.2:5", "4"));
+        auditor.refused(refusal("192.0.2.2:5", "4"), 1);
         assert_eq!(taken(&lines), [""; 0], "nothing is written before the second has passed");
         sleep(Duration::from_millis(500)).await;
         let told = [
@@ -421,9 +422,9 @@ mod tests {
         let (lines, _guard) = log();
         let auditor = LogAuditor::default();
         for id in ["1", "2", "3"] {
-            auditor.refused(refusal("192.0.2.1:5", id));
+            auditor.refused(refusal("192.0.2.1:5", id), 1);
         }
-        auditor.refused(refusal("192.0.2.2:5", "4"));
+        auditor.refused(refusal("192.0.2.2:5", "4"), 1);
         let sums: Vec<_> = auditor.refusals.take().collect();
         auditor.offer_refusals(&sums, |_| false);
         auditor.offer_refusals(&[], |_| false);
@@ -526,7 +527,7 @@ mod tests {
         for second in 0..60_u32 {
             for peer in 0..500_u32 {
                 let peer = format!("{}:1", std::net::Ipv4Addr::from(second << 16 | peer));
-                auditor.refused(refusal(&peer, "id"));
+                auditor.refused(refusal(&peer, "id"), 1);
             }
             sleep(Duration::from_secs(1)).await;
         }

@@ -33,8 +33,8 @@ struct Table {
 }
 
 impl Refusals {
-    /// Adds a refusal.
-    pub(super) fn add(&self, refusal: Record) {
+    /// Adds so many refusals, of which this is one.
+    pub(super) fn add(&self, refusal: Record, many: u64) {
         let peer = Peer::of(refusal.peer);
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Table { sums, places, others } = &mut *table;
@@ -43,16 +43,16 @@ impl Refusals {
         match places.entry((peer, who)) {
             Entry::Occupied(place) => {
                 if let Some(sum) = sums.get_mut(*place.get()) {
-                    sum.add(refusal);
+                    sum.add(refusal, many);
                 }
             }
             Entry::Vacant(_) if full => match others {
-                Some(sum) => sum.add(refusal),
-                None => *others = Some(Sum::new(Peer::Others, refusal)),
+                Some(sum) => sum.add(refusal, many),
+                None => *others = Some(Sum::new(Peer::Others, refusal, many)),
             },
             Entry::Vacant(place) => {
                 place.insert(sums.len());
-                sums.push(Sum::new(peer, refusal));
+                sums.push(Sum::new(peer, refusal, many));
             }
         }
     }
@@ -79,19 +79,19 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    fn new(peer: Peer, first: Record) -> Self {
+    fn new(peer: Peer, first: Record, many: u64) -> Self {
         let Record { rpc, outcome, .. } = first;
         let last_request_id = first.request_id.clone();
-        let mut sum = Self { peer, size: 1, first, rpc, outcome, reasons: Vec::new(), last_request_id };
-        sum.count(sum.first.reason);
+        let mut sum = Self { peer, size: many, first, rpc, outcome, reasons: Vec::new(), last_request_id };
+        sum.count(sum.first.reason, many);
         sum
     }
 
-    fn add(&mut self, refusal: Record) {
-        self.size += 1;
+    fn add(&mut self, refusal: Record, many: u64) {
+        self.size += many;
         merge(&mut self.rpc, refusal.rpc);
         merge(&mut self.outcome, refusal.outcome);
-        self.count(refusal.reason);
+        self.count(refusal.reason, many);
         self.last_request_id = refusal.request_id;
         if self.first.principal != refusal.principal {
             self.first.principal = None;
@@ -105,11 +105,11 @@ impl Sum {
         }
     }
 
-    fn count(&mut self, reason: Option<&'static str>) {
+    fn count(&mut self, reason: Option<&'static str>, many: u64) {
         let Some(reason) = reason else { return };
         match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, size)) => *size += 1,
-            None => self.reasons.push((reason, 1)),
+            Some((_, size)) => *size += many,
+            None => self.reasons.push((reason, many)),
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
             "[2001:db8:1:2:ffff::]:7",
             "[::ffff:192.0.2.1]:8",
         ] {
-            refusals.add(refusal(peer, "CREDENTIAL_MISSING", 1));
+            refusals.add(refusal(peer, "CREDENTIAL_MISSING", 1), 1);
         }
         let expected = [("192.0.2.1".into(), 3, None), ("2001:db8:1:2::/64".into(), 2, None)];
         assert_eq!(told(&refusals), expected);
@@ -222,7 +222,7 @@ mod tests {
     fn a_sum_says_what_its_refusals_have_in_common() {
         let refusals = Refusals::default();
         for id in 1..=3 {
-            refusals.add(refusal("192.0.2.1:5", "CREDENTIAL_MISSING", id));
+            refusals.add(refusal("192.0.2.1:5", "CREDENTIAL_MISSING", id), 1);
         }
         let sum = refusals.take().next().unwrap();
         assert_eq!((sum.size, sum.rpc, sum.outcome), (3, RPC, "UNAUTHENTICATED"));
@@ -231,9 +231,9 @@ mod tests {
 
         for (id, reason) in (1..).zip(["CREDENTIAL_MISSING", "CREDENTIAL_INVALID", "CREDENTIAL_MISSING"]) {
             let rpc = if id == 1 { "another" } else { RPC };
-            refusals.add(Record { rpc, ..refusal("192.0.2.1:5", reason, id) });
+            refusals.add(Record { rpc, ..refusal("192.0.2.1:5", reason, id) }, 1);
         }
-        refusals.add(Record { outcome: "UNAVAILABLE", ..refusal("192.0.2.1:5", "STORE_UNAVAILABLE", 4) });
+        refusals.add(Record { outcome: "UNAVAILABLE", ..refusal("192.0.2.1:5", "STORE_UNAVAILABLE", 4) }, 1);
         let sum = refusals.take().next().unwrap();
         assert_eq!((sum.size, sum.rpc, sum.outcome, sum.reason()), (4, SEVERAL, SEVERAL, Some(SEVERAL)));
         let reasons = sum.reasons();
@@ -245,10 +245,13 @@ mod tests {
         let refusals = Refusals::default();
         for (key, id) in [(Some("a"), 1), (None, 2), (Some("b"), 3), (Some("a"), 4)] {
             let refusal = refusal("192.0.2.1:5", "CREDENTIAL_EXPIRED", id);
-            refusals.add(match key {
-                Some(key) => of_key(refusal, key),
-                None => refusal,
-            });
+            refusals.add(
+                match key {
+                    Some(key) => of_key(refusal, key),
+                    None => refusal,
+                },
+                1,
+            );
         }
         let peer = || "192.0.2.1".to_owned();
         let expected = [(peer(), 2, Some("a".into())), (peer(), 1, None), (peer(), 1, Some("b".into()))];
@@ -260,8 +263,8 @@ mod tests {
         let refusals = Refusals::default();
         for n in 0..2 * u32::try_from(MAX_PEERS).unwrap() {
             let peer = format!("{}:1", Ipv4Addr::from(n));
-            refusals.add(of_key(refusal(&peer, "CREDENTIAL_EXPIRED", n), &format!("key {n}")));
-            refusals.add(of_key(refusal("0.0.0.0:2", "CREDENTIAL_EXPIRED", n), "key 0"));
+            refusals.add(of_key(refusal(&peer, "CREDENTIAL_EXPIRED", n), &format!("key {n}")), 1);
+            refusals.add(of_key(refusal("0.0.0.0:2", "CREDENTIAL_EXPIRED", n), "key 0"), 1);
         }
         let told = told(&refusals);
         assert_eq!(told.len(), MAX_PEERS + 1);

@@ -100,7 +100,9 @@ where
         };
         let requests = u32::try_from(self.limits.requests_per_connection).unwrap_or(u32::MAX);
         let exchanges = Exchanges::new(self.gated.clone(), connection.clone(), requests);
-        let http = self.http(requests).serve_connection(TokioIo::new(Socket::new(stream)), exchanges);
+        let http = self
+            .http(requests)
+            .serve_connection(TokioIo::new(Socket::new(stream, connection.clone())), exchanges);
         self.until_its_end(pin!(http), born, &place, &connection, stop).await;
     }
 

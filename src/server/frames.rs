@@ -1,4 +1,5 @@
-//! The frames that a peer sends, as far as their heads tell: a flood of frames that carry no request is noticed here.
+//! The frames of a connection, as far as their heads tell: bytes are cut into frames, the streams of unanswered requests are known,
+//! and a flood of frames that carry no request is noticed here.
 //!
 //! The HTTP/2 library answers each PING and SETTINGS, and looks at each PRIORITY, WINDOW_UPDATE and RST_STREAM, however many
 //! they are. (It has limits of its own for CONTINUATION, for small DATA, and for resets of requests that were not looked at.)
@@ -10,10 +11,18 @@ use tokio::time::Instant;
 use super::socket::PREFACE;
 
 /// The length of a frame's head, in bytes (RFC 9113, section 4.1).
-const HEAD: usize = 9;
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
+pub(super) const HEAD: usize = 9;
+// The types of frames (RFC 9113, section 6).
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+/// The flag of a SETTINGS frame that agrees to the settings of the other side.
+pub(super) const ACK: u8 = 0x1;
+/// The flag of a HEADERS or DATA frame after which its sender sends no more on the stream.
+pub(super) const END_STREAM: u8 = 0x1;
 
 /// How many frames that carry nothing may come at once.
 const BURST: u64 = 2000;
@@ -25,6 +34,153 @@ const PER_REQUEST: u64 = 8;
 /// two updates of windows for each 16 KiB, and so uses a twentieth of this.
 const BYTES_PER_FRAME: usize = 256;
 
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The length of the rest of the frame, in bytes.
+    pub(super) length: usize,
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    /// 0: the connection.
+    pub(super) stream: u32,
+}
+
+impl Head {
+    fn read([a, b, c, kind, flags, d, e, f, g]: [u8; HEAD]) -> Self {
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        Self { length, kind, flags, stream: u32::from_be_bytes([d & 0x7f, e, f, g]) }
+    }
+
+    /// The bytes of the head.
+    pub(super) fn bytes(self) -> [u8; HEAD] {
+        let [_, a, b, c] = u32::try_from(self.length).unwrap_or(u32::MAX).to_be_bytes();
+        let [d, e, f, g] = self.stream.to_be_bytes();
+        [a, b, c, self.kind, self.flags, d, e, f, g]
+    }
+}
+
+/// What comes next of frames.
+pub(super) enum Piece<'a> {
+    /// A frame begins.
+    Head(Head),
+    /// Bytes of the frame that began last.
+    Rest(&'a [u8]),
+}
+
+/// Cuts bytes into frames, wherever pieces of them end.
+pub(super) struct Cutter {
+    /// The bytes until the next head.
+    rest: usize,
+    /// The next head, as far as it has come.
+    head: [u8; HEAD],
+    come: usize,
+}
+
+impl Cutter {
+    /// The first head comes after so many bytes.
+    pub(super) fn after(rest: usize) -> Self {
+        Self { rest, head: [0; HEAD], come: 0 }
+    }
+
+    /// The same from here on. `None` within a head.
+    pub(super) fn from_here(&self) -> Option<Self> {
+        (self.come == 0).then(|| Self::after(self.rest))
+    }
+
+    /// Whether a frame has ended and no other one has begun.
+    fn is_between(&self) -> bool {
+        self.come == 0 && self.rest == 0
+    }
+
+    /// Takes the next piece from these bytes. `None`: they end, perhaps within a head.
+    pub(super) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Piece<'a>> {
+        if self.rest > 0 {
+            let (rest, after) = bytes.split_at_checked(self.rest).unwrap_or((bytes, &[]));
+            *bytes = after;
+            self.rest -= rest.len();
+            return (!rest.is_empty()).then_some(Piece::Rest(rest));
+        }
+        let wanted = self.head.iter_mut().skip(self.come);
+        let come = wanted.zip(*bytes).map(|(to, from)| *to = *from).count();
+        *bytes = bytes.get(come..).unwrap_or_default();
+        self.come += come;
+        if self.come < HEAD {
+            return None;
+        }
+        self.come = 0;
+        let head = Head::read(self.head);
+        self.rest = head.length;
+        Some(Piece::Head(head))
+    }
+}
+
+/// The streams that the HTTP/2 library counts as open, and perhaps some whose end it has not written yet.
+pub(super) struct Streams {
+    /// In the order of their numbers.
+    open: Vec<Stream>,
+    /// The last one that began.
+    last: u32,
+    written: Cutter,
+}
+
+/// A stream of which at least one side has more to send.
+struct Stream {
+    number: u32,
+    /// Whether the peer has sent all of its request.
+    sent: bool,
+    /// Whether the server has written all of its answer.
+    answered: bool,
+}
+
+impl Streams {
+    /// The streams of a connection on which nothing was sent.
+    pub(super) fn new() -> Self {
+        Self { open: Vec::new(), last: 0, written: Cutter::after(0) }
+    }
+
+    /// Notes a frame for the library.
+    pub(super) fn read(&mut self, head: Head) {
+        if head.kind == HEADERS && head.stream > self.last {
+            self.last = head.stream;
+            self.open.push(Stream { number: head.stream, sent: false, answered: false });
+        }
+        self.end(head, |stream| stream.sent = true);
+    }
+
+    /// Notes what the library has written.
+    pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
+        while let Some(piece) = self.written.next(&mut bytes) {
+            if let Piece::Head(head) = piece {
+                self.end(head, |stream| stream.answered = true);
+            }
+        }
+    }
+
+    /// Ends one side of a stream, or both, if the frame does so.
+    fn end(&mut self, Head { kind, flags, stream, .. }: Head, side: impl FnOnce(&mut Stream)) {
+        let ends = matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0;
+        if !ends && kind != RST_STREAM {
+            return;
+        }
+        let Ok(place) = self.open.binary_search_by_key(&stream, |open| open.number) else { return };
+        let Some(open) = self.open.get_mut(place) else { return };
+        side(open);
+        if kind == RST_STREAM || open.sent && open.answered {
+            self.open.remove(place);
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The last one that began.
+    pub(super) fn last(&self) -> u32 {
+        self.last
+    }
+}
+
 /// Too many frames carried nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer sent too many frames that carry no request")]
@@ -32,11 +188,11 @@ pub(super) struct Flood;
 
 /// The frames that a peer sends.
 pub(super) struct Frames {
-    /// The bytes until the next head.
-    skip: usize,
-    /// The next head, as far as it has come.
-    head: [u8; HEAD],
-    come: usize,
+    cutter: Cutter,
+    /// Whether the peer has agreed to the settings of the library.
+    settled: bool,
+    /// `None`: they are counted elsewhere.
+    streams: Option<Streams>,
     /// How many more frames may carry nothing.
     spare: u64,
     /// The time to which `spare` was counted.
@@ -48,44 +204,58 @@ pub(super) struct Frames {
 impl Frames {
     /// The frames of a connection that begins now.
     pub(super) fn new(now: Instant) -> Self {
-        Self { skip: PREFACE, head: [0; HEAD], come: 0, spare: BURST, counted: now, sent: 0 }
+        Self {
+            cutter: Cutter::after(PREFACE),
+            settled: false,
+            streams: Some(Streams::new()),
+            spare: BURST,
+            counted: now,
+            sent: 0,
+        }
     }
 
-    /// Notes that the server sent so many bytes.
-    pub(super) fn wrote(&mut self, bytes: usize) {
-        self.sent = self.sent.saturating_add(bytes);
+    /// Whether the peer has agreed to the settings of the library, which sends some once.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// What cuts the bytes that come from here on, and the streams, which are not counted here any more. `None` within a head of the
+    /// peer, and within a frame of the server.
+    pub(super) fn hand_over(&mut self) -> Option<(Cutter, Streams)> {
+        let cutter = self.cutter.from_here()?;
+        let streams = self.streams.take_if(|streams| streams.written.is_between())?;
+        Some((cutter, streams))
+    }
+
+    /// Notes the bytes that the server has sent.
+    pub(super) fn wrote(&mut self, bytes: &[u8]) {
+        if let Some(streams) = &mut self.streams {
+            streams.wrote(bytes);
+        }
+        self.sent = self.sent.saturating_add(bytes.len());
         self.allow((self.sent / BYTES_PER_FRAME) as u64);
         self.sent %= BYTES_PER_FRAME;
     }
 
     /// Reads the bytes that the peer has sent.
     pub(super) fn read(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            let wanted = self.head.iter_mut().skip(self.come);
-            let come = wanted.zip(bytes).map(|(to, from)| *to = *from).count();
-            self.come += come;
-            bytes = bytes.get(come..).unwrap_or_default();
-            if self.come == HEAD {
-                self.come = 0;
-                let [a, b, c, kind, ..] = self.head;
-                self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
-                self.count(kind, now)?;
+        while let Some(piece) = self.cutter.next(&mut bytes) {
+            if let Piece::Head(head) = piece {
+                if let Some(streams) = &mut self.streams {
+                    streams.read(head);
+                }
+                self.count(head, now)?;
             }
         }
+        Ok(())
     }
 
-    /// Counts a frame, whose length is `skip`.
-    fn count(&mut self, kind: u8, now: Instant) -> Result<(), Flood> {
-        match kind {
+    fn count(&mut self, head: Head, now: Instant) -> Result<(), Flood> {
+        self.settled |= head.kind == SETTINGS && head.flags & ACK != 0;
+        match head.kind {
             HEADERS => self.allow(PER_REQUEST),
             CONTINUATION => {}
-            DATA if self.skip > 0 => {}
+            DATA if head.length > 0 => {}
             _ if self.spare > 0 => self.spare -= 1,
             _ => {
                 let earned = now.duration_since(self.counted).as_nanos() / PER_FRAME.as_nanos();
@@ -153,8 +323,8 @@ mod tests {
         now += PER_FRAME * 7;
         frames.read(&ping.repeat(7), now).unwrap();
         frames.read(&ping, now).unwrap_err();
-        frames.wrote(3 * BYTES_PER_FRAME - 1);
-        frames.wrote(1);
+        frames.wrote(&[0; 3 * BYTES_PER_FRAME - 1]);
+        frames.wrote(&[0]);
         frames.read(&ping.repeat(3), now).unwrap();
         frames.read(&ping, now).unwrap_err();
     }

@@ -19,6 +19,7 @@ mod recover;
 mod reload;
 mod reply;
 mod resets;
+mod shedding;
 mod socket;
 mod tls;
 mod traces;

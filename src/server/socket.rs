@@ -1,15 +1,19 @@
 //! The bytes of a connection: TCP, or TLS over it. It fails, and so is closed, when its peer is silent for too long, or sends
-//! too many frames that carry nothing. All bytes pass as they are.
+//! too many frames that carry nothing. All bytes pass as they are, until the connection is overloaded (see [`super::shedding`]).
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frames::Frames;
+use super::shedding::Shedding;
+use crate::api::Connection;
 
 /// The time within which a new connection must send the preface of HTTP/2.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -27,12 +31,20 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 /// first request. A peer that sends faster than the server works would fill its memory so, with requests that it resets again.
 const TURN: usize = 16 * 1024;
 
+/// How much is read at once where the library does not read by itself, in bytes.
+const PIECE: usize = 8 * 1024;
+
 /// How many bytes of replies do not wait for more.
 const LARGE: usize = 8 * 1024;
 
 /// The bytes of a connection. Reading and writing fail with `TimedOut` when it is silent for too long.
 pub(super) struct Socket {
     stream: Box<dyn Duplex>,
+    connection: Arc<Connection>,
+    /// Set once the connection is overloaded.
+    shedding: Option<Box<Shedding>>,
+    /// What it reads. Empty before.
+    inbox: Vec<u8>,
     /// How many bytes the peer has sent.
     received: usize,
     /// The frames in them.
@@ -49,10 +61,21 @@ pub(super) struct Socket {
 
 impl Socket {
     /// The bytes of a connection that begins now.
-    pub(super) fn new(stream: Box<dyn Duplex>) -> Self {
+    pub(super) fn new(stream: Box<dyn Duplex>, connection: Arc<Connection>) -> Self {
         let now = Instant::now();
         let limit = Box::pin(sleep_until(now + BEGIN));
-        Self { stream, received: 0, frames: Frames::new(now), in_turn: 0, gathered: false, heard: now, limit }
+        Self {
+            stream,
+            connection,
+            shedding: None,
+            inbox: Vec::new(),
+            received: 0,
+            frames: Frames::new(now),
+            in_turn: 0,
+            gathered: false,
+            heard: now,
+            limit,
+        }
     }
 
     /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
@@ -78,26 +101,103 @@ impl Socket {
         Poll::Pending
     }
 
+    /// Notes that the library looks at what was read before it reads on. `is_drained`: all that had come was read.
+    fn end_turn(&mut self, is_drained: bool) {
+        self.in_turn = 0;
+        if let Some(shedding) = &mut self.shedding {
+            shedding.end_turn(is_drained);
+        }
+    }
+
+    /// Reads what is left of the peer's frames.
+    fn poll_read_shedding(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let Some(shedding) = &mut self.shedding else { return Poll::Ready(Ok(())) };
+            let ready = shedding.ready();
+            if !ready.is_empty() {
+                let taken = ready.len().min(buffer.remaining());
+                buffer.put_slice(ready.get(..taken).unwrap_or_default());
+                ready.advance(taken);
+                return Poll::Ready(Ok(()));
+            }
+            ready!(shedding.poll_rested(context));
+            let is_full = shedding.is_full();
+            if is_full || self.in_turn >= TURN {
+                self.end_turn(false);
+                if !is_full {
+                    context.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+            let mut inbox = std::mem::take(&mut self.inbox);
+            inbox.resize(PIECE, 0);
+            let mut read = ReadBuf::new(&mut inbox);
+            let ended =
+                Pin::new(&mut self.stream).poll_read(context, &mut read).map_ok(|()| read.filled().len());
+            let heard = match ended {
+                Poll::Ready(Ok(length)) => {
+                    self.in_turn += length;
+                    let bytes = inbox.get(..length).unwrap_or_default();
+                    let heard = self.hear(bytes);
+                    if let Some(shedding) = &mut self.shedding {
+                        shedding.read(bytes);
+                    }
+                    heard
+                }
+                _ => Ok(()),
+            };
+            self.inbox = inbox;
+            match ended {
+                Poll::Ready(Ok(0)) => return Poll::Ready(heard), // the peer sends no more
+                Poll::Ready(Ok(_)) => heard?,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.end_turn(true);
+                    return self.poll_limit(context);
+                }
+            }
+        }
+    }
+
+    /// Writes what waits for the peer while the connection sheds requests.
+    fn poll_replies(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(shedding) = &mut self.shedding
+            && !shedding.replies().is_empty()
+        {
+            let was_full = shedding.is_full();
+            let written = Pin::new(&mut self.stream).poll_write(context, shedding.replies());
+            let written = ready!(self.limited(written, context))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if let Some(shedding) = &mut self.shedding {
+                self.frames.wrote(shedding.replies().get(..written).unwrap_or_default());
+                shedding.wrote(written);
+                if was_full && !shedding.is_full() {
+                    context.waker().wake_by_ref(); // nothing waits for what the peer sends
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Ready with an error once a limit is reached.
     fn poll_limit<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.limit.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// The same while a write waits; a write that was made is noted.
-    fn wrote(
+    /// The same while a write waits.
+    fn limited(
         &mut self,
         written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Pending => self.poll_limit(context),
-            Poll::Ready(Ok(bytes)) => {
-                self.frames.wrote(bytes);
-                Poll::Ready(Ok(bytes))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        }
+        if written.is_pending() { self.poll_limit(context) } else { written }
     }
 }
 
@@ -108,9 +208,16 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.in_turn >= TURN {
-            self.in_turn = 0;
+            self.end_turn(false);
             context.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if self.shedding.is_none() && self.connection.is_overloaded() && self.frames.is_settled() {
+            self.shedding =
+                self.frames.hand_over().map(|frames| Shedding::begin(self.connection.clone(), frames).into());
+        }
+        if self.shedding.is_some() {
+            return self.poll_read_shedding(context, buffer);
         }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
@@ -125,7 +232,7 @@ impl AsyncRead for Socket {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                self.in_turn = 0;
+                self.end_turn(true);
                 self.poll_limit(context)
             }
         }
@@ -139,11 +246,22 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(shedding) = &mut self.shedding {
+            if shedding.is_full() {
+                ready!(self.poll_replies(context))?;
+            }
+            if let Some(shedding) = &mut self.shedding {
+                shedding.write(bytes);
+            }
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if bytes.len() < LARGE {
             ready!(self.poll_gathered(context));
         }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(written, context)
+        let written = ready!(self.limited(written, context))?;
+        self.frames.wrote(bytes.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
     }
 
     /// Where this is false, the HTTP/2 library copies data of less than 1 KiB into one buffer. Otherwise it gives all data from 256
@@ -152,7 +270,16 @@ impl AsyncWrite for Socket {
         false
     }
 
+    /// The library flushes at the end of a frame.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(shedding) = &mut self.shedding
+            && !shedding.replies().is_empty()
+        {
+            if shedding.answers() && shedding.replies().len() < LARGE {
+                ready!(self.poll_gathered(context));
+            }
+            ready!(self.poll_replies(context))?;
+        }
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Pending => self.poll_limit(context),
             flushed => {
@@ -181,7 +308,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (peer, Socket::new(Box::new(stream)))
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
+        (peer, Socket::new(Box::new(stream), Arc::new(connection)))
     }
 
     #[tokio::test]

@@ -3,27 +3,28 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::overload::{Overload, Overloaded, UnreadRefusal};
 use crate::auth::{CertificateProblem, ClientCertificate};
-
-/// For how long a connection is refused its requests once its client keeps others back.
-const REST: Duration = Duration::from_millis(250);
 
 const LATE: &str = "the request took too long";
 
 /// A connection: its peer, and what the gate and the server tell each other about it.
 pub(crate) struct Connection {
     peer: SocketAddr,
+    /// The number of requests at a time.
+    most: usize,
     /// The number of requests to health and reflection at a time.
     most_open: usize,
     /// The client certificate that the peer has presented, if any.
@@ -32,11 +33,8 @@ pub(crate) struct Connection {
     open: AtomicUsize,
     /// The number of other requests that wait for their answers.
     waiting: AtomicUsize,
-    /// The number of waiting requests from which on the client probably keeps further ones back.
-    crowd: usize,
-    born: Instant,
-    /// Until when its requests are refused, in milliseconds since it was made.
-    rests_until: AtomicU64,
+    /// Set once a request was refused because the server has too much to do.
+    overloaded: OnceLock<Overloaded>,
     authenticated: AtomicBool,
     to_close: AtomicBool,
     changed: Notify,
@@ -48,13 +46,12 @@ impl Connection {
     pub(crate) fn new(peer: SocketAddr, most: usize, most_open: usize) -> Self {
         Self {
             peer,
+            most,
             most_open,
             certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            crowd: most.saturating_mul(4) / 5,
-            born: Instant::now(),
-            rests_until: AtomicU64::new(0),
+            overloaded: OnceLock::new(),
             authenticated: AtomicBool::new(false),
             to_close: AtomicBool::new(false),
             changed: Notify::new(),
@@ -115,6 +112,39 @@ impl Connection {
         WaitingRequest { connection: self.clone(), before }
     }
 
+    /// Notes that a request was refused because the server has too much to do.
+    pub(super) fn refused(&self, overload: &Arc<Overload>) {
+        self.overloaded.get_or_init(|| Overloaded::new(overload)).refused();
+    }
+
+    /// Notes how long the caller of a request waits.
+    pub(super) fn note(&self, patience: Duration) {
+        if let Some(overloaded) = self.overloaded.get() {
+            overloaded.note(patience);
+        }
+    }
+
+    /// Whether many of its requests were refused because the server has too much to do.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.overloaded.get().is_some_and(Overloaded::is_many)
+    }
+
+    /// How many requests it may make at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Whether a further request is to be refused before it is read, since it would wait too long. One request may always wait.
+    pub(crate) fn is_to_refuse_unread(&self, unseen: usize) -> bool {
+        let before = self.waiting.load(Ordering::Relaxed).saturating_add(unseen);
+        before > 0 && self.overloaded.get().is_some_and(|overloaded| overloaded.is_too_long(unseen))
+    }
+
+    /// A refusal for requests that are not read, and its headers. `None`: none of its requests was refused by the gate.
+    pub(crate) fn refuse_unread(&self) -> Option<(UnreadRefusal, HeaderMap)> {
+        Some(self.overloaded.get()?.refuse_unread(self.peer))
+    }
+
     /// Begins a request to health or reflection, if there may be one more.
     pub(super) fn begin_open(self: &Arc<Self>) -> Option<OpenRequest> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
@@ -131,18 +161,9 @@ pub(crate) struct WaitingRequest {
 }
 
 impl WaitingRequest {
-    /// Whether the request is refused. `late`: it would wait too long behind the requests of all connections.
-    ///
-    /// A client that has as many requests under way as it may have keeps further ones back, and sends the oldest of those first. While the
-    /// server only just keeps up with what is sent, each request is nearly late when it is sent. So such a connection rests:
-    /// for a moment all its requests are refused but one at a time. That is faster than to serve them, and the client catches up.
-    pub(super) fn is_refused(&self, late: bool) -> bool {
-        let now = u64::try_from(self.connection.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let rests_until = &self.connection.rests_until;
-        if late && self.before >= self.connection.crowd {
-            rests_until.store(now.saturating_add(REST.as_millis() as u64), Ordering::Relaxed);
-        }
-        self.before > 0 && (late || now < rests_until.load(Ordering::Relaxed))
+    /// Whether another request of the connection waited when this one arrived.
+    pub(super) fn is_further(&self) -> bool {
+        self.before > 0
     }
 }
 
@@ -230,28 +251,6 @@ mod tests {
         assert!(connection.begin_open().is_none());
         drop((second, third));
         assert_eq!(connection.open.load(Ordering::Acquire), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_whose_client_keeps_requests_back_rests() {
-        let connection = Arc::new(Connection::new((Ipv4Addr::LOCALHOST, 1).into(), 10, 2));
-        let first = connection.begin();
-        assert!(!first.is_refused(true) && !connection.begin().is_refused(false));
-        assert!(connection.begin().is_refused(true));
-        assert!(!connection.begin().is_refused(false), "a few do not make it rest");
-        let crowd: Vec<_> = (0..9).map(|_| connection.begin()).collect();
-        assert!(
-            crowd.iter().all(|request| !request.is_refused(false)),
-            "nor do many on a server that has time"
-        );
-        assert!(crowd[8].is_refused(true));
-        drop(crowd);
-        assert!(connection.begin().is_refused(false));
-        drop(first);
-        assert!(!connection.begin().is_refused(true), "one request alone is served");
-        let _first = connection.begin();
-        tokio::time::advance(REST).await;
-        assert!(!connection.begin().is_refused(false), "it has rested");
     }
 
     #[tokio::test]

@@ -51,6 +51,8 @@ pub(crate) struct RequestMetrics {
     reflection: RpcMetrics,
     /// Requests that were dropped before any work on them had begun.
     shed: Total,
+    /// Requests that were refused because the server had too much to do, with those that were not read.
+    overload: Total,
 }
 
 /// What was measured of one RPC.
@@ -79,6 +81,7 @@ impl Default for RequestMetrics {
             health: RpcMetrics::new(HEALTH),
             reflection: RpcMetrics::new(REFLECTION),
             shed: Total::default(),
+            overload: Total::default(),
         }
     }
 }
@@ -110,6 +113,16 @@ impl RequestMetrics {
             time: rpc.time.read(),
         };
         all.map(reading).filter(|reading| !reading.codes.is_empty()).collect()
+    }
+
+    /// Counts requests that are refused because the server has too much to do.
+    pub(super) fn count_overload(&self, many: u64) {
+        self.overload.add(many);
+    }
+
+    /// How many requests were refused because the server had too much to do.
+    pub(crate) fn overload(&self) -> u64 {
+        self.overload.read()
     }
 
     /// How many requests were dropped before any work on them had begun.

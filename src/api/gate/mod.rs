@@ -12,6 +12,7 @@ mod deadline;
 mod handlers;
 mod in_flight;
 mod metrics;
+mod overload;
 mod panics;
 mod queue_time;
 mod task;
@@ -35,11 +36,16 @@ use self::authentication::Authentication;
 use self::confirmation::Confirmation;
 pub(crate) use self::confirmation::Recipient;
 pub(crate) use self::connection::Connection;
+use self::connection::WaitingRequest;
 use self::deadline::{Deadline, Limit, MAX_TIME, patience};
 use self::handlers::Handlers;
 pub(crate) use self::in_flight::InFlight;
 pub(crate) use self::metrics::{CODES, RequestMetrics, RpcReading};
 use self::metrics::{Called, Measured};
+use self::overload::Overload;
+#[cfg(test)]
+pub(crate) use self::overload::TestOverload;
+pub(crate) use self::overload::UnreadRefusal;
 use self::panics::CatchPanic;
 use self::queue_time::QueueTime;
 use self::task::OwnTask;
@@ -144,7 +150,7 @@ struct Shared<S> {
 
 struct Opened<S> {
     auditor: Arc<dyn Auditor>,
-    queue_time: Arc<QueueTime>,
+    overload: Arc<Overload>,
     /// `None`: no request is traced.
     traces: Option<Arc<Traces>>,
     layers: Layers<S>,
@@ -166,9 +172,11 @@ impl<S> Gated<S> {
 
     /// Opens the gate to these handlers. It stays open.
     pub(crate) fn open(&self, gate: &Gate, handlers: S) {
+        let (queue_time, metrics) = (gate.queue_time.clone(), self.0.metrics.clone());
+        let overload = Overload::new(queue_time, gate.auditor.clone(), metrics);
         let opened = Opened {
             auditor: gate.auditor.clone(),
-            queue_time: gate.queue_time.clone(),
+            overload: Arc::new(overload),
             traces: gate.traces.clone(),
             layers: gate.layers(handlers),
         };
@@ -229,7 +237,7 @@ where
         rpc: Option<&'static Rpc>,
         http: Request<Body>,
     ) -> (Unmeasured<S::Future>, Option<Box<RequestSpan>>) {
-        let Some(Opened { auditor, queue_time, traces, layers }) = self.0.opened.get() else {
+        let Some(Opened { auditor, overload, traces, layers }) = self.0.opened.get() else {
             return (Unmeasured::refused(Refusal::loading()), None);
         };
         let connection = http.extensions().get::<Arc<Connection>>();
@@ -240,10 +248,19 @@ where
         let entry = AuditEntry::new(rpc, id.to_string().into(), given_id, peer, auditor.clone());
         let is_known = connection.is_none_or(|connection| connection.is_authenticated());
         let most = if is_known { MAX_TIME } else { STRANGERS };
-        let late = queue_time.is_too_long_for(patience(http.headers()).unwrap_or(most).min(most));
-        if waiting.as_ref().is_some_and(|waiting| waiting.is_refused(late)) {
+        let patience = patience(http.headers()).unwrap_or(most).min(most);
+        let is_late = overload.is_too_long_for(patience);
+        if let Some(connection) = connection {
+            connection.note(patience);
+        }
+        if is_late && waiting.as_ref().is_some_and(WaitingRequest::is_further) {
+            if let Some(connection) = connection {
+                connection.refused(overload);
+                connection.note(patience);
+            }
             let refusal = Refusal::overloaded();
-            entry.refused(&refusal);
+            overload.count();
+            entry.refused(&refusal, 1);
             let answer = Some(response(refusal, &entry.request_id));
             return (Unmeasured::Refused { answer, _waiting: waiting }, None);
         }

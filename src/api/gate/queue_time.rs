@@ -21,8 +21,10 @@ const SHORT: Duration = Duration::from_millis(20);
 const FEW: u64 = 8;
 /// A wait after fewer requests than this says nothing: the processor may have been at something else.
 const TELLING: u64 = FEW / 2;
-/// Each request changes the estimate by this part of it: a 128th.
-const STEP: u64 = 128;
+/// The part that each request has in the estimate: a 256th.
+const STEP: u64 = 256;
+/// How many times the estimate a request counts at most. A pause of the machine does not come again for each request.
+const MOST: u64 = 4;
 /// The estimate of a server that has served no request, in nanoseconds.
 const FIRST: u64 = 20_000;
 /// An estimate that was not changed for so long counts as [`FIRST`] at most.
@@ -32,7 +34,7 @@ const STALE: Duration = Duration::from_secs(1);
 pub(super) struct QueueTime {
     start: Instant,
     waiting: AtomicU64,
-    /// An estimate of how much each of them adds to the wait of the next one, in nanoseconds: the median of the last requests.
+    /// An estimate of how much each of them adds to the wait of the next one, in nanoseconds: the mean of the last requests.
     each: AtomicU64,
     /// When the estimate was last changed, in nanoseconds since the start.
     changed: AtomicU64,
@@ -59,9 +61,10 @@ impl QueueTime {
         Waiting { queue: self.clone(), arrived: Instant::now(), before }
     }
 
-    /// Whether a further request would wait too long here, if its caller waits for so long.
-    pub(super) fn is_too_long_for(&self, patience: Duration) -> bool {
-        let waiting = self.waiting.load(Ordering::Relaxed);
+    /// Whether a further request would wait too long here, behind so many more, if its caller waits for so long.
+    pub(super) fn is_too_long_for(&self, patience: Duration, more: usize) -> bool {
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let waiting = self.waiting.load(Ordering::Relaxed).saturating_add(more);
         let wait = Duration::from_nanos(waiting.saturating_mul(self.each()));
         wait > SHORT && wait > patience / PART
     }
@@ -81,11 +84,10 @@ impl Waiting {
         }
         let waited = nanos(self.arrived.elapsed());
         let each = self.queue.each();
-        let step = each / STEP + 1;
-        let better =
-            if waited > each.saturating_mul(self.before) { each + step } else { each - step.min(each) };
+        let this = (waited / self.before.max(1)).min(each.saturating_mul(MOST));
+        let better = (each.saturating_mul(STEP - 1) + this) / STEP + u64::from(this > each);
         // Two requests that begin at once may lose one of the two: it is an estimate.
-        self.queue.each.store(better.min(nanos(SHORT) / FEW), Ordering::Relaxed);
+        self.queue.each.store(better.clamp(1, nanos(SHORT) / FEW), Ordering::Relaxed);
         self.queue.changed.store(nanos(self.queue.start.elapsed()), Ordering::Relaxed);
     }
 }
@@ -122,7 +124,7 @@ mod tests {
     /// How many requests wait when one with this time is refused. They arrive now and do not begin.
     fn most_for(queue: &Arc<QueueTime>, patience: Duration) -> usize {
         let mut waiting = Vec::new();
-        while waiting.len() < 10_000 && !queue.is_too_long_for(patience) {
+        while waiting.len() < 10_000 && !queue.is_too_long_for(patience, 0) {
             waiting.push(queue.enter());
         }
         waiting.len()
@@ -146,6 +148,7 @@ mod tests {
         let queue = Arc::new(QueueTime::new());
         serve(&queue, 16, Duration::from_millis(50)).await;
         assert_eq!(most_for(&queue, SECOND / 2), 9);
+        serve(&queue, 16, Duration::from_micros(10)).await;
         serve(&queue, 16, Duration::from_micros(10)).await;
         assert!(most_for(&queue, SECOND) > 1000, "it is forgotten");
     }
@@ -176,6 +179,6 @@ mod tests {
     async fn a_request_that_never_begins_does_not_wait() {
         let queue = Arc::new(QueueTime::new());
         drop((0..100_000).map(|_| queue.enter()).collect::<Vec<_>>());
-        assert!(!queue.is_too_long_for(SECOND));
+        assert!(!queue.is_too_long_for(SECOND, 0));
     }
 }

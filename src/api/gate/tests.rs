@@ -41,7 +41,7 @@ impl Auditor for Recorder {
         &audit::Names::Plain
     }
 
-    fn refused(&self, record: audit::Record) {
+    fn refused(&self, record: audit::Record, _: u64) {
         self.outcomes.lock().unwrap().push(record.outcome);
     }
 

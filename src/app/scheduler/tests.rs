@@ -36,7 +36,7 @@ impl Auditor for Recorder {
         Ok(())
     }
 
-    fn refused(&self, _: Record) {
+    fn refused(&self, _: Record, _: u64) {
         panic!("nothing is refused");
     }
 

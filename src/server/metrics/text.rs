@@ -103,6 +103,11 @@ fn requests(reading: &Reading, out: &mut Writer<'_>) -> fmt::Result {
         "Requests that were dropped before any work on them, since the caller had gone or its time was up",
         reading.shed,
     )?;
+    out.counter(
+        "requests_refused_in_overload",
+        "Requests that were refused because the server had more to do than it could, with those that it did not read",
+        reading.overload,
+    )?;
     let used =
         |name| reading.connections.iter().find(|limit| limit.name == name).map_or(0, |limit| limit.used);
     let (all, strangers) = (used("connections"), used("unauthenticated_connections"));

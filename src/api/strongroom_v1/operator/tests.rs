@@ -37,7 +37,7 @@ impl Auditor for Recorder {
         &audit::Names::Plain
     }
 
-    fn refused(&self, _record: audit::Record) {}
+    fn refused(&self, _record: audit::Record, _many: u64) {}
 
     async fn check(&self) -> Result<(), audit::Unwritable> {
         Ok(())
