@@ -4,7 +4,7 @@
 //! The server has a quarter of one processor, and the clients have another. First the clients send their next request when they have an
 //! answer: that gives the capacity. Then they send three times as many requests a second, whatever comes back, each with a
 //! deadline of one second. Like any client of gRPC, they send no more requests at a time on a connection than the server
-//! allows, and keep the others back. No result counts as a failure.
+//! allows, and keep the others back. No result counts as a failure. Arguments are the numbers of connections, in place of 4, 16 and 64.
 
 // A measurement stops at the first error, and prints its result.
 #![allow(

@@ -118,9 +118,23 @@ impl Cutter {
 pub(super) struct Streams {
     /// In the order of their numbers.
     open: Vec<Stream>,
+    /// How many are noted.
+    most: usize,
     /// The last one that began.
     last: u32,
     written: Cutter,
+    settings: PeerSettings,
+}
+
+/// Whether the library's answers are as the last settings of the peer want them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PeerSettings {
+    /// They have come.
+    Come,
+    /// The library has agreed to them. Its next header block says so too, if they are about the table of headers.
+    Agreed,
+    /// They hold.
+    Hold,
 }
 
 /// A stream of which at least one side has more to send.
@@ -133,16 +147,28 @@ struct Stream {
 }
 
 impl Streams {
-    /// The streams of a connection on which nothing was sent.
-    pub(super) fn new() -> Self {
-        Self { open: Vec::new(), last: 0, written: Cutter::after(0) }
+    /// The streams of a connection on which nothing was sent. There are so many at a time. The library ignores those that begin after
+    /// it has told the peer to go, and then their ends are not seen: no more than twice as many are noted.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            open: Vec::new(),
+            most: most.saturating_mul(2),
+            last: 0,
+            written: Cutter::after(0),
+            settings: PeerSettings::Come,
+        }
     }
 
     /// Notes a frame for the library.
     pub(super) fn read(&mut self, head: Head) {
+        if head.kind == SETTINGS && head.flags & ACK == 0 {
+            self.settings = PeerSettings::Come;
+        }
         if head.kind == HEADERS && head.stream > self.last {
             self.last = head.stream;
-            self.open.push(Stream { number: head.stream, sent: false, answered: false });
+            if self.open.len() < self.most {
+                self.open.push(Stream { number: head.stream, sent: false, answered: false });
+            }
         }
         self.end(head, |stream| stream.sent = true);
     }
@@ -152,6 +178,11 @@ impl Streams {
         while let Some(piece) = self.written.next(&mut bytes) {
             if let Piece::Head(head) = piece {
                 self.end(head, |stream| stream.answered = true);
+                self.settings = match (self.settings, head.kind) {
+                    (PeerSettings::Come, SETTINGS) if head.flags & ACK != 0 => PeerSettings::Agreed,
+                    (PeerSettings::Agreed, HEADERS) => PeerSettings::Hold,
+                    (settings, _) => settings,
+                };
             }
         }
     }
@@ -168,6 +199,16 @@ impl Streams {
         if kind == RST_STREAM || open.sent && open.answered {
             self.open.remove(place);
         }
+    }
+
+    /// Whether a header block may come before the library's next one.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settings == PeerSettings::Hold
+    }
+
+    /// Whether what the library has written ends with a frame.
+    pub(super) fn is_between(&self) -> bool {
+        self.written.is_between()
     }
 
     /// How many there are.
@@ -202,12 +243,12 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The frames of a connection that begins now.
-    pub(super) fn new(now: Instant) -> Self {
+    /// The frames of a connection that begins now, and may have so many requests at a time.
+    pub(super) fn new(most: usize, now: Instant) -> Self {
         Self {
             cutter: Cutter::after(PREFACE),
             settled: false,
-            streams: Some(Streams::new()),
+            streams: Some(Streams::new(most)),
             spare: BURST,
             counted: now,
             sent: 0,
@@ -223,7 +264,7 @@ impl Frames {
     /// peer, and within a frame of the server.
     pub(super) fn hand_over(&mut self) -> Option<(Cutter, Streams)> {
         let cutter = self.cutter.from_here()?;
-        let streams = self.streams.take_if(|streams| streams.written.is_between())?;
+        let streams = self.streams.take_if(|streams| streams.is_between())?;
         Some((cutter, streams))
     }
 
@@ -291,7 +332,7 @@ mod tests {
     /// The number of times that frames can be read, in pieces of so many bytes; at most 100,000.
     fn times(frame: &[u8], piece: usize) -> usize {
         let now = Instant::now();
-        let mut frames = Frames::new(now);
+        let mut frames = Frames::new(10, now);
         frames.read(&[b'P'; PREFACE], now).unwrap();
         (0..100_000)
             .find(|_| frame.chunks(piece).any(|piece| frames.read(piece, now).is_err()))
@@ -315,7 +356,7 @@ mod tests {
     #[test]
     fn time_and_replies_allow_more() {
         let mut now = Instant::now();
-        let mut frames = Frames::new(now);
+        let mut frames = Frames::new(10, now);
         let ping = frame(PING, 8);
         frames.read(&[b'P'; PREFACE], now).unwrap();
         frames.read(&ping.repeat(2000), now).unwrap();

@@ -63,6 +63,7 @@ impl Socket {
     /// The bytes of a connection that begins now.
     pub(super) fn new(stream: Box<dyn Duplex>, connection: Arc<Connection>) -> Self {
         let now = Instant::now();
+        let frames = Frames::new(connection.most(), now);
         let limit = Box::pin(sleep_until(now + BEGIN));
         Self {
             stream,
@@ -70,7 +71,7 @@ impl Socket {
             shedding: None,
             inbox: Vec::new(),
             received: 0,
-            frames: Frames::new(now),
+            frames,
             in_turn: 0,
             gathered: false,
             heard: now,
@@ -143,10 +144,10 @@ impl Socket {
                     self.in_turn += length;
                     let bytes = inbox.get(..length).unwrap_or_default();
                     let heard = self.hear(bytes);
-                    if let Some(shedding) = &mut self.shedding {
-                        shedding.read(bytes);
+                    match &mut self.shedding {
+                        Some(shedding) => heard.and(shedding.read(bytes).map_err(io::Error::other)),
+                        None => heard,
                     }
-                    heard
                 }
                 _ => Ok(()),
             };
@@ -247,7 +248,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if let Some(shedding) = &mut self.shedding {
-            if shedding.is_full() {
+            if shedding.is_full_for_the_library() {
                 ready!(self.poll_replies(context))?;
             }
             if let Some(shedding) = &mut self.shedding {

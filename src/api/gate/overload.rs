@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::RequestMetrics;
 use super::queue_time::QueueTime;
@@ -19,6 +20,9 @@ use crate::domain::new_id;
 /// How many requests of a connection the gate refuses before it says that the connection is overloaded.
 const MANY: u64 = 32;
 
+/// For how long the patience of a caller counts for others of the connection.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// What tells whether the server has more to do than it can, and what is told of it.
 pub(super) struct Overload {
     queue_time: Arc<QueueTime>,
@@ -30,8 +34,11 @@ pub(super) struct Overload {
 pub(super) struct Overloaded {
     overload: Arc<Overload>,
     refused: AtomicU64,
-    /// How long the caller of its last request waits, in nanoseconds.
+    made: Instant,
+    /// How long its callers wait, in nanoseconds: the most patient one of the last second or so.
     patience: AtomicU64,
+    /// When that was noted, in nanoseconds since this was made.
+    noted: AtomicU64,
 }
 
 /// Refusals of requests that were not read, with one id.
@@ -66,7 +73,9 @@ impl Overload {
 impl Overloaded {
     /// A connection of which no request was refused yet.
     pub(super) fn new(overload: &Arc<Overload>) -> Self {
-        Self { overload: overload.clone(), refused: AtomicU64::new(0), patience: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        let (made, overload) = (Instant::now(), overload.clone());
+        Self { overload, refused: zero(), made, patience: zero(), noted: zero() }
     }
 
     /// Notes that the gate has refused a request.
@@ -76,7 +85,13 @@ impl Overloaded {
 
     /// Notes how long the caller of a request waits.
     pub(super) fn note(&self, patience: Duration) {
-        self.patience.store(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let (patience, now) = (nanos(patience), nanos(self.made.elapsed()));
+        let age = now.saturating_sub(self.noted.load(Ordering::Relaxed));
+        // Two requests at once may lose one of the two: the next one tells.
+        if patience >= self.patience.load(Ordering::Relaxed) || age > nanos(RECENT) {
+            self.patience.store(patience, Ordering::Relaxed);
+            self.noted.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Whether the gate has refused many.
@@ -84,7 +99,7 @@ impl Overloaded {
         self.refused.load(Ordering::Relaxed) >= MANY
     }
 
-    /// Whether a request would wait too long, behind so many more, whose caller waits as long as the last one.
+    /// Whether a request would wait too long, behind so many more, for the most patient caller of late.
     pub(super) fn is_too_long(&self, more: usize) -> bool {
         let patience = Duration::from_nanos(self.patience.load(Ordering::Relaxed));
         self.overload.queue_time.is_too_long_for(patience, more)
@@ -124,6 +139,10 @@ impl Drop for UnreadRefusal {
     fn drop(&mut self) {
         self.record();
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// An overload of tests. It ends when this is dropped.

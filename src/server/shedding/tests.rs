@@ -35,6 +35,19 @@ impl Auditor for Counter {
     }
 }
 
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+const EMPTY: u8 = 0x20;
+
+/// The streams of a connection on which the server has agreed to the client's settings and written an answer.
+fn streams() -> Streams {
+    let mut streams = Streams::new(100);
+    streams.wrote(
+        &[frame(SETTINGS, ACK, 0, &[]), frame(HEADERS, END_HEADERS | END_STREAM, 0, &[0x88])].concat(),
+    );
+    streams
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, rest: &[u8]) -> Vec<u8> {
     let mut frame = Head { length: rest.len(), kind, flags, stream }.bytes().to_vec();
     frame.extend_from_slice(rest);
@@ -42,7 +55,7 @@ fn frame(kind: u8, flags: u8, stream: u32, rest: &[u8]) -> Vec<u8> {
 }
 
 fn request(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &[0x82, 0x86])
+    frame(HEADERS, END_HEADERS, stream, &[0x82; LEAST_HEADERS])
 }
 
 fn data(stream: u32, length: usize) -> Vec<u8> {
@@ -51,7 +64,7 @@ fn data(stream: u32, length: usize) -> Vec<u8> {
 
 /// What the library is to read of these bytes, which come in pieces of so many bytes.
 fn passed(shedding: &mut Shedding, bytes: &[u8], piece: usize) -> Vec<u8> {
-    bytes.chunks(piece).for_each(|piece| shedding.read(piece));
+    bytes.chunks(piece).for_each(|piece| shedding.read(piece).unwrap());
     shedding.ready().split().to_vec()
 }
 
@@ -71,10 +84,10 @@ fn replies(shedding: &mut Shedding) -> Vec<(u8, u32)> {
 /// The frames of an overloaded connection whose client has agreed to keep no table, and the overload.
 fn shedding() -> (Shedding, TestOverload) {
     let overload = TestOverload::new(Arc::new(Counter::default()));
-    let mut shedding = Shedding::begin(overload.connection.clone(), (Cutter::after(0), Streams::new()));
+    let mut shedding = Shedding::begin(overload.connection.clone(), (Cutter::after(0), streams()));
     assert_eq!(replies(&mut shedding), [(SETTINGS, 0)]);
-    let agreed = [frame(SETTINGS, ACK, 0, &[]), frame(HEADERS, END_HEADERS, 1, &[TABLE_OF_0])].concat();
-    assert_eq!(passed(&mut shedding, &agreed, 1000), frame(HEADERS, END_HEADERS, 1, &[TABLE_OF_0]));
+    let agreed = [frame(SETTINGS, ACK, 0, &[]), frame(HEADERS, END_HEADERS, 1, &[EMPTY])].concat();
+    assert_eq!(passed(&mut shedding, &agreed, 1000), frame(HEADERS, END_HEADERS, 1, &[EMPTY]));
     (shedding, overload)
 }
 
@@ -82,27 +95,35 @@ fn shedding() -> (Shedding, TestOverload) {
 async fn nothing_is_left_out_before_the_client_has_emptied_its_table() {
     let first = |flags, rest: &[u8]| [frame(HEADERS, flags | END_HEADERS, 3, rest), data(3, 5)].concat();
     let cases = [
-        (first(0, &[TABLE_OF_0, 0x82]), true),
-        (first(0, &[0x82, TABLE_OF_0]), false),
-        (first(PADDED, &[1, TABLE_OF_0, 0]), true),
-        (first(PADDED | PRIORITY, &[1, 0, 0, 0, 0, 9, TABLE_OF_0, 0]), true),
-        (first(PRIORITY, &[TABLE_OF_0, 0, 0, 0, 9, 0x82]), false),
+        (first(0, &[EMPTY, 0x82]), true),
+        (first(0, &[0x82, EMPTY]), false),
+        (first(PADDED, &[1, EMPTY, 0]), true),
+        (first(PADDED | PRIORITY, &[1, 0, 0, 0, 0, 9, EMPTY, 0]), true),
+        (first(PRIORITY, &[EMPTY, 0, 0, 0, 9, 0x82]), false),
     ];
     for ((first, agrees), piece) in cases.iter().flat_map(|case| [1, 2, 1000].map(|piece| (case, piece))) {
         let overload = TestOverload::new(Arc::new(Counter::default()));
-        let mut shedding = Shedding::begin(overload.connection.clone(), (Cutter::after(4), Streams::new()));
+        let mut shedding = Shedding::begin(overload.connection.clone(), (Cutter::after(4), streams()));
         let before = [b"rest".to_vec(), request(1), data(1, 5)].concat();
         assert_eq!(passed(&mut shedding, &before, piece), before);
-        // The settings of the library were agreed to before: this is for those that the peer was sent here.
+        // The settings of the library were agreed to before.
         assert_eq!(passed(&mut shedding, &frame(SETTINGS, ACK, 0, &[]), piece), [0_u8; 0]);
-        let settings = frame(SETTINGS, 0, 0, &SETTINGS_ASKED);
+        let settings = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]);
         assert_eq!(passed(&mut shedding, &settings, piece), settings);
         assert_eq!(passed(&mut shedding, first, piece), *first);
-        let second = [request(5), data(5, 5)].concat();
-        let expected = if *agrees { vec![] } else { second.clone() };
-        assert_eq!(passed(&mut shedding, &second, piece), expected, "{first:?}");
         let again = frame(SETTINGS, ACK, 0, &[]);
         assert_eq!(passed(&mut shedding, &again, piece), again, "the library refuses it");
+        let second = [request(5), data(5, 5)].concat();
+        assert_eq!(passed(&mut shedding, &second, piece), second, "an answer comes first");
+        let answer = frame(HEADERS, END_HEADERS, 1, &[0x88]);
+        shedding.write(&answer);
+        shedding.write(&frame(SETTINGS, ACK, 0, &[]));
+        let third = [request(7), data(7, 5)].concat();
+        assert_eq!(passed(&mut shedding, &third, piece), third, "the settings hold from the next answer on");
+        shedding.write(&answer);
+        let fourth = [request(9), data(9, 5)].concat();
+        let expected = if *agrees { vec![] } else { fourth.clone() };
+        assert_eq!(passed(&mut shedding, &fourth, piece), expected, "{first:?}");
     }
 }
 
@@ -118,14 +139,15 @@ async fn a_request_is_left_out_with_all_of_its_frames() {
         frame(RST_STREAM, 0, 5, &[0, 0, 0, 8]),
         // The client resets it before it has read the refusal.
         frame(RST_STREAM, 0, 5, &[0, 0, 0, 8]),
-        frame(HEADERS, 0, 3, &[]),
+        frame(HEADERS, END_STREAM, 3, &[]),
         frame(CONTINUATION, END_HEADERS, 3, &[0x82]),
-        data(3, 0),
+        // Nobody may use its number again.
+        request(3),
     ]
     .concat();
     let all = [left_out, ping.clone(), data(1, 0)].concat();
     assert_eq!(passed(&mut shedding, &all, 7), [ping, data(1, 0)].concat());
-    assert_eq!(replies(&mut shedding), [(HEADERS, 3), (HEADERS, 5)]);
+    assert_eq!(replies(&mut shedding), [(SETTINGS, 0), (HEADERS, 3), (HEADERS, 5)]);
     // A block in pieces is for the library.
     let pieces = [frame(HEADERS, 0, 7, &[0x82]), frame(CONTINUATION, END_HEADERS, 7, &[0x86])].concat();
     assert_eq!(passed(&mut shedding, &pieces, 1000), pieces);
@@ -135,11 +157,70 @@ async fn a_request_is_left_out_with_all_of_its_frames() {
 }
 
 #[tokio::test]
+async fn a_client_that_begins_a_table_again_is_cut_off() {
+    for piece in [1, 1000] {
+        let read = |shedding: &mut Shedding, bytes: &[u8]| {
+            bytes.chunks(piece).map(|piece| shedding.read(piece)).collect::<Result<(), _>>()
+        };
+        let (mut shedding, _overload) = shedding();
+        let mut block = vec![0x82; LEAST_HEADERS];
+        block[0] = EMPTY;
+        read(&mut shedding, &frame(HEADERS, END_HEADERS, 3, &block)).unwrap();
+        // A table of 4096 bytes, at the beginning of a block that is left out.
+        block[1..4].copy_from_slice(&[0x3f, 0xe1, 0x1f]);
+        read(&mut shedding, &frame(HEADERS, END_HEADERS, 5, &block)).unwrap_err();
+        let (mut shedding, _overload) = self::shedding();
+        read(&mut shedding, &frame(HEADERS, 0, 3, &[EMPTY])).unwrap();
+        read(&mut shedding, &frame(CONTINUATION, END_HEADERS, 3, &[0x3f])).unwrap_err();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_may_have_more_requests_under_way_while_requests_are_refused() {
+    let settings = |value: [u8; 2]| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, value[0], value[1]]);
+    let (mut shedding, overload) = shedding();
+    passed(&mut shedding, &[request(3), data(3, 0)].concat(), 1000);
+    assert!(shedding.replies().starts_with(&settings([0x10, 0])));
+    replies(&mut shedding);
+    drop(overload);
+    shedding.end_turn(true);
+    assert_eq!(shedding.poll_rested(&mut Context::from_waker(std::task::Waker::noop())), Poll::Pending);
+    // The connection may have 100 requests at a time.
+    let all: Vec<_> = (0..100).map(|number| request(5 + 2 * number)).collect();
+    let all_but_some = all[..87].concat();
+    assert_eq!(passed(&mut shedding, &all.concat(), 1000), all_but_some);
+    tokio::time::advance(CALM).await;
+    shedding.end_turn(true);
+    tokio::time::advance(CALM + Duration::from_millis(1)).await;
+    replies(&mut shedding);
+    shedding.end_turn(true);
+    assert_eq!(shedding.replies(), settings([0, 100]));
+    assert_eq!(passed(&mut shedding, &request(301), 1000), [0_u8; 0]);
+    assert_eq!(replies(&mut shedding), [(SETTINGS, 0), (HEADERS, 301)]);
+    let agreed = frame(SETTINGS, ACK, 0, &[]).repeat(2);
+    assert_eq!(passed(&mut shedding, &agreed, 1000), [0_u8; 0]);
+    assert_eq!(passed(&mut shedding, &request(303), 1000), request(303), "the library counts again");
+}
+
+/// The library writes a large frame in two parts.
+#[tokio::test]
+async fn nothing_comes_between_the_parts_of_a_frame() {
+    let (mut shedding, _overload) = shedding();
+    let answer = frame(DATA, END_STREAM, 1, &[7; 2 * MOST_REPLIES]);
+    let (head, rest) = answer.split_at(MOST_REPLIES + 100);
+    shedding.write(head);
+    assert!(shedding.is_full() && !shedding.is_full_for_the_library());
+    shedding.write(rest);
+    assert!(shedding.is_full_for_the_library());
+    assert_eq!(shedding.replies(), answer);
+}
+
+#[tokio::test]
 async fn data_that_is_left_out_gives_the_peer_new_room() {
     let (mut shedding, _overload) = shedding();
     let many = [request(3), frame(DATA, 0, 3, &[0; ROOM - 1]), request(5)].concat();
     passed(&mut shedding, &many, 1000);
-    assert_eq!(replies(&mut shedding), [(HEADERS, 3), (HEADERS, 5)]);
+    assert_eq!(replies(&mut shedding), [(SETTINGS, 0), (HEADERS, 3), (HEADERS, 5)]);
     passed(&mut shedding, &data(5, 1), 1000);
     assert_eq!(shedding.replies(), frame(WINDOW_UPDATE, 0, 0, &(ROOM as u32).to_be_bytes()));
 }
@@ -160,21 +241,6 @@ async fn some_requests_are_read_and_all_once_the_overload_has_ended() {
     assert!(unfinished.filter(|stream| !is_passed(&mut shedding, *stream)).count() < MOST_OPEN);
     assert!(shedding.is_full());
     drop(overload);
-}
-
-#[test]
-fn lengths_are_written_as_the_library_reads_them() {
-    let length = |length| {
-        let mut bytes = Vec::new();
-        add_length(&mut bytes, length);
-        bytes
-    };
-    assert_eq!(length(0), [0]);
-    assert_eq!(length(126), [126]);
-    assert_eq!(length(127), [127, 0]);
-    assert_eq!(length(254), [127, 127]);
-    assert_eq!(length(255), [127, 0x80, 1]);
-    assert_eq!(length(1337 + 96), [127, 0b1001_1010, 10]);
 }
 
 /// A client and a server of the HTTP/2 library: tables, windows and states of streams must be right for both.
@@ -201,7 +267,9 @@ async fn clients_understand_the_refusals_and_go_on_afterwards() {
     let (client, driver) = h2::client::handshake(near).await.unwrap();
     let driver = tokio::spawn(driver);
     let ask = async |number: usize| {
-        let request = Request::post("https://strongroom/a/b").header("x-number", number);
+        let request = Request::post("https://strongroom/strongroom.v1.SecretService/GetSecret")
+            .header("te", "trailers")
+            .header("x-number", number);
         let mut client = client.clone().ready().await.unwrap();
         let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
         body.send_data(vec![0; 100].into(), true).unwrap();

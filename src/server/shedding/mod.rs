@@ -9,6 +9,9 @@
 //! the library knows nothing. Once the client has agreed, and its next block has emptied the table, each block stands for itself,
 //! and the frames of a request can be left out. A client that does not agree is served as before.
 
+mod block;
+mod table;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,27 +19,28 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::HeaderMap;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::block::block;
+pub(super) use self::table::Broken;
+use self::table::Table;
 use super::frames::{
     ACK, CONTINUATION, Cutter, DATA, END_STREAM, HEADERS, Head, Piece, RST_STREAM, SETTINGS, Streams,
     WINDOW_UPDATE,
 };
 use crate::api::{Connection, UnreadRefusal};
 
-// Flags of frames.
+/// The flag of a HEADERS frame that has all of its block.
 const END_HEADERS: u8 = 0x4;
-const PADDED: u8 = 0x8;
-const PRIORITY: u8 = 0x20;
 
-/// Settings: `SETTINGS_HEADER_TABLE_SIZE` of 0, and `SETTINGS_MAX_CONCURRENT_STREAMS` of 4096 (RFC 9113, section 6.5). A client
-/// that had as many requests under way as it might would keep others back, until they are nearly late, though a refusal is quick.
-const SETTINGS_ASKED: [u8; 12] = [0, 1, 0, 0, 0, 0, 0, 3, 0, 0, 0x10, 0];
-/// The first byte of a block that empties the table (RFC 7541, section 6.3).
-const TABLE_OF_0: u8 = 0x20;
-/// `:status: 200` in a block (RFC 7541, appendix A).
-const STATUS_200: u8 = 0x88;
+// The numbers of settings (RFC 9113, section 6.5.2).
+const HEADER_TABLE_SIZE: u16 = 1;
+const MAX_CONCURRENT_STREAMS: u16 = 3;
+/// How many requests a client may have under way while requests are refused. A client that has as many as it may keeps others back, until
+/// they are nearly late, though a refusal is quick.
+const MANY: u32 = 4096;
+/// For how long no request must have been late until it may have as many as before.
+const CALM: Duration = Duration::from_secs(5);
 
 /// One of so many requests is read nevertheless. The gate knows better what to do with it, and sees how long callers wait now.
 const SAMPLE: u32 = 256;
@@ -49,34 +53,33 @@ const TOGETHER: Duration = Duration::from_secs(1);
 /// For how long nothing is read after requests were refused. What comes meanwhile is read at once, for a part of the cost.
 const REST: Duration = Duration::from_millis(20);
 /// How many bytes may wait for the peer. Then nothing is read until it takes some.
-const MOST_REPLIES: usize = 64 * 1024;
-
-/// How far the client has come.
-enum State {
-    /// It was asked to keep no table.
-    Asked,
-    /// It has agreed. Its next block must say so too.
-    Agreed,
-    /// It keeps no table.
-    Without,
-    /// It does not do as it has said: all its requests are read.
-    Never,
-}
+const MOST_REPLIES: usize = 32 * 1024;
+/// The shortest header block of a request without a table, in bytes. A refusal is long, so a shorter one is left to the library.
+const LEAST_HEADERS: usize = 48;
 
 /// What becomes of the rest of a frame.
-enum Rest {
-    Passed,
-    LeftOut,
-    /// It passes, and the byte at this place must empty the table.
-    Checked(usize),
+struct Rest {
+    is_left_out: bool,
+    /// Whether it has headers.
+    is_block: bool,
 }
 
 /// The frames of a connection, on their way from the peer to the HTTP/2 library.
 pub(super) struct Shedding {
     connection: Arc<Connection>,
     cutter: Cutter,
-    state: State,
+    table: Table,
     rest: Rest,
+    /// Whether CONTINUATION frames of a block come that is left out.
+    in_left_out: bool,
+    /// The settings to which the peer has not agreed yet.
+    asked: usize,
+    /// Whether the peer may have many requests under way.
+    is_raised: bool,
+    /// Whether a request was refused in this turn because it would be late.
+    is_late: bool,
+    /// The last turn in which one was.
+    refused: Instant,
     /// The streams of requests that were passed.
     streams: Streams,
     /// The last stream that began.
@@ -115,8 +118,13 @@ impl Shedding {
         let mut shedding = Self {
             connection,
             cutter,
-            state: State::Asked,
-            rest: Rest::Passed,
+            table: Table::asked(),
+            rest: Rest { is_left_out: false, is_block: false },
+            in_left_out: false,
+            asked: 0,
+            is_raised: false,
+            is_late: false,
+            refused: Instant::now(),
             last: streams.last(),
             streams,
             open: BTreeSet::new(),
@@ -129,112 +137,120 @@ impl Shedding {
             ready: BytesMut::new(),
             replies: BytesMut::new(),
         };
-        shedding.reply(SETTINGS, 0, 0, &SETTINGS_ASKED);
+        shedding.ask(HEADER_TABLE_SIZE, 0);
         shedding
     }
 
     /// Takes what the peer has sent.
-    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Broken> {
         while let Some(piece) = self.cutter.next(&mut bytes) {
             match piece {
                 Piece::Head(head) => {
-                    self.rest = self.rest_of(head);
-                    if !matches!(self.rest, Rest::LeftOut) {
+                    if head.kind == HEADERS {
+                        self.table.begin_block(head);
+                    }
+                    let is_left_out = self.leaves_out(head);
+                    self.rest = Rest { is_left_out, is_block: matches!(head.kind, HEADERS | CONTINUATION) };
+                    if !is_left_out {
                         self.streams.read(head);
                         self.ready.extend_from_slice(&head.bytes());
                     }
                 }
-                Piece::Rest(bytes) => self.read_rest(bytes),
-            }
-        }
-    }
-
-    fn read_rest(&mut self, bytes: &[u8]) {
-        match self.rest {
-            Rest::LeftOut => return,
-            Rest::Passed => {}
-            Rest::Checked(place) => match bytes.get(place) {
-                None => self.rest = Rest::Checked(place.saturating_sub(bytes.len())),
-                Some(first) => {
-                    self.rest = Rest::Passed;
-                    self.state = if *first == TABLE_OF_0 { State::Without } else { State::Never };
+                Piece::Rest(bytes) => {
+                    if self.rest.is_block {
+                        self.table.read(bytes)?;
+                    }
+                    if !self.rest.is_left_out {
+                        self.ready.extend_from_slice(bytes);
+                    }
                 }
-            },
+            }
         }
-        self.ready.extend_from_slice(bytes);
+        Ok(())
     }
 
-    /// What becomes of a frame.
-    fn rest_of(&mut self, head: Head) -> Rest {
+    /// Whether a frame is left out.
+    fn leaves_out(&mut self, head: Head) -> bool {
         let Head { length, kind, flags, stream } = head;
+        let is_open = self.open.contains(&stream);
+        // The library has not heard of the streams after the last one that was passed.
+        let is_unheard = stream > self.streams.last();
         match kind {
-            SETTINGS if flags & ACK != 0 && matches!(self.state, State::Asked) => {
-                self.state = State::Agreed;
-                Rest::LeftOut
+            SETTINGS if flags & ACK != 0 => {
+                self.table.agree();
+                let is_ours = self.asked > 0;
+                self.asked = self.asked.saturating_sub(1);
+                is_ours
             }
-            HEADERS if stream > self.last => self.begin_request(head),
-            DATA if self.open.contains(&stream) => {
+            HEADERS if stream > self.last => self.refuses(head),
+            HEADERS if is_open || is_unheard => {
+                self.in_left_out = flags & END_HEADERS == 0;
+                self.end(head);
+                true
+            }
+            CONTINUATION if self.in_left_out => {
+                self.in_left_out = flags & END_HEADERS == 0;
+                true
+            }
+            DATA if is_open => {
                 self.room = self.room.saturating_add(length);
                 if self.room >= ROOM {
                     let room = u32::try_from(std::mem::take(&mut self.room)).unwrap_or(0);
                     self.reply(WINDOW_UPDATE, 0, 0, &room.to_be_bytes());
                 }
-                self.leave_out(stream, flags & END_STREAM != 0)
+                self.end(head);
+                true
             }
-            HEADERS if self.open.contains(&stream) => self.leave_out(stream, flags & END_STREAM != 0),
-            CONTINUATION if self.open.contains(&stream) => Rest::LeftOut,
-            // The library has not heard of the streams after the last one that was passed.
-            RST_STREAM if self.open.contains(&stream) || stream > self.streams.last() => {
-                self.leave_out(stream, true)
+            RST_STREAM if is_open || is_unheard => {
+                self.open.remove(&stream);
+                true
             }
-            WINDOW_UPDATE if self.open.contains(&stream) || stream > self.streams.last() => Rest::LeftOut,
-            _ => Rest::Passed,
+            WINDOW_UPDATE => is_open || is_unheard,
+            _ => false,
         }
     }
 
-    /// What becomes of a request whose headers come.
-    fn begin_request(&mut self, Head { flags, stream, .. }: Head) -> Rest {
+    /// Notes the end of a request that is left out.
+    fn end(&mut self, Head { flags, stream, .. }: Head) {
+        if flags & END_STREAM != 0 {
+            self.open.remove(&stream);
+        }
+    }
+
+    /// Refuses a request whose headers come, if it is to be refused.
+    fn refuses(&mut self, Head { length, flags, stream, .. }: Head) -> bool {
         self.last = stream;
         self.until_sample = self.until_sample.saturating_sub(1);
-        let can_be_refused =
-            matches!(self.state, State::Without) && flags & END_HEADERS != 0 && self.open.len() < MOST_OPEN;
+        let can_be_refused = self.table.is_without()
+            && self.streams.is_settled()
+            && flags & END_HEADERS != 0
+            && length >= LEAST_HEADERS
+            && self.open.len() < MOST_OPEN;
         let is_sample = self.until_sample == 0;
-        if can_be_refused
-            && (self.streams.count() >= self.most_passed()
-                || !is_sample && self.connection.is_to_refuse_unread(self.passed))
-        {
+        let is_late = can_be_refused && !is_sample && self.connection.is_to_refuse_unread(self.passed);
+        if is_late {
+            self.raise();
+        }
+        if is_late || can_be_refused && self.is_beyond_limit() {
             self.refuse(stream);
             if flags & END_STREAM == 0 {
                 self.open.insert(stream);
             }
-            return Rest::LeftOut;
+            return true;
         }
         if is_sample {
             self.until_sample = SAMPLE;
         }
         self.passed += 1;
         self.answers = true;
-        if !matches!(self.state, State::Agreed) {
-            return Rest::Passed;
-        }
-        // The length of the padding, and the priority, come first.
-        let padding = usize::from(flags & PADDED != 0);
-        let priority = if flags & PRIORITY != 0 { 5 } else { 0 };
-        Rest::Checked(padding + priority)
+        false
     }
 
-    /// How many requests may be passed at a time. The client was told that there may be any number. The library knows of a lower one,
-    /// beyond which it refuses requests without a reason: that must not happen, though it may count some for a moment longer.
-    fn most_passed(&self) -> usize {
+    /// Whether the library could refuse another request, since it has as many as the connection may have. It gives no reason, so
+    /// that must not happen, though it may count some for a moment longer.
+    fn is_beyond_limit(&self) -> bool {
         let most = self.connection.most();
-        most - most / 8
-    }
-
-    fn leave_out(&mut self, stream: u32, ends: bool) -> Rest {
-        if ends {
-            self.open.remove(&stream);
-        }
-        Rest::LeftOut
+        (self.is_raised || self.asked > 0) && self.streams.count() >= most - most / 8
     }
 
     /// Refuses a request.
@@ -249,6 +265,35 @@ impl Shedding {
         self.refusal = Some(refusal);
     }
 
+    /// Lets the client have many requests under way.
+    fn raise(&mut self) {
+        self.is_late = true;
+        if !self.is_raised {
+            self.is_raised = true;
+            self.ask(MAX_CONCURRENT_STREAMS, MANY.max(self.most()));
+        }
+    }
+
+    /// Lets the client have as many requests under way as before.
+    fn lower(&mut self) {
+        if self.is_raised {
+            self.is_raised = false;
+            self.ask(MAX_CONCURRENT_STREAMS, self.most());
+        }
+    }
+
+    fn most(&self) -> u32 {
+        u32::try_from(self.connection.most()).unwrap_or(u32::MAX)
+    }
+
+    /// Asks the client to agree to a setting.
+    fn ask(&mut self, setting: u16, value: u32) {
+        let [a, b] = setting.to_be_bytes();
+        let [c, d, e, f] = value.to_be_bytes();
+        self.reply(SETTINGS, 0, 0, &[a, b, c, d, e, f]);
+        self.asked += 1;
+    }
+
     fn reply(&mut self, kind: u8, flags: u8, stream: u32, rest: &[u8]) {
         self.replies.extend_from_slice(&Head { length: rest.len(), kind, flags, stream }.bytes());
         self.replies.extend_from_slice(rest);
@@ -257,13 +302,23 @@ impl Shedding {
     /// Notes that the library looks at what was passed before it reads on. `is_drained`: all that had come was read.
     pub(super) fn end_turn(&mut self, is_drained: bool) {
         self.passed = 0;
-        let Some(refusal) = &mut self.refusal else { return };
-        let now = Instant::now();
-        if refusal.refusal.record() && is_drained {
-            self.rest_until.as_mut().reset(now + REST);
+        if self.refusal.is_none() && !self.is_raised {
+            return;
         }
-        if now.duration_since(refusal.made) > TOGETHER {
-            self.refusal = None;
+        let now = Instant::now();
+        if std::mem::take(&mut self.is_late) {
+            self.refused = now;
+        }
+        if let Some(refusal) = &mut self.refusal {
+            if refusal.refusal.record() && is_drained {
+                self.rest_until.as_mut().reset(now + REST);
+            }
+            if now.duration_since(refusal.made) > TOGETHER {
+                self.refusal = None;
+            }
+        }
+        if now.duration_since(self.refused) > CALM {
+            self.lower();
         }
     }
 
@@ -277,9 +332,15 @@ impl Shedding {
         self.rest_until.as_mut().poll(context)
     }
 
-    /// Whether nothing is to be read or written until the peer has taken what waits.
+    /// Whether nothing is to be read until the peer has taken what waits.
     pub(super) fn is_full(&self) -> bool {
         self.replies.len() > MOST_REPLIES
+    }
+
+    /// Whether the same holds for what the library writes. A frame that it has begun to write comes to its end: nothing else may come
+    /// before.
+    pub(super) fn is_full_for_the_library(&self) -> bool {
+        self.is_full() && self.streams.is_between()
     }
 
     /// What the peer is to read.
@@ -290,6 +351,9 @@ impl Shedding {
     /// Notes that so much of it was written.
     pub(super) fn wrote(&mut self, bytes: usize) {
         self.replies.advance(bytes.min(self.replies.len()));
+        if self.replies.is_empty() && self.replies.capacity() > MOST_REPLIES {
+            self.replies = BytesMut::new();
+        }
     }
 
     /// Whether answers may come that could leave with what waits. Asked once for each flush.
@@ -305,34 +369,5 @@ impl Shedding {
     }
 }
 
-/// Headers as a block that neither uses a table nor adds to it (RFC 7541, section 6.2.2).
-fn block(headers: &HeaderMap) -> Vec<u8> {
-    let mut block = vec![STATUS_200];
-    for (name, value) in headers {
-        block.push(0);
-        for text in [name.as_str().as_bytes(), value.as_bytes()] {
-            add_length(&mut block, text.len());
-            block.extend_from_slice(text);
-        }
-    }
-    block
-}
-
-/// Adds the length of a text that is not compressed (RFC 7541, section 5.1).
-fn add_length(block: &mut Vec<u8>, length: usize) {
-    const PREFIX: usize = 0x7f;
-    let Some(mut more) = length.checked_sub(PREFIX) else {
-        block.push((length & PREFIX) as u8);
-        return;
-    };
-    block.push(PREFIX as u8);
-    while more > PREFIX {
-        block.push((more & PREFIX) as u8 | 0x80);
-        more >>= 7;
-    }
-    block.push((more & PREFIX) as u8);
-}
-
 #[cfg(test)]
-#[path = "shedding_tests.rs"]
 mod tests;
