@@ -37,15 +37,16 @@ const END_HEADERS: u8 = 0x4;
 const HEADER_TABLE_SIZE: u16 = 1;
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// How many requests a client may have under way while requests are refused. A client that has as many as it may keeps others back, until
-/// they are nearly late, though a refusal is quick.
-const MANY: u32 = 4096;
+/// they are nearly late, though a refusal is quick. All of them may be reset at once, at a deadline: the limits on resets and on frames
+/// without a request are higher.
+const MANY: u32 = 1024;
 /// For how long no request must have been late until it may have as many as before.
 const CALM: Duration = Duration::from_secs(5);
 
 /// One of so many requests is read nevertheless. The gate knows better what to do with it, and sees how long callers wait now.
 const SAMPLE: u32 = 256;
-/// How many requests may be left out of which more is to come.
-const MOST_OPEN: usize = 1024;
+/// How many requests may be left out of which more is to come: more than a client may have under way, unless the connection may have more.
+const MOST_OPEN: usize = 2048;
 /// The number of bytes that were left out for which the peer is given new room. It has room for 64 KiB at least.
 const ROOM: usize = 8 * 1024;
 /// For how long refusals have one id and one record.
