@@ -83,7 +83,7 @@ impl Cutter {
     }
 
     /// The same from here on. `None` within a head.
-    pub(super) fn from_here(&self) -> Option<Self> {
+    pub(super) fn resumed(&self) -> Option<Self> {
         (self.come == 0).then(|| Self::after(self.rest))
     }
 
@@ -263,7 +263,7 @@ impl Frames {
     /// What cuts the bytes that come from here on, and the streams, which are not counted here any more. `None` within a head of the
     /// peer, and within a frame of the server.
     pub(super) fn hand_over(&mut self) -> Option<(Cutter, Streams)> {
-        let cutter = self.cutter.from_here()?;
+        let cutter = self.cutter.resumed()?;
         let streams = self.streams.take_if(|streams| streams.is_between())?;
         Some((cutter, streams))
     }

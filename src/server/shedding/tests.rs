@@ -160,7 +160,7 @@ async fn a_request_is_left_out_with_all_of_its_frames() {
 async fn a_client_that_begins_a_table_again_is_cut_off() {
     for piece in [1, 1000] {
         let read = |shedding: &mut Shedding, bytes: &[u8]| {
-            bytes.chunks(piece).map(|piece| shedding.read(piece)).collect::<Result<(), _>>()
+            bytes.chunks(piece).try_for_each(|piece| shedding.read(piece))
         };
         let (mut shedding, _overload) = shedding();
         let mut block = vec![0x82; LEAST_HEADERS];
