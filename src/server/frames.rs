@@ -353,6 +353,67 @@ mod tests {
         assert!(times(&request, 1000) < 2001);
     }
 
+    fn with_flags(kind: u8, flags: u8, stream: u8) -> Vec<u8> {
+        let mut frame = frame(kind, 3);
+        (frame[4], frame[8]) = (flags, stream);
+        frame
+    }
+
+    #[test]
+    fn a_stream_is_open_until_both_sides_have_ended_it() {
+        let now = Instant::now();
+        let mut frames = Frames::new(10, now);
+        frames.read(&[b'P'; PREFACE], now).unwrap();
+        let (end, reset) = (END_STREAM, 0);
+        for request in [
+            [with_flags(HEADERS, 0, 1), with_flags(DATA, end, 1)].concat(),
+            with_flags(HEADERS, end, 3),
+            with_flags(HEADERS, 0, 5),
+            with_flags(HEADERS, 0, 7),
+            with_flags(HEADERS, 0, 9),
+            with_flags(RST_STREAM, reset, 9),
+        ] {
+            frames.read(&request, now).unwrap();
+        }
+        let answers = [
+            [with_flags(HEADERS, 0, 1), with_flags(DATA, 0, 1), with_flags(HEADERS, end, 1)].concat(),
+            with_flags(HEADERS, end, 5),
+            with_flags(RST_STREAM, reset, 7),
+        ];
+        for piece in answers.concat().chunks(5) {
+            frames.wrote(piece);
+        }
+        // 3 is not answered, and 5 is not sent to its end.
+        let (_, streams) = frames.hand_over().unwrap();
+        assert_eq!((streams.count(), streams.last()), (2, 9));
+    }
+
+    #[test]
+    fn streams_whose_end_is_not_seen_take_bounded_room() {
+        let mut streams = Streams::new(10);
+        for stream in 1..1000 {
+            streams.read(Head { length: 0, kind: HEADERS, flags: 0, stream });
+        }
+        assert_eq!((streams.count(), streams.last()), (20, 999));
+    }
+
+    #[test]
+    fn nothing_is_handed_over_within_a_frame_of_the_server_or_a_head_of_the_peer() {
+        let now = Instant::now();
+        let mut frames = Frames::new(10, now);
+        frames.read(&[b'P'; PREFACE], now).unwrap();
+        let answer = with_flags(HEADERS, 0, 1);
+        frames.wrote(&answer[..10]);
+        assert!(frames.hand_over().is_none());
+        frames.wrote(&answer[10..]);
+        frames.read(&frame(DATA, 2)[..5], now).unwrap();
+        assert!(frames.hand_over().is_none());
+        frames.read(&frame(DATA, 2)[5..10], now).unwrap();
+        let (mut cutter, _) = frames.hand_over().unwrap();
+        let mut rest: &[u8] = &[0; 1];
+        assert!(matches!(cutter.next(&mut rest), Some(Piece::Rest([0]))));
+    }
+
     #[test]
     fn time_and_replies_allow_more() {
         let mut now = Instant::now();
