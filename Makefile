@@ -64,7 +64,7 @@ bench-access: ## measure a decision among many bindings; ten seconds
 	cargo bench --locked --bench access
 
 bench-overload: ## measure the service under three times its capacity; needs a quiet machine and four minutes
-	cargo bench --locked --bench overload
+	cargo bench --locked --bench overload -- $(BENCH_ARGS)
 
 bench-watch: ## measure 1,000 watches: their memory, and how soon each has an event; a minute
 	cargo bench --locked --bench watch
