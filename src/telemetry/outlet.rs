@@ -74,7 +74,7 @@ impl<S: Sink> Outlet<S> {
         }
     }
 
-    /// The queue. Whoever adds a record must call [`Self::write_waiting`] or [`Queue::wake_writer`] after that.
+    /// The queue. After a record was added, [`Self::write_waiting`] or [`Queue::wake_writer`] must be called.
     pub fn queue(&self) -> &Queue {
         &self.queue
     }

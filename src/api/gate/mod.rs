@@ -250,14 +250,14 @@ where
         let most = if is_known { MAX_TIME } else { STRANGERS };
         let patience = patience(http.headers()).unwrap_or(most).min(most);
         let is_late = overload.is_too_long_for(patience);
+        let is_refused = is_late && waiting.as_ref().is_some_and(WaitingRequest::is_further);
         if let Some(connection) = connection {
+            if is_refused {
+                connection.refused(overload);
+            }
             connection.note(patience);
         }
-        if is_late && waiting.as_ref().is_some_and(WaitingRequest::is_further) {
-            if let Some(connection) = connection {
-                connection.refused(overload);
-                connection.note(patience);
-            }
+        if is_refused {
             let refusal = Refusal::overloaded();
             overload.count();
             entry.refused(&refusal, 1);

@@ -1,8 +1,8 @@
 //! Requests that are refused before they are read, on a connection whose requests were refused again and again because the server
 //! has more to do than it can.
 //!
-//! To read a request, to refuse it and to send the refusal costs a quarter of what it costs to answer one. So a server that is
-//! asked for three times as much as it can do would do little else. Here a refusal costs a look at the heads of the request's frames.
+//! To read a request, to refuse it and to send the refusal costs a large part of what it costs to answer one (docs/performance.md). So
+//! a server that is asked for three times as much as it can do would do little else. Here a refusal costs a look at the heads of the request's frames.
 //!
 //! That needs a client without a table of headers. A header block may add to that table, and later blocks refer to it (RFC 7541),
 //! so that the HTTP/2 library must read every block. The server asks the client to keep no table, with a SETTINGS frame of which

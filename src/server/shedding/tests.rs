@@ -226,7 +226,7 @@ async fn data_that_is_left_out_gives_the_peer_new_room() {
 }
 
 #[tokio::test]
-async fn some_requests_are_read_and_all_once_the_overload_has_ended() {
+async fn some_requests_are_read_and_all_while_too_many_are_unfinished() {
     let (mut shedding, overload) = shedding();
     let is_passed = |shedding: &mut Shedding, stream| !passed(shedding, &request(stream), 1000).is_empty();
     let mut streams = (3..).step_by(2);
