@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::api::codec::Codec")
         .extern_path(".strongroom.v1", "::strongroom_client::v1")
         .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(described)?;

@@ -2,6 +2,7 @@
 //! the service's own terms; each wire puts them into its own form, in a folder of its own ([`strongroom_v1`]). Generated
 //! types stay on this floor and in the command line.
 
+mod codec;
 mod error;
 mod gate;
 mod request;
