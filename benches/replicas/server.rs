@@ -14,6 +14,9 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
+/// A fast machine makes more changes in a run than one caller may make in a day.
+const CONFIG: &str = "[limits]\nidempotency_records_per_principal = 10000000\n";
+
 /// A server that is ready. It is killed when dropped.
 pub struct Server {
     child: Child,
@@ -73,9 +76,13 @@ impl Server {
     fn start(build: Build, place: &Path, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir_in(place).expect("a folder");
         let log = std::fs::File::create(folder.path().join("log")).expect("the log");
+        let config = folder.path().join("config.toml");
+        std::fs::write(&config, CONFIG).expect("the configuration");
         let mut child = Command::new(build.binary())
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path().join("data"))
+            .arg("--config")
+            .arg(config)
             .args(["--log-format", "json"])
             .args(arguments)
             .stdout(Stdio::piped())
