@@ -24,7 +24,7 @@ use super::authority::{Authority, ConfirmedCaller};
 use super::clock_agreement::ClockAgreement;
 use super::deadline::deadline;
 use super::freshness::{AheadPlaces, Freshness};
-use super::outbox::{Outbox, Removal, RequestRecord, step};
+use super::outbox::{Outbox, RequestRecord, step};
 use super::usage::UsageNotes;
 use super::{CredentialProblem, CredentialSources, Error, SealLimits};
 use crate::auth::PrincipalName;
@@ -208,13 +208,7 @@ impl Core {
         let planned_from = self.catalog.digest();
         transaction.digester = Some(self.catalog.digester(keyring));
         transaction.limit_deadline(deadline());
-        let removal = self.outbox.as_ref().map(|outbox| outbox.take(Removal::room(&transaction)));
-        transaction.delete.extend(removal.iter().flat_map(Removal::keys));
-        let committed = self.store.commit(transaction).await;
-        if let Some(removal) = removal.filter(|_| committed.is_ok()) {
-            removal.done();
-        }
-        let (revision, committed) = match committed {
+        let (revision, committed) = match self.store.commit(transaction).await {
             Ok(revision) => (revision, true),
             Err(CommitError::Conflict(revision)) => (revision, false),
             Err(CommitError::TooLarge) => {

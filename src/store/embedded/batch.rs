@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tokio::sync::oneshot;
@@ -21,6 +20,8 @@ pub(super) struct Batch {
     pub(super) answers: Vec<Answer>,
     /// The keys that the batch has changed so far: `None` where it deleted.
     touched: HashMap<Key, Option<Touched>>,
+    /// What the engine has at other keys that were read so far. All transactions require some keys in common.
+    read: HashMap<Key, Option<Entry>>,
     bytes: usize,
     /// The newest revision, this batch included.
     pub(super) revision: Revision,
@@ -61,7 +62,14 @@ impl Rejection {
 impl Batch {
     /// An empty batch after a revision.
     pub(super) fn new(revision: Revision) -> Self {
-        Self { changes: Vec::new(), answers: Vec::new(), touched: HashMap::new(), bytes: 0, revision }
+        Self {
+            changes: Vec::new(),
+            answers: Vec::new(),
+            touched: HashMap::new(),
+            read: HashMap::new(),
+            bytes: 0,
+            revision,
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -86,7 +94,7 @@ impl Batch {
     }
 
     fn check(
-        &self,
+        &mut self,
         transaction: &Transaction,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
     ) -> Result<(), Rejection> {
@@ -100,10 +108,8 @@ impl Batch {
             return Err(Rejection::TooLate);
         }
         for (key, expect) in &transaction.require {
-            let found = match self.touched.get(key) {
-                Some(touched) => touched.map(|touched| touched.revision),
-                None => read(key).map_err(Rejection::Unavailable)?.map(|entry| entry.revision),
-            };
+            self.learn(key, &read)?;
+            let found = self.present(key).map(|(revision, _)| revision);
             let holds = match expect {
                 Expect::Absent => found.is_none(),
                 Expect::At(revision) => found == Some(*revision),
@@ -117,30 +123,46 @@ impl Batch {
 
     /// The digest after the transaction, if the transaction has a digester.
     fn digest(
-        &self,
+        &mut self,
         transaction: &Transaction,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
     ) -> Result<Option<NextDigest>, Rejection> {
         let Some(digester) = transaction.digester.as_ref().filter(|_| !transaction.changes_nothing()) else {
             return Ok(None);
         };
-        let present = |key: &Key| match self.touched.get(key) {
-            Some(touched) => Ok(touched.and_then(|touched| self.value(touched)).map(Cow::Borrowed)),
-            None => Ok(read(key)?.map(|entry| Cow::Owned(entry.value))),
-        };
-        let covered = |key: &Key| if digester.covers(key) { present(key) } else { Ok(None) };
         let put = transaction.put.iter().map(|(key, value)| (key, Some(value.as_slice())));
-        let mut changed = Vec::with_capacity(transaction.put.len() + transaction.delete.len());
-        for (key, after) in put.chain(transaction.delete.iter().map(|key| (key, None))) {
-            changed.push((key, covered(key).map_err(Rejection::Unavailable)?, after));
+        let changes = put.chain(transaction.delete.iter().map(|key| (key, None)));
+        for (key, _) in changes.clone().filter(|(key, _)| digester.covers(key)) {
+            self.learn(key, &read)?;
         }
-        let changed: Vec<_> = changed
-            .iter()
-            .map(|(key, before, after)| Changed { key, before: before.as_deref(), after: *after })
-            .collect();
-        let before = present(&Key::digest()).map_err(Rejection::Unavailable)?.ok_or(Rejection::NoDigest)?;
-        let after = digester.after(&before, &changed, transaction.append.len());
+        self.learn(&Key::digest(), &read)?;
+        let value = |key: &Key| self.present(key).map(|(_, value)| value);
+        let before = |key: &Key| if digester.covers(key) { value(key) } else { None };
+        let changed: Vec<_> =
+            changes.map(|(key, after)| Changed { key, before: before(key), after }).collect();
+        let digest = value(&Key::digest()).ok_or(Rejection::NoDigest)?;
+        let after = digester.after(digest, &changed, transaction.append.len());
         Ok(Some(after.ok_or(Rejection::NoDigest)?))
+    }
+
+    /// Reads what the engine has at a key, unless the batch has changed it or it was read before.
+    fn learn(
+        &mut self,
+        key: &Key,
+        read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
+    ) -> Result<(), Rejection> {
+        if !self.touched.contains_key(key) && !self.read.contains_key(key) {
+            self.read.insert(key.clone(), read(key).map_err(Rejection::Unavailable)?);
+        }
+        Ok(())
+    }
+
+    /// The revision and the value of a key that was learned, this batch included.
+    fn present(&self, key: &Key) -> Option<(Revision, &[u8])> {
+        match self.touched.get(key) {
+            Some(touched) => touched.and_then(|touched| Some((touched.revision, self.value(touched)?))),
+            None => self.read.get(key)?.as_ref().map(|entry| (entry.revision, entry.value.as_slice())),
+        }
     }
 
     fn value(&self, Touched { change, put, .. }: Touched) -> Option<&[u8]> {

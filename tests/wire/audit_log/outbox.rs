@@ -9,7 +9,7 @@ use strongroom::api::v1::AuditFilter;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use super::{folder, json, records};
+use super::{folder, json, records, settled};
 use crate::caller::Caller;
 use crate::harness::{Launch, Server};
 use crate::refusal::refused;
@@ -34,6 +34,7 @@ async fn a_change_whose_record_could_not_be_written_has_one_after_the_next_start
     let server = Launch::durable(data.path()).start();
     let root = Caller::root(&server).await;
     root.create("A", "v").await;
+    settled(&root).await; // so that the next copy can take the place of this one
     let log = folder(&server);
     let (active, aside) = (log.join(format!("{:020}.jsonl", 0)), log.join("aside"));
     fs::rename(&active, &aside).unwrap();

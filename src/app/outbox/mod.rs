@@ -2,18 +2,22 @@
 //!
 //! The record of a request is written to the audit log when the request is answered. A crash can come between the commit and that. So
 //! each commit that a caller asks for also puts the record of the request into the store. Once the record of the answer is in the
-//! log, and survives a crash there, the copy in the store is removed: with a later commit, or soon after by itself. After a crash, the
-//! next start moves the copies that are left to the log. Each server has an outbox of its own, under the id of its log.
+//! log, and survives a crash there, the copy in the store is not needed any more: the copy of a later request takes its place, or it is
+//! removed soon after. After a crash, the next start moves the copies that are left to the log. Each server has an outbox of its own,
+//! under the id of its log.
 //!
 //! A copy names the tree that the log had before. So it is known from which record on the log can have the record already, and a record
 //! is not written twice. The trees in the copies, and the anchor beside them, also tell the log from an older copy of its files.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod places;
+
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use self::places::{FreePlace, Place, Places};
 use super::Error;
 use super::commit::Core;
 use crate::audit::Line;
@@ -21,12 +25,10 @@ use crate::crypto::{FieldReader, Purpose};
 use crate::integrity::StoredKeyring;
 use crate::integrity::audit_log::{AuditLog, LogError, Order, Query, TreeHead};
 use crate::schema::Kind;
-use crate::store::{Key, MAX_OPERATIONS, Pages, Transaction};
+use crate::store::{Entry, Key, MAX_OPERATIONS, Pages, Transaction};
 use crate::telemetry::traces::Step;
 
-/// How many copies a commit removes on its way, at most.
-const WITH_A_COMMIT: usize = 8;
-/// How many copies are removed at once otherwise.
+/// How many copies are removed at once, at most.
 const AT_ONCE: usize = MAX_OPERATIONS - 10;
 /// After which time a request is not going to write its record any more.
 const ABANDONED: Duration = Duration::from_secs(60);
@@ -76,10 +78,7 @@ pub(super) struct Outbox {
 
 #[derive(Default)]
 struct State {
-    /// Requests whose change may be in the store and whose record is not in the log, and since when.
-    waiting: HashMap<[u8; 16], Instant>,
-    /// Requests whose record is in the log, each with a size of the log that includes it. Their copies are to be removed.
-    written: VecDeque<([u8; 16], u64)>,
+    places: Places,
     /// The size of the log in the newest anchor, and when that was put.
     anchored: Option<(u64, Instant)>,
 }
@@ -109,37 +108,28 @@ impl Outbox {
         let id = record.id();
         let head = *self.log.synced().borrow();
         let clear = [&encode(&head), record.line().as_slice()].concat();
-        let sealed = keyring.seal_for_audit(Purpose::AuditRecord, &[&self.id, &id], &clear)?;
-        transaction.put.push((Key::audit_record(&self.id, &id), sealed));
-        self.lock().waiting.entry(id).or_insert_with(Instant::now);
+        let place = self.lock().places.of(id, head.size);
+        let sealed = keyring.seal_for_audit(Purpose::AuditRecord, &[&self.id, &place], &clear);
+        let sealed = sealed.inspect_err(|_| self.not_made(id))?;
+        transaction.put.push((Key::audit_record(&self.id, &place), sealed));
         Ok(id)
     }
 
     /// Notes that a commit with a copy was not made.
     pub(super) fn not_made(&self, id: [u8; 16]) {
-        self.lock().waiting.remove(&id);
+        self.lock().places.not_made(&id);
     }
 
     /// Notes that the record of a request that succeeded is in the log.
     pub(super) fn written(&self, id: [u8; 16]) {
         let size = self.log.written();
-        let mut state = self.lock();
-        if state.waiting.remove(&id).is_some() {
-            state.written.push_back((id, size));
-        }
+        self.lock().places.written(&id, size);
     }
 
-    /// Takes copies to remove, for a transaction that has room for so many deletions.
-    pub(super) fn take(&self, room: usize) -> Removal<'_> {
+    /// Takes copies to remove.
+    fn take(&self) -> Removal<'_> {
         let synced = self.log.synced().borrow().size;
-        let mut state = self.lock();
-        let mut taken = Vec::new();
-        while taken.len() < room.min(AT_ONCE)
-            && let Some((id, size)) = state.written.pop_front_if(|(_, size)| *size <= synced)
-        {
-            taken.push((id, size));
-        }
-        Removal { outbox: self, taken }
+        Removal { outbox: self, taken: self.lock().places.take(AT_ONCE, synced) }
     }
 
     /// Fails where the store knows a tree that the log does not have. Otherwise the log begins to sign checkpoints, and the copies
@@ -195,8 +185,8 @@ impl Outbox {
         let mut copies = Vec::new();
         while let Some(page) = pages.next().await? {
             for (key, entry) in page {
-                if let Kind::AuditRecord(_, id) = key.kind() {
-                    copies.push(Copy::open(&core.keyring(), &self.id, id, &entry.value)?);
+                if let Kind::AuditRecord(_, place) = key.kind() {
+                    copies.push(Copy::open(&core.keyring(), &self.id, place, &entry.value)?);
                 }
             }
         }
@@ -210,15 +200,13 @@ impl Outbox {
         copies.sort_by_key(|copy| copy.id); // in the order of time, which ids begin with
         let there = self.succeeded_since(oldest).await?;
         let mut moved = 0;
-        for Copy { id, line, .. } in copies {
+        for Copy { place, id, line, .. } in copies {
             if !there.contains(&id) {
                 self.log.write(line).await.map_err(Error::from)?;
                 moved += 1;
             }
             let size = self.log.written();
-            let mut state = self.lock();
-            state.waiting.remove(&id);
-            state.written.push_back((id, size));
+            self.lock().places.moved(&id, place, size);
         }
         Ok(moved)
     }
@@ -237,8 +225,7 @@ impl Outbox {
             let page = page.map_err(|_| Error::Internal("reading the audit log panicked"))?;
             let page = page.map_err(|_| Error::AuditUnavailable)?;
             for record in &page.records {
-                let id = Line::parse(&record.line).and_then(|line| Uuid::try_parse(&line.request_id?).ok());
-                found.extend(id.map(Uuid::into_bytes));
+                found.extend(request_of(&record.line));
             }
             match page.next {
                 Some(next) => from = next,
@@ -250,16 +237,14 @@ impl Outbox {
     /// Removes copies whose records are in the log, moves those of requests that have ended without a record, and keeps the anchor
     /// close behind the log.
     pub(super) async fn tend(&self, core: &Core) -> Result<(), Error> {
-        let abandoned: Vec<_> = {
-            let state = self.lock();
-            let old = state.waiting.iter().filter(|(_, since)| since.elapsed() >= ABANDONED);
-            old.map(|(id, _)| *id).collect()
-        };
+        let abandoned = self.lock().places.waiting_for(ABANDONED);
         let mut copies = Vec::new();
-        for id in abandoned {
-            match core.store.get(&Key::audit_record(&self.id, &id)).await? {
-                Some(entry) => copies.push(Copy::open(&core.keyring(), &self.id, id, &entry.value)?),
-                None => self.not_made(id),
+        for (id, place) in abandoned {
+            let entry = core.store.get(&Key::audit_record(&self.id, &place)).await?;
+            let open = |entry: Entry| Copy::open(&core.keyring(), &self.id, place, &entry.value);
+            match entry.map(open).transpose()?.filter(|copy| copy.id == id) {
+                Some(copy) => copies.push(copy),
+                None => self.lock().places.forget(&id),
             }
         }
         match self.move_to_log(copies).await {
@@ -271,7 +256,7 @@ impl Outbox {
             let state = self.lock();
             let size = self.log.synced().borrow().size;
             let moved_on = |(anchored, at): (u64, Instant)| anchored < size && at.elapsed() >= ANCHOR;
-            (!state.written.is_empty(), state.anchored.is_none_or(moved_on))
+            (state.places.any_free(), state.anchored.is_none_or(moved_on))
         };
         if left || due { self.put_anchor(core).await } else { Ok(()) }
     }
@@ -289,7 +274,7 @@ impl Outbox {
     async fn put_anchor(&self, core: &Core) -> Result<(), Error> {
         let keyring = core.keyring();
         let head = *self.log.synced().borrow();
-        let removal = self.take(AT_ONCE);
+        let removal = self.take();
         let sealed = keyring.seal_for_audit(Purpose::AuditAnchor, &[&self.id], &encode(&head))?;
         let mut transaction = Transaction::default();
         transaction.put.push((Key::audit_anchor(&self.id), sealed));
@@ -308,6 +293,8 @@ impl Outbox {
 
 /// A copy in the clear.
 struct Copy {
+    place: Place,
+    /// The id of the request.
     id: [u8; 16],
     /// A tree that the log had before it could have the record.
     head: TreeHead,
@@ -315,46 +302,35 @@ struct Copy {
 }
 
 impl Copy {
-    fn open(keyring: &StoredKeyring, log: &[u8; 8], id: [u8; 16], sealed: &[u8]) -> Result<Self, Error> {
-        let clear = keyring.open_for_audit(Purpose::AuditRecord, &[log, &id], sealed)?;
+    fn open(keyring: &StoredKeyring, log: &[u8; 8], place: Place, sealed: &[u8]) -> Result<Self, Error> {
+        let clear = keyring.open_for_audit(Purpose::AuditRecord, &[log, &place], sealed)?;
         let (head, line) = decode(&clear).ok_or(Error::Integrity)?;
-        Ok(Self { id, head, line: line.to_vec() })
+        let id = request_of(line).ok_or(Error::Integrity)?;
+        Ok(Self { place, id, head, line: line.to_vec() })
     }
 }
 
 /// Copies that a transaction removes. They are given back unless the transaction was made.
-pub(super) struct Removal<'a> {
+struct Removal<'a> {
     outbox: &'a Outbox,
-    taken: Vec<([u8; 16], u64)>,
+    taken: Vec<FreePlace>,
 }
 
 impl Removal<'_> {
-    /// How many copies go with a commit.
-    pub(super) fn room(transaction: &Transaction) -> usize {
-        let used = transaction.operations() + 2; // and the digest and the head
-        MAX_OPERATIONS.saturating_sub(used).min(WITH_A_COMMIT)
-    }
-
     /// The keys of the copies.
-    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.taken.iter().map(|(id, _)| Key::audit_record(&self.outbox.id, id))
+    fn keys(&self) -> impl Iterator<Item = Key> {
+        self.taken.iter().map(|(place, _)| Key::audit_record(&self.outbox.id, place))
     }
 
     /// The transaction was made.
-    pub(super) fn done(mut self) {
+    fn done(mut self) {
         self.taken.clear();
     }
 }
 
 impl Drop for Removal<'_> {
     fn drop(&mut self) {
-        if self.taken.is_empty() {
-            return;
-        }
-        let mut state = self.outbox.lock();
-        for taken in self.taken.drain(..).rev() {
-            state.written.push_front(taken);
-        }
+        self.outbox.lock().places.give_back(std::mem::take(&mut self.taken));
     }
 }
 
@@ -379,6 +355,11 @@ impl<E: Into<Error>> From<E> for OpenError {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// The id of the request that a line of the log is about.
+fn request_of(line: &[u8]) -> Option<[u8; 16]> {
+    Some(Uuid::try_parse(&Line::parse(line)?.request_id?).ok()?.into_bytes())
 }
 
 /// A tree in the clear: its size (8 bytes, big-endian) and its root (32).
