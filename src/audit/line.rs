@@ -1,12 +1,16 @@
 //! A record as the audit log has it: one line with a JSON object. `docs/format.md` describes every field.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
 use super::refusals::Sum;
 use super::{AccessFields, Names, Record, Target};
 use crate::domain::Timestamp;
+
+/// The size of most lines, at most.
+const USUAL_SIZE: usize = 768;
 
 /// The fields of a line, in their order. Those without a value are left out. No field holds a value of a secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +100,7 @@ pub const REFUSALS_DROPPED: &str = "refusals_dropped";
 impl<'a> Line<'a> {
     /// What the log says of itself.
     pub fn event(event: &'a str, at: Timestamp) -> Self {
-        Self { time: at.to_string().into(), event: Some(event.into()), ..Self::default() }
+        Self { time: text_of(at).into(), event: Some(event.into()), ..Self::default() }
     }
 
     /// The line of a request, with names as they are to be shown.
@@ -116,7 +120,7 @@ impl<'a> Line<'a> {
         let Target { namespace, name, version, .. } = target;
         let borrowed = |text: &'a Option<String>| text.as_deref().map(Cow::Borrowed);
         Self {
-            time: at.to_string().into(),
+            time: text_of(at).into(),
             principal: borrowed(principal),
             peer: peer.map(|peer| peer.to_string().into()),
             rpc: Some((*rpc).into()),
@@ -144,7 +148,7 @@ impl<'a> Line<'a> {
         }
         let Sum { peer, size, first, rpc, outcome, last_request_id, .. } = sum;
         Self {
-            time: at.to_string().into(),
+            time: text_of(at).into(),
             principal: first.principal.as_deref().map(Cow::Borrowed),
             peer: Some(peer.to_string().into()),
             rpc: Some((*rpc).into()),
@@ -161,7 +165,8 @@ impl<'a> Line<'a> {
 
     /// The text, with its line feed. JSON writes a line feed within a text as an escape, so there is no other.
     pub fn to_text(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec(self).unwrap_or_default(); // numbers and texts can always be written
+        let mut text = Vec::with_capacity(USUAL_SIZE);
+        let _ = serde_json::to_writer(&mut text, self); // numbers and texts can always be written
         text.push(b'\n');
         text
     }
@@ -170,6 +175,13 @@ impl<'a> Line<'a> {
     pub fn parse(text: &[u8]) -> Option<Line<'static>> {
         serde_json::from_slice(text).ok()
     }
+}
+
+/// The text of a time, in a buffer that is large enough at once.
+fn text_of(at: Timestamp) -> String {
+    let mut text = String::with_capacity(32);
+    let _ = write!(text, "{at}"); // writing to a String cannot fail
+    text
 }
 
 #[cfg(test)]

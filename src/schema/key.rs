@@ -235,9 +235,11 @@ impl Key {
     }
 
     fn of(kind: u8, parts: &[&[u8]]) -> Self {
-        let mut key = vec![kind];
+        let size: usize = parts.iter().map(|part| part.len()).sum();
+        let mut key = Vec::with_capacity(1 + size);
+        key.push(kind);
         parts.iter().for_each(|part| key.extend_from_slice(part));
-        Self::from_bytes(&key)
+        Self::from_vec(key)
     }
 }
 

@@ -12,6 +12,11 @@ impl Key {
         Self(bytes.to_vec())
     }
 
+    /// The key of these bytes, which it takes.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

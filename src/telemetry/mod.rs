@@ -6,6 +6,7 @@
 //! the log level: at finer levels libraries log bytes of requests, which must never be in a log. The command `serve` starts
 //! the log, and the audit waits here until its records are written.
 
+mod json_records;
 mod outlet;
 mod priority;
 mod queue;
@@ -22,6 +23,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use self::json_records::JsonRecords;
 pub use self::outlet::{Outlet, Receipts, Sink, Written, after_ready_tasks, may_write};
 pub use self::priority::lower_priority;
 pub use self::queue::{Batch, Next, Queue};
@@ -72,17 +74,18 @@ pub fn start(format: LogFormat, level: LogLevel, audit: AuditStderr) -> std::io:
     // A person at a terminal, who has asked for no other form.
     let short = format == LogFormat::Auto;
     let short_records = short && audit == AuditStderr::Auto;
-    let layer = |json: bool, short: bool, shown: Targets| {
-        let layer = fmt::layer().with_writer(writer.clone()).with_ansi(terminal);
-        if json {
-            layer.json().with_span_list(false).with_filter(shown).boxed()
-        } else if short {
-            layer.event_format(ShortLines).with_filter(shown).boxed()
-        } else {
-            layer.with_filter(shown).boxed()
-        }
+    let layer = || fmt::layer().with_writer(writer.clone()).with_ansi(terminal);
+    let events = match (json, short) {
+        (true, _) => layer().json().with_span_list(false).with_filter(shown).boxed(),
+        (false, true) => layer().event_format(ShortLines).with_filter(shown).boxed(),
+        (false, false) => layer().with_filter(shown).boxed(),
     };
-    let layers = vec![layer(json, short, shown), layer(json_records, short_records, records)];
+    let records = match (json_records, short_records) {
+        (true, _) => layer().event_format(JsonRecords).with_filter(records).boxed(),
+        (false, true) => layer().event_format(ShortLines).with_filter(records).boxed(),
+        (false, false) => layer().with_filter(records).boxed(),
+    };
+    let layers = vec![events, records];
     // If something else in the process started a log before, that one stays.
     let _ = tracing_subscriber::registry().with(layers).try_init();
     std::panic::set_hook(Box::new(|panic| {
