@@ -388,7 +388,8 @@ fn a_secret_that_was_deleted_is_told_to_those_who_may_list_it() {
     shell.create("gone", "2");
     let id = shell.json(&["delete", "gone", "--yes"])["id"].as_str().unwrap().to_owned();
     assert!(shell.run(&["get", "gone"]).told.contains(&id));
-    shell.done(&["undelete", &id]);
+    // An id is the same with upper-case letters.
+    shell.done(&["undelete", &id.to_uppercase()]);
     assert_eq!(shell.done(&["get", "gone", "--value-only"]), "2");
     shell.done(&["delete", "gone", "--yes"]);
 
