@@ -34,6 +34,7 @@ mod help;
 mod import;
 mod inject;
 mod key;
+mod key_file;
 mod list;
 mod login;
 mod logout;
