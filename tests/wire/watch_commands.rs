@@ -146,3 +146,19 @@ fn a_command_that_ends_ends_run_with_its_code() {
     let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "/no/such/program"];
     assert_eq!(strongroom(server, namespace, &arguments).output().unwrap().status.code(), Some(127));
 }
+
+#[test]
+fn a_command_that_ignores_sigterm_is_killed_before_the_next_one_starts() {
+    let (server, namespace) = (shared(), "run-watch-kill");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let script = "trap '' TERM; echo \"$SECRET $$\"; while :; do sleep 0.1; done";
+    let options = ["run", "--env", "SECRET=secret", "--watch", "restart", "--stop-timeout", "1s"];
+    let mut run = Running::start(server, namespace, &[&options[..], &["--", "sh", "-c", script]].concat());
+    let first = run.line().strip_prefix("one ").unwrap().to_owned();
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two");
+    let second = run.line().strip_prefix("two ").unwrap().to_owned();
+    let lives = |pid: &str| Command::new("kill").args(["-0", pid]).status().unwrap().success();
+    assert!(!lives(&first) && lives(&second));
+    assert!(Command::new("kill").args(["-KILL", &second]).status().unwrap().success());
+    assert_eq!(run.child.wait().unwrap().code(), Some(128 + 9));
+}
