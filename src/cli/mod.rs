@@ -47,6 +47,7 @@ mod namespace_key;
 mod new_value;
 mod object;
 mod opening;
+mod outage;
 mod output;
 mod policy;
 mod progress;

@@ -21,6 +21,7 @@ use self::rotation::{Outcome, Rotation};
 use super::connect::Connection;
 use super::failure::{self, Failure};
 use super::metadata;
+use super::outage::Outage;
 use super::output::{self, Output};
 use super::{generator, on_runtime};
 
@@ -132,7 +133,8 @@ impl Rotator {
 
     /// Takes one rotation after the other.
     async fn work(&self, client: &Client, stop: &Stop, output: Output) -> Result<(), Failure> {
-        let mut watch = client.secrets().watch(self.interest()).snapshot_again();
+        let outage = Outage::default();
+        let mut watch = outage.told_of(client.secrets().watch(self.interest()).snapshot_again());
         let mut listening = false;
         let mut failed = 0_u32;
         // With --once, the rotations that were lost, each with its reason. Such a rotation is soon due again.
@@ -142,7 +144,8 @@ impl Rotator {
             let ends = Instant::now() + self.lease;
             match client.secrets().claim_rotation(self.claim()).await {
                 Ok(claimed) => {
-                    let rotation = Rotation::new(client, self, claimed, ends, stop)?;
+                    outage.is_over();
+                    let rotation = Rotation::new(client, self, claimed, ends, stop, &outage)?;
                     if let Some(why) = lost.get(rotation.id()) {
                         // It counts as one failure, and the service lets it wait as after every other one.
                         rotation.give_back(why).await?;
@@ -157,15 +160,14 @@ impl Rotator {
                     print(output, &what, &outcome)?;
                 }
                 Err(error) if error.reason() == Some(ErrorReason::NoRotationDue) => {
+                    outage.is_over();
                     if self.once {
                         break;
                     }
                     wait_for_news(&mut watch, &mut listening, stop).await?;
                 }
                 Err(error) if passes(&error) && !self.once => {
-                    failure::note(&format!(
-                        "no rotation could be taken, and the worker tries again: {error}"
-                    ));
+                    outage.lasts(&error);
                     let _ = timeout(PAUSE, stop.wait()).await;
                 }
                 Err(error) => return Err(error.into()),
