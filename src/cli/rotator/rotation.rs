@@ -85,7 +85,7 @@ impl<'a> Rotation<'a> {
         &self.secret.id
     }
 
-    /// Gives the rotation back without making it: it has failed for this reason.
+    /// Gives the rotation back without making it: it has failed for this reason; without a reason, it is due as before.
     pub(super) async fn give_back(&self, why: &str) -> Result<(), Failure> {
         Ok(self.release(why).await?)
     }
