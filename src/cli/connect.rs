@@ -9,7 +9,7 @@ use strongroom_client::{Address, ApiKey, Builder, Client, ConnectError, RetryPol
 
 use super::contexts::{Context, Contexts, KeyText};
 use super::failure::{Failure, note};
-use super::file;
+use super::{file, key_file};
 
 /// The flags of the connection.
 #[derive(clap::Args)]
@@ -68,7 +68,11 @@ pub(super) struct Given {
 impl Connection {
     /// Connects to the service.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
-        Ok(self.settings()?.connect().await?)
+        let settings = self.settings()?;
+        if let Some(file) = self.key_file()? {
+            key_file::note_if_open_to_others(&file);
+        }
+        Ok(settings.connect().await?)
     }
 
     /// Connects for requests that are made once and must end soon.
@@ -107,6 +111,15 @@ impl Connection {
             builder = self.with_context(builder, &context)?;
         }
         Ok(builder.settings()?)
+    }
+
+    /// The file of the API key that --api-key-file or the variable names, if the key comes from there.
+    fn key_file(&self) -> Result<Option<PathBuf>, Failure> {
+        match &self.api_key_file {
+            Some(file) => Ok(Some(file.clone()).filter(|file| !file::is_standard(file))),
+            None if variable("STRONGROOM_API_KEY")?.is_some() => Ok(None),
+            None => Ok(variable("STRONGROOM_API_KEY_FILE")?.map(PathBuf::from)),
+        }
     }
 
     /// Whether the API key comes from standard input.

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::connect::Connection;
 use super::contexts::{self, Context, Contexts, KeyText};
 use super::failure::Failure;
-use super::file;
 use super::output::Output;
 use super::prompt;
+use super::{file, key_file};
 
 /// The beginning of the long help.
 pub(super) const ABOUT: &str = "\
@@ -100,7 +100,10 @@ fn credential(file: Option<&Path>) -> Result<(Option<KeyText>, Option<PathBuf>),
             std::io::stdin().lock().take(16 * 1024).read_to_string(&mut text).map_err(failed)?;
             Ok((checked(text)?, None))
         }
-        Some(file) => Ok((None, Some(absolute(file.to_owned())?))),
+        Some(file) => {
+            key_file::note_if_open_to_others(file);
+            Ok((None, Some(absolute(file.to_owned())?)))
+        }
         None if prompt::is_possible() => Ok((checked(prompt::hidden("API key (hidden): ")?)?, None)),
         None => Err(Failure::usage(
             "there is no API key: give --api-key-file FILE (- is standard input), or use a terminal, which asks for it. 'login' does not read STRONGROOM_API_KEY and STRONGROOM_API_KEY_FILE",

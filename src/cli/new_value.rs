@@ -26,11 +26,11 @@ pub(super) struct ValueArgs {
     pub(super) binary: bool,
 
     /// Let the service generate the value, such as password:40, hex:32, uuid, passphrase:6 or key_pair:ed25519: see below
-    #[arg(long, value_name = "SPEC", value_parser = generator::parse)]
+    #[arg(long, value_name = "SPEC", value_parser = generator::parse, group = "generated")]
     pub(super) generate: Option<v1::Generator>,
 
     /// Show the generated value
-    #[arg(long, requires = "generate")]
+    #[arg(long, requires = "generated")]
     pub(super) show: bool,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Rotate {
     value: ValueArgs,
 
     /// Let the service generate the value as the secret's rotation policy says
-    #[arg(long, conflicts_with_all = ["generate", "value_file", "show", "binary"])]
+    #[arg(long, group = "generated", conflicts_with_all = ["generate", "value_file", "binary"])]
     by_policy: bool,
 
     /// Keep the new version pending; the current version stays as it is
@@ -46,9 +46,17 @@ pub(super) struct Rotate {
     etag: String,
 }
 
+/// RotateSecret returns a value only together with the generator that the same request names.
+const SHOW_BY_POLICY: &str = "--show needs --generate: the service returns no value that it generates as the rotation policy says. \
+                              Rotate without --show and read the new value with 'strongroom get NAME --value-only', or name the \
+                              generator: --generate SPEC --show";
+
 impl Rotate {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
         let show = self.value.show;
+        if show && self.by_policy {
+            return Err(Failure::usage(SHOW_BY_POLICY));
+        }
         let message = v1::RotateSecretRequest {
             name: self.name,
             value: if self.by_policy { None } else { self.value.value()? },

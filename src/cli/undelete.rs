@@ -27,13 +27,14 @@ pub(super) struct Undelete {
 
 impl Undelete {
     pub(super) async fn run(self, connection: &Connection, output: Output) -> Result<(), Failure> {
-        if uuid::Uuid::try_parse(&self.id).is_err() {
+        let Ok(id) = uuid::Uuid::try_parse(&self.id) else {
             return Err(Failure::usage(
                 "ID must be the id of a deleted secret, and not a name: 'strongroom list --include-deleted' shows the ids",
             ));
-        }
+        };
         let message = v1::UndeleteSecretRequest {
-            id: self.id,
+            // The service takes only the form in which ids are shown, with lower-case letters.
+            id: id.to_string(),
             new_name: self.name,
             ..v1::UndeleteSecretRequest::default()
         };

@@ -8,6 +8,7 @@ use strongroom_client::{Secrets, Step, v1};
 use super::connect::Connection;
 use super::failure::{self, Failure};
 use super::metadata;
+use super::outage::Outage;
 use super::output::{self, Output};
 use super::secret::secret_json;
 use super::version::state_name;
@@ -72,7 +73,7 @@ impl Watch {
         };
         // A reader of a snapshot is served by another one; a reader of changes must know that some are missing.
         let secrets = connection.client().await?.secrets();
-        let mut watch = secrets.watch(request);
+        let mut watch = Outage::default().told_of(secrets.watch(request));
         if self.snapshot {
             watch = watch.snapshot_again();
         }

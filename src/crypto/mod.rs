@@ -40,7 +40,7 @@ pub use self::key_pair::KeyPairPem;
 pub use self::keyring::Keyring;
 pub use self::master_key::{CommandError, KeyId, MasterKey, MasterKeyError, MasterKeyProvider, MasterKeys};
 pub use self::namespace_keys::NamespaceKeys;
-pub use self::private_file::{unfinished, write_private};
+pub use self::private_file::{open_to_others, unfinished, write_private};
 pub use self::secret::{open_secret, reseal_secret, seal_secret};
 pub use self::token_signature::verify_tokens_with_ring;
 pub use self::usage::{

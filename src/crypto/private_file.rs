@@ -30,6 +30,13 @@ pub fn write_private(path: &Path, content: &[u8], new: bool) -> io::Result<()> {
     }
 }
 
+/// Whether others than this user and root may read or write a file of that mode and owner. Root may let a group read its file:
+/// in this way Kubernetes and systemd hand a file to a service that is not root. PostgreSQL has the same rule for its key.
+pub fn open_to_others(mode: u32, owner: u32, user: u32) -> bool {
+    let allowed = if owner == 0 && user != 0 { 0o040 } else { 0 };
+    mode & 0o077 & !allowed != 0
+}
+
 /// The path of a file before it gets its name: with `.unfinished` after it.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -50,5 +57,18 @@ mod tests {
         write_private(&a, b"a", false).unwrap();
         assert_eq!(fs::read(unfinished(&b)).unwrap(), b"b");
         assert_eq!((fs::read(&a).unwrap().as_slice(), unfinished(&a).exists()), (&b"a"[..], false));
+    }
+
+    #[test]
+    fn a_group_may_only_read_a_file_that_root_hands_to_another_user() {
+        for mode in [0o400, 0o600, 0o440, 0o640] {
+            assert!(!open_to_others(mode, 0, 1000), "{mode:o}");
+        }
+        for mode in [0o460, 0o620, 0o644, 0o641, 0o604] {
+            assert!(open_to_others(mode, 0, 1000), "{mode:o}");
+        }
+        for (owner, user) in [(1000, 1000), (0, 0), (1001, 1000)] {
+            assert!(open_to_others(0o440, owner, user) && !open_to_others(0o400, owner, user));
+        }
     }
 }

@@ -40,6 +40,12 @@ impl Metadata {
         Self::parse(self.iter().chain([(key, value)]).map(owned).collect())
     }
 
+    /// The metadata without the pair of this key.
+    pub fn without(&self, key: &str) -> Self {
+        let others = self.iter().filter(|(present, _)| *present != key);
+        others.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
     /// Whether the metadata has this key with this value.
     pub fn has(&self, key: &str, value: &str) -> bool {
         let found = self.0.binary_search_by(|(present, _)| (**present).cmp(key));

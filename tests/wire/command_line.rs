@@ -334,6 +334,33 @@ fn set_creates_or_rotates_and_commands_have_the_names_that_people_try() {
 }
 
 #[test]
+fn a_key_file_that_is_open_to_others_is_noted_once() {
+    let shell = Shell::new(shared(), "open-key-file");
+    shell.file("app.key", &shell.server.root_key);
+    let change = |mode| {
+        std::fs::set_permissions(shell.path("app.key"), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let note = "note: the API key file app.key is open to others (mode 0644); make it yours alone: chmod 600 app.key\n";
+    change(0o644);
+    let option = ["list", "--api-key-file", "app.key"];
+    assert_eq!(shell.run(&option).told, note);
+    let by_variable = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        command.args(["-n", "open-key-file", "list"]).current_dir(shell.folder.path());
+        command.env("STRONGROOM_SERVER", &shell.server.url).env("STRONGROOM_API_KEY_FILE", file);
+        let output = command.stdin(std::fs::File::open(shell.path("app.key")).unwrap()).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(by_variable("app.key"), note);
+    // Standard input and what the shell hands over are not the file of a key.
+    assert_eq!(by_variable("/dev/stdin"), "");
+    assert_eq!(shell.fed(&shell.server.root_key, &["list", "--api-key-file", "-"]).told, "");
+    change(0o600);
+    assert_eq!((shell.run(&option).told.as_str(), by_variable("app.key").as_str()), ("", ""));
+}
+
+#[test]
 fn an_error_is_json_where_json_is_asked_for() {
     let shell = Shell::new(shared(), "json-errors");
     let (code, told) = shell.refused(&["get", "missing", "-o", "json"]);
@@ -388,7 +415,8 @@ fn a_secret_that_was_deleted_is_told_to_those_who_may_list_it() {
     shell.create("gone", "2");
     let id = shell.json(&["delete", "gone", "--yes"])["id"].as_str().unwrap().to_owned();
     assert!(shell.run(&["get", "gone"]).told.contains(&id));
-    shell.done(&["undelete", &id]);
+    // An id is the same with upper-case letters.
+    shell.done(&["undelete", &id.to_uppercase()]);
     assert_eq!(shell.done(&["get", "gone", "--value-only"]), "2");
     shell.done(&["delete", "gone", "--yes"]);
 

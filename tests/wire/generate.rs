@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use strongroom::api::v1::{
     BytesEncoding, CharacterClass, CreateSecretRequest, Generator, KeyPairAlgorithm, PromoteVersionRequest,
-    RotateSecretRequest,
+    RotateSecretRequest, UpdateSecretRequest,
 };
 use tonic::Code;
 use uuid::{Uuid, Version};
@@ -15,7 +15,7 @@ use crate::caller::{Caller, Room};
 use crate::refusal::{fields_of, invalid, refused};
 use crate::requests::{
     Value, create, key_pair, many_pairs, pairs, passphrase, password, password_with, random_bytes,
-    random_uuid, rotate,
+    random_uuid, rotate, update,
 };
 
 #[tokio::test]
@@ -145,6 +145,16 @@ async fn a_key_pair_has_its_private_key_as_the_value_and_its_public_key_in_the_m
             let Value::Text(private) = private else { panic!("{private:?} is not text") };
             assert_eq!(public_key_by_openssl(&private), public);
         }
+
+        // Another value has no public key.
+        let rotated = room.secrets().rotate_secret(rotate(&name, "other")).await.unwrap().into_inner();
+        assert_eq!(rotated.secret.unwrap().metadata, pairs(&[("owner", "payments")]));
+        // A public key that is not of the former value is the caller's own.
+        let own = pairs(&[("public_key", "-----BEGIN PUBLIC KEY-----\nown")]);
+        let request = UpdateSecretRequest { metadata: own.clone(), ..update(&name) };
+        room.update(request).await;
+        let rotated = room.secrets().rotate_secret(rotate(&name, "another")).await.unwrap().into_inner();
+        assert_eq!(rotated.secret.unwrap().metadata, own);
     }
     // There is no room for the public key.
     let request = CreateSecretRequest {

@@ -119,6 +119,32 @@ fn a_rotation_goes_through_its_steps_with_private_files() {
 }
 
 #[test]
+fn once_rotates_each_secret_once_even_if_it_is_due_again() {
+    let (server, namespace) = (shared(), "rotator-once");
+    create(server, namespace, "a_key", "one");
+    create(server, namespace, "b_key", "one");
+    // Each secret is due again a second after its rotation, and the steps of the other one take longer than that.
+    let script = "test $STRONGROOM_STEP != finish || sleep 1.5";
+    let mut rotated = 0;
+    while rotated == 0 {
+        let output = run(server, namespace, &["rotator", "--once", "-o", "json", "--exec", script]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut names: Vec<_> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<Json>(line).unwrap()["name"].as_str().unwrap().to_owned())
+            .collect();
+        rotated = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), rotated, "a secret was rotated twice in one run");
+    }
+    // The rotation that is due again is free for the next run.
+    let secret: Json = serde_json::from_str(&done(server, namespace, &["get", "a_key"])).unwrap();
+    assert!(secret.get("rotation_claim").is_none() && secret.get("rotation_failure").is_none(), "{secret}");
+}
+
+#[test]
 fn a_step_that_fails_is_taken_back_and_reported() {
     let (server, namespace) = (shared(), "rotator-fails");
     let folder = tempfile::tempdir().unwrap();

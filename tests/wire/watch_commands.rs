@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use serde_json::Value as Json;
 
 use crate::harness::{Server, shared};
+use crate::proxy::{Link, Proxy};
 
 fn strongroom(server: &Server, namespace: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
@@ -30,13 +31,42 @@ struct Running {
     child: Child,
     /// `None`: nobody reads any more.
     lines: Option<BufReader<ChildStdout>>,
+    /// What it writes to standard error, where that is read.
+    notes: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
     fn start(server: &Server, namespace: &str, arguments: &[&str]) -> Self {
-        let mut child = strongroom(server, namespace, arguments).spawn().unwrap();
+        Self::of(&mut strongroom(server, namespace, arguments))
+    }
+
+    /// Reaches the server through the proxy, and its notes are read.
+    fn through(proxy: &Proxy, server: &Server, namespace: &str, arguments: &[&str]) -> Self {
+        let mut command = strongroom(server, namespace, arguments);
+        Self::of(command.env("STRONGROOM_SERVER", proxy.url()).stderr(Stdio::piped()))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let lines = child.stdout.take().map(BufReader::new);
-        Self { child, lines }
+        let notes = child.stderr.take().map(BufReader::new);
+        Self { child, lines, notes }
+    }
+
+    fn note(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.notes.as_mut().unwrap().read_line(&mut line).unwrap() > 0, "the command ended");
+        line.trim_end().to_owned()
+    }
+
+    /// Breaks the connection, and asserts that this is told once, and its end once.
+    fn tells_an_outage(&mut self, proxy: &Proxy, meanwhile: impl FnOnce()) {
+        proxy.set(Link::Broken);
+        let note = self.note();
+        assert!(note.starts_with("note: the service cannot be asked, and this is tried again: "), "{note}");
+        meanwhile();
+        proxy.set(Link::Open);
+        assert_eq!(self.note(), "note: the service answers again");
     }
 
     fn line(&mut self) -> String {
@@ -145,4 +175,99 @@ fn a_command_that_ends_ends_run_with_its_code() {
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(42), b"".as_slice()));
     let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "/no/such/program"];
     assert_eq!(strongroom(server, namespace, &arguments).output().unwrap().status.code(), Some(127));
+}
+
+#[test]
+fn a_command_that_ignores_sigterm_is_killed_before_the_next_one_starts() {
+    let (server, namespace) = (shared(), "run-watch-kill");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let script = "trap '' TERM; echo \"$SECRET $$\"; while :; do sleep 0.1; done";
+    let options = ["run", "--env", "SECRET=secret", "--watch", "restart", "--stop-timeout", "1s"];
+    let mut run = Running::start(server, namespace, &[&options[..], &["--", "sh", "-c", script]].concat());
+    let first = run.line().strip_prefix("one ").unwrap().to_owned();
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two");
+    let second = run.line().strip_prefix("two ").unwrap().to_owned();
+    let lives = |pid: &str| Command::new("kill").args(["-0", pid]).status().unwrap().success();
+    assert!(!lives(&first) && lives(&second));
+    assert!(Command::new("kill").args(["-KILL", &second]).status().unwrap().success());
+    assert_eq!(run.child.wait().unwrap().code(), Some(128 + 9));
+}
+
+#[test]
+fn commands_that_run_for_long_tell_an_outage_once_and_its_end_once() {
+    let (server, namespace) = (shared(), "outage");
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let proxy = Proxy::to(server.port());
+    let mut watch = Running::through(&proxy, server, namespace, &["watch", "--snapshot"]);
+    assert_eq!(watch.event().0, "snapshot");
+    // There are several attempts meanwhile.
+    let change = || drop(done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two"));
+    watch.tells_an_outage(&proxy, change);
+    assert_eq!(watch.event().0, "rotated");
+    watch.tells_an_outage(&proxy, || {});
+
+    let arguments = [
+        "run",
+        "--env",
+        "SECRET=secret",
+        "--watch",
+        "restart",
+        "--",
+        "sh",
+        "-c",
+        "echo $SECRET; exec sleep 600",
+    ];
+    let mut run = Running::through(&proxy, server, namespace, &arguments);
+    assert_eq!(run.line(), "two");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "three");
+    assert_eq!(run.line(), "three");
+    assert_eq!(run.note(), "note: a value has changed: the command is restarted");
+    run.tells_an_outage(&proxy, || {
+        done(server, namespace, &["rotate", "secret", "--value-file", "-"], "four");
+    });
+    assert_eq!(run.line(), "four");
+
+    // The worker has one rotation to make, since its last step ends the policy. Then it listens.
+    let clear = format!(
+        "test $STRONGROOM_STEP != finish || {} -n {namespace} policy clear secret >/dev/null",
+        env!("CARGO_BIN_EXE_strongroom")
+    );
+    let arguments = ["rotator", "--keep-credentials", "-o", "table", "--exec", &clear];
+    let mut rotator = Running::through(&proxy, server, namespace, &arguments);
+    done(server, namespace, &["policy", "set", "secret", "--every", "1s"], "");
+    assert!(rotator.line().contains("rotated"));
+    rotator.tells_an_outage(&proxy, || {});
+    done(server, namespace, &["policy", "set", "secret", "--every", "1s"], "");
+    assert!(rotator.line().contains("rotated"));
+}
+
+#[test]
+fn run_goes_on_with_the_key_that_its_file_gets_after_a_refusal() {
+    let (server, namespace) = (shared(), "run-watch-key");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let new_key = |file: &str| {
+        let key = ["key", "create", "run watch", "--home", namespace, "--role", "reader", "--out", file];
+        done(server, namespace, &key, "")["id"].as_str().unwrap().to_owned()
+    };
+    done(server, namespace, &["create", "secret", "--value-file", "-"], "one");
+    let id = new_key(&path("run.key"));
+    let script = "echo \"$SECRET\"; exec sleep 600";
+    let arguments = ["run", "--env", "SECRET=secret", "--watch", "restart", "--", "sh", "-c", script];
+    let mut command = strongroom(server, namespace, &arguments);
+    command.env_remove("STRONGROOM_API_KEY").env("STRONGROOM_API_KEY_FILE", path("run.key"));
+    let mut run = Running::of(command.stderr(Stdio::piped()));
+    assert_eq!(run.line(), "one");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "two");
+    assert_eq!(run.line(), "two");
+    assert_eq!(run.note(), "note: a value has changed: the command is restarted");
+
+    done(server, namespace, &["key", "revoke", &id, "--yes"], "");
+    let note = run.note();
+    assert!(note.starts_with("note: the API key is refused, and this is tried again"), "{note}");
+    done(server, namespace, &["rotate", "secret", "--value-file", "-"], "three");
+    new_key(&path("next.key"));
+    std::fs::rename(path("next.key"), path("run.key")).unwrap();
+    assert_eq!(run.note(), "note: the service answers again");
+    assert_eq!(run.line(), "three");
 }

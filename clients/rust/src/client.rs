@@ -105,6 +105,12 @@ impl Client {
         &self.namespace
     }
 
+    /// Whether the client can get another credential where the service refuses the present one: from the file that holds it, or from
+    /// the function that returns tokens.
+    pub fn renews_credential(&self) -> bool {
+        self.link.credential.is_renewed()
+    }
+
     /// Ends the calls, watches and caches of the client and of all its clones: what is under way, and what comes later, fails with
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). The connections end with the last clone.
     pub fn close(&self) {

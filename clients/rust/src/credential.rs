@@ -77,6 +77,11 @@ impl Credential {
         }
     }
 
+    /// Whether there can be another credential later.
+    pub(crate) fn is_renewed(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Source(_))
+    }
+
     /// Whether there is another credential than the one that the service has refused.
     pub(crate) async fn renew(&self, refused: Option<&Header>) -> bool {
         match self {
@@ -231,6 +236,7 @@ mod tests {
         let path = file("srk_one");
         let credential = KeyFile::open(path.clone()).unwrap();
         assert_eq!(shown(&credential).await, "Bearer srk_one");
+        assert!(credential.is_renewed());
         replace(&path, "srk_two");
         tokio::time::advance(LOOK_EVERY).await;
         assert_eq!(shown(&credential).await, "Bearer srk_two");

@@ -4,6 +4,7 @@
 //! of. So a stream that continues another leaves nothing out and repeats nothing.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -42,6 +43,28 @@ pub struct Watch {
     failing_since: Option<Instant>,
     /// When the next attempt may begin.
     next_attempt: Option<Instant>,
+    attempts: Told,
+}
+
+/// The caller's function that is told of an attempt to open the stream: of its error, or that it succeeded.
+type Tell = dyn Fn(Option<&Error>) + Send + Sync;
+
+/// Who is told of the attempts.
+#[derive(Default)]
+struct Told(Option<Box<Tell>>);
+
+impl Told {
+    fn of(&self, failed: Option<&Error>) {
+        if let Some(tell) = &self.0 {
+            tell(failed);
+        }
+    }
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").finish_non_exhaustive()
+    }
 }
 
 /// What happens to a watch.
@@ -81,6 +104,7 @@ impl Watch {
             failures: 0,
             failing_since: None,
             next_attempt: None,
+            attempts: Told::default(),
         }
     }
 
@@ -89,6 +113,16 @@ impl Watch {
     #[must_use]
     pub fn snapshot_again(mut self) -> Self {
         self.again = true;
+        self
+    }
+
+    /// The same watch, which calls this after each attempt to open its stream: with the error where the attempt failed and another one
+    /// follows, and with `None` where it succeeded.
+    ///
+    /// So a program can say that the service cannot be reached, while [`next`](Self::next) waits until it can.
+    #[must_use]
+    pub fn each_attempt(mut self, tell: impl Fn(Option<&Error>) + Send + Sync + 'static) -> Self {
+        self.attempts = Told(Some(Box::new(tell)));
         self
     }
 
@@ -133,6 +167,7 @@ impl Watch {
                         Ok(stream) => {
                             self.stream = Some(stream);
                             self.opened = true;
+                            self.attempts.of(None);
                             if std::mem::take(&mut self.in_snapshot) {
                                 self.told = (0, HashSet::new());
                                 return Ok(Turn::Step(Step::Restarted));
@@ -145,6 +180,9 @@ impl Watch {
             };
             let was_open = self.stream.take().is_some();
             self.failed(outcome.as_ref(), was_open)?;
+            if let Some(error) = outcome.as_ref().filter(|error| !was_open && passes(error)) {
+                self.attempts.of(Some(error));
+            }
             return Ok(Turn::Lost(outcome));
         }
     }

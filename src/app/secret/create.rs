@@ -60,7 +60,7 @@ impl SecretOperations {
         let NewSecret { source, description, metadata, expiry, rotation_policy } = new;
         let name = grant.name();
         let new = source.value()?;
-        let metadata = new.metadata(&metadata)?;
+        let metadata = new.metadata(&metadata, None)?;
         let request = ChangeRequest::new(grant, idempotency);
         let answer = self
             .change(&request, |present| {

@@ -198,7 +198,7 @@ fn new_version(mut plan: SecretPlan<'_>, secret: &Secret, generator: &Generator)
     let source = ValueSource::Generate { generator: generator.clone(), reveal: false };
     let new = source.value()?;
     let mut next = plan.successor(secret);
-    next.metadata = new.metadata(&secret.metadata)?;
+    next.metadata = new.metadata(&secret.metadata, None)?;
     plan.put_next_version(&mut next, &new.value, None)?;
     let record = DutyRecord::new("scheduler/RotateSecret", secret, Some(next.version), None);
     Ok(Planned::of(plan.put(next, EventType::Rotated)?, record))

@@ -44,6 +44,11 @@ pub(super) fn public_key_of(value: &Value) -> Option<String> {
     }
 }
 
+/// Whether the metadata has a public key, as the service or a person writes it.
+pub(super) fn has_public_key(metadata: &Metadata) -> bool {
+    metadata.iter().any(|(key, value)| key == PUBLIC_KEY && value.starts_with("-----BEGIN PUBLIC KEY-----"))
+}
+
 /// The metadata after a change of the current version, to one with this public key: it takes the place of the former one.
 pub(super) fn with_public_key(metadata: &Metadata, public_key: Option<&str>) -> Result<Metadata, Error> {
     let replaced = public_key.filter(|_| metadata.iter().any(|(key, _)| key == PUBLIC_KEY));
@@ -67,9 +72,22 @@ impl ValueSource {
 }
 
 impl NewValue {
-    /// The metadata that a secret with this value has, where it had these before.
-    pub(in crate::app) fn metadata(&self, before: &Metadata) -> Result<Metadata, Error> {
-        let Some(public_key) = &self.public_key else { return Ok(before.clone()) };
+    /// The metadata that a secret with this value has, where it had these before. `former`: the public key of a version before, if
+    /// it is known. Where the metadata has it, it does not stay: it is not the one of this value.
+    pub(in crate::app) fn metadata(
+        &self,
+        before: &Metadata,
+        former: Option<&str>,
+    ) -> Result<Metadata, Error> {
+        let Some(public_key) = &self.public_key else {
+            if !former.is_some_and(|former| before.has(PUBLIC_KEY, former)) {
+                return Ok(before.clone());
+            }
+            return match public_key_of(&self.value) {
+                Some(given) => with_public_key(before, Some(&given)),
+                None => Ok(before.without(PUBLIC_KEY)),
+            };
+        };
         let full = |_| {
             Error::invalid("metadata", "must have less than 64 pairs: the public key of a key pair takes one")
         };
@@ -248,15 +266,24 @@ mod tests {
         for algorithm in [KeyPairAlgorithm::Ed25519, KeyPairAlgorithm::EcdsaP256] {
             let made = generate(&Generator::KeyPair(algorithm)).unwrap();
             let before = Metadata::parse([("owner".to_owned(), "payments".to_owned())].into()).unwrap();
-            let metadata = made.metadata(&before).unwrap();
+            let metadata = made.metadata(&before, None).unwrap();
             assert!(metadata.has("owner", "payments"));
             let public = metadata.iter().find(|(key, _)| *key == PUBLIC_KEY).unwrap().1;
             assert!(public.starts_with("-----BEGIN PUBLIC KEY-----"));
             let full = (0..64).map(|n| (format!("key{n}"), String::new())).collect();
-            assert!(made.metadata(&Metadata::parse(full).unwrap()).is_err());
+            assert!(made.metadata(&Metadata::parse(full).unwrap(), None).is_err());
             // A later public key takes the place of the former one.
             let next = generate(&Generator::KeyPair(algorithm)).unwrap();
-            assert_eq!(next.metadata(&metadata).unwrap().iter().count(), 2);
+            assert_eq!(next.metadata(&metadata, None).unwrap().iter().count(), 2);
+            // Another value removes it, if it was that of the former value.
+            let other = ValueSource::Value(Value::text("other".to_owned()).unwrap()).value().unwrap();
+            assert_eq!(other.metadata(&metadata, Some(public)).unwrap(), before);
+            assert_eq!(other.metadata(&metadata, Some("another")).unwrap(), metadata);
+            assert_eq!(other.metadata(&metadata, None).unwrap(), metadata);
+            // A private key that the caller gives has its own in that place.
+            let public_of_next = next.public_key.clone().unwrap();
+            let given = ValueSource::Value(next.value).value().unwrap();
+            assert!(given.metadata(&metadata, Some(public)).unwrap().has(PUBLIC_KEY, &public_of_next));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
-use super::generate::NewValue;
+use super::generate::{NewValue, has_public_key};
 use super::read::refuse_expired;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
@@ -45,7 +45,10 @@ impl SecretOperations {
     ) -> Result<ChangedSecret, Error> {
         let SecretRotation { source, stage, grace_period, claim, etag } = rotation;
         let given = source.map(ValueSource::value).transpose()?;
-        let request = ChangeRequest::new(grant, idempotency);
+        let mut request = ChangeRequest::new(grant, idempotency);
+        if let Some(number) = self.version_with_public_key(grant).filter(|_| !stage) {
+            request = request.of_version(number);
+        }
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag.as_deref())?;
@@ -64,7 +67,8 @@ impl SecretOperations {
                 let mut plan = present.plan(namespace);
                 let mut next = plan.successor(&current);
                 if !stage {
-                    next.metadata = new.metadata(&current.metadata)?;
+                    let former = present.stored_version.public_key_of(current.id);
+                    next.metadata = new.metadata(&current.metadata, former)?;
                     plan.put_next_version(&mut next, &new.value, grace_period)?;
                     return plan.put(next, EventType::Rotated);
                 }
@@ -80,6 +84,12 @@ impl SecretOperations {
             })
             .await?;
         answer.into_changed(given.and_then(NewValue::revealed))
+    }
+
+    /// The current version, where the metadata has a public key that may be the one of its value.
+    fn version_with_public_key(&self, grant: &Grant<Rotate>) -> Option<u32> {
+        let secret = self.core.catalog.namespace(grant.namespace())?.secret(grant.name())?;
+        has_public_key(&secret.metadata).then_some(secret.version)
     }
 }
 

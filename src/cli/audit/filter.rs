@@ -1,5 +1,7 @@
 //! Which records to show: the arguments of `list` and `tail`.
 
+use std::convert::Infallible;
+
 use prost_types::Timestamp;
 use strongroom_client::v1;
 
@@ -44,7 +46,7 @@ pub(super) struct Filter {
     reason: String,
 
     /// Show only the request with this id, which its error and the server's log have too
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true, value_parser = request_id)]
     request_id: String,
 
     /// Show only what came at or after a time: 2026-01-31 (midnight in UTC), 2026-01-31T12:00:00Z, or 2h for two hours ago
@@ -134,6 +136,11 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads the id of a request. The log has ids with lower-case letters.
+fn request_id(text: &str) -> Result<String, Infallible> {
+    Ok(uuid::Uuid::try_parse(text).map_or_else(|_| text.to_owned(), |id| id.to_string()))
+}
+
 /// Reads the name of a secret, or its fingerprint.
 fn name(text: &str) -> Result<String, String> {
     if text.is_empty() || is_fingerprint(text) {
@@ -187,6 +194,10 @@ mod tests {
         }
         assert_eq!(namespace("team/a").as_deref(), Ok("team/a"));
         assert!(namespace("team//a").is_err());
+        let id = "0197f3a0-5c1e-7000-8000-4d6f6e657921";
+        for (text, read) in [(id, id), (id.to_uppercase().as_str(), id), ("", ""), ("other", "other")] {
+            assert_eq!(request_id(text).as_deref(), Ok(read));
+        }
         assert_eq!(reason("access_denied").as_deref(), Ok("ACCESS_DENIED"));
         assert_eq!(reason(SEVERAL).as_deref(), Ok(SEVERAL));
         assert_eq!(outcome(SEVERAL).as_deref(), Ok(SEVERAL));

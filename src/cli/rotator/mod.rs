@@ -21,6 +21,7 @@ use self::rotation::{Outcome, Rotation};
 use super::connect::Connection;
 use super::failure::{self, Failure};
 use super::metadata;
+use super::outage::Outage;
 use super::output::{self, Output};
 use super::{generator, on_runtime};
 
@@ -72,7 +73,7 @@ pub(super) struct Rotator {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = crate::config::parse_duration, allow_hyphen_values = true)]
     lease: Duration,
 
-    /// Make the rotations that are due now, and end
+    /// Make the rotations that are due now, each secret once, and end
     #[arg(long)]
     once: bool,
 
@@ -132,40 +133,50 @@ impl Rotator {
 
     /// Takes one rotation after the other.
     async fn work(&self, client: &Client, stop: &Stop, output: Output) -> Result<(), Failure> {
-        let mut watch = client.secrets().watch(self.interest()).snapshot_again();
+        let outage = Outage::default();
+        let mut watch = outage.told_of(client.secrets().watch(self.interest()).snapshot_again());
         let mut listening = false;
         let mut failed = 0_u32;
-        // With --once, the rotations that were lost, each with its reason. Such a rotation is soon due again.
-        let mut lost: HashMap<String, String> = HashMap::new();
+        // With --once, the secrets that had their turn; where the rotation was lost, with the reason. Such a rotation is soon due again.
+        let mut handled: HashMap<String, Option<String>> = HashMap::new();
         while !stop.asked() {
             // The lease counts from before the request, so that it never ends later than the service's.
             let ends = Instant::now() + self.lease;
             match client.secrets().claim_rotation(self.claim()).await {
                 Ok(claimed) => {
-                    let rotation = Rotation::new(client, self, claimed, ends, stop)?;
-                    if let Some(why) = lost.get(rotation.id()) {
-                        // It counts as one failure, and the service lets it wait as after every other one.
-                        rotation.give_back(why).await?;
-                        continue;
+                    outage.is_over();
+                    let rotation = Rotation::new(client, self, claimed, ends, stop, &outage)?;
+                    match handled.get(rotation.id()) {
+                        None => {}
+                        Some(Some(why)) => {
+                            // It counts as one failure, and the service lets it wait as after every other one.
+                            rotation.give_back(why).await?;
+                            continue;
+                        }
+                        Some(None) => {
+                            // The service gives out the rotation that is due for longest, so all that were due before had their turn.
+                            rotation.give_back("").await?;
+                            break;
+                        }
                     }
                     let (id, what) = (rotation.id().to_owned(), rotation.description());
                     let outcome = rotation.make().await;
                     failed += u32::from(matches!(outcome, Outcome::Failed(_) | Outcome::Lost(_)));
-                    if let (true, Outcome::Lost(why)) = (self.once, &outcome) {
-                        lost.insert(id, why.clone());
+                    if self.once {
+                        let lost = if let Outcome::Lost(why) = &outcome { Some(why.clone()) } else { None };
+                        handled.insert(id, lost);
                     }
                     print(output, &what, &outcome)?;
                 }
                 Err(error) if error.reason() == Some(ErrorReason::NoRotationDue) => {
+                    outage.is_over();
                     if self.once {
                         break;
                     }
                     wait_for_news(&mut watch, &mut listening, stop).await?;
                 }
                 Err(error) if passes(&error) && !self.once => {
-                    failure::note(&format!(
-                        "no rotation could be taken, and the worker tries again: {error}"
-                    ));
+                    outage.lasts(&error);
                     let _ = timeout(PAUSE, stop.wait()).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -12,6 +12,7 @@ use super::credentials::Files;
 use super::step::{self, Environment, Failed, Name};
 use super::{PAUSE, Rotator, Stop, default_generator, passes};
 use crate::cli::failure::{self, Failure};
+use crate::cli::outage::Outage;
 
 /// A rotation that this worker holds.
 pub(super) struct Rotation<'a> {
@@ -24,6 +25,7 @@ pub(super) struct Rotation<'a> {
     /// When the lease runs out.
     ends: Instant,
     stop: &'a Stop,
+    outage: &'a Outage,
 }
 
 /// Which secret it is.
@@ -63,6 +65,7 @@ impl<'a> Rotation<'a> {
         claimed: v1::ClaimRotationResponse,
         ends: Instant,
         stop: &'a Stop,
+        outage: &'a Outage,
     ) -> Result<Self, Failure> {
         let secret = claimed.secret.ok_or_else(crate::cli::secret::no_secret)?;
         Ok(Self {
@@ -73,6 +76,7 @@ impl<'a> Rotation<'a> {
             left_pending: claimed.pending_version,
             ends,
             stop,
+            outage,
         })
     }
 
@@ -81,7 +85,7 @@ impl<'a> Rotation<'a> {
         &self.secret.id
     }
 
-    /// Gives the rotation back without making it: it has failed for this reason.
+    /// Gives the rotation back without making it: it has failed for this reason; without a reason, it is due as before.
     pub(super) async fn give_back(&self, why: &str) -> Result<(), Failure> {
         Ok(self.release(why).await?)
     }
@@ -295,7 +299,10 @@ impl<'a> Rotation<'a> {
         };
         loop {
             let error = match self.client.secrets().promote(message.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.outage.is_over();
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             if !passes(&error) {
@@ -306,6 +313,7 @@ impl<'a> Rotation<'a> {
                     "it is not known whether version {version} is current, and the lease ends: {error}"
                 )));
             }
+            self.outage.lasts(&error);
             message.request_id = error.sent_request_id().unwrap_or_default().to_owned();
             sleep(PAUSE).await;
         }

@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use strongroom_client::{Client, Error, Step, Watch, v1};
+use strongroom_client::{Client, Code, Error, Step, Watch, v1};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Run, Variables};
 use crate::cli::failure::{self, Failure};
+use crate::cli::outage::Outage;
 
 /// The pause before the values are read again, after the service could not be asked.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -46,7 +47,9 @@ pub(in crate::cli) fn on_change(text: &str) -> Result<OnChange, &'static str> {
 /// Runs the command until it ends by itself; returns its exit code as a failure.
 pub(super) async fn run(settings: &Run, client: &Client, on_change: OnChange) -> Result<Failure, Failure> {
     let mut variables = settings.variables(client).await?;
-    let mut watch = Some(watch(settings, client, &variables));
+    let outage = Outage::default();
+    let mut watch = Some(watch(settings, client, &variables, &outage));
+    let renewed = client.renews_credential().then_some(&outage);
     let mut signals = passed_on()?;
     let mut child = start(settings, &variables)?;
     // Whether the values are to be read again, since the last attempt failed.
@@ -58,7 +61,7 @@ pub(super) async fn run(settings: &Run, client: &Client, on_change: OnChange) ->
                 send(&child, signal);
                 continue;
             }
-            changed = next_change(&mut watch, settings, &variables) => {
+            changed = next_change(&mut watch, settings, &variables, renewed) => {
                 if let Err(error) = changed {
                     // The command works with the values that it has, and ends when its owner ends it.
                     failure::note(&format!("the secrets are not watched any more, and the command goes on: {error}"));
@@ -81,7 +84,9 @@ pub(super) async fn run(settings: &Run, client: &Client, on_change: OnChange) ->
                 continue;
             }
         };
-        again = false;
+        if std::mem::take(&mut again) {
+            failure::note("the values can be read again");
+        }
         if fresh.values == variables.values {
             continue;
         }
@@ -98,7 +103,7 @@ pub(super) async fn run(settings: &Run, client: &Client, on_change: OnChange) ->
 }
 
 /// The changes of the secrets from the moment on at which the values were read.
-fn watch(settings: &Run, client: &Client, variables: &Variables) -> Watch {
+fn watch(settings: &Run, client: &Client, variables: &Variables, outage: &Outage) -> Watch {
     // Other secrets than the selected ones can be named by --env.
     let prefix = if settings.env.is_empty() { settings.common_prefix() } else { String::new() };
     let request = v1::WatchSecretsRequest {
@@ -106,17 +111,30 @@ fn watch(settings: &Run, client: &Client, variables: &Variables) -> Watch {
         after_revision: variables.revision,
         ..v1::WatchSecretsRequest::default()
     };
-    client.secrets().watch(request).snapshot_again()
+    outage.told_of(client.secrets().watch(request).snapshot_again())
 }
 
 /// Waits for an event of a secret that the command has, or of one that it would have; for ever where nothing is watched.
-async fn next_change(watch: &mut Option<Watch>, settings: &Run, variables: &Variables) -> Result<(), Error> {
+///
+/// `renewed`: who is told that the API key is refused, where its file can get another key. The watch reads the file again, after a
+/// pause that grows with each refusal.
+async fn next_change(
+    watch: &mut Option<Watch>,
+    settings: &Run,
+    variables: &Variables,
+    renewed: Option<&Outage>,
+) -> Result<(), Error> {
     let Some(watch) = watch else { return pending().await };
     loop {
-        let event = match watch.next().await? {
-            Step::Event(event) => event,
-            Step::Bookmark(_) => continue,
-            Step::Restarted => return Ok(()),
+        let event = match (watch.next().await, renewed) {
+            (Ok(Step::Event(event)), _) => event,
+            (Ok(Step::Bookmark(_)), _) => continue,
+            (Ok(Step::Restarted), _) => return Ok(()),
+            (Err(error), Some(outage)) if error.code() == Code::Unauthenticated => {
+                outage.lasts(&error);
+                continue;
+            }
+            (Err(error), _) => return Err(error),
         };
         let name = event.secret.as_ref().map(|secret| secret.name.as_str()).unwrap_or_default();
         let former = event.former_name.as_deref().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::command::output_of;
 use super::error::MasterKeyError;
 use super::key::MasterKey;
 use crate::config::MasterKeySource;
-use crate::crypto::private_file::write_private;
+use crate::crypto::private_file::{open_to_others, write_private};
 
 /// More than a thousand keys.
 const MAX: usize = 64 * 1024;
@@ -133,14 +133,6 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Whether others than the server's user and root may read or write a file of that mode and owner. Root may let a group read
-/// its file: in this way Kubernetes and systemd hand a file to a service that is not root. PostgreSQL has the same rule for
-/// its key.
-fn open_to_others(mode: u32, owner: u32, user: u32) -> bool {
-    let allowed = if owner == 0 && user != 0 { 0o040 } else { 0 };
-    mode & 0o077 & !allowed != 0
-}
-
 /// Whether a file of that owner is as safe as the server itself.
 fn trusted(owner: u32, user: u32) -> bool {
     owner == user || owner == 0
@@ -257,19 +249,6 @@ mod tests {
         // Only root can give a file away.
         if std::os::unix::fs::chown(folder.path("master.key"), Some(12345), None).is_ok() {
             assert!(matches!(MasterKeys::read(&source), Err(MasterKeyError::Owner(_, 12345, _))));
-        }
-    }
-
-    #[test]
-    fn a_group_may_only_read_a_file_that_root_hands_to_another_user() {
-        for mode in [0o400, 0o600, 0o440, 0o640] {
-            assert!(!open_to_others(mode, 0, 1000), "{mode:o}");
-        }
-        for mode in [0o460, 0o620, 0o644, 0o641, 0o604] {
-            assert!(open_to_others(mode, 0, 1000), "{mode:o}");
-        }
-        for (owner, user) in [(1000, 1000), (0, 0), (1001, 1000)] {
-            assert!(open_to_others(0o440, owner, user) && !open_to_others(0o400, owner, user));
         }
     }
 

@@ -1,6 +1,8 @@
 //! A watch continues by itself: what it asks for when its stream ends, and what it returns then.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
 use strongroom_client::v1::watch_secrets_response::Step as Sent;
 use strongroom_client::v1::{
     BatchGetSecretsRequest, BatchGetSecretsResponse, ClaimRotationRequest, Secret, SecretEvent,
@@ -81,6 +83,29 @@ async fn a_watch_continues_behind_its_last_event_and_repeats_nothing() {
     let team = |after| ("team".to_owned(), after, false);
     assert_eq!(asked(&fake), [team(0), team(6), team(6), team(9)]);
     assert_eq!(watch.resume_revision(), 10);
+}
+
+#[tokio::test]
+async fn each_attempt_to_open_the_stream_is_told() {
+    let unavailable = || Answer::refusal(Code::Unavailable, "STORE_UNAVAILABLE", ErrorDetails::new());
+    let fake = Fake::start([
+        Answer::stream(&[bookmark(5, true)], lagged()),
+        unavailable(),
+        unavailable(),
+        Answer::stream(&[bookmark(6, true)], Some(compacted())),
+    ]);
+    let quick = RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() };
+    let client = fake.builder().retry(quick).connect().await.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let mut watch = client.secrets().watch(WatchSecretsRequest::default()).each_attempt(move |failed| {
+        tell.lock().unwrap().push(failed.and_then(|error| error.reason()));
+    });
+    assert_eq!(steps(&mut watch, 2).await, ["bookmark 5 true", "bookmark 6 true"]);
+    // The end of a stream is no attempt, and what ends the watch is returned.
+    assert_eq!(watch.next().await.unwrap_err().reason(), Some(ErrorReason::RevisionCompacted));
+    let away = Some(ErrorReason::StoreUnavailable);
+    assert_eq!(*told.lock().unwrap(), [None, away, away, None]);
 }
 
 #[tokio::test]
