@@ -1,14 +1,16 @@
 //! The metadata of a secret: pairs of a key and a value, by which lists can be filtered.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::Invalid;
 
 /// A secret's metadata: at most 64 pairs, in key order, each key once. Keys have 1 to 128 bytes, values at most 512 bytes.
 ///
-/// Kept as a sorted slice: a map would take several times the memory for the few pairs that a secret has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Metadata(Box<[(Box<str>, Box<str>)]>);
+/// Kept as one text, which has all keys and values in turn. Before each stands its length in bytes, as the character with that number.
+/// Texts of their own would take several times the memory, and a look at each costs a cache miss.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Metadata(Box<str>);
 
 impl Metadata {
     const MAX_PAIRS: usize = 64;
@@ -31,7 +33,13 @@ impl Metadata {
 
     /// The pairs, in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (key, after) = first_part(rest)?;
+            let (value, after) = first_part(after)?;
+            rest = after;
+            Some((key, value))
+        })
     }
 
     /// The metadata with this pair, in place of one that has the same key.
@@ -48,8 +56,7 @@ impl Metadata {
 
     /// Whether the metadata has this key with this value.
     pub fn has(&self, key: &str, value: &str) -> bool {
-        let found = self.0.binary_search_by(|(present, _)| (**present).cmp(key));
-        found.ok().and_then(|at| self.0.get(at)).is_some_and(|(_, present)| &**present == value)
+        self.iter().any(|pair| pair == (key, value))
     }
 }
 
@@ -57,6 +64,72 @@ impl Metadata {
 impl FromIterator<(String, String)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         let ordered: BTreeMap<String, String> = pairs.into_iter().collect();
-        Self(ordered.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let mut text = String::new();
+        for (key, value) in &ordered {
+            // A text of a megabyte has a length that is no character. No record is that large.
+            if let (Some(key_length), Some(value_length)) = (length_of(key), length_of(value)) {
+                text.push(key_length);
+                text.push_str(key);
+                text.push(value_length);
+                text.push_str(value);
+            }
+        }
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// The numbers that no character has.
+const SURROGATES: std::ops::Range<usize> = 0xd800..0xe000;
+
+/// The length of a text as a character: the one with that number, past those numbers that no character has.
+fn length_of(text: &str) -> Option<char> {
+    let length = text.len();
+    let number = if length < SURROGATES.start { length } else { length + SURROGATES.len() };
+    char::from_u32(u32::try_from(number).ok()?)
+}
+
+/// The first key or value, and what comes after it.
+fn first_part(text: &str) -> Option<(&str, &str)> {
+    let mut characters = text.chars();
+    let number = characters.next()? as usize;
+    let length = if number < SURROGATES.start { number } else { number - SURROGATES.len() };
+    characters.as_str().split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_pairs_are_those_that_were_given(
+            pairs in proptest::collection::btree_map(".{0,40}", ".{0,300}", 0..8),
+            probe in ".{0,3}",
+        ) {
+            let metadata: Metadata = pairs.clone().into_iter().collect();
+            let found: Vec<_> = metadata.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            prop_assert_eq!(&found, &pairs.clone().into_iter().collect::<Vec<_>>());
+            for (key, value) in &pairs {
+                prop_assert!(metadata.has(key, value));
+            }
+            prop_assert_eq!(metadata.has(&probe, &probe), pairs.get(&probe) == Some(&probe));
+        }
+    }
+
+    #[test]
+    fn a_length_can_be_any_number() {
+        for length in [0, 1, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xd800, 0xdfff, 0xe000, 0x1_0000, 0x4_0000] {
+            let pair = ("k".to_owned(), "x".repeat(length));
+            let metadata: Metadata = [pair.clone(), ("z".to_owned(), "ü".to_owned())].into_iter().collect();
+            let pairs: Vec<_> = metadata.iter().collect();
+            assert_eq!(pairs, [("k", pair.1.as_str()), ("z", "ü")], "{length}");
+        }
     }
 }

@@ -168,7 +168,7 @@ type SecretServiceClient interface {
 	// The version is the pending one, at the end of a staged rotation, or another enabled one, to go back to its value. When the
 	// version is already the current one, the call succeeds and changes nothing, also with a `claim_id` that does not hold any more:
 	// so a call whose reply was lost can be repeated. The next rotation of the policy is planned from this one on. The metadata stays
-	// as it is, also the `public_key` of a generated key pair.
+	// as it is. Only where it has a `public_key` and the version is a generated key pair, it gets the public key of that version.
 	//
 	// A pending version that another rotation has overtaken can still be promoted: its number says that this is what the caller wants.
 	// A caller that wants to promote only what nobody has overtaken sends its `claim_id`, or the `etag` of the staged secret.
@@ -581,7 +581,7 @@ type SecretServiceServer interface {
 	// The version is the pending one, at the end of a staged rotation, or another enabled one, to go back to its value. When the
 	// version is already the current one, the call succeeds and changes nothing, also with a `claim_id` that does not hold any more:
 	// so a call whose reply was lost can be repeated. The next rotation of the policy is planned from this one on. The metadata stays
-	// as it is, also the `public_key` of a generated key pair.
+	// as it is. Only where it has a `public_key` and the version is a generated key pair, it gets the public key of that version.
 	//
 	// A pending version that another rotation has overtaken can still be promoted: its number says that this is what the caller wants.
 	// A caller that wants to promote only what nobody has overtaken sends its `claim_id`, or the `etag` of the staged secret.
