@@ -264,7 +264,7 @@ impl Scan {
             if entry.revision > self.reached {
                 self.beyond.insert(key.clone(), entry.revision);
             }
-            self.inventory.found(key, &entry.value);
+            self.inventory.found(&key, &entry.value);
         }
     }
 

@@ -64,15 +64,19 @@ impl Metadata {
 impl FromIterator<(String, String)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
         let ordered: BTreeMap<String, String> = pairs.into_iter().collect();
-        let mut text = String::new();
-        for (key, value) in &ordered {
-            // A text of a megabyte has a length that is no character. No record is that large.
-            if let (Some(key_length), Some(value_length)) = (length_of(key), length_of(value)) {
-                text.push(key_length);
-                text.push_str(key);
-                text.push(value_length);
-                text.push_str(value);
-            }
+        // A text of a megabyte has a length that is no character. No record is that large.
+        let lengths = |(key, value): &(String, String)| Some((length_of(key)?, length_of(value)?));
+        let parts: Vec<_> = ordered.into_iter().filter_map(|pair| Some((lengths(&pair)?, pair))).collect();
+        let size = |((of_key, of_value), (key, value)): &((char, char), (String, String))| {
+            of_key.len_utf8() + key.len() + of_value.len_utf8() + value.len()
+        };
+        // As large as it has to be at once: what is cut off from a larger one would be a hole in memory.
+        let mut text = String::with_capacity(parts.iter().map(size).sum());
+        for ((of_key, of_value), (key, value)) in &parts {
+            text.push(*of_key);
+            text.push_str(key);
+            text.push(*of_value);
+            text.push_str(value);
         }
         Self(text.into())
     }

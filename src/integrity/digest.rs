@@ -6,15 +6,13 @@
 //! that nobody without the keyring can make one, or learn from it how to choose records with the same digest.
 //! Versions are not part of it: the record of their secret holds their seals.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::inventory::{Inventory, Mark, covers, element, mark, toggle};
 use super::lineage::{BranchId, Descent, Lineage, ServerIdentity};
-use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose, record_seal};
-use crate::parallel::by_shares;
-use crate::schema::Kind;
+use crate::crypto::{Error, FieldReader, Keyring, Mac, Purpose};
 use crate::store::{Change, Changed, Digester, Key, NextDigest};
 
 /// The digest of a store at one of its revisions.
@@ -49,15 +47,6 @@ pub enum Divergence {
 
 /// Identifies a digest or a commit, and reveals nothing of it.
 pub(super) type Fingerprint = [u8; 16];
-
-/// The marks of the records of a store, collected while the store is read.
-#[derive(Default)]
-pub struct Inventory {
-    /// What a scan has found, each key once.
-    found: Vec<(Key, [u8; 12])>,
-    /// What is known of other keys, or of these since they were found; `None`: there is no record. It counts in place of what was found.
-    known: HashMap<Key, Option<[u8; 12]>>,
-}
 
 /// The distance in commits that a replacement leaves: more than can be made while it is prepared.
 const LEAP: u64 = 1 << 32;
@@ -194,74 +183,10 @@ impl StoreDigest {
     }
 
     /// Adds a record, or removes it if it is part of the sum.
-    fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<[u8; 12]>) {
+    fn toggle(&mut self, keyring: &Keyring, key: &Key, mark: Option<Mark>) {
         let Some(mark) = mark else { return };
-        toggle(&mut self.sum, &element(keyring, key, &mark));
+        toggle(&mut self.sum, &element(keyring, key.as_bytes(), &mark));
     }
-}
-
-/// What a record adds to the sum.
-fn element(keyring: &Keyring, key: &Key, mark: &[u8; 12]) -> Mac {
-    keyring.element_mac(&[key.as_bytes(), mark])
-}
-
-/// Adds an element to a sum, or removes it.
-fn toggle(sum: &mut Mac, element: &Mac) {
-    for (sum, element) in sum.iter_mut().zip(element) {
-        *sum ^= element;
-    }
-}
-
-impl Inventory {
-    /// Notes a record that a scan has found, in place of what was known of its key. The scan must not find a key twice
-    /// ([`Pages`](crate::store::Pages) sees to that): the two would count as none.
-    pub fn found(&mut self, key: Key, record: &[u8]) {
-        let Some(mark) = mark(&key, record) else { return };
-        match self.known.get_mut(&key) {
-            Some(known) => *known = Some(mark),
-            None => self.found.push((key, mark)),
-        }
-    }
-
-    /// Notes a record, in place of an earlier one at its key.
-    pub fn put(&mut self, key: &Key, record: &[u8]) {
-        if let Some(mark) = mark(key, record) {
-            self.known.insert(key.clone(), Some(mark));
-        }
-    }
-
-    /// Notes that there is no record at a key.
-    pub fn delete(&mut self, key: &Key) {
-        if covers(key) {
-            self.known.insert(key.clone(), None);
-        }
-    }
-
-    /// The mark of the keyring.
-    fn keyring(&self) -> Option<[u8; 12]> {
-        let key = Key::keyring();
-        let found = || self.found.iter().find(|(found, _)| *found == key).map(|(_, mark)| *mark);
-        self.known.get(&key).copied().unwrap_or_else(found)
-    }
-
-    /// The sum of all records.
-    fn sum(&self, keyring: &Keyring) -> Mac {
-        let sums = by_shares(&self.found, |share| {
-            let found = share.iter().filter(|(key, _)| !self.known.contains_key(key));
-            sum_of(keyring, found.map(|(key, mark)| (key, mark)))
-        });
-        let known = self.known.iter().filter_map(|(key, mark)| Some((key, mark.as_ref()?)));
-        let mut sum = sum_of(keyring, known);
-        sums.iter().for_each(|part| toggle(&mut sum, part));
-        sum
-    }
-}
-
-/// The sum of these records.
-fn sum_of<'a>(keyring: &Keyring, records: impl Iterator<Item = (&'a Key, &'a [u8; 12])>) -> Mac {
-    let mut sum = Mac::default();
-    records.for_each(|(key, mark)| toggle(&mut sum, &element(keyring, key, mark)));
-    sum
 }
 
 /// Carries the digest on, from a digest that is not older than the one seen.
@@ -317,7 +242,7 @@ fn commit_fingerprint<'a>(
     )
 }
 
-fn marks_fingerprint(keyring: &Keyring, mut marks: Vec<(&Key, Option<[u8; 12]>)>) -> Fingerprint {
+fn marks_fingerprint(keyring: &Keyring, mut marks: Vec<(&Key, Option<Mark>)>) -> Fingerprint {
     marks.sort_unstable();
     let mut parts: Vec<&[u8]> = vec![b"commit"];
     for (key, mark) in &marks {
@@ -327,79 +252,10 @@ fn marks_fingerprint(keyring: &Keyring, mut marks: Vec<(&Key, Option<[u8; 12]>)>
     keyring.anchor_mac(&parts).first_chunk().copied().unwrap_or_default()
 }
 
-fn covers(key: &Key) -> bool {
-    match key.kind() {
-        Kind::Keyring
-        | Kind::ApiKey(_)
-        | Kind::Role(_)
-        | Kind::Binding(_)
-        | Kind::AccessEpoch
-        | Kind::Namespace(_)
-        | Kind::Name(..)
-        | Kind::Secret(..)
-        | Kind::IdempotencyRecord(_) => true,
-        // Usage says nothing that anybody is let in by, and changes all the time: to read all of it again at each start and to
-        // look up what each commit replaces would cost more than it protects.
-        Kind::Version(..)
-        | Kind::Digest
-        | Kind::AuditRecord(..)
-        | Kind::AuditAnchor(_)
-        | Kind::SecretUsage(..)
-        | Kind::KeyUsage(_)
-        | Kind::BindingUsage(_)
-        // The history: see SECURITY.md.
-        | Kind::Event(_)
-        | Kind::HistoryStart
-        | Kind::Other => false,
-    }
-}
-
-/// The mark of a record, which no other record at its key has; `None` where the digest does not cover the key.
-fn mark(key: &Key, record: &[u8]) -> Option<[u8; 12]> {
-    if !covers(key) {
-        return None;
-    }
-    // The keyring's nonce has no fixed place, but its record ends with a tag. A record that is too short for a mark
-    // opens nowhere.
-    let mark = if key.kind() == Kind::Keyring { record.last_chunk().copied() } else { record_seal(record) };
-    Some(mark.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::crypto::MasterKeys;
-
-    #[test]
-    fn an_inventory_holds_the_last_that_was_noted_of_each_key() {
-        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
-        let record = |byte: u8| [byte; 40];
-        let key = |n: u16| Key::api_key(&[n.to_be_bytes().as_slice(), &[0; 8]].concat().try_into().unwrap());
-        // So many that their sum is computed in shares.
-        let many: Vec<_> = (100..1000).map(key).collect();
-        let (mut scanned, mut plain) = (Inventory::default(), Inventory::default());
-        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(key);
-        scanned.put(&a, &record(9)); // found later, as it is by then
-        scanned.delete(&b); // the same
-        scanned.delete(&e); // never found
-        for found in [&a, &b, &c, &d].into_iter().chain(&many) {
-            scanned.found(found.clone(), &record(1));
-        }
-        scanned.put(&c, &record(2));
-        scanned.delete(&d);
-        scanned.delete(&many[7]);
-        scanned.put(&many[7], &record(3));
-        for (key, byte) in [(&a, 1), (&b, 1), (&c, 2)] {
-            plain.put(key, &record(byte));
-        }
-        for (at, key) in many.iter().enumerate() {
-            plain.put(key, &record(if at == 7 { 3 } else { 1 }));
-        }
-        let sum = plain.sum(&keyring);
-        assert_eq!(scanned.sum(&keyring), sum);
-        plain.delete(&many[8]);
-        assert_ne!(plain.sum(&keyring), sum);
-    }
 
     #[test]
     fn a_digest_vouches_for_exactly_what_its_commits_left() {

@@ -6,14 +6,16 @@ mod anchor_file;
 pub mod audit_log;
 mod digest;
 mod heartbeat;
+mod inventory;
 mod lineage;
 mod stored_keys;
 mod verify;
 
 pub use self::anchor::{Anchor, AnchorMismatch};
 pub use self::anchor_file::{AnchorError, AnchorFile};
-pub use self::digest::{DigestCarrier, Divergence, Inventory, StoreDigest};
+pub use self::digest::{DigestCarrier, Divergence, StoreDigest};
 pub use self::heartbeat::Heartbeat;
+pub use self::inventory::Inventory;
 pub use self::lineage::ServerIdentity;
 pub use self::stored_keys::{StoredKeyring, StoredNamespaceKeys};
 pub use self::verify::{LoadError, Verification, verify};

@@ -155,7 +155,7 @@ async fn inventory(store: &dyn Store, keyring: &Keyring) -> Result<StoreInventor
                 {
                     found.since = found.since.max(keys.since());
                 }
-                found.inventory.found(key, &entry.value);
+                found.inventory.found(&key, &entry.value);
             }
         }
     }
