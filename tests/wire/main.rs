@@ -17,7 +17,6 @@ mod etcd_server;
 mod harness;
 mod memory;
 mod prompt;
-#[cfg(feature = "etcd")]
 mod proxy;
 mod raw;
 mod refusal;

@@ -49,6 +49,7 @@ impl Proxy {
         Self { port, link }
     }
 
+    #[cfg(feature = "etcd")]
     pub fn port(&self) -> u16 {
         self.port
     }
