@@ -148,7 +148,7 @@ impl Outbox {
         let copies = self.copies(core).await?;
         copies.iter().try_for_each(|copy| self.log.refuse_older_than(&copy.head, "the store"))?;
         self.log.begin_signing().await?;
-        let moved = self.move_to_log(copies).await?;
+        let moved = self.move_to_log(copies, |places, copy, size| places.left(copy.place, size)).await?;
         if moved > 0 {
             tracing::warn!(
                 moved,
@@ -193,20 +193,25 @@ impl Outbox {
         Ok(copies)
     }
 
-    /// Writes those of the copies to the log that are not there. Returns how many those are.
-    async fn move_to_log(&self, mut copies: Vec<Copy>) -> Result<usize, OpenError> {
+    /// Writes those of the copies to the log that are not there, and tells `free` of each that is not needed then, with the size of the
+    /// log. Returns how many were written.
+    async fn move_to_log(
+        &self,
+        mut copies: Vec<Copy>,
+        free: impl Fn(&mut Places, &Copy, u64),
+    ) -> Result<usize, OpenError> {
         let Some(oldest) = copies.iter().map(|copy| copy.head.size).min() else { return Ok(0) };
         copies.iter().try_for_each(|copy| self.log.refuse_older_than(&copy.head, "the store"))?;
         copies.sort_by_key(|copy| copy.id); // in the order of time, which ids begin with
-        let there = self.succeeded_since(oldest).await?;
+        let mut there = self.succeeded_since(oldest).await?;
         let mut moved = 0;
-        for Copy { place, id, line, .. } in copies {
-            if !there.contains(&id) {
-                self.log.write(line).await.map_err(Error::from)?;
+        for copy in copies {
+            if there.insert(copy.id) {
+                self.log.write(copy.line.clone()).await.map_err(Error::from)?;
                 moved += 1;
             }
             let size = self.log.written();
-            self.lock().places.moved(&id, place, size);
+            free(&mut self.lock().places, &copy, size);
         }
         Ok(moved)
     }
@@ -238,16 +243,25 @@ impl Outbox {
     /// close behind the log.
     pub(super) async fn tend(&self, core: &Core) -> Result<(), Error> {
         let abandoned = self.lock().places.waiting_for(ABANDONED);
+        if !abandoned.is_empty() {
+            // Behind it, no earlier transaction can be made in a store of this server.
+            core.commit(&core.keyring(), Transaction::default()).await?;
+        }
         let mut copies = Vec::new();
-        for (id, place) in abandoned {
+        for abandoned in &abandoned {
+            let place = abandoned.place;
             let entry = core.store.get(&Key::audit_record(&self.id, &place)).await?;
             let open = |entry: Entry| Copy::open(&core.keyring(), &self.id, place, &entry.value);
-            match entry.map(open).transpose()?.filter(|copy| copy.id == id) {
+            match entry.map(open).transpose()?.filter(|copy| copy.id == abandoned.id) {
                 Some(copy) => copies.push(copy),
-                None => self.lock().places.forget(&id),
+                None => self.lock().places.forget_abandoned(abandoned),
             }
         }
-        match self.move_to_log(copies).await {
+        let free = |places: &mut Places, copy: &Copy, size| {
+            let of_copy = abandoned.iter().find(|abandoned| abandoned.id == copy.id);
+            of_copy.into_iter().for_each(|abandoned| places.moved(abandoned, size));
+        };
+        match self.move_to_log(copies, free).await {
             Ok(_) => {}
             Err(OpenError::Failed(error)) => return Err(error),
             Err(OpenError::Log(_) | OpenError::Vanished) => return Err(Error::AuditUnavailable),

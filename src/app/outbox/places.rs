@@ -23,6 +23,13 @@ pub(super) struct Places {
 /// A place whose copy is not needed once the log has this size.
 pub(super) type FreePlace = (Place, u64);
 
+/// A request that has waited for so long that it is not going to write its record any more.
+pub(super) struct Abandoned {
+    pub(super) id: RequestId,
+    since: Instant,
+    pub(super) place: Place,
+}
+
 /// A request whose record is not in the log.
 struct Waiting {
     since: Instant,
@@ -55,8 +62,20 @@ impl Places {
         }
     }
 
+    /// Forgets an abandoned request of which no commit was made, unless it has come again meanwhile.
+    pub(super) fn forget_abandoned(&mut self, abandoned: &Abandoned) {
+        if self.is_waiting(abandoned) {
+            self.forget(&abandoned.id);
+        }
+    }
+
+    /// Whether a request has waited ever since it was found to be abandoned.
+    fn is_waiting(&self, Abandoned { id, since, .. }: &Abandoned) -> bool {
+        self.waiting.get(id).is_some_and(|waiting| waiting.since == *since)
+    }
+
     /// Forgets a request of which no commit was made: at its place is what was there before.
-    pub(super) fn forget(&mut self, id: &RequestId) {
+    fn forget(&mut self, id: &RequestId) {
         if let Some(Waiting { place, former: Some(size), .. }) = self.waiting.remove(id) {
             self.free.push_front((place, size));
         }
@@ -69,16 +88,23 @@ impl Places {
         }
     }
 
-    /// Notes that the log has the record of a copy that the store has.
-    pub(super) fn moved(&mut self, id: &RequestId, place: Place, size: u64) {
-        self.waiting.remove(id);
+    /// Notes that the log, which has this size, has the record of an abandoned request, whose copy is in the store.
+    pub(super) fn moved(&mut self, abandoned: &Abandoned, size: u64) {
+        if self.is_waiting(abandoned) {
+            self.written(&abandoned.id, size);
+        }
+    }
+
+    /// Notes that the log, which has this size, has the record of a copy that a former process has left.
+    pub(super) fn left(&mut self, place: Place, size: u64) {
         self.free.push_back((place, size));
     }
 
-    /// The requests that have waited for so long, and their places.
-    pub(super) fn waiting_for(&self, time: Duration) -> Vec<(RequestId, Place)> {
+    /// The requests that have waited for so long.
+    pub(super) fn waiting_for(&self, time: Duration) -> Vec<Abandoned> {
         let old = self.waiting.iter().filter(|(_, waiting)| waiting.since.elapsed() >= time);
-        old.map(|(id, waiting)| (*id, waiting.place)).collect()
+        old.map(|(id, Waiting { since, place, .. })| Abandoned { id: *id, since: *since, place: *place })
+            .collect()
     }
 
     /// Takes some places whose copies are not needed, so that they can be removed.
@@ -152,9 +178,29 @@ mod tests {
         places.not_made(&B);
         assert_eq!(places.of(C, 9), C, "a commit of B was made, or can be made");
         assert_eq!(places.waiting_for(Duration::ZERO).len(), 2);
-        places.moved(&B, A, 7);
+        let abandoned = places.waiting_for(Duration::ZERO);
+        let of_b = abandoned.iter().find(|abandoned| abandoned.id == B).unwrap();
+        places.moved(of_b, 7);
         places.written(&B, 8);
-        assert_eq!(free(places), [(A, 7)]);
+        places.moved(of_b, 9);
+        assert_eq!(free(places), [(A, 7)], "a place is free once");
+    }
+
+    #[test]
+    fn an_abandoned_request_is_forgotten_unless_it_came_again() {
+        let mut places = Places::default();
+        places.of(A, 0);
+        places.written(&A, 5);
+        places.of(B, 5);
+        let abandoned = places.waiting_for(Duration::ZERO);
+        places.not_made(&B);
+        places.of(B, 5);
+        abandoned.iter().for_each(|abandoned| places.forget_abandoned(abandoned));
+        assert!(!places.any_free(), "the second commit of B can be made");
+        let abandoned = places.waiting_for(Duration::ZERO);
+        assert_eq!(abandoned.len(), 1);
+        abandoned.iter().for_each(|abandoned| places.forget_abandoned(abandoned));
+        assert_eq!(free(places), [(A, 5)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::SecretOperations;
 use super::destroy::StoredVersion;
+use super::generate::has_public_key;
 use super::plan::{PlannedChange, SecretPlan};
 use crate::app::authority::Authority;
 use crate::app::commit::REQUEST_ATTEMPTS;
@@ -40,7 +41,15 @@ pub(super) struct ChangeRequest<'a> {
     new_name: Option<&'a SecretName>,
     idempotency: Option<&'a Idempotency>,
     /// The version of which the plan has to know the stored record.
-    version: Option<u32>,
+    version: Option<KnownVersion>,
+}
+
+/// A version of which a plan has to know the stored record.
+#[derive(Clone, Copy)]
+enum KnownVersion {
+    Number(u32),
+    /// The current one, where the metadata has a public key, which may be that of its value.
+    CurrentOfPublicKey,
 }
 
 impl<'a> ChangeRequest<'a> {
@@ -88,7 +97,12 @@ impl<'a> ChangeRequest<'a> {
 
     /// The same, for a plan that has to know the stored record of a version.
     pub(super) fn of_version(self, number: u32) -> Self {
-        Self { version: Some(number), ..self }
+        Self { version: Some(KnownVersion::Number(number)), ..self }
+    }
+
+    /// The same, for a plan that has to know the stored record of the current version, where the metadata has a public key.
+    pub(super) fn of_public_key(self) -> Self {
+        Self { version: Some(KnownVersion::CurrentOfPublicKey), ..self }
     }
 }
 
@@ -201,6 +215,12 @@ impl SecretOperations {
         })
     }
 
+    /// The current version, where the metadata has a public key that may be the one of its value.
+    fn version_with_public_key(&self, namespace: &Namespace, name: &SecretName) -> Option<u32> {
+        let secret = self.core.catalog.namespace(namespace)?.secret(name)?;
+        has_public_key(&secret.metadata).then_some(secret.version)
+    }
+
     async fn attempt_change(
         &self,
         request: &ChangeRequest<'_>,
@@ -224,7 +244,13 @@ impl SecretOperations {
                     Earlier::New(pending) => pending,
                 },
             };
-            let stored_version = match version {
+            // In each attempt: another writer can have made another version the current one.
+            let number = match version {
+                Some(KnownVersion::Number(number)) => Some(number),
+                Some(KnownVersion::CurrentOfPublicKey) => self.version_with_public_key(namespace, name),
+                None => None,
+            };
+            let stored_version = match number {
                 Some(number) => self.stored_version(namespace, name, number).await?,
                 None => StoredVersion::default(),
             };

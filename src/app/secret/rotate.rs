@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::change::ChangeRequest;
 use super::claim::{ClaimToken, require_claim};
-use super::generate::{NewValue, has_public_key};
+use super::generate::NewValue;
 use super::read::refuse_expired;
 use super::{ChangedSecret, SecretOperations, ValueSource};
 use crate::app::{Error, Idempotency};
@@ -45,10 +45,8 @@ impl SecretOperations {
     ) -> Result<ChangedSecret, Error> {
         let SecretRotation { source, stage, grace_period, claim, etag } = rotation;
         let given = source.map(ValueSource::value).transpose()?;
-        let mut request = ChangeRequest::new(grant, idempotency);
-        if let Some(number) = self.version_with_public_key(grant).filter(|_| !stage) {
-            request = request.of_version(number);
-        }
+        let request = ChangeRequest::new(grant, idempotency);
+        let request = if stage { request } else { request.of_public_key() };
         let answer = self
             .change(&request, |present| {
                 let (namespace, current) = present.secret(&request, etag.as_deref())?;
@@ -84,12 +82,6 @@ impl SecretOperations {
             })
             .await?;
         answer.into_changed(given.and_then(NewValue::revealed))
-    }
-
-    /// The current version, where the metadata has a public key that may be the one of its value.
-    fn version_with_public_key(&self, grant: &Grant<Rotate>) -> Option<u32> {
-        let secret = self.core.catalog.namespace(grant.namespace())?.secret(grant.name())?;
-        has_public_key(&secret.metadata).then_some(secret.version)
     }
 }
 

@@ -133,8 +133,9 @@ impl Rotator {
 
     /// Takes one rotation after the other.
     async fn work(&self, client: &Client, stop: &Stop, output: Output) -> Result<(), Failure> {
-        let outage = Outage::default();
-        let mut watch = outage.told_of(client.secrets().watch(self.interest()).snapshot_again());
+        // Of the calls, and of the watch: where only the watch fails, no call ends its outage.
+        let (outage, of_watch) = (Outage::default(), Outage::default());
+        let mut watch = of_watch.told_of(client.secrets().watch(self.interest()).snapshot_again());
         let mut listening = false;
         let mut failed = 0_u32;
         // With --once, the secrets that had their turn; where the rotation was lost, with the reason. Such a rotation is soon due again.
@@ -176,7 +177,9 @@ impl Rotator {
                     wait_for_news(&mut watch, &mut listening, stop).await?;
                 }
                 Err(error) if passes(&error) && !self.once => {
-                    outage.lasts(&error);
+                    if !of_watch.is_told() {
+                        outage.lasts(&error);
+                    }
                     let _ = timeout(PAUSE, stop.wait()).await;
                 }
                 Err(error) => return Err(error.into()),
