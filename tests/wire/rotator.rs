@@ -221,10 +221,10 @@ fn the_next_worker_removes_the_values_that_a_killed_one_left() {
     let (server, namespace) = (shared(), "rotator-sigkill");
     let folder = tempfile::tempdir().unwrap();
     create(server, namespace, "a_key", "one");
-    // The first step says where its value is, and waits until the worker is dead.
+    // The first step says where its value is, and waits until the worker is dead, or the folder is gone.
     let (runs, go) = (folder.path().join("runs"), folder.path().join("go"));
     let waits = format!(
-        "echo \"$STRONGROOM_NEW_VALUE_FILE\" >{runs}.part; mv {runs}.part {runs}; until test -e {go}; do sleep 0.05; done",
+        "echo \"$STRONGROOM_NEW_VALUE_FILE\" >{runs}.part; mv {runs}.part {runs}; until test -e {go} || ! test -e {runs}; do sleep 0.05; done",
         runs = runs.display(),
         go = go.display()
     );

@@ -88,6 +88,7 @@ impl Running {
     }
 }
 
+/// A command that `run` has started outlives this: a test terminates `run` before.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -229,6 +230,7 @@ fn commands_that_run_for_long_tell_an_outage_once_and_its_end_once() {
         done(server, namespace, &["rotate", "secret", "--value-file", "-"], "four");
     });
     assert_eq!(run.line(), "four");
+    assert_eq!(run.terminate().code(), Some(128 + 15));
 
     // The worker has one rotation to make, since its last step ends the policy. Then it listens.
     let clear = format!(
@@ -273,4 +275,5 @@ fn run_goes_on_with_the_key_that_its_file_gets_after_a_refusal() {
     std::fs::rename(path("next.key"), path("run.key")).unwrap();
     assert_eq!(run.note(), "note: the service answers again");
     assert_eq!(run.line(), "three");
+    assert_eq!(run.terminate().code(), Some(128 + 15));
 }
