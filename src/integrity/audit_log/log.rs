@@ -315,21 +315,35 @@ impl Log {
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.mend()?;
         self.unsyncable = true;
+        self.write_again()?;
         if let Err(error) = self.active.file.sync_data() {
-            let again = std::mem::take(&mut self.unsynced);
-            self.written = self.synced.clone();
-            self.torn = true;
-            let rewritten = self.mend().and_then(|()| self.write(&again));
-            self.unsynced = again;
-            return match rewritten {
-                Ok(()) => Err(LogError::File(self.active.path.clone(), error)),
-                Err(error) => Err(error),
-            };
+            self.forget_unsynced();
+            self.mend()?;
+            self.write_again()?;
+            return Err(LogError::File(self.active.path.clone(), error));
         }
         self.unsyncable = false;
         self.synced = self.written.clone();
         self.unsynced.clear();
         Ok(())
+    }
+
+    /// What was written since the last sync counts as not written: a sync has failed.
+    pub(super) fn forget_unsynced(&mut self) {
+        self.written = self.synced.clone();
+        self.torn = true;
+        self.unsyncable = true;
+    }
+
+    /// Writes again what was forgotten. Where that fails, the next sync begins with it.
+    fn write_again(&mut self) -> Result<(), LogError> {
+        if self.unsynced.is_empty() || self.written.tree.size() > self.synced.tree.size() {
+            return Ok(());
+        }
+        let again = std::mem::take(&mut self.unsynced);
+        let written = self.write(&again);
+        self.unsynced = again;
+        written
     }
 
     /// Fails where something else has altered, replaced or removed the file that records are written to. What looks altered is read

@@ -293,6 +293,27 @@ fn a_line_that_a_crash_left_unfinished_is_cut_off_and_the_log_goes_on() {
 }
 
 #[test]
+fn what_a_failed_sync_has_lost_is_written_before_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open(folder.path().to_owned(), SMALL).unwrap();
+    append(&mut log, 0..2);
+    for number in 2..5 {
+        log.append(&record(number)).unwrap();
+    }
+    // As after a sync that failed, and a failure to write again what it had to make durable.
+    log.forget_unsynced();
+    log.append(&record(5)).unwrap();
+    log.sync().unwrap();
+    log.write_checkpoint().unwrap();
+    assert!(!log.is_unsynced());
+    drop(log);
+    let text = fs::read(folder.path().join(format!("{:020}.jsonl", 0))).unwrap();
+    let all: Vec<u8> = (0..6).flat_map(record).collect();
+    assert!(text.ends_with(&all), "a record is missing, or twice there");
+    assert!(verify(folder.path(), &Expected::default()).is_ok());
+}
+
+#[test]
 fn a_crash_between_two_files_is_no_breach() {
     let sample = Sample::new();
     for _ in 0..2 {
