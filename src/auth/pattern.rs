@@ -266,8 +266,13 @@ impl NameFilter {
 
     /// Whether a name passes.
     pub fn passes(&self, name: &SecretName) -> bool {
-        self.allow.iter().any(|pattern| pattern.matches(name))
-            && !self.deny.iter().any(|pattern| pattern.matches(name))
+        self.passes_text(name.as_str())
+    }
+
+    /// Whether a name passes, given as its text.
+    pub fn passes_text(&self, name: &str) -> bool {
+        let matches = |pattern: &NamePattern| pattern.absorbs(name.as_bytes());
+        self.allow.iter().any(matches) && !self.deny.iter().any(matches)
     }
 
     /// The patterns of which a name must match one, and those of which it must match none.

@@ -46,7 +46,8 @@ impl Drop for NamespaceCatalog {
     fn drop(&mut self) {
         if PROCESS_ENDS.load(Ordering::Relaxed) {
             let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(std::mem::take(index));
+            let empty = Index::new(Namespace::default_namespace(), Duration::ZERO, false);
+            std::mem::forget(std::mem::replace(index, empty));
         }
     }
 }
@@ -61,8 +62,8 @@ impl NamespaceCatalog {
     ) -> Self {
         Self {
             id: keys.id(),
+            index: RwLock::new(Index::new(keys.namespace().clone(), retention, quotas.limit_bytes())),
             keys: RwLock::new(keys),
-            index: RwLock::new(Index::new(retention, quotas.limit_bytes())),
             altered_names: RwLock::default(),
             sealed,
             quotas,
@@ -132,12 +133,12 @@ impl NamespaceCatalog {
 
     /// The secret with this name, which is not deleted.
     pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
-        read(&self.index).find(name).cloned()
+        read(&self.index).find(name)
     }
 
     /// The secret with this id, deleted or not.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
-        read(&self.index).get(id).cloned()
+        read(&self.index).get(id)
     }
 
     /// How many records its secrets have in the store. Looks at every secret.
@@ -149,7 +150,7 @@ impl NamespaceCatalog {
     /// which all of this was so. `reached` is a revision that the catalog had reached before the call.
     pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
         let index = read(&self.index);
-        (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
+        (names.iter().map(|name| index.find(name)).collect(), index.as_of().max(reached))
     }
 
     /// How many of its secrets have records that could not be opened or were altered.
@@ -218,6 +219,7 @@ impl NamespaceCatalog {
         limit: usize,
         reached: Revision,
     ) -> (Page, Revision, usize) {
+        let keys = self.keys();
         let (page, revision, damaged) = {
             let index = read(&self.index);
             let damaged = if names.is_every() { index.damaged() } else { 0 };
@@ -230,6 +232,6 @@ impl NamespaceCatalog {
             write(&self.index).keep(result);
             page
         });
-        (page, revision, damaged)
+        (page.unpack(keys.namespace()), revision, damaged)
     }
 }

@@ -33,7 +33,22 @@ impl Metadata {
 
     /// The pairs, in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut rest = &*self.0;
+        Self::pairs_of(&self.0)
+    }
+
+    /// The text that the pairs are kept as.
+    pub fn as_packed(&self) -> &str {
+        &self.0
+    }
+
+    /// The metadata that is kept as this text, which [`Metadata::as_packed`] gave.
+    pub fn from_packed(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The pairs of the metadata that is kept as this text, in key order.
+    pub fn pairs_of(packed: &str) -> impl Iterator<Item = (&str, &str)> {
+        let mut rest = packed;
         std::iter::from_fn(move || {
             let (key, after) = first_part(rest)?;
             let (value, after) = first_part(after)?;

@@ -86,6 +86,16 @@ impl ValueSize {
     pub fn bytes(self) -> u64 {
         u64::from(self.0.get()) - 1
     }
+
+    /// The size as a number that is not 0.
+    pub fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The size with this [number](ValueSize::number); `None` for 0.
+    pub fn from_number(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
 }
 
 #[cfg(test)]

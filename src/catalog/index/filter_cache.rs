@@ -3,12 +3,12 @@
 //! A filter is searched for once. From then on each of its pages costs the same, however many secrets there are.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::orders::Orders;
+use super::packed::PackedSecret;
 use crate::auth::NameFilter;
-use crate::domain::{Metadata, Secret, Timestamp};
+use crate::domain::{Metadata, Timestamp};
 
 /// A filter that no single part of the index answers: several pairs of metadata, a prefix in an order by time, a time since
 /// which no value was read, deleted secrets, or names.
@@ -28,12 +28,12 @@ pub(super) struct FilterQuery {
 
 impl FilterQuery {
     /// Whether a secret matches.
-    pub(super) fn matches(&self, secret: &Secret) -> bool {
+    pub(super) fn matches(&self, secret: &PackedSecret) -> bool {
         (self.include_deleted || !secret.is_deleted())
-            && secret.name.as_str().starts_with(&*self.prefix)
-            && self.metadata.iter().all(|(key, value)| secret.metadata.has(key, value))
+            && secret.name().starts_with(self.prefix.as_bytes())
+            && self.metadata.iter().all(|pair| secret.metadata().any(|present| present == pair))
             && self.unused_since.is_none_or(|since| secret.is_unused_since(since))
-            && self.names.passes(&secret.name)
+            && (self.names.is_every() || self.names.passes_text(secret.name_text()))
     }
 }
 
@@ -75,7 +75,7 @@ impl FilterCache {
     }
 
     /// Adds a secret to every filter that it matches.
-    pub(super) fn insert(&mut self, secret: &Arc<Secret>) {
+    pub(super) fn insert(&mut self, secret: &PackedSecret) {
         for (query, entry) in &mut self.entries {
             if query.matches(secret) {
                 entry.matches.insert(secret);
@@ -84,7 +84,7 @@ impl FilterCache {
     }
 
     /// Removes a secret, given in the state in which it was added, from every filter that it matches.
-    pub(super) fn remove(&mut self, secret: &Secret) {
+    pub(super) fn remove(&mut self, secret: &PackedSecret) {
         for (query, entry) in &mut self.entries {
             if query.matches(secret) {
                 entry.matches.remove(secret);

@@ -11,7 +11,10 @@
 mod due;
 mod filter_cache;
 mod orders;
+mod packed;
+mod packed_rest;
 mod pairs;
+mod places;
 mod ranked_set;
 mod search;
 
@@ -26,13 +29,15 @@ use std::time::Duration;
 use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, PAGE_BYTES};
+use self::packed::PackedSecret;
 use self::pairs::PairOrders;
+use self::places::{ById, ByName};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use super::due::PlannedBy;
 use crate::auth::NameFilter;
 use crate::domain::{
-    Cursor, Filter, Metadata, Minute, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
-    Timestamp,
+    Cursor, Filter, Metadata, Minute, Namespace, Order, OrderBy, Revision, Secret, SecretId, SecretName,
+    Start, Timestamp,
 };
 use crate::limits::Amount;
 
@@ -40,17 +45,18 @@ use crate::limits::Amount;
 const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// The index of one namespace.
-#[derive(Default)]
 pub(super) struct Index {
-    /// The secrets that are not deleted. So are those of `by_pair`.
+    namespace: Namespace,
+    /// The secrets that are not deleted. So are those of `by_name` and `by_pair`.
     all: Orders,
+    by_name: HashSet<ByName>,
     /// All secrets.
-    by_id: HashMap<SecretId, Arc<Secret>>,
+    by_id: HashSet<ById>,
     /// The secrets that are deleted.
-    deleted: HashMap<SecretId, Arc<Secret>>,
+    deleted: HashMap<SecretId, PackedSecret>,
     /// For each pair of metadata, the secrets that have it.
     by_pair: PairOrders,
-    /// Whether `all` and `by_pair` are empty until the secrets are sorted: to sort many at once costs a part of what it costs to give each its
+    /// Whether `all`, `by_name` and `by_pair` are empty until the secrets are sorted: to sort many at once costs a part of what it costs to give each its
     /// place.
     is_unsorted: bool,
     /// The secrets that match recently used filters which no single pair answers.
@@ -72,10 +78,10 @@ pub(super) struct Index {
 }
 
 /// A page of secrets.
-#[derive(Debug, Default)]
-pub struct Page {
+#[derive(Debug)]
+pub struct Page<T = Arc<Secret>> {
     /// The secrets, in the order that was asked for.
-    pub items: Vec<Arc<Secret>>,
+    pub items: Vec<T>,
     /// How many secrets match the filter, on all pages together.
     pub total: usize,
     /// Where the next page begins; `None` on the last page.
@@ -89,10 +95,40 @@ impl Page {
     }
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), total: 0, next: None }
+    }
+}
+
+impl Page<PackedSecret> {
+    /// The page with its secrets unpacked, which are those of a namespace. Needs no lock.
+    pub(super) fn unpack(self, namespace: &Namespace) -> Page {
+        let items = self.items.iter().filter_map(|secret| secret.unpack(namespace)).collect();
+        Page { items, total: self.total, next: self.next }
+    }
+}
+
 impl Index {
-    /// An empty index, whose expired secrets are kept for so long. `counts_bytes`: the sizes of values are to be known.
-    pub(super) fn new(retention: Duration, counts_bytes: bool) -> Self {
-        Self { due: DueTimes::new(retention), counts_bytes, ..Self::default() }
+    /// The empty index of a namespace, whose expired secrets are kept for so long. `counts_bytes`: the sizes of values are to be known.
+    pub(super) fn new(namespace: Namespace, retention: Duration, counts_bytes: bool) -> Self {
+        Self {
+            namespace,
+            all: Orders::default(),
+            by_name: HashSet::default(),
+            by_id: HashSet::default(),
+            deleted: HashMap::default(),
+            by_pair: PairOrders::default(),
+            is_unsorted: false,
+            filters: FilterCache::default(),
+            changes: SearchChanges::default(),
+            claimable: BTreeSet::default(),
+            as_of: Revision::default(),
+            damaged: HashSet::default(),
+            due: DueTimes::new(retention),
+            taken: Amount::default(),
+            counts_bytes,
+        }
     }
 
     /// How many secrets the index holds, without deleted and damaged ones.
@@ -112,16 +148,16 @@ impl Index {
 
     /// How many deleted secrets have names that pass. Looks at every deleted secret.
     pub(super) fn deleted_of(&self, names: &NameFilter) -> usize {
-        self.deleted.values().filter(|secret| names.passes(&secret.name)).count()
+        self.deleted.values().filter(|secret| names.passes_text(secret.name_text())).count()
     }
 
     /// How many records these secrets have in the store: each has its own, one for its name unless it is deleted, one for each
     /// stored version, and one for its usage. Looks at every secret.
     pub(super) fn records(&self) -> usize {
-        let name = |secret: &Secret| usize::from(!secret.is_deleted());
-        let usage = |secret: &Secret| usize::from(secret.last_read.is_some());
-        let records = |secret: &Secret| 1 + name(secret) + secret.stored_versions().count() + usage(secret);
-        self.by_id.values().map(|secret| records(secret)).sum()
+        let name = |secret: &PackedSecret| usize::from(!secret.is_deleted());
+        let usage = |secret: &PackedSecret| usize::from(secret.last_read().is_some());
+        let records = |ById(secret): &ById| 1 + name(secret) + secret.stored_versions() + usage(secret);
+        self.by_id.iter().map(records).sum()
     }
 
     /// The first time at which the service has something to do about a secret.
@@ -145,13 +181,13 @@ impl Index {
     }
 
     /// The secret with this id, deleted or not.
-    pub(super) fn get(&self, id: SecretId) -> Option<&Arc<Secret>> {
-        self.by_id.get(&id)
+    pub(super) fn get(&self, id: SecretId) -> Option<Arc<Secret>> {
+        self.by_id.get(&id)?.0.unpack(&self.namespace)
     }
 
     /// The secret with this name, which is not deleted.
-    pub(super) fn find(&self, name: &SecretName) -> Option<&Arc<Secret>> {
-        self.all.find(name)
+    pub(super) fn find(&self, name: &SecretName) -> Option<Arc<Secret>> {
+        self.by_name.get(name.as_str().as_bytes())?.0.unpack(&self.namespace)
     }
 
     /// The revision of the last change to this namespace: every state of the store from then until the next change shows
@@ -167,7 +203,7 @@ impl Index {
         after: Option<(Timestamp, SecretId)>,
         limit: usize,
     ) -> Vec<((Timestamp, SecretId), Arc<Secret>)> {
-        let find = |place: (Timestamp, SecretId)| Some((place, self.get(place.1)?.clone()));
+        let find = |place: (Timestamp, SecretId)| Some((place, self.get(place.1)?));
         match by {
             PlannedBy::Service => self.due.after(after).take(limit).filter_map(find).collect(),
             PlannedBy::Workers => {
@@ -187,60 +223,68 @@ impl Index {
         passes: impl Fn(&Secret) -> bool,
     ) -> Vec<Arc<Secret>> {
         let due = self.claimable.iter().take_while(|(at, _)| *at <= now);
-        let secrets = due.filter_map(|(_, id)| self.by_id.get(id));
-        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).cloned().collect()
+        let secrets = due.filter_map(|(_, id)| self.get(*id));
+        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).collect()
     }
 
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
-        if let Some(present) = self.by_id.get(&secret.id) {
-            if present.stored_at >= secret.stored_at {
+        if let Some(ById(present)) = self.by_id.get(&secret.id) {
+            if present.stored_at() >= secret.stored_at {
                 self.learn_sizes(&secret);
                 return;
             }
             // The record of a secret does not say when it was read, nor how large its values are.
-            secret.last_read = present.last_read.max(secret.last_read);
-            if self.counts_bytes {
+            secret.last_read = present.last_read().max(secret.last_read);
+            if self.counts_bytes
+                && let Some(present) = present.unpack(&self.namespace)
+            {
                 secret.versions.learn_sizes(|number| present.versions.find(number)?.size);
             }
         }
         self.as_of = self.as_of.max(secret.stored_at);
-        self.replace(secret);
+        self.replace(&secret);
     }
 
     /// Takes over the sizes of values from another state of a secret. Of what a scan and the watch bring, each can lack some.
     fn learn_sizes(&mut self, other: &Secret) {
-        let present = self.by_id.get(&other.id).filter(|_| self.counts_bytes);
-        let Some(mut secret) = present.map(|present| Secret::clone(present)) else { return };
+        if !self.counts_bytes {
+            return;
+        }
+        let Some(mut secret) = self.get(other.id).map(Arc::unwrap_or_clone) else { return };
         if secret.versions.learn_sizes(|number| other.versions.find(number)?.size) {
-            self.replace(secret);
+            self.replace(&secret);
         }
     }
 
     /// Notes that a value of a secret was read, as the commit with this revision says.
     pub(super) fn set_last_read(&mut self, id: SecretId, at: Minute, revision: Revision) {
-        let Some(present) = self.by_id.get(&id).filter(|present| present.last_read < Some(at)) else {
+        if !self.by_id.get(&id).is_some_and(|ById(present)| present.last_read() < Some(at)) {
             return;
-        };
-        let secret = Secret { last_read: Some(at), ..Secret::clone(present) };
+        }
+        let Some(present) = self.get(id) else { return };
+        let secret = Secret { last_read: Some(at), ..Arc::unwrap_or_clone(present) };
         self.as_of = self.as_of.max(revision);
-        self.replace(secret);
+        self.replace(&secret);
     }
 
     /// Puts a secret in place of the present state.
-    fn replace(&mut self, secret: Secret) {
-        self.remove(secret.id);
-        let secret = Arc::new(secret);
+    fn replace(&mut self, secret: &Secret) {
+        let Some(packed) = PackedSecret::of(secret) else { return self.put_damaged(secret.id) };
+        let former = self.take(secret.id);
         if !self.is_unsorted {
-            self.arrange(&secret);
+            self.arrange(&packed);
         }
-        self.due.insert(&secret);
+        self.due.insert(secret);
         if secret.is_deleted() {
-            self.deleted.insert(secret.id, secret.clone());
+            self.deleted.insert(secret.id, packed.clone());
         }
         self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
-        self.taken.add(Amount::of(&secret));
-        self.by_id.insert(secret.id, secret);
+        self.taken.add(Amount::of(secret));
+        if let Some(former) = former.filter(|former| former.name() != packed.name() || packed.is_deleted()) {
+            self.forget_name(&former);
+        }
+        self.by_id.insert(ById(packed));
     }
 
     /// Marks a secret as damaged: from now on it is neither found nor listed.
@@ -256,31 +300,54 @@ impl Index {
     }
 
     fn remove(&mut self, id: SecretId) {
-        self.damaged.remove(&id);
-        let Some(secret) = self.by_id.remove(&id) else { return };
-        self.taken.subtract(Amount::of(&secret));
-        if let Some(at) = secret.claimable_at() {
-            self.claimable.remove(&(at, secret.id));
+        if let Some(former) = self.take(id) {
+            self.forget_name(&former);
         }
-        self.due.remove(&secret);
+    }
+
+    /// Takes a secret from all its places but that by its name, which most secrets keep.
+    fn take(&mut self, id: SecretId) -> Option<PackedSecret> {
+        self.damaged.remove(&id);
+        let ById(packed) = self.by_id.take(&id)?;
         self.deleted.remove(&id);
         if !self.is_unsorted {
-            self.take_out(&secret);
+            self.take_out(&packed);
+        }
+        if let Some(secret) = packed.unpack(&self.namespace) {
+            self.taken.subtract(Amount::of(&secret));
+            if let Some(at) = secret.claimable_at() {
+                self.claimable.remove(&(at, secret.id));
+            }
+            self.due.remove(&secret);
+        }
+        Some(packed)
+    }
+
+    /// Lets the name of a secret that was taken out lead to it no longer. Of the changes of one group, the one that gives the name to
+    /// another secret may have come before.
+    fn forget_name(&mut self, former: &PackedSecret) {
+        if self.by_name.get(former.name()).is_none_or(|ByName(named)| named.id() != former.id()) {
+            return;
+        }
+        match self.all.find(former.name()).cloned() {
+            Some(other) => drop(self.by_name.replace(ByName(other))),
+            None => drop(self.by_name.remove(former.name())),
         }
     }
 
     /// Gives a secret its place where pages and searches find it.
-    fn arrange(&mut self, secret: &Arc<Secret>) {
+    fn arrange(&mut self, secret: &PackedSecret) {
         self.filters.insert(secret);
         self.changes.record(IndexChange::Put(secret.clone()));
         if !secret.is_deleted() {
             self.all.insert(secret);
+            self.by_name.replace(ByName(secret.clone()));
             self.by_pair.insert(secret);
         }
     }
 
     /// Takes a secret from its place, given in the state in which it was arranged.
-    fn take_out(&mut self, secret: &Arc<Secret>) {
+    fn take_out(&mut self, secret: &PackedSecret) {
         self.filters.remove(secret);
         self.changes.record(IndexChange::Removed(secret.clone()));
         if !secret.is_deleted() {
@@ -292,7 +359,7 @@ impl Index {
     /// Lets the secrets be without order until [`Index::sort`]. Until then, nobody may ask for a secret by its name, for a page or for a count.
     pub(super) fn sort_later(&mut self) {
         if !self.is_unsorted {
-            (self.all, self.by_pair) = (Orders::default(), PairOrders::default());
+            (self.all, self.by_name, self.by_pair) = Default::default();
             self.is_unsorted = true;
         }
     }
@@ -300,9 +367,10 @@ impl Index {
     /// Puts the secrets in order, if they are not.
     pub(super) fn sort(&mut self) {
         if self.is_unsorted {
-            let secrets: Vec<_> =
-                self.by_id.values().filter(|secret| !secret.is_deleted()).cloned().collect();
+            let secrets = self.by_id.iter().map(|ById(secret)| secret).filter(|secret| !secret.is_deleted());
+            let secrets: Vec<_> = secrets.cloned().collect();
             self.all = Orders::of_many(&secrets);
+            self.by_name = secrets.into_iter().map(ByName).collect();
             self.by_pair = PairOrders::of(&self.all);
             self.is_unsorted = false;
         }
@@ -320,7 +388,7 @@ impl Index {
         order: Order,
         start: &Start,
         limit: usize,
-    ) -> Result<Page, Box<Search>> {
+    ) -> Result<Page<PackedSecret>, Box<Search>> {
         // Without deleted secrets, the cheapest answer is the one that the index has already.
         let include_deleted = filter.include_deleted && !self.deleted.is_empty();
         let rarest = match self.rarest(&filter.metadata) {

@@ -1,10 +1,9 @@
 //! The secrets that have a pair of metadata, for each pair that a secret has.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::orders::Orders;
-use crate::domain::Secret;
+use super::packed::PackedSecret;
 
 /// The secrets of each pair, in every order. There is no entry for a pair that no secret has.
 #[derive(Default)]
@@ -15,7 +14,7 @@ impl PairOrders {
     pub(super) fn of(secrets: &Orders) -> Self {
         let mut pairs = Self::default();
         for (by, secret) in secrets.in_every_order() {
-            for (key, value) in secret.metadata.iter() {
+            for (key, value) in secret.metadata() {
                 pairs.change(key, value, |secrets| secrets.push(by, secret));
             }
         }
@@ -33,15 +32,15 @@ impl PairOrders {
     }
 
     /// Adds a secret, in place of one that has the same id, the same pairs and the same place in every order.
-    pub(super) fn insert(&mut self, secret: &Arc<Secret>) {
-        for (key, value) in secret.metadata.iter() {
+    pub(super) fn insert(&mut self, secret: &PackedSecret) {
+        for (key, value) in secret.metadata() {
             self.change(key, value, |secrets| secrets.insert(secret));
         }
     }
 
     /// Removes a secret, given in the state in which it was added.
-    pub(super) fn remove(&mut self, secret: &Secret) {
-        for (key, value) in secret.metadata.iter() {
+    pub(super) fn remove(&mut self, secret: &PackedSecret) {
+        for (key, value) in secret.metadata() {
             let Some(values) = self.0.get_mut(key) else { continue };
             if let Some(secrets) = values.get_mut(value) {
                 secrets.remove(secret);

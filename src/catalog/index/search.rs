@@ -4,19 +4,19 @@
 //! can catch up before the cache takes it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Page;
 use super::filter_cache::FilterQuery;
 use super::orders::Orders;
-use crate::domain::{Order, Secret, Start};
+use super::packed::PackedSecret;
+use crate::domain::{Order, Start};
 
 /// A change to the index.
 pub(super) enum IndexChange {
     /// The secret was added.
-    Put(Arc<Secret>),
+    Put(PackedSecret),
     /// The secret, in this state, was removed. A secret that changes is removed in its old state and added in its new one.
-    Removed(Arc<Secret>),
+    Removed(PackedSecret),
 }
 
 /// The latest changes to an index, oldest first.
@@ -56,7 +56,7 @@ impl SearchChanges {
 pub(in crate::catalog) struct Search {
     pub(super) query: FilterQuery,
     /// Every secret that can match.
-    pub(super) candidates: Vec<Arc<Secret>>,
+    pub(super) candidates: Vec<PackedSecret>,
     /// The position of the change log when the search began.
     pub(super) began_at: u64,
     /// The prefix of the names that the page asks for; empty in an order by time.
@@ -82,7 +82,7 @@ impl Search {
 
 impl SearchResult {
     /// A page of the secrets found.
-    pub(in crate::catalog) fn page(&self, order: Order, start: &Start, limit: usize) -> Page {
+    pub(in crate::catalog) fn page(&self, order: Order, start: &Start, limit: usize) -> Page<PackedSecret> {
         self.matches.page(&self.range, order, start, limit)
     }
 

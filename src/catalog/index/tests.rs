@@ -45,13 +45,18 @@ prop_compose! {
     }
 }
 
+fn empty() -> Index {
+    Index::new(Namespace::default_namespace(), Duration::ZERO, false)
+}
+
 fn page(index: &mut Index, filter: &Filter, order: Order, start: &Start, limit: usize) -> Page {
-    index.page(&NameFilter::every(), filter, order, start, limit).unwrap_or_else(|search| {
+    let page = index.page(&NameFilter::every(), filter, order, start, limit).unwrap_or_else(|search| {
         let found = search.run();
         let page = found.page(order, start, limit);
         index.keep(found);
         page
-    })
+    });
+    page.unpack(&Namespace::default_namespace())
 }
 
 /// The secrets that a list must hold, found by looking at every secret.
@@ -90,7 +95,7 @@ proptest! {
         let namespace = Namespace::default_namespace();
         let filter = Filter { namespace, prefix: prefix.into(), metadata, unused_since: None, include_deleted };
         let order = Order { by, descending };
-        let (mut index, mut secrets) = (Index::default(), Vec::<Secret>::new());
+        let (mut index, mut secrets) = (empty(), Vec::<Secret>::new());
         let asked = steps.len() / 2;
         if is_scanned {
             index.sort_later();
@@ -145,17 +150,18 @@ fn many_secrets_are_sorted_as_few_are() {
         // Few times, so that the ids decide too.
         let at = (number * 7 % 13, number * 5 % 17);
         let name = format!("n{}", number * 7919 % 5_000);
-        secrets.push(Arc::new(Secret { id: SecretId::generate(), ..secret(0, &name, &[], at, 1) }));
+        let secret = Secret { id: SecretId::generate(), ..secret(0, &name, &[], at, 1) };
+        secrets.push(PackedSecret::of(&secret).unwrap());
     }
     let (few, many) = (Orders::of(secrets.clone()), Orders::of_many(&secrets));
-    let ids = |orders: &Orders| orders.in_every_order().map(|(_, secret)| secret.id).collect::<Vec<_>>();
+    let ids = |orders: &Orders| orders.in_every_order().map(|(_, secret)| secret.id()).collect::<Vec<_>>();
     assert_eq!(ids(&few).len(), 15_000);
     assert_eq!(ids(&few), ids(&many));
 }
 
 #[test]
 fn a_page_ends_before_it_is_too_large_for_a_client() {
-    let mut index = Index::default();
+    let mut index = empty();
     let long = "v".repeat(512);
     let keys: Vec<_> = (0..64).map(|n| format!("{n:0128}")).collect();
     let pairs: Vec<_> = keys.iter().map(|key| (key.as_str(), long.as_str())).collect();
@@ -181,7 +187,7 @@ fn a_page_ends_before_it_is_too_large_for_a_client() {
 
 #[test]
 fn the_least_recently_used_filters_are_dropped() {
-    let mut index = Index::default();
+    let mut index = empty();
     for id in 0..100 {
         let tier = format!("t{id}");
         index.put(secret(id, &format!("n{id}"), &[("env", "e"), ("tier", &tier)], (1, 1), 1));
@@ -205,7 +211,7 @@ fn the_least_recently_used_filters_are_dropped() {
 
 #[test]
 fn a_search_catches_up_with_the_changes_made_meanwhile() {
-    let mut index = Index::default();
+    let mut index = empty();
     let both = [("env", "e"), ("tier", "t")];
     for id in 0..100 {
         index.put(secret(id, &format!("n{id:03}"), &both, (1, 1), 1));
@@ -228,7 +234,7 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
     index.keep(search.run());
     let page = index.page(&NameFilter::every(), &filter, order, &Start::Offset(0), 1000).ok().unwrap();
     assert_eq!((page.total, index.as_of()), (99, Revision(5)));
-    let names: Vec<_> = page.items.iter().map(|secret| secret.name.as_str()).collect();
+    let names: Vec<_> = page.items.iter().map(PackedSecret::name_text).collect();
     assert!(names.is_sorted() && names.contains(&"new") && names.contains(&"renamed"));
     for gone in ["n000", "n001", "n002"] {
         assert!(!names.contains(&gone), "{gone}");
@@ -237,7 +243,7 @@ fn a_search_catches_up_with_the_changes_made_meanwhile() {
 
 #[test]
 fn an_older_state_changes_nothing_and_an_emptied_index_holds_nothing() {
-    let mut index = Index::default();
+    let mut index = empty();
     index.put(secret(1, "new", &[("k", "v")], (1, 2), 5));
     index.put(secret(1, "old", &[("k", "w")], (1, 1), 4));
     assert!(index.find(&SecretName::parse("new").unwrap()).is_some());
@@ -256,7 +262,7 @@ fn the_sizes_of_values_are_kept_and_learnt_from_every_state_that_knows_them() {
         secret.versions = Versions::first(version);
         secret
     };
-    let mut index = Index::new(Duration::ZERO, true);
+    let mut index = Index::new(Namespace::default_namespace(), Duration::ZERO, true);
     let bytes = |index: &Index| (index.taken().secrets, index.taken().bytes);
     index.put(of(5, None));
     assert_eq!(bytes(&index), (1, 0));
@@ -268,7 +274,7 @@ fn the_sizes_of_values_are_kept_and_learnt_from_every_state_that_knows_them() {
     assert_eq!(bytes(&index), (1, 9));
     index.put_damaged(of(6, None).id);
     assert_eq!(bytes(&index), (0, 0));
-    let mut uncounted = Index::new(Duration::ZERO, false);
+    let mut uncounted = empty();
     uncounted.put(of(5, None));
     uncounted.put(of(5, Some(9)));
     assert_eq!(bytes(&uncounted), (1, 0));
@@ -279,7 +285,7 @@ fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
     let name = SecretName::parse("n").unwrap();
     let (first, second) = (secret(1, "n", &[], (1, 1), 1), secret(2, "n", &[], (2, 2), 3));
     for both in [[first.clone(), second.clone()], [second.clone(), first.clone()]] {
-        let mut index = Index::default();
+        let mut index = empty();
         both.into_iter().for_each(|secret| index.put(secret));
         index.remove(first.id);
         assert_eq!(index.find(&name).map(|found| found.id), Some(second.id));
@@ -288,7 +294,7 @@ fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
 
 #[test]
 fn pages_part_deleted_secrets_of_the_same_name() {
-    let mut index = Index::default();
+    let mut index = empty();
     let deletion =
         Some(Deletion { deleted_at: Timestamp::from_micros(1), purge_at: Timestamp::from_micros(2) });
     for id in 1..8 {
