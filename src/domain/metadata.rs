@@ -28,7 +28,7 @@ impl Metadata {
         if pairs.values().any(|value| value.len() > Self::MAX_VALUE) {
             return Err(Invalid::new("must have values of at most 512 bytes"));
         }
-        Ok(pairs.into_iter().collect())
+        Ok(pairs.into())
     }
 
     /// The pairs, in key order.
@@ -78,19 +78,25 @@ impl Metadata {
 /// Does not check the limits. Of several values for the same key, the last one stays.
 impl FromIterator<(String, String)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        let ordered: BTreeMap<String, String> = pairs.into_iter().collect();
+        BTreeMap::from_iter(pairs).into()
+    }
+}
+
+/// Does not check the limits.
+impl From<BTreeMap<String, String>> for Metadata {
+    fn from(pairs: BTreeMap<String, String>) -> Self {
         // A text of a megabyte has a length that is no character. No record is that large.
-        let lengths = |(key, value): &(String, String)| Some((length_of(key)?, length_of(value)?));
-        let parts: Vec<_> = ordered.into_iter().filter_map(|pair| Some((lengths(&pair)?, pair))).collect();
-        let size = |((of_key, of_value), (key, value)): &((char, char), (String, String))| {
+        let lengths = |(key, value): (&String, &String)| Some((length_of(key)?, length_of(value)?));
+        let parts = || pairs.iter().filter_map(|pair| Some((lengths(pair)?, pair)));
+        let size = |((of_key, of_value), (key, value)): ((char, char), (&String, &String))| {
             of_key.len_utf8() + key.len() + of_value.len_utf8() + value.len()
         };
         // As large as it has to be at once: what is cut off from a larger one would be a hole in memory.
-        let mut text = String::with_capacity(parts.iter().map(size).sum());
-        for ((of_key, of_value), (key, value)) in &parts {
-            text.push(*of_key);
+        let mut text = String::with_capacity(parts().map(size).sum());
+        for ((of_key, of_value), (key, value)) in parts() {
+            text.push(of_key);
             text.push_str(key);
-            text.push(*of_value);
+            text.push(of_value);
             text.push_str(value);
         }
         Self(text.into())

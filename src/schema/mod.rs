@@ -15,5 +15,6 @@ pub use self::api_key::ApiKeyRecord;
 pub use self::event::{EventRecord, HistoryStartRecord};
 pub use self::idempotency::{ChangedSecretRecord, IdempotencyRecord};
 pub use self::key::{Kind, NamespaceId};
+pub use self::rotation::{decode_rotation, encode_rotation};
 pub use self::secret::{decode_secret, encode_secret, encode_unchanged_secret};
 pub use self::usage::{decode_last_use, decode_secret_usage, encode_last_use, encode_secret_usage};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prost::Message;
+
 use crate::domain::{
     BytesEncoding, CharacterClass, Claim, ClaimId, DailyWindow, Generator, KeyPairAlgorithm, Rotation,
     RotationFailure, RotationPolicy, Timestamp,
@@ -225,6 +227,16 @@ impl GeneratorRecord {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Encodes how a secret is rotated.
+pub fn encode_rotation(rotation: &Rotation) -> Vec<u8> {
+    RotationRecord::of(rotation).encode_to_vec()
+}
+
+/// Decodes how a secret is rotated; `None` where the bytes do not say it.
+pub fn decode_rotation(clear: &[u8]) -> Option<Rotation> {
+    RotationRecord::decode(clear).ok()?.rotation()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub fn decode_secret(
         name: SecretName::parse(&record.name).ok()?,
         id,
         description: Description::parse(&record.description).ok()?,
-        metadata: record.metadata.into_iter().collect(),
+        metadata: record.metadata.into(),
         version: record.version,
         versions,
         created_at: Timestamp::from_micros(record.created_at),

@@ -87,7 +87,7 @@ impl FilterCache {
     pub(super) fn remove(&mut self, secret: &PackedSecret) {
         for (query, entry) in &mut self.entries {
             if query.matches(secret) {
-                entry.matches.remove(secret);
+                entry.matches.remove(secret, None);
             }
         }
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
-use self::orders::{Orders, PAGE_BYTES};
+use self::orders::{Orders, PAGE_BYTES, Sorted, page_of};
 use self::packed::PackedSecret;
 use self::pairs::PairOrders;
 use self::places::{ById, ByName};
@@ -54,7 +54,7 @@ pub(super) struct Index {
     by_id: HashSet<ById>,
     /// The secrets that are deleted.
     deleted: HashMap<SecretId, PackedSecret>,
-    /// For each pair of metadata, the secrets that have it.
+    /// For each pair of metadata, the secrets that have it, in the order of their names.
     by_pair: PairOrders,
     /// Whether `all`, `by_name` and `by_pair` are empty until the secrets are sorted: to sort many at once costs a part of what it costs to give each its
     /// place.
@@ -271,7 +271,8 @@ impl Index {
     /// Puts a secret in place of the present state.
     fn replace(&mut self, secret: &Secret) {
         let Some(packed) = PackedSecret::of(secret) else { return self.put_damaged(secret.id) };
-        let former = self.take(secret.id);
+        let next = (!packed.is_deleted()).then_some(&packed);
+        let former = self.take(secret.id, next);
         if !self.is_unsorted {
             self.arrange(&packed);
         }
@@ -300,18 +301,19 @@ impl Index {
     }
 
     fn remove(&mut self, id: SecretId) {
-        if let Some(former) = self.take(id) {
+        if let Some(former) = self.take(id, None) {
             self.forget_name(&former);
         }
     }
 
-    /// Takes a secret from all its places but that by its name, which most secrets keep.
-    fn take(&mut self, id: SecretId) -> Option<PackedSecret> {
+    /// Takes a secret from all its places, but from that by its name, and from those in orders that its next state has too: that one
+    /// is put there then. `next` is `None` where it is in no order.
+    fn take(&mut self, id: SecretId, next: Option<&PackedSecret>) -> Option<PackedSecret> {
         self.damaged.remove(&id);
         let ById(packed) = self.by_id.take(&id)?;
         self.deleted.remove(&id);
         if !self.is_unsorted {
-            self.take_out(&packed);
+            self.take_out(&packed, next);
         }
         if let Some(secret) = packed.unpack(&self.namespace) {
             self.taken.subtract(Amount::of(&secret));
@@ -346,13 +348,13 @@ impl Index {
         }
     }
 
-    /// Takes a secret from its place, given in the state in which it was arranged.
-    fn take_out(&mut self, secret: &PackedSecret) {
+    /// Takes a secret from its place, given in the state in which it was arranged, unless its next state has the same place.
+    fn take_out(&mut self, secret: &PackedSecret, next: Option<&PackedSecret>) {
         self.filters.remove(secret);
         self.changes.record(IndexChange::Removed(secret.clone()));
         if !secret.is_deleted() {
-            self.all.remove(secret);
-            self.by_pair.remove(secret);
+            self.all.remove(secret, next);
+            self.by_pair.remove(secret, next);
         }
     }
 
@@ -371,15 +373,15 @@ impl Index {
             let secrets: Vec<_> = secrets.cloned().collect();
             self.all = Orders::of_many(&secrets);
             self.by_name = secrets.into_iter().map(ByName).collect();
-            self.by_pair = PairOrders::of(&self.all);
+            self.by_pair = PairOrders::of(self.all.by_name().iter());
             self.is_unsorted = false;
         }
     }
 
     /// A page of the secrets that match and whose names pass, at a cost that does not depend on how many secrets there are.
     ///
-    /// `Err` is the search that has to run first: the filter has several pairs, a prefix in an order by time, or a time since
-    /// which no value was read, or asks for deleted secrets, or not all names pass, and the cache does not hold it. The caller runs
+    /// `Err` is the search that has to run first, where the cache does not hold the filter: it has several pairs, or one or a prefix in
+    /// an order by time, or a time since which no value was read, or asks for deleted secrets, or not all names pass. The caller runs
     /// the search without the index's lock, and gives the result to [`Index::keep`].
     pub(super) fn page(
         &self,
@@ -400,13 +402,13 @@ impl Index {
             OrderBy::Name => (&*filter.prefix, ""),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
-        let one_pair = filter.metadata.iter().count() <= 1;
-        let one_set = one_pair && prefix.is_empty() && names.is_every() && filter.unused_since.is_none();
-        if let Some(rarest) = rarest
-            && one_set
-            && !include_deleted
-        {
-            return Ok(rarest.page(range, order, start, limit));
+        let is_plain = prefix.is_empty() && names.is_every() && filter.unused_since.is_none();
+        match (filter.metadata.iter().count(), order.by, rarest) {
+            (0, ..) if is_plain && !include_deleted => return Ok(self.all.page(range, order, start, limit)),
+            (1, OrderBy::Name, Some(of_pair)) if is_plain && !include_deleted => {
+                return Ok(page_of(of_pair, range, order, start, limit));
+            }
+            _ => {}
         }
         let query = FilterQuery {
             prefix: prefix.into(),
@@ -415,20 +417,16 @@ impl Index {
             include_deleted,
             names: names.clone(),
         };
-        match self.filters.get(&query) {
-            Some(matches) => Ok(matches.page(range, order, start, limit)),
-            None => Err(Box::new(Search {
-                query,
-                candidates: rarest
-                    .into_iter()
-                    .flat_map(Orders::iter)
-                    .chain(self.deleted.values().filter(|_| include_deleted))
-                    .cloned()
-                    .collect(),
-                began_at: self.changes.position(),
-                range: range.into(),
-            })),
+        if let Some(matches) = self.filters.get(&query) {
+            return Ok(matches.page(range, order, start, limit));
         }
+        let deleted = self.deleted.values().filter(|_| include_deleted);
+        Err(Box::new(Search {
+            query,
+            candidates: rarest.into_iter().flat_map(Sorted::iter).chain(deleted).cloned().collect(),
+            began_at: self.changes.position(),
+            range: range.into(),
+        }))
     }
 
     /// Puts the result of a search into the cache, after the changes made since the search began are applied to it. Does
@@ -442,8 +440,8 @@ impl Index {
 
     /// Of the sets of secrets that have one of these pairs, the smallest; all secrets where there are no pairs. `None`
     /// where no secret has one of the pairs.
-    fn rarest(&self, pairs: &Metadata) -> Option<&Orders> {
-        let mut rarest = &self.all;
+    fn rarest(&self, pairs: &Metadata) -> Option<&Sorted> {
+        let mut rarest = self.all.by_name();
         for (key, value) in pairs.iter() {
             let secrets = self.by_pair.get(key, value)?;
             if secrets.len() <= rarest.len() {

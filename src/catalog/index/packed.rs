@@ -8,7 +8,7 @@ use triomphe::ThinArc;
 
 use super::packed_rest::{pack_rest, unpack_rest};
 use crate::domain::{
-    Description, Metadata, Minute, Namespace, Revision, Rotation, Secret, SecretId, SecretName, Timestamp,
+    Description, Metadata, Minute, Namespace, Revision, Secret, SecretId, SecretName, Timestamp,
 };
 
 /// A secret of the index's namespace. A clone is the same piece of memory.
@@ -20,7 +20,6 @@ struct Fixed {
     id: SecretId,
     created_at: Timestamp,
     updated_at: Timestamp,
-    revision: Revision,
     stored_at: Revision,
     version: u32,
     last_read: Option<Minute>,
@@ -28,9 +27,7 @@ struct Fixed {
     is_deleted: bool,
     description_bytes: u16,
     stored_versions: u16,
-    metadata_bytes: u32,
-    /// Few secrets have one.
-    rotation: Option<Box<Rotation>>,
+    metadata_bytes: u16,
 }
 
 impl PackedSecret {
@@ -42,7 +39,6 @@ impl PackedSecret {
             id: secret.id,
             created_at: secret.created_at,
             updated_at: secret.updated_at,
-            revision: secret.revision,
             stored_at: secret.stored_at,
             version: secret.version,
             last_read: secret.last_read,
@@ -51,7 +47,6 @@ impl PackedSecret {
             description_bytes: description.len().try_into().ok()?,
             stored_versions: secret.stored_versions().count().try_into().ok()?,
             metadata_bytes: metadata.len().try_into().ok()?,
-            rotation: secret.rotation.clone(),
         };
         let texts = [name, description, metadata];
         let mut bytes = Vec::with_capacity(texts.iter().map(|text| text.len()).sum::<usize>() + 64);
@@ -65,8 +60,8 @@ impl PackedSecret {
         let fixed = self.fixed();
         let (name, rest) = self.bytes().split_at_checked(fixed.name_bytes.into())?;
         let (description, rest) = rest.split_at_checked(fixed.description_bytes.into())?;
-        let (metadata, rest) = rest.split_at_checked(fixed.metadata_bytes as usize)?;
-        let rest = unpack_rest(rest)?;
+        let (metadata, rest) = rest.split_at_checked(fixed.metadata_bytes.into())?;
+        let rest = unpack_rest(rest, fixed.created_at, fixed.stored_at)?;
         Some(Arc::new(Secret {
             namespace: namespace.clone(),
             name: SecretName::parse(text(name)).ok()?,
@@ -80,9 +75,9 @@ impl PackedSecret {
             rotated_at: rest.rotated_at,
             expires_at: rest.expires_at,
             expiry_told: rest.expiry_told,
-            rotation: fixed.rotation.clone(),
+            rotation: rest.rotation,
             deletion: rest.deletion,
-            revision: fixed.revision,
+            revision: rest.revision,
             stored_at: fixed.stored_at,
             last_read: fixed.last_read,
         }))
@@ -135,7 +130,7 @@ impl PackedSecret {
     pub(super) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         let fixed = self.fixed();
         let begin = usize::from(fixed.name_bytes) + usize::from(fixed.description_bytes);
-        let end = begin + fixed.metadata_bytes as usize;
+        let end = begin + usize::from(fixed.metadata_bytes);
         Metadata::pairs_of(text(self.bytes().get(begin..end).unwrap_or_default()))
     }
 
@@ -149,7 +144,7 @@ impl PackedSecret {
         let fixed = self.fixed();
         let pairs = self.metadata().count();
         let texts = usize::from(fixed.name_bytes) + usize::from(fixed.description_bytes);
-        256 + texts + fixed.metadata_bytes as usize + 8 * pairs
+        256 + texts + usize::from(fixed.metadata_bytes) + 8 * pairs
     }
 
     fn fixed(&self) -> &Fixed {

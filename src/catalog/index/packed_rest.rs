@@ -1,15 +1,21 @@
-//! What few places look at in a secret that the index keeps, as bytes: its versions and the times that most secrets lack.
+//! What few places look at in a secret that the index keeps, as bytes: its versions, and what most secrets lack.
 //!
-//! These bytes are in memory only, so they have no versions of their own. Numbers are varints, and times have 8 bytes.
+//! These bytes are in memory only, so no later release reads them. Numbers are varints, and times have 8 bytes.
 
-use crate::domain::{Deletion, ExpiryTold, Secret, Timestamp, ValueSize, Version, VersionState, Versions};
+use crate::domain::{
+    Deletion, ExpiryTold, Revision, Rotation, Secret, Timestamp, ValueSize, Version, VersionState, Versions,
+};
+
+use crate::schema::{decode_rotation, encode_rotation};
 
 /// What was packed of a secret.
 pub(super) struct Rest {
+    pub(super) revision: Revision,
     pub(super) rotated_at: Option<Timestamp>,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) expiry_told: ExpiryTold,
     pub(super) deletion: Option<Deletion>,
+    pub(super) rotation: Option<Box<Rotation>>,
     pub(super) versions: Versions,
 }
 
@@ -18,6 +24,7 @@ const EXPIRES: u8 = 1 << 1;
 const DELETED: u8 = 1 << 2;
 const TOLD_EXPIRING: u8 = 1 << 3;
 const TOLD_EXPIRED: u8 = 1 << 4;
+const ROTATES: u8 = 1 << 5;
 
 const PENDING: u8 = 0;
 const ENABLED: u8 = 1;
@@ -39,23 +46,27 @@ pub(super) fn pack_rest(secret: &Secret, to: &mut Vec<u8>) -> Option<()> {
         ExpiryTold::Expiring => TOLD_EXPIRING,
         ExpiryTold::Expired => TOLD_EXPIRED,
     };
-    to.push(
-        flag(ROTATED, &secret.rotated_at)
-            | flag(EXPIRES, &secret.expires_at)
-            | flag(DELETED, &secret.deletion)
-            | told,
-    );
+    let (rotated, expires) = (flag(ROTATED, &secret.rotated_at), flag(EXPIRES, &secret.expires_at));
+    to.push(rotated | expires | flag(DELETED, &secret.deletion) | flag(ROTATES, &secret.rotation) | told);
+    // A record that was sealed again is later than the last change.
+    pack_number(secret.stored_at.0.checked_sub(secret.revision.0)?, to);
     let deletion = secret.deletion.map(|deletion| [deletion.deleted_at, deletion.purge_at]);
     let times = secret.rotated_at.into_iter().chain(secret.expires_at).chain(deletion.into_iter().flatten());
     times.for_each(|time| pack_time(time, to));
+    if let Some(rotation) = &secret.rotation {
+        let rotation = encode_rotation(rotation);
+        pack_number(rotation.len().try_into().ok()?, to);
+        to.extend_from_slice(&rotation);
+    }
     pack_number(secret.versions.iter().count().try_into().ok()?, to);
     for version in secret.versions.iter() {
-        pack_version(version, to)?;
+        pack_version(version, secret.created_at, to);
     }
     Some(())
 }
 
-fn pack_version(version: &Version, to: &mut Vec<u8>) -> Option<()> {
+/// `created_at` is when the secret was created. Most secrets have one version, which was created then too.
+fn pack_version(version: &Version, created_at: Timestamp, to: &mut Vec<u8>) {
     let state = match version.state {
         VersionState::Pending => PENDING,
         VersionState::Enabled => ENABLED,
@@ -71,21 +82,25 @@ fn pack_version(version: &Version, to: &mut Vec<u8>) -> Option<()> {
             | flag(RETIRES, &version.retires_at)
             | flag(SIZED, &version.size),
     );
-    pack_number(version.number, to);
-    let times = [version.created_at, version.changed_at, version.retires_at];
-    times.into_iter().flatten().for_each(|time| pack_time(time, to));
+    pack_number(version.number.into(), to);
+    if let Some(time) = version.created_at {
+        let later = time.as_micros().wrapping_sub(created_at.as_micros());
+        pack_number(later.cast_unsigned(), to);
+    }
+    version.changed_at.into_iter().chain(version.retires_at).for_each(|time| pack_time(time, to));
     to.extend(version.seal.iter().flatten());
     to.extend(version.destroyed_key.iter().flat_map(|key| key.iter()));
     if let Some(size) = version.size {
-        pack_number(size.number(), to);
+        pack_number(size.number().into(), to);
     }
-    Some(())
 }
 
 /// Reads back what [`pack_rest`] appended.
-pub(super) fn unpack_rest(bytes: &[u8]) -> Option<Rest> {
+/// The secret was created at `created_at`, and its record was put at `stored_at`.
+pub(super) fn unpack_rest(bytes: &[u8], created_at: Timestamp, stored_at: Revision) -> Option<Rest> {
     let mut from = Unpacker(bytes);
     let flags = from.byte()?;
+    let revision = Revision(stored_at.0.checked_sub(from.number()?)?);
     let rotated_at = from.time_if(flags & ROTATED)?;
     let expires_at = from.time_if(flags & EXPIRES)?;
     let (deleted_at, purge_at) = (from.time_if(flags & DELETED)?, from.time_if(flags & DELETED)?);
@@ -94,20 +109,36 @@ pub(super) fn unpack_rest(bytes: &[u8]) -> Option<Rest> {
         TOLD_EXPIRING => ExpiryTold::Expiring,
         _ => ExpiryTold::Expired,
     };
-    let versions: Option<Vec<_>> = (0..from.number()?).map(|_| unpack_version(&mut from)).collect();
+    let rotation = match flags & ROTATES {
+        0 => None,
+        _ => {
+            let bytes = from.number()?;
+            Some(Box::new(decode_rotation(from.bytes(bytes)?)?))
+        }
+    };
+    let versions: Option<Vec<_>> =
+        (0..from.number::<u16>()?).map(|_| unpack_version(created_at, &mut from)).collect();
     Some(Rest {
+        revision,
         rotated_at,
         expires_at,
         expiry_told,
         deletion: deleted_at.zip(purge_at).map(|(deleted_at, purge_at)| Deletion { deleted_at, purge_at }),
+        rotation,
         versions: Versions::from_oldest(versions?)?,
     })
 }
 
-fn unpack_version(from: &mut Unpacker<'_>) -> Option<Version> {
+fn unpack_version(created_at: Timestamp, from: &mut Unpacker<'_>) -> Option<Version> {
     let flags = from.byte()?;
     let number = from.number()?;
-    let created_at = from.time_if(flags & CREATED)?;
+    let created_at = match flags & CREATED {
+        0 => None,
+        _ => {
+            let later = from.number::<u64>()?.cast_signed();
+            Some(Timestamp::from_micros(created_at.as_micros().wrapping_add(later)))
+        }
+    };
     let changed_at = from.time_if(flags & CHANGED)?;
     let retires_at = from.time_if(flags & RETIRES)?;
     Some(Version {
@@ -136,8 +167,8 @@ fn pack_time(time: Timestamp, to: &mut Vec<u8>) {
     to.extend_from_slice(&time.as_micros().to_le_bytes());
 }
 
-fn pack_number(number: u32, to: &mut Vec<u8>) {
-    prost::encoding::encode_varint(number.into(), to);
+fn pack_number(number: u64, to: &mut Vec<u8>) {
+    prost::encoding::encode_varint(number, to);
 }
 
 /// Bytes that are yet to be read.
@@ -154,8 +185,14 @@ impl Unpacker<'_> {
         self.array().map(|[byte]| byte)
     }
 
-    fn number(&mut self) -> Option<u32> {
+    fn number<T: TryFrom<u64>>(&mut self) -> Option<T> {
         prost::encoding::decode_varint(&mut self.0).ok()?.try_into().ok()
+    }
+
+    fn bytes(&mut self, count: usize) -> Option<&[u8]> {
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
     }
 
     /// A time, where its flag is set; the outer `None` where there are too few bytes.
@@ -169,12 +206,14 @@ impl Unpacker<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::super::packed::PackedSecret;
     use super::super::tests::secret;
     use super::*;
-    use crate::domain::{Description, Minute, Revision};
+    use crate::domain::{Description, Minute, RotationPolicy};
 
     prop_compose! {
         fn any_version()(
@@ -203,6 +242,25 @@ mod tests {
         }
     }
 
+    fn rotation() -> Rotation {
+        let interval = Some(Duration::from_secs(60));
+        let policy = RotationPolicy {
+            interval,
+            generator: None,
+            grace_period: interval,
+            window: None,
+            paused: true,
+            retire_when_unread: false,
+        };
+        Rotation {
+            policy,
+            next_at: Some(Timestamp::from_micros(5)),
+            due_told: true,
+            claim: None,
+            failure: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn a_packed_secret_unpacks_to_itself(
@@ -213,7 +271,9 @@ mod tests {
             first in 1u32..u32::MAX - 200,
             times in any::<[Option<i64>; 4]>(),
             told in 0..3,
-            numbers in any::<(u64, u64, u32)>(),
+            revisions in any::<(u32, u32)>(),
+            last_read in any::<u32>(),
+            rotates in any::<bool>(),
         ) {
             let pairs: Vec<_> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
             for (number, version) in (first..).zip(&mut versions) {
@@ -232,9 +292,10 @@ mod tests {
                     _ => ExpiryTold::Expired,
                 },
                 deletion: deleted_at.zip(purge_at).map(|(deleted_at, purge_at)| Deletion { deleted_at, purge_at }),
-                stored_at: Revision(numbers.1),
-                last_read: Minute::from_number(numbers.2),
-                ..secret(7, &name, &pairs, (i64::MIN, 9), numbers.0)
+                rotation: rotates.then(|| Box::new(rotation())),
+                stored_at: Revision(u64::from(revisions.0) + u64::from(revisions.1)),
+                last_read: Minute::from_number(last_read),
+                ..secret(7, &name, &pairs, (i64::MIN, 9), revisions.0.into())
             };
             let packed = PackedSecret::of(&expected).unwrap();
             prop_assert_eq!(&*packed.unpack(&expected.namespace).unwrap(), &expected);

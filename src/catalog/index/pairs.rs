@@ -2,27 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::orders::Orders;
+use super::orders::{Sorted, insert, remove};
 use super::packed::PackedSecret;
+use crate::domain::OrderBy;
 
-/// The secrets of each pair, in every order. There is no entry for a pair that no secret has.
+/// The secrets of each pair, in the order of their names: in orders by time too, each change of a secret would move it in all its
+/// pairs. There is no entry for a pair that no secret has.
 #[derive(Default)]
-pub(super) struct PairOrders(HashMap<Box<str>, HashMap<Box<str>, Orders>>);
+pub(super) struct PairOrders(HashMap<Box<str>, HashMap<Box<str>, Sorted>>);
 
 impl PairOrders {
-    /// The pairs of these secrets.
-    pub(super) fn of(secrets: &Orders) -> Self {
+    /// The pairs of these secrets, which come in the order of their names.
+    pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a PackedSecret>) -> Self {
         let mut pairs = Self::default();
-        for (by, secret) in secrets.in_every_order() {
+        for secret in secrets {
             for (key, value) in secret.metadata() {
-                pairs.change(key, value, |secrets| secrets.push(by, secret));
+                pairs.change(key, value, |sorted| sorted.push(secret.clone()));
             }
         }
         pairs
     }
 
-    /// The secrets that have this pair.
-    pub(super) fn get(&self, key: &str, value: &str) -> Option<&Orders> {
+    /// The secrets that have this pair, in the order of their names.
+    pub(super) fn get(&self, key: &str, value: &str) -> Option<&Sorted> {
         self.0.get(key)?.get(value)
     }
 
@@ -31,20 +33,25 @@ impl PairOrders {
         self.0.is_empty()
     }
 
-    /// Adds a secret, in place of one that has the same id, the same pairs and the same place in every order.
+    /// Adds a secret, in place of one that has the same id, name and pairs.
     pub(super) fn insert(&mut self, secret: &PackedSecret) {
         for (key, value) in secret.metadata() {
-            self.change(key, value, |secrets| secrets.insert(secret));
+            self.change(key, value, |sorted| insert(sorted, secret, OrderBy::Name));
         }
     }
 
-    /// Removes a secret, given in the state in which it was added.
-    pub(super) fn remove(&mut self, secret: &PackedSecret) {
+    /// Removes a secret, given in the state in which it was added, from the pairs in which its next state, which is added then, has
+    /// another place.
+    pub(super) fn remove(&mut self, secret: &PackedSecret, next: Option<&PackedSecret>) {
+        let next = next.filter(|next| next.name() == secret.name());
         for (key, value) in secret.metadata() {
+            if next.is_some_and(|next| next.metadata().any(|pair| pair == (key, value))) {
+                continue;
+            }
             let Some(values) = self.0.get_mut(key) else { continue };
-            if let Some(secrets) = values.get_mut(value) {
-                secrets.remove(secret);
-                if secrets.len() == 0 {
+            if let Some(sorted) = values.get_mut(value) {
+                remove(sorted, secret, OrderBy::Name);
+                if sorted.len() == 0 {
                     values.remove(value);
                 }
             }
@@ -55,10 +62,10 @@ impl PairOrders {
     }
 
     /// Changes the secrets of a pair, which may be none yet.
-    fn change(&mut self, key: &str, value: &str, change: impl FnOnce(&mut Orders)) {
+    fn change(&mut self, key: &str, value: &str, change: impl FnOnce(&mut Sorted)) {
         // Most pairs are there already, so that their texts need no copy.
         match self.0.get_mut(key).and_then(|values| values.get_mut(value)) {
-            Some(secrets) => change(secrets),
+            Some(sorted) => change(sorted),
             None => change(self.0.entry(key.into()).or_default().entry(value.into()).or_default()),
         }
     }

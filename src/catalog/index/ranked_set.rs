@@ -48,6 +48,11 @@ impl<T> RankedSet<T> {
         self.len
     }
 
+    /// All items, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
     /// The item that compares equal.
     pub(super) fn find(&self, order: impl Fn(&T) -> Ordering) -> Option<&T> {
         let (chunk, at) = self.position(&order).ok()?;

@@ -92,7 +92,9 @@ impl SearchResult {
         for change in changes {
             match change {
                 IndexChange::Put(secret) if self.query.matches(secret) => self.matches.insert(secret),
-                IndexChange::Removed(secret) if self.query.matches(secret) => self.matches.remove(secret),
+                IndexChange::Removed(secret) if self.query.matches(secret) => {
+                    self.matches.remove(secret, None)
+                }
                 IndexChange::Put(_) | IndexChange::Removed(_) => {}
             }
         }

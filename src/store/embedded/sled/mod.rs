@@ -26,7 +26,7 @@ const REVISION: &[u8] = &[0];
 /// store.
 const SEGMENT: usize = 8 << 20;
 /// The size of sled's cache in memory, in bytes.
-const CACHE: u64 = 256 << 20;
+const CACHE: u64 = 64 << 20;
 
 /// An engine on sled 0.34.
 pub(super) struct SledEngine {
