@@ -20,9 +20,14 @@ impl DueTimes {
         Self { retention, times: BTreeSet::new() }
     }
 
-    /// Adds a secret.
-    pub(super) fn insert(&mut self, secret: &Secret) {
-        self.times.extend(secret.next_due(self.retention).map(|at| (at, secret.id)));
+    /// How long an expired secret is kept.
+    pub(super) fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    /// Adds a secret, about which there is something to do at that time, if at any.
+    pub(super) fn insert(&mut self, at: Option<Timestamp>, id: SecretId) {
+        self.times.extend(at.map(|at| (at, id)));
     }
 
     /// Removes a secret, given in the state in which it was added.

@@ -9,10 +9,12 @@
 //! secrets and pages, and the catalog's state puts and deletes what the store's changes say.
 
 mod due;
+mod entry;
 mod filter_cache;
 mod orders;
 mod packed;
 mod packed_rest;
+mod page;
 mod pairs;
 mod places;
 mod ranked_set;
@@ -27,22 +29,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::due::DueTimes;
+pub(super) use self::entry::IndexEntry;
 use self::filter_cache::{FilterCache, FilterQuery};
-use self::orders::{Orders, PAGE_BYTES, Sorted, page_of};
+use self::orders::{Orders, Sorted, page_of};
 use self::packed::PackedSecret;
+pub use self::page::Page;
 use self::pairs::PairOrders;
 use self::places::{ById, ByName};
 use self::search::{IndexChange, Search, SearchChanges, SearchResult};
 use super::due::PlannedBy;
 use crate::auth::NameFilter;
 use crate::domain::{
-    Cursor, Filter, Metadata, Minute, Namespace, Order, OrderBy, Revision, Secret, SecretId, SecretName,
-    Start, Timestamp,
+    Filter, Metadata, Minute, Namespace, Order, OrderBy, Revision, Secret, SecretId, SecretName, Start,
+    Timestamp,
 };
 use crate::limits::Amount;
-
-/// More bytes than the name, the description and the metadata of a secret have.
-const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// The index of one namespace.
 pub(super) struct Index {
@@ -75,38 +76,6 @@ pub(super) struct Index {
     taken: Amount,
     /// Whether the bytes of values count, so that their sizes have to be known.
     counts_bytes: bool,
-}
-
-/// A page of secrets.
-#[derive(Debug)]
-pub struct Page<T = Arc<Secret>> {
-    /// The secrets, in the order that was asked for.
-    pub items: Vec<T>,
-    /// How many secrets match the filter, on all pages together.
-    pub total: usize,
-    /// Where the next page begins; `None` on the last page.
-    pub next: Option<Cursor>,
-}
-
-impl Page {
-    /// About how many bytes a page of so many secrets has at most.
-    pub fn max_bytes(limit: usize) -> usize {
-        limit.saturating_mul(MAX_SECRET_BYTES).min(PAGE_BYTES)
-    }
-}
-
-impl<T> Default for Page<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), total: 0, next: None }
-    }
-}
-
-impl Page<PackedSecret> {
-    /// The page with its secrets unpacked, which are those of a namespace. Needs no lock.
-    pub(super) fn unpack(self, namespace: &Namespace) -> Page {
-        let items = self.items.iter().filter_map(|secret| secret.unpack(namespace)).collect();
-        Page { items, total: self.total, next: self.next }
-    }
 }
 
 impl Index {
@@ -227,6 +196,16 @@ impl Index {
         secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).collect()
     }
 
+    /// Puts a secret that a scan has read. Most are not there yet.
+    pub(super) fn put_entry(&mut self, entry: IndexEntry) {
+        if !self.by_id.contains(entry.packed.id_ref()) {
+            self.as_of = self.as_of.max(entry.packed.stored_at());
+            self.place(entry);
+        } else if let Some(secret) = entry.packed.unpack(&self.namespace) {
+            self.put(Arc::unwrap_or_clone(secret));
+        }
+    }
+
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
         if let Some(ById(present)) = self.by_id.get(&secret.id) {
@@ -270,18 +249,27 @@ impl Index {
 
     /// Puts a secret in place of the present state.
     fn replace(&mut self, secret: &Secret) {
-        let Some(packed) = PackedSecret::of(secret) else { return self.put_damaged(secret.id) };
+        match IndexEntry::of(secret, self.due.retention()) {
+            Some(entry) => self.place(entry),
+            None => self.put_damaged(secret.id),
+        }
+    }
+
+    /// Gives a secret all its places, and takes its former state from those that it had.
+    fn place(&mut self, entry: IndexEntry) {
+        let IndexEntry { packed, due_at, claimable_at, taken } = entry;
+        let id = packed.id();
         let next = (!packed.is_deleted()).then_some(&packed);
-        let former = self.take(secret.id, next);
+        let former = self.take(id, next);
         if !self.is_unsorted {
             self.arrange(&packed);
         }
-        self.due.insert(secret);
-        if secret.is_deleted() {
-            self.deleted.insert(secret.id, packed.clone());
+        if packed.is_deleted() {
+            self.deleted.insert(id, packed.clone());
         }
-        self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
-        self.taken.add(Amount::of(secret));
+        self.due.insert(due_at, id);
+        self.claimable.extend(claimable_at.map(|at| (at, id)));
+        self.taken.add(taken);
         if let Some(former) = former.filter(|former| former.name() != packed.name() || packed.is_deleted()) {
             self.forget_name(&former);
         }
