@@ -11,7 +11,7 @@ use crate::crypto::{
     self, Keyring, MasterKeys, NamespaceKeys, Purpose, data_key_digest, record_seal, value_seal,
 };
 use crate::crypto::{open_event, open_history_start, open_secret, reseal_secret};
-use crate::domain::{Namespace, Revision, SecretId, Value};
+use crate::domain::{Namespace, NewEvent, Revision, SecretId, Value};
 use crate::integrity::{Anchor, StoreDigest};
 use crate::schema::{EventRecord, decode_secret, decode_secret_usage, encode_secret, encode_secret_usage};
 use crate::store;
@@ -151,7 +151,9 @@ pub fn clear(bytes: &[u8]) {
                 let name = Namespace::default_namespace();
                 let event = record.namespace_id().zip(record.event(&name, Revision(9)));
                 if let Some((id, event)) = event {
-                    let again = EventRecord::new(id, &event).kept(event.revision).event(&name, Revision(9));
+                    let again = EventRecord::new(id, &NewEvent::from(&event))
+                        .kept(event.revision)
+                        .event(&name, Revision(9));
                     assert!(again.is_some_and(|again| again.kind == event.kind && again.revision == event.revision));
                 }
             }

@@ -301,8 +301,8 @@ mod tests {
     use super::*;
     use crate::crypto::{MasterKeys, seal_event};
     use crate::domain::{
-        Description, EventType, ExpiryTold, Metadata, Secret, SecretId, SecretName, Timestamp, Version,
-        Versions,
+        Description, EventType, ExpiryTold, Metadata, NewEvent, Secret, SecretId, SecretName, Timestamp,
+        Version, Versions,
     };
 
     const ONE: NamespaceId = NamespaceId([1; 16]);
@@ -349,7 +349,7 @@ mod tests {
             former_metadata: None,
             revision: Revision(0),
         };
-        seal_event(keyring, id, &event).unwrap()
+        seal_event(keyring, id, &NewEvent::from(&event)).unwrap()
     }
 
     /// What is there for a subscriber: the revision and the names of each change.

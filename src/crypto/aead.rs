@@ -4,7 +4,7 @@
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, Ed25519KeyPair, KeyPair};
 use ring::{aead, digest, hkdf, hmac};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::process::wiping_stack;
 
@@ -98,13 +98,20 @@ impl AeadKey {
     /// Appends nonce, ciphertext and tag to `out`.
     pub(super) fn seal_onto(&self, out: &mut Vec<u8>, aad: &[u8], plaintext: &[u8]) -> Result<(), Error> {
         let nonce: [u8; aead::NONCE_LEN] = random()?;
-        let mut sealed = Zeroizing::new(Vec::with_capacity(plaintext.len() + 16));
-        sealed.extend_from_slice(plaintext);
-        let (number, aad) = (aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(aad));
-        wiping_stack::<STACK, _>(|| self.0.seal_in_place_append_tag(number, aad, &mut *sealed))
-            .map_err(|_| Error::Failed)?;
+        out.reserve_exact(Self::OVERHEAD + plaintext.len()); // so that it stays where it is
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let place = out.get_mut(start..).ok_or(Error::Failed)?;
+        let (number, aad) = (aead::Nonce::assume_unique_for_key(nonce), aead::Aad::from(aad));
+        match wiping_stack::<STACK, _>(|| self.0.seal_in_place_separate_tag(number, aad, place)) {
+            Ok(tag) => out.extend_from_slice(tag.as_ref()),
+            Err(_) => {
+                place.zeroize();
+                out.truncate(start - nonce.len());
+                return Err(Error::Failed);
+            }
+        }
         Ok(())
     }
 

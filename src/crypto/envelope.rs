@@ -103,10 +103,43 @@ impl Place<'_> {
     }
 }
 
+/// One generation of a key that seals records.
+pub(super) struct RecordKey {
+    generation: u32,
+    key: AeadKey,
+}
+
+impl RecordKey {
+    /// The key derived from these bytes, as this generation.
+    pub(super) fn new(generation: u32, key: &KeyBytes) -> Result<Self, Error> {
+        Ok(Self { generation, key: AeadKey::new(&key.derive("strongroom v1 records")?)? })
+    }
+
+    /// Seals a record for its place, behind what is in `out`.
+    pub(super) fn seal_onto(&self, out: &mut Vec<u8>, place: Place<'_>, record: &[u8]) -> Result<(), Error> {
+        self.seal_in(FORMAT, out, place, record)
+    }
+
+    fn seal_in(&self, format: u8, out: &mut Vec<u8>, place: Place<'_>, record: &[u8]) -> Result<(), Error> {
+        let header = header(format, self.generation);
+        out.reserve_exact(SealingKey::sealed_len(record.len()));
+        out.extend_from_slice(&header);
+        self.key.seal_onto(out, &place.associated_data(&header), record)
+    }
+
+    /// Opens a record of this place.
+    pub(super) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
+        let (parsed, rest) = Header::split(sealed)?;
+        if parsed.generation != self.generation {
+            return Err(Error::Integrity);
+        }
+        self.key.open(&place.associated_data(&parsed.bytes), rest)
+    }
+}
+
 /// One generation of a key that seals records and wraps data keys.
 pub struct SealingKey {
-    generation: u32,
-    records: AeadKey,
+    records: RecordKey,
     data_keys: AeadKey,
 }
 
@@ -119,21 +152,28 @@ impl SealingKey {
     /// The keys derived from these bytes, as this generation.
     pub fn new(generation: u32, key: &KeyBytes) -> Result<Self, Error> {
         Ok(Self {
-            generation,
-            records: AeadKey::new(&key.derive("strongroom v1 records")?)?,
+            records: RecordKey::new(generation, key)?,
             data_keys: AeadKey::new(&key.derive("strongroom v1 data keys")?)?,
         })
     }
 
+    fn generation(&self) -> u32 {
+        self.records.generation
+    }
+
     /// Seals a record for its place.
     pub fn seal(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        self.seal_in(FORMAT, place, record)
+        let mut sealed = Vec::new();
+        self.records.seal_onto(&mut sealed, place, record)?;
+        Ok(sealed)
     }
 
     /// Seals a record as the first release did.
     #[cfg(test)]
     pub(crate) fn seal_in_first_format(&self, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        self.seal_in(FIRST_FORMAT, place, record)
+        let mut sealed = Vec::new();
+        self.records.seal_in(FIRST_FORMAT, &mut sealed, place, record)?;
+        Ok(sealed)
     }
 
     /// Seals a value as the first release did: bound to the generation that wraps its data key.
@@ -143,7 +183,7 @@ impl SealingKey {
         place: Place<'_>,
         value: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let (header, data_key) = (header(FIRST_FORMAT, self.generation), KeyBytes::generate()?);
+        let (header, data_key) = (header(FIRST_FORMAT, self.generation()), KeyBytes::generate()?);
         let mut sealed = header.to_vec();
         let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header);
         self.data_keys.seal_onto(&mut sealed, &wrapped_at, data_key.expose())?;
@@ -151,26 +191,16 @@ impl SealingKey {
         Ok(sealed)
     }
 
-    fn seal_in(&self, format: u8, place: Place<'_>, record: &[u8]) -> Result<Vec<u8>, Error> {
-        let header = header(format, self.generation);
-        let mut sealed = Vec::with_capacity(Self::sealed_len(record.len()));
-        sealed.extend_from_slice(&header);
-        self.records.seal_onto(&mut sealed, &place.associated_data(&header), record)?;
-        Ok(sealed)
-    }
-
     /// Opens a record of this place.
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Opened, Error> {
-        let (parsed, rest) = Header::split(sealed)?;
-        if parsed.generation != self.generation {
-            return Err(Error::Integrity);
-        }
-        self.records.open(&place.associated_data(&parsed.bytes), rest)
+        self.records.open(place, sealed)
     }
 
-    fn wrap(&self, place: Place<'_>, data_key: &KeyBytes) -> Result<Vec<u8>, Error> {
-        let header = header(FORMAT, self.generation);
-        let mut sealed = header.to_vec();
+    /// The header and the wrapped data key of a value, in a buffer with room for so many bytes behind them.
+    fn wrap(&self, place: Place<'_>, data_key: &KeyBytes, room: usize) -> Result<Vec<u8>, Error> {
+        let header = header(FORMAT, self.generation());
+        let mut sealed = Vec::with_capacity(HEADER + WRAPPED + room);
+        sealed.extend_from_slice(&header);
         let wrapped_at = place.with_purpose(Purpose::DataKey).associated_data(&header);
         self.data_keys.seal_onto(&mut sealed, &wrapped_at, data_key.expose())?;
         Ok(sealed)
@@ -208,8 +238,7 @@ impl SealingKeys {
     /// Seals the value of a version with a data key of its own, which is wrapped beside it.
     pub(super) fn seal_value(&self, place: Place<'_>, value: &[u8]) -> Result<Vec<u8>, Error> {
         let data_key = KeyBytes::generate()?;
-        let mut sealed = self.newest.wrap(place, &data_key)?;
-        sealed.reserve_exact(value.len() + AeadKey::OVERHEAD);
+        let mut sealed = self.newest.wrap(place, &data_key, value.len() + AeadKey::OVERHEAD)?;
         AeadKey::new(&data_key)?.seal_onto(&mut sealed, &place.associated_data(&header(FORMAT, 0)), value)?;
         Ok(sealed)
     }
@@ -232,7 +261,7 @@ impl SealingKeys {
         }
         let (wrapped, rest) = rest.split_at_checked(WRAPPED).ok_or(Error::Integrity)?;
         let data_key = self.of(parsed.generation)?.unwrap(place, &parsed, wrapped)?;
-        let mut rewrapped = self.newest.wrap(place, &data_key)?;
+        let mut rewrapped = self.newest.wrap(place, &data_key, rest.len())?;
         rewrapped.extend_from_slice(rest);
         Ok(rewrapped)
     }
@@ -248,7 +277,7 @@ impl SealingKeys {
 
     /// Whether a sealed form is of the newest format and generation.
     pub(super) fn is_newest(&self, sealed: &[u8]) -> bool {
-        sealed.starts_with(&header(FORMAT, self.newest.generation))
+        sealed.starts_with(&header(FORMAT, self.newest.generation()))
     }
 
     fn of(&self, generation: u32) -> Result<&SealingKey, Error> {
@@ -256,7 +285,7 @@ impl SealingKeys {
         [&self.newest]
             .into_iter()
             .chain(&self.earlier)
-            .find(|key| key.generation == generation)
+            .find(|key| key.generation() == generation)
             .ok_or(Error::Integrity)
     }
 }

@@ -6,14 +6,14 @@ use prost::Message;
 use super::aead::{Error, sha256};
 use super::envelope::Purpose;
 use super::keyring::Keyring;
-use crate::domain::{FormerMetadata, Metadata, PairDigest, Revision, SecretEvent};
+use crate::domain::{FormerMetadata, Metadata, NewEvent, PairDigest, Revision};
 use crate::schema::{EventRecord, HistoryStartRecord, NamespaceId};
 
 const EVENT: &[u8] = b"event";
 const HISTORY_START: &[u8] = b"history start";
 
 /// The sealed record of an event.
-pub fn seal_event(keyring: &Keyring, namespace: NamespaceId, event: &SecretEvent) -> Result<Vec<u8>, Error> {
+pub fn seal_event(keyring: &Keyring, namespace: NamespaceId, event: &NewEvent<'_>) -> Result<Vec<u8>, Error> {
     keyring.seal(Purpose::Event, EVENT, &EventRecord::new(namespace, event).encode_to_vec())
 }
 

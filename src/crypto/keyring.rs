@@ -1,7 +1,7 @@
 use zeroize::Zeroizing;
 
 use super::aead::{Error, KeyBytes, Mac, MacKey, Opened, PublicKey, Signature, SigningKey};
-use super::envelope::{Place, Purpose, SealingKey, SealingKeys, format_of};
+use super::envelope::{Place, Purpose, RecordKey, SealingKey, SealingKeys, format_of};
 use super::field_reader::FieldReader;
 use super::generation::{Generation, Generations};
 use super::master_key::{KeyId, MasterKeys};
@@ -184,8 +184,7 @@ impl Keyring {
     /// salt (16 bytes), then a sealed record of generation 0.
     pub fn seal_token(&self, query: &Mac, token: &[u8]) -> Result<Vec<u8>, Error> {
         let salt: [u8; 16] = super::random()?;
-        let sealed = self.token_key(&salt)?.seal(token_place(query), token)?;
-        Ok([salt.as_slice(), &sealed].concat())
+        seal_with_salt(&salt, &self.token_key(&salt)?, token_place(query), token)
     }
 
     /// Opens a page token of this query.
@@ -199,8 +198,7 @@ impl Keyring {
     pub fn seal_for_audit(&self, purpose: Purpose, id: &[&[u8]], record: &[u8]) -> Result<Vec<u8>, Error> {
         let (salt, id): ([u8; 16], _) = (super::random()?, id.concat());
         let place = Place { purpose, namespace: None, id: &id, version: 0 };
-        let sealed = self.audit_key(&salt)?.seal(place, record)?;
-        Ok([salt.as_slice(), &sealed].concat())
+        seal_with_salt(&salt, &self.audit_key(&salt)?, place, record)
     }
 
     /// Opens a record for an audit log.
@@ -211,12 +209,12 @@ impl Keyring {
         self.audit_key(salt)?.open(place, sealed)
     }
 
-    fn audit_key(&self, salt: &[u8; 16]) -> Result<SealingKey, Error> {
-        SealingKey::new(0, &self.audit.derive_for("strongroom v1 audit record", salt)?)
+    fn audit_key(&self, salt: &[u8; 16]) -> Result<RecordKey, Error> {
+        RecordKey::new(0, &self.audit.derive_for("strongroom v1 audit record", salt)?)
     }
 
-    fn token_key(&self, salt: &[u8; 16]) -> Result<SealingKey, Error> {
-        SealingKey::new(0, &self.tokens.derive_for("strongroom v1 page token", salt)?)
+    fn token_key(&self, salt: &[u8; 16]) -> Result<RecordKey, Error> {
+        RecordKey::new(0, &self.tokens.derive_for("strongroom v1 page token", salt)?)
     }
 
     fn sealing_keys(&self, purpose: Purpose) -> &SealingKeys {
@@ -281,6 +279,19 @@ impl Keyring {
 /// The place of the keyring in format 1.
 pub(super) const KEYRING: Place<'_> =
     Place { purpose: Purpose::Keyring, namespace: None, id: b"keyring", version: 0 };
+
+/// Seals a record with the key of a salt, which stands before it.
+fn seal_with_salt(
+    salt: &[u8; 16],
+    key: &RecordKey,
+    place: Place<'_>,
+    record: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let mut sealed = Vec::with_capacity(salt.len() + SealingKey::sealed_len(record.len()));
+    sealed.extend_from_slice(salt);
+    key.seal_onto(&mut sealed, place, record)?;
+    Ok(sealed)
+}
 
 fn token_place(query: &Mac) -> Place<'_> {
     Place { purpose: Purpose::PageToken, namespace: None, id: query, version: 0 }

@@ -86,6 +86,29 @@ pub struct SecretEvent {
     pub revision: Revision,
 }
 
+/// The event that a change is about to append. Only the commit has a revision.
+#[derive(Debug, Clone)]
+pub struct NewEvent<'a> {
+    /// What happens.
+    pub kind: EventType,
+    /// When it happens.
+    pub at: Timestamp,
+    /// The secret as the change leaves it.
+    pub secret: &'a Secret,
+    /// The name before the change, where the change gives it another one.
+    pub former_name: Option<&'a SecretName>,
+    /// The metadata before the change, where the change gives it other metadata.
+    pub former_metadata: Option<FormerMetadata>,
+}
+
+impl<'a> From<&'a SecretEvent> for NewEvent<'a> {
+    fn from(event: &'a SecretEvent) -> Self {
+        let SecretEvent { kind, at, secret, former_name, former_metadata, revision: _ } = event;
+        let (former_name, former_metadata) = (former_name.as_ref(), former_metadata.clone());
+        Self { kind: *kind, at: *at, secret, former_name, former_metadata }
+    }
+}
+
 /// Digests of the pairs of metadata that a secret had before a change: enough to tell whether it matched a filter, and small,
 /// so that the event of the largest secret is one record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -22,7 +22,7 @@ mod violation;
 pub use clock::{Clock, Timestamp, new_id, now};
 pub use destruction::Destruction;
 pub use due::Duty;
-pub use event::{EventType, FormerMetadata, PairDigest, SecretEvent};
+pub use event::{EventType, FormerMetadata, NewEvent, PairDigest, SecretEvent};
 pub use generator::{BytesEncoding, CharacterClass, Generator, KeyPairAlgorithm};
 pub use metadata::Metadata;
 pub use name::SecretName;

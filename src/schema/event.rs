@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::NamespaceId;
-use super::secret::{decode_secret, encode_secret, encode_unchanged_secret};
+use super::secret::{decode_secret, encode_secret_with};
 use crate::domain::{
-    EventType, FormerMetadata, Namespace, PairDigest, Revision, Secret, SecretEvent, SecretId, SecretName,
-    Timestamp, Version, VersionState, Versions,
+    EventType, FormerMetadata, Namespace, NewEvent, PairDigest, Revision, Secret, SecretEvent, SecretId,
+    SecretName, Timestamp, Version, VersionState,
 };
 
 /// The event of a change of a secret.
@@ -48,19 +48,18 @@ struct FormerMetadataRecord {
 
 impl EventRecord {
     /// The record of an event. The commit that appends it has its revision.
-    pub fn new(namespace: NamespaceId, event: &SecretEvent) -> Self {
-        let SecretEvent { kind, at, secret, former_name, former_metadata, revision: _ } = event;
+    pub fn new(namespace: NamespaceId, event: &NewEvent<'_>) -> Self {
+        let NewEvent { kind, at, secret, former_name, former_metadata } = event;
         let pairs = |former: &FormerMetadata| FormerMetadataRecord {
             pairs: former.iter().map(|pair| pair.to_vec()).collect(),
         };
-        let encode = if kind.is_note() { encode_unchanged_secret } else { encode_secret };
         Self {
             kind: number(*kind),
             at: at.as_micros(),
             namespace_id: namespace.0.to_vec(),
             secret_id: secret.id.as_bytes().to_vec(),
-            secret: encode(&with_current_version(secret)),
-            former_name: former_name.as_ref().map(SecretName::to_string).unwrap_or_default(),
+            secret: encode_secret_with(secret, told_versions(secret), kind.is_note()),
+            former_name: former_name.map(SecretName::to_string).unwrap_or_default(),
             former_metadata: former_metadata.as_ref().map(pairs),
             put_at: None,
         }
@@ -127,12 +126,12 @@ impl HistoryStartRecord {
     }
 }
 
-/// The secret with only the current one of its versions, and the pending one where there is one.
-fn with_current_version(secret: &Secret) -> Secret {
-    let told =
-        |version: &&Version| version.number == secret.version || version.state == VersionState::Pending;
-    let kept = Versions::from_oldest(secret.versions.iter().filter(told).cloned().collect());
-    Secret { versions: kept.unwrap_or_else(|| secret.versions.clone()), ..secret.clone() }
+/// The current one of the versions of a secret, and the pending one where there is one.
+fn told_versions(secret: &Secret) -> impl Iterator<Item = &Version> {
+    let is_told =
+        |version: &Version| version.number == secret.version || version.state == VersionState::Pending;
+    let none = !secret.versions.iter().any(is_told);
+    secret.versions.iter().filter(move |version| none || is_told(version))
 }
 
 /// The number of a type, as in the proto files.

@@ -34,42 +34,42 @@ impl Key {
 
     /// An API key.
     pub fn api_key(id: &[u8; 10]) -> Self {
-        Self::of(b'a', &[id])
+        Self::from_parts(&[b"a", id])
     }
 
     /// A namespace, by the HMAC of its name.
     pub fn namespace(name: &[u8; 32]) -> Self {
-        Self::of(b'n', &[name])
+        Self::from_parts(&[b"n", name])
     }
 
     /// A secret's name, by its HMAC.
     pub fn name(namespace: NamespaceId, name: &[u8; 32]) -> Self {
-        Self::of(b'i', &[&namespace.0, name])
+        Self::from_parts(&[b"i", &namespace.0, name])
     }
 
     /// A secret.
     pub fn secret(namespace: NamespaceId, id: SecretId) -> Self {
-        Self::of(b's', &[&namespace.0, id.as_bytes()])
+        Self::from_parts(&[b"s", &namespace.0, id.as_bytes()])
     }
 
     /// A version of a secret.
     pub fn version(namespace: NamespaceId, id: SecretId, version: u32) -> Self {
-        Self::of(b'v', &[&namespace.0, id.as_bytes(), &version.to_be_bytes()])
+        Self::from_parts(&[b"v", &namespace.0, id.as_bytes(), &version.to_be_bytes()])
     }
 
     /// The idempotency record of a request.
     pub fn idempotency_record(mac: &[u8; 32]) -> Self {
-        Self::of(b'r', &[mac])
+        Self::from_parts(&[b"r", mac])
     }
 
     /// A role, by the HMAC of its name.
     pub fn role(name: &[u8; 32]) -> Self {
-        Self::of(b'o', &[name])
+        Self::from_parts(&[b"o", name])
     }
 
     /// A binding.
     pub fn binding(id: &[u8; 10]) -> Self {
-        Self::of(b'b', &[id])
+        Self::from_parts(&[b"b", id])
     }
 
     /// The access epoch.
@@ -89,27 +89,27 @@ impl Key {
 
     /// The audit record of a request, on its way to a log.
     pub fn audit_record(log: &[u8; 8], request: &[u8; 16]) -> Self {
-        Self::of(b'u', &[log, request])
+        Self::from_parts(&[b"u", log, request])
     }
 
     /// The anchor of an audit log.
     pub fn audit_anchor(log: &[u8; 8]) -> Self {
-        Self::of(b'l', &[log])
+        Self::from_parts(&[b"l", log])
     }
 
     /// The usage of a secret.
     pub fn secret_usage(namespace: NamespaceId, id: SecretId) -> Self {
-        Self::of(b'c', &[&namespace.0, id.as_bytes()])
+        Self::from_parts(&[b"c", &namespace.0, id.as_bytes()])
     }
 
     /// The last use of an API key.
     pub fn key_usage(id: &[u8; 10]) -> Self {
-        Self::of(b't', &[id])
+        Self::from_parts(&[b"t", id])
     }
 
     /// The last use of a binding.
     pub fn binding_usage(id: &[u8; 10]) -> Self {
-        Self::of(b'g', &[id])
+        Self::from_parts(&[b"g", id])
     }
 
     /// The prefix of the last uses of all bindings.
@@ -129,7 +129,7 @@ impl Key {
 
     /// The prefix of all audit records on their way to a log.
     pub fn audit_records(log: &[u8; 8]) -> Self {
-        Self::of(b'u', &[log])
+        Self::from_parts(&[b"u", log])
     }
 
     /// The prefix of the anchors of all audit logs.
@@ -164,17 +164,17 @@ impl Key {
 
     /// The prefix of a namespace's secrets.
     pub fn secrets_of(namespace: NamespaceId) -> Self {
-        Self::of(b's', &[&namespace.0])
+        Self::from_parts(&[b"s", &namespace.0])
     }
 
     /// The prefix of a namespace's names.
     pub fn names_of(namespace: NamespaceId) -> Self {
-        Self::of(b'i', &[&namespace.0])
+        Self::from_parts(&[b"i", &namespace.0])
     }
 
     /// The prefix of a namespace's versions.
     pub fn versions_of(namespace: NamespaceId) -> Self {
-        Self::of(b'v', &[&namespace.0])
+        Self::from_parts(&[b"v", &namespace.0])
     }
 
     /// The prefix of all idempotency records.
@@ -232,14 +232,6 @@ impl Key {
             }
             _ => return None,
         })
-    }
-
-    fn of(kind: u8, parts: &[&[u8]]) -> Self {
-        let size: usize = parts.iter().map(|part| part.len()).sum();
-        let mut key = Vec::with_capacity(1 + size);
-        key.push(kind);
-        parts.iter().for_each(|part| key.extend_from_slice(part));
-        Self::from_vec(key)
     }
 }
 

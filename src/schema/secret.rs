@@ -12,13 +12,22 @@ use crate::domain::{
 
 /// Encodes a secret, for its own record or an idempotency record.
 pub fn encode_secret(secret: &Secret) -> Vec<u8> {
-    SecretRecord::of(secret).encode_to_vec()
+    encode_secret_with(secret, secret.versions.iter(), false)
 }
 
 /// The same for a secret that is sealed again unchanged: the record keeps the revision of its last change.
 pub fn encode_unchanged_secret(secret: &Secret) -> Vec<u8> {
-    let record = SecretRecord { revision: Some(secret.revision.0), ..SecretRecord::of(secret) };
-    record.encode_to_vec()
+    encode_secret_with(secret, secret.versions.iter(), true)
+}
+
+/// Encodes a secret with these of its versions, changed or unchanged.
+pub(super) fn encode_secret_with<'a>(
+    secret: &Secret,
+    versions: impl Iterator<Item = &'a Version>,
+    unchanged: bool,
+) -> Vec<u8> {
+    let revision = unchanged.then_some(secret.revision.0);
+    SecretRecord { revision, ..SecretRecord::of(secret, versions) }.encode_to_vec()
 }
 
 /// Decodes a secret; `None` where the bytes are none.
@@ -106,7 +115,7 @@ struct SecretRecord {
 }
 
 impl SecretRecord {
-    fn of(secret: &Secret) -> Self {
+    fn of<'a>(secret: &Secret, versions: impl Iterator<Item = &'a Version>) -> Self {
         let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         Self {
             name: secret.name.to_string(),
@@ -116,7 +125,7 @@ impl SecretRecord {
             created_at: secret.created_at.as_micros(),
             updated_at: secret.updated_at.as_micros(),
             rotated_at: secret.rotated_at.map(Timestamp::as_micros),
-            versions: secret.versions.iter().map(VersionRecord::new).collect(),
+            versions: versions.map(VersionRecord::new).collect(),
             revision: None,
             expires_at: secret.expires_at.map(Timestamp::as_micros),
             expiry_told: match secret.expiry_told {

@@ -129,7 +129,11 @@ fn purge(plan: SecretPlan<'_>, secret: &Secret, removed: usize) -> Result<Option
     Ok(Some(Planned { removed, ..Planned::whole(transaction, record) }))
 }
 
-fn tell_expiry(mut plan: SecretPlan<'_>, secret: &Secret, now: Timestamp) -> Result<Option<Planned>, Error> {
+fn tell_expiry<'a>(
+    mut plan: SecretPlan<'a>,
+    secret: &'a Secret,
+    now: Timestamp,
+) -> Result<Option<Planned>, Error> {
     let Some(told) = secret.expiry_to_tell(now) else { return Ok(None) };
     let event = match told {
         ExpiryTold::Nothing => return Ok(None),
@@ -143,9 +147,9 @@ fn tell_expiry(mut plan: SecretPlan<'_>, secret: &Secret, now: Timestamp) -> Res
 }
 
 /// Disables the versions whose grace period has ended. They can be enabled again, and have no grace period then.
-fn retire_versions(
-    mut plan: SecretPlan<'_>,
-    secret: &Secret,
+fn retire_versions<'a>(
+    mut plan: SecretPlan<'a>,
+    secret: &'a Secret,
     now: Timestamp,
 ) -> Result<Option<Planned>, Error> {
     let mut next = plan.successor(secret);
@@ -194,7 +198,11 @@ fn rotate<'a>(
 }
 
 /// The plan of a rotation that the service makes by itself.
-fn new_version(mut plan: SecretPlan<'_>, secret: &Secret, generator: &Generator) -> Result<Planned, Error> {
+fn new_version<'a>(
+    mut plan: SecretPlan<'a>,
+    secret: &'a Secret,
+    generator: &Generator,
+) -> Result<Planned, Error> {
     let source = ValueSource::Generate { generator: generator.clone(), reveal: false };
     let new = source.value()?;
     let mut next = plan.successor(secret);

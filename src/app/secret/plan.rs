@@ -12,8 +12,8 @@ use crate::crypto::{
     value_size,
 };
 use crate::domain::{
-    Deletion, EventType, MAX_VERSIONS, Namespace, Revision, Secret, SecretEvent, SecretId, SecretName,
-    Timestamp, Value, Version, VersionState,
+    Deletion, EventType, MAX_VERSIONS, Namespace, NewEvent, Secret, SecretId, SecretName, Timestamp, Value,
+    Version, VersionState,
 };
 use crate::integrity::StoredNamespaceKeys;
 use crate::limits::{Amount, NamespaceQuotas, Reservation};
@@ -34,7 +34,7 @@ pub(super) struct SecretPlan<'a> {
     /// The namespace in the catalog; `None` where the change creates it.
     catalog: Option<&'a NamespaceCatalog>,
     /// The secret before the change; `None` where there was none.
-    former: Option<Secret>,
+    former: Option<&'a Secret>,
     /// The quotas that the change must have room in.
     quotas: NamespaceQuotas,
 }
@@ -113,17 +113,17 @@ impl<'a> SecretPlan<'a> {
 
     /// The secret's next state, in which only the time is another so far. It requires that the secret stays as `current`
     /// until the commit.
-    pub(super) fn successor(&mut self, current: &Secret) -> Secret {
+    pub(super) fn successor(&mut self, current: &'a Secret) -> Secret {
         let unchanged = self.unchanged_successor(current);
         Secret { updated_at: self.now.after(current.updated_at), ..unchanged }
     }
 
     /// The same for what the service notes about a secret without a change that callers see: its time, its etag and its revision
     /// stay as they are. It is put by [`SecretPlan::put_note`].
-    pub(super) fn unchanged_successor(&mut self, current: &Secret) -> Secret {
+    pub(super) fn unchanged_successor(&mut self, current: &'a Secret) -> Secret {
         let key = Key::secret(self.keys.id(), current.id);
         self.transaction.require.push((key, Expect::At(current.stored_at)));
-        self.former = Some(current.clone());
+        self.former = Some(current);
         current.clone()
     }
 
@@ -232,7 +232,7 @@ impl<'a> SecretPlan<'a> {
     }
 
     fn put_all(mut self, secret: Secret, number: u32, event: EventType) -> Result<PlannedChange, Error> {
-        let before = self.former.as_ref().map(Amount::of).unwrap_or_default();
+        let before = self.former.map(Amount::of).unwrap_or_default();
         let reservation = self.quotas.reserve(secret.id, before, Amount::of(&secret))?;
         let key = Key::secret(self.keys.id(), secret.id);
         let record = seal_secret(&self.keys, &secret)?;
@@ -269,25 +269,23 @@ impl<'a> SecretPlan<'a> {
 
     /// Appends the event of the change, which leaves the secret in this state.
     fn append_event(&mut self, kind: EventType, secret: &Secret) -> Result<(), Error> {
-        let former = self.former.as_ref();
-        let event = SecretEvent {
+        let event = NewEvent {
             kind,
             at: self.now.max(secret.updated_at),
-            secret: Arc::new(secret.clone()),
-            former_name: former.map(|former| &former.name).filter(|name| **name != secret.name).cloned(),
-            former_metadata: former
+            secret,
+            former_name: self.former.map(|former| &former.name).filter(|name| **name != secret.name),
+            former_metadata: self
+                .former
                 .map(|former| &former.metadata)
                 .filter(|metadata| **metadata != secret.metadata)
                 .map(former_metadata),
-            // Only the commit has a revision.
-            revision: Revision::default(),
         };
         self.transaction.append.push(seal_event(self.keyring, self.keys.id(), &event)?);
         Ok(())
     }
 
     /// The plan that deletes the secret and sets its name free. Its records stay until it is purged, unless that is at once.
-    pub(super) fn delete(mut self, current: &Secret, retention: Duration) -> Result<PlannedChange, Error> {
+    pub(super) fn delete(mut self, current: &'a Secret, retention: Duration) -> Result<PlannedChange, Error> {
         let mut deleted = self.successor(current);
         let deleted_at = deleted.updated_at;
         let deletion = Deletion { deleted_at, purge_at: deleted_at.plus(retention) };
@@ -308,7 +306,7 @@ impl<'a> SecretPlan<'a> {
     }
 
     /// The plan that brings a deleted secret back under this name.
-    pub(super) fn undelete(mut self, current: &Secret, name: &SecretName) -> Result<PlannedChange, Error> {
+    pub(super) fn undelete(mut self, current: &'a Secret, name: &SecretName) -> Result<PlannedChange, Error> {
         let mut next = self.successor(current);
         self.put_name(name, next.id)?;
         next.deletion = None;
@@ -323,7 +321,7 @@ impl<'a> SecretPlan<'a> {
     /// nothing is left.
     pub(super) fn purge(
         mut self,
-        current: &Secret,
+        current: &'a Secret,
         removed: usize,
     ) -> Result<(Transaction, Option<usize>), Error> {
         let namespace = self.keys.id();

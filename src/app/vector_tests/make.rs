@@ -13,8 +13,8 @@ use crate::crypto::{
     KeyBytes, MasterKeys, Place, Purpose, SealingKey, data_key_digest, former_metadata, value_seal,
 };
 use crate::domain::{
-    Description, Destruction, EventType, Metadata, Revision, Secret, SecretEvent, SecretId, SecretName,
-    Timestamp, Version, VersionState, Versions,
+    Description, Destruction, EventType, Metadata, NewEvent, Revision, Secret, SecretEvent, SecretId,
+    SecretName, Timestamp, Version, VersionState, Versions,
 };
 use crate::integrity::{Inventory, StoreDigest};
 use crate::schema::{
@@ -270,7 +270,8 @@ fn make() -> Vec<Value> {
         secret: Arc::new(secret.clone()),
         revision: Revision(42),
     };
-    let event = EventRecord::new(NamespaceId([0x33; 16]), &event).kept(Revision(42)).encode_to_vec();
+    let event =
+        EventRecord::new(NamespaceId([0x33; 16]), &NewEvent::from(&event)).kept(Revision(42)).encode_to_vec();
     let start = HistoryStartRecord { after: Some(41) }.encode_to_vec();
     for (purpose, place, clear) in
         [(Purpose::Event, b"event".as_slice(), &event), (Purpose::HistoryStart, b"history start", &start)]

@@ -18,13 +18,19 @@ pub(super) struct Batch {
     pub(super) changes: Vec<Change>,
     /// The answers to give once the batch is durable, in the order of arrival.
     pub(super) answers: Vec<Answer>,
-    /// The keys that the batch has changed so far: `None` where it deleted.
-    touched: HashMap<Key, Option<Touched>>,
-    /// What the engine has at other keys that were read so far. All transactions require some keys in common.
-    read: HashMap<Key, Option<Entry>>,
+    /// What stands at the keys that the batch has read or changed so far. All transactions require some keys in common.
+    known: HashMap<Key, Known>,
     bytes: usize,
     /// The newest revision, this batch included.
     pub(super) revision: Revision,
+}
+
+/// What stands at a key; `None`: nothing.
+enum Known {
+    /// What the engine has.
+    Stored(Option<Entry>),
+    /// What the batch has left there.
+    Changed(Option<Touched>),
 }
 
 /// Where the latest value of a key stands in the batch's changes.
@@ -62,14 +68,7 @@ impl Rejection {
 impl Batch {
     /// An empty batch after a revision.
     pub(super) fn new(revision: Revision) -> Self {
-        Self {
-            changes: Vec::new(),
-            answers: Vec::new(),
-            touched: HashMap::new(),
-            read: HashMap::new(),
-            bytes: 0,
-            revision,
-        }
+        Self { changes: Vec::new(), answers: Vec::new(), known: HashMap::new(), bytes: 0, revision }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -151,17 +150,19 @@ impl Batch {
         key: &Key,
         read: impl Fn(&Key) -> Result<Option<Entry>, Unavailable>,
     ) -> Result<(), Rejection> {
-        if !self.touched.contains_key(key) && !self.read.contains_key(key) {
-            self.read.insert(key.clone(), read(key).map_err(Rejection::Unavailable)?);
+        if !self.known.contains_key(key) {
+            self.known.insert(key.clone(), Known::Stored(read(key).map_err(Rejection::Unavailable)?));
         }
         Ok(())
     }
 
     /// The revision and the value of a key that was learned, this batch included.
     fn present(&self, key: &Key) -> Option<(Revision, &[u8])> {
-        match self.touched.get(key) {
-            Some(touched) => touched.and_then(|touched| Some((touched.revision, self.value(touched)?))),
-            None => self.read.get(key)?.as_ref().map(|entry| (entry.revision, entry.value.as_slice())),
+        match self.known.get(key)? {
+            Known::Stored(entry) => entry.as_ref().map(|entry| (entry.revision, entry.value.as_slice())),
+            Known::Changed(touched) => {
+                touched.and_then(|touched| Some((touched.revision, self.value(touched)?)))
+            }
         }
     }
 
@@ -183,10 +184,10 @@ impl Batch {
         }
         let (revision, change) = (self.revision, self.changes.len());
         let touched = |(put, (key, _)): (usize, &(Key, Vec<u8>))| {
-            (key.clone(), Some(Touched { revision, change, put }))
+            (key.clone(), Known::Changed(Some(Touched { revision, change, put })))
         };
-        self.touched.extend(put.iter().enumerate().map(touched));
-        self.touched.extend(delete.iter().map(|key| (key.clone(), None)));
+        self.known.extend(put.iter().enumerate().map(touched));
+        self.known.extend(delete.iter().map(|key| (key.clone(), Known::Changed(None))));
         self.changes.push(Change { revision, put, delete });
         revision
     }

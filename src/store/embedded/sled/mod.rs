@@ -171,10 +171,13 @@ impl Engine for SledEngine {
 
     fn apply(&self, changes: &[Change]) -> Result<(), Unavailable> {
         let mut batch = sled::Batch::default();
+        let mut stored = Vec::new(); // which sled copies
         for change in changes {
             for (key, value) in &change.put {
-                let stored = [&change.revision.0.to_be_bytes(), value.as_slice()].concat();
-                batch.insert(key.as_bytes(), stored);
+                stored.clear();
+                stored.extend_from_slice(&change.revision.0.to_be_bytes());
+                stored.extend_from_slice(value);
+                batch.insert(key.as_bytes(), stored.as_slice());
             }
             for key in &change.delete {
                 batch.remove(key.as_bytes());
