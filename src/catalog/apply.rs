@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::access::{AccessChanges, AccessRecord};
-use super::index::IndexEntry;
 use super::locks::{read, write};
 use super::namespace::NamespaceCatalog;
 use super::sizes::{ValueSizes, sizes_in};
 use super::state::{Namespaces, State};
 use crate::auth::{ApiKey, ApiKeyId, BindingId};
 use crate::crypto::{Mac, Purpose, open_binding_usage, open_key_usage, open_secret, open_secret_usage};
-use crate::domain::{Revision, Secret, SecretId};
+use crate::domain::{Revision, SecretId};
 use crate::integrity::StoredNamespaceKeys;
 use crate::limits::Amount;
 use crate::parallel::by_shares;
@@ -26,12 +25,6 @@ use crate::store::{Change, Entry, Key};
 struct SecretChanges<'a> {
     put: Vec<(SecretId, &'a [u8], Revision)>,
     delete: Vec<(SecretId, Revision)>,
-}
-
-/// A secret whose record was opened.
-enum Opened {
-    Secret(Secret),
-    Entry(IndexEntry),
 }
 
 /// When the secrets get their places in the orders of the index.
@@ -242,22 +235,14 @@ impl State {
             return;
         };
         let keys = catalog.keys();
-        // The records are opened before the lock is taken, and those of a scan packed too: a page of secrets in their larger form would
-        // leave holes in memory.
-        let retention = self.due.retention;
-        let prepare = |secret: Secret| match sorting {
-            Sorting::AtOnce => Opened::Secret(secret),
-            Sorting::Later => {
-                IndexEntry::of(&secret, retention).map_or(Opened::Secret(secret), Opened::Entry)
-            }
-        };
+        // The records are opened before the lock is taken.
         let open = |(id, value, revision): &(SecretId, &[u8], Revision)| {
             if let Some(secret) = self.sealed.take(*id, value, *revision) {
                 debug_assert!(open_secret(&keys, *id, value, *revision).is_ok_and(|mut opened| {
                     opened.versions.learn_sizes(|number| secret.versions.find(number)?.size);
                     opened == secret
                 }));
-                return (*id, Ok(prepare(secret)));
+                return (*id, Ok(secret));
             }
             let mut opened = open_secret(&keys, *id, value, *revision);
             if let Ok(secret) = &mut opened
@@ -268,7 +253,7 @@ impl State {
             if let Err(error) = &opened {
                 tracing::error!(secret = %id, cause = %error, "a secret's record cannot be opened: it is not served");
             }
-            (*id, opened.map(prepare))
+            (*id, opened)
         };
         let opened = by_shares(&changes.put, |share| share.iter().map(open).collect::<Vec<_>>());
         let mut no_longer_orphaned = Vec::new();
@@ -280,11 +265,8 @@ impl State {
             }
             for (id, opened) in opened.into_iter().flatten() {
                 match opened {
-                    Ok(opened) => {
-                        match opened {
-                            Opened::Secret(secret) => index.put(secret),
-                            Opened::Entry(entry) => index.put_entry(entry),
-                        }
+                    Ok(secret) => {
+                        index.put(secret);
                         no_longer_orphaned.push(id);
                     }
                     Err(_) => index.put_damaged(id),

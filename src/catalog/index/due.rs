@@ -20,14 +20,9 @@ impl DueTimes {
         Self { retention, times: BTreeSet::new() }
     }
 
-    /// How long an expired secret is kept.
-    pub(super) fn retention(&self) -> Duration {
-        self.retention
-    }
-
-    /// Adds a secret, about which there is something to do at that time, if at any.
-    pub(super) fn insert(&mut self, at: Option<Timestamp>, id: SecretId) {
-        self.times.extend(at.map(|at| (at, id)));
+    /// Adds a secret.
+    pub(super) fn insert(&mut self, secret: &Secret) {
+        self.times.extend(secret.next_due(self.retention).map(|at| (at, secret.id)));
     }
 
     /// Removes a secret, given in the state in which it was added.

@@ -9,7 +9,6 @@
 //! secrets and pages, and the catalog's state puts and deletes what the store's changes say.
 
 mod due;
-mod entry;
 mod filter_cache;
 mod orders;
 mod packed;
@@ -29,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::due::DueTimes;
-pub(super) use self::entry::IndexEntry;
 use self::filter_cache::{FilterCache, FilterQuery};
 use self::orders::{Orders, Sorted, page_of};
 use self::packed::PackedSecret;
@@ -196,16 +194,6 @@ impl Index {
         secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).collect()
     }
 
-    /// Puts a secret that a scan has read. Most are not there yet.
-    pub(super) fn put_entry(&mut self, entry: IndexEntry) {
-        if !self.by_id.contains(entry.packed.id_ref()) {
-            self.as_of = self.as_of.max(entry.packed.stored_at());
-            self.place(entry);
-        } else if let Some(secret) = entry.packed.unpack(&self.namespace) {
-            self.put(Arc::unwrap_or_clone(secret));
-        }
-    }
-
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
         if let Some(ById(present)) = self.by_id.get(&secret.id) {
@@ -249,27 +237,18 @@ impl Index {
 
     /// Puts a secret in place of the present state.
     fn replace(&mut self, secret: &Secret) {
-        match IndexEntry::of(secret, self.due.retention()) {
-            Some(entry) => self.place(entry),
-            None => self.put_damaged(secret.id),
-        }
-    }
-
-    /// Gives a secret all its places, and takes its former state from those that it had.
-    fn place(&mut self, entry: IndexEntry) {
-        let IndexEntry { packed, due_at, claimable_at, taken } = entry;
-        let id = packed.id();
+        let Some(packed) = PackedSecret::of(secret) else { return self.put_damaged(secret.id) };
         let next = (!packed.is_deleted()).then_some(&packed);
-        let former = self.take(id, next);
+        let former = self.take(secret.id, next);
         if !self.is_unsorted {
             self.arrange(&packed);
         }
         if packed.is_deleted() {
-            self.deleted.insert(id, packed.clone());
+            self.deleted.insert(secret.id, packed.clone());
         }
-        self.due.insert(due_at, id);
-        self.claimable.extend(claimable_at.map(|at| (at, id)));
-        self.taken.add(taken);
+        self.due.insert(secret);
+        self.claimable.extend(secret.claimable_at().map(|at| (at, secret.id)));
+        self.taken.add(Amount::of(secret));
         if let Some(former) = former.filter(|former| former.name() != packed.name() || packed.is_deleted()) {
             self.forget_name(&former);
         }
