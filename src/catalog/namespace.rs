@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::due::PlannedBy;
-use super::index::{Index, Page};
+use super::index::{Index, PackedSecret, Page};
 use super::locks::{read, write};
 use super::sealed::SealedSecrets;
 use crate::auth::NameFilter;
@@ -25,6 +25,7 @@ use crate::schema::NamespaceId;
 /// A namespace and its secrets.
 pub struct NamespaceCatalog {
     id: NamespaceId,
+    namespace: Namespace,
     keys: RwLock<Arc<StoredNamespaceKeys>>,
     pub(super) index: RwLock<Index>,
     /// The HMACs of the names whose records could not be opened or were altered.
@@ -62,6 +63,7 @@ impl NamespaceCatalog {
     ) -> Self {
         Self {
             id: keys.id(),
+            namespace: keys.namespace().clone(),
             index: RwLock::new(Index::new(keys.namespace().clone(), retention, quotas.limit_bytes())),
             keys: RwLock::new(keys),
             altered_names: RwLock::default(),
@@ -133,12 +135,14 @@ impl NamespaceCatalog {
 
     /// The secret with this name, which is not deleted.
     pub fn secret(&self, name: &SecretName) -> Option<Arc<Secret>> {
-        read(&self.index).find(name)
+        let found = read(&self.index).find(name).cloned();
+        found?.unpack(&self.namespace)
     }
 
     /// The secret with this id, deleted or not.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
-        read(&self.index).get(id)
+        let found = read(&self.index).get(id).cloned();
+        found?.unpack(&self.namespace)
     }
 
     /// How many records its secrets have in the store. Looks at every secret.
@@ -146,11 +150,15 @@ impl NamespaceCatalog {
         read(&self.index).records()
     }
 
-    /// The secrets with these names, in the same order, with `None` for each name that no secret has; and the revision at
+    /// The secrets with these names, with the current and the pending one of their versions, in the same order, with `None` for each name that no secret has; and the revision at
     /// which all of this was so. `reached` is a revision that the catalog had reached before the call.
     pub fn secrets(&self, names: &[SecretName], reached: Revision) -> (Vec<Option<Arc<Secret>>>, Revision) {
-        let index = read(&self.index);
-        (names.iter().map(|name| index.find(name)).collect(), index.as_of().max(reached))
+        let (found, revision): (Vec<_>, _) = {
+            let index = read(&self.index);
+            (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
+        };
+        let unpack = |secret: Option<PackedSecret>| secret?.unpack_briefly(&self.namespace);
+        (found.into_iter().map(unpack).collect(), revision)
     }
 
     /// How many of its secrets have records that could not be opened or were altered.
@@ -172,7 +180,9 @@ impl NamespaceCatalog {
         now: Timestamp,
         limit: usize,
     ) -> Vec<Arc<Secret>> {
-        let passes = |secret: &Secret| names.passes(&secret.name) && filter.matches(secret);
+        let passes = |secret: &PackedSecret| {
+            names.passes_text(secret.name_text()) && secret.matches(&filter.prefix, &filter.metadata)
+        };
         read(&self.index).claimable(now, limit, passes)
     }
 
@@ -219,7 +229,6 @@ impl NamespaceCatalog {
         limit: usize,
         reached: Revision,
     ) -> (Page, Revision, usize) {
-        let keys = self.keys();
         let (page, revision, damaged) = {
             let index = read(&self.index);
             let damaged = if names.is_every() { index.damaged() } else { 0 };
@@ -232,6 +241,6 @@ impl NamespaceCatalog {
             write(&self.index).keep(result);
             page
         });
-        (page.unpack(keys.namespace()), revision, damaged)
+        (page.unpack(&self.namespace), revision, damaged)
     }
 }

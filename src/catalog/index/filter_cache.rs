@@ -30,8 +30,7 @@ impl FilterQuery {
     /// Whether a secret matches.
     pub(super) fn matches(&self, secret: &PackedSecret) -> bool {
         (self.include_deleted || !secret.is_deleted())
-            && secret.name().starts_with(self.prefix.as_bytes())
-            && self.metadata.iter().all(|pair| secret.metadata().any(|present| present == pair))
+            && secret.matches(&self.prefix, &self.metadata)
             && self.unused_since.is_none_or(|since| secret.is_unused_since(since))
             && (self.names.is_every() || self.names.passes_text(secret.name_text()))
     }

@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use self::due::DueTimes;
 use self::filter_cache::{FilterCache, FilterQuery};
-use self::orders::{Orders, Sorted, page_of};
-use self::packed::PackedSecret;
+use self::orders::Orders;
+pub(super) use self::packed::PackedSecret;
 pub use self::page::Page;
 use self::pairs::PairOrders;
 use self::places::{ById, ByName};
@@ -53,7 +53,7 @@ pub(super) struct Index {
     by_id: HashSet<ById>,
     /// The secrets that are deleted.
     deleted: HashMap<SecretId, PackedSecret>,
-    /// For each pair of metadata, the secrets that have it, in the order of their names.
+    /// For each pair of metadata, the secrets that have it.
     by_pair: PairOrders,
     /// Whether `all`, `by_name` and `by_pair` are empty until the secrets are sorted: to sort many at once costs a part of what it costs to give each its
     /// place.
@@ -148,13 +148,17 @@ impl Index {
     }
 
     /// The secret with this id, deleted or not.
-    pub(super) fn get(&self, id: SecretId) -> Option<Arc<Secret>> {
-        self.by_id.get(&id)?.0.unpack(&self.namespace)
+    pub(super) fn get(&self, id: SecretId) -> Option<&PackedSecret> {
+        Some(&self.by_id.get(&id)?.0)
+    }
+
+    fn unpacked(&self, id: SecretId) -> Option<Arc<Secret>> {
+        self.get(id)?.unpack(&self.namespace)
     }
 
     /// The secret with this name, which is not deleted.
-    pub(super) fn find(&self, name: &SecretName) -> Option<Arc<Secret>> {
-        self.by_name.get(name.as_str().as_bytes())?.0.unpack(&self.namespace)
+    pub(super) fn find(&self, name: &SecretName) -> Option<&PackedSecret> {
+        Some(&self.by_name.get(name.as_str().as_bytes())?.0)
     }
 
     /// The revision of the last change to this namespace: every state of the store from then until the next change shows
@@ -170,7 +174,7 @@ impl Index {
         after: Option<(Timestamp, SecretId)>,
         limit: usize,
     ) -> Vec<((Timestamp, SecretId), Arc<Secret>)> {
-        let find = |place: (Timestamp, SecretId)| Some((place, self.get(place.1)?));
+        let find = |place: (Timestamp, SecretId)| Some((place, self.unpacked(place.1)?));
         match by {
             PlannedBy::Service => self.due.after(after).take(limit).filter_map(find).collect(),
             PlannedBy::Workers => {
@@ -187,16 +191,17 @@ impl Index {
         &self,
         now: Timestamp,
         limit: usize,
-        passes: impl Fn(&Secret) -> bool,
+        passes: impl Fn(&PackedSecret) -> bool,
     ) -> Vec<Arc<Secret>> {
         let due = self.claimable.iter().take_while(|(at, _)| *at <= now);
-        let secrets = due.filter_map(|(_, id)| self.get(*id));
-        secrets.filter(|secret| secret.is_claimable(now) && passes(secret)).take(limit).collect()
+        let passing = due.filter_map(|(_, id)| self.get(*id)).filter(|secret| passes(secret));
+        let secrets = passing.filter_map(|secret| secret.unpack(&self.namespace));
+        secrets.filter(|secret| secret.is_claimable(now)).take(limit).collect()
     }
 
     /// Puts a secret in place of its older state. A state that is not newer than the present one changes nothing.
     pub(super) fn put(&mut self, mut secret: Secret) {
-        if let Some(ById(present)) = self.by_id.get(&secret.id) {
+        if let Some(present) = self.get(secret.id) {
             if present.stored_at() >= secret.stored_at {
                 self.learn_sizes(&secret);
                 return;
@@ -218,7 +223,7 @@ impl Index {
         if !self.counts_bytes {
             return;
         }
-        let Some(mut secret) = self.get(other.id).map(Arc::unwrap_or_clone) else { return };
+        let Some(mut secret) = self.unpacked(other.id).map(Arc::unwrap_or_clone) else { return };
         if secret.versions.learn_sizes(|number| other.versions.find(number)?.size) {
             self.replace(&secret);
         }
@@ -226,10 +231,10 @@ impl Index {
 
     /// Notes that a value of a secret was read, as the commit with this revision says.
     pub(super) fn set_last_read(&mut self, id: SecretId, at: Minute, revision: Revision) {
-        if !self.by_id.get(&id).is_some_and(|ById(present)| present.last_read() < Some(at)) {
+        if self.get(id).is_none_or(|present| present.last_read() >= Some(at)) {
             return;
         }
-        let Some(present) = self.get(id) else { return };
+        let Some(present) = self.unpacked(id) else { return };
         let secret = Secret { last_read: Some(at), ..Arc::unwrap_or_clone(present) };
         self.as_of = self.as_of.max(revision);
         self.replace(&secret);
@@ -340,15 +345,15 @@ impl Index {
             let secrets: Vec<_> = secrets.cloned().collect();
             self.all = Orders::of_many(&secrets);
             self.by_name = secrets.into_iter().map(ByName).collect();
-            self.by_pair = PairOrders::of(self.all.by_name().iter());
+            self.by_pair = PairOrders::of(&self.all);
             self.is_unsorted = false;
         }
     }
 
     /// A page of the secrets that match and whose names pass, at a cost that does not depend on how many secrets there are.
     ///
-    /// `Err` is the search that has to run first, where the cache does not hold the filter: it has several pairs, or one or a prefix in
-    /// an order by time, or a time since which no value was read, or asks for deleted secrets, or not all names pass. The caller runs
+    /// `Err` is the search that has to run first: the filter has several pairs, a prefix in an order by time, or a time since
+    /// which no value was read, or asks for deleted secrets, or not all names pass, and the cache does not hold it. The caller runs
     /// the search without the index's lock, and gives the result to [`Index::keep`].
     pub(super) fn page(
         &self,
@@ -369,13 +374,13 @@ impl Index {
             OrderBy::Name => (&*filter.prefix, ""),
             OrderBy::CreatedAt | OrderBy::UpdatedAt => ("", &*filter.prefix),
         };
-        let is_plain = prefix.is_empty() && names.is_every() && filter.unused_since.is_none();
-        match (filter.metadata.iter().count(), order.by, rarest) {
-            (0, ..) if is_plain && !include_deleted => return Ok(self.all.page(range, order, start, limit)),
-            (1, OrderBy::Name, Some(of_pair)) if is_plain && !include_deleted => {
-                return Ok(page_of(of_pair, range, order, start, limit));
-            }
-            _ => {}
+        let one_pair = filter.metadata.iter().count() <= 1;
+        let one_set = one_pair && prefix.is_empty() && names.is_every() && filter.unused_since.is_none();
+        if let Some(rarest) = rarest
+            && one_set
+            && !include_deleted
+        {
+            return Ok(rarest.page(range, order, start, limit));
         }
         let query = FilterQuery {
             prefix: prefix.into(),
@@ -384,16 +389,20 @@ impl Index {
             include_deleted,
             names: names.clone(),
         };
-        if let Some(matches) = self.filters.get(&query) {
-            return Ok(matches.page(range, order, start, limit));
+        match self.filters.get(&query) {
+            Some(matches) => Ok(matches.page(range, order, start, limit)),
+            None => Err(Box::new(Search {
+                query,
+                candidates: rarest
+                    .into_iter()
+                    .flat_map(Orders::iter)
+                    .chain(self.deleted.values().filter(|_| include_deleted))
+                    .cloned()
+                    .collect(),
+                began_at: self.changes.position(),
+                range: range.into(),
+            })),
         }
-        let deleted = self.deleted.values().filter(|_| include_deleted);
-        Err(Box::new(Search {
-            query,
-            candidates: rarest.into_iter().flat_map(Sorted::iter).chain(deleted).cloned().collect(),
-            began_at: self.changes.position(),
-            range: range.into(),
-        }))
     }
 
     /// Puts the result of a search into the cache, after the changes made since the search began are applied to it. Does
@@ -407,8 +416,8 @@ impl Index {
 
     /// Of the sets of secrets that have one of these pairs, the smallest; all secrets where there are no pairs. `None`
     /// where no secret has one of the pairs.
-    fn rarest(&self, pairs: &Metadata) -> Option<&Sorted> {
-        let mut rarest = self.all.by_name();
+    fn rarest(&self, pairs: &Metadata) -> Option<&Orders> {
+        let mut rarest = &self.all;
         for (key, value) in pairs.iter() {
             let secrets = self.by_pair.get(key, value)?;
             if secrets.len() <= rarest.len() {

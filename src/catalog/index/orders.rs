@@ -13,8 +13,7 @@ use crate::parallel::by_shares;
 /// How many bytes of names, descriptions and metadata a page holds at most: a gRPC client accepts 4 MiB by default.
 pub(super) const PAGE_BYTES: usize = 3 << 20;
 
-/// Secrets in one order.
-pub(super) type Sorted = RankedSet<PackedSecret>;
+type Sorted = RankedSet<PackedSecret>;
 
 /// The same secrets in every order.
 #[derive(Default)]
@@ -57,19 +56,31 @@ impl Orders {
     }
 
     /// All secrets, in the order of their names.
-    pub(super) fn by_name(&self) -> &Sorted {
-        &self.name
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PackedSecret> {
+        self.name.iter()
     }
 
-    /// A page of the secrets whose names begin with a prefix, as [`page_of`] gives it.
+    /// All secrets in one order after the other.
+    pub(super) fn in_every_order(&self) -> impl Iterator<Item = (OrderBy, &PackedSecret)> {
+        Self::ALL.into_iter().flat_map(|by| self.by(by).iter().map(move |secret| (by, secret)))
+    }
+
+    /// Adds a secret at the end of an order. It is added to all orders before these are used.
+    pub(super) fn push(&mut self, by: OrderBy, secret: &PackedSecret) {
+        self.by_mut(by).push(secret.clone());
+    }
+
+    /// A page of the secrets whose names begin with a prefix. In an order by time the prefix must be empty. The page holds
+    /// at most `limit` secrets, and fewer where their metadata is large; its `total` and `next` are right in either case.
     pub(super) fn page(&self, prefix: &str, order: Order, start: &Start, limit: usize) -> Page<PackedSecret> {
-        page_of(self.by(order.by), prefix, order, start, limit)
+        let sorted = self.by(order.by);
+        ranked_page(sorted, prefix_ranks(sorted, prefix), order, start, limit)
     }
 
     /// Adds a secret, in place of one that has the same id and the same place in every order.
     pub(super) fn insert(&mut self, secret: &PackedSecret) {
         for by in Self::ALL {
-            insert(self.by_mut(by), secret, by);
+            self.by_mut(by).insert(secret.clone(), |member| compare(member, secret, by));
         }
     }
 
@@ -78,7 +89,7 @@ impl Orders {
     pub(super) fn remove(&mut self, secret: &PackedSecret, next: Option<&PackedSecret>) {
         for by in Self::ALL {
             if !next.is_some_and(|next| compare(secret, next, by).is_eq()) {
-                remove(self.by_mut(by), secret, by);
+                self.by_mut(by).remove(|member| compare(member, secret, by));
             }
         }
     }
@@ -98,28 +109,6 @@ impl Orders {
             OrderBy::UpdatedAt => &mut self.updated_at,
         }
     }
-}
-
-/// Adds a secret to an order, in place of one that has the same id and the same place.
-pub(super) fn insert(sorted: &mut Sorted, secret: &PackedSecret, by: OrderBy) {
-    sorted.insert(secret.clone(), |member| compare(member, secret, by));
-}
-
-/// Removes a secret from an order, given in the state in which it was added.
-pub(super) fn remove(sorted: &mut Sorted, secret: &PackedSecret, by: OrderBy) {
-    sorted.remove(|member| compare(member, secret, by));
-}
-
-/// A page of the secrets whose names begin with a prefix, among those in an order. In an order by time the prefix must be empty. The page
-/// holds at most `limit` secrets, and fewer where their metadata is large; its `total` and `next` are right in either case.
-pub(super) fn page_of(
-    sorted: &Sorted,
-    prefix: &str,
-    order: Order,
-    start: &Start,
-    limit: usize,
-) -> Page<PackedSecret> {
-    ranked_page(sorted, prefix_ranks(sorted, prefix), order, start, limit)
 }
 
 /// Sorts secrets on all processors, by keys first that follow the order: secrets lie scattered in memory, and keys do not.

@@ -8,7 +8,8 @@ use triomphe::ThinArc;
 
 use super::packed_rest::{pack_rest, unpack_rest};
 use crate::domain::{
-    Description, Metadata, Minute, Namespace, Revision, Secret, SecretId, SecretName, Timestamp,
+    Description, Metadata, Minute, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Version,
+    VersionState,
 };
 
 /// A secret of the index's namespace. A clone is the same piece of memory.
@@ -56,12 +57,24 @@ impl PackedSecret {
     }
 
     /// The secret, in the index's namespace. `None` only where [`PackedSecret::of`] has a defect.
-    pub(super) fn unpack(&self, namespace: &Namespace) -> Option<Arc<Secret>> {
+    pub(in crate::catalog) fn unpack(&self, namespace: &Namespace) -> Option<Arc<Secret>> {
+        self.unpack_with(namespace, |_| true)
+    }
+
+    /// The same with the current and the pending version only: a secret can have hundreds of others.
+    pub(in crate::catalog) fn unpack_briefly(&self, namespace: &Namespace) -> Option<Arc<Secret>> {
+        let current = self.fixed().version;
+        self.unpack_with(namespace, |version| {
+            version.number == current || version.state == VersionState::Pending
+        })
+    }
+
+    fn unpack_with(&self, namespace: &Namespace, keep: impl Fn(&Version) -> bool) -> Option<Arc<Secret>> {
         let fixed = self.fixed();
         let (name, rest) = self.bytes().split_at_checked(fixed.name_bytes.into())?;
         let (description, rest) = rest.split_at_checked(fixed.description_bytes.into())?;
         let (metadata, rest) = rest.split_at_checked(fixed.metadata_bytes.into())?;
-        let rest = unpack_rest(rest, fixed.created_at, fixed.stored_at)?;
+        let rest = unpack_rest(rest, fixed.created_at, fixed.stored_at, keep)?;
         Some(Arc::new(Secret {
             namespace: namespace.clone(),
             name: SecretName::parse(text(name)).ok()?,
@@ -122,16 +135,32 @@ impl PackedSecret {
     }
 
     /// The name as text.
-    pub(super) fn name_text(&self) -> &str {
+    pub(in crate::catalog) fn name_text(&self) -> &str {
         text(self.name())
+    }
+
+    /// The metadata as [`Metadata::pairs_of`] takes it.
+    pub(super) fn metadata_text(&self) -> &str {
+        let fixed = self.fixed();
+        let begin = usize::from(fixed.name_bytes) + usize::from(fixed.description_bytes);
+        let end = begin + usize::from(fixed.metadata_bytes);
+        text(self.bytes().get(begin..end).unwrap_or_default())
     }
 
     /// The pairs of the metadata, in the order of their keys.
     pub(super) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fixed = self.fixed();
-        let begin = usize::from(fixed.name_bytes) + usize::from(fixed.description_bytes);
-        let end = begin + usize::from(fixed.metadata_bytes);
-        Metadata::pairs_of(text(self.bytes().get(begin..end).unwrap_or_default()))
+        Metadata::pairs_of(self.metadata_text())
+    }
+
+    /// Whether the name begins with a prefix, and the secret has these pairs among others.
+    pub(in crate::catalog) fn matches(&self, prefix: &str, pairs: &Metadata) -> bool {
+        // Few callers ask for pairs, and the text of a secret's own is looked at once.
+        let mut wanted = pairs.iter().peekable();
+        if !self.name().starts_with(prefix.as_bytes()) || wanted.peek().is_none() {
+            return self.name().starts_with(prefix.as_bytes());
+        }
+        let metadata = self.metadata_text();
+        wanted.all(|pair| Metadata::pairs_of(metadata).any(|present| present == pair))
     }
 
     /// Whether the secret was created before that time, and no value of it was read since.

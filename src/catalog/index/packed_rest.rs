@@ -96,8 +96,14 @@ fn pack_version(version: &Version, created_at: Timestamp, to: &mut Vec<u8>) {
 }
 
 /// Reads back what [`pack_rest`] appended.
-/// The secret was created at `created_at`, and its record was put at `stored_at`.
-pub(super) fn unpack_rest(bytes: &[u8], created_at: Timestamp, stored_at: Revision) -> Option<Rest> {
+/// The secret was created at `created_at`, and its record was put at `stored_at`. Of the versions, only those to `keep` are read: the current
+/// one is among them.
+pub(super) fn unpack_rest(
+    bytes: &[u8],
+    created_at: Timestamp,
+    stored_at: Revision,
+    keep: impl Fn(&Version) -> bool,
+) -> Option<Rest> {
     let mut from = Unpacker(bytes);
     let flags = from.byte()?;
     let revision = Revision(stored_at.0.checked_sub(from.number()?)?);
@@ -116,8 +122,10 @@ pub(super) fn unpack_rest(bytes: &[u8], created_at: Timestamp, stored_at: Revisi
             Some(Box::new(decode_rotation(from.bytes(bytes)?)?))
         }
     };
-    let versions: Option<Vec<_>> =
-        (0..from.number::<u16>()?).map(|_| unpack_version(created_at, &mut from)).collect();
+    let mut versions = Vec::new();
+    for _ in 0..from.number::<u16>()? {
+        versions.extend(Some(unpack_version(created_at, &mut from)?).filter(&keep));
+    }
     Some(Rest {
         revision,
         rotated_at,
@@ -125,7 +133,7 @@ pub(super) fn unpack_rest(bytes: &[u8], created_at: Timestamp, stored_at: Revisi
         expiry_told,
         deletion: deleted_at.zip(purge_at).map(|(deleted_at, purge_at)| Deletion { deleted_at, purge_at }),
         rotation,
-        versions: Versions::from_oldest(versions?)?,
+        versions: Versions::from_oldest(versions)?,
     })
 }
 
@@ -299,6 +307,10 @@ mod tests {
             };
             let packed = PackedSecret::of(&expected).unwrap();
             prop_assert_eq!(&*packed.unpack(&expected.namespace).unwrap(), &expected);
+            let brief = packed.unpack_briefly(&expected.namespace).unwrap();
+            let shown = |version: &&Version| version.number == first || version.state == VersionState::Pending;
+            prop_assert!(brief.versions.iter().eq(expected.versions.iter().filter(shown)));
+            prop_assert_eq!((&brief.name, brief.pending_version()), (&expected.name, expected.pending_version()));
             prop_assert_eq!(packed.name_text(), expected.name.as_str());
             prop_assert!(packed.metadata().eq(expected.metadata.iter()));
             prop_assert_eq!(packed.is_deleted(), expected.is_deleted());

@@ -12,7 +12,7 @@ const MAX_SECRET_BYTES: usize = 64 << 10;
 /// A page of secrets.
 #[derive(Debug)]
 pub struct Page<T = Arc<Secret>> {
-    /// The secrets, in the order that was asked for.
+    /// The secrets, in the order that was asked for. Of their versions, they have the current one and the pending one.
     pub items: Vec<T>,
     /// How many secrets match the filter, on all pages together.
     pub total: usize,
@@ -36,7 +36,7 @@ impl<T> Default for Page<T> {
 impl Page<PackedSecret> {
     /// The page with its secrets unpacked, which are those of a namespace. Needs no lock.
     pub(in crate::catalog) fn unpack(self, namespace: &Namespace) -> Page {
-        let items = self.items.iter().filter_map(|secret| secret.unpack(namespace)).collect();
+        let items = self.items.iter().filter_map(|secret| secret.unpack_briefly(namespace)).collect();
         Page { items, total: self.total, next: self.next }
     }
 }

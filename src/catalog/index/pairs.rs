@@ -2,29 +2,28 @@
 
 use std::collections::HashMap;
 
-use super::orders::{Sorted, insert, remove};
+use super::orders::Orders;
 use super::packed::PackedSecret;
-use crate::domain::OrderBy;
+use crate::domain::Metadata;
 
-/// The secrets of each pair, in the order of their names: in orders by time too, each change of a secret would move it in all its
-/// pairs. There is no entry for a pair that no secret has.
+/// The secrets of each pair, in every order. There is no entry for a pair that no secret has.
 #[derive(Default)]
-pub(super) struct PairOrders(HashMap<Box<str>, HashMap<Box<str>, Sorted>>);
+pub(super) struct PairOrders(HashMap<Box<str>, HashMap<Box<str>, Orders>>);
 
 impl PairOrders {
-    /// The pairs of these secrets, which come in the order of their names.
-    pub(super) fn of<'a>(secrets: impl Iterator<Item = &'a PackedSecret>) -> Self {
+    /// The pairs of these secrets.
+    pub(super) fn of(secrets: &Orders) -> Self {
         let mut pairs = Self::default();
-        for secret in secrets {
+        for (by, secret) in secrets.in_every_order() {
             for (key, value) in secret.metadata() {
-                pairs.change(key, value, |sorted| sorted.push(secret.clone()));
+                pairs.change(key, value, |secrets| secrets.push(by, secret));
             }
         }
         pairs
     }
 
-    /// The secrets that have this pair, in the order of their names.
-    pub(super) fn get(&self, key: &str, value: &str) -> Option<&Sorted> {
+    /// The secrets that have this pair.
+    pub(super) fn get(&self, key: &str, value: &str) -> Option<&Orders> {
         self.0.get(key)?.get(value)
     }
 
@@ -33,25 +32,23 @@ impl PairOrders {
         self.0.is_empty()
     }
 
-    /// Adds a secret, in place of one that has the same id, name and pairs.
+    /// Adds a secret, in place of one that has the same id, the same pairs and the same place in every order.
     pub(super) fn insert(&mut self, secret: &PackedSecret) {
         for (key, value) in secret.metadata() {
-            self.change(key, value, |sorted| insert(sorted, secret, OrderBy::Name));
+            self.change(key, value, |secrets| secrets.insert(secret));
         }
     }
 
-    /// Removes a secret, given in the state in which it was added, from the pairs in which its next state, which is added then, has
-    /// another place.
+    /// Removes a secret, given in the state in which it was added, from the places that its next state, which is added then, does not
+    /// have.
     pub(super) fn remove(&mut self, secret: &PackedSecret, next: Option<&PackedSecret>) {
-        let next = next.filter(|next| next.name() == secret.name());
+        let of_next = next.map(PackedSecret::metadata_text).unwrap_or_default();
         for (key, value) in secret.metadata() {
-            if next.is_some_and(|next| next.metadata().any(|pair| pair == (key, value))) {
-                continue;
-            }
+            let is_kept = Metadata::pairs_of(of_next).any(|pair| pair == (key, value));
             let Some(values) = self.0.get_mut(key) else { continue };
-            if let Some(sorted) = values.get_mut(value) {
-                remove(sorted, secret, OrderBy::Name);
-                if sorted.len() == 0 {
+            if let Some(secrets) = values.get_mut(value) {
+                secrets.remove(secret, next.filter(|_| is_kept));
+                if secrets.len() == 0 {
                     values.remove(value);
                 }
             }
@@ -62,10 +59,10 @@ impl PairOrders {
     }
 
     /// Changes the secrets of a pair, which may be none yet.
-    fn change(&mut self, key: &str, value: &str, change: impl FnOnce(&mut Sorted)) {
+    fn change(&mut self, key: &str, value: &str, change: impl FnOnce(&mut Orders)) {
         // Most pairs are there already, so that their texts need no copy.
         match self.0.get_mut(key).and_then(|values| values.get_mut(value)) {
-            Some(sorted) => change(sorted),
+            Some(secrets) => change(secrets),
             None => change(self.0.entry(key.into()).or_default().entry(value.into()).or_default()),
         }
     }

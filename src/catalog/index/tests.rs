@@ -285,6 +285,50 @@ fn the_sizes_of_values_are_kept_and_learnt_from_every_state_that_knows_them() {
     assert_eq!(bytes(&uncounted), (1, 0));
 }
 
+proptest! {
+    #[test]
+    fn a_name_leads_to_the_secret_that_has_it(
+        steps in proptest::collection::vec((0u8..5, 0u8..5, 0..4, any::<bool>()), 0..60),
+    ) {
+        let mut index = empty();
+        // The name of each secret, with whether it is deleted.
+        let mut names = std::collections::BTreeMap::<u8, (String, bool)>::new();
+        for (revision, (one, other, kind, other_first)) in (1..).zip(steps) {
+            let mut changed = vec![one];
+            let fresh = format!("n{revision}");
+            match kind {
+                // Two secrets exchange their names, or one takes the name that the other gives up.
+                0 | 1 if one != other && names.contains_key(&one) && names.contains_key(&other) => {
+                    let (of_one, of_other) = (names[&one].0.clone(), names[&other].0.clone());
+                    names.insert(one, (of_other, false));
+                    names.insert(other, (if kind == 0 { of_one } else { fresh }, false));
+                    changed.push(other);
+                }
+                2 if names.contains_key(&one) => names.get_mut(&one).unwrap().1 = true,
+                _ => drop(names.insert(one, (fresh, false))),
+            }
+            // No two secrets that are not deleted have one name.
+            let name = names[&one].0.clone();
+            prop_assume!(names.values().filter(|(present, deleted)| !deleted && *present == name).count() <= 1);
+            if other_first {
+                changed.reverse();
+            }
+            for id in changed {
+                let (name, deleted) = &names[&id];
+                let purge_at = Timestamp::from_micros(9);
+                let deletion = deleted.then_some(Deletion { deleted_at: Timestamp::from_micros(1), purge_at });
+                index.put(Secret { deletion, ..secret(id, name, &[("env", "e")], (1, 1), revision) });
+            }
+            for (id, (name, deleted)) in &names {
+                let found = index.find(&SecretName::parse(name).unwrap()).map(|found| found.id().as_bytes()[15]);
+                prop_assert_eq!(found == Some(*id), !*deleted);
+            }
+            prop_assert_eq!(index.len() + index.deleted(), names.len());
+            prop_assert_eq!(index.taken().secrets, names.len() as u64);
+        }
+    }
+}
+
 #[test]
 fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
     let name = SecretName::parse("n").unwrap();
@@ -293,7 +337,7 @@ fn a_name_can_pass_from_one_secret_to_another_in_either_order() {
         let mut index = empty();
         both.into_iter().for_each(|secret| index.put(secret));
         index.remove(first.id);
-        assert_eq!(index.find(&name).map(|found| found.id), Some(second.id));
+        assert_eq!(index.find(&name).map(PackedSecret::id), Some(second.id));
     }
 }
 
@@ -324,7 +368,7 @@ fn pages_part_deleted_secrets_of_the_same_name() {
         assert_eq!(walked.len(), 8);
     }
     assert_eq!(
-        index.find(&SecretName::parse("n").unwrap()).map(|found| *found.id.as_bytes().last().unwrap()),
+        index.find(&SecretName::parse("n").unwrap()).map(|found| *found.id().as_bytes().last().unwrap()),
         Some(9)
     );
 }
