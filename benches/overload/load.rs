@@ -14,6 +14,9 @@ use tonic_types::StatusExt;
 use crate::server::NAME;
 use crate::tools::{Connections, Request, Server};
 
+/// How often the client sends what is due by then.
+const TICK: Duration = Duration::from_millis(1);
+
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -29,27 +32,40 @@ pub enum Outcome {
     Lost,
 }
 
-/// How the requests ended, and after how long. The time of one that was kept back begins when it is sent.
+/// How the requests ended, and after how long, with the time for which the client kept them back.
 #[derive(Default)]
-pub struct Tally(Vec<(Outcome, Duration)>);
+pub struct Tally {
+    ended: Vec<(Outcome, Duration)>,
+    /// How late the client came to send, each time.
+    lags: Vec<Duration>,
+}
 
 impl Tally {
     pub fn sent(&self) -> usize {
-        self.0.len()
+        self.ended.len()
     }
 
     pub fn count(&self, outcome: Outcome) -> usize {
-        self.0.iter().filter(|(ended, _)| *ended == outcome).count()
+        self.ended.iter().filter(|(ended, _)| *ended == outcome).count()
     }
 
     /// The time within which this part of the requests with an outcome ended.
     pub fn within(&self, outcome: Outcome, part: f64) -> Duration {
-        let mut times: Vec<_> =
-            self.0.iter().filter(|(ended, _)| *ended == outcome).map(|(_, time)| *time).collect();
-        times.sort_unstable();
-        let place = (times.len() as f64 * part) as usize;
-        times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+        let of_outcome = self.ended.iter().filter(|(ended, _)| *ended == outcome);
+        within(of_outcome.map(|(_, time)| *time).collect(), part)
     }
+
+    /// How late the client came to send at most, in this part of the times.
+    pub fn lag(&self, part: f64) -> Duration {
+        within(self.lags.clone(), part)
+    }
+}
+
+/// The longest of this part of the times, of which the shortest ones come first.
+fn within(mut times: Vec<Duration>, part: f64) -> Duration {
+    times.sort_unstable();
+    let place = (times.len() as f64 * part) as usize;
+    times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 /// Clients that read one secret.
@@ -92,7 +108,7 @@ impl Clients {
                     while Instant::now() < end {
                         let sent = Instant::now();
                         let outcome = send(&request, sender.clone(), "30S").await.0;
-                        tally.borrow_mut().0.push((outcome, sent.elapsed()));
+                        tally.borrow_mut().ended.push((outcome, sent.elapsed()));
                     }
                 });
             }
@@ -121,11 +137,14 @@ impl Clients {
                         let ended = answer.unwrap_or((Outcome::Late, deadline));
                         // The timer can be late where much is to do.
                         let late = due.elapsed() > deadline && ended.0 != Outcome::Lost;
-                        tally.borrow_mut().0.push(if late { (Outcome::Late, deadline) } else { ended });
+                        let ended = if late { (Outcome::Late, deadline) } else { ended };
+                        tally.borrow_mut().ended.push(ended);
                     });
                     sent += 1;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                let next = Instant::now() + TICK;
+                tokio::time::sleep_until(next.into()).await;
+                tally.borrow_mut().lags.push(next.elapsed());
             }
         });
         offering.await;
@@ -134,7 +153,7 @@ impl Clients {
     }
 }
 
-/// Sends the request once the connection has room for it. Gives its outcome, and the time since it was sent.
+/// Gives a request to the client, which sends it once the connection has room for it. Gives its outcome, and the time since then.
 async fn send(request: &Request, sender: SendRequest<Bytes>, timeout: &str) -> (Outcome, Duration) {
     let begun = Instant::now();
     match request.send(sender, timeout).await {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use self::load::{Clients, Outcome, Tally};
 use self::server::Shared;
-use self::tools::{is_quick, median, record};
+use self::tools::{Process, is_quick, median, processor_time, record};
 
 /// How long each part is measured.
 const PART: Duration = Duration::from_secs(8);
@@ -86,18 +86,63 @@ async fn measure(connections: usize) -> Overloaded {
     let clients = Clients::open(&shared.server, connections).await;
     let part = if is_quick() { PART / 2 } else { PART };
     clients.closed_loop(IN_FLIGHT / (connections / 4), Duration::from_secs(1)).await;
+    let begun = Used::by(process);
     let capacity = clients.closed_loop(IN_FLIGHT / (connections / 4), part).await;
+    let for_capacity = Used::by(process).since(&begun);
     let before = process.resident();
+    let begun = Used::by(process);
     let tally = clients.open_loop(capacity * OVERLOAD, part, DEADLINE).await;
+    let in_overload = Used::by(process).since(&begun);
     let peak = process.peak();
     drop(clients);
     tokio::time::sleep(LATER).await;
     let after = process.resident();
     report(connections, capacity, part, &tally, [before, peak, after]);
+    report_time(capacity, part, &tally, &for_capacity, &in_overload);
     Overloaded {
         goodput: tally.count(Outcome::Answered) as f64 / part.as_secs_f64() / capacity,
         memory: after as f64 / before as f64,
     }
+}
+
+/// What the server and its clients have used of their processors.
+struct Used {
+    server: Duration,
+    clients: Duration,
+}
+
+impl Used {
+    fn by(server: &Process) -> Self {
+        Self { server: server.processor_time(), clients: processor_time("self") }
+    }
+
+    fn since(&self, begun: &Self) -> Self {
+        Self { server: self.server - begun.server, clients: self.clients - begun.clients }
+    }
+}
+
+/// Prints what a refusal costs the server, and whether the clients were quick enough to measure it. An answer is taken to cost the same in
+/// both parts; the time of the overload has its end too, until the last request has ended.
+fn report_time(capacity: f64, part: Duration, tally: &Tally, for_capacity: &Used, in_overload: &Used) {
+    let seconds = part.as_secs_f64();
+    let of = |time: Duration| time.as_secs_f64() / seconds;
+    println!(
+        "  processors: the server {:.2}, and {:.2} in the overload; the clients {:.2} and {:.2}. They came to send within {:?} of their \
+         time, 99 % of the times",
+        of(for_capacity.server),
+        of(in_overload.server),
+        of(for_capacity.clients),
+        of(in_overload.clients),
+        tally.lag(0.99)
+    );
+    let answer = of(for_capacity.server) / capacity;
+    let refusals = of(in_overload.server) * seconds - tally.count(Outcome::Answered) as f64 * answer;
+    let refusal = refusals / tally.count(Outcome::Refused).max(1) as f64;
+    println!(
+        "  of the server's time: {:.1} µs for an answer, {:.1} µs for a refusal",
+        answer * 1e6,
+        refusal * 1e6
+    );
 }
 
 /// Prints what connections cost that do nothing, each with an API key of its own.

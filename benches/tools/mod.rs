@@ -10,5 +10,5 @@ mod tls;
 
 pub use self::load::{Connections, Ended, Request, http2};
 pub use self::results::{is_quick, median, record, rounded};
-pub use self::server::{Process, Server, Start, data_folder, disk};
+pub use self::server::{Process, Server, Start, data_folder, disk, processor_time};
 pub use self::tls::{Certificate, Trust};

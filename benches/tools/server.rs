@@ -15,6 +15,15 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::tls::Certificate;
 
+/// The time of processors that a process has used, of this number or this one (`self`): in all of its threads, also in the kernel.
+pub fn processor_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux");
+    // The name of the program, in brackets, can hold spaces.
+    let fields = stat.rsplit(')').next().expect("a line").split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
+    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// A folder for the data of a run, on the disk that `STRONGROOM_BENCH_DIR` chooses: by default that of cargo's target folder.
 pub fn data_folder() -> TempDir {
     let place = std::env::var_os("STRONGROOM_BENCH_DIR").unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
@@ -50,11 +59,7 @@ impl Process {
 
     /// The time of processors that it has used, in all of its threads, also in the kernel.
     pub fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
-        // The name of the program, in brackets, can hold spaces.
-        let fields = stat.rsplit(')').next().expect("a line").split_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
-        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+        processor_time(&self.child.id().to_string())
     }
 
     /// The memory of the process, in bytes.

@@ -34,6 +34,9 @@ const TURN: usize = 16 * 1024;
 /// How much is read at once where the library does not read by itself, in bytes.
 const PIECE: usize = 8 * 1024;
 
+/// How many bytes that are left out, as refused requests, count like one of the others in a turn.
+const LEFT_OUT: usize = 4;
+
 /// How many bytes of replies do not wait for more.
 const LARGE: usize = 8 * 1024;
 
@@ -126,41 +129,57 @@ impl Socket {
                 return Poll::Ready(Ok(()));
             }
             ready!(shedding.poll_rested(context));
-            let is_full = shedding.is_full();
-            if is_full || self.in_turn >= TURN {
+            if shedding.is_full() && self.poll_replies(context)?.is_pending() {
                 self.end_turn(false);
-                if !is_full {
-                    context.waker().wake_by_ref();
-                }
-                return Poll::Pending;
+                return Poll::Pending; // until the peer takes some
             }
-            let mut inbox = std::mem::take(&mut self.inbox);
-            inbox.resize(PIECE, 0);
-            let mut read = ReadBuf::new(&mut inbox);
-            let ended =
-                Pin::new(&mut self.stream).poll_read(context, &mut read).map_ok(|()| read.filled().len());
-            let heard = match ended {
-                Poll::Ready(Ok(length)) => {
-                    self.in_turn += length;
-                    let bytes = inbox.get(..length).unwrap_or_default();
-                    let heard = self.hear(bytes);
-                    match &mut self.shedding {
-                        Some(shedding) => heard.and(shedding.read(bytes).map_err(io::Error::other)),
-                        None => heard,
-                    }
-                }
-                _ => Ok(()),
-            };
-            self.inbox = inbox;
-            match ended {
-                Poll::Ready(Ok(0)) => return Poll::Ready(heard), // the peer sends no more
-                Poll::Ready(Ok(_)) => heard?,
+            if self.in_turn >= TURN {
+                self.end_turn(false);
+                context.waker().wake_by_ref();
+                return self.poll_refused(context);
+            }
+            match self.poll_read_piece(context) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())), // the peer sends no more
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     self.end_turn(true);
-                    return self.poll_limit(context);
+                    return self.poll_refused(context);
                 }
             }
+        }
+    }
+
+    /// Reads some bytes of the peer's frames. Gives their number.
+    fn poll_read_piece(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.resize(PIECE, 0);
+        let mut read = ReadBuf::new(&mut inbox);
+        let ended = Pin::new(&mut self.stream).poll_read(context, &mut read);
+        let length = read.filled().len();
+        let heard = match inbox.get(..length) {
+            Some(bytes) if !bytes.is_empty() => self.hear_shedding(bytes),
+            _ => Ok(()),
+        };
+        self.inbox = inbox;
+        ended.map(|ended| ended.and(heard).map(|()| length))
+    }
+
+    /// Notes that the peer sent something, and keeps what is left of it.
+    fn hear_shedding(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hear(bytes)?;
+        let Some(shedding) = &mut self.shedding else { return Ok(()) };
+        shedding.read(bytes).map_err(io::Error::other)?;
+        // What is left out takes no room.
+        self.in_turn += shedding.ready().len().max(bytes.len() / LEFT_OUT);
+        Ok(())
+    }
+
+    /// Nothing is to be read now. Refusals leave at once: the turn of this connection after the next one may be far.
+    fn poll_refused(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_replies(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => self.poll_limit(context),
         }
     }
 
@@ -169,7 +188,6 @@ impl Socket {
         while let Some(shedding) = &mut self.shedding
             && !shedding.replies().is_empty()
         {
-            let was_full = shedding.is_full();
             let written = Pin::new(&mut self.stream).poll_write(context, shedding.replies());
             let written = ready!(self.limited(written, context))?;
             if written == 0 {
@@ -178,9 +196,6 @@ impl Socket {
             if let Some(shedding) = &mut self.shedding {
                 self.frames.wrote(shedding.replies().get(..written).unwrap_or_default());
                 shedding.wrote(written);
-                if was_full && !shedding.is_full() {
-                    context.waker().wake_by_ref(); // nothing waits for what the peer sends
-                }
             }
         }
         Poll::Ready(Ok(()))
@@ -208,17 +223,17 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.in_turn >= TURN {
-            self.end_turn(false);
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         if self.shedding.is_none() && self.connection.is_overloaded() && self.frames.is_settled() {
             self.shedding =
                 self.frames.hand_over().map(|frames| Shedding::begin(self.connection.clone(), frames).into());
         }
         if self.shedding.is_some() {
             return self.poll_read_shedding(context, buffer);
+        }
+        if self.in_turn >= TURN {
+            self.end_turn(false);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
@@ -276,7 +291,7 @@ impl AsyncWrite for Socket {
         if let Some(shedding) = &mut self.shedding
             && !shedding.replies().is_empty()
         {
-            if shedding.answers() && shedding.replies().len() < LARGE {
+            if shedding.replies().len() < LARGE {
                 ready!(self.poll_gathered(context));
             }
             ready!(self.poll_replies(context))?;

@@ -6,7 +6,7 @@ use crate::limits::{LimitReached, QuotaLimit, QuotaReached};
 impl Refusal {
     /// The server has too much to do.
     pub(in crate::api) fn overloaded() -> Self {
-        let message = "The server has more to do than it can, and would answer this request late. Try again.";
+        let message = "The server has too much to do. Try again.";
         Self::new(Code::ResourceExhausted, Reason::TooManyRequests, message).that_passes()
     }
 

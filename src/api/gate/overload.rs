@@ -18,7 +18,7 @@ use crate::audit::Auditor;
 use crate::domain::new_id;
 
 /// How many requests of a connection the gate refuses before it says that the connection is overloaded.
-const MANY: u64 = 32;
+const MANY: u64 = 4;
 
 /// For how long the patience of a caller counts for others of the connection.
 const RECENT: Duration = Duration::from_secs(1);

@@ -52,7 +52,7 @@ const ROOM: usize = 8 * 1024;
 /// For how long refusals have one id and one record.
 const TOGETHER: Duration = Duration::from_secs(1);
 /// For how long nothing is read after requests were refused. What comes meanwhile is read at once, for a part of the cost.
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(10);
 /// How many bytes may wait for the peer. Then nothing is read until it takes some.
 const MOST_REPLIES: usize = 32 * 1024;
 /// The shortest header block of a request without a table, in bytes. A refusal is long, so a shorter one is left to the library.
@@ -91,8 +91,6 @@ pub(super) struct Shedding {
     room: usize,
     /// The requests that were passed in this turn.
     passed: usize,
-    /// Whether the library has written something, or has a request to answer, since the last flush.
-    answers: bool,
     /// The requests until the next one that is passed anyway.
     until_sample: u32,
     /// The refusal of this second, with its header block.
@@ -131,7 +129,6 @@ impl Shedding {
             open: BTreeSet::new(),
             room: 0,
             passed: 0,
-            answers: false,
             until_sample: SAMPLE,
             refusal: None,
             rest_until: Box::pin(sleep_until(Instant::now())),
@@ -243,7 +240,6 @@ impl Shedding {
             self.until_sample = SAMPLE;
         }
         self.passed += 1;
-        self.answers = true;
         false
     }
 
@@ -357,15 +353,9 @@ impl Shedding {
         }
     }
 
-    /// Whether answers may come that could leave with what waits. Asked once for each flush.
-    pub(super) fn answers(&mut self) -> bool {
-        std::mem::take(&mut self.answers)
-    }
-
     /// Adds what the library writes. It comes after the refusals that wait, which are whole frames.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         self.streams.wrote(bytes);
-        self.answers = true;
         self.replies.extend_from_slice(bytes);
     }
 }
