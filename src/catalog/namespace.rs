@@ -139,6 +139,13 @@ impl NamespaceCatalog {
         found?.unpack(&self.namespace)
     }
 
+    /// The same with few of its versions: the current one, the pending one, and the one of that number. A secret can have hundreds of
+    /// others.
+    pub fn secret_with(&self, name: &SecretName, number: Option<u32>) -> Option<Arc<Secret>> {
+        let found = read(&self.index).find(name).cloned();
+        found?.unpack_briefly(&self.namespace, number)
+    }
+
     /// The secret with this id, deleted or not.
     pub fn secret_of(&self, id: SecretId) -> Option<Arc<Secret>> {
         let found = read(&self.index).get(id).cloned();
@@ -157,7 +164,7 @@ impl NamespaceCatalog {
             let index = read(&self.index);
             (names.iter().map(|name| index.find(name).cloned()).collect(), index.as_of().max(reached))
         };
-        let unpack = |secret: Option<PackedSecret>| secret?.unpack_briefly(&self.namespace);
+        let unpack = |secret: Option<PackedSecret>| secret?.unpack_briefly(&self.namespace, None);
         (found.into_iter().map(unpack).collect(), revision)
     }
 

@@ -60,7 +60,7 @@ impl SecretOperations {
         let reading = (grant.principal(), granted.as_slice());
         loop {
             let shown = self.core.catalog.revision();
-            let (namespace, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
+            let (namespace, secret) = self.reader.find_with(grant.namespace(), grant.name(), version).await?;
             let version = find_readable(&secret, version.unwrap_or(secret.version), self.core.clock.now())?;
             match self.reader.read_version(reading, &namespace, &secret, version).await? {
                 Some(value) => {
@@ -85,7 +85,7 @@ impl SecretOperations {
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.core.at_least(at_least).await?;
         let shown = self.core.catalog.revision();
-        let (_, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
+        let (_, secret) = self.reader.find_with(grant.namespace(), grant.name(), version).await?;
         find_version(&secret, version.unwrap_or(secret.version))?;
         let revision = secret.revision.max(shown);
         Ok((secret, revision))
@@ -204,8 +204,27 @@ impl SecretReader {
         namespace: &Namespace,
         name: &SecretName,
     ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
+        self.find_by(namespace, name, |catalog| catalog.secret(name)).await
+    }
+
+    /// The same with few of the secret's versions: the current one, the pending one, and the one of that number.
+    async fn find_with(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+        number: Option<u32>,
+    ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
+        self.find_by(namespace, name, |catalog| catalog.secret_with(name, number)).await
+    }
+
+    async fn find_by(
+        &self,
+        namespace: &Namespace,
+        name: &SecretName,
+        find: impl FnOnce(&NamespaceCatalog) -> Option<Arc<Secret>>,
+    ) -> Result<(Arc<NamespaceCatalog>, Arc<Secret>), Error> {
         if let Some(catalog) = self.core.catalog.namespace(namespace)
-            && let Some(secret) = catalog.secret(name)
+            && let Some(secret) = find(&catalog)
         {
             let altered = catalog.is_name_altered(name);
             return if altered { Err(Error::Integrity) } else { Ok((catalog, secret)) };

@@ -61,11 +61,17 @@ impl PackedSecret {
         self.unpack_with(namespace, |_| true)
     }
 
-    /// The same with the current and the pending version only: a secret can have hundreds of others.
-    pub(in crate::catalog) fn unpack_briefly(&self, namespace: &Namespace) -> Option<Arc<Secret>> {
+    /// The same with few of its versions: the current one, the pending one, and the one of that number.
+    pub(in crate::catalog) fn unpack_briefly(
+        &self,
+        namespace: &Namespace,
+        number: Option<u32>,
+    ) -> Option<Arc<Secret>> {
         let current = self.fixed().version;
         self.unpack_with(namespace, |version| {
-            version.number == current || version.state == VersionState::Pending
+            version.number == current
+                || version.state == VersionState::Pending
+                || Some(version.number) == number
         })
     }
 

@@ -36,7 +36,7 @@ impl<T> Default for Page<T> {
 impl Page<PackedSecret> {
     /// The page with its secrets unpacked, which are those of a namespace. Needs no lock.
     pub(in crate::catalog) fn unpack(self, namespace: &Namespace) -> Page {
-        let items = self.items.iter().filter_map(|secret| secret.unpack_briefly(namespace)).collect();
+        let items = self.items.iter().filter_map(|secret| secret.unpack_briefly(namespace, None)).collect();
         Page { items, total: self.total, next: self.next }
     }
 }
