@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use triomphe::ThinArc;
 
-use super::packed_rest::{pack_rest, unpack_rest};
+use super::packed_rest::{Others, pack_rest, unpack_rest};
 use crate::domain::{
-    Description, Metadata, Minute, Namespace, Revision, Secret, SecretId, SecretName, Timestamp, Version,
-    VersionState,
+    Description, Metadata, Minute, Namespace, Revision, Secret, SecretId, SecretName, Timestamp,
 };
 
 /// A secret of the index's namespace. A clone is the same piece of memory.
@@ -58,7 +57,7 @@ impl PackedSecret {
 
     /// The secret, in the index's namespace. `None` only where [`PackedSecret::of`] has a defect.
     pub(in crate::catalog) fn unpack(&self, namespace: &Namespace) -> Option<Arc<Secret>> {
-        self.unpack_with(namespace, |_| true)
+        self.unpack_with(namespace, Others::All)
     }
 
     /// The same with few of its versions: the current one, the pending one, and the one of that number.
@@ -67,20 +66,15 @@ impl PackedSecret {
         namespace: &Namespace,
         number: Option<u32>,
     ) -> Option<Arc<Secret>> {
-        let current = self.fixed().version;
-        self.unpack_with(namespace, |version| {
-            version.number == current
-                || version.state == VersionState::Pending
-                || Some(version.number) == number
-        })
+        self.unpack_with(namespace, number.map_or(Others::None, Others::Numbered))
     }
 
-    fn unpack_with(&self, namespace: &Namespace, keep: impl Fn(&Version) -> bool) -> Option<Arc<Secret>> {
+    fn unpack_with(&self, namespace: &Namespace, others: Others) -> Option<Arc<Secret>> {
         let fixed = self.fixed();
         let (name, rest) = self.bytes().split_at_checked(fixed.name_bytes.into())?;
         let (description, rest) = rest.split_at_checked(fixed.description_bytes.into())?;
         let (metadata, rest) = rest.split_at_checked(fixed.metadata_bytes.into())?;
-        let rest = unpack_rest(rest, fixed.created_at, fixed.stored_at, keep)?;
+        let rest = unpack_rest(rest, fixed.created_at, fixed.stored_at, others)?;
         Some(Arc::new(Secret {
             namespace: namespace.clone(),
             name: SecretName::parse(text(name)).ok()?,

@@ -58,9 +58,13 @@ pub(super) fn pack_rest(secret: &Secret, to: &mut Vec<u8>) -> Option<()> {
         pack_number(rotation.len().try_into().ok()?, to);
         to.extend_from_slice(&rotation);
     }
-    pack_number(secret.versions.iter().count().try_into().ok()?, to);
-    for version in secret.versions.iter() {
-        pack_version(version, secret.created_at, to);
+    let (first, others): (Vec<_>, Vec<_>) = secret
+        .versions
+        .iter()
+        .partition(|version| version.number == secret.version || version.state == VersionState::Pending);
+    for part in [first, others] {
+        pack_number(part.len().try_into().ok()?, to);
+        part.into_iter().for_each(|version| pack_version(version, secret.created_at, to));
     }
     Some(())
 }
@@ -95,14 +99,30 @@ fn pack_version(version: &Version, created_at: Timestamp, to: &mut Vec<u8>) {
     }
 }
 
-/// Reads back what [`pack_rest`] appended.
-/// The secret was created at `created_at`, and its record was put at `stored_at`. Of the versions, only those to `keep` are read: the current
-/// one is among them.
+/// Which versions to unpack beside the current one and the pending one, which come first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    All,
+    None,
+    Numbered(u32),
+}
+
+impl Others {
+    fn have(self, number: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Numbered(wanted) => number == wanted,
+        }
+    }
+}
+
+/// Reads back what [`pack_rest`] appended. The secret was created at `created_at`, and its record was put at `stored_at`.
 pub(super) fn unpack_rest(
     bytes: &[u8],
     created_at: Timestamp,
     stored_at: Revision,
-    keep: impl Fn(&Version) -> bool,
+    others: Others,
 ) -> Option<Rest> {
     let mut from = Unpacker(bytes);
     let flags = from.byte()?;
@@ -124,7 +144,14 @@ pub(super) fn unpack_rest(
     };
     let mut versions = Vec::new();
     for _ in 0..from.number::<u16>()? {
-        versions.extend(Some(unpack_version(created_at, &mut from)?).filter(&keep));
+        versions.push(unpack_version(created_at, &mut from)?);
+    }
+    if others != Others::None {
+        for _ in 0..from.number::<u16>()? {
+            let version = unpack_version(created_at, &mut from)?;
+            versions.extend(Some(version).filter(|version| others.have(version.number)));
+        }
+        versions.sort_unstable_by_key(|version| version.number);
     }
     Some(Rest {
         revision,
