@@ -17,10 +17,10 @@ use crate::api::strongroom_v1::status::response;
 use crate::audit::Auditor;
 use crate::domain::new_id;
 
-/// How many requests of a connection the gate refuses before it says that the connection is overloaded.
+/// How many requests of a connection the gate refuses, with little time between them, before it says that the connection is overloaded.
 const MANY: u64 = 4;
 
-/// For how long the patience of a caller counts for others of the connection.
+/// For how long a refusal counts for the next one, and the patience of a caller for others of the connection.
 const RECENT: Duration = Duration::from_secs(1);
 
 /// What tells whether the server has more to do than it can, and what is told of it.
@@ -33,7 +33,10 @@ pub(super) struct Overload {
 /// A connection of which the gate has refused requests.
 pub(super) struct Overloaded {
     overload: Arc<Overload>,
+    /// How many requests were refused in this overload.
     refused: AtomicU64,
+    /// When the last one was refused, in nanoseconds since this was made.
+    refused_last: AtomicU64,
     made: Instant,
     /// How long its callers wait, in nanoseconds: the most patient one of the last second or so.
     patience: AtomicU64,
@@ -75,11 +78,17 @@ impl Overloaded {
     pub(super) fn new(overload: &Arc<Overload>) -> Self {
         let zero = || AtomicU64::new(0);
         let (made, overload) = (Instant::now(), overload.clone());
-        Self { overload, refused: zero(), made, patience: zero(), noted: zero() }
+        Self { overload, refused: zero(), refused_last: zero(), made, patience: zero(), noted: zero() }
     }
 
     /// Notes that the gate has refused a request.
     pub(super) fn refused(&self) {
+        let now = nanos(self.made.elapsed());
+        let age = now.saturating_sub(self.refused_last.swap(now, Ordering::Relaxed));
+        // A connection can live for weeks, with a short burst now and then.
+        if age > nanos(RECENT) {
+            self.refused.store(0, Ordering::Relaxed);
+        }
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 

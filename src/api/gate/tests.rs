@@ -387,3 +387,18 @@ async fn an_answer_is_withheld_where_the_key_ends_while_the_record_is_written() 
     assert_eq!(failure(&answer), INVALID);
     assert_eq!(site.outcomes(), ["ok", "UNAUTHENTICATED"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_separate_bursts_do_not_make_a_connection_overloaded() {
+    let queue_time = Arc::new(QueueTime::new());
+    let overload = Arc::new(Overload::new(queue_time, Arc::new(Recorder::default()), Arc::default()));
+    let connection = Arc::new(Connection::new(([127, 0, 0, 1], 1).into(), 100, 1));
+    for _ in 0..10 {
+        connection.refused(&overload);
+        connection.refused(&overload);
+        assert!(!connection.is_overloaded());
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    (0..4).for_each(|_| connection.refused(&overload));
+    assert!(connection.is_overloaded());
+}

@@ -85,7 +85,7 @@ impl SecretOperations {
     ) -> Result<(Arc<Secret>, Revision), Error> {
         self.core.at_least(at_least).await?;
         let shown = self.core.catalog.revision();
-        let (_, secret) = self.reader.find_with(grant.namespace(), grant.name(), version).await?;
+        let (_, secret) = self.reader.find(grant.namespace(), grant.name()).await?;
         find_version(&secret, version.unwrap_or(secret.version))?;
         let revision = secret.revision.max(shown);
         Ok((secret, revision))
