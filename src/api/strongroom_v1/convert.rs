@@ -328,16 +328,11 @@ pub(super) fn span(span: Duration) -> prost_types::Duration {
 pub(super) fn duration(span: prost_types::Duration) -> Result<Duration, Invalid> {
     const REFUSED: Invalid =
         Invalid::new("must be more than 0 and at most 100 years (3,155,760,000 seconds)");
-    let span = whole_micros(span);
+    let seconds = u64::try_from(span.seconds).ok();
+    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
     let longest = Duration::from_secs(3_155_760_000);
     span.filter(|span| !span.is_zero() && *span <= longest).ok_or(REFUSED)
-}
-
-/// A span in whole microseconds, as the store keeps it; `None` where it is negative, or no valid message.
-fn whole_micros(span: prost_types::Duration) -> Option<Duration> {
-    let seconds = u64::try_from(span.seconds).ok()?;
-    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
-    Some(Duration::new(seconds, nanos / 1000 * 1000))
 }
 
 /// How long a new secret lives: 1 second to 100 years.
@@ -370,7 +365,10 @@ pub(super) const UP_TO_THIRTY_DAYS: SpanLimits =
 /// A span of time from a message, within limits.
 pub(super) fn span_within(span: prost_types::Duration, limits: SpanLimits) -> Result<Duration, Invalid> {
     let SpanLimits(least, most, refused) = limits;
-    let span = whole_micros(span);
+    let seconds = u64::try_from(span.seconds).ok();
+    let nanos = u32::try_from(span.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    // In whole microseconds, as the store keeps it.
+    let span = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos / 1000 * 1000));
     let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
     span.filter(|span| allowed.contains(span)).ok_or(refused)
 }
