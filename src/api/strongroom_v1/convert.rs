@@ -382,3 +382,15 @@ pub(super) fn time(at: &WireTimestamp) -> Result<Timestamp, Invalid> {
     }
     Ok(Timestamp::from_micros(at.seconds * 1_000_000 + i64::from(at.nanos / 1000)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_whole_microseconds_as_the_store_keeps_it() {
+        let span = |seconds, nanos| span_within(prost_types::Duration { seconds, nanos }, SECOND_TO_DAY);
+        assert_eq!(span(3600, 100_999).ok(), Some(Duration::new(3600, 100_000)));
+        assert!(span(0, 999_999_999).is_err() && span(86_400, 1_000).is_err());
+    }
+}

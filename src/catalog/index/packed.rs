@@ -1,4 +1,4 @@
-//! A secret as the index keeps it: all of it in one piece of memory, a third of what a [`Secret`] takes.
+//! A secret as the index keeps it: all of it in one piece of memory, which takes less than a [`Secret`].
 //!
 //! What orders, filters and searches look at is at hand. For the rest a secret is unpacked.
 
@@ -154,13 +154,13 @@ impl PackedSecret {
 
     /// Whether the name begins with a prefix, and the secret has these pairs among others.
     pub(in crate::catalog) fn matches(&self, prefix: &str, pairs: &Metadata) -> bool {
-        // Few callers ask for pairs, and the text of a secret's own is looked at once.
-        let mut wanted = pairs.iter().peekable();
-        if !self.name().starts_with(prefix.as_bytes()) || wanted.peek().is_none() {
-            return self.name().starts_with(prefix.as_bytes());
-        }
-        let metadata = self.metadata_text();
-        wanted.all(|pair| Metadata::pairs_of(metadata).any(|present| present == pair))
+        // The text of all its pairs is checked once, and only where pairs are asked for.
+        let mut own = None;
+        self.name().starts_with(prefix.as_bytes())
+            && pairs.iter().all(|pair| {
+                let own = *own.get_or_insert_with(|| self.metadata_text());
+                Metadata::pairs_of(own).any(|present| present == pair)
+            })
     }
 
     /// Whether the secret was created before that time, and no value of it was read since.

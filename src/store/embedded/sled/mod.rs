@@ -25,7 +25,7 @@ const REVISION: &[u8] = &[0];
 /// into unsynced files of their own. Eight megabytes are far from both: see tests/power. Fixed for the life of a
 /// store.
 const SEGMENT: usize = 8 << 20;
-/// The size of sled's cache, in bytes of its records on the disk. In memory they take about 1.7 times as much.
+/// The size of sled's cache, in bytes of its records on the disk. In memory they take about 1.4 times as much.
 const CACHE: u64 = 64 << 20;
 
 /// An engine on sled 0.34.
