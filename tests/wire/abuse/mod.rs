@@ -7,3 +7,4 @@ mod beside;
 mod edge;
 mod principal;
 mod raw;
+mod unread;
