@@ -1,7 +1,7 @@
 //! A task for each request, so that a change is served to its end and recorded though the caller hangs up. A request whose
-//! caller hangs up before its task has begun is forgotten: nothing of it was done. The requests that are being answered are
-//! counted until the last byte of their answers is handed over: the server waits for them before it stops. Watches have no last
-//! byte, and count until they begin.
+//! caller hangs up before its task has begun, or whose time is up by then, is forgotten: nothing of it was done. The requests
+//! that are being answered are counted until the last byte of their answers is handed over: the server waits for them before it
+//! stops. Watches have no last byte, and count until they begin.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,13 +11,14 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument;
 
 use super::in_flight::{Entered, InFlight};
 use super::queue_time::QueueTime;
-use super::{Answer, Arrived};
+use super::{Answer, Arrived, late};
 use crate::api::error::Refusal;
 use crate::api::request::AuditEntry;
 use crate::api::strongroom_v1::status::response;
@@ -53,11 +54,15 @@ where
         let (entry, of_task) = (arrived.entry.clone(), arrived.entry.clone());
         let span = tracing::info_span!("request", request_id = &*entry.request_id);
         let (entered, endless) = (self.in_flight.enter(), is_endless(arrived.http.uri().path()));
+        let until = arrived.until;
         // Called here and not in the task: the layers below look at callers in the order in which requests arrive.
         let answer = self.inner.call(arrived);
         let waiting = self.queue_time.enter();
         let answering = async move {
             waiting.begins();
+            if Instant::now() >= until {
+                return Ok(late(&of_task)); // not begun, so that a change whose time is up is not made either
+            }
             if !of_task.begin() {
                 return Ok(Response::new(Body::empty()));
             }

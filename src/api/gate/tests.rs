@@ -302,6 +302,20 @@ async fn a_request_whose_caller_hangs_up_before_it_is_begun_is_forgotten() {
     assert!(site.outcomes().is_empty());
 }
 
+#[tokio::test]
+async fn a_request_whose_time_is_up_before_it_is_begun_is_refused_before_any_work() {
+    let site = Site::open().await;
+    let inner = tower::service_fn(async |_: Request<Body>| -> Answer { panic!("nothing is done") });
+    for path in [CREATE, GET] {
+        let mut request = site.request(path);
+        request.headers_mut().insert("grpc-timeout", "1n".parse().unwrap());
+        let answer = site.gated(inner).call(request).await.unwrap();
+        assert_eq!(failure(&answer), Some((Code::DeadlineExceeded, Some(Reason::DeadlineExceeded))));
+        site.in_flight.none().await;
+    }
+    assert!(site.outcomes().is_empty(), "no work was recorded");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_is_answered_in_its_time_and_a_change_ends_in_30_seconds() {
     let site = Site::open().await;
