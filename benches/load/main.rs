@@ -1,4 +1,4 @@
-//! A load generator: latency by load, and what each RPC costs among few secrets and many.
+//! A load generator: latency by load, Gets beside other work, and what each RPC costs among few secrets and many.
 //!
 //! The loads are open: requests are due at the times of a Poisson process, whatever becomes of those before, and latency counts
 //! from then on ([`open_loop`]). First a closed loop gives the capacity, of which the loads are parts. `--help` lists the
@@ -20,6 +20,7 @@
 #![allow(missing_docs, unreachable_pub)]
 
 mod arrivals;
+mod beside;
 mod charts;
 mod cost;
 mod latency;
@@ -44,6 +45,7 @@ use std::rc::Rc;
 
 use tokio::task::{JoinSet, LocalSet};
 
+use self::beside::Beside;
 use self::latency::Latency;
 use self::namespace::Failure;
 use self::options::{Options, Part};
@@ -90,24 +92,24 @@ async fn run(options: &Options) -> Result<(), Failure> {
     let out =
         options.out.clone().unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("load"));
     let target = match (options.is_server_given(), options.only) {
-        (true, Some(Part::Cost)) => {
+        (true, Some(part @ (Part::Cost | Part::Beside))) => {
+            let part = if part == Part::Cost { "cost" } else { "beside" };
             return Err(
-                "the cost of an RPC is measured on servers that are started for it: leave out --server"
-                    .into(),
+                format!("--only {part} starts the servers that it measures: leave out --server").into()
             );
         }
         (true, _) => Some(Rc::new(Target::connect(options).await?)),
         (false, _) if options.clean => return Err("--clean needs --server".into()),
-        (false, _) if options.measures(Part::Latency) => Some(Rc::new(Target::start(options)?)),
-        (false, _) => None,
+        (false, Some(Part::Cost)) => None,
+        (false, _) => Some(Rc::new(Target::start(options)?)),
     };
-    let latency = match &target {
-        None => None,
+    let (latency, beside) = match &target {
+        None => (None, None),
         Some(target) if options.clean => return clean(target).await,
-        Some(target) => Some(latency(target, options).await?),
+        Some(target) => measure(target, options).await?,
     };
     drop(target);
-    let costs = match !options.is_server_given() && options.measures(Part::Cost) {
+    let costs = match options.measures(Part::Cost) {
         true => Some(cost::measure(options).await),
         false => None,
     };
@@ -120,12 +122,15 @@ async fn run(options: &Options) -> Result<(), Failure> {
         report::costs(costs, options);
         save(&out, "cost.svg", &charts::costs(costs, options).draw())?;
     }
-    let json = report::json(options, latency.as_ref(), costs.as_deref());
+    let json = report::json(options, latency.as_ref(), beside.as_deref(), costs.as_deref());
     save(&out, "load.json", &(serde_json::to_string_pretty(&json)? + "\n"))
 }
 
-/// Measures latency. Removes the secrets at the end, also after an error, a panic and Ctrl-C.
-async fn latency(target: &Rc<Target>, options: &Options) -> Result<Latency, Failure> {
+/// What is measured in the namespace of a server.
+type Measured = (Option<Latency>, Option<Vec<Beside>>);
+
+/// Measures in the namespace of a server. Removes the secrets at the end, also after an error, a panic and Ctrl-C.
+async fn measure(target: &Rc<Target>, options: &Options) -> Result<Measured, Failure> {
     // What is there belongs to somebody else, and is not removed.
     target.namespace.expect_empty().await?;
     if options.is_server_given() {
@@ -136,7 +141,15 @@ async fn latency(target: &Rc<Target>, options: &Options) -> Result<Latency, Fail
     let mut measuring = JoinSet::new();
     measuring.spawn_local(async move {
         measured.namespace.fill(&measured.messages).await?;
-        latency::measure(&measured, &of).await
+        let latency = match of.measures(Part::Latency) {
+            true => Some(latency::measure(&measured, &of).await?),
+            false => None,
+        };
+        let beside = match of.measures(Part::Beside) {
+            true => Some(beside::measure(&measured, &of).await?),
+            false => None,
+        };
+        Ok((latency, beside))
     });
     let measured = tokio::select! {
         Some(measured) = measuring.join_next() => measured.unwrap_or_else(|panic| Err(panic.into())),

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use crate::mix::Mix;
 use crate::tools::is_quick;
 
-/// Measures latency by load, and the cost of each RPC among few secrets and many.
+/// Measures latency by load, Gets beside other work, and the cost of each RPC among few secrets and many.
 ///
 /// Without --server, it starts servers of this build, with their data in a temporary folder.
 ///
@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, help_heading = "A server of yours")]
     pub clean: bool,
 
-    /// What to measure [default: both]
+    /// What to measure [default: all]
     #[arg(long)]
     pub only: Option<Part>,
     /// Shorter steps, and at most 10,000 secrets; STRONGROOM_BENCH_QUICK=1 says so too
@@ -101,7 +101,11 @@ pub struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
+    /// Latency by load
     Latency,
+    /// The latency of Gets beside rotations and re-keyings
+    Beside,
+    /// The cost of each RPC
     Cost,
 }
 
@@ -151,7 +155,8 @@ impl Options {
     }
 
     pub fn measures(&self, part: Part) -> bool {
-        self.only.is_none_or(|only| only == part)
+        // Of a server that is not its own, only latency by load.
+        self.only.is_none_or(|only| only == part) && (part == Part::Latency || !self.is_server_given())
     }
 }
 

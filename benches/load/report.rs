@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::beside::Beside;
 use crate::cost::Cost;
 use crate::latency::{Latency, Step};
 use crate::mix::Work;
@@ -73,6 +74,34 @@ pub fn by_work(latency: &Latency, options: &Options) {
     }
 }
 
+/// Prints the head of the table of Gets beside other work.
+pub fn begin_beside(options: &Options, rate: f64) {
+    println!(
+        "\nGets beside other work: {rate} a second; {} secrets, values of {} bytes, {} each",
+        options.secrets,
+        options.value_size,
+        humantime::format_duration(options.time())
+    );
+    println!(
+        "{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  errors",
+        "beside", "a second", "p50", "p90", "p99", "p99.9", "max", "lag p99"
+    );
+}
+
+/// Prints a row of it.
+pub fn beside(beside: &Beside) {
+    let gets = &beside.gets;
+    let [p50, p90, p99, p999] = PERCENTILES.map(|(part, _)| duration(gets.latency.within(part)));
+    println!(
+        "{:<20} {:>9.1} {p50:>9} {p90:>9} {p99:>9} {p999:>9} {:>9} {:>9}  {}",
+        beside.other.name(),
+        beside.others,
+        duration(gets.latency.max()),
+        duration(gets.lag.within(0.99)),
+        gets.errors()
+    );
+}
+
 /// Prints the costs, a row for each RPC.
 pub fn costs(costs: &[Cost], options: &Options) {
     println!("\nProcessor time of the server for a request, medians of {} rounds", options.rounds());
@@ -89,7 +118,12 @@ pub fn costs(costs: &[Cost], options: &Options) {
 }
 
 /// The content of `load.json`. Times are in microseconds.
-pub fn json(options: &Options, latency: Option<&Latency>, costs: Option<&[Cost]>) -> Value {
+pub fn json(
+    options: &Options,
+    latency: Option<&Latency>,
+    beside: Option<&[Beside]>,
+    costs: Option<&[Cost]>,
+) -> Value {
     json!({
         "latency": latency.map(|latency| json!({
             "mix": options.mix.to_string(),
@@ -102,6 +136,15 @@ pub fn json(options: &Options, latency: Option<&Latency>, costs: Option<&[Cost]>
             "capacity_per_second": latency.capacity.map(rounded),
             "steps": latency.steps.iter().map(step_json).collect::<Vec<_>>(),
         })),
+        "gets_beside": beside.map(|all| all.iter().map(|beside| json!({
+            "beside": beside.other.name(),
+            "others_per_second": rounded(beside.others),
+            "answered_in_time": beside.gets.answered,
+            "late": beside.gets.late,
+            "failed": beside.gets.failed,
+            "generator_lag_p99_us": micros(beside.gets.lag.within(0.99)),
+            "latency": latencies_json(&beside.gets.latency),
+        })).collect::<Vec<_>>()),
         "costs": costs.map(|costs| costs.iter().map(|cost| json!({
             "rpc": cost.work.name(),
             "secrets": cost.secrets,
