@@ -15,7 +15,7 @@ use super::work::{Kind, Sizes, Work};
 
 // The same values as the store's.
 const SEGMENT: usize = 8 << 20;
-const CACHE: u64 = 256 << 20;
+const CACHE: u64 = 64 << 20;
 const MAX_WAITING: usize = 1024;
 const MAX_GROUP: usize = 512;
 

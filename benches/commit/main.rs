@@ -43,7 +43,7 @@ use strongroom::domain::MAX_KEPT_VERSIONS;
 use self::engine::Engine;
 use self::report::Round;
 use self::service::{OverApp, OverStore};
-use self::tools::{data_folder, is_quick, record};
+use self::tools::{data_folder, is_quick, processor_time, record};
 use self::work::{Kind, Sizes};
 
 const WRITERS: [usize; 3] = [1, 16, 64];
@@ -97,13 +97,13 @@ fn main() {
                         rounds.iter_mut().zip(round).for_each(|(rounds, round)| rounds.push(round));
                     }
                 }
-                let ratio = report::rows(kind, writers, rounds);
+                let (rate, processor) = report::rows(kind, writers, rounds);
                 if writers == most {
-                    let name = match kind {
-                        Kind::Create => "durable_create_vs_engine_64",
-                        Kind::Rotate => "durable_rotate_vs_engine_64",
+                    let names = match kind {
+                        Kind::Create => ["durable_create_vs_engine_64", "durable_create_cpu_vs_engine_64"],
+                        Kind::Rotate => ["durable_rotate_vs_engine_64", "durable_rotate_cpu_vs_engine_64"],
                     };
-                    record(&[(name, ratio)]);
+                    record(&[(names[0], rate), (names[1], processor)]);
                 }
             }
         }
@@ -130,7 +130,7 @@ async fn fill<W: Writer>(writers: &mut Vec<W>) {
 
 /// Lets `count` of the writers make one change after the other for the time of a round.
 async fn run<W: Writer>(writers: &mut Vec<W>, count: usize, kind: Kind) -> Round {
-    let began = Instant::now();
+    let (began, used) = (Instant::now(), processor_time("self"));
     let running: Vec<_> = writers
         .drain(..count)
         .map(|mut writer| {
@@ -150,5 +150,5 @@ async fn run<W: Writer>(writers: &mut Vec<W>, count: usize, kind: Kind) -> Round
         commits += its.len();
         syncs.extend(its);
     }
-    Round { commits, syncs: syncs.len(), took: began.elapsed() }
+    Round { commits, syncs: syncs.len(), took: began.elapsed(), used: processor_time("self") - used }
 }

@@ -10,11 +10,18 @@ pub struct Round {
     pub commits: usize,
     pub syncs: usize,
     pub took: Duration,
+    /// The time of processors, in all threads of the writers and of the contender, and in the kernel.
+    pub used: Duration,
 }
 
 impl Round {
     fn rate(&self) -> f64 {
         self.commits as f64 / self.took.as_secs_f64()
+    }
+
+    /// The time of processors for a commit, in microseconds.
+    fn cost(&self) -> f64 {
+        self.used.as_secs_f64() * 1e6 / self.commits as f64
     }
 
     fn per_sync(&self) -> f64 {
@@ -35,34 +42,37 @@ pub fn begin(folder: &Path, sizes: Sizes, rounds: usize, round: Duration) {
         round.as_millis()
     );
     println!(
-        "{:<7} {:>7}  {:<20} {:>8} {:>8} {:>8}  {:>12}  {:>9}",
-        "change", "writers", "commits/s", "min", "median", "max", "commits/sync", "x grouped"
+        "{:<7} {:>7}  {:<20} {:>8} {:>8} {:>8}  {:>12}  {:>9}  {:>10}",
+        "change", "writers", "commits/s", "min", "median", "max", "commits/sync", "x grouped", "CPU, us"
     );
 }
 
 /// Prints the rows of the four contenders with this number of writers. Gives the service's rate as a part of that of the engine with
-/// the same groups: the median of the rounds, in each of which both had a turn.
-pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) -> f64 {
+/// the same groups, and its time of processors for a commit as a part of the engine's: medians of the rounds, in each of which both
+/// had a turn.
+pub fn rows(kind: Kind, writers: usize, rounds: [Vec<Round>; 4]) -> (f64, f64) {
     const NAMES: [&str; 4] = ["engine, a sync each", "engine, grouped", "store", "service"];
     let change = match kind {
         Kind::Create => "create",
         Kind::Rotate => "rotate",
     };
     let grouped = median(rounds[1].iter().map(Round::rate));
-    let ratio =
-        median(rounds[3].iter().zip(&rounds[1]).map(|(service, engine)| service.rate() / engine.rate()));
+    let both = || rounds[3].iter().zip(&rounds[1]);
+    let rate = median(both().map(|(service, engine)| service.rate() / engine.rate()));
+    let processor = median(both().map(|(service, engine)| service.cost() / engine.cost()));
     for (name, rounds) in NAMES.into_iter().zip(rounds) {
         let rates = sorted(rounds.iter().map(Round::rate));
         let middle = median(rates.iter().copied());
         println!(
-            "{change:<7} {writers:>7}  {name:<20} {:>8.0} {middle:>8.0} {:>8.0}  {:>12.1}  {:>9.2}",
+            "{change:<7} {writers:>7}  {name:<20} {:>8.0} {middle:>8.0} {:>8.0}  {:>12.1}  {:>9.2}  {:>10.0}",
             rates[0],
             rates[rates.len() - 1],
             median(rounds.iter().map(Round::per_sync)),
-            middle / grouped
+            middle / grouped,
+            median(rounds.iter().map(Round::cost))
         );
     }
-    ratio
+    (rate, processor)
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
