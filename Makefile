@@ -37,7 +37,7 @@ torture: ## repeat tests many times: servers killed, also while watched, faults 
 	STRONGROOM_FAULT_ROUNDS=$${STRONGROOM_FAULT_ROUNDS:-50} cargo test --locked --test wire -- consistency::faults consistency::packets
 	STRONGROOM_POWER_IMAGES=$${STRONGROOM_POWER_IMAGES:-160} cargo test --locked --test power
 
-bench: ## measure everything with a goal, into bench-results.json; needs a quiet machine, and long
+bench: ## measure everything with a goal but what stands beside OpenBao, into bench-results.json; needs a quiet machine, and long
 	rm -f bench-results.json
 	cargo bench --locked --bench reads --bench commit --bench watch --bench overload
 	cat bench-results.json

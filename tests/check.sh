@@ -49,17 +49,31 @@ go_client() {
     fi
 }
 
-# The alert rules, where promtool is installed or Debian's package can be fetched.
+# The alert rules and the expressions of the dashboard, where promtool is installed or Debian's package can be fetched.
 alerts() {
-    local promtool
+    local promtool rules
     if promtool=$(tests/tools/promtool.sh); then
         "$promtool" check rules deploy/prometheus/alerts.yml
+        rules=$(mktemp)
+        dashboard_rules >"$rules"
+        "$promtool" check rules "$rules"
+        rm "$rules"
     elif [[ ${CI:-} == true ]]; then
         echo "alerts: promtool is not installed, and cannot be fetched" >&2
         return 1
     else
         echo "alerts: check SKIPPED: promtool is not installed, and cannot be fetched" >&2
     fi
+}
+
+# The expressions of the dashboard as rules, with values in place of Grafana's variables.
+dashboard_rules() {
+    printf 'groups:\n  - name: dashboard\n    rules:\n'
+    grep -o '"expr": ".*"' deploy/grafana/dashboard.json | sed 's/^"expr": //' | sort -u | awk '{
+        gsub(/\$__rate_interval/, "5m")
+        gsub(/\$instance/, ".*")
+        printf "      - record: dashboard:%d\n        expr: %s\n", NR, $0
+    }'
 }
 
 # step TITLE COMMAND...: runs one step, and says how long it took.

@@ -1,4 +1,4 @@
-//! Values, descriptions, metadata and names of secrets do not leak into refusals, logs, traces, the data folder, a backup, etcd or
+//! Values, descriptions, metadata and names of secrets do not leak into refusals, logs, traces, metrics, the data folder, a backup, etcd or
 //! (values) the server's memory. That holds for served requests and for requests refused in every way.
 
 mod rows;
@@ -20,6 +20,7 @@ use crate::caller::{Caller, secret};
 use crate::etcd_server;
 use crate::harness::{Launch, Server};
 use crate::memory::Memory;
+use crate::metrics::{measured, page};
 use crate::raw::{Wire, frame, rpcs};
 use crate::refusal::reason_of;
 use crate::requests::get;
@@ -46,8 +47,8 @@ async fn no_canary_leaks_with_the_store_on_disk() {
         .argument("--log-level")
         .argument("trace")
         .argument("--otlp-endpoint")
-        .argument(collector.url())
-        .start();
+        .argument(collector.url());
+    let server = measured(server).start();
     let (canaries, mut search) = exercise(&server).await;
     let root_key = server.root_key.clone();
     let log = server.stop().await.all();
@@ -68,7 +69,8 @@ async fn no_canary_leaks_with_the_store_on_disk() {
 async fn no_canary_leaks_with_the_store_in_etcd() {
     let Some(etcd) = etcd_server::shared() else { return };
     let prefix = uuid::Uuid::new_v4().to_string();
-    let server = Launch::in_etcd(&etcd.url(), &prefix).argument("--log-level").argument("trace").start();
+    let server = Launch::in_etcd(&etcd.url(), &prefix).argument("--log-level").argument("trace");
+    let server = measured(server).start();
     let (canaries, mut search) = exercise(&server).await;
     let mut client = etcd_client::Client::connect([etcd.url()], None).await.unwrap();
     let all = etcd_client::GetOptions::new().with_prefix();
@@ -148,7 +150,9 @@ async fn exercise(server: &Server) -> (Canaries, Search) {
     // The request is served, so there is no refusal to search.
     restore(&root, &bytes, true).await.unwrap();
     root.access().revoke_api_key(RevokeApiKeyRequest { id }).await.unwrap();
-    // There is no metrics page yet. Its text would be searched here.
+    let page = page(&server.metrics_address()).await;
+    assert!(page.contains("strongroom_requests_total"), "{page}");
+    search.none_in("the metrics", page.as_bytes(), &canaries.all());
     drop((root, wire, strange, nobody, neither)); // while a connection is open, its buffers hold recent bytes
     if let Some(memory) = Memory::of(server.process()) {
         // The catalog holds everything except values.

@@ -12,7 +12,8 @@ use crate::raw::Wire;
 use crate::refusal::refused;
 use crate::requests::get as get_request;
 
-fn measured(launch: Launch) -> Launch {
+/// A server that serves metrics.
+pub fn measured(launch: Launch) -> Launch {
     launch.argument("--metrics-listen").argument("127.0.0.1:0")
 }
 
