@@ -119,6 +119,12 @@ impl<T> RankedSet<T> {
 
     /// The chunk, and the position in it, where the item is (`Ok`) or would be inserted (`Err`).
     fn position(&self, order: &impl Fn(&T) -> Ordering) -> Result<(usize, usize), (usize, usize)> {
+        // What is new comes last in the orders by time. To look at one item costs less than a search, whose items lie scattered in memory.
+        if let Some(items) = self.chunks.last()
+            && items.last().is_some_and(|last| order(last).is_lt())
+        {
+            return Err((self.chunks.len() - 1, items.len()));
+        }
         // The first chunk whose last item is not before the one looked for; the last chunk where there is none.
         let chunk = self.chunks.partition_point(|items| items.last().is_some_and(|last| order(last).is_lt()));
         let chunk = chunk.min(self.chunks.len().saturating_sub(1));
