@@ -91,7 +91,8 @@ impl Few {
         Self { _folders: folders.into(), certificate, plain, tls, other, echo, echo_tls }
     }
 
-    pub async fn contenders(&self) -> Vec<Contender<'_>> {
+    /// The contenders. Changes are no part of a whole run, but they can be chosen, and are compared with those of another build.
+    pub async fn contenders(&self, is_whole: bool) -> Vec<Contender<'_>> {
         let certificate = Some(&self.certificate);
         let mut all = vec![
             Contender {
@@ -102,8 +103,10 @@ impl Few {
         ];
         if let Some(other) = &self.other {
             all.push(get("get_other", other, None, FEW).await);
-            all.extend(changes(["create", "rotate"], &self.plain).await);
             all.extend(changes(["create_other", "rotate_other"], other).await);
+        }
+        if self.other.is_some() || !is_whole {
+            all.extend(changes(["create", "rotate"], &self.plain).await);
         }
         all.push(Contender {
             requests: gets(echo::RPC, &self.tls.key, FEW),

@@ -73,7 +73,7 @@ async fn measure(chosen: &[String]) {
         );
     }
     let few = Few::start().await;
-    let mut contenders: Vec<_> = few.contenders().await;
+    let mut contenders: Vec<_> = few.contenders(chosen.is_empty()).await;
     if let Some(many) = &many {
         contenders.extend(many.contenders().await);
     }
