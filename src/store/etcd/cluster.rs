@@ -4,8 +4,8 @@
 use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use etcd_client::{
@@ -37,12 +37,16 @@ pub(super) struct Cluster {
     members: Vec<Member>,
     /// The index of the member in use.
     asked: watch::Sender<usize>,
+    /// The id of the cluster, and the first member that told it.
+    id: OnceLock<(u64, String)>,
     settings: Etcd,
 }
 
 struct Member {
     url: String,
     connection: RwLock<Connection>,
+    /// Whether it has told that it is of the cluster. Nothing is sent to it before.
+    belongs: AtomicBool,
     /// How often this client has logged in to the member. One caller logs in for all.
     logins: AtomicU64,
     logging_in: Mutex<()>,
@@ -75,7 +79,7 @@ impl Cluster {
         for url in &settings.endpoints {
             members.push(Member::new(url, settings).await?);
         }
-        Ok(Self { members, asked: watch::Sender::new(0), settings: settings.clone() })
+        Ok(Self { members, asked: watch::Sender::new(0), id: OnceLock::new(), settings: settings.clone() })
     }
 
     /// Waits until a member answers a read, whatever it answers, and tells `away` each time that no member does.
@@ -123,11 +127,12 @@ impl Cluster {
             let seen = member.logins.load(Ordering::SeqCst);
             let patient = self.members.len() == 1 || resend == Resend::IfUnsent;
             let patience = if patient { until } else { until.min(Instant::now() + PATIENCE) };
-            let mut kv = member.connection().kv;
-            let failure = match timeout_at(patience, kv.txn(txn.clone())).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => CallFailure::of(error),
-                Err(_elapsed) => CallFailure::Silent,
+            let failure = match self.confirm(member, patience).await {
+                Ok(()) => match self.transact(member, txn.clone(), patience).await {
+                    Ok(response) => return Ok(response),
+                    Err(failure) => failure,
+                },
+                Err(not_sent) => not_sent,
             };
             if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
@@ -139,11 +144,12 @@ impl Cluster {
                 self.leave(at);
             }
             let again = match failure {
-                CallFailure::Unsent(_) => true,
+                CallFailure::Unsent(_) | CallFailure::Stranger(_) => true,
                 CallFailure::Silent | CallFailure::Broken(_) => resend == Resend::Freely,
                 CallFailure::LoggedOut
                 | CallFailure::Full
                 | CallFailure::Denied(_)
+                | CallFailure::Told(_)
                 | CallFailure::Refused(_) => false,
             };
             if !again || left == 0 || Instant::now() >= until {
@@ -152,12 +158,74 @@ impl Cluster {
         }
     }
 
+    async fn transact(
+        &self,
+        member: &Member,
+        txn: Txn,
+        until: Instant,
+    ) -> Result<TxnResponse, CallFailure> {
+        let mut kv = member.connection().kv;
+        let response = match timeout_at(until, kv.txn(txn)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(CallFailure::of(error)),
+            Err(_elapsed) => return Err(CallFailure::Silent),
+        };
+        // The address can have become that of another cluster since.
+        self.compare(member, response.header()).map(|()| response)
+    }
+
+    /// Fails where the member is not of the cluster, or cannot tell now. It is asked once.
+    async fn confirm(&self, member: &Member, until: Instant) -> Result<(), CallFailure> {
+        if member.belongs.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let until = until.min(Instant::now() + PATIENCE);
+        match self.status(member, until).await {
+            Ok(status) if is_too_old(status.version()) => {
+                let version: String = status.version().chars().take(20).collect();
+                return Err(CallFailure::Stranger(format!(
+                    "etcd at {} has the version {version}, and this release needs 3.4 or later: upgrade etcd",
+                    member.url
+                )));
+            }
+            Ok(status) => self.compare(member, status.header())?,
+            // It may not be asked. Then its first answer tells.
+            Err(CallFailure::Denied(_) | CallFailure::Refused(_) | CallFailure::Full) => {}
+            Err(CallFailure::Silent) => return Err(CallFailure::Unsent("it does not answer".into())),
+            Err(CallFailure::Broken(why)) => return Err(CallFailure::Unsent(why)),
+            Err(failure) => return Err(failure),
+        }
+        member.belongs.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes a member for one of the cluster that it has told nothing about.
+    #[cfg(test)]
+    pub(super) fn take_for_known(&self, member: usize) {
+        self.members[member].belongs.store(true, Ordering::SeqCst);
+    }
+
+    /// Fails where a response of a member comes from another cluster than those before it.
+    fn compare(&self, member: &Member, header: Option<&ResponseHeader>) -> Result<(), CallFailure> {
+        let Some(found) = header.map(ResponseHeader::cluster_id) else { return Ok(()) };
+        let (id, first) = self.id.get_or_init(|| (found, member.url.clone()));
+        if *id == found {
+            return Ok(());
+        }
+        member.belongs.store(false, Ordering::SeqCst);
+        Err(CallFailure::Stranger(format!(
+            "etcd at {first} and etcd at {} are members of two clusters: give --etcd-endpoints of one",
+            member.url
+        )))
+    }
+
     /// Connects to all members again, with the certificates as they are in their files now. What is under way ends on the former
     /// connections.
     pub(super) async fn reconnect(&self) -> Result<(), Unavailable> {
         for member in &self.members {
             let connection = Connection::new(&member.url, &self.settings).await?;
             *member.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+            member.belongs.store(false, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -170,51 +238,36 @@ impl Cluster {
     }
 
     /// Asks the members who they are. Fails where one is too old, or where they belong to two clusters. A member that does not
-    /// answer is not waited for.
+    /// answer is not waited for: it is asked again before anything else is sent to it.
     pub(super) async fn check(&self) -> Result<(), Unavailable> {
-        let mut first: Option<(&str, u64)> = None;
         for member in &self.members {
-            let Some(status) = self.status(member).await? else { continue };
-            let (version, url) = (status.version(), member.url.as_str());
-            if is_too_old(version) {
-                let version: String = version.chars().take(20).collect();
-                let text = format!(
-                    "etcd at {url} has the version {version}, and this release needs 3.4 or later: upgrade etcd"
-                );
-                return Err(Unavailable(text.into()));
-            }
-            let Some(cluster) = status.header().map(ResponseHeader::cluster_id) else { continue };
-            match first {
-                Some((other, of_other)) if of_other != cluster => {
-                    let text = format!(
-                        "etcd at {other} and etcd at {url} are members of two clusters: give --etcd-endpoints of one"
-                    );
-                    return Err(Unavailable(text.into()));
+            match self.confirm(member, Instant::now() + PATIENCE).await {
+                Err(failure @ (CallFailure::Stranger(_) | CallFailure::Told(_))) => {
+                    return Err(failure.of_member(&member.url));
                 }
-                Some(_) => {}
-                None => first = Some((url, cluster)),
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// What a member says of itself; `None` where it does not answer.
-    async fn status(&self, member: &Member) -> Result<Option<StatusResponse>, Unavailable> {
-        let until = Instant::now() + PATIENCE;
-        for logged_in in [false, true] {
+    /// What a member says of itself.
+    async fn status(&self, member: &Member, until: Instant) -> Result<StatusResponse, CallFailure> {
+        let mut logged_in = false;
+        loop {
             let seen = member.logins.load(Ordering::SeqCst);
             let mut client = member.connection().client;
             let failure = match timeout_at(until, client.status()).await {
-                Ok(Ok(status)) => return Ok(Some(status)),
+                Ok(Ok(status)) => return Ok(status),
                 Ok(Err(error)) => CallFailure::of(error),
                 Err(_elapsed) => CallFailure::Silent,
             };
             if logged_in || !matches!(failure, CallFailure::LoggedOut) {
-                break;
+                return Err(failure);
             }
-            self.log_in(member, seen, until).await?;
+            logged_in = true;
+            self.log_in(member, seen, until).await.map_err(CallFailure::Told)?;
         }
-        Ok(None)
     }
 
     /// Grants a lease of so many seconds, within the time limit of all calls.
@@ -225,10 +278,13 @@ impl Cluster {
             let (at, member) = self.asked()?;
             let seen = member.logins.load(Ordering::SeqCst);
             let mut lease = member.connection().client.lease_client();
-            let failure = match timeout_at(until, lease.grant(seconds, None)).await {
-                Ok(Ok(granted)) => return Ok(granted.id()),
-                Ok(Err(error)) => CallFailure::of(error),
-                Err(_elapsed) => CallFailure::Silent,
+            let failure = match self.confirm(member, until).await {
+                Ok(()) => match timeout_at(until, lease.grant(seconds, None)).await {
+                    Ok(Ok(granted)) => return Ok(granted.id()),
+                    Ok(Err(error)) => CallFailure::of(error),
+                    Err(_elapsed) => CallFailure::Silent,
+                },
+                Err(failure) => failure,
             };
             if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
@@ -247,11 +303,14 @@ impl Cluster {
         let (at, member) = self.asked()?;
         // In fragments: otherwise everything that a watch has missed would come in one message of any size.
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_fragment();
-        let mut watch = member.connection().watch;
-        let failure = match timeout_at(Instant::now() + BOUND, watch.watch(prefix, Some(options))).await {
-            Ok(Ok(stream)) => return Ok((at, stream)),
-            Ok(Err(error)) => CallFailure::of(error),
-            Err(_elapsed) => CallFailure::Silent,
+        let (mut watch, until) = (member.connection().watch, Instant::now() + BOUND);
+        let failure = match self.confirm(member, until).await {
+            Ok(()) => match timeout_at(until, watch.watch(prefix, Some(options))).await {
+                Ok(Ok(stream)) => return Ok((at, stream)),
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
+            },
+            Err(failure) => failure,
         };
         self.leave(at);
         Err(failure.of_member(&member.url))
@@ -320,6 +379,7 @@ impl Member {
         Ok(Self {
             url: url.to_owned(),
             connection: RwLock::new(Connection::new(url, settings).await?),
+            belongs: AtomicBool::new(false),
             logins: AtomicU64::new(0),
             logging_in: Mutex::default(),
         })
@@ -342,7 +402,8 @@ impl Connection {
         }
         // Without a user: with one, this call would ask the member, which need not answer now.
         let client = Client::connect([url], Some(options)).await.map_err(|error| {
-            Unavailable(format!("etcd at {url} cannot be used: {}", cause_of(&error)).into())
+            let text = format!("etcd at {url} cannot be used: {}", cause_of(&error));
+            Unavailable::because(UnavailableCause::Settings, text)
         })?;
         Ok(Self {
             kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE),
@@ -365,7 +426,10 @@ fn tls(settings: &Etcd) -> Result<TlsOptions, Unavailable> {
 
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
     let read = fs::read(file).map(Zeroizing::new);
-    read.map_err(|error| Unavailable(format!("{} cannot be read: {error}", file.display()).into()))
+    read.map_err(|error| {
+        let text = format!("{} cannot be read: {error}", file.display());
+        Unavailable::because(UnavailableCause::Settings, text)
+    })
 }
 
 fn password(settings: &Etcd) -> Result<Zeroizing<String>, Unavailable> {
@@ -399,6 +463,10 @@ enum CallFailure {
     Denied(String),
     /// etcd refuses the call, and every member would.
     Refused(String),
+    /// The member is none of this cluster, or too old: which, and what to do. It was sent nothing that changes anything.
+    Stranger(String),
+    /// The login to the member failed.
+    Told(Unavailable),
 }
 
 impl CallFailure {
@@ -436,8 +504,8 @@ impl CallFailure {
     /// Whether another member may succeed.
     fn is_the_members(&self) -> bool {
         match self {
-            Self::Unsent(_) | Self::Silent | Self::Broken(_) => true,
-            Self::LoggedOut | Self::Full | Self::Denied(_) | Self::Refused(_) => false,
+            Self::Unsent(_) | Self::Silent | Self::Broken(_) | Self::Stranger(_) => true,
+            Self::LoggedOut | Self::Full | Self::Denied(_) | Self::Refused(_) | Self::Told(_) => false,
         }
     }
 
@@ -466,6 +534,8 @@ impl CallFailure {
                 (UnavailableCause::Login, text)
             }
             Self::Refused(why) => (UnavailableCause::Passing, format!("etcd at {url} refused: {why}")),
+            Self::Stranger(why) => (UnavailableCause::Settings, why),
+            Self::Told(why) => return why,
         };
         Unavailable::because(cause, text)
     }
