@@ -158,12 +158,7 @@ impl Cluster {
         }
     }
 
-    async fn transact(
-        &self,
-        member: &Member,
-        txn: Txn,
-        until: Instant,
-    ) -> Result<TxnResponse, CallFailure> {
+    async fn transact(&self, member: &Member, txn: Txn, until: Instant) -> Result<TxnResponse, CallFailure> {
         let mut kv = member.connection().kv;
         let response = match timeout_at(until, kv.txn(txn)).await {
             Ok(Ok(response)) => response,
