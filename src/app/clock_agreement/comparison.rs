@@ -135,8 +135,7 @@ impl KnownClocks {
         let forward = before.map_or(0, |before| before.was_set_by(now, ended));
         let other = |heartbeat: &Heartbeat| {
             let known = before.and_then(|before| before.others.get(&heartbeat.server)).copied();
-            let known = known
-                .map(|other| OtherClock { offset: other.offset.seen_from(forward), ..other });
+            let known = known.map(|other| OtherClock { offset: other.offset.seen_from(forward), ..other });
             if let Some(same) = known.filter(|other| other.said == heartbeat.clock) {
                 return same;
             }
@@ -157,9 +156,8 @@ impl KnownClocks {
     /// Whether the clock agrees with most, when it says `now`.
     pub(super) fn agreement(&self, now: Timestamp, at: Instant) -> Agreement {
         let forward = self.was_set_by(now, at);
-        let count = |wanted| {
-            self.others.values().filter(|other| other.found(forward, self.asked) == wanted).count()
-        };
+        let count =
+            |wanted| self.others.values().filter(|other| other.found(forward, self.asked) == wanted).count();
         let (same, differing, open) =
             (1 + count(Found::Same), count(Found::Differs), count(Found::NotMeasured));
         if same > differing + open {
@@ -369,7 +367,10 @@ mod tests {
         let known = scene.known.as_ref().unwrap();
         let later = |tenths: u32, forward: i64| {
             let now = Timestamp::from_micros(clock(tenths).as_micros() + forward);
-            (known.agreement(now, scene.instant(tenths)), known.skew(now, scene.instant(tenths)).largest / SECOND)
+            (
+                known.agreement(now, scene.instant(tenths)),
+                known.skew(now, scene.instant(tenths)).largest / SECOND,
+            )
         };
         assert_eq!(later(110, 0), (Agreement::Agrees, 0));
         assert_eq!(later(110, 4 * SECOND), (Agreement::Agrees, -4));

@@ -25,6 +25,8 @@ use crate::store::{Unavailable, UnavailableCause};
 
 /// How long one that waits for the clocks to be compared waits for another one to look at them.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it waits at most: until a server that shows nothing new counts as ended, and one has looked again.
+const WAIT: Duration = QUIET.saturating_add(Duration::from_secs(2));
 
 /// What a server knows of the clocks of the others.
 pub(super) struct ClockAgreement {
@@ -38,7 +40,12 @@ pub(super) struct ClockAgreement {
 
 impl ClockAgreement {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, known: watch::Sender::new(None), failure: Mutex::default(), looking: AsyncMutex::default() }
+        Self {
+            clock,
+            known: watch::Sender::new(None),
+            failure: Mutex::default(),
+            looking: AsyncMutex::default(),
+        }
     }
 
     /// For how long somebody waits who needs the clocks to be compared; `None`: there is nothing to wait for.
@@ -47,7 +54,7 @@ impl ClockAgreement {
         let known = known.as_ref()?;
         let (now, at) = (self.clock.now(), Instant::now());
         let since = known.open_since.filter(|_| known.agreement(now, at) == Agreement::Open)?;
-        QUIET.checked_sub(at.saturating_duration_since(since)).filter(|left| !left.is_zero())
+        WAIT.checked_sub(at.saturating_duration_since(since)).filter(|left| !left.is_zero())
     }
 
     /// Fails where the clock of this server can be wrong.
