@@ -173,7 +173,11 @@ async fn a_login_that_etcd_does_not_take_any_more_is_told() {
     etcd.kill(); // it keeps its tokens in memory
     etcd.start_again();
     unready(&server, "store_login", LOGIN).await;
-    refused_with(root.secrets().create_secret(create("b", "v")).await, "store_login", "does not accept this server");
+    refused_with(
+        root.secrets().create_secret(create("b", "v")).await,
+        "store_login",
+        "does not accept this server",
+    );
     assert!(!server.logged().contains("two"), "the log has the password");
     std::fs::write(&file, "two\n").unwrap();
     ready(&server).await;

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -292,7 +292,8 @@ async fn play(site: &Site, replicas: Vec<Caller>, mut faults: Vec<Fault>) -> (Ve
 
 /// What clients saw of a fault between its begin and the moment from which requests were answered again.
 fn outage(fault: Fault, from: u64, to: u64, answers: &[(u64, u64)]) -> Outage {
-    let mut moments: Vec<_> = answers.iter().map(|(_, at)| *at).filter(|at| (from..=to).contains(at)).collect();
+    let mut moments: Vec<_> =
+        answers.iter().map(|(_, at)| *at).filter(|at| (from..=to).contains(at)).collect();
     moments.extend([from, to]);
     moments.sort_unstable();
     let silence = moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();

@@ -93,7 +93,9 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
 fn no_success_is_refused(history: &[Json]) {
     let split: Vec<_> = history.iter().filter(|one| !one["refusal"].is_null()).collect();
     let touches = |one: &Json, other: &Json| {
-        [&other["name"], &other["value"]].into_iter().any(|name| [&one["name"], &one["value"]].contains(&name))
+        [&other["name"], &other["value"]]
+            .into_iter()
+            .any(|name| [&one["name"], &one["value"]].contains(&name))
     };
     let overlaps = |one: &Json, other: &Json| {
         let at = |request: &Json, end: &str| request[end].as_u64().unwrap();
@@ -101,7 +103,10 @@ fn no_success_is_refused(history: &[Json]) {
     };
     for one in &split {
         let reason = history.iter().find(|other| {
-            other["client"] != one["client"] && other["answer"] == "ok" && touches(one, other) && overlaps(one, other)
+            other["client"] != one["client"]
+                && other["answer"] == "ok"
+                && touches(one, other)
+                && overlaps(one, other)
         });
         assert!(reason.is_some(), "one replica has made it, and the other one refused it: {one}");
     }
