@@ -1,7 +1,6 @@
 //! The connection to etcd. Every call has a time limit. It goes to one member, and to the next one where that
 //! member fails.
 
-use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,14 +8,14 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error, Identity, KvClient, ResponseHeader, StatusResponse,
-    TlsOptions, Txn, TxnOp, TxnResponse, WatchClient, WatchOptions, WatchStream,
+    Certificate, Client, ConnectOptions, Identity, KvClient, ResponseHeader, StatusResponse, TlsOptions, Txn,
+    TxnOp, TxnResponse, WatchClient, WatchOptions, WatchStream,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, ConnectError};
 use zeroize::Zeroizing;
 
+use super::failure::{CallFailure, cause_of};
 use crate::config::{Etcd, Tls};
 use crate::store::{MAX_RECORD, Unavailable, UnavailableCause};
 
@@ -236,11 +235,9 @@ impl Cluster {
     /// answer is not waited for: it is asked again before anything else is sent to it.
     pub(super) async fn check(&self) -> Result<(), Unavailable> {
         for member in &self.members {
-            match self.confirm(member, Instant::now() + PATIENCE).await {
-                Err(failure @ (CallFailure::Stranger(_) | CallFailure::Told(_))) => {
-                    return Err(failure.of_member(&member.url));
-                }
-                Ok(()) | Err(_) => {}
+            let confirmed = self.confirm(member, Instant::now() + PATIENCE).await;
+            if let Err(failure @ (CallFailure::Stranger(_) | CallFailure::Told(_))) = confirmed {
+                return Err(failure.of_member(&member.url));
             }
         }
         Ok(())
@@ -440,109 +437,6 @@ fn is_too_old(version: &str) -> bool {
         (Some(major), None) => major < 3,
         (None, _) => false,
     }
-}
-
-/// Why a call did not succeed.
-enum CallFailure {
-    /// The member could not be reached.
-    Unsent(String),
-    /// No answer within the time limit.
-    Silent,
-    /// The connection broke, or the member cannot serve for now.
-    Broken(String),
-    /// The member has no valid login from this client, and has done nothing.
-    LoggedOut,
-    /// etcd takes no changes, for want of space.
-    Full,
-    /// etcd knows the login no more, or gives it too few rights: why.
-    Denied(String),
-    /// etcd refuses the call, and every member would.
-    Refused(String),
-    /// The member is none of this cluster, or too old: which, and what to do. It was sent nothing that changes anything.
-    Stranger(String),
-    /// The login to the member failed.
-    Told(Unavailable),
-}
-
-impl CallFailure {
-    fn of(error: Error) -> Self {
-        let Error::GRpcStatus(status) = error else { return Self::Broken(cause_of(&error)) };
-        let mut source = status.source();
-        while let Some(cause) = source {
-            if cause.is::<ConnectError>() {
-                return Self::Unsent(cause_of(cause));
-            }
-            source = cause.source();
-        }
-        // The same message has different codes in different releases of etcd.
-        let text = status.message();
-        let unknown = ["user name is empty", "invalid auth token", "revision of auth store is old"];
-        if status.code() == Code::Unauthenticated || unknown.iter().any(|unknown| text.contains(unknown)) {
-            return Self::LoggedOut;
-        }
-        if text.contains("database space exceeded") {
-            return Self::Full;
-        }
-        let denied = text.contains("authentication failed") || status.code() == Code::PermissionDenied;
-        let text = text.chars().take(200).collect();
-        if denied {
-            return Self::Denied(text);
-        }
-        match status.code() {
-            Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded => {
-                Self::Broken(text)
-            }
-            _ => Self::Refused(text),
-        }
-    }
-
-    /// Whether another member may succeed.
-    fn is_the_members(&self) -> bool {
-        match self {
-            Self::Unsent(_) | Self::Silent | Self::Broken(_) | Self::Stranger(_) => true,
-            Self::LoggedOut | Self::Full | Self::Denied(_) | Self::Refused(_) | Self::Told(_) => false,
-        }
-    }
-
-    fn of_member(self, url: &str) -> Unavailable {
-        let (cause, text) = match self {
-            Self::Unsent(why) => {
-                (UnavailableCause::Passing, format!("etcd at {url} cannot be reached: {why}"))
-            }
-            Self::Silent => (UnavailableCause::Passing, format!("etcd at {url} does not answer")),
-            Self::Broken(why) => {
-                (UnavailableCause::Passing, format!("etcd at {url} does not answer as it should: {why}"))
-            }
-            Self::LoggedOut => (UnavailableCause::Login, format!("etcd at {url} does not keep the login")),
-            Self::Full => {
-                let text = format!(
-                    "etcd at {url} is full, and takes no changes: compact and defragment it, or raise its \
-                     --quota-backend-bytes, and then run `etcdctl alarm disarm`"
-                );
-                (UnavailableCause::Full, text)
-            }
-            Self::Denied(why) => {
-                let text = format!(
-                    "etcd at {url} refused the login or its rights: {why}. Check --etcd-user, its password file, which is read \
-                     again at each login, and its right to read and write the keys with the prefix"
-                );
-                (UnavailableCause::Login, text)
-            }
-            Self::Refused(why) => (UnavailableCause::Passing, format!("etcd at {url} refused: {why}")),
-            Self::Stranger(why) => (UnavailableCause::Settings, why),
-            Self::Told(why) => return why,
-        };
-        Unavailable::because(cause, text)
-    }
-}
-
-/// The innermost cause of an error.
-fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod commit;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
+mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod follow;
