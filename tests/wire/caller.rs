@@ -144,14 +144,6 @@ impl Caller {
         (made.api_key.expect("a reply has the key"), self.with(Credential::bearer(&made.credential)))
     }
 
-    /// The caller with a key that expires.
-    pub async fn make_expiring_key(&self, ttl: Option<prost_types::Duration>) -> Self {
-        let (name, home_namespace) = ("expiring".to_owned(), "default".to_owned());
-        let request = CreateApiKeyRequest { name, home_namespace, ttl, ..Default::default() };
-        let made = self.access().create_api_key(request).await.expect("the API key is made").into_inner();
-        self.with(Credential::bearer(&made.credential))
-    }
-
     pub async fn create(&self, name: &str, value: &str) -> Secret {
         self.create_with(requests::create(name, value)).await
     }

@@ -9,7 +9,7 @@ use etcd_client::{
     AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, DeleteOptions,
     Permission,
 };
-use strongroom::api::v1::{CreateSecretRequest, ListSecretsRequest, WhoAmIRequest};
+use strongroom::api::v1::{CreateApiKeyRequest, CreateSecretRequest, ListSecretsRequest, WhoAmIRequest};
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -248,8 +248,8 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     let ttl = |seconds: i64| Some(prost_types::Duration { seconds, nanos: 0 });
     let expiring = CreateSecretRequest { ttl: ttl(1800), ..create("expiring", "v") };
     right.create_with(expiring).await;
-    let in_an_hour = right.make_expiring_key(ttl(7200)).await;
-    let soon = right.make_expiring_key(ttl(1800)).await;
+    let in_two_hours = key_that_expires(&right, ttl(7200)).await;
+    let soon = key_that_expires(&right, ttl(1800)).await;
 
     for (round, ahead) in ["+3600", "-3600"].into_iter().enumerate() {
         set_clock(&offset, ahead);
@@ -260,7 +260,7 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
         // It cannot tell what has expired: neither is an expired key served, nor one in force refused.
         let value = wrong.secrets().get_secret(get("expiring")).await;
         refused_with(value, "clock", differs);
-        for key in [&in_an_hour, &soon] {
+        for key in [&in_two_hours, &soon] {
             let served = key.at(&moved).await;
             refused_with(served.access().who_am_i(WhoAmIRequest {}).await, "clock", differs);
             assert!(key.at(&second).await.access().who_am_i(WhoAmIRequest {}).await.is_ok());
@@ -278,6 +278,14 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     }
     let listed = right.secrets().list_secrets(ListSecretsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.items.len(), 6);
+}
+
+/// The caller with a new key that expires.
+async fn key_that_expires(caller: &Caller, ttl: Option<prost_types::Duration>) -> Caller {
+    let (name, home_namespace) = ("expiring".to_owned(), "default".to_owned());
+    let request = CreateApiKeyRequest { name, home_namespace, ttl, ..Default::default() };
+    let made = caller.access().create_api_key(request).await.unwrap().into_inner();
+    caller.with(Credential::bearer(&made.credential))
 }
 
 /// Sets the clock by which libfaketime answers, in one step.
