@@ -25,7 +25,7 @@ use crate::store::{Unavailable, UnavailableCause};
 
 /// How long one that waits for the clocks to be compared waits for another one to look at them.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long it waits at most: until a server that shows nothing new counts as ended, and one has looked again.
+/// How long it waits at most: long enough that a server that shows nothing new counts as ended, and one has looked again.
 const WAIT: Duration = QUIET.saturating_add(Duration::from_secs(2));
 
 /// What a server knows of the clocks of the others.
@@ -48,13 +48,10 @@ impl ClockAgreement {
         }
     }
 
-    /// For how long somebody waits who needs the clocks to be compared; `None`: there is nothing to wait for.
-    fn open_for(&self) -> Option<Duration> {
-        let known = self.known.borrow();
-        let known = known.as_ref()?;
-        let (now, at) = (self.clock.now(), Instant::now());
-        let since = known.open_since.filter(|_| known.agreement(now, at) == Agreement::Open)?;
-        WAIT.checked_sub(at.saturating_duration_since(since)).filter(|left| !left.is_zero())
+    /// Whether the clocks are about to be compared, so that a change waits and is not refused.
+    fn is_about_to_be_known(&self) -> bool {
+        let open_since = self.known.borrow().as_ref().and_then(|known| known.open_since);
+        self.agreement() == Agreement::Open && open_since.is_some_and(|since| since.elapsed() < WAIT)
     }
 
     /// Fails where the clock of this server can be wrong.
@@ -146,10 +143,10 @@ impl Core {
     /// Fails where this server must not make changes, because its clock can be wrong. Waits until the clocks are compared, for at
     /// most some seconds.
     pub(super) async fn confirm_clock(&self) -> Result<(), Unavailable> {
-        let clocks = &self.clocks;
+        let (clocks, begun) = (&self.clocks, Instant::now());
         let mut known = clocks.known.subscribe();
-        while let Some(left) = clocks.open_for() {
-            let told = timeout(left.min(PAUSE), known.changed()).await;
+        while clocks.agreement() == Agreement::Open && begun.elapsed() < WAIT {
+            let told = timeout(PAUSE, known.changed()).await;
             if told.is_err()
                 && let Ok(turn) = clocks.looking.try_lock()
             {
@@ -230,7 +227,7 @@ impl App {
         let failure = clocks.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let follows = self.core.catalog.follows().err();
         // What waits for the clocks to be compared is not refused.
-        let clock = if clocks.open_for().is_some() { None } else { clocks.check().err() };
+        let clock = if clocks.is_about_to_be_known() { None } else { clocks.check().err() };
         follows.into_iter().chain(failure).chain(clock).collect()
     }
 
