@@ -51,10 +51,11 @@ struct InForce {
 
 impl Core {
     /// Fails where the caller's credential is not in force any more, where something that the caller was granted is taken away, and
-    /// where the catalog can be too old to tell.
+    /// where the catalog can be too old, or the clock wrong, to tell.
     pub(super) fn confirm(&self, principal: &Principal, granted: &[Granted]) -> Result<(), Error> {
-        self.credential(principal)?;
-        self.granted_until(|confirm| granted.iter().try_for_each(confirm)).map(drop)
+        let InForce { expires_at, .. } = self.credential(principal)?;
+        let granted_until = self.granted_until(|confirm| granted.iter().try_for_each(confirm))?;
+        self.until(expires_at, granted_until).map(drop)
     }
 
     /// The same for everything that a caller was granted during its request. Returns until when that is so, if nothing changes.
@@ -64,7 +65,16 @@ impl Core {
         }
         let InForce { expires_at, .. } = self.credential(authorization.principal())?;
         let granted_until = self.granted_until(|confirm| authorization.try_each(confirm))?;
-        Ok(earlier(expires_at, granted_until))
+        self.until(expires_at, granted_until)
+    }
+
+    /// The earlier of two times of expiry. Fails where there is one, and the clock of this server cannot tell whether it has come.
+    fn until(&self, one: Option<Timestamp>, other: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
+        let until = earlier(one, other);
+        if until.is_some() {
+            self.clocks.check_expiries()?;
+        }
+        Ok(until)
     }
 
     /// The caller's credential, which is in force. Fails where it is not, or where the catalog can be too old to tell.

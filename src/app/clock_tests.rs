@@ -30,6 +30,15 @@ fn refusal(outcome: Result<impl Sized, Error>) -> String {
     }
 }
 
+/// Lets servers show each other their clocks, until each knows those of all others.
+async fn exchange(servers: &[&Fixture]) {
+    for _ in 0..2 {
+        for server in servers {
+            server.app.exchange_heartbeats().await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_whose_clocks_differ_make_no_changes_until_they_agree() {
     let Some(etcd) = shared() else { return };
@@ -40,21 +49,14 @@ async fn servers_whose_clocks_differ_make_no_changes_until_they_agree() {
     let keys = Arc::new(crate::crypto::MasterKeys::generate().unwrap());
     let one = Fixture::with_options(first, keys, with_clock(&right)).await;
     let other = beside(&one, open().await, &wrong).await;
-    let exchange = async |servers: &[&Fixture]| {
-        for _ in 0..2 {
-            for server in servers {
-                server.app.exchange_heartbeats().await;
-            }
-        }
-    };
+    exchange(&[&one, &other]).await;
     one.create("a", "1").await.unwrap();
     other.create("b", "1").await.unwrap();
-    exchange(&[&one, &other]).await;
     assert_eq!(one.app.clock_skew().unwrap().others, 1);
 
     // A clock that jumps is noticed before the next exchange, and by both after it.
     wrong.advance(HOUR);
-    assert!(refusal(other.create("c", "1").await).contains("was set a moment ago"));
+    assert!(refusal(other.create("c", "1").await).contains("s ahead of that of another one"));
     exchange(&[&one, &other]).await;
     assert!(refusal(one.create("c", "1").await).contains("s behind that of another one"));
     assert!(refusal(other.create("c", "1").await).contains("s ahead of that of another one"));
@@ -71,6 +73,7 @@ async fn servers_whose_clocks_differ_make_no_changes_until_they_agree() {
     third.create("d", "1").await.unwrap();
     assert!(refusal(other.create("e", "1").await).contains("from 2 of 2"));
     let fourth = beside(&one, open().await, &wrong).await;
+    exchange(&[&one, &third, &fourth]).await;
     assert!(refusal(fourth.create("e", "1").await).contains("set the clocks"));
     assert!(one.secret("c").updated_at < wrong.now(), "nothing got the time that is wrong");
 
@@ -79,6 +82,52 @@ async fn servers_whose_clocks_differ_make_no_changes_until_they_agree() {
     for (server, name) in [(&one, "e"), (&other, "f"), (&third, "g"), (&fourth, "h")] {
         server.create(name, "1").await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clocks_may_be_four_seconds_apart_and_not_six() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let open = async || open_etcd(&settings).await.unwrap();
+    let [right, wrong] = [Clock::default(), Clock::default()];
+    let one = Fixture::with_options(
+        open().await,
+        Arc::new(crate::crypto::MasterKeys::generate().unwrap()),
+        with_clock(&right),
+    )
+    .await;
+    wrong.advance(Duration::from_secs(4));
+    let other = beside(&one, open().await, &wrong).await;
+    exchange(&[&one, &other]).await;
+    one.create("a", "1").await.unwrap();
+    other.create("b", "1").await.unwrap();
+    wrong.advance(Duration::from_secs(2));
+    assert!(refusal(other.create("c", "1").await).contains("is 6 s ahead of"));
+    exchange(&[&one, &other]).await;
+    assert!(refusal(one.create("c", "1").await).contains("s behind that of another one"));
+}
+
+/// Of a server that is behind by less than a heartbeat lives, the heartbeat looks like an old one of a server that agrees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_makes_no_change_before_the_others_have_shown_their_clocks_again() {
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let open = async || open_etcd(&settings).await.unwrap();
+    let [right, ahead] = [Clock::default(), Clock::default()];
+    let keys = Arc::new(crate::crypto::MasterKeys::generate().unwrap());
+    let one = Fixture::with_options(open().await, keys, with_clock(&right)).await;
+    one.app.exchange_heartbeats().await;
+    ahead.advance(Duration::from_secs(14));
+    let other = beside(&one, open().await, &ahead).await;
+    assert_eq!(other.app.obstacles().len(), 0, "a change waits");
+    let (made, ()) = tokio::join!(other.create("a", "1"), async {
+        tokio::time::sleep(Duration::from_millis(1)).await; // whichever is first
+        one.app.exchange_heartbeats().await;
+    });
+    assert!(refusal(made).contains("set the clocks"));
+    right.advance(Duration::from_secs(14));
+    exchange(&[&one, &other]).await;
+    other.create("a", "1").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,7 +134,7 @@ impl Attempt<'_> {
         mut transaction: Transaction,
         record: Option<&dyn RequestRecord>,
     ) -> Result<Option<Revision>, Error> {
-        self.core.clocks.check()?; // the plan has times of it
+        self.core.confirm_clock().await?; // the plan has times of it
         let mut copy = None;
         if let Some(outbox) = &self.core.outbox {
             let id = match (record, &self.caller) {

@@ -46,7 +46,7 @@ impl History {
     /// replica may do the same: then it goes on, and this ends.
     pub async fn sweep(&self) -> Result<usize, Error> {
         self.core.begin_history().await?;
-        self.core.clocks.check()?; // with a wrong clock, events would go too early
+        self.core.confirm_clock().await?; // with a wrong clock, events would go too early
         let mut removed = 0;
         loop {
             let of_commit = self.remove_oldest().await?;

@@ -159,6 +159,11 @@ impl App {
         readiness: Readiness,
     ) -> Self {
         let core = Arc::new(core);
+        let told = readiness.clone();
+        core.catalog.tell_when_stale(move |why| {
+            let other = why.filter(|why| why.cause() == UnavailableCause::OtherHistory);
+            told.note_and_log(UnreadyCause::OtherHistory, other.map(|why| why.0.to_string()));
+        });
         let idempotency =
             Arc::new(IdempotencyRecords::new(core.clone(), limits.idempotency_records_per_principal));
         let restored = Arc::new(Notify::new());

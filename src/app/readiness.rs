@@ -59,7 +59,10 @@ impl UnreadyCause {
 impl From<UnavailableCause> for UnreadyCause {
     fn from(cause: UnavailableCause) -> Self {
         match cause {
-            UnavailableCause::Passing | UnavailableCause::Behind | UnavailableCause::Stopping => Self::Store,
+            UnavailableCause::Passing
+            | UnavailableCause::Behind
+            | UnavailableCause::Stopping
+            | UnavailableCause::Settings => Self::Store,
             UnavailableCause::Full => Self::StoreFull,
             UnavailableCause::Login => Self::StoreLogin,
             UnavailableCause::OtherHistory => Self::OtherHistory,
@@ -157,6 +160,18 @@ impl Readiness {
                 (Err(_), None) => false,
             }
         })
+    }
+
+    /// The same, and tells the log of each change.
+    pub fn note_and_log(&self, cause: UnreadyCause, detail: Option<String>) {
+        let why = detail.clone();
+        if !self.note(cause, detail) {
+            return;
+        }
+        match why {
+            Some(why) => tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}"),
+            None => tracing::info!(cause = cause.name(), "this cause for refusing requests is gone"),
+        }
     }
 
     /// Notes whether the audit log is not as it was written.

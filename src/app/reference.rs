@@ -176,7 +176,10 @@ impl ReferenceResolver {
                 self.reader.refuse_damaged(grant.namespace(), &reference.name).await?;
             }
             let current = secret.as_ref().and_then(|secret| secret.versions.find(secret.version));
-            let expired = secret.as_ref().is_some_and(|secret| secret.is_expired(self.core.clock.now()));
+            let expired = match &secret {
+                Some(secret) => secret.is_expired(self.core.time_of(secret)?),
+                None => false,
+            };
             let has_value = !expired && current.is_some_and(|current| current.state == VersionState::Enabled);
             let version = secret.map(|secret| secret.version);
             named.push(NamedSecret { reference, version, has_value });

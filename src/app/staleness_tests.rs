@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fixture::{Fixture, options};
-use super::{Error, open};
+use super::{Error, UnreadyCause, open};
 use crate::crypto::{MasterKeyProvider, MasterKeySource};
 use crate::domain::Revision;
 use crate::store::{Key, ReplaceRecord, Store};
@@ -116,6 +116,9 @@ async fn a_store_that_has_gone_on_from_an_older_copy_is_refused_however_far_it_h
     while fixture.app.serves().is_ok() {
         tokio::task::yield_now().await;
     }
+    // Nothing looks at the store here, and readiness knows it all the same.
+    let unready = |fixture: &Fixture| fixture.app.readiness.state().unready;
+    assert!(unready(&fixture).iter().any(|unready| unready.cause == UnreadyCause::OtherHistory));
     let Err(Error::Unavailable(why)) = fixture.app.serves() else { panic!("it serves") };
     assert!(why.to_string().contains("gone on from an older copy, and lacks changes"), "{why}");
     assert!(fixture.create("c", "c").await.is_err());
@@ -127,6 +130,7 @@ async fn a_store_that_has_gone_on_from_an_older_copy_is_refused_however_far_it_h
     }
     tokio::time::resume();
     fixture.create("c", "c").await.unwrap();
+    assert!(unready(&fixture).is_empty());
 }
 
 #[tokio::test]

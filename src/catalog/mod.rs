@@ -124,6 +124,12 @@ impl Catalog {
         self.staleness.check()
     }
 
+    /// Has `told` called just before the catalog stops to follow its store, with the reason, and when it follows it again. It must
+    /// not call the catalog.
+    pub fn tell_when_stale(&self, told: impl Fn(Option<&Unavailable>) + Send + Sync + 'static) {
+        self.staleness.tell_to(Box::new(told));
+    }
+
     /// The store's keyring.
     pub fn keyring(&self) -> Arc<StoredKeyring> {
         self.state().keyring()

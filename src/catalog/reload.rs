@@ -6,7 +6,7 @@
 //! served only for a short time then; and in a store that was altered, or that is an older copy of itself, nothing is
 //! trusted, so the old state is not served at all. [`Staleness`] holds that decision, and every request asks for it.
 
-use std::sync::{PoisonError, RwLock, Weak};
+use std::sync::{OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,7 +34,14 @@ const LEFT: &str = "it has gone on from an older copy, and lacks changes that th
 
 /// Whether the catalog's state is too old to be served: since when, and why. The time may lie in the future.
 #[derive(Default)]
-pub(super) struct Staleness(RwLock<Option<(Instant, Reason)>>);
+pub(super) struct Staleness {
+    stale: RwLock<Option<(Instant, Reason)>>,
+    /// Told before a state is not served any more, and after it is served again.
+    told: OnceLock<OnStale>,
+}
+
+/// Is told why the state is not served; `None`: it is served again.
+pub(super) type OnStale = Box<dyn Fn(Option<&Unavailable>) + Send + Sync>;
 
 /// Why the state is too old: what to do, and a text.
 type Reason = (UnavailableCause, &'static str);
@@ -42,7 +49,7 @@ type Reason = (UnavailableCause, &'static str);
 impl Staleness {
     /// An error, with the reason, where the state is too old to be served now.
     pub(super) fn check(&self) -> Result<(), Unavailable> {
-        match *self.0.read().unwrap_or_else(PoisonError::into_inner) {
+        match *self.stale.read().unwrap_or_else(PoisonError::into_inner) {
             Some((since, (cause, text))) if since <= Instant::now() => Err(Unavailable::because(cause, text)),
             Some(_) | None => Ok(()),
         }
@@ -50,14 +57,36 @@ impl Staleness {
 
     /// The state is too old from this time on, or from an earlier time that was set before. The newest reason counts.
     fn set(&self, since: Instant, reason: Reason) {
-        let mut staleness = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut staleness = self.stale.write().unwrap_or_else(PoisonError::into_inner);
         let since = staleness.map_or(since, |(before, _)| since.min(before));
+        if since <= Instant::now() {
+            let (cause, text) = reason;
+            self.tell(Some(&Unavailable::because(cause, text)));
+        }
         *staleness = Some((since, reason));
+    }
+
+    /// Calls `told` from now on.
+    pub(super) fn tell_to(&self, told: OnStale) {
+        let staleness = self.stale.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, (cause, text))) = *staleness
+            && since <= Instant::now()
+        {
+            told(Some(&Unavailable::because(cause, text)));
+        }
+        let _ = self.told.set(told); // there is one
+    }
+
+    fn tell(&self, why: Option<&Unavailable>) {
+        if let Some(told) = self.told.get() {
+            told(why);
+        }
     }
 
     /// The state is current again.
     fn clear(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.stale.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.tell(None);
     }
 }
 

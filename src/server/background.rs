@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::app::{App, Error, Readiness, Scheduler, UnreadyCause};
+use crate::app::{App, Error, Scheduler, UnreadyCause};
 use crate::audit::LogAuditor;
 use crate::metrics::Total;
 use crate::process;
@@ -26,8 +26,9 @@ const HISTORY: Duration = Duration::from_secs(5);
 /// How often idempotency records whose time has passed are removed.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
-/// How often the servers over one store tell each other that they are there.
+/// How often the servers over one store tell each other that they are there, and how often they look at that.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(500);
 /// How often memory that was freed is given back to the system.
 const MEMORY: Duration = Duration::from_secs(5);
 /// How much free memory is worth that, in bytes.
@@ -66,14 +67,10 @@ pub(super) fn start(app: &Arc<App>, auditor: &Arc<LogAuditor>, sweeps: &Arc<Swee
     work
 }
 
-/// The causes that the store and the servers over it have.
-const OF_THE_STORE: [UnreadyCause; 5] = [
-    UnreadyCause::Store,
-    UnreadyCause::StoreFull,
-    UnreadyCause::StoreLogin,
-    UnreadyCause::OtherHistory,
-    UnreadyCause::Clock,
-];
+/// The causes that the store and the servers over it have, apart from another history: the app notes that one at the moment from
+/// which it refuses requests.
+const OF_THE_STORE: [UnreadyCause; 4] =
+    [UnreadyCause::Store, UnreadyCause::StoreFull, UnreadyCause::StoreLogin, UnreadyCause::Clock];
 
 /// Notes whether requests are served: without the store or the audit log every request is refused.
 async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
@@ -94,22 +91,10 @@ async fn watch_health(app: Arc<App>, auditor: Arc<LogAuditor>) {
         let audit = audit.err().map(|_| failing());
         for cause in OF_THE_STORE {
             let why = found.iter().find(|(found, _)| *found == cause).map(|(_, why)| why.clone());
-            note(&app.readiness, cause, why);
+            app.readiness.note_and_log(cause, why);
         }
-        note(&app.readiness, UnreadyCause::AuditLog, audit);
+        app.readiness.note_and_log(UnreadyCause::AuditLog, audit);
         app.readiness.note_audit_log(log.is_some_and(|log| log.breach.is_some()));
-    }
-}
-
-/// Notes a cause, or that it is gone, and tells the log of each change.
-fn note(readiness: &Readiness, cause: UnreadyCause, detail: Option<String>) {
-    let why = detail.clone();
-    if !readiness.note(cause, detail) {
-        return;
-    }
-    match why {
-        Some(why) => tracing::warn!(cause = cause.name(), why, "requests are refused: {cause}"),
-        None => tracing::info!(cause = cause.name(), "this cause for refusing requests is gone"),
     }
 }
 
@@ -202,10 +187,17 @@ async fn store_usage(app: Arc<App>) {
 /// Tells the other servers over the store that this one is there, and compares the clocks.
 async fn exchange_heartbeats(app: Arc<App>) {
     let mut beat = tokio::time::interval(HEARTBEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = tokio::time::interval(LOOK);
+    for interval in [&mut beat, &mut look] {
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
-        beat.tick().await;
-        app.exchange_heartbeats().await;
+        tokio::select! {
+            _ = beat.tick() => app.exchange_heartbeats().await,
+            _ = look.tick() => if app.look_at_heartbeats().await {
+                app.exchange_heartbeats().await;
+            },
+        }
     }
 }
 

@@ -18,16 +18,18 @@ use super::metrics;
 use super::reload::read_key_files;
 use super::tls::Tls;
 use crate::app::{self, App, CredentialSources, IssuerKeys, Readiness, SetupError, UnreadyCause};
-use crate::config::{Config, Etcd, Issuer, MasterKeySource, QuotaSettings, StoreKind};
+use crate::config::{Config, Issuer, MasterKeySource, QuotaSettings, StoreKind};
 use crate::crypto::{MasterKeyError, MasterKeyProvider, MasterKeys};
 use crate::integrity::AnchorError;
 use crate::integrity::audit_log::AuditLog;
 use crate::limits::Quota;
-use crate::store::{self, Store, Unavailable};
+use crate::store::{self, Store, Unavailable, UnavailableCause};
 
 /// When the log tells again that the server waits for etcd, and how long it is silent about that at most.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The pause before a start over etcd is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a server has before it knows its store: the hold on its data folder, and its addresses.
 pub(super) struct Bound {
@@ -66,7 +68,7 @@ pub(super) async fn bind(config: &Config) -> Result<Bound, ServeError> {
     Ok(Bound { data, sources, quotas, tls, listener, address, metrics })
 }
 
-/// Loads the store and what belongs to it. The first start makes the keys too.
+/// Loads the store and what belongs to it. The first start makes the keys too. Over etcd, what passes is waited for.
 pub(super) async fn load(
     config: &Config,
     data: &DataDir,
@@ -75,10 +77,64 @@ pub(super) async fn load(
     readiness: Readiness,
     address: SocketAddr,
 ) -> Result<Loaded, ServeError> {
-    if let (StoreKind::Etcd, Some(etcd)) = (config.store, &config.etcd) {
-        wait_for_etcd(etcd, &readiness).await?;
+    let wait = EtcdWait::new(&readiness);
+    loop {
+        if let (StoreKind::Etcd, Some(etcd)) = (config.store, &config.etcd) {
+            store::await_etcd(etcd, |why| wait.tell(why)).await?;
+        }
+        let (sources, quotas, readiness) = (sources.clone(), quotas.clone(), readiness.clone());
+        match load_once(config, data, sources, quotas, readiness, address).await {
+            Err(error) if config.store == StoreKind::Etcd && passes(&error).is_some() => {
+                passes(&error).into_iter().for_each(|why| wait.tell(why));
+                tokio::time::sleep(AGAIN).await;
+            }
+            loaded => {
+                wait.end();
+                return loaded;
+            }
+        }
     }
+}
+
+/// What keeps a start over etcd waiting, and passes, or is waited for until somebody makes room in etcd.
+fn passes(error: &ServeError) -> Option<&Unavailable> {
+    let (ServeError::Store(why) | ServeError::Setup(SetupError::Store(why))) = error else { return None };
+    match why.cause() {
+        UnavailableCause::Passing | UnavailableCause::Behind | UnavailableCause::Full => Some(why),
+        // Somebody has to start the server with something else.
+        UnavailableCause::Login
+        | UnavailableCause::OtherHistory
+        | UnavailableCause::Clock
+        | UnavailableCause::Settings
+        | UnavailableCause::Stopping => None,
+    }
+}
+
+async fn load_once(
+    config: &Config,
+    data: &DataDir,
+    sources: Arc<CredentialSources>,
+    quotas: Arc<[Quota]>,
+    readiness: Readiness,
+    address: SocketAddr,
+) -> Result<Loaded, ServeError> {
     let store = open_store(config).await?;
+    let loaded = load_from(&store, config, data, sources, quotas, readiness, address).await;
+    if loaded.is_err() {
+        store.close().await; // so that no other server reckons with this one
+    }
+    loaded
+}
+
+async fn load_from(
+    store: &Arc<dyn Store>,
+    config: &Config,
+    data: &DataDir,
+    sources: Arc<CredentialSources>,
+    quotas: Arc<[Quota]>,
+    readiness: Readiness,
+    address: SocketAddr,
+) -> Result<Loaded, ServeError> {
     let first_start = store.is_new().await?;
     let (masters, master_key_made) = master_keys(&config.master_key, data, first_start).await?;
     tracing::info!(source = %config.master_key, earlier_keys = masters.earlier(), "the master key was read");
@@ -117,6 +173,10 @@ pub(super) async fn load(
         app = open(&audit_log).await;
     }
     let audit_log = audit_log.log;
+    if app.is_err() {
+        let closing = audit_log.clone();
+        let _ = tokio::task::spawn_blocking(move || closing.close()).await; // it logs what fails
+    }
     let app = app.inspect_err(|error| {
         // The keys that this start made open nothing: there is no store, or it has the keys of another server.
         let made = match error {
@@ -147,25 +207,36 @@ pub(super) async fn load(
     Ok(Loaded { app, audit_log, ready: Ready { address, tls, master_key, root_key, first_start } })
 }
 
-/// Waits for an etcd that is away. The log tells of it at once, and then less and less often.
-async fn wait_for_etcd(etcd: &Etcd, readiness: &Readiness) -> Result<(), ServeError> {
-    let began = Instant::now();
-    let tell_at = Mutex::new(Duration::ZERO);
-    let tell = || tell_at.lock().unwrap_or_else(PoisonError::into_inner);
-    let away = |why: &Unavailable| {
-        readiness.note(UnreadyCause::Loading, Some(why.0.to_string()));
-        let waited = began.elapsed();
-        let mut tell_at = tell();
+/// The wait of a start for an etcd that is away, or cannot serve. The log tells of it at once, and then less and less often.
+struct EtcdWait<'a> {
+    readiness: &'a Readiness,
+    began: Instant,
+    tell_at: Mutex<Duration>,
+}
+
+impl<'a> EtcdWait<'a> {
+    fn new(readiness: &'a Readiness) -> Self {
+        Self { readiness, began: Instant::now(), tell_at: Mutex::default() }
+    }
+
+    fn tell(&self, why: &Unavailable) {
+        self.readiness.note(UnreadyCause::Loading, Some(why.0.to_string()));
+        let full = why.cause() == UnavailableCause::Full;
+        self.readiness.note(UnreadyCause::StoreFull, full.then(|| why.0.to_string()));
+        let waited = self.began.elapsed();
+        let mut tell_at = self.tell_at.lock().unwrap_or_else(PoisonError::into_inner);
         if waited >= *tell_at {
             *tell_at = (waited * 2).clamp(FIRST_WAIT, LONGEST_WAIT.saturating_add(waited));
             tracing::warn!(cause = %why.0, waited_s = waited.as_secs(), "the server waits for etcd");
         }
-    };
-    store::await_etcd(etcd, away).await?;
-    if *tell() > Duration::ZERO {
-        tracing::info!(waited_s = began.elapsed().as_secs(), "etcd answers");
     }
-    Ok(())
+
+    fn end(&self) {
+        self.readiness.note(UnreadyCause::StoreFull, None);
+        if *self.tell_at.lock().unwrap_or_else(PoisonError::into_inner) > Duration::ZERO {
+            tracing::info!(waited_s = self.began.elapsed().as_secs(), "etcd answers");
+        }
+    }
 }
 
 /// The sources of credentials, with the keys of the issuers that have them in files.
@@ -203,7 +274,10 @@ pub(super) async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeE
         }
         StoreKind::Etcd => match &config.etcd {
             Some(settings) => Ok(store::open_etcd(settings).await?),
-            None => Err(Unavailable("nothing says where etcd is".into()).into()),
+            None => {
+                let text = "nothing says where etcd is";
+                Err(Unavailable::because(UnavailableCause::Settings, text).into())
+            }
         },
     }
 }

@@ -162,10 +162,10 @@ pub enum CommitError {
 /// Refuses: this build has no store over etcd. The error says how to build one.
 #[cfg(not(feature = "etcd"))]
 pub async fn open_etcd(_: &crate::config::Etcd) -> Result<Arc<dyn Store>, Unavailable> {
-    Err(Unavailable(
+    Err(Unavailable::because(
+        UnavailableCause::Settings,
         "this program was built without etcd. To use --store etcd, build it with the feature `etcd`: \
-         `cargo build --release --locked --features etcd`"
-            .into(),
+         `cargo build --release --locked --features etcd`",
     ))
 }
 
@@ -178,9 +178,9 @@ pub async fn await_etcd(_: &crate::config::Etcd, _: impl Fn(&Unavailable)) -> Re
 /// Where servers over one store tell each other that they are there: beside the store, and no part of it.
 #[async_trait]
 pub trait Heartbeats: Send + Sync {
-    /// Shows the others the heartbeat of this server, in place of its former one, and returns theirs. A heartbeat disappears
-    /// [`HEARTBEAT_LIFE`] after it was shown, at the latest.
-    async fn exchange(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, Unavailable>;
+    /// Shows the others the heartbeat of this server, if there is one to show, in place of its former one, and returns theirs. A
+    /// heartbeat disappears [`HEARTBEAT_LIFE`] after it was shown, at the latest, and once its server has closed the store.
+    async fn exchange(&self, own: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Unavailable>;
 }
 
 /// How long a heartbeat is there after its server has shown it.

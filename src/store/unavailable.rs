@@ -32,6 +32,24 @@ pub enum UnavailableCause {
     OtherHistory,
     /// The clock of this server differs from those of the others.
     Clock,
+    /// The store cannot be used with the settings of this server: it is too old, of two clusters, or another store is in its place.
+    Settings,
+}
+
+impl UnavailableCause {
+    /// The name of the cause, for programs. Readiness has the same names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passing => "store",
+            Self::Stopping => "stopping",
+            Self::Behind => "behind",
+            Self::Full => "store_full",
+            Self::Login => "store_login",
+            Self::OtherHistory => "other_history",
+            Self::Clock => "clock",
+            Self::Settings => "settings",
+        }
+    }
 }
 
 impl Unavailable {

@@ -38,8 +38,14 @@ def main() -> None:
     [container] = pod["containers"]
     names_are_the_same(by_kind, stateful_set, pod, container)
     few_rights(by_kind, pod, container)
+    one_at_a_time(by_kind, stateful_set, container)
+    reaches_little(by_kind)
+    has_an_anchor(by_kind, stateful_set, container)
     accepts(binary, container["args"], "of the StatefulSet")
-    print("manifests: the names fit, the pods have few rights, and the server accepts their arguments")
+    print(
+        "manifests: the names fit, the pods have few rights and reach little, one replica leaves at a time, and the server "
+        "accepts its arguments"
+    )
 
     services = json.loads(compose.read_text())["services"]
     replicas = [service for name, service in services.items() if name.startswith("strongroom-")]
@@ -47,6 +53,12 @@ def main() -> None:
     for service in replicas:
         check(service["read_only"] and service["cap_drop"] == ["ALL"], "replicas of the compose file have few rights")
         check(all(port["host_ip"] == "127.0.0.1" for port in service["ports"]), "plaintext is for this machine alone")
+        [data_dir, anchor] = [
+            next(one.partition("=")[2] for one in service["command"] if one.startswith(f"--{name}="))
+            for name in ("data-dir", "anchor-file")
+        ]
+        check({volume["target"] for volume in service["volumes"]} == {data_dir}, "each replica keeps its data folder")
+        check(anchor.startswith(f"{data_dir}/"), "each replica keeps its anchor")
         accepts(binary, service["command"], "of the compose file")
     print("manifests: the compose file is valid, and the server accepts the arguments of its replicas")
 
@@ -93,6 +105,60 @@ def names_are_the_same(by_kind: dict, stateful_set: dict, pod: dict, container: 
         path = line.partition(" = ")[2].strip('"')
         if path.startswith("/"):
             check(path.startswith(mounts), f"{path} is in a volume")
+
+
+def one_at_a_time(by_kind: dict, stateful_set: dict, container: dict) -> None:
+    """Two of three replicas serve, whatever is done to the third one, and an outage of etcd restarts none."""
+    check(stateful_set["spec"]["replicas"] == 3, "there are three replicas")
+    [budget] = by_kind["PodDisruptionBudget"]
+    check(budget["spec"].get("maxUnavailable") == 1 and "minAvailable" not in budget["spec"], "one replica leaves at a time")
+    check(budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow", "a replica that is not ready may go")
+    paths = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    for probe, path in paths.items():
+        asked = container[probe]["httpGet"]
+        check((asked["path"], asked["port"]) == (path, "metrics"), f"the {probe} asks for {path}")
+
+
+def reaches_little(by_kind: dict) -> None:
+    """Clients reach the service, Prometheus the metrics, and the replicas names and etcd: nothing else."""
+    [policy] = by_kind["NetworkPolicy"]
+    check(set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}, "the network policy is about both directions")
+
+    def rules(direction: str, side: str) -> set:
+        found = set()
+        for rule in policy["spec"][direction]:
+            check(rule.get(side) and rule.get("ports"), f"each rule of {direction} says who and which ports")
+            for peer in rule[side]:
+                check(set(peer) == {"namespaceSelector"}, f"each rule of {direction} is about namespaces")
+                labels = tuple(sorted(peer["namespaceSelector"]["matchLabels"].items()))
+                check(labels, f"each rule of {direction} selects namespaces")
+                found |= {(labels, port["protocol"], port["port"]) for port in rule["ports"]}
+        return found
+
+    named = "kubernetes.io/metadata.name"
+    check(
+        rules("ingress", "from")
+        == {((("strongroom-client", "true"),), "TCP", "grpc"), (((named, "monitoring"),), "TCP", "metrics")},
+        "clients reach the service, and Prometheus the metrics, and nobody else anything",
+    )
+    check(
+        rules("egress", "to")
+        == {
+            (((named, "kube-system"),), "UDP", 53),
+            (((named, "kube-system"),), "TCP", 53),
+            (((named, "etcd"),), "TCP", 2379),
+        },
+        "the replicas reach names and etcd, and nothing else",
+    )
+
+
+def has_an_anchor(by_kind: dict, stateful_set: dict, container: dict) -> None:
+    """The anchor is in the volume of each replica, which outlives its pod."""
+    claims = {claim["metadata"]["name"] for claim in stateful_set["spec"]["volumeClaimTemplates"]}
+    [kept] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims]
+    [settings] = [text for one in by_kind["ConfigMap"] for text in one["data"].values()]
+    anchors = [line.partition(" = ")[2].strip('"') for line in settings.splitlines() if line.startswith("anchor_file = ")]
+    check(len(anchors) == 1 and anchors[0].startswith(f"{kept}/"), "each replica keeps its anchor in its volume")
 
 
 def few_rights(by_kind: dict, pod: dict, container: dict) -> None:

@@ -35,6 +35,8 @@ pub(super) struct Details {
     pub(super) quota: Option<(&'static str, String)>,
     /// When to try again (`RetryInfo`).
     pub(super) retry_after: Option<Duration>,
+    /// The name of the cause, where one reason has several (metadata of `ErrorInfo`).
+    pub(super) cause: Option<&'static str>,
 }
 
 /// A canonical code of `google.rpc.Code`, as gRPC and many HTTP APIs have them.
@@ -209,22 +211,16 @@ impl Refusal {
         Self::new(Code::Unimplemented, Reason::NotServed, message)
     }
 
-    /// The store cannot serve.
-    pub(super) fn store_unavailable() -> Self {
-        let message = "The store cannot serve now: try again.";
-        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
-    }
-
     /// The server has begun, and does not serve yet.
     pub(super) fn loading() -> Self {
         let message = "The server is starting, and has not loaded its store yet: try again.";
-        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+        Self::of_store("loading", message)
     }
 
-    /// The store cannot serve, and somebody has to do something about it.
+    /// The store cannot serve.
     pub(super) fn store_unavailable_because(cause: UnavailableCause) -> Self {
         let message = match cause {
-            UnavailableCause::Passing => return Self::store_unavailable(),
+            UnavailableCause::Passing => "The store cannot serve now: try again.",
             UnavailableCause::Stopping => "The server is stopping: try again, or another server.",
             UnavailableCause::Behind => {
                 "This server has not reached the revision that the request needs: try again."
@@ -243,8 +239,17 @@ impl Refusal {
                 "The clock of this server differs from those of other servers, so it makes no changes: try another server, or \
                  ask the operator to set the clocks."
             }
+            UnavailableCause::Settings => {
+                "This server cannot use its store with the settings that it has: ask the operator to look at the log of the server."
+            }
         };
-        Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes()
+        Self::of_store(cause.name(), message)
+    }
+
+    fn of_store(cause: &'static str, message: &str) -> Self {
+        let mut refusal = Self::new(Code::Unavailable, Reason::StoreUnavailable, message).that_passes();
+        refusal.details.cause = Some(cause);
+        refusal
     }
 
     /// The answer was not ready in time.

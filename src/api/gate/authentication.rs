@@ -54,6 +54,7 @@ impl<S> Authentication<S> {
             }
             NoPrincipal::KeyWanted(fetch) => NotKnown::KeyWanted(fetch),
             NoPrincipal::IssuerUnavailable => NotKnown::Refused(Refused::IssuerUnavailable),
+            NoPrincipal::TimeNotKnown(why) => NotKnown::Refused(Refused::NotServing(why.cause())),
         })
     }
 

@@ -68,9 +68,10 @@ pub(in crate::api) fn failure(response: &Response<Body>) -> Option<(Code, Option
 /// A refusal as a status.
 pub(in crate::api) fn refused(refusal: Refusal, request_id: &str) -> Status {
     let Refusal { code, reason, message, details } = refusal;
-    let Details { fields, resource, precondition, quota, retry_after } = details;
+    let Details { fields, resource, precondition, quota, retry_after, cause } = details;
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason.name(), DOMAIN, HashMap::new());
+    let metadata = cause.map(|cause| ("cause".to_owned(), cause.to_owned()));
+    details.set_error_info(reason.name(), DOMAIN, metadata.into_iter().collect::<HashMap<_, _>>());
     details.set_request_info(request_id, "");
     if !fields.is_empty() {
         let fields = fields.into_iter().map(|(field, problem)| FieldViolation::new(field, problem));

@@ -35,6 +35,7 @@ use crate::auth::{
 };
 use crate::domain::{Namespace, SecretName, now};
 use crate::limits::{FairQueue, Turn};
+use crate::store::Unavailable;
 
 /// API keys, roles and bindings, and who calls.
 pub struct AccessControl {
@@ -74,6 +75,8 @@ pub enum NoPrincipal {
     KeyWanted(Fetch),
     /// The keys of the issuer of its token are not known now.
     IssuerUnavailable,
+    /// Its credential expires at some time, and the clock of this server can be wrong.
+    TimeNotKnown(Unavailable),
 }
 
 impl AccessControl {
@@ -88,6 +91,11 @@ impl AccessControl {
 
     /// The caller that presents this credential. `may_wait`: whether the caller waits where the key of its token is not known.
     pub fn identify(&self, presented: Presented<'_>, may_wait: bool) -> Result<Principal, NoPrincipal> {
+        if let Err(why) = self.core.clocks.check_expiries()
+            && self.expires(presented)
+        {
+            return Err(NoPrincipal::TimeNotKnown(why));
+        }
         match presented {
             Presented::Bearer(token) if Token::is_meant(token) => {
                 let token = self.core.sources.token(token, may_wait)?;
@@ -107,6 +115,18 @@ impl AccessControl {
                     Err(problem) => Err(Unauthenticated { problem, principal: known() }.into()),
                 }
             }
+        }
+    }
+
+    /// Whether the credential is one that expires at some time, or has expired: all are, but some API keys.
+    fn expires(&self, presented: Presented<'_>) -> bool {
+        match presented {
+            Presented::Bearer(key) | Presented::ApiKey(key) if !Token::is_meant(key) => {
+                let key = Credential::parse(key)
+                    .and_then(|credential| self.core.catalog.credential(credential.id()));
+                key.is_some_and(|(key, _)| key.expires_at.is_some())
+            }
+            Presented::Bearer(_) | Presented::ApiKey(_) | Presented::Certificate(_) => true,
         }
     }
 

@@ -225,7 +225,7 @@ impl IdempotencyRecords {
 
     /// Removes the expired records, counts the others, and returns how many were removed.
     pub async fn remove_expired(&self) -> Result<usize, Error> {
-        self.core.clocks.check()?; // with a wrong clock, records of other servers would go too early
+        self.core.confirm_clock().await?; // with a wrong clock, records of other servers would go too early
         const PAGE: usize = MAX_OPERATIONS - 1;
         let keyring = self.core.keyring();
         let mut recount = self.counts.recount(now());

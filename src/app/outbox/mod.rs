@@ -25,7 +25,7 @@ use crate::crypto::{FieldReader, Purpose};
 use crate::integrity::StoredKeyring;
 use crate::integrity::audit_log::{AuditLog, LogError, Order, Query, TreeHead};
 use crate::schema::Kind;
-use crate::store::{Entry, Key, MAX_OPERATIONS, Pages, Transaction};
+use crate::store::{Entry, Key, MAX_OPERATIONS, Pages, Transaction, UnavailableCause};
 use crate::telemetry::traces::Step;
 
 /// How many copies are removed at once, at most.
@@ -156,7 +156,13 @@ impl Outbox {
             );
         }
         if stored.is_none() {
-            self.put_anchor(core).await?;
+            match self.put_anchor(core).await {
+                // Then no change is made, and the anchor is put once there is room.
+                Err(Error::Unavailable(why)) if why.cause() == UnavailableCause::Full => {
+                    tracing::warn!(cause = %why, "the anchor of the audit log is not in the store yet");
+                }
+                put => put?,
+            }
         }
         Ok(())
     }

@@ -61,11 +61,12 @@ impl SecretOperations {
         loop {
             let shown = self.core.catalog.revision();
             let (namespace, secret) = self.reader.find_with(grant.namespace(), grant.name(), version).await?;
-            let version = find_readable(&secret, version.unwrap_or(secret.version), self.core.clock.now())?;
+            let number = version.unwrap_or(secret.version);
+            let version = find_readable(&secret, number, self.core.time_of(&secret)?)?;
             match self.reader.read_version(reading, &namespace, &secret, version).await? {
                 Some(value) => {
                     // The store can have taken its time.
-                    find_readable(&secret, version.number, self.core.clock.now())?;
+                    find_readable(&secret, version.number, self.core.time_of(&secret)?)?;
                     let reader = grant.principal().name();
                     self.core.usage.note_read(&namespace, secret.id, version.number, reader);
                     let (version, revision) = (version.number, secret.revision.max(shown));
@@ -134,7 +135,7 @@ impl SecretReader {
                     continue;
                 }
                 let version = find_version(secret, secret.version)?;
-                if secret.is_expired(self.core.clock.now()) {
+                if secret.is_expired(self.core.time_of(secret)?) {
                     found.push(CurrentValue::Expired(secret.clone()));
                     continue;
                 }
@@ -159,7 +160,7 @@ impl SecretReader {
                     continue;
                 };
                 // The store can have taken its time.
-                if secret.is_expired(self.core.clock.now()) {
+                if secret.is_expired(self.core.time_of(secret)?) {
                     found.push(CurrentValue::Expired(secret.clone()));
                     continue;
                 }
@@ -277,6 +278,18 @@ impl SecretReader {
         match latest.and_then(|latest| latest.secret(&secret.name)) {
             Some(same) if same.stored_at == secret.stored_at => Err(Error::Integrity),
             Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    /// The time, to tell whether a secret or a version of it has expired. Fails where one of them expires at some time, and the clock
+    /// of this server can be wrong.
+    pub(in crate::app) fn time_of(&self, secret: &Secret) -> Result<Timestamp, Error> {
+        let retires = |version: &Version| version.retires_at.is_some();
+        match self.clocks.check_expiries() {
+            Err(why) if secret.expires_at.is_some() || secret.versions.iter().any(retires) => Err(why.into()),
+            Ok(()) | Err(_) => Ok(self.clock.now()),
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct HeartbeatPlace {
     lease: Mutex<Option<(i64, Instant)>>,
 }
 
+/// How long the end of a server waits until its heartbeat is removed. Where it is not, etcd removes it with its lease.
+const GOODBYE: Duration = Duration::from_millis(500);
+
 impl HeartbeatPlace {
     pub(super) fn new() -> Self {
         Self { id: Uuid::new_v4(), lease: Mutex::default() }
@@ -30,9 +33,18 @@ impl HeartbeatPlace {
 
 #[async_trait]
 impl Heartbeats for EtcdStore {
-    async fn exchange(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, Unavailable> {
+    async fn exchange(&self, own: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Unavailable> {
+        self.client.pointer()?; // fails once the store is closed
+        match own {
+            Some(own) => self.show(own).await,
+            None => self.others_in(Txn::new().and_then([self.look()])).await,
+        }
+    }
+}
+
+impl EtcdStore {
+    async fn show(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, Unavailable> {
         let (client, place) = (&self.client, &self.heartbeat);
-        client.pointer()?; // fails once the store is closed
         let mut used = place.lease.lock().await;
         let lease = match *used {
             Some((lease, since)) if since.elapsed() < LEASE_USE => lease,
@@ -43,16 +55,34 @@ impl Heartbeats for EtcdStore {
                 lease
             }
         };
-        let key = client.layout.heartbeat(place.id.as_bytes());
-        let put = TxnOp::put(key.clone(), own, Some(PutOptions::new().with_lease(lease)));
-        let all = GetOptions::new().with_prefix().with_limit(MAX_PAGE as i64);
-        let look = TxnOp::get(client.layout.heartbeat(&[]), Some(all));
-        let sent = client.cluster.send(Txn::new().and_then([put, look]), Resend::Freely, None).await;
-        if sent.is_err() {
+        let put = TxnOp::put(self.own_heartbeat(), own, Some(PutOptions::new().with_lease(lease)));
+        let others = self.others_in(Txn::new().and_then([put, self.look()])).await;
+        if others.is_err() {
             *used = None; // etcd may not know the lease any more
         }
-        let found = gets(sent?.op_responses()).next();
-        let others = found.iter().flat_map(|found| found.kvs()).filter(|stored| stored.key() != key);
+        others
+    }
+
+    /// Removes the heartbeat of this replica, so that no other one reckons with it.
+    pub(super) async fn withdraw_heartbeat(&self) {
+        let remove = Txn::new().and_then([TxnOp::delete(self.own_heartbeat(), None)]);
+        let _ = self.client.cluster.send(remove, Resend::Freely, Some(Instant::now() + GOODBYE)).await;
+    }
+
+    fn own_heartbeat(&self) -> Vec<u8> {
+        self.client.layout.heartbeat(self.heartbeat.id.as_bytes())
+    }
+
+    fn look(&self) -> TxnOp {
+        let all = GetOptions::new().with_prefix().with_limit(MAX_PAGE as i64);
+        TxnOp::get(self.client.layout.heartbeat(&[]), Some(all))
+    }
+
+    /// The heartbeats of the others that this transaction finds.
+    async fn others_in(&self, txn: Txn) -> Result<Vec<Vec<u8>>, Unavailable> {
+        let response = self.client.cluster.send(txn, Resend::Freely, None).await?;
+        let (found, own) = (gets(response.op_responses()).next(), self.own_heartbeat());
+        let others = found.iter().flat_map(|found| found.kvs()).filter(|stored| stored.key() != own);
         Ok(others.map(|stored| stored.value().to_vec()).collect())
     }
 }

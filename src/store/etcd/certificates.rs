@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::EtcdClient;
 
 /// How often the files are looked at.
-const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// When each file was changed, and its size; `None`: it cannot be looked at.
 type FileStates = Vec<Option<(SystemTime, u64)>>;

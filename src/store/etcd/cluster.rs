@@ -1,22 +1,21 @@
 //! The connection to etcd. Every call has a time limit. It goes to one member, and to the next one where that
 //! member fails.
 
-use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Error, Identity, KvClient, ResponseHeader, StatusResponse,
-    TlsOptions, Txn, TxnOp, TxnResponse, WatchClient, WatchOptions, WatchStream,
+    Certificate, Client, ConnectOptions, Identity, KvClient, ResponseHeader, StatusResponse, TlsOptions, Txn,
+    TxnOp, TxnResponse, WatchClient, WatchOptions, WatchStream,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Code, ConnectError};
 use zeroize::Zeroizing;
 
+use super::failure::{CallFailure, cause_of};
 use crate::config::{Etcd, Tls};
 use crate::store::{MAX_RECORD, Unavailable, UnavailableCause};
 
@@ -37,12 +36,16 @@ pub(super) struct Cluster {
     members: Vec<Member>,
     /// The index of the member in use.
     asked: watch::Sender<usize>,
+    /// The id of the cluster, and the first member that told it.
+    id: OnceLock<(u64, String)>,
     settings: Etcd,
 }
 
 struct Member {
     url: String,
     connection: RwLock<Connection>,
+    /// Whether it has told that it is of the cluster. Nothing is sent to it before.
+    belongs: AtomicBool,
     /// How often this client has logged in to the member. One caller logs in for all.
     logins: AtomicU64,
     logging_in: Mutex<()>,
@@ -75,7 +78,7 @@ impl Cluster {
         for url in &settings.endpoints {
             members.push(Member::new(url, settings).await?);
         }
-        Ok(Self { members, asked: watch::Sender::new(0), settings: settings.clone() })
+        Ok(Self { members, asked: watch::Sender::new(0), id: OnceLock::new(), settings: settings.clone() })
     }
 
     /// Waits until a member answers a read, whatever it answers, and tells `away` each time that no member does.
@@ -123,11 +126,12 @@ impl Cluster {
             let seen = member.logins.load(Ordering::SeqCst);
             let patient = self.members.len() == 1 || resend == Resend::IfUnsent;
             let patience = if patient { until } else { until.min(Instant::now() + PATIENCE) };
-            let mut kv = member.connection().kv;
-            let failure = match timeout_at(patience, kv.txn(txn.clone())).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => CallFailure::of(error),
-                Err(_elapsed) => CallFailure::Silent,
+            let failure = match self.confirm(member, patience).await {
+                Ok(()) => match self.transact(member, txn.clone(), patience).await {
+                    Ok(response) => return Ok(response),
+                    Err(failure) => failure,
+                },
+                Err(not_sent) => not_sent,
             };
             if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
@@ -139,11 +143,12 @@ impl Cluster {
                 self.leave(at);
             }
             let again = match failure {
-                CallFailure::Unsent(_) => true,
+                CallFailure::Unsent(_) | CallFailure::Stranger(_) => true,
                 CallFailure::Silent | CallFailure::Broken(_) => resend == Resend::Freely,
                 CallFailure::LoggedOut
                 | CallFailure::Full
                 | CallFailure::Denied(_)
+                | CallFailure::Told(_)
                 | CallFailure::Refused(_) => false,
             };
             if !again || left == 0 || Instant::now() >= until {
@@ -152,12 +157,69 @@ impl Cluster {
         }
     }
 
+    async fn transact(&self, member: &Member, txn: Txn, until: Instant) -> Result<TxnResponse, CallFailure> {
+        let mut kv = member.connection().kv;
+        let response = match timeout_at(until, kv.txn(txn)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(CallFailure::of(error)),
+            Err(_elapsed) => return Err(CallFailure::Silent),
+        };
+        // The address can have become that of another cluster since.
+        self.compare(member, response.header()).map(|()| response)
+    }
+
+    /// Fails where the member is not of the cluster, or cannot tell now. It is asked once.
+    async fn confirm(&self, member: &Member, until: Instant) -> Result<(), CallFailure> {
+        if member.belongs.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let until = until.min(Instant::now() + PATIENCE);
+        match self.status(member, until).await {
+            Ok(status) if is_too_old(status.version()) => {
+                let version: String = status.version().chars().take(20).collect();
+                return Err(CallFailure::Stranger(format!(
+                    "etcd at {} has the version {version}, and this release needs 3.4 or later: upgrade etcd",
+                    member.url
+                )));
+            }
+            Ok(status) => self.compare(member, status.header())?,
+            // It may not be asked. Then its first answer tells.
+            Err(CallFailure::Denied(_) | CallFailure::Refused(_) | CallFailure::Full) => {}
+            Err(CallFailure::Silent) => return Err(CallFailure::Unsent("it does not answer".into())),
+            Err(CallFailure::Broken(why)) => return Err(CallFailure::Unsent(why)),
+            Err(failure) => return Err(failure),
+        }
+        member.belongs.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes a member for one of the cluster that it has told nothing about.
+    #[cfg(test)]
+    pub(super) fn take_for_known(&self, member: usize) {
+        self.members[member].belongs.store(true, Ordering::SeqCst);
+    }
+
+    /// Fails where a response of a member comes from another cluster than those before it.
+    fn compare(&self, member: &Member, header: Option<&ResponseHeader>) -> Result<(), CallFailure> {
+        let Some(found) = header.map(ResponseHeader::cluster_id) else { return Ok(()) };
+        let (id, first) = self.id.get_or_init(|| (found, member.url.clone()));
+        if *id == found {
+            return Ok(());
+        }
+        member.belongs.store(false, Ordering::SeqCst);
+        Err(CallFailure::Stranger(format!(
+            "etcd at {first} and etcd at {} are members of two clusters: give --etcd-endpoints of one",
+            member.url
+        )))
+    }
+
     /// Connects to all members again, with the certificates as they are in their files now. What is under way ends on the former
     /// connections.
     pub(super) async fn reconnect(&self) -> Result<(), Unavailable> {
         for member in &self.members {
             let connection = Connection::new(&member.url, &self.settings).await?;
             *member.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+            member.belongs.store(false, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -170,51 +232,34 @@ impl Cluster {
     }
 
     /// Asks the members who they are. Fails where one is too old, or where they belong to two clusters. A member that does not
-    /// answer is not waited for.
+    /// answer is not waited for: it is asked again before anything else is sent to it.
     pub(super) async fn check(&self) -> Result<(), Unavailable> {
-        let mut first: Option<(&str, u64)> = None;
         for member in &self.members {
-            let Some(status) = self.status(member).await? else { continue };
-            let (version, url) = (status.version(), member.url.as_str());
-            if is_too_old(version) {
-                let version: String = version.chars().take(20).collect();
-                let text = format!(
-                    "etcd at {url} has the version {version}, and this release needs 3.4 or later: upgrade etcd"
-                );
-                return Err(Unavailable(text.into()));
-            }
-            let Some(cluster) = status.header().map(ResponseHeader::cluster_id) else { continue };
-            match first {
-                Some((other, of_other)) if of_other != cluster => {
-                    let text = format!(
-                        "etcd at {other} and etcd at {url} are members of two clusters: give --etcd-endpoints of one"
-                    );
-                    return Err(Unavailable(text.into()));
-                }
-                Some(_) => {}
-                None => first = Some((url, cluster)),
+            let confirmed = self.confirm(member, Instant::now() + PATIENCE).await;
+            if let Err(failure @ (CallFailure::Stranger(_) | CallFailure::Told(_))) = confirmed {
+                return Err(failure.of_member(&member.url));
             }
         }
         Ok(())
     }
 
-    /// What a member says of itself; `None` where it does not answer.
-    async fn status(&self, member: &Member) -> Result<Option<StatusResponse>, Unavailable> {
-        let until = Instant::now() + PATIENCE;
-        for logged_in in [false, true] {
+    /// What a member says of itself.
+    async fn status(&self, member: &Member, until: Instant) -> Result<StatusResponse, CallFailure> {
+        let mut logged_in = false;
+        loop {
             let seen = member.logins.load(Ordering::SeqCst);
             let mut client = member.connection().client;
             let failure = match timeout_at(until, client.status()).await {
-                Ok(Ok(status)) => return Ok(Some(status)),
+                Ok(Ok(status)) => return Ok(status),
                 Ok(Err(error)) => CallFailure::of(error),
                 Err(_elapsed) => CallFailure::Silent,
             };
             if logged_in || !matches!(failure, CallFailure::LoggedOut) {
-                break;
+                return Err(failure);
             }
-            self.log_in(member, seen, until).await?;
+            logged_in = true;
+            self.log_in(member, seen, until).await.map_err(CallFailure::Told)?;
         }
-        Ok(None)
     }
 
     /// Grants a lease of so many seconds, within the time limit of all calls.
@@ -225,10 +270,13 @@ impl Cluster {
             let (at, member) = self.asked()?;
             let seen = member.logins.load(Ordering::SeqCst);
             let mut lease = member.connection().client.lease_client();
-            let failure = match timeout_at(until, lease.grant(seconds, None)).await {
-                Ok(Ok(granted)) => return Ok(granted.id()),
-                Ok(Err(error)) => CallFailure::of(error),
-                Err(_elapsed) => CallFailure::Silent,
+            let failure = match self.confirm(member, until).await {
+                Ok(()) => match timeout_at(until, lease.grant(seconds, None)).await {
+                    Ok(Ok(granted)) => return Ok(granted.id()),
+                    Ok(Err(error)) => CallFailure::of(error),
+                    Err(_elapsed) => CallFailure::Silent,
+                },
+                Err(failure) => failure,
             };
             if matches!(failure, CallFailure::LoggedOut) && !logged_in {
                 logged_in = true;
@@ -247,11 +295,14 @@ impl Cluster {
         let (at, member) = self.asked()?;
         // In fragments: otherwise everything that a watch has missed would come in one message of any size.
         let options = WatchOptions::new().with_prefix().with_start_revision(from).with_fragment();
-        let mut watch = member.connection().watch;
-        let failure = match timeout_at(Instant::now() + BOUND, watch.watch(prefix, Some(options))).await {
-            Ok(Ok(stream)) => return Ok((at, stream)),
-            Ok(Err(error)) => CallFailure::of(error),
-            Err(_elapsed) => CallFailure::Silent,
+        let (mut watch, until) = (member.connection().watch, Instant::now() + BOUND);
+        let failure = match self.confirm(member, until).await {
+            Ok(()) => match timeout_at(until, watch.watch(prefix, Some(options))).await {
+                Ok(Ok(stream)) => return Ok((at, stream)),
+                Ok(Err(error)) => CallFailure::of(error),
+                Err(_elapsed) => CallFailure::Silent,
+            },
+            Err(failure) => failure,
         };
         self.leave(at);
         Err(failure.of_member(&member.url))
@@ -320,6 +371,7 @@ impl Member {
         Ok(Self {
             url: url.to_owned(),
             connection: RwLock::new(Connection::new(url, settings).await?),
+            belongs: AtomicBool::new(false),
             logins: AtomicU64::new(0),
             logging_in: Mutex::default(),
         })
@@ -342,7 +394,8 @@ impl Connection {
         }
         // Without a user: with one, this call would ask the member, which need not answer now.
         let client = Client::connect([url], Some(options)).await.map_err(|error| {
-            Unavailable(format!("etcd at {url} cannot be used: {}", cause_of(&error)).into())
+            let text = format!("etcd at {url} cannot be used: {}", cause_of(&error));
+            Unavailable::because(UnavailableCause::Settings, text)
         })?;
         Ok(Self {
             kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE),
@@ -365,7 +418,10 @@ fn tls(settings: &Etcd) -> Result<TlsOptions, Unavailable> {
 
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, Unavailable> {
     let read = fs::read(file).map(Zeroizing::new);
-    read.map_err(|error| Unavailable(format!("{} cannot be read: {error}", file.display()).into()))
+    read.map_err(|error| {
+        let text = format!("{} cannot be read: {error}", file.display());
+        Unavailable::because(UnavailableCause::Settings, text)
+    })
 }
 
 fn password(settings: &Etcd) -> Result<Zeroizing<String>, Unavailable> {
@@ -381,103 +437,6 @@ fn is_too_old(version: &str) -> bool {
         (Some(major), None) => major < 3,
         (None, _) => false,
     }
-}
-
-/// Why a call did not succeed.
-enum CallFailure {
-    /// The member could not be reached.
-    Unsent(String),
-    /// No answer within the time limit.
-    Silent,
-    /// The connection broke, or the member cannot serve for now.
-    Broken(String),
-    /// The member has no valid login from this client, and has done nothing.
-    LoggedOut,
-    /// etcd takes no changes, for want of space.
-    Full,
-    /// etcd knows the login no more, or gives it too few rights: why.
-    Denied(String),
-    /// etcd refuses the call, and every member would.
-    Refused(String),
-}
-
-impl CallFailure {
-    fn of(error: Error) -> Self {
-        let Error::GRpcStatus(status) = error else { return Self::Broken(cause_of(&error)) };
-        let mut source = status.source();
-        while let Some(cause) = source {
-            if cause.is::<ConnectError>() {
-                return Self::Unsent(cause_of(cause));
-            }
-            source = cause.source();
-        }
-        // The same message has different codes in different releases of etcd.
-        let text = status.message();
-        let unknown = ["user name is empty", "invalid auth token", "revision of auth store is old"];
-        if status.code() == Code::Unauthenticated || unknown.iter().any(|unknown| text.contains(unknown)) {
-            return Self::LoggedOut;
-        }
-        if text.contains("database space exceeded") {
-            return Self::Full;
-        }
-        let denied = text.contains("authentication failed") || status.code() == Code::PermissionDenied;
-        let text = text.chars().take(200).collect();
-        if denied {
-            return Self::Denied(text);
-        }
-        match status.code() {
-            Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded => {
-                Self::Broken(text)
-            }
-            _ => Self::Refused(text),
-        }
-    }
-
-    /// Whether another member may succeed.
-    fn is_the_members(&self) -> bool {
-        match self {
-            Self::Unsent(_) | Self::Silent | Self::Broken(_) => true,
-            Self::LoggedOut | Self::Full | Self::Denied(_) | Self::Refused(_) => false,
-        }
-    }
-
-    fn of_member(self, url: &str) -> Unavailable {
-        let (cause, text) = match self {
-            Self::Unsent(why) => {
-                (UnavailableCause::Passing, format!("etcd at {url} cannot be reached: {why}"))
-            }
-            Self::Silent => (UnavailableCause::Passing, format!("etcd at {url} does not answer")),
-            Self::Broken(why) => {
-                (UnavailableCause::Passing, format!("etcd at {url} does not answer as it should: {why}"))
-            }
-            Self::LoggedOut => (UnavailableCause::Login, format!("etcd at {url} does not keep the login")),
-            Self::Full => {
-                let text = format!(
-                    "etcd at {url} is full, and takes no changes: compact and defragment it, or raise its \
-                     --quota-backend-bytes, and then run `etcdctl alarm disarm`"
-                );
-                (UnavailableCause::Full, text)
-            }
-            Self::Denied(why) => {
-                let text = format!(
-                    "etcd at {url} refused the login or its rights: {why}. Check --etcd-user, its password file, which is read \
-                     again at each login, and its right to read and write the keys with the prefix"
-                );
-                (UnavailableCause::Login, text)
-            }
-            Self::Refused(why) => (UnavailableCause::Passing, format!("etcd at {url} refused: {why}")),
-        };
-        Unavailable::because(cause, text)
-    }
-}
-
-/// The innermost cause of an error.
-fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

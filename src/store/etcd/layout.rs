@@ -13,7 +13,7 @@
 use etcd_client::{Compare, CompareOp, KeyValue};
 
 use crate::domain::Revision;
-use crate::store::{Key, Unavailable};
+use crate::store::{Key, Unavailable, UnavailableCause};
 
 /// The format of the store in etcd. A store of another format is left alone.
 const FORMAT: u8 = 1;
@@ -129,20 +129,21 @@ impl Pointer {
                 let generation = generation.try_into().map_err(|_| damaged())?;
                 Ok(Self { generation: u64::from_be_bytes(generation), revision })
             }
-            Some((other, _)) => Err(Unavailable(
-                format!(
+            Some((other, _)) => {
+                let text = format!(
                     "the store in etcd has the format {other}, and this release knows the format {FORMAT}: nothing \
                      was changed. Use a release that knows it"
-                )
-                .into(),
-            )),
+                );
+                Err(Unavailable::because(UnavailableCause::Settings, text))
+            }
             None => Err(damaged()),
         }
     }
 }
 
 fn damaged() -> Unavailable {
-    Unavailable("its pointer in etcd is damaged: nothing was changed. Restore etcd from a snapshot".into())
+    let text = "its pointer in etcd is damaged: nothing was changed. Restore etcd from a snapshot";
+    Unavailable::because(UnavailableCause::Settings, text)
 }
 
 /// The first key after all keys with this prefix.

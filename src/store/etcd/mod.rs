@@ -11,6 +11,7 @@ mod commit;
 mod committer;
 #[cfg(test)]
 mod committer_tests;
+mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod follow;
@@ -272,7 +273,7 @@ fn no_store(prefix: &str, enclosing: Option<&str>) -> Unavailable {
              this: nothing was changed. Give another --etcd-prefix, or restore etcd from a snapshot"
         ),
     };
-    Unavailable(text.into())
+    Unavailable::because(UnavailableCause::Settings, text)
 }
 
 /// The prefix of another store within which this prefix lies, as far as the user may look.
@@ -406,6 +407,7 @@ impl Store for EtcdStore {
         self.client.close();
         self.following.abort();
         self.renewing.abort();
+        self.withdraw_heartbeat().await;
         let clearing = self.clearing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(clearing) = clearing {
             // The next start removes what remains.

@@ -286,6 +286,9 @@ async fn a_member_that_fails_is_left_for_the_next() {
 
     // A transaction goes to the next member only where it was certainly not sent, and otherwise fails.
     store.client.cluster.leave(2);
+    store.commit(put("a", b"1")).await.unwrap();
+    store.client.cluster.leave(2);
+    store.client.cluster.take_for_known(1);
     store.commit(put("a", b"2")).await.unwrap_err();
     let made = store.commit(put("a", b"3")).await.unwrap();
     assert_eq!(store.watch(Revision(made.0 - 1)).next().await.unwrap().revision, made);
@@ -377,7 +380,7 @@ async fn an_etcd_without_space_says_what_to_do_and_answers_reads() {
     assert!(full.to_string().contains("etcdctl alarm disarm"), "{full}");
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
     // The heartbeat, which every replica sends, finds it out without a change.
-    assert_eq!(store.exchange(b"alive").await.unwrap_err().cause(), UnavailableCause::Full);
+    assert_eq!(store.exchange(Some(b"alive")).await.unwrap_err().cause(), UnavailableCause::Full);
 }
 
 #[tokio::test]
@@ -402,16 +405,46 @@ async fn endpoints_of_two_clusters_and_prefixes_that_overlap_are_refused() {
 }
 
 #[tokio::test]
+async fn a_member_that_turns_out_to_be_of_another_cluster_is_never_used() {
+    let (Some(etcd), Some(other)) = (fixture::Etcd::start(), fixture::Etcd::start()) else { return };
+    let settings = fresh(&etcd);
+    // The other cluster has a store with the same prefix, and its records.
+    EtcdStore::open(&config::Etcd { endpoints: vec![other.url()], ..settings.clone() }).await.unwrap();
+    let both = config::Etcd { endpoints: vec![etcd.url(), other.url()], ..settings };
+    let elsewhere = keys(&other, &both.prefix).await;
+    other.kill(); // so that nobody can know at the start
+    let store = EtcdStore::open(&both).await.unwrap();
+    let made = Transaction { put: vec![(key("a"), b"1".to_vec())], ..Transaction::default() };
+    store.commit(made.clone()).await.unwrap();
+    other.start_again();
+    etcd.kill();
+    for _ in 0..4 {
+        let read = store.get(&key("a")).await.unwrap_err();
+        let watched = store.client.cluster.watch(b"", 1).await.err().unwrap();
+        let leased = store.client.cluster.lease(60).await.unwrap_err();
+        for refused in [&read, &watched, &leased] {
+            let told = refused.cause() == UnavailableCause::Settings && refused.0.contains("two clusters");
+            assert!(told || refused.0.contains(&etcd.url()), "{refused}");
+        }
+        assert!(store.commit(made.clone()).await.is_err());
+    }
+    assert_eq!(keys(&other, &both.prefix).await, elsewhere);
+    etcd.start_again();
+    while store.get(&key("a")).await.is_err() {}
+    assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
+}
+
+#[tokio::test]
 async fn heartbeats_are_seen_by_the_others_and_disappear_with_their_lease() {
     let Some(etcd) = fixture::Etcd::start() else { return };
     let etcd = &etcd;
     let settings = fresh(etcd);
     let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
     let head = one.revision().await.unwrap();
-    assert!(one.exchange(b"one").await.unwrap().is_empty());
-    assert_eq!(other.exchange(b"other").await.unwrap(), [b"one"]);
-    assert_eq!(one.exchange(b"one again").await.unwrap(), [b"other"]);
-    assert_eq!(other.exchange(b"other").await.unwrap(), [b"one again"]);
+    assert!(one.exchange(Some(b"one")).await.unwrap().is_empty());
+    assert_eq!(other.exchange(Some(b"other")).await.unwrap(), [b"one"]);
+    assert_eq!(one.exchange(Some(b"one again")).await.unwrap(), [b"other"]);
+    assert_eq!(other.exchange(None).await.unwrap(), [b"one again"]);
     assert_eq!(one.revision().await.unwrap(), head, "a heartbeat is no commit");
     let mut client = client(etcd).await;
     for lease in client.leases().await.unwrap().leases() {
@@ -419,8 +452,12 @@ async fn heartbeats_are_seen_by_the_others_and_disappear_with_their_lease() {
     }
     assert!(keys(etcd, &format!("{}alive/", settings.prefix)).await.is_empty());
     // A lease that is gone is an error once.
-    while one.exchange(b"one").await.is_err() {}
+    while one.exchange(Some(b"one")).await.is_err() {}
     assert_eq!(keys(etcd, &format!("{}alive/", settings.prefix)).await.len(), 1);
+    // The end of a replica takes its heartbeat away at once.
+    one.close().await;
+    assert!(other.exchange(None).await.unwrap().is_empty());
+    assert!(one.exchange(None).await.is_err());
 }
 
 #[tokio::test]
@@ -461,6 +498,42 @@ async fn tls_shows_who_etcd_is_and_who_asks() {
     assert!(refused.contains("certificate"), "{refused}");
     let missing = config::Etcd { ca: Some(file("not there")), ..settings };
     assert!(open_etcd(&missing).await.err().unwrap().to_string().contains("not there"));
+}
+
+/// etcd begins to require a certificate of another authority, and the replica gets one in its files.
+#[tokio::test]
+async fn certificates_that_are_replaced_in_their_files_are_shown_to_etcd_without_a_restart() {
+    let (folder, later) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    certificates(folder.path());
+    certificates(later.path());
+    let file = |name: &str| folder.path().join(name);
+    let argument = |name: &str, value: &str| format!("--{name}={}", file(value).display());
+    let arguments = [
+        argument("cert-file", "etcd.crt"),
+        argument("key-file", "etcd.key"),
+        argument("trusted-ca-file", "trusted.crt"),
+        "--client-cert-auth".into(),
+    ];
+    std::fs::copy(file("ca.crt"), file("trusted.crt")).unwrap();
+    let Some(etcd) = fixture::Etcd::start_with("https", &arguments) else { return };
+    let identity = Tls { cert: file("room.crt"), key: file("room.key") };
+    let settings = config::Etcd { ca: Some(file("ca.crt")), identity: Some(identity), ..fresh(&etcd) };
+    let store = EtcdStore::open(&settings).await.unwrap();
+    store.commit(put("a", b"1")).await.unwrap();
+
+    // etcd's own certificate is still that of the first authority.
+    std::fs::copy(later.path().join("ca.crt"), file("trusted.crt")).unwrap();
+    etcd.kill();
+    etcd.start_again();
+    assert!(store.get(&key("a")).await.is_err());
+    for end in ["crt", "key"] {
+        std::fs::copy(later.path().join(format!("room.{end}")), file(&format!("room.{end}"))).unwrap();
+    }
+    let begun = std::time::Instant::now();
+    while store.get(&key("a")).await.is_err() {
+        assert!(begun.elapsed() < 3 * BOUND, "the certificate is not read again");
+    }
+    store.commit(put("a", b"2")).await.unwrap();
 }
 
 /// `ca.crt`, and `etcd`, `room` and `next` signed by it; `other.crt`, which signed neither.

@@ -9,16 +9,20 @@ use etcd_client::{
     AlarmAction, AlarmOptions, AlarmType, Client, CompactionOptions, ConnectOptions, DeleteOptions,
     Permission,
 };
-use strongroom::api::v1::ListSecretsRequest;
+use strongroom::api::v1::{CreateApiKeyRequest, CreateSecretRequest, ListSecretsRequest, WhoAmIRequest};
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
-use crate::caller::{Caller, Credential};
+use crate::caller::{Caller, Credential, endpoint};
 use crate::etcd_server::Etcd;
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::metrics;
 use crate::refusal::reason_of;
-use crate::requests::{Value, create, list, nanos};
+use crate::requests::{Value, create, get, list, nanos};
 
 const FULL: &str = "the store is full, and takes no changes";
 const LOGIN: &str = "the store does not accept this server";
@@ -58,31 +62,31 @@ async fn awaits(address: &str, expected: &(u16, String)) {
     }
 }
 
-/// Asserts that a change is refused with this text.
+/// Asserts that a request is refused for this cause, which the details name, with this text.
 #[track_caller]
-fn refused_with<T>(reply: Result<T, Status>, text: &str) {
-    let Err(status) = reply else { panic!("the change was made") };
+fn refused_with<T>(reply: Result<T, Status>, cause: &str, text: &str) {
+    let Err(status) = reply else { panic!("the request was answered") };
     assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
     assert!(status.message().contains(text), "{}", status.message());
+    let details = status.get_details_error_info().unwrap();
+    assert_eq!(details.metadata.get("cause").map(String::as_str), Some(cause), "{details:?}");
 }
 
-#[tokio::test]
-async fn an_etcd_without_space_is_told_and_reads_are_answered() {
-    let Some(etcd) = Etcd::start_with("http", &["--quota-backend-bytes=4000000".into()]) else { return };
-    let server = launch(&etcd).start();
-    let root = Caller::root(&server).await;
-    root.create("a", "v").await;
-    ready(&server).await;
-    // Another program fills it.
-    let mut client = Client::connect([etcd.url()], None).await.unwrap();
+/// An etcd that takes few bytes.
+fn small_etcd() -> Option<Etcd> {
+    Etcd::start_with("http", &["--quota-backend-bytes=4000000".into()])
+}
+
+/// Another program fills it.
+async fn fill(client: &mut Client) {
     let mut fills = 0;
     while client.put(format!("other/{fills}"), vec![7; 1 << 19], None).await.is_ok() {
         fills += 1;
     }
-    unready(&server, "store_full", FULL).await;
-    refused_with(root.secrets().create_secret(create("b", "v")).await, "full");
-    assert_eq!(root.value("a").await, Value::text("v"));
-    // What the documents say to do.
+}
+
+/// What the documents say to do.
+async fn make_room(client: &mut Client) {
     let all = DeleteOptions::new().with_prefix();
     let deleted = client.delete("other/", Some(all)).await.unwrap();
     let whole = CompactionOptions::new().with_physical(); // done when it answers
@@ -94,8 +98,53 @@ async fn an_etcd_without_space_is_told_and_reads_are_answered() {
         of_member.with_member(alarm.member_id());
         client.alarm(AlarmAction::Deactivate, alarm.alarm(), Some(of_member)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_etcd_without_space_is_told_and_reads_are_answered() {
+    let Some(etcd) = small_etcd() else { return };
+    let server = launch(&etcd).start();
+    let root = Caller::root(&server).await;
+    root.create("a", "v").await;
     ready(&server).await;
+    let mut client = Client::connect([etcd.url()], None).await.unwrap();
+    fill(&mut client).await;
+    unready(&server, "store_full", FULL).await;
+    refused_with(root.secrets().create_secret(create("b", "v")).await, "store_full", "full");
+    assert_eq!(root.value("a").await, Value::text("v"));
+
+    // A replica that is started now, and can show nobody that it is there, answers reads too.
+    let key = server.data_dir.join("master.key").display().to_string();
+    let started = launch(&etcd).argument("--master-key-file").argument(key).start();
+    let other = Caller::new(&started, Credential::bearer(&server.root_key)).await;
+    assert_eq!(other.value("a").await, Value::text("v"));
+    unready(&started, "store_full", FULL).await;
+    refused_with(other.secrets().create_secret(create("b", "v")).await, "store_full", "full");
+
+    make_room(&mut client).await;
+    ready(&server).await;
+    ready(&started).await;
     root.create("b", "v").await;
+    other.create("c", "v").await;
+}
+
+#[tokio::test]
+async fn a_start_waits_for_room_in_etcd() {
+    let Some(etcd) = small_etcd() else { return };
+    let mut client = Client::connect([etcd.url()], None).await.unwrap();
+    fill(&mut client).await;
+    let mut server = launch(&etcd).start_loading();
+    server.wait_for_logged(1, "the server waits for etcd");
+    let page = metrics::page(&server.metrics_address()).await;
+    assert!(page.contains("strongroom_unready{cause=\"store_full\"} 1"), "{page}");
+    assert!(server.logged().contains("etcdctl alarm disarm"), "{}", server.logged());
+    let loading = Caller::new(&server, crate::consistency::unknown_key()).await;
+    refused_with(loading.secrets().list_secrets(list()).await, "loading", "is starting");
+    make_room(&mut client).await;
+    server.wait_until_ready();
+    ready(&server).await;
+    let root = Caller::new(&server, Credential::bearer(&server.root_key)).await;
+    root.create("a", "v").await;
 }
 
 #[tokio::test]
@@ -124,7 +173,11 @@ async fn a_login_that_etcd_does_not_take_any_more_is_told() {
     etcd.kill(); // it keeps its tokens in memory
     etcd.start_again();
     unready(&server, "store_login", LOGIN).await;
-    refused_with(root.secrets().create_secret(create("b", "v")).await, "does not accept this server");
+    refused_with(
+        root.secrets().create_secret(create("b", "v")).await,
+        "store_login",
+        "does not accept this server",
+    );
     assert!(!server.logged().contains("two"), "the log has the password");
     std::fs::write(&file, "two\n").unwrap();
     ready(&server).await;
@@ -143,12 +196,24 @@ async fn an_etcd_that_was_put_back_is_told() {
         root.create(name, "v").await;
     }
     etcd.put_back(&saved);
+    // From the first refusal on, health says so.
+    let cause = |status: &Status| {
+        let details = status.get_details_error_info().unwrap();
+        details.metadata.get("cause").cloned().unwrap_or_default()
+    };
+    let mut health = HealthClient::new(endpoint(&server.url).connect().await.unwrap());
+    let since = Instant::now();
+    while root.secrets().list_secrets(list()).await.err().map(|status| cause(&status)).as_deref()
+        != Some("other_history")
+    {
+        assert!(since.elapsed() < PATIENCE, "the older state is served");
+    }
+    let reply = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(reply.status(), ServingStatus::NotServing);
     unready(&server, "other_history", OTHER_HISTORY).await;
-    refused_with(
-        root.secrets().create_secret(create("d", "v")).await,
-        "not the one that this server has served",
-    );
-    refused_with(root.secrets().list_secrets(list()).await, "not the one that this server has served");
+    let told = "not the one that this server has served";
+    refused_with(root.secrets().create_secret(create("d", "v")).await, "other_history", told);
+    refused_with(root.secrets().list_secrets(list()).await, "other_history", told);
     // A replica that is started now serves the older state, as nobody tells it of a newer one.
     server.kill();
 }
@@ -180,15 +245,27 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     let wrong = Caller::new(&moved, root).await;
     ready(&moved).await;
     wrong.create("before", "v").await;
+    let ttl = |seconds: i64| Some(prost_types::Duration { seconds, nanos: 0 });
+    let expiring = CreateSecretRequest { ttl: ttl(1800), ..create("expiring", "v") };
+    right.create_with(expiring).await;
+    let in_two_hours = key_that_expires(&right, ttl(7200)).await;
+    let soon = key_that_expires(&right, ttl(1800)).await;
 
     for (round, ahead) in ["+3600", "-3600"].into_iter().enumerate() {
         set_clock(&offset, ahead);
         unready(&moved, "clock", CLOCK).await;
-        refused_with(
-            wrong.secrets().create_secret(create("wrong", "v")).await,
-            "clock of this server differs",
-        );
+        let differs = "clock of this server differs";
+        refused_with(wrong.secrets().create_secret(create("wrong", "v")).await, "clock", differs);
         assert_eq!(wrong.value("before").await, Value::text("v"), "reads go on");
+        // It cannot tell what has expired: neither is an expired key served, nor one in force refused.
+        let value = wrong.secrets().get_secret(get("expiring")).await;
+        refused_with(value, "clock", differs);
+        for key in [&in_two_hours, &soon] {
+            let served = key.at(&moved).await;
+            refused_with(served.access().who_am_i(WhoAmIRequest {}).await, "clock", differs);
+            assert!(key.at(&second).await.access().who_am_i(WhoAmIRequest {}).await.is_ok());
+        }
+        assert_eq!(right.value("expiring").await, Value::text("v"));
         // The others are more than half, and make changes.
         let made = right.create(&format!("meanwhile_{round}"), "v").await;
         let before = right.get("before").await;
@@ -200,7 +277,15 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
         assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
     }
     let listed = right.secrets().list_secrets(ListSecretsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(listed.items.len(), 5);
+    assert_eq!(listed.items.len(), 6);
+}
+
+/// The caller with a new key that expires.
+async fn key_that_expires(caller: &Caller, ttl: Option<prost_types::Duration>) -> Caller {
+    let (name, home_namespace) = ("expiring".to_owned(), "default".to_owned());
+    let request = CreateApiKeyRequest { name, home_namespace, ttl, ..Default::default() };
+    let made = caller.access().create_api_key(request).await.unwrap().into_inner();
+    caller.with(Credential::bearer(&made.credential))
 }
 
 /// Sets the clock by which libfaketime answers, in one step.

@@ -2,12 +2,15 @@
 //! to all clients are still those of one service: the history goes to porcupine, refusals included. A client sends a change that was
 //! not answered again, with the same request id and to another replica, as clients do.
 //!
-//! `STRONGROOM_FAULT_ROUNDS` is the number of rounds, of one fault of each kind. Each round has a history of its own. With
+//! `STRONGROOM_FAULT_ROUNDS` is the number of rounds, of one fault of each kind. Each round has a history of its own. At the end, the
+//! test tells how many requests and faults there were, and for how long clients were not answered during each kind of fault. With
 //! `STRONGROOM_EARLIER_BIN`, one of the replicas is a server of another release, as in a rolling upgrade.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -53,6 +56,22 @@ pub(super) enum Fault {
     LosePackets(usize),
     /// The packets between the members are lost, so that none has a quorum. They take requests all the same.
     PartMembers,
+}
+
+impl Fault {
+    /// The kind, in the words of the documents.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::KillMember(_) => "a member of etcd is killed",
+            Self::StopMember(_) => "a member of etcd stands still",
+            Self::Silence(_) => "a replica's packets to etcd vanish in a proxy",
+            Self::Break(_) => "a replica's connections to etcd break",
+            Self::StopReplica(_) => "a replica stands still",
+            Self::LoseAnswers(_) => "etcd's answers to a replica are lost",
+            Self::LosePackets(_) => "all packets between a replica and etcd are lost",
+            Self::PartMembers => "no member of etcd has a quorum",
+        }
+    }
 }
 
 pub(super) struct Site {
@@ -129,27 +148,83 @@ impl Site {
     pub(super) async fn play_rounds(&self, checker: &str, faults: impl Fn() -> Vec<Fault>) {
         let root = Credential::bearer(&self.replicas[0].root_key);
         let rounds = std::env::var("STRONGROOM_FAULT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
-        let (mut requests, mut unknown) = (0, 0);
-        for number in 0..rounds {
+        let mut figures = Figures::default();
+        for _ in 0..rounds {
             let mut replicas = Vec::new();
             for replica in &self.replicas {
                 replicas.push(Caller::new(replica, root.clone()).await);
             }
-            let history = play(self, replicas, faults()).await;
-            let of_kind = |answer: &str| history.iter().filter(|one| one["answer"] == answer).count();
-            for answer in ["ok", "missing", "exists"] {
-                assert!(of_kind(answer) > 0, "no request was answered with {answer}");
-            }
-            requests += history.len();
-            unknown += of_kind("unknown");
-            check(checker, &history);
-            if rounds > 1 {
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "round {number}: {requests} requests so far, {unknown} of unknown outcome, no violation"
-                );
-            }
+            let (history, outages) = play(self, replicas, faults()).await;
+            figures.add(&history, &outages);
+            check(checker, &history); // ends the test at the first violation
         }
+        for (what, count) in [("changes", figures.made), ("refusals", figures.refused)] {
+            assert!(count > 0, "there were no {what}");
+        }
+        let _ = write!(std::io::stderr(), "{figures}");
+    }
+}
+
+/// What clients saw of one fault.
+struct Outage {
+    fault: Fault,
+    /// The longest time in which no request of any client was answered.
+    silence: Duration,
+    /// The longest time that a request took which was under way during the fault, with all its attempts.
+    request: Duration,
+}
+
+/// The figures of all rounds.
+#[derive(Default)]
+struct Figures {
+    rounds: usize,
+    made: usize,
+    reads: usize,
+    refused: usize,
+    unknown: usize,
+    /// For each kind of fault: how many there were, and the longest times of [`Outage`].
+    outages: BTreeMap<&'static str, (usize, Duration, Duration)>,
+}
+
+impl Figures {
+    fn add(&mut self, history: &[Json], outages: &[Outage]) {
+        self.rounds += 1;
+        for request in history {
+            let count = match request["answer"].as_str().unwrap() {
+                "ok" => &mut self.made,
+                "missing" | "exists" => &mut self.refused,
+                "unknown" => &mut self.unknown,
+                _ => &mut self.reads,
+            };
+            *count += 1;
+        }
+        for Outage { fault, silence, request } in outages {
+            let (count, longest, slowest) = self.outages.entry(fault.kind()).or_default();
+            *count += 1;
+            *longest = (*longest).max(*silence);
+            *slowest = (*slowest).max(*request);
+        }
+    }
+}
+
+/// As a table of Markdown, for the documents.
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rounds, made, reads, refused, unknown, outages } = self;
+        let faults: usize = outages.values().map(|(count, ..)| count).sum();
+        writeln!(
+            f,
+            "{} requests in {rounds} rounds: {made} changes, {reads} reads, {refused} refusals, {unknown} of unknown outcome; \
+             {faults} faults, 0 violations",
+            made + reads + refused + unknown
+        )?;
+        writeln!(f, "| fault | how many | nobody was answered for at most | a request took at most |")?;
+        writeln!(f, "| --- | --- | --- | --- |")?;
+        for (kind, (count, silence, request)) in outages {
+            let [silence, request] = [silence, request].map(Duration::as_secs_f64);
+            writeln!(f, "| {kind} | {count} | {silence:.2} s | {request:.2} s |")?;
+        }
+        Ok(())
     }
 }
 
@@ -160,6 +235,8 @@ struct Round {
     /// How often a request was sent, and how many requests were answered.
     sent: AtomicUsize,
     answered: AtomicUsize,
+    /// When each request was sent first, and when it was answered.
+    answers: Mutex<Vec<(u64, u64)>>,
     ends: AtomicBool,
 }
 
@@ -179,13 +256,14 @@ async fn the_answers_are_those_of_one_service_whatever_fails_between_replicas_an
     site.play_rounds(&checker, faults).await;
 }
 
-/// Lets clients send requests while faults come and go, in any order. Returns the history.
-async fn play(site: &Site, replicas: Vec<Caller>, mut faults: Vec<Fault>) -> Vec<Json> {
+/// Lets clients send requests while faults come and go, in any order. Returns the history, and what clients saw of each fault.
+async fn play(site: &Site, replicas: Vec<Caller>, mut faults: Vec<Fault>) -> (Vec<Json>, Vec<Outage>) {
     let round = Arc::new(Round {
         replicas,
         begun: Instant::now(),
         sent: AtomicUsize::new(0),
         answered: AtomicUsize::new(0),
+        answers: Mutex::default(),
         ends: AtomicBool::new(false),
     });
     let mut clients = JoinSet::new();
@@ -194,17 +272,34 @@ async fn play(site: &Site, replicas: Vec<Caller>, mut faults: Vec<Fault>) -> Vec
         let (round, namespace) = (round.clone(), namespaces[client % NAMESPACES].clone());
         clients.spawn(async move { round.send_requests(client, &namespace).await });
     }
+    let mut windows = Vec::new();
     while !faults.is_empty() {
         let fault = faults.swap_remove(random() % faults.len());
+        let begun = round.nanos();
         site.begin(fault);
         // Without a quorum, nobody is answered.
         let counted = if matches!(fault, Fault::PartMembers) { &round.sent } else { &round.answered };
         round.goes_on(counted, fault).await;
         tokio::task::block_in_place(|| site.end(fault));
         round.goes_on(&round.answered, fault).await;
+        windows.push((fault, begun, round.nanos()));
     }
     round.ends.store(true, Ordering::SeqCst);
-    clients.join_all().await.into_iter().flatten().collect()
+    let history = clients.join_all().await.into_iter().flatten().collect();
+    let answers = std::mem::take(&mut *round.answers.lock().unwrap());
+    (history, windows.into_iter().map(|(fault, from, to)| outage(fault, from, to, &answers)).collect())
+}
+
+/// What clients saw of a fault between its begin and the moment from which requests were answered again.
+fn outage(fault: Fault, from: u64, to: u64, answers: &[(u64, u64)]) -> Outage {
+    let mut moments: Vec<_> =
+        answers.iter().map(|(_, at)| *at).filter(|at| (from..=to).contains(at)).collect();
+    moments.extend([from, to]);
+    moments.sort_unstable();
+    let silence = moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    let during = answers.iter().filter(|(sent, answered)| *sent <= to && *answered >= from);
+    let request = during.map(|(sent, answered)| answered - sent).max().unwrap_or_default();
+    Outage { fault, silence: Duration::from_nanos(silence), request: Duration::from_nanos(request) }
 }
 
 impl Round {
@@ -224,11 +319,14 @@ impl Round {
                 break;
             }
             let step = Step::random(client, number);
+            let sent = self.nanos();
             let (called, answer) = self.answer(&step, namespace).await;
+            let answered = self.nanos();
             self.answered.fetch_add(1, Ordering::SeqCst);
+            self.answers.lock().unwrap().push((sent, answered));
             history.push(json!({
                 "client": client, "namespace": namespace, "kind": step.kind, "name": step.name, "value": step.value,
-                "answer": answer, "called": called, "answered": self.nanos(),
+                "answer": answer, "called": called, "answered": answered,
             }));
         }
         history

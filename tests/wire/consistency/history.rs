@@ -60,29 +60,67 @@ async fn the_answers_of_three_replicas_are_those_of_one_service() {
                 let [one, other] = [random(), random()].map(|at| replicas[at % replicas.len()].clone());
                 let called = begun.elapsed().as_nanos();
                 // Some changes go to two replicas at once: it is one request, and counts once.
-                let answer = if random().is_multiple_of(3) && step.changes() {
+                let (answer, refusal) = if random().is_multiple_of(3) && step.changes() {
                     let (here, there) = tokio::join!(step.answer(&one, ""), step.answer(&other, ""));
                     match (here.unwrap(), there.unwrap()) {
-                        (ok, _) | (_, ok) if ok == "ok" => ok,
-                        (refused, _) => refused,
+                        (made, also) if made == also => (made, None),
+                        (made, refusal) | (refusal, made) if made == "ok" => (made, Some(refusal)),
+                        (refused, _) => (refused, None),
                     }
                 } else {
-                    step.answer(&one, "").await.unwrap()
+                    (step.answer(&one, "").await.unwrap(), None)
                 };
                 history.push(json!({
                     "client": client, "kind": step.kind, "name": step.name, "value": step.value, "answer": answer,
                     "called": u64::try_from(called).unwrap(),
                     "answered": u64::try_from(begun.elapsed().as_nanos()).unwrap(),
+                    "refusal": refusal,
                 }));
             }
             history
         });
     }
     let history: Vec<Json> = clients.join_all().await.into_iter().flatten().collect();
-    let changed = history.iter().filter(|one| one["answer"] == "ok").count();
+    let changed = count(&history, "ok");
     assert!(changed > CLIENTS * REQUESTS / 10, "only {changed} changes were made");
 
+    no_success_is_refused(&history);
     check(&checker, &history);
+}
+
+/// Asserts that no replica refused what another one has made of the same request. A replica may refuse it before it is made, as
+/// long as another client's change was the reason.
+fn no_success_is_refused(history: &[Json]) {
+    let split: Vec<_> = history.iter().filter(|one| !one["refusal"].is_null()).collect();
+    let touches = |one: &Json, other: &Json| {
+        [&other["name"], &other["value"]]
+            .into_iter()
+            .any(|name| [&one["name"], &one["value"]].contains(&name))
+    };
+    let overlaps = |one: &Json, other: &Json| {
+        let at = |request: &Json, end: &str| request[end].as_u64().unwrap();
+        at(one, "called") <= at(other, "answered") && at(other, "called") <= at(one, "answered")
+    };
+    for one in &split {
+        let reason = history.iter().find(|other| {
+            other["client"] != one["client"]
+                && other["answer"] == "ok"
+                && touches(one, other)
+                && overlaps(one, other)
+        });
+        assert!(reason.is_some(), "one replica has made it, and the other one refused it: {one}");
+    }
+    let (made, refused) = (count(history, "ok"), count(history, "missing") + count(history, "exists"));
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} requests: {made} changes, {refused} refusals; {} changes were refused by one of two replicas before",
+        history.len(),
+        split.len()
+    );
+}
+
+fn count(history: &[Json], answer: &str) -> usize {
+    history.iter().filter(|one| one["answer"] == answer).count()
 }
 
 /// Asserts that the checker finds an order of the requests in which one service would give these answers.
