@@ -1,5 +1,7 @@
 //! Watches: what is told of each change, in which order, and to whom.
 
+mod comings;
+mod ends;
 mod history;
 mod kills;
 mod snapshot;
