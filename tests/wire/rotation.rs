@@ -3,27 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use data_encoding::BASE64URL_NOPAD;
 use prost_types::Duration;
 use strongroom::api::v1::watch_secrets_response::Step;
 use strongroom::api::v1::{
     AcknowledgeVersionRequest, ClaimRotationRequest, ClaimRotationResponse, Consumer, CreateApiKeyRequest,
-    CreateBindingRequest, CreateSecretRequest, GetSecretRequest, PromoteVersionRequest,
+    CreateBindingRequest, CreateSecretRequest, GetSecretRequest, KeyPairAlgorithm, PromoteVersionRequest,
     ReleaseRotationRequest, RotateSecretRequest, RotationPolicy, Secret, SecretEventType,
     UpdateSecretRequest, VersionState, WatchSecretsRequest,
 };
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use crate::caller::{Caller, Credential, Room};
 #[cfg(feature = "etcd")]
 use crate::harness::Launch;
+use crate::harness::PATIENCE;
 use crate::refusal::{denied, invalid, not_found, reason_of, refused};
 use crate::requests::{
-    Value, create, describe, destroy, disable, get, mask, nanos, pairs, password, random_uuid, rename,
+    Value, create, describe, destroy, disable, get, key_pair, mask, pairs, password, random_uuid, rename,
     rotate, text, update,
 };
 
@@ -112,6 +113,31 @@ async fn a_staged_version_is_hidden_until_it_is_promoted() {
     let again = room.secrets().promote_version(request).await.unwrap().into_inner();
     assert!(again.revision >= secret.revision);
     assert_eq!(again.secret.unwrap(), secret);
+}
+
+/// The metadata has one public key: that of the current version.
+#[tokio::test]
+async fn a_key_pair_is_not_staged() {
+    let room = Room::open().await;
+    let generate = key_pair(KeyPairAlgorithm::Ed25519);
+    let made =
+        room.create_with(CreateSecretRequest { value: None, generate: generate.clone(), ..create("A", "") });
+    let policy = RotationPolicy { generator: generate.clone(), ..Default::default() };
+    made.await;
+    room.update(UpdateSecretRequest { rotation_policy: Some(policy), ..update("A") }).await;
+    let before = (room.get("A").await, room.versions("A").await);
+    for generate in [generate, None] {
+        let request = RotateSecretRequest { value: None, generate, ..stage("A", "") };
+        invalid(room.secrets().rotate_secret(request).await, &["stage"]);
+        assert_eq!((room.get("A").await, room.versions("A").await), before);
+    }
+    // A private key that a caller has made can be staged, and its public key goes with the promotion.
+    let mut elsewhere = create("B", "");
+    (elsewhere.value, elsewhere.generate) = (None, key_pair(KeyPairAlgorithm::EcdsaP256));
+    let elsewhere = room.create_with(elsewhere).await;
+    let value = RotateSecretRequest { value: room.value("B").await.sent(), ..stage("A", "") };
+    assert_eq!(rotated(&room, value).await.0.metadata, before.0.metadata);
+    assert_eq!(promoted(&room, promotion("A", 2)).await.metadata, elsewhere.metadata);
 }
 
 #[tokio::test]
@@ -494,14 +520,11 @@ async fn a_worker_whose_lease_has_run_out_stages_promotes_and_releases_nothing()
         }
         assert_eq!((room.get("A").await, room.versions("A").await), before);
     };
-    let dead = claim().await;
-    let (dead, expires_at) = (dead.claim_id, dead.lease_expires_at);
+    let dead = claim().await.claim_id;
     let request = RotateSecretRequest { claim_id: dead.clone(), ..stage("A", "two") };
     assert_eq!(rotated(&room, request).await.1, 2);
-    // Both processes read the same clock, so this waits for the end of the lease and not for the server.
-    while nanos(Some(SystemTime::now().into())) <= nanos(expires_at) {
-        tokio::task::yield_now().await;
-    }
+    let over = async { while room.get("A").await.rotation_claim.is_some() {} };
+    timeout(PATIENCE, over).await.expect("the claim goes with its lease");
     refused_as_lost(&dead).await;
     let next = claimed(&room).await;
     assert_eq!(next.pending_version, Some(2));

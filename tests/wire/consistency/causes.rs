@@ -1,8 +1,6 @@
 //! Why a replica is not ready: each cause has a name and a text of its own in readiness, the metrics and the errors, and goes away
 //! once somebody has done what it asks for.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
@@ -11,12 +9,12 @@ use etcd_client::{
 };
 use strongroom::api::v1::ListSecretsRequest;
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 use crate::caller::{Caller, Credential};
 use crate::etcd_server::Etcd;
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::metrics;
+use crate::moved_clock::MovedClock;
 use crate::refusal::reason_of;
 use crate::requests::{Value, create, list, nanos};
 
@@ -157,24 +155,13 @@ async fn an_etcd_that_was_put_back_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     let Some(etcd) = Etcd::start() else { return };
-    let Some(library) = faketime() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let offset = folder.path().join("offset");
-    set_clock(&offset, "+0");
+    let Some(clock) = MovedClock::new(folder.path()) else { return };
     let first = launch(&etcd).start();
     let key = first.data_dir.join("master.key").display().to_string();
     let another = || launch(&etcd).argument("--master-key-file").argument(&*key);
     let second = another().start();
-    let moved = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap()),
-        ("FAKETIME_NO_CACHE", "1"),
-        // Only the clock that people set.
-        ("DONT_FAKE_MONOTONIC", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let moved =
-        moved.into_iter().fold(another(), |launch, (name, value)| launch.variable(name, value)).start();
+    let moved = clock.of(another()).start();
     let root = Credential::bearer(&first.root_key);
     let right = Caller::new(&second, root.clone()).await;
     let wrong = Caller::new(&moved, root).await;
@@ -182,7 +169,7 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     wrong.create("before", "v").await;
 
     for (round, ahead) in ["+3600", "-3600"].into_iter().enumerate() {
-        set_clock(&offset, ahead);
+        clock.set(ahead);
         unready(&moved, "clock", CLOCK).await;
         refused_with(
             wrong.secrets().create_secret(create("wrong", "v")).await,
@@ -194,33 +181,11 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
         let before = right.get("before").await;
         assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
         ready(&second).await;
-        set_clock(&offset, "+0");
+        clock.set("+0");
         ready(&moved).await;
         let made = wrong.create(&format!("after_{round}"), "v").await;
         assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
     }
     let listed = right.secrets().list_secrets(ListSecretsRequest::default()).await.unwrap().into_inner();
     assert_eq!(listed.items.len(), 5);
-}
-
-/// Sets the clock by which libfaketime answers, in one step.
-fn set_clock(file: &Path, offset: &str) {
-    let next = file.with_extension(Uuid::new_v4().to_string());
-    std::fs::write(&next, format!("{offset}\n")).unwrap();
-    std::fs::rename(&next, file).unwrap();
-}
-
-/// The path of the library. `None` where it is not available: then continuous integration fails, and elsewhere a note says that the
-/// test is skipped.
-fn faketime() -> Option<String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/faketime.sh");
-    let found = Command::new("bash").arg(script).output().unwrap();
-    if found.status.success() {
-        return Some(String::from_utf8(found.stdout).unwrap().trim().to_owned());
-    }
-    let why = String::from_utf8_lossy(&found.stderr).into_owned();
-    assert!(std::env::var_os("CI").is_none(), "libfaketime is not available:\n{why}");
-    let said = format!("\nSKIPPED: no clock is moved, since there is no libfaketime: {why}\n");
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
-    None
 }

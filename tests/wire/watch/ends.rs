@@ -1,11 +1,14 @@
 //! How watches end that a caller has to begin again: a reader that is too slow, and rights that are others now.
 
+use std::time::Duration;
+
 use strongroom::api::v1::{CreateSecretRequest, WatchSecretsRequest};
+use tokio::time::timeout;
 use tonic::Code;
 
 use super::{Watching, after, bare_key, bind, watch};
-use crate::caller::{Caller, Room};
-use crate::harness::Launch;
+use crate::caller::{Caller, Credential, Room, endpoint};
+use crate::harness::{Launch, PATIENCE};
 use crate::metrics::{page, sample};
 use crate::refusal::reason_of;
 use crate::requests::{create, pairs};
@@ -16,9 +19,11 @@ async fn a_reader_that_is_too_slow_is_cut_off_and_goes_on_where_it_was() {
     let server = Launch::in_memory().argument("--metrics-listen").argument("127.0.0.1:0").start();
     let metrics = server.metrics_address();
     let root = Caller::root(&server).await;
-    let (mut slow, _) = Watching::synced(&root, watch()).await;
+    // So much may be under way to the reader that takes nothing.
+    let narrow = endpoint(&server.url).initial_stream_window_size(64 << 10).connect().await.unwrap();
+    let reader = Caller::over(narrow, Credential::bearer(&server.root_key));
+    let (mut slow, _) = Watching::synced(&reader, watch()).await;
     assert_eq!(sample(&page(&metrics).await, "strongroom_watches_open"), Some(1.0));
-    // More than the connection takes for a reader that takes nothing.
     let large = "x".repeat(512);
     let metadata: Vec<_> = (0..64).map(|number| format!("key_{number}")).collect();
     let metadata: Vec<_> = metadata.iter().map(|key| (key.as_str(), large.as_str())).collect();
@@ -26,10 +31,13 @@ async fn a_reader_that_is_too_slow_is_cut_off_and_goes_on_where_it_was() {
     for name in &all {
         root.create_with(CreateSecretRequest { metadata: pairs(&metadata), ..create(name, "v") }).await;
     }
-    // The server waits for the reader, and then ends the watch.
-    while sample(&page(&metrics).await, "strongroom_watches_open") != Some(0.0) {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await; // a pause of the look, not a time that is counted on
-    }
+    // The server waits for the reader for some time, and then ends the watch.
+    let ended = async {
+        while sample(&page(&metrics).await, "strongroom_watches_open") != Some(0.0) {
+            tokio::time::sleep(Duration::from_millis(100)).await; // a pause of the look, not a time that is counted on
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("the watch ends");
     let (mut names, mut resume) = (Vec::new(), slow.resume);
     let ended = loop {
         match slow.step().await {
