@@ -28,7 +28,7 @@ pub(super) fn parse(spec: &str) -> Result<v1::Generator, String> {
     let (kind, settings) =
         spec.split_once(':').map_or((spec, None), |(kind, settings)| (kind, Some(settings)));
     let kind = match kind {
-        "password" => password(settings.unwrap_or_default())?,
+        "password" => password(settings)?,
         "bytes" => {
             let (length, coding) = first(settings);
             bytes(length, encoding(coding.unwrap_or("base64url"))?)?
@@ -103,10 +103,9 @@ pub(super) fn shown(generator: &v1::Generator) -> String {
 }
 
 /// The settings of a password: its length, its classes, and its alphabet, which may have colons.
-fn password(settings: &str) -> Result<Kind, String> {
-    let mut parts = settings.splitn(3, ':');
-    let length = parts.next().filter(|_| !settings.is_empty());
-    let (classes, alphabet) = (parts.next(), parts.next());
+fn password(settings: Option<&str>) -> Result<Kind, String> {
+    let (length, rest) = first(settings);
+    let (classes, alphabet) = first(rest);
     let required = match (classes, alphabet) {
         (None, _) | (Some(""), Some(_)) => Vec::new(),
         (Some(classes), _) => required(classes)?,
