@@ -14,7 +14,7 @@ use super::commit::Core;
 use crate::catalog::HistoryChanges;
 use crate::config::HistorySettings;
 use crate::crypto::{self, open_event, open_history_start, seal_history_start};
-use crate::domain::{Revision, Timestamp, now};
+use crate::domain::{Revision, Timestamp};
 use crate::schema::EventRecord;
 use crate::store::{Entry, Expect, Key, Pages, Transaction};
 
@@ -66,7 +66,7 @@ impl History {
         let start = core.store.get(&Key::history_start()).await?.ok_or(Error::Integrity)?;
         core.wait_visible(start.revision).await?;
         let beyond = self.count().await?.saturating_sub(self.settings.max_events);
-        let is_old = |at: Timestamp| at.plus(self.settings.max_age) <= now();
+        let is_old = |at: Timestamp| at.plus(self.settings.max_age) <= core.clock.now();
         // Mostly the oldest one is to be kept.
         let oldest = core.store.scan(&Key::appended(), None, 1).await?;
         let Some((_, entry)) = oldest.first() else { return Ok(0) };

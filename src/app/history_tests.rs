@@ -89,6 +89,19 @@ async fn a_change_that_is_too_old_is_removed_though_there_is_room() {
 }
 
 #[tokio::test]
+async fn the_age_of_a_change_is_that_by_the_clock() {
+    let fixture = keeping(1000, LONG).await;
+    let first = fixture.create("a", "v").await.unwrap().revision;
+    let clock = &fixture.app.core.clock;
+    clock.advance(LONG - Duration::from_secs(600));
+    let last = fixture.create("b", "v").await.unwrap().revision;
+    assert_eq!(fixture.app.history.sweep().await.unwrap(), 0);
+    clock.advance(Duration::from_secs(600));
+    assert_eq!(fixture.app.history.sweep().await.unwrap(), 1);
+    assert_eq!(told(&fixture, first).await.unwrap(), [last]);
+}
+
+#[tokio::test]
 async fn an_event_that_was_altered_ends_watches_and_goes_with_the_others() {
     let fixture = keeping(1, LONG).await;
     let before = fixture.create("a", "v").await.unwrap().revision;

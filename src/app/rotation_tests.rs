@@ -1,15 +1,17 @@
 //! Rotations by a clock that the tests move: races of workers, leases that run out, and versions that retire once nobody uses them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::fixture::{Fixture, named};
+use super::fixture::{Fixture, named, options, reopen_with};
 use super::{
-    Acknowledgement, ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation, Error, Promotion, SecretRotation,
-    SecretUpdate, ValueSource,
+    Acknowledgement, ClaimQuery, ClaimRelease, ClaimToken, ClaimedRotation, Error, Options, Promotion,
+    SecretRotation, SecretUpdate, ValueSource,
 };
 use crate::audit::Names;
 use crate::auth::{NamespaceGrant, PrincipalName, Read, Rotate, Write};
 use crate::domain::{Metadata, Minute, Namespace, RotationFilter, RotationPolicy, Value, VersionState};
+use crate::store::Store;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -64,34 +66,118 @@ impl Fixture {
         self.app.core.clock.advance(by);
     }
 
+    /// A server more over the same data, with the same clock.
+    async fn replica(&self, store: Arc<dyn Store>) -> Self {
+        let options = Options { clock: self.app.core.clock.clone(), ..options() };
+        let app = Arc::new(reopen_with(&store, &self.master, options).await.unwrap());
+        let root = app.access.authenticate(&self.root_key).unwrap();
+        Self { app, store, master: self.master.clone(), root, root_key: self.root_key.clone() }
+    }
+
     fn state(&self, name: &str, number: u32) -> VersionState {
         self.secret(name).versions.find(number).unwrap().state_at(self.app.core.clock.now())
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_workers_one_gets_each_rotation() {
-    let fixture = std::sync::Arc::new(Fixture::open().await);
-    fixture.create("a", "0").await.unwrap();
-    fixture.set_policy("a", policy(SECOND)).await;
-    for round in 1..=500 {
-        fixture.advance(SECOND);
-        let race = || {
-            let fixture = fixture.clone();
-            tokio::spawn(async move { fixture.claim(HOUR).await })
-        };
-        let (one, other) = (race(), race());
-        let (won, lost) = match (one.await.unwrap(), other.await.unwrap()) {
-            (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
-            (Ok(_), Ok(_)) => panic!("two winners in round {round}"),
-            (Err(one), Err(other)) => panic!("no winner in round {round}: {one:?}, {other:?}"),
-        };
-        assert!(matches!(lost, Error::NoRotationDue), "{lost:?}");
-        let version = fixture.rotate_with("a", &round.to_string(), true, &won.token).await.unwrap();
-        assert_eq!(fixture.promote("a", version, Some(&won.token)).await.unwrap(), round + 1);
+/// What one of two racers got, and why the other one lost.
+async fn won<T: Send + 'static>(
+    what: &str,
+    racers: [impl Future<Output = Result<T, Error>> + Send + 'static; 2],
+) -> (T, Error) {
+    let [one, other] = racers.map(tokio::spawn);
+    match (one.await.unwrap(), other.await.unwrap()) {
+        (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
+        (Ok(_), Ok(_)) => panic!("{what} has two winners"),
+        (Err(one), Err(other)) => panic!("{what} has no winner: {one:?}, {other:?}"),
     }
-    assert_eq!(fixture.secret("a").version, 501);
-    assert_eq!(fixture.value(&fixture.app, "a").await.unwrap(), "500");
+}
+
+/// Waits until both servers show what the other one has done.
+async fn agree(servers: &[Arc<Fixture>; 2]) {
+    let newest = servers.iter().map(|server| server.app.revision()).max().unwrap();
+    for server in servers {
+        server.app.core.catalog.at_least(newest).await.unwrap();
+    }
+}
+
+/// Two workers race for each rotation, for the new version, and for which version is to be current. Each has a server of its own, so
+/// that no lock is between them: the commits alone decide.
+async fn race_of_two_servers(servers: [Arc<Fixture>; 2], rounds: u32) {
+    let [first, _] = &servers;
+    first.create("a", "before").await.unwrap();
+    first.rotate("a", "0").await;
+    first.set_policy("a", policy(SECOND)).await;
+    for round in 1..=rounds {
+        first.advance(SECOND);
+        for server in servers.iter().filter(|server| server.app.shares_its_store()) {
+            server.app.exchange_heartbeats().await; // so that it knows that its clock was moved
+        }
+        agree(&servers).await;
+        let claims = servers.clone().map(|server| async move { server.claim(HOUR).await });
+        let (claimed, lost) = won(&format!("claim {round}"), claims).await;
+        assert!(matches!(lost, Error::NoRotationDue), "{lost:?}");
+
+        agree(&servers).await;
+        let mut numbered = 0;
+        let stages = servers.clone().map(|server| {
+            numbered += 1;
+            let (value, token) = (format!("{round} of {numbered}"), claimed.token.clone());
+            async move {
+                let version = server.rotate_with("a", &value, true, &token).await?;
+                Ok((version, value))
+            }
+        });
+        let ((staged, value), lost) = won(&format!("stage {round}"), stages).await;
+        assert!(matches!(lost, Error::RotationPending(..)), "{lost:?}");
+        assert_eq!(staged, round + 2);
+
+        agree(&servers).await;
+        // One worker makes the new version current, and somebody goes back to an older one.
+        let etag = first.secret("a").etag();
+        let mut versions = [staged, staged - 2].into_iter();
+        let promotions = servers.clone().map(|server| {
+            let (number, etag) = (versions.next().unwrap(), etag.clone());
+            async move {
+                let promotion =
+                    Promotion { number, grace_period: None, claim: None, etag: Some(etag.into()) };
+                server.app.secrets.promote(&server.grant::<Rotate>("a"), &promotion, None).await?;
+                Ok(number)
+            }
+        });
+        let (promoted, lost) = won(&format!("promotion {round}"), promotions).await;
+        assert!(matches!(lost, Error::EtagMismatch), "{lost:?}");
+        agree(&servers).await;
+        for server in &servers {
+            assert_eq!(server.secret("a").version, promoted);
+        }
+        if promoted != staged {
+            first.promote("a", staged, None).await.unwrap();
+        }
+        assert_eq!(first.value(&first.app, "a").await.unwrap(), value);
+    }
+    agree(&servers).await;
+    for server in &servers {
+        assert_eq!(server.secret("a").version, rounds + 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_at_two_servers_one_wins_each_claim_stage_and_promotion() {
+    let first = Fixture::open().await;
+    let second = first.replica(first.store.clone()).await;
+    race_of_two_servers([Arc::new(first), Arc::new(second)], 500).await;
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_workers_at_two_replicas_over_etcd_one_wins() {
+    use crate::store::etcd_fixture::{fresh, shared};
+    let Some(etcd) = shared() else { return };
+    let settings = fresh(etcd);
+    let open = async || crate::store::open_etcd(&settings).await.unwrap();
+    let first = Fixture::over(open().await).await;
+    let second = first.replica(open().await).await;
+    race_of_two_servers([Arc::new(first), Arc::new(second)], 50).await;
 }
 
 #[tokio::test]

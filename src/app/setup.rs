@@ -216,7 +216,7 @@ pub async fn open(
     let seal_limits = options.seal_limits;
     let outbox = options.audit_log.clone().map(Outbox::new);
     let (turns, sources) = (Core::turns(), options.sources);
-    let (usage, clock) = (UsageNotes::new(), options.clock);
+    let (usage, clock) = (UsageNotes::new(options.clock.clone()), options.clock);
     let freshness = Freshness::of(&store, &catalog, options.cached_reads.max_age);
     let clocks = ClockAgreement::new(clock.clone());
     let core = Core {

@@ -22,7 +22,7 @@ use crate::crypto::{
     open_binding_usage, open_key_usage, open_secret_usage, seal_binding_usage, seal_key_usage,
     seal_secret_usage,
 };
-use crate::domain::{Minute, Secret, SecretId, SecretUsage, now};
+use crate::domain::{Clock, Minute, Secret, SecretId, SecretUsage};
 use crate::integrity::StoredKeyring;
 use crate::schema::NamespaceId;
 use crate::store::{Entry, Expect, Key, Transaction};
@@ -40,6 +40,7 @@ const COMMIT_BYTES: usize = 256 * 1024;
 
 /// The uses that were noted.
 pub(super) struct UsageNotes {
+    clock: Clock,
     shards: [Mutex<HashMap<Use, Note>>; SHARDS],
     /// Secrets with versions that retire once their consumers have moved on, of which a use was stored.
     awaited: Mutex<BTreeSet<(NamespaceId, SecretId)>>,
@@ -74,8 +75,9 @@ enum Uses {
 }
 
 impl UsageNotes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
+            clock,
             shards: Default::default(),
             awaited: Mutex::default(),
             dropped: AtomicU64::new(0),
@@ -92,7 +94,7 @@ impl UsageNotes {
         principal: &PrincipalName,
     ) {
         let (namespace, principal) = (namespace.id(), principal.clone());
-        self.note(Use::Read { namespace, secret, version, principal }, Minute::of(now()));
+        self.note(Use::Read { namespace, secret, version, principal }, Minute::of(self.clock.now()));
     }
 
     #[cfg(test)]
@@ -115,7 +117,7 @@ impl UsageNotes {
 
     /// Notes that an API key has authenticated a caller.
     pub(super) fn note_key(&self, id: ApiKeyId) {
-        self.note(Use::Key(id), Minute::of(now()));
+        self.note(Use::Key(id), Minute::of(self.clock.now()));
     }
 
     fn note(&self, used: Use, at: Minute) {
@@ -225,7 +227,7 @@ impl Core {
                 "uses of secrets and API keys were not noted: there were too many at once"
             );
         }
-        let mut left = self.usage.take(Minute::of(now()));
+        let mut left = self.usage.take(Minute::of(self.clock.now()));
         self.catalog.with_policy(|policy| {
             left.extend(policy.unstored_uses().map(|(id, at)| Uses::Binding { id, at }));
         });

@@ -41,6 +41,27 @@ async fn a_read_is_stored_once_and_found_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_use_has_the_minute_of_the_clock_and_each_minute_is_stored_once() {
+    let fixture = Fixture::open().await;
+    fixture.create("a", "value").await.unwrap();
+    let (id, credential) = fixture.create_api_key().await;
+    let clock = fixture.app.core.clock.clone();
+    for _ in 0..3 {
+        clock.advance(std::time::Duration::from_secs(3600));
+        let before = Minute::of(clock.now());
+        fixture.value(&fixture.app, "a").await.unwrap();
+        fixture.app.access.authenticate(&credential).unwrap();
+        fixture.app.core.store_usage().await.unwrap();
+        let read = usage(&fixture, &fixture.app, "a").await.of_version(1).unwrap().last_read.unwrap();
+        let used = Minute::of(fixture.app.access.last_used(id).unwrap());
+        let after = Minute::of(clock.now());
+        for at in [read, used] {
+            assert!((before..=after).contains(&at), "{at:?} is not within {before:?} and {after:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn two_replicas_complete_each_others_records() {
     let fixture = Fixture::open().await;
     let other = fixture.restart().await;

@@ -417,6 +417,60 @@ mod tests {
         assert!(hub.lock().is_empty());
     }
 
+    /// Counts how often a task is woken.
+    #[derive(Default)]
+    struct Wakes(std::sync::atomic::AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_change_wakes_each_watcher_of_its_namespace_once_and_no_other() {
+        const WATCHERS: usize = 1000;
+        let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();
+        let hub = EventHub::new(Revision(5));
+        let watched = [
+            Watched::Namespace(namespace("a")),
+            Watched::Namespace(namespace("a/b/c")),
+            Watched::Namespace(namespace("b")),
+            Watched::Tree(namespace("b")),
+        ];
+        let wakes = watched.each_ref().map(|_| Arc::new(Wakes::default()));
+        let mut watchers: Vec<Vec<_>> =
+            watched.map(|watched| (0..WATCHERS).map(|_| hub.subscribe(watched.clone())).collect()).into();
+        let mut waiting: Vec<_> = watchers
+            .iter_mut()
+            .map(|of| of.iter_mut().map(|one| Box::pin(one.next())).collect::<Vec<_>>())
+            .collect();
+        for (of, wakes) in waiting.iter_mut().zip(&wakes) {
+            let waker = std::task::Waker::from(wakes.clone());
+            for next in of {
+                assert!(next.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+            }
+        }
+        let put = vec![(Key::appended_at(7, 0), record(&keyring, ONE, "a"))];
+        hub.publish(&keyring, &Change { revision: Revision(6), put, delete: Vec::new() }, 7, name_of);
+        let woken = wakes.each_ref().map(|wakes| wakes.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [WATCHERS, 0, 0, 0]);
+
+        // The event was opened once, and all watchers share it.
+        drop(waiting);
+        let [of_namespace, others @ ..] = watchers.as_mut_slice() else { panic!("four kinds") };
+        let mut shared: Option<Arc<ChangeEvents>> = None;
+        for watcher in of_namespace {
+            let events = watcher.try_next().unwrap().unwrap().unwrap();
+            assert!(watcher.try_next().unwrap().is_none());
+            assert!(shared.is_none_or(|shared| Arc::ptr_eq(&shared, &events)));
+            shared = Some(events);
+        }
+        for watcher in others.iter_mut().flatten() {
+            assert!(watcher.try_next().unwrap().is_none());
+        }
+    }
+
     #[test]
     fn who_missed_something_is_told_so() {
         let (keyring, _) = Keyring::create(&MasterKeys::generate().unwrap()).unwrap();

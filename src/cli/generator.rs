@@ -5,67 +5,63 @@ use strongroom_client::v1::{self, generator::Kind};
 /// What the help says of the short form.
 pub(super) const FORMS: &str = "\
 Values that the service generates (SPEC):
-  password[:LENGTH[:CLASSES]]  letters and digits; each of CLASSES, such as
+  password[:LENGTH[:CLASSES[:ALPHABET]]]
+                               letters and digits; each of CLASSES, such as
                                lower,upper,digit,symbol, occurs at least once;
-                               8 to 4096 characters, 32 by default
+                               8 to 4096 characters, 32 by default; with ALPHABET,
+                               such as 'password:20::abcdef0123', these characters
   base64url[:LENGTH]           random bytes in base64url; 16 to 4096 bytes, 32 by
                                default
   hex[:LENGTH]                 the same in hexadecimal, with two digits for a byte
   raw[:LENGTH]                 the same as the bytes themselves
   bytes[:LENGTH[:ENCODING]]    the same; ENCODING is base64url, hex or raw
   uuid                         a random UUID
-  passphrase[:WORDS]           random words, joined by hyphens; 4 to 64 words, 8 by
-                               default
+  passphrase[:WORDS[:SEPARATOR]]
+                               random words, joined by hyphens, or by SEPARATOR;
+                               4 to 64 words, 8 by default
   key_pair:ALGORITHM           a private key, of ed25519 or ecdsa-p256; the public
-                               key goes into the metadata 'public_key'";
+                               key goes into the metadata 'public_key'
+ALPHABET and SEPARATOR are all that follows their colon. An empty setting before another one is the default.";
 
 /// Reads a generator from an argument.
 pub(super) fn parse(spec: &str) -> Result<v1::Generator, String> {
-    let mut parts = spec.split(':');
-    let kind = parts.next().unwrap_or_default();
-    let (first, second) = (parts.next(), parts.next());
-    if parts.next().is_some() {
-        return Err(format!("'{kind}' takes at most two settings"));
-    }
-    let kind = match (kind, first, second) {
-        ("password", length, classes) => Kind::Password(v1::PasswordGenerator {
-            length: length.map(number).transpose()?,
-            alphabet: String::new(),
-            required: classes.map(required).transpose()?.unwrap_or_default(),
-        }),
-        ("bytes", length, coding) => {
-            bytes(length, coding.map_or(Ok(v1::BytesEncoding::Base64url), encoding)?)?
+    let (kind, settings) =
+        spec.split_once(':').map_or((spec, None), |(kind, settings)| (kind, Some(settings)));
+    let kind = match kind {
+        "password" => password(settings)?,
+        "bytes" => {
+            let (length, coding) = first(settings);
+            bytes(length, encoding(coding.unwrap_or("base64url"))?)?
         }
-        ("base64url" | "hex" | "raw", length, None) => bytes(length, encoding(kind)?)?,
-        ("uuid", None, None) => Kind::Uuid(v1::UuidGenerator {}),
-        ("uuid", Some(_), _) => return Err("a uuid takes no length".to_owned()),
-        ("passphrase", words, None) => Kind::Passphrase(v1::PassphraseGenerator {
-            words: words.map(number).transpose()?,
-            separator: None,
-        }),
-        ("key_pair", Some(algorithm), None) => Kind::KeyPair(v1::KeyPairGenerator {
-            algorithm: match algorithm {
-                "ed25519" => v1::KeyPairAlgorithm::Ed25519.into(),
-                "ecdsa-p256" => v1::KeyPairAlgorithm::EcdsaP256.into(),
+        "base64url" | "hex" | "raw" => bytes(only(kind, settings)?, encoding(kind)?)?,
+        "uuid" if settings.is_none() => Kind::Uuid(v1::UuidGenerator {}),
+        "uuid" => return Err("a uuid takes no length".to_owned()),
+        "passphrase" => {
+            let (words, separator) = first(settings);
+            let separator = separator.map(ToOwned::to_owned);
+            Kind::Passphrase(v1::PassphraseGenerator {
+                words: number(words, separator.is_some())?,
+                separator,
+            })
+        }
+        "key_pair" => Kind::KeyPair(v1::KeyPairGenerator {
+            algorithm: match only(kind, settings)? {
+                Some("ed25519") => v1::KeyPairAlgorithm::Ed25519.into(),
+                Some("ecdsa-p256") => v1::KeyPairAlgorithm::EcdsaP256.into(),
                 _ => return Err("expected key_pair:ed25519 or key_pair:ecdsa-p256".to_owned()),
             },
         }),
-        ("key_pair", None, _) => return Err("expected key_pair:ed25519 or key_pair:ecdsa-p256".to_owned()),
-        ("base64url" | "hex" | "raw" | "passphrase" | "key_pair", _, Some(_)) => {
-            return Err(format!("'{kind}' takes at most one setting"));
-        }
         _ => {
-            return Err(
-                "expected password[:LENGTH[:CLASSES]], bytes[:LENGTH[:ENCODING]], base64url[:LENGTH], \
-                        hex[:LENGTH], raw[:LENGTH], uuid, passphrase[:WORDS] or key_pair:ALGORITHM"
-                    .to_owned(),
-            );
+            return Err("expected password[:LENGTH[:CLASSES[:ALPHABET]]], bytes[:LENGTH[:ENCODING]], \
+                        base64url[:LENGTH], hex[:LENGTH], raw[:LENGTH], uuid, passphrase[:WORDS[:SEPARATOR]] or \
+                        key_pair:ALGORITHM"
+                .to_owned());
         }
     };
     Ok(v1::Generator { kind: Some(kind) })
 }
 
-/// A generator in its short form, as [`parse`] reads it. What the short form cannot say is named behind it.
+/// A generator in its short form, as [`parse`] reads it. The form leaves out what it stands for by default.
 pub(super) fn shown(generator: &v1::Generator) -> String {
     let with = |kind: &str, number: Option<u32>| match number {
         Some(number) => format!("{kind}:{number}"),
@@ -73,13 +69,16 @@ pub(super) fn shown(generator: &v1::Generator) -> String {
     };
     match &generator.kind {
         Some(Kind::Password(password)) => {
-            let mut text = with("password", password.length);
-            if !password.required.is_empty() {
-                let names: Vec<_> = password.required().map(class_name).collect();
-                let length = if password.length.is_none() { ":32" } else { "" };
-                text = format!("{text}{length}:{}", names.join(","));
+            let classes: Vec<_> = password.required().map(class_name).collect();
+            let (length, classes) = (password.length, classes.join(","));
+            let alphabet = Some(password.alphabet.as_str())
+                .filter(|alphabet| !alphabet.is_empty() && *alphabet != implied_alphabet(password));
+            let length_or_none = length.map(|length| length.to_string()).unwrap_or_default();
+            match (alphabet, classes.as_str()) {
+                (Some(alphabet), classes) => format!("password:{length_or_none}:{classes}:{alphabet}"),
+                (None, "") => with("password", length),
+                (None, classes) => format!("password:{length_or_none}:{classes}"),
             }
-            if password.alphabet.is_empty() { text } else { format!("{text} of {}", password.alphabet) }
         }
         Some(Kind::Bytes(bytes)) => match bytes.encoding() {
             v1::BytesEncoding::Base64url | v1::BytesEncoding::Unspecified => with("base64url", bytes.length),
@@ -87,7 +86,13 @@ pub(super) fn shown(generator: &v1::Generator) -> String {
             v1::BytesEncoding::Raw => with("raw", bytes.length),
         },
         Some(Kind::Uuid(_)) => "uuid".to_owned(),
-        Some(Kind::Passphrase(words)) => with("passphrase", words.words),
+        Some(Kind::Passphrase(passphrase)) => match passphrase.separator.as_deref() {
+            None | Some("-") => with("passphrase", passphrase.words),
+            Some(separator) => {
+                let words = passphrase.words.map(|words| words.to_string()).unwrap_or_default();
+                format!("passphrase:{words}:{separator}")
+            }
+        },
         Some(Kind::KeyPair(pair)) => match pair.algorithm() {
             v1::KeyPairAlgorithm::Ed25519 => "key_pair:ed25519".to_owned(),
             v1::KeyPairAlgorithm::EcdsaP256 => "key_pair:ecdsa-p256".to_owned(),
@@ -97,12 +102,58 @@ pub(super) fn shown(generator: &v1::Generator) -> String {
     }
 }
 
-fn number(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "the length after ':' must be a number".to_owned())
+/// The settings of a password: its length, its classes, and its alphabet, which may have colons.
+fn password(settings: Option<&str>) -> Result<Kind, String> {
+    let (length, rest) = first(settings);
+    let (classes, alphabet) = first(rest);
+    let required = match (classes, alphabet) {
+        (None, _) | (Some(""), Some(_)) => Vec::new(),
+        (Some(classes), _) => required(classes)?,
+    };
+    if alphabet == Some("") {
+        return Err("the alphabet after the last ':' must have characters".to_owned());
+    }
+    Ok(Kind::Password(v1::PasswordGenerator {
+        length: number(length, classes.is_some())?,
+        alphabet: alphabet.unwrap_or_default().to_owned(),
+        required,
+    }))
+}
+
+/// The alphabet that a password has if none is given: letters and digits, and the other characters if they are required.
+fn implied_alphabet(password: &v1::PasswordGenerator) -> String {
+    let symbols = password.required().any(|class| class == v1::CharacterClass::Symbol);
+    ('!'..='~').filter(|character| symbols || character.is_ascii_alphanumeric()).collect()
+}
+
+/// The first setting, and the rest.
+fn first(settings: Option<&str>) -> (Option<&str>, Option<&str>) {
+    match settings.map(|settings| settings.split_once(':').ok_or(settings)) {
+        Some(Ok((first, rest))) => (Some(first), Some(rest)),
+        Some(Err(only)) => (Some(only), None),
+        None => (None, None),
+    }
+}
+
+/// The only setting.
+fn only<'a>(kind: &str, settings: Option<&'a str>) -> Result<Option<&'a str>, String> {
+    match first(settings) {
+        (only, None) => Ok(only),
+        (_, Some(_)) => Err(format!("'{kind}' takes at most one setting")),
+    }
+}
+
+/// A number. It may be empty only before another setting: then it is the default.
+fn number(text: Option<&str>, more_follows: bool) -> Result<Option<u32>, String> {
+    match text {
+        None => Ok(None),
+        Some("") if more_follows => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| "the length after ':' must be a number".to_owned()),
+    }
 }
 
 fn bytes(length: Option<&str>, encoding: v1::BytesEncoding) -> Result<Kind, String> {
-    Ok(Kind::Bytes(v1::BytesGenerator { length: length.map(number).transpose()?, encoding: encoding.into() }))
+    Ok(Kind::Bytes(v1::BytesGenerator { length: number(length, false)?, encoding: encoding.into() }))
 }
 
 fn encoding(name: &str) -> Result<v1::BytesEncoding, String> {
@@ -137,7 +188,10 @@ fn class_name(class: v1::CharacterClass) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain;
 
     #[test]
     fn the_short_form_is_read_and_shown_again() {
@@ -145,6 +199,10 @@ mod tests {
             ("password", "password"),
             ("password:40", "password:40"),
             ("password:32:lower,upper,digit,symbol", "password:32:lower,upper,digit,symbol"),
+            ("password::digit", "password::digit"),
+            ("password:8::abc", "password:8::abc"),
+            ("password:8:lower,digit:ab:1,:", "password:8:lower,digit:ab:1,:"),
+            ("password:::01", "password:::01"),
             ("bytes", "base64url"),
             ("bytes:32:hex", "hex:32"),
             ("bytes:16:raw", "raw:16"),
@@ -154,6 +212,10 @@ mod tests {
             ("uuid", "uuid"),
             ("passphrase", "passphrase"),
             ("passphrase:6", "passphrase:6"),
+            ("passphrase:6:_", "passphrase:6:_"),
+            ("passphrase:6:: ", "passphrase:6:: "),
+            ("passphrase:6:", "passphrase:6:"),
+            ("passphrase::.", "passphrase::."),
             ("key_pair:ed25519", "key_pair:ed25519"),
             ("key_pair:ecdsa-p256", "key_pair:ecdsa-p256"),
         ] {
@@ -168,21 +230,106 @@ mod tests {
         for spec in [
             "",
             "words",
+            "password:",
             "password:long",
             "password:-1",
             "password:32:vowel",
             "password:32:",
-            "password:1:lower:2",
+            "password:1:lower:",
+            "password:32::",
             "bytes:32:base32",
+            "bytes::hex",
+            "hex:",
             "hex:32:raw",
             "uuid:4",
+            "uuid:",
+            "passphrase:",
             "passphrase:six",
-            "passphrase:6:-",
             "key_pair",
+            "key_pair:",
             "key_pair:rsa",
             "key_pair:ed25519:1",
         ] {
             assert!(parse(spec).is_err(), "{spec}");
+        }
+    }
+
+    /// What a generator means to the service, which fills in what is left out.
+    fn meaning(generator: &v1::Generator) -> domain::Generator {
+        let class = |class| match class {
+            v1::CharacterClass::Lower => domain::CharacterClass::Lower,
+            v1::CharacterClass::Upper => domain::CharacterClass::Upper,
+            v1::CharacterClass::Digit => domain::CharacterClass::Digit,
+            v1::CharacterClass::Symbol | v1::CharacterClass::Unspecified => domain::CharacterClass::Symbol,
+        };
+        let encoding = |encoding| match encoding {
+            v1::BytesEncoding::Base64url | v1::BytesEncoding::Unspecified => domain::BytesEncoding::Base64Url,
+            v1::BytesEncoding::Hex => domain::BytesEncoding::Hex,
+            v1::BytesEncoding::Raw => domain::BytesEncoding::Raw,
+        };
+        let made = match generator.kind.as_ref().unwrap() {
+            Kind::Password(password) => {
+                let required = password.required().map(class).collect();
+                domain::Generator::password(password.length, &password.alphabet, required)
+            }
+            Kind::Bytes(bytes) => domain::Generator::bytes(bytes.length, encoding(bytes.encoding())),
+            Kind::Uuid(_) => Ok(domain::Generator::Uuid),
+            Kind::Passphrase(words) => domain::Generator::passphrase(words.words, words.separator.as_deref()),
+            Kind::KeyPair(pair) => Ok(domain::Generator::KeyPair(match pair.algorithm() {
+                v1::KeyPairAlgorithm::EcdsaP256 => domain::KeyPairAlgorithm::EcdsaP256,
+                _ => domain::KeyPairAlgorithm::Ed25519,
+            })),
+        };
+        made.unwrap()
+    }
+
+    fn lengths(least: u32, most: u32) -> impl Strategy<Value = Option<u32>> {
+        proptest::option::of(least..=most)
+    }
+
+    fn passwords() -> impl Strategy<Value = Kind> {
+        let characters: Vec<_> = ('!'..='~').collect();
+        let all = characters.len();
+        let alphabet = proptest::sample::subsequence(characters, 2..=all).prop_shuffle();
+        let alphabet = prop_oneof![Just(Vec::new()), Just(('!'..='~').collect()), alphabet];
+        let classes = proptest::sample::subsequence(vec![1, 2, 3, 4], 0..=4).prop_shuffle();
+        (lengths(8, 4096), alphabet, classes).prop_map(|(length, alphabet, required)| {
+            let alphabet: String = alphabet.into_iter().collect();
+            let has = |class: &i32| {
+                let one = v1::PasswordGenerator { required: vec![*class], ..Default::default() };
+                alphabet.is_empty()
+                    || alphabet.chars().any(|c| match one.required().next() {
+                        Some(v1::CharacterClass::Lower) => c.is_ascii_lowercase(),
+                        Some(v1::CharacterClass::Upper) => c.is_ascii_uppercase(),
+                        Some(v1::CharacterClass::Digit) => c.is_ascii_digit(),
+                        _ => c.is_ascii_punctuation(),
+                    })
+            };
+            let required = required.into_iter().filter(has).collect();
+            Kind::Password(v1::PasswordGenerator { length, alphabet, required })
+        })
+    }
+
+    fn generators() -> impl Strategy<Value = v1::Generator> {
+        let bytes = (lengths(16, 4096), 0..=3)
+            .prop_map(|(length, encoding)| Kind::Bytes(v1::BytesGenerator { length, encoding }));
+        let separator = proptest::option::of("[ -~]{0,8}");
+        let words = (lengths(4, 64), separator)
+            .prop_map(|(words, separator)| Kind::Passphrase(v1::PassphraseGenerator { words, separator }));
+        let pairs = (1..=2).prop_map(|algorithm| Kind::KeyPair(v1::KeyPairGenerator { algorithm }));
+        let uuid = Just(Kind::Uuid(v1::UuidGenerator {}));
+        let kinds = prop_oneof![4 => passwords(), 2 => bytes, 3 => words, 1 => pairs, 1 => uuid];
+        kinds.prop_map(|kind| v1::Generator { kind: Some(kind) })
+    }
+
+    proptest! {
+        /// Whatever a policy has, and however the service has filled it in.
+        #[test]
+        fn what_is_shown_is_read_as_the_same(generator in generators()) {
+            let text = shown(&generator);
+            let read = parse(&text).unwrap();
+            prop_assert_eq!(meaning(&read), meaning(&generator), "{}", text);
+            prop_assert_eq!(shown(&read), text);
         }
     }
 }

@@ -28,7 +28,7 @@ after the last event: none is left out, and none comes twice.";
   strongroom watch --after 4711 -o json
 
 Stop with Ctrl-C. In JSON, each event has a 'resume_revision': 'watch --after' continues there. The \
-service keeps the changes of the last 24 hours at least, unless it is configured otherwise.")]
+service keeps the changes of the last 24 hours, the newest million at most, unless it is configured otherwise.")]
 pub(super) struct Watch {
     /// Show only secrets whose names begin with PREFIX
     #[arg(long, default_value = "", value_name = "PREFIX", hide_default_value = true)]

@@ -25,7 +25,8 @@ pub struct EventRecord {
     /// The id of the secret, 16 bytes.
     #[prost(bytes = "vec", tag = "4")]
     secret_id: Vec<u8>,
-    /// The secret as the change left it, as in its own record, with the current and the pending one of its versions.
+    /// The secret as the change left it, as in its own record, with the current and the pending one of its versions; with all of
+    /// them where it keeps neither.
     #[prost(bytes = "vec", tag = "5")]
     secret: Vec<u8>,
     /// The name before the change; empty: the change did not rename the secret.
@@ -126,7 +127,7 @@ impl HistoryStartRecord {
     }
 }
 
-/// The current one of the versions of a secret, and the pending one where there is one.
+/// The current one of the versions of a secret, and the pending one where there is one. All of them where neither is kept.
 fn told_versions(secret: &Secret) -> impl Iterator<Item = &Version> {
     let is_told =
         |version: &Version| version.number == secret.version || version.state == VersionState::Pending;

@@ -16,6 +16,7 @@ mod capture;
 mod etcd_server;
 mod harness;
 mod memory;
+mod moved_clock;
 mod prompt;
 mod proxy;
 mod raw;

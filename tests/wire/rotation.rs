@@ -1,26 +1,31 @@
 //! Rotation without downtime: staged versions, grace periods, the way back, policies, claims and acknowledgements.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64URL_NOPAD;
 use prost_types::Duration;
 use strongroom::api::v1::watch_secrets_response::Step;
 use strongroom::api::v1::{
     AcknowledgeVersionRequest, ClaimRotationRequest, ClaimRotationResponse, Consumer, CreateApiKeyRequest,
-    CreateBindingRequest, CreateSecretRequest, GetSecretRequest, PromoteVersionRequest,
+    CreateBindingRequest, CreateSecretRequest, GetSecretRequest, KeyPairAlgorithm, PromoteVersionRequest,
     ReleaseRotationRequest, RotateSecretRequest, RotationPolicy, Secret, SecretEventType,
     UpdateSecretRequest, VersionState, WatchSecretsRequest,
 };
 use tokio::task::JoinSet;
-use tonic::{Code, Status};
+use tokio::time::timeout;
+use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use crate::caller::{Caller, Credential, Room};
+#[cfg(feature = "etcd")]
+use crate::harness::Launch;
+use crate::harness::PATIENCE;
 use crate::refusal::{denied, invalid, not_found, reason_of, refused};
 use crate::requests::{
-    Value, create, describe, destroy, disable, get, mask, pairs, password, random_uuid, rename, rotate, text,
-    update,
+    Value, create, describe, destroy, disable, get, key_pair, mask, pairs, password, random_uuid, rename,
+    rotate, text, update,
 };
 
 const HOUR: Duration = seconds(3600);
@@ -108,6 +113,31 @@ async fn a_staged_version_is_hidden_until_it_is_promoted() {
     let again = room.secrets().promote_version(request).await.unwrap().into_inner();
     assert!(again.revision >= secret.revision);
     assert_eq!(again.secret.unwrap(), secret);
+}
+
+/// The metadata has one public key: that of the current version.
+#[tokio::test]
+async fn a_key_pair_is_not_staged() {
+    let room = Room::open().await;
+    let generate = key_pair(KeyPairAlgorithm::Ed25519);
+    let made =
+        room.create_with(CreateSecretRequest { value: None, generate: generate.clone(), ..create("A", "") });
+    let policy = RotationPolicy { generator: generate.clone(), ..Default::default() };
+    made.await;
+    room.update(UpdateSecretRequest { rotation_policy: Some(policy), ..update("A") }).await;
+    let before = (room.get("A").await, room.versions("A").await);
+    for generate in [generate, None] {
+        let request = RotateSecretRequest { value: None, generate, ..stage("A", "") };
+        invalid(room.secrets().rotate_secret(request).await, &["stage"]);
+        assert_eq!((room.get("A").await, room.versions("A").await), before);
+    }
+    // A private key that a caller has made can be staged, and its public key goes with the promotion.
+    let mut elsewhere = create("B", "");
+    (elsewhere.value, elsewhere.generate) = (None, key_pair(KeyPairAlgorithm::EcdsaP256));
+    let elsewhere = room.create_with(elsewhere).await;
+    let value = RotateSecretRequest { value: room.value("B").await.sent(), ..stage("A", "") };
+    assert_eq!(rotated(&room, value).await.0.metadata, before.0.metadata);
+    assert_eq!(promoted(&room, promotion("A", 2)).await.metadata, elsewhere.metadata);
 }
 
 #[tokio::test]
@@ -366,6 +396,141 @@ async fn a_worker_claims_stages_and_promotes() {
     let release = ReleaseRotationRequest { claim_id, ..Default::default() };
     refused(room.secrets().release_rotation(release).await, lost.0, lost.1);
     assert_eq!(room.value("A").await, Value::text("two"));
+}
+
+/// Asserts that one of two requests at once was answered, and the other one refused for this reason; returns the answer, and which
+/// request it is of.
+#[track_caller]
+fn one_won<T>(
+    one: Result<Response<T>, Status>,
+    other: Result<Response<T>, Status>,
+    reason: &str,
+) -> (T, usize) {
+    let (won, lost, nth) = match (one, other) {
+        (Ok(won), Err(lost)) => (won, lost, 0),
+        (Err(lost), Ok(won)) => (won, lost, 1),
+        (Ok(_), Ok(_)) => panic!("both have won"),
+        (Err(one), Err(other)) => panic!("nobody has won: {one:?}, {other:?}"),
+    };
+    assert_eq!(reason_of(&lost), reason);
+    (won.into_inner(), nth)
+}
+
+/// Two workers take the same rotations, stage, and promote, at once.
+async fn race(callers: [Caller; 2]) {
+    const SECRETS: usize = 25;
+    let [one, other] = &callers;
+    for number in 0..SECRETS {
+        let name = format!("s{number:02}");
+        one.create_with(with_policy(&name, soon())).await;
+        // So that the version before the current one can be promoted, too.
+        one.rotate(&name, "two").await;
+    }
+    let claims = Arc::new(Mutex::new(BTreeMap::new()));
+    let mut workers = JoinSet::new();
+    for caller in callers.clone() {
+        let claims = claims.clone();
+        workers.spawn(async move {
+            while claims.lock().unwrap().len() < SECRETS {
+                match caller.secrets().claim_rotation(ClaimRotationRequest::default()).await {
+                    Ok(reply) => {
+                        let reply = reply.into_inner();
+                        let name = reply.secret.unwrap().name;
+                        let before = claims.lock().unwrap().insert(name.clone(), reply.claim_id);
+                        assert_eq!(before, None, "{name} was claimed twice");
+                    }
+                    Err(status) => assert_eq!(reason_of(&status), "NO_ROTATION_DUE"),
+                }
+            }
+        });
+    }
+    workers.join_all().await;
+    let claims = claims.lock().unwrap().clone();
+    for (name, claim_id) in claims {
+        let values = ["three of one", "three of the other"];
+        let [first, second] =
+            values.map(|value| RotateSecretRequest { claim_id: claim_id.clone(), ..stage(&name, value) });
+        let (mut at_one, mut at_other) = (one.secrets(), other.secrets());
+        let (first, second) = tokio::join!(at_one.rotate_secret(first), at_other.rotate_secret(second));
+        let (staged, winner) = one_won(first, second, "ROTATION_PENDING");
+        assert_eq!(staged.version, 3);
+
+        let etag = staged.secret.unwrap().etag;
+        let [first, second] =
+            [3, 1].map(|version| PromoteVersionRequest { etag: etag.clone(), ..promotion(&name, version) });
+        let (first, second) = tokio::join!(at_one.promote_version(first), at_other.promote_version(second));
+        let (promoted, _) = one_won(first, second, "ETAG_MISMATCH");
+        let promoted = promoted.secret.unwrap();
+        for caller in &callers {
+            let request = GetSecretRequest { min_revision: promoted.revision, ..get(&name) };
+            let secret = caller.secrets().get_secret(request).await.unwrap().into_inner().secret.unwrap();
+            let expected = if promoted.version == 3 { values[winner] } else { "one" };
+            assert_eq!((secret.version, Value::of(&secret)), (promoted.version, Value::text(expected)));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_callers_one_wins_each_claim_stage_and_promotion() {
+    let room = Room::open().await;
+    let beside = room.caller.at(crate::harness::shared()).await;
+    race([room.caller.clone(), beside]).await;
+}
+
+#[cfg(feature = "etcd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_callers_at_two_replicas_one_wins_each_claim_stage_and_promotion() {
+    let Some(etcd) = crate::etcd_server::shared() else { return };
+    let prefix = Uuid::new_v4().to_string();
+    let one = Launch::in_etcd(&etcd.url(), &prefix).start();
+    let key = one.data_dir.join("master.key").display().to_string();
+    let other = Launch::in_etcd(&etcd.url(), &prefix).argument("--master-key-file").argument(key).start();
+    let first = Caller::root(&one).await;
+    let second = first.at(&other).await;
+    race([first, second]).await;
+}
+
+/// The server refuses what a worker does whose lease has run out, whether another worker has the rotation already or not.
+#[tokio::test]
+async fn a_worker_whose_lease_has_run_out_stages_promotes_and_releases_nothing() {
+    let room = Room::open().await;
+    room.create_with(with_policy("A", soon())).await;
+    let brief = ClaimRotationRequest { lease: Some(seconds(1)), ..Default::default() };
+    let claim = async || loop {
+        match room.secrets().claim_rotation(brief.clone()).await {
+            Ok(reply) => return reply.into_inner(),
+            Err(status) => assert_eq!(reason_of(&status), "NO_ROTATION_DUE"),
+        }
+    };
+    let refused_as_lost = async |claim_id: &str| {
+        let before = (room.get("A").await, room.versions("A").await);
+        let claim_id = claim_id.to_owned();
+        let request = RotateSecretRequest { claim_id: claim_id.clone(), ..stage("A", "of the dead") };
+        refused(room.secrets().rotate_secret(request).await, Code::FailedPrecondition, "CLAIM_LOST");
+        let request = PromoteVersionRequest { claim_id: claim_id.clone(), ..promotion("A", 2) };
+        refused(room.secrets().promote_version(request).await, Code::FailedPrecondition, "CLAIM_LOST");
+        for error in ["", "it failed"] {
+            let request = ReleaseRotationRequest {
+                claim_id: claim_id.clone(),
+                error: error.into(),
+                ..Default::default()
+            };
+            let released = room.secrets().release_rotation(request).await;
+            refused(released, Code::FailedPrecondition, "CLAIM_LOST");
+        }
+        assert_eq!((room.get("A").await, room.versions("A").await), before);
+    };
+    let dead = claim().await.claim_id;
+    let request = RotateSecretRequest { claim_id: dead.clone(), ..stage("A", "two") };
+    assert_eq!(rotated(&room, request).await.1, 2);
+    let over = async { while room.get("A").await.rotation_claim.is_some() {} };
+    timeout(PATIENCE, over).await.expect("the claim goes with its lease");
+    refused_as_lost(&dead).await;
+    let next = claimed(&room).await;
+    assert_eq!(next.pending_version, Some(2));
+    refused_as_lost(&dead).await;
+    let request = PromoteVersionRequest { claim_id: next.claim_id, ..promotion("A", 2) };
+    assert_eq!(promoted(&room, request).await.version, 2);
 }
 
 #[tokio::test]
@@ -638,7 +803,9 @@ async fn consumers_read_without_a_failure_while_a_secret_is_rotated_with_grace()
             (last, reads)
         });
     }
-    for number in 2..=200_u32 {
+    const ROTATIONS: u32 = 200;
+    let mut rotations = 0;
+    for number in 2..2 + ROTATIONS {
         let grace_period = Some(HOUR);
         let (_, version) = if number % 2 == 0 {
             rotated(&room, stage("A", &number.to_string())).await;
@@ -647,12 +814,15 @@ async fn consumers_read_without_a_failure_while_a_secret_is_rotated_with_grace()
             rotated(&room, RotateSecretRequest { grace_period, ..rotate("A", &number.to_string()) }).await
         };
         assert_eq!(version, number);
+        rotations += 1;
     }
+    assert_eq!(rotations, 200);
     rotates.store(false, Ordering::Relaxed);
     for (last, reads) in consumers.join_all().await {
-        assert!(last <= 200 && reads >= 10);
+        assert!(last <= 1 + ROTATIONS && reads >= 10);
     }
-    assert_eq!(room.versions("A").await.len(), 200);
+    assert_eq!(room.get("A").await.version, 1 + ROTATIONS);
+    assert_eq!(room.versions("A").await.len(), 201, "each former version is within its grace period");
 }
 
 /// A claim id of the right form that nobody was given.

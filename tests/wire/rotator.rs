@@ -197,6 +197,73 @@ fn a_version_that_a_dead_worker_left_is_taken_back_first() {
     assert_eq!(states, ["enabled", "destroyed", "enabled"]);
 }
 
+/// The first worker dies by SIGKILL in its first step, with a version pending. Nobody says so to the service: the lease does.
+#[test]
+fn a_worker_that_is_killed_in_a_step_is_followed_by_another_one() {
+    let (server, namespace) = (shared(), "rotator-takeover");
+    let folder = tempfile::tempdir().unwrap();
+    create(server, namespace, "a_key", "one");
+    let script = noting(folder.path(), "none");
+    let (runs, go) = (folder.path().join("runs"), folder.path().join("go"));
+    let waits = format!(
+        "{script}\n: >{runs}; until test -e {go} || ! test -e {runs}; do sleep 0.05; done",
+        runs = runs.display(),
+        go = go.display()
+    );
+    let mut worker = strongroom(
+        server,
+        namespace,
+        &["rotator", "--lease", "2s", "--generate", "hex:16", "--exec", &waits],
+    );
+    let mut worker = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !runs.exists() {
+        assert!(started.elapsed() < PATIENCE, "no step was run");
+        thread::sleep(Duration::from_millis(10)); // a pause of the look, not a time that is counted on
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    fs::write(go, "").unwrap();
+    let listed = versions(server, namespace, "a_key");
+    assert_eq!(listed, [(2, "pending".into(), false), (1, "enabled".into(), true)]);
+
+    // It takes the rotation once the lease has ended, undoes what was left, and makes the rotation.
+    let arguments = ["--generate", "password:40", "--exec", &script];
+    let (told, output) = rotated_once(server, namespace, &arguments, &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told["outcome"] == "rotated", "{told} {stderr}");
+    assert!(stderr.contains("version 2 of 'a_key' was left pending"), "{stderr}");
+    assert_eq!(
+        notes(folder.path()),
+        [
+            "set 2 new=32 old=one",
+            "abort 2 new= old=one",
+            "set 3 new=40 old=one",
+            "test 3 new=40 old=one",
+            "finish 3 new=40 old=one"
+        ]
+    );
+    assert_eq!(done(server, namespace, &["get", "a_key", "--value-only"]).len(), 40);
+    let states: Vec<_> =
+        versions(server, namespace, "a_key").into_iter().map(|(_, state, _)| state).collect();
+    assert_eq!(states, ["enabled", "destroyed", "enabled"]);
+}
+
+/// A key pair has its public key in the metadata, which is that of the current version.
+#[test]
+fn a_worker_makes_no_key_pairs() {
+    let (server, namespace) = (shared(), "rotator-pairs");
+    create(server, namespace, "a_key", "one");
+    let output = run(server, namespace, &["rotator", "--generate", "key_pair:ed25519", "--exec", "true"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a key pair cannot be staged"));
+    let staged =
+        run(server, namespace, &["rotate", "a_key", "--stage", "--generate", "key_pair:ed25519", "--show"]);
+    assert!(!staged.status.success() && staged.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&staged.stderr).contains("rotate without stage"));
+    assert_eq!(versions(server, namespace, "a_key"), [(1, "enabled".into(), true)]);
+}
+
 #[test]
 fn a_step_ends_with_the_lease_and_the_claim_is_lost() {
     let (server, namespace) = (shared(), "rotator-lease");

@@ -148,24 +148,40 @@ async fn a_due_rotation_is_made_once_also_across_kills() {
     server.stop().await;
 }
 
+/// One of the replicas is killed in the middle of its work, and comes back.
 #[tokio::test]
 async fn a_due_rotation_is_made_by_one_of_two_replicas() {
     let Some(etcd) = etcd_server::shared() else { return };
     let prefix = uuid::Uuid::new_v4().to_string();
-    let one = Launch::in_etcd(&etcd.url(), &prefix).start();
-    let key = one.data_dir.join("master.key").display().to_string();
-    let other = Launch::in_etcd(&etcd.url(), &prefix).argument("--master-key-file").argument(key).start();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let key = folders[0].path().join("data/master.key").display().to_string();
+    let launch = |nth: usize| {
+        let arguments = ["--store", "etcd", "--etcd-endpoints", &etcd.url(), "--etcd-prefix", &prefix];
+        let launch = Launch::durable(&folders[nth].path().join("data"));
+        let launch = arguments.into_iter().fold(launch, |launch, argument| launch.argument(argument));
+        if nth == 0 { launch } else { launch.argument("--master-key-file").argument(&*key) }
+    };
+    let one = launch(0).start();
+    let mut other = launch(1).start();
     let credential = Credential::bearer(&one.root_key);
-    let callers = [Caller::new(&one, credential.clone()).await, Caller::new(&other, credential).await];
+    let first = Caller::new(&one, credential.clone()).await;
     let policy = Some(each_second());
-    callers[0].create_with(CreateSecretRequest { rotation_policy: policy, ..create("A", "v") }).await;
-    let versions = usize::try_from(rotated(&callers[1], "A", 4).await).unwrap();
-    each_was_due(&callers[0], "A").await;
+    first.create_with(CreateSecretRequest { rotation_policy: policy, ..create("A", "v") }).await;
+    for versions in [2, 4] {
+        while first.get("A").await.version < versions {
+            tokio::task::yield_now().await;
+        }
+        other.kill();
+        other = launch(1).start();
+    }
+    let second = Caller::new(&other, credential).await;
+    let versions = usize::try_from(rotated(&second, "A", 6).await).unwrap();
+    each_was_due(&first, "A").await;
     let mut made = 0;
     // The record of the last rotation is in the log of its server soon after the change.
     while made + 1 < versions {
         made = 0;
-        for caller in &callers {
+        for caller in [&first, &second] {
             made += done(caller, "scheduler/RotateSecret").await.len();
         }
     }

@@ -1,25 +1,28 @@
-//! Usage: who read which version, which secrets nobody reads, and when a key was last used. A use is stored when the server stops at
-//! the latest, so these tests stop it.
+//! Usage: who read which version, which secrets nobody reads, and when a key was last used. A use is stored within a minute, and when
+//! the server stops. So most of these tests stop it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 use strongroom::api::v1::{
-    ApiKey, GetSecretRequest, ListApiKeysRequest, ListSecretsRequest, ResolveReferencesRequest,
-    SecretVersion, View,
+    ApiKey, BatchGetSecretsRequest, CreateSecretRequest, GetSecretRequest, ListApiKeysRequest,
+    ListSecretsRequest, ResolveReferencesRequest, RotationPolicy, SecretVersion, VersionState, View,
 };
+use tokio::time::timeout;
 use tonic::Code;
 
 use crate::backup::{backup, restore};
 #[cfg(feature = "etcd")]
 use crate::caller::Credential;
-use crate::caller::{Caller, names};
+use crate::caller::{Caller, Room, names};
 #[cfg(feature = "etcd")]
 use crate::etcd_server;
-use crate::harness::{Launch, Server};
+use crate::harness::{Launch, PATIENCE, Server};
+use crate::moved_clock::MovedClock;
 use crate::refusal::{invalid, refused};
-use crate::requests::{get, list};
+use crate::requests::{Value, create, get, list};
 
 const YEAR: i64 = 365 * 24 * 60 * 60;
 
@@ -50,6 +53,99 @@ async fn a_read_is_known_after_a_restart_with_its_reader() {
     assert_eq!(read.consumers[0].principal, format!("key:{}", key.id));
     let used = api_keys(&root).await.into_iter().find(|listed| listed.id == key.id).unwrap();
     assert!((before..=minute()).contains(&used.last_used_at.unwrap().seconds));
+}
+
+/// Waits until something is so, for longer than uses wait until they are stored.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(200)).await; // a pause of the look, not a time that is counted on
+        }
+    };
+    timeout(3 * PATIENCE, look).await.unwrap_or_else(|_| panic!("{what} in time"));
+}
+
+async fn read_batch(caller: &Caller, view: View, names: &[&str]) {
+    let names = names.iter().map(|&name| name.to_owned()).collect();
+    let request = BatchGetSecretsRequest { names, view: view.into(), ..Default::default() };
+    caller.secrets().batch_get_secrets(request).await.unwrap();
+}
+
+/// Whose reads of a version are known.
+fn readers(version: &SecretVersion) -> BTreeSet<String> {
+    version.consumers.iter().map(|consumer| consumer.principal.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_read_is_known_while_the_server_runs() {
+    let room = Room::open().await;
+    let (key, batch_reader) = room.root.make_key("reads batches", &room.namespace).await;
+    for name in ["A", "B", "described", "unread"] {
+        room.create(name, "value").await;
+    }
+    let before = minute();
+    room.value("A").await;
+    read_batch(&batch_reader, View::Full, &["B", "A", "missing"]).await;
+    read_batch(&batch_reader, View::Metadata, &["described"]).await;
+    let (own, of_batch) = (format!("key:{}", room.key.id), format!("key:{}", key.id));
+    let expected = [("A", BTreeSet::from([own, of_batch.clone()])), ("B", BTreeSet::from([of_batch]))];
+    for (name, expected) in &expected {
+        until("the reads are stored", async || {
+            let [version] = versions(&room, name).await;
+            readers(&version) == *expected
+        })
+        .await;
+        let [version] = versions(&room, name).await;
+        assert!((before..=minute()).contains(&version.last_read_at.unwrap().seconds));
+    }
+    // What was stored with them says that nobody has read these.
+    for name in ["described", "unread"] {
+        let [version] = versions(&room, name).await;
+        assert_eq!((version.last_read_at, version.consumers.len()), (None, 0), "{name}");
+    }
+}
+
+/// A policy by which the former version ends once nobody uses it.
+fn retiring() -> RotationPolicy {
+    let grace_period = Some(prost_types::Duration { seconds: 24 * 60 * 60, nanos: 0 });
+    RotationPolicy { grace_period, retire_when_unread: true, ..Default::default() }
+}
+
+/// The clock is moved, so nobody waits for the minutes after a rotation in which a use may not be stored yet.
+#[tokio::test]
+async fn a_former_version_is_disabled_once_each_of_its_readers_has_read_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clock) = MovedClock::new(folder.path()) else { return };
+    let server = clock.of(Launch::in_memory()).start();
+    let root = Caller::root(&server).await;
+    let (key, other) = root.make_key("another reader", "default").await;
+    for name in ["moved_on", "still_used"] {
+        let request = CreateSecretRequest { rotation_policy: Some(retiring()), ..create(name, "one") };
+        root.create_with(request).await;
+    }
+    let both = ["moved_on", "still_used"];
+    for caller in [&root, &other] {
+        read_batch(caller, View::Full, &both).await;
+    }
+    let all = BTreeSet::from([me(&root).await, format!("key:{}", key.id)]);
+    for name in both {
+        root.rotate(name, "two").await;
+        assert_eq!(root.version(name, 2).await, Value::text("two"));
+    }
+    clock.set("+600");
+    root.value("moved_on").await;
+    other.value("moved_on").await;
+    root.value("still_used").await;
+    other.version("still_used", 1).await;
+    let state_of_first = async |name: &str| versions::<2>(&root, name).await[1].state();
+    until("the version is disabled", async || state_of_first("moved_on").await == VersionState::Disabled)
+        .await;
+    assert!(server.logged().contains("scheduler/RetireVersions"), "the server did it by itself");
+    let [_, first] = versions(&root, "moved_on").await;
+    assert_eq!((first.retires_at, readers(&first)), (None, all));
+    assert_eq!(state_of_first("still_used").await, VersionState::Enabled);
+    assert_eq!(root.version("still_used", 1).await, Value::text("one"));
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Watches: what is told of each change, in which order, and to whom.
 
+mod comings;
+mod ends;
 mod history;
 mod kills;
 mod snapshot;
@@ -51,15 +53,18 @@ impl Watching {
         Ok(step)
     }
 
-    /// The next event.
+    /// The next event, after any bookmarks.
     async fn event(&mut self) -> SecretEvent {
-        loop {
-            if let Step::Event(event) = self.step().await.unwrap() {
-                let secret = event.secret.as_ref().unwrap();
-                assert_eq!(Value::of(secret), Value::Redacted);
-                return event;
+        let next = async {
+            loop {
+                if let Step::Event(event) = self.step().await.unwrap() {
+                    return event;
+                }
             }
-        }
+        };
+        let event = timeout(PATIENCE, next).await.expect("an event in time");
+        assert_eq!(Value::of(event.secret.as_ref().unwrap()), Value::Redacted);
+        event
     }
 
     /// The next event: its type, the name of its secret, and the former name.
@@ -81,11 +86,14 @@ impl Watching {
 
     /// The error that ends it, after any events.
     async fn ended(mut self) -> Status {
-        loop {
-            if let Err(status) = self.step().await {
-                return status;
+        let end = async {
+            loop {
+                if let Err(status) = self.step().await {
+                    return status;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, end).await.expect("the watch ends in time")
     }
 }
 

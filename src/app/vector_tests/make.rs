@@ -292,5 +292,6 @@ fn make() -> Vec<Value> {
     let statement = destruction.to_string();
     vectors.push(merge(&base, json!({ "form": "destruction", "format": 2, "statement": statement, "signature": h(&keyring.sign(statement.as_bytes()).unwrap()), "public_key": h(&keyring.public_key().0) })));
     assert!(ApiKey::open(&keyring, key_id, &records[0].1, Revision(1)).is_ok());
+    vectors.extend(super::rotation::make(&base, &keyring, NamespaceId([0x33; 16]), secret_id));
     vectors
 }

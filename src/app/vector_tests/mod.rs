@@ -2,6 +2,7 @@
 //! has everything that another implementation needs. A vector is never changed once it is there.
 
 mod make;
+mod rotation;
 
 use data_encoding::HEXLOWER;
 use prost::Message;
@@ -39,12 +40,16 @@ fn every_vector_of_the_store_is_what_it_was() {
         assert!(!of_form.is_empty(), "there is no vector of {form}");
         of_form.into_iter().for_each(|vector| verify(form, vector));
     }
-    for purpose in [2, 3, 4, 5, 8, 12, 36, 37] {
-        // The first format had no digest and no events.
+    for purpose in [2, 3, 4, 5, 8, 12, 34, 35, 36, 37, 39] {
+        // The first format had no digest, no usage and no events.
         for format in [1, 2].into_iter().filter(|format| *format == 2 || purpose < 12) {
             let is_it = |vector: &Value| vector["purpose"] == purpose && vector["format"] == format;
             assert!(vectors.iter().any(is_it), "there is no record of purpose {purpose} in format {format}");
         }
+    }
+    for kind in ["password", "bytes", "uuid", "passphrase", "key pair"] {
+        let is_it = |vector: &Value| vector["fields"]["generator"]["kind"] == kind;
+        assert!(vectors.iter().any(is_it), "there is no rotation with a {kind}");
     }
 }
 
@@ -165,6 +170,9 @@ fn message(vector: &Value) {
         }
         "idempotency record" => idempotency_record(&clear),
         "event" => event_record(&clear),
+        "rotation" => rotation::rotation_fields(&clear),
+        "usage of a secret" => rotation::usage_fields(&clear),
+        "last use" => rotation::last_use_fields(&clear),
         "page token" => {
             let token = PageToken::decode(clear.as_slice()).unwrap();
             json!({ "name": token.name })
@@ -238,6 +246,9 @@ fn purpose(vector: &Value) -> Purpose {
         5 => Purpose::Secret,
         8 => Purpose::IdempotencyRecord,
         12 => Purpose::Digest,
+        34 => Purpose::SecretUsage,
+        35 => Purpose::KeyUsage,
+        39 => Purpose::BindingUsage,
         36 => Purpose::Event,
         37 => Purpose::HistoryStart,
         other => panic!("no record has the purpose {other}"),

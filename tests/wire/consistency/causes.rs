@@ -1,8 +1,6 @@
 //! Why a replica is not ready: each cause has a name and a text of its own in readiness, the metrics and the errors, and goes away
 //! once somebody has done what it asks for.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
@@ -15,12 +13,12 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
-use uuid::Uuid;
 
 use crate::caller::{Caller, Credential, endpoint};
 use crate::etcd_server::Etcd;
 use crate::harness::{Launch, PATIENCE, Server};
 use crate::metrics;
+use crate::moved_clock::MovedClock;
 use crate::refusal::reason_of;
 use crate::requests::{Value, create, get, list, nanos};
 
@@ -222,24 +220,13 @@ async fn an_etcd_that_was_put_back_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     let Some(etcd) = Etcd::start() else { return };
-    let Some(library) = faketime() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let offset = folder.path().join("offset");
-    set_clock(&offset, "+0");
+    let Some(clock) = MovedClock::new(folder.path()) else { return };
     let first = launch(&etcd).start();
     let key = first.data_dir.join("master.key").display().to_string();
     let another = || launch(&etcd).argument("--master-key-file").argument(&*key);
     let second = another().start();
-    let moved = [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap()),
-        ("FAKETIME_NO_CACHE", "1"),
-        // Only the clock that people set.
-        ("DONT_FAKE_MONOTONIC", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let moved =
-        moved.into_iter().fold(another(), |launch, (name, value)| launch.variable(name, value)).start();
+    let moved = clock.of(another()).start();
     let root = Credential::bearer(&first.root_key);
     let right = Caller::new(&second, root.clone()).await;
     let wrong = Caller::new(&moved, root).await;
@@ -252,7 +239,7 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
     let soon = key_that_expires(&right, ttl(1800)).await;
 
     for (round, ahead) in ["+3600", "-3600"].into_iter().enumerate() {
-        set_clock(&offset, ahead);
+        clock.set(ahead);
         unready(&moved, "clock", CLOCK).await;
         let differs = "clock of this server differs";
         refused_with(wrong.secrets().create_secret(create("wrong", "v")).await, "clock", differs);
@@ -271,7 +258,7 @@ async fn a_clock_that_differs_is_told_and_gives_no_change_a_wrong_time() {
         let before = right.get("before").await;
         assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
         ready(&second).await;
-        set_clock(&offset, "+0");
+        clock.set("+0");
         ready(&moved).await;
         let made = wrong.create(&format!("after_{round}"), "v").await;
         assert!((nanos(made.created_at) - nanos(before.created_at)).abs() < HOUR / 2);
@@ -286,26 +273,4 @@ async fn key_that_expires(caller: &Caller, ttl: Option<prost_types::Duration>) -
     let request = CreateApiKeyRequest { name, home_namespace, ttl, ..Default::default() };
     let made = caller.access().create_api_key(request).await.unwrap().into_inner();
     caller.with(Credential::bearer(&made.credential))
-}
-
-/// Sets the clock by which libfaketime answers, in one step.
-fn set_clock(file: &Path, offset: &str) {
-    let next = file.with_extension(Uuid::new_v4().to_string());
-    std::fs::write(&next, format!("{offset}\n")).unwrap();
-    std::fs::rename(&next, file).unwrap();
-}
-
-/// The path of the library. `None` where it is not available: then continuous integration fails, and elsewhere a note says that the
-/// test is skipped.
-fn faketime() -> Option<String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/faketime.sh");
-    let found = Command::new("bash").arg(script).output().unwrap();
-    if found.status.success() {
-        return Some(String::from_utf8(found.stdout).unwrap().trim().to_owned());
-    }
-    let why = String::from_utf8_lossy(&found.stderr).into_owned();
-    assert!(std::env::var_os("CI").is_none(), "libfaketime is not available:\n{why}");
-    let said = format!("\nSKIPPED: no clock is moved, since there is no libfaketime: {why}\n");
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
-    None
 }

@@ -887,9 +887,9 @@ type SecretVersion struct {
 	StateChangedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=state_changed_at,json=stateChangedAt,proto3" json:"state_changed_at,omitempty"`
 	// Whether the version is the current version of its secret.
 	Current bool `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
-	// When the value of the version was last read, by GetSecret or ResolveReferences: the beginning of the minute. A read
-	// is stored within 60 seconds; a crash can lose it before. Absent: no read is known, the version was destroyed, or
-	// this is not a reply of ListSecretVersions.
+	// When the value of the version was last read, by GetSecret, BatchGetSecrets or ResolveReferences: the beginning of the
+	// minute. A read is stored within 60 seconds; a crash can lose it before. Absent: no read is known, the version was
+	// destroyed, or this is not a reply of ListSecretVersions.
 	LastReadAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_read_at,json=lastReadAt,proto3" json:"last_read_at,omitempty"`
 	// Who read or acknowledged the version, the latest first: at most 64. Those that did so longest ago are left out. Empty:
 	// nobody is known, the version was destroyed, or this is not a reply of ListSecretVersions or AcknowledgeVersion.

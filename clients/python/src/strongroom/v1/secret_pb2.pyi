@@ -533,9 +533,9 @@ class SecretVersion(google.protobuf.message.Message):
 
     @property
     def last_read_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the value of the version was last read, by GetSecret or ResolveReferences: the beginning of the minute. A read
-        is stored within 60 seconds; a crash can lose it before. Absent: no read is known, the version was destroyed, or
-        this is not a reply of ListSecretVersions.
+        """When the value of the version was last read, by GetSecret, BatchGetSecrets or ResolveReferences: the beginning of the
+        minute. A read is stored within 60 seconds; a crash can lose it before. Absent: no read is known, the version was
+        destroyed, or this is not a reply of ListSecretVersions.
         """
 
     @property
