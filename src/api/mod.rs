@@ -13,7 +13,8 @@ pub(crate) use self::error::reason_names;
 #[cfg(test)]
 pub(crate) use self::gate::TestOverload;
 pub(crate) use self::gate::{
-    Begun, CODES, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading, UnreadRefusal,
+    Begun, CODES, Closing, Connection, Gate, Gated, InFlight, Recipient, RequestMetrics, RpcReading,
+    UnreadRefusal,
 };
 pub(crate) use self::services::{Collected, Services};
 pub(crate) use self::strongroom_v1::rpcs::names as rpc_names;

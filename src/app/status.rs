@@ -101,7 +101,8 @@ impl App {
     fn limits(&self) -> Vec<LimitUse> {
         let connections = self.connections.get().map(|usage| usage()).unwrap_or_default();
         let requests = self.admission.usage();
-        connections.into_iter().chain(requests).chain([self.references.usage()]).collect()
+        let others = [self.references.usage(), self.idempotency.usage()];
+        connections.into_iter().chain(requests).chain(others).collect()
     }
 
     /// The store's revision that the service shows.

@@ -2,12 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-
+use super::rate::Rate;
 use super::{Counted, Counter, LimitReached, LimitUse};
 use crate::config::Limits;
 
@@ -31,23 +28,15 @@ struct Principals<K> {
     known: HashMap<K, Arc<Principal>>,
     /// The number of principals at which idle ones are removed next.
     tidy_at: usize,
-    /// The refusals of principals that have been removed.
-    refused: Refused,
-}
-
-/// How many requests were refused at each limit of a principal.
-#[derive(Debug, Default, Clone, Copy)]
-struct Refused {
-    requests: u64,
-    memory: u64,
+    /// The refusals of principals that have been removed, at each limit of a principal.
+    removed: Vec<LimitUse>,
 }
 
 /// What one principal has under way.
 struct Principal {
     requests: Arc<Counter>,
     memory: Arc<Counter>,
-    /// Its requests a second, and what is left of them.
-    rate: Option<(NonZeroU32, DefaultDirectRateLimiter)>,
+    rate: Option<Rate>,
 }
 
 /// The place of a request among those under way, and the bytes that it and its reply take. Everything is given back when
@@ -68,7 +57,8 @@ impl<K: Hash + Eq + Clone> Admission<K> {
     /// Nothing is under way yet.
     pub fn new(limits: &Limits) -> Self {
         let bytes = usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX);
-        let principals = Principals { known: HashMap::new(), tidy_at: FEW, refused: Refused::default() };
+        let removed = Principal::new(limits).usage();
+        let principals = Principals { known: HashMap::new(), tidy_at: FEW, removed };
         Self {
             limits: *limits,
             requests: Counter::new("requests", limits.requests),
@@ -81,7 +71,9 @@ impl<K: Hash + Eq + Clone> Admission<K> {
     /// operate the service: those can end the keys of the others.
     pub fn admit(&self, principal: &K, operates: bool) -> Result<Arc<Allowance>, LimitReached> {
         let principal = self.principal(principal);
-        principal.check_rate()?;
+        if let Some(rate) = &principal.rate {
+            rate.check()?;
+        }
         if !operates {
             self.leave_room(&principal)?;
         }
@@ -132,23 +124,11 @@ impl<K: Hash + Eq + Clone> Admission<K> {
     /// How much of each limit is used.
     pub fn usage(&self) -> Vec<LimitUse> {
         let principals = self.principals();
-        let most = |pick: fn(&Principal) -> LimitUse, before: u64, of: LimitUse| {
-            principals.known.values().map(|principal| pick(principal)).fold(
-                LimitUse { refused: before, ..of },
-                |sum, one| LimitUse {
-                    used: sum.used.max(one.used),
-                    refused: sum.refused + one.refused,
-                    ..sum
-                },
-            )
-        };
-        let none = self.new_principal();
-        vec![
-            self.requests.usage(),
-            most(|principal| principal.requests.usage(), principals.refused.requests, none.requests.usage()),
-            self.memory.usage(),
-            most(|principal| principal.memory.usage(), principals.refused.memory, none.memory.usage()),
-        ]
+        let mut of_principals = principals.removed.clone();
+        for principal in principals.known.values() {
+            join(&mut of_principals, principal);
+        }
+        [self.requests.usage(), self.memory.usage()].into_iter().chain(of_principals).collect()
     }
 
     fn principal(&self, key: &K) -> Arc<Principal> {
@@ -157,21 +137,9 @@ impl<K: Hash + Eq + Clone> Admission<K> {
             return principal.clone();
         }
         principals.tidy();
-        let principal = Arc::new(self.new_principal());
+        let principal = Arc::new(Principal::new(&self.limits));
         principals.known.insert(key.clone(), principal.clone());
         principal
-    }
-
-    fn new_principal(&self) -> Principal {
-        let bytes = usize::try_from(self.limits.memory_per_principal.as_u64()).unwrap_or(usize::MAX);
-        Principal {
-            requests: Counter::new("requests_per_principal", self.limits.requests_per_principal),
-            memory: Counter::new("memory_per_principal", bytes),
-            rate: self
-                .limits
-                .requests_per_second
-                .map(|rate| (rate, RateLimiter::direct(Quota::per_second(rate)))),
-        }
     }
 
     fn principals(&self) -> MutexGuard<'_, Principals<K>> {
@@ -185,12 +153,12 @@ impl<K: Hash + Eq> Principals<K> {
         if self.known.len() < self.tidy_at {
             return;
         }
-        let refused = &mut self.refused;
+        let removed = &mut self.removed;
         self.known.retain(|_, principal| {
-            let idle = Arc::strong_count(principal) == 1 && principal.has_all_its_rate();
+            let idle =
+                Arc::strong_count(principal) == 1 && principal.rate.as_ref().is_none_or(Rate::is_unused);
             if idle {
-                refused.requests += principal.requests.usage().refused;
-                refused.memory += principal.memory.usage().refused;
+                join(removed, principal);
             }
             !idle
         });
@@ -199,18 +167,28 @@ impl<K: Hash + Eq> Principals<K> {
 }
 
 impl Principal {
-    fn check_rate(&self) -> Result<(), LimitReached> {
-        let Some((allowed, rate)) = &self.rate else { return Ok(()) };
-        rate.check().map_err(|early| {
-            self.requests.refuse();
-            let wait = early.wait_time_from(DefaultClock::default().now());
-            LimitReached::RequestsPerSecond(allowed.get(), wait)
-        })
+    /// A principal that has nothing under way.
+    fn new(limits: &Limits) -> Self {
+        let bytes = usize::try_from(limits.memory_per_principal.as_u64()).unwrap_or(usize::MAX);
+        Self {
+            requests: Counter::new("requests_per_principal", limits.requests_per_principal),
+            memory: Counter::new("memory_per_principal", bytes),
+            rate: limits.requests_per_second.map(Rate::new),
+        }
     }
 
-    /// Whether all requests of a second are left, so that a new entry for this principal allows nothing more.
-    fn has_all_its_rate(&self) -> bool {
-        self.rate.as_ref().is_none_or(|(allowed, rate)| matches!(rate.check_n(*allowed), Ok(Ok(()))))
+    /// How much it uses of each of its limits.
+    fn usage(&self) -> Vec<LimitUse> {
+        let rate = self.rate.as_ref().map(Rate::usage);
+        [self.requests.usage(), self.memory.usage()].into_iter().chain(rate).collect()
+    }
+}
+
+/// Adds what a principal uses to what others use: the most of them, and all refusals.
+fn join(sum: &mut [LimitUse], principal: &Principal) {
+    for (sum, one) in sum.iter_mut().zip(principal.usage()) {
+        sum.used = sum.used.max(one.used);
+        sum.refused += one.refused;
     }
 }
 
@@ -249,6 +227,8 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use bytesize::ByteSize;
 
     use super::*;
@@ -333,6 +313,9 @@ mod tests {
         let Err(LimitReached::RequestsPerSecond(5, wait)) = admission.admit(&1, false) else { panic!() };
         assert!(wait <= std::time::Duration::from_secs(1));
         assert!(admission.admit(&2, false).is_ok());
+        let (used, told) = used(&admission, "requests_per_second");
+        assert!((4..=5).contains(&used), "{used} are used");
+        assert_eq!(told, u64::try_from(refused).unwrap() + 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod admission;
 mod counter;
 mod fair_queue;
 mod quota;
+mod rate;
 
 use std::time::Duration;
 

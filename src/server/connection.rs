@@ -23,7 +23,7 @@ use super::places::Place;
 use super::reply::Tasks;
 use super::socket::{Duplex, Socket};
 use super::tls::Tls;
-use crate::api::{Begun, Connection};
+use crate::api::{Begun, Closing, Connection};
 use crate::app::CredentialSources;
 use crate::config::{ConnectionAge, Limits};
 
@@ -54,8 +54,14 @@ async fn handshake<T>(handshake: impl Future<Output = io::Result<T>>, connection
     tokio::select! {
         ended = timeout(HANDSHAKE, handshake) => match ended {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(error)) => tracing::debug!(cause = %error, "a TLS handshake failed"),
-            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+            Ok(Err(error)) => {
+                tracing::debug!(cause = %error, "a TLS handshake failed");
+                // Otherwise the peer has gone.
+                if error.kind() == io::ErrorKind::InvalidData {
+                    connection.close(Closing::Handshake);
+                }
+            }
+            Err(_elapsed) => connection.close(Closing::Handshake),
         },
         // Nothing authenticates a connection before its handshake has ended.
         () = connection.changed() => {}
@@ -85,10 +91,23 @@ where
         connection: Arc<Connection>,
         stop: watch::Receiver<bool>,
     ) {
+        self.serve_over(stream, &place, &connection, stop).await;
+        if let Some(cause) = connection.closing() {
+            place.closed(cause, connection.peer());
+        }
+    }
+
+    async fn serve_over(
+        &self,
+        stream: TcpStream,
+        place: &Place,
+        connection: &Arc<Connection>,
+        stop: watch::Receiver<bool>,
+    ) {
         let born = Instant::now();
         let stream: Box<dyn Duplex> = match &self.tls {
             None => Box::new(stream),
-            Some(tls) => match handshake(tls.acceptor().accept(stream), &connection).await {
+            Some(tls) => match handshake(tls.acceptor().accept(stream), connection).await {
                 Some(stream) => {
                     if let Some(chain) = stream.get_ref().1.peer_certificates() {
                         connection.present(self.sources.certificate(chain));
@@ -99,11 +118,11 @@ where
             },
         };
         let requests = u32::try_from(self.limits.requests_per_connection).unwrap_or(u32::MAX);
-        let exchanges = Exchanges::new(self.gated.clone(), connection.clone(), requests);
-        let http = self
-            .http(requests)
-            .serve_connection(TokioIo::new(Socket::new(stream, connection.clone())), exchanges);
-        self.until_its_end(pin!(http), born, &place, &connection, stop).await;
+        let socket = Socket::new(stream, connection.clone());
+        let exchanges =
+            Exchanges::new(self.gated.clone(), connection.clone(), socket.windows().clone(), requests);
+        let http = self.http(requests).serve_connection(TokioIo::new(socket), exchanges);
+        self.until_its_end(pin!(http), born, place, connection, stop).await;
     }
 
     /// HTTP/2 with its bounds.
@@ -143,13 +162,18 @@ where
                 ended = http.as_mut() => {
                     if let Err(error) = ended {
                         // The library's own error is the source of hyper's.
-                        let cause = error.source().unwrap_or(&error).to_string();
-                        tracing::debug!(cause, "a connection failed");
+                        let source = error.source().unwrap_or(&error);
+                        tracing::debug!(cause = %source, "a connection failed");
+                        if error.is_timeout() {
+                            connection.close(Closing::Silent); // its peer does not answer pings
+                        } else if source.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_library) {
+                            connection.close(Closing::Broken);
+                        }
                     }
                     return;
                 }
                 () = connection.changed() => {
-                    if connection.is_to_close() {
+                    if connection.closing().is_some() {
                         return;
                     }
                     if !known && connection.is_authenticated() {
@@ -160,7 +184,11 @@ where
                 }
                 () = end.as_mut() => {
                     if told {
-                        return tracing::debug!("a connection is closed though requests are under way on it");
+                        // A server that stops has no complaint.
+                        if !*stop.borrow() {
+                            connection.close(if known { Closing::Age } else { Closing::NotAuthenticated });
+                        }
+                        return;
                     }
                     told = true;
                     http.as_mut().graceful_shutdown();
@@ -189,11 +217,12 @@ mod tests {
     async fn a_handshake_ends_when_its_connection_is_to_be_closed() {
         let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
         let began = Instant::now();
-        connection.close();
+        connection.close(Closing::MadeRoom);
         assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());
         assert_eq!(began.elapsed(), Duration::ZERO);
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
         assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());
-        assert_eq!(began.elapsed(), HANDSHAKE);
+        assert_eq!((began.elapsed(), connection.closing()), (HANDSHAKE, Some(Closing::Handshake)));
         assert_eq!(handshake(async { Ok(1) }, &connection).await, Some(1));
     }
 }

@@ -14,6 +14,7 @@ use tower::Service;
 use super::received::Received;
 use super::reply::Reply;
 use super::resets::{Resets, Unanswered};
+use super::windows::Windows;
 use crate::api::{Begun, Connection};
 
 /// The service of one connection.
@@ -21,14 +22,15 @@ pub(super) struct Exchanges<S> {
     /// The service of all connections.
     gated: S,
     connection: Arc<Connection>,
+    windows: Arc<Windows>,
     resets: Arc<Resets>,
 }
 
 impl<S> Exchanges<S> {
-    /// The service of this connection, which may have so many requests at a time.
-    pub(super) fn new(gated: S, connection: Arc<Connection>, requests: u32) -> Self {
+    /// The service of this connection, which has these windows and may have so many requests at a time.
+    pub(super) fn new(gated: S, connection: Arc<Connection>, windows: Arc<Windows>, requests: u32) -> Self {
         let resets = Arc::new(Resets::new(connection.clone(), requests));
-        Self { gated, connection, resets }
+        Self { gated, connection, windows, resets }
     }
 }
 
@@ -46,7 +48,11 @@ where
         request.extensions_mut().insert(self.connection.clone());
         // The gate and the handlers are always ready. They are called here, in the order in which requests arrive, so that
         // what is refused takes no room.
-        Exchange { answer: self.gated.clone().call(request), request: Some(self.resets.begin()) }
+        Exchange {
+            answer: self.gated.clone().call(request),
+            windows: self.windows.clone(),
+            request: Some(self.resets.begin()),
+        }
     }
 }
 
@@ -58,6 +64,7 @@ pin_project! {
     {
         #[pin]
         answer: F,
+        windows: Arc<Windows>,
         request: Option<Unanswered>,
     }
 
@@ -79,7 +86,9 @@ impl<F: Future<Output = Result<Response<Body>, Infallible>> + Begun> Future for 
         let mut answer = ready!(this.answer.poll(context))?;
         let recipient = answer.extensions_mut().remove();
         Poll::Ready(match this.request.take() {
-            Some(request) => Ok(answer.map(|body| Reply::new(body, request, recipient))),
+            Some(request) => {
+                Ok(answer.map(|body| Reply::new(body, this.windows.clone(), request, recipient)))
+            }
             None => return Poll::Pending, // it was taken: the answer is polled once
         })
     }

@@ -4,11 +4,13 @@
 //! The HTTP/2 library answers each PING and SETTINGS, and looks at each PRIORITY, WINDOW_UPDATE and RST_STREAM, however many
 //! they are. (It has limits of its own for CONTINUATION, for small DATA, and for resets of requests that were not looked at.)
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::socket::PREFACE;
+use super::windows::{WindowFrames, Windows};
 
 /// The length of a frame's head, in bytes (RFC 9113, section 4.1).
 pub(super) const HEAD: usize = 9;
@@ -234,6 +236,8 @@ pub(super) struct Frames {
     settled: bool,
     /// `None`: they are counted elsewhere.
     streams: Option<Streams>,
+    window_frames: WindowFrames,
+    windows: Arc<Windows>,
     /// How many more frames may carry nothing.
     spare: u64,
     /// The time to which `spare` was counted.
@@ -249,10 +253,17 @@ impl Frames {
             cutter: Cutter::after(PREFACE),
             settled: false,
             streams: Some(Streams::new(most)),
+            window_frames: WindowFrames::default(),
+            windows: Arc::new(Windows::new()),
             spare: BURST,
             counted: now,
             sent: 0,
         }
+    }
+
+    /// The windows that the frames give.
+    pub(super) fn windows(&self) -> &Arc<Windows> {
+        &self.windows
     }
 
     /// Whether the peer has agreed to the settings of the library, which sends some once.
@@ -281,11 +292,15 @@ impl Frames {
     /// Reads the bytes that the peer has sent.
     pub(super) fn read(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
         while let Some(piece) = self.cutter.next(&mut bytes) {
-            if let Piece::Head(head) = piece {
-                if let Some(streams) = &mut self.streams {
-                    streams.read(head);
+            match piece {
+                Piece::Head(head) => {
+                    if let Some(streams) = &mut self.streams {
+                        streams.read(head);
+                    }
+                    self.window_frames.begin(head);
+                    self.count(head, now)?;
                 }
-                self.count(head, now)?;
+                Piece::Rest(bytes) => self.window_frames.read(bytes, &self.windows),
             }
         }
         Ok(())

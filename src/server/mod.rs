@@ -2,6 +2,7 @@
 
 mod audit_log;
 mod background;
+mod closings;
 mod connection;
 mod data_dir;
 mod drain;
@@ -23,6 +24,7 @@ mod shedding;
 mod socket;
 mod tls;
 mod traces;
+mod windows;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 //! one peer has only a part of them; and where all of them are taken, the oldest one makes room, since a key holder needs its
 //! place for a moment only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::api::Connection;
+use super::closings::Closings;
+use crate::api::{Closing, Connection};
 use crate::config::Limits;
 use crate::limits::LimitUse;
 
+/// The limit on requests to health and reflection.
+const OPEN_REQUESTS: &str = "unauthenticated_requests";
 /// How often the log says at most that connections were closed.
 const LOG: Duration = Duration::from_secs(1);
 
@@ -24,16 +27,19 @@ const LOG: Duration = Duration::from_secs(1);
 pub(super) struct Places {
     limits: Limits,
     taken: Mutex<Taken>,
+    /// The connections that had a place, and that the server closed.
+    pub(super) closings: Closings,
 }
 
 #[derive(Default)]
 struct Taken {
-    all: usize,
+    /// By their numbers, of which a newer one has a larger one.
+    connections: HashMap<u64, Arc<Connection>>,
     peers: HashMap<IpAddr, Peer>,
-    /// The connections that are not authenticated, from the oldest to the newest. Without those that were asked to make room.
-    strangers: BTreeMap<u64, (IpAddr, Arc<Connection>)>,
+    /// Those that are not authenticated, without those that were asked to make room.
+    strangers: BTreeSet<u64>,
     next: u64,
-    /// The connections that were closed at each limit.
+    /// The connections that were closed at each limit, and the requests that were refused on connections that have ended.
     refused: HashMap<&'static str, u64>,
     /// Those that the log does not tell of yet.
     closed: u64,
@@ -51,7 +57,6 @@ struct Peer {
 pub(super) struct Place {
     places: Arc<Places>,
     peer: IpAddr,
-    /// Its number among the connections that are not authenticated.
     number: u64,
     /// Whether it counts as not authenticated for its peer.
     stranger: AtomicBool,
@@ -61,7 +66,7 @@ impl Places {
     /// The places that the limits give, for at most so many connections in all.
     pub(super) fn new(limits: Limits, connections: usize) -> Self {
         let limits = Limits { connections: limits.connections.min(connections), ..limits };
-        Self { limits, taken: Mutex::default() }
+        Self { limits, taken: Mutex::default(), closings: Closings::default() }
     }
 
     /// A place for a new connection of this peer, if there is one.
@@ -70,7 +75,7 @@ impl Places {
         let mut taken = self.taken();
         let of_peer = taken.peers.get(&address);
         let (of_peer, strangers_of_peer) = of_peer.map_or((0, 0), |peer| (peer.all, peer.strangers));
-        let reached = if taken.all >= self.limits.connections {
+        let reached = if taken.connections.len() >= self.limits.connections {
             Some("connections")
         } else if of_peer >= self.limits.connections_per_peer {
             Some("connections_per_peer")
@@ -84,23 +89,23 @@ impl Places {
             return None;
         }
         if taken.strangers.len() >= self.limits.unauthenticated_connections
-            && let Some((number, oldest)) =
-                taken.strangers.first_key_value().map(|(n, (_, c))| (*n, c.clone()))
+            && let Some(oldest) = taken.strangers.pop_first()
         {
-            oldest.close();
             // It counts for its peer until it is closed, so that its peer cannot open more in its place.
-            taken.strangers.remove(&number);
+            if let Some(oldest) = taken.connections.get(&oldest) {
+                oldest.close(Closing::MadeRoom);
+            }
             taken.closed("unauthenticated_connections", peer);
         }
         let Limits { requests_per_connection, unauthenticated_requests, .. } = self.limits;
         let connection = Arc::new(Connection::new(peer, requests_per_connection, unauthenticated_requests));
         let number = taken.next;
         taken.next += 1;
-        taken.all += 1;
+        taken.connections.insert(number, connection.clone());
         let of_peer = taken.peers.entry(address).or_default();
         of_peer.all += 1;
         of_peer.strangers += 1;
-        taken.strangers.insert(number, (address, connection.clone()));
+        taken.strangers.insert(number);
         Some((
             Place { places: self.clone(), peer: address, number, stranger: AtomicBool::new(true) },
             connection,
@@ -115,20 +120,28 @@ impl Places {
     /// How much of each limit is used.
     pub(super) fn usage(&self) -> Vec<LimitUse> {
         let taken = self.taken();
-        let most = |pick: fn(&Peer) -> usize| taken.peers.values().map(pick).max().unwrap_or(0);
+        let limits = &self.limits;
+        let of_peers = |pick: fn(&Peer) -> usize| taken.peers.values().map(pick).max().unwrap_or(0);
+        let connections = || taken.connections.values().map(AsRef::as_ref);
+        let of_connections = |pick: fn(&Connection) -> usize| connections().map(pick).max().unwrap_or(0);
         let uses = [
-            ("connections", self.limits.connections, taken.all),
-            ("connections_per_peer", self.limits.connections_per_peer, most(|peer| peer.all)),
-            ("unauthenticated_connections", self.limits.unauthenticated_connections, taken.strangers.len()),
+            ("connections", limits.connections, taken.connections.len()),
+            ("connections_per_peer", limits.connections_per_peer, of_peers(|peer| peer.all)),
+            ("unauthenticated_connections", limits.unauthenticated_connections, taken.strangers.len()),
             (
                 "unauthenticated_connections_per_peer",
-                self.limits.unauthenticated_connections_per_peer,
-                most(|peer| peer.strangers),
+                limits.unauthenticated_connections_per_peer,
+                of_peers(|peer| peer.strangers),
             ),
+            ("requests_per_connection", limits.requests_per_connection, of_connections(Connection::requests)),
+            (OPEN_REQUESTS, limits.unauthenticated_requests, of_connections(Connection::open_requests)),
         ];
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         uses.map(|(name, limit, used)| {
-            let refused = taken.refused.get(name).copied().unwrap_or(0);
+            let mut refused = taken.refused.get(name).copied().unwrap_or(0);
+            if name == OPEN_REQUESTS {
+                refused += connections().map(Connection::refused_open).sum::<u64>();
+            }
             LimitUse { name, limit: count(limit), used: count(used), refused }
         })
         .into()
@@ -162,6 +175,11 @@ impl Taken {
 }
 
 impl Place {
+    /// Notes why the server closed the connection.
+    pub(super) fn closed(&self, cause: Closing, peer: SocketAddr) {
+        self.places.closings.count(cause, peer);
+    }
+
     /// Notes that the connection is authenticated.
     pub(super) fn authenticated(&self) {
         self.no_stranger(&mut self.places.taken());
@@ -178,7 +196,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         self.no_stranger(&mut taken);
-        taken.all = taken.all.saturating_sub(1);
+        if let Some(connection) = taken.connections.remove(&self.number) {
+            *taken.refused.entry(OPEN_REQUESTS).or_default() += connection.refused_open();
+        }
         if let Some(peer) = taken.peers.get_mut(&self.peer) {
             peer.all = peer.all.saturating_sub(1);
             if peer.all == 0 {
@@ -221,7 +241,7 @@ mod tests {
         assert!(take(1).is_some());
         drop((second, third));
         let taken = places.taken();
-        assert_eq!((taken.all, taken.peers.len()), (0, 0));
+        assert_eq!((taken.connections.len(), taken.peers.len()), (0, 0));
     }
 
     #[tokio::test]
@@ -239,9 +259,9 @@ mod tests {
         assert!(take(1).is_none(), "the peer's places before authentication are taken");
         let third = take(2).unwrap();
         let fourth = take(3).unwrap();
-        assert!(oldest.1.is_to_close());
+        assert_eq!(oldest.1.closing(), Some(Closing::MadeRoom));
         for kept in [&authenticated, &second.1, &third.1, &fourth.1] {
-            assert!(!kept.is_to_close());
+            assert_eq!(kept.closing(), None);
         }
         let fifth = take(1);
         assert!(fifth.is_none(), "the oldest one counts for its peer until it is closed");
@@ -249,7 +269,7 @@ mod tests {
         let fifth = take(1).unwrap();
         drop((key_holder, second, third, fourth, fifth));
         let taken = places.taken();
-        assert_eq!((taken.all, taken.strangers.len()), (0, 0));
+        assert_eq!((taken.connections.len(), taken.strangers.len()), (0, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,13 +21,13 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::resets::Unanswered;
+use super::windows::Windows;
 use crate::api::Recipient;
 
 /// The most bytes that a body gives out at once: one frame of HTTP/2.
 const PIECE: usize = 16 * 1024;
-/// A piece that is larger gives out its last byte alone, if it is the last one. The library takes a piece as soon as there is
-/// room for its first byte, and then nobody waits for the room for the rest. What is left of smaller pieces takes less memory
-/// than the library's own notes on a stream.
+/// The most bytes of a last piece that can go out whole. The library takes a piece as soon as there is room for its first byte, and then
+/// nobody waits for the room for the rest. So the last byte of an answer goes out alone, unless there is room for a small piece at once.
 const SMALL: usize = 1024;
 
 /// How the last poll of a body ended.
@@ -49,14 +50,23 @@ pub(super) struct Reply {
     rest: Bytes,
     /// Whether pieces are copies, so that none of them keeps all of `rest` in memory.
     copied: bool,
+    windows: Arc<Windows>,
+    /// How many bytes were given out.
+    given: usize,
     request: Unanswered,
     recipient: Option<Recipient>,
 }
 
 impl Reply {
-    /// The same body, in pieces, for this caller.
-    pub(super) fn new(body: Body, request: Unanswered, recipient: Option<Recipient>) -> Self {
-        let mut reply = Self { body, rest: Bytes::new(), copied: false, request, recipient };
+    /// The same body, in pieces, for this caller, on a connection with these windows.
+    pub(super) fn new(
+        body: Body,
+        windows: Arc<Windows>,
+        request: Unanswered,
+        recipient: Option<Recipient>,
+    ) -> Self {
+        let rest = Bytes::new();
+        let mut reply = Self { body, rest, copied: false, windows, given: 0, request, recipient };
         // Such a body is not polled.
         if http_body::Body::is_end_stream(&reply) {
             reply.end();
@@ -72,12 +82,15 @@ impl Reply {
 
     /// The next piece of `rest`.
     fn piece(&mut self) -> Bytes {
-        let length = match self.rest.len() {
-            length if length > PIECE => PIECE,
-            length if length > SMALL => length - 1,
-            length => length,
-        };
+        let mut length = self.rest.len().min(PIECE);
+        let is_last = length == self.rest.len();
+        let has_room = self.windows.give(self.given, length);
+        if is_last && length > 1 && !(has_room && length <= SMALL) {
+            length -= 1;
+            self.windows.take_back(1);
+        }
         let piece = self.rest.split_to(length);
+        self.given = self.given.saturating_add(length);
         if self.copied { Bytes::copy_from_slice(&piece) } else { piece }
     }
 }

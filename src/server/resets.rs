@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::api::Connection;
+use crate::api::{Closing, Connection};
 
 /// In how much time all requests that a connection may have at a time may be reset, for ever. A client whose every request
 /// reaches a deadline of one second, since the server is overloaded, is honest.
@@ -70,8 +70,7 @@ impl Resets {
             before <= self.most && count.resets > self.most
         });
         if too_many {
-            tracing::info!("a connection is closed, since its peer resets too many requests");
-            self.connection.close();
+            self.connection.close(Closing::Resets);
         }
     }
 
@@ -122,9 +121,9 @@ mod tests {
         for _ in 0..40 {
             drop(resets.begin());
         }
-        assert!(!connection.is_to_close());
+        assert_eq!(connection.closing(), None);
         drop(resets.begin());
-        assert!(connection.is_to_close());
+        assert_eq!(connection.closing(), Some(Closing::Resets));
     }
 
     #[tokio::test(start_paused = true)]
@@ -133,9 +132,9 @@ mod tests {
         for _ in 0..640 {
             resets.begin().not_begun();
         }
-        assert!(!connection.is_to_close());
+        assert_eq!(connection.closing(), None);
         resets.begin().not_begun();
-        assert!(connection.is_to_close());
+        assert_eq!(connection.closing(), Some(Closing::Resets));
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,7 +145,7 @@ mod tests {
             tokio::time::advance(Duration::from_secs(1)).await;
             drop(requests);
         }
-        assert!(!connection.is_to_close());
+        assert_eq!(connection.closing(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,6 +155,6 @@ mod tests {
             resets.begin().answered();
             drop(resets.begin());
         }
-        assert!(!connection.is_to_close());
+        assert_eq!(connection.closing(), None);
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frames::Frames;
 use super::shedding::Shedding;
-use crate::api::Connection;
+use super::windows::Windows;
+use crate::api::{Closing, Connection};
 
 /// The time within which a new connection must send the preface of HTTP/2.
 const BEGIN: Duration = Duration::from_secs(10);
@@ -82,6 +83,11 @@ impl Socket {
         }
     }
 
+    /// How much the peer lets the server send.
+    pub(super) fn windows(&self) -> &Arc<Windows> {
+        self.frames.windows()
+    }
+
     /// Notes that the peer sent something. Setting the timer is not free, so that is done once in a while only.
     fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
         let begun = self.received >= PREFACE;
@@ -91,7 +97,11 @@ impl Socket {
             self.heard = now;
             self.limit.as_mut().reset(now + SILENCE);
         }
-        self.frames.read(bytes, now).map_err(io::Error::other)
+        let connection = &self.connection;
+        self.frames.read(bytes, now).map_err(|flood| {
+            connection.close(Closing::Flood);
+            io::Error::other(flood)
+        })
     }
 
     /// Ready once the tasks that were ready have run. Their small replies then leave in one write: a write for each costs more than
@@ -169,7 +179,11 @@ impl Socket {
     fn hear_shedding(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hear(bytes)?;
         let Some(shedding) = &mut self.shedding else { return Ok(()) };
-        shedding.read(bytes).map_err(io::Error::other)?;
+        let connection = &self.connection;
+        shedding.read(bytes).map_err(|broken| {
+            connection.close(Closing::Broken);
+            io::Error::other(broken)
+        })?;
         // What is left out takes no room.
         self.in_turn += shedding.ready().len().max(bytes.len() / LEFT_OUT);
         Ok(())
@@ -204,6 +218,7 @@ impl Socket {
     /// Ready with an error once a limit is reached.
     fn poll_limit<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.limit.as_mut().poll(context));
+        self.connection.close(if self.received < PREFACE { Closing::NotBegun } else { Closing::Silent });
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 

@@ -9,8 +9,8 @@ use strongroom::api::v1::reference_service_client::ReferenceServiceClient;
 use strongroom::api::v1::secret_service_client::SecretServiceClient;
 use strongroom::api::v1::{
     ApiKey, CreateApiKeyRequest, CreateSecretRequest, DestroyVersionResponse, DisableVersionResponse,
-    EnableVersionResponse, GetSecretRequest, ListSecretVersionsRequest, ListSecretsRequest,
-    ListSecretsResponse, Secret, SecretVersion, UpdateSecretRequest,
+    EnableVersionResponse, GetSecretRequest, GetStatusRequest, LimitUse, ListSecretVersionsRequest,
+    ListSecretsRequest, ListSecretsResponse, Secret, SecretVersion, UpdateSecretRequest,
 };
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
@@ -38,7 +38,11 @@ impl Room {
     }
 
     pub async fn on(server: &Server) -> Self {
-        let root = Caller::root(server).await;
+        Self::of(Caller::root(server).await).await
+    }
+
+    /// A room on the server of a caller with the root key.
+    pub async fn of(root: Caller) -> Self {
         let namespace = format!("t-{}", Uuid::new_v4());
         let (key, caller) = root.make_key("a test", &namespace).await;
         Self { caller, root, namespace, key }
@@ -218,6 +222,12 @@ impl Caller {
     /// The names that a request lists on its first page.
     pub async fn names_of(&self, request: ListSecretsRequest) -> Vec<String> {
         names(&self.list(request).await)
+    }
+
+    /// How much of a limit is used.
+    pub async fn limit(&self, name: &str) -> LimitUse {
+        let status = self.operator().get_status(GetStatusRequest {}).await.expect("a status").into_inner();
+        status.limits.into_iter().find(|usage| usage.name == name).expect(name)
     }
 
     pub async fn names(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ use prost::bytes::Bytes;
 use serde_json::Value as Json;
 use strongroom::api::v1::{
     CreateApiKeyRequest, GetSecretRequest, ListSecretsRequest, ResolveReferencesRequest, RevokeApiKeyRequest,
-    RevokeApiKeyResponse, RotateSecretRequest, WhoAmIRequest,
+    RevokeApiKeyResponse, RotateSecretRequest, WatchSecretsRequest, WhoAmIRequest,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -126,6 +126,31 @@ async fn a_read_that_waits_ends_when_its_key_expires() {
     assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("UNAUTHENTICATED", "CREDENTIAL_EXPIRED"));
 }
 
+#[tokio::test]
+async fn a_watch_ends_when_its_key_expires() {
+    let server = Server::alone();
+    let room = Room::on(&server).await;
+    let request = CreateApiKeyRequest {
+        name: "short".into(),
+        home_namespace: room.namespace.clone(),
+        ttl: Some(prost_types::Duration { seconds: 3, nanos: 0 }),
+        ..Default::default()
+    };
+    let made = room.root.access().create_api_key(request).await.unwrap().into_inner();
+    let short = room.with(Credential::bearer(&made.credential));
+    let mut steps = short.secrets().watch_secrets(WatchSecretsRequest::default()).await.unwrap().into_inner();
+    let ended = async {
+        loop {
+            match steps.message().await {
+                Ok(step) => drop(step.expect("the watch goes on")),
+                Err(end) => break end,
+            }
+        }
+    };
+    let end = timeout(PATIENCE, ended).await.expect("the watch ends");
+    refused(Err::<Response<()>, _>(end), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_change_is_made_with_a_key_after_its_revocation() {
     let server = Server::alone();
@@ -153,6 +178,7 @@ async fn no_change_is_made_with_a_key_after_its_revocation() {
         }
     }
     assert_eq!(made + withheld, 200);
+    assert!(withheld > 0, "no change waited");
     let left = room
         .root
         .secrets()
@@ -183,12 +209,15 @@ async fn documents_in_the_queue_are_not_resolved_for_a_revoked_key() {
     let mut queued = JoinSet::new();
     for _ in 0..48 {
         let (mut references, request) = (room.references(), request.clone());
-        queued.spawn(async move { references.resolve_references(request).await.map(drop) });
+        queued.spawn(async move { references.resolve_references(request).await.map(Response::into_inner) });
     }
     sent(&room).await;
-    revoke(&room).await;
+    let revoked = revoke(&room).await.revision;
     let ended = queued.join_all().await;
+    let replies = ended.iter().filter_map(|ended| ended.as_ref().ok());
+    assert!(replies.clone().all(|reply| reply.revision < revoked), "{:?}", replies.collect::<Vec<_>>());
     let refusals: Vec<&Status> = ended.iter().filter_map(|ended| ended.as_ref().err()).collect();
+    assert!(!refusals.is_empty(), "no document waited");
     assert!(refusals.iter().all(|status| reason_of(status) == "CREDENTIAL_INVALID"), "{refusals:?}");
     let (resolved, log) = (ended.len() - refusals.len(), server.stop().await.stderr);
     let told = records(&log, "/ResolveReferences", &room.key.id);
@@ -224,13 +253,13 @@ async fn another_key(room: &Room) -> (String, String) {
     (made.api_key.unwrap().id, made.credential)
 }
 
-/// A key of its own, with a secret that takes some time to send: the id and the credential.
-async fn key(server: &Server, root: &Caller) -> (String, String) {
+/// A key of its own, with a secret of so many bytes: the id and the credential.
+async fn key(server: &Server, root: &Caller, size: usize) -> (String, String) {
     let home_namespace = uuid::Uuid::new_v4().to_string();
     let request = CreateApiKeyRequest { name: "slow".into(), home_namespace, ..Default::default() };
     let made = root.access().create_api_key(request).await.unwrap().into_inner();
     let caller = Caller::new(server, Credential::bearer(&made.credential)).await;
-    caller.create("A", &"v".repeat(30_000)).await;
+    caller.create("A", &"v".repeat(size)).await;
     (made.api_key.unwrap().id, made.credential)
 }
 
@@ -239,8 +268,8 @@ async fn key(server: &Server, root: &Caller) -> (String, String) {
 async fn a_reply_that_is_not_taken_ends_with_its_key() {
     let server = Launch::in_memory().limits("reply_time = '1h'").start();
     let root = Caller::root(&server).await;
-    for window in [0, 1] {
-        let (id, credential) = key(&server, &root).await;
+    for (size, window) in [(30_000, 0), (30_000, 1), (256, 0), (256, 1), (256, 256)] {
+        let (id, credential) = key(&server, &root, size).await;
         let wire = Wire::with_window(&server, window).await.bearer(&credential);
         let mut parked = Vec::new();
         for _ in 0..5 {
@@ -259,7 +288,7 @@ async fn a_reply_that_is_not_taken_ends_with_its_key() {
                     None => panic!("the whole reply came"),
                 }
             };
-            assert_eq!(end.reason(), Some(h2::Reason::CANCEL), "a window of {window}");
+            assert_eq!(end.reason(), Some(h2::Reason::CANCEL), "{size} bytes through a window of {window}");
         }
         assert!(came <= 5 * window as usize, "{came} bytes through a window of {window}");
     }

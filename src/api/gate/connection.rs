@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::closing::Closing;
 use super::overload::{Overload, Overloaded, UnreadRefusal};
 use crate::auth::{CertificateProblem, ClientCertificate};
 
@@ -31,12 +32,14 @@ pub(crate) struct Connection {
     certificate: OnceLock<Result<Arc<ClientCertificate>, CertificateProblem>>,
     /// The number of those now.
     open: AtomicUsize,
+    /// How many of those were refused, since there were so many.
+    refused_open: AtomicU64,
     /// The number of other requests that wait for their answers.
     waiting: AtomicUsize,
     /// Set once a request was refused because the server has too much to do.
     overloaded: OnceLock<Overloaded>,
     authenticated: AtomicBool,
-    to_close: AtomicBool,
+    closing: OnceLock<Closing>,
     changed: Notify,
 }
 
@@ -50,16 +53,17 @@ impl Connection {
             most_open,
             certificate: OnceLock::new(),
             open: AtomicUsize::new(0),
+            refused_open: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             overloaded: OnceLock::new(),
             authenticated: AtomicBool::new(false),
-            to_close: AtomicBool::new(false),
+            closing: OnceLock::new(),
             changed: Notify::new(),
         }
     }
 
     /// The address of its peer.
-    pub(super) fn peer(&self) -> SocketAddr {
+    pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
@@ -90,15 +94,15 @@ impl Connection {
         self.authenticated.load(Ordering::Acquire)
     }
 
-    /// Asks the server to close it, whatever is under way on it.
-    pub(crate) fn close(&self) {
-        self.to_close.store(true, Ordering::Release);
+    /// Asks the server to close it, whatever is under way on it. The first cause counts.
+    pub(crate) fn close(&self, cause: Closing) {
+        let _ = self.closing.set(cause);
         self.changed.notify_one();
     }
 
-    /// Whether the server is to close it.
-    pub(crate) fn is_to_close(&self) -> bool {
-        self.to_close.load(Ordering::Acquire)
+    /// Why the server is to close it, if it is.
+    pub(crate) fn closing(&self) -> Option<Closing> {
+        self.closing.get().copied()
     }
 
     /// Waits until it is authenticated or is to be closed. For one task alone.
@@ -129,6 +133,21 @@ impl Connection {
         self.overloaded.get().is_some_and(Overloaded::is_many)
     }
 
+    /// How many of its requests wait for their answers, with those to health and reflection.
+    pub(crate) fn requests(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed).saturating_add(self.open_requests())
+    }
+
+    /// How many requests to health and reflection are under way on it.
+    pub(crate) fn open_requests(&self) -> usize {
+        self.open.load(Ordering::Relaxed).min(self.most_open) // one that is refused counts for a moment
+    }
+
+    /// How many of those were refused, since there were so many.
+    pub(crate) fn refused_open(&self) -> u64 {
+        self.refused_open.load(Ordering::Relaxed)
+    }
+
     /// How many requests it may make at a time.
     pub(crate) fn most(&self) -> usize {
         self.most
@@ -149,7 +168,11 @@ impl Connection {
     pub(super) fn begin_open(self: &Arc<Self>) -> Option<OpenRequest> {
         let before = self.open.fetch_add(1, Ordering::AcqRel);
         let begun = OpenRequest(self.clone());
-        (before < self.most_open).then_some(begun)
+        if before >= self.most_open {
+            self.refused_open.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(begun)
     }
 }
 

@@ -29,6 +29,11 @@ impl RecordCounts {
         self.lock().counts.get(principal).copied().unwrap_or(0)
     }
 
+    /// How many records the principal has that has most.
+    pub(super) fn most(&self) -> usize {
+        self.lock().counts.values().copied().max().unwrap_or(0)
+    }
+
     /// Counts a record that was committed.
     pub(super) fn add(&self, principal: PrincipalName) {
         let mut state = self.lock();
@@ -91,7 +96,7 @@ mod tests {
         recount.add(None, at(5));
         counts.add(other.clone());
         recount.add(Some(other.clone()), at(11));
-        assert_eq!((counts.of(&one), counts.of(&other)), (2, 1));
+        assert_eq!((counts.of(&one), counts.of(&other), counts.most()), (2, 1, 2));
         recount.finish();
         assert_eq!((counts.of(&one), counts.of(&other)), (1, 1));
         // A recount that fails changes nothing.

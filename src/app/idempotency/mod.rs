@@ -13,6 +13,7 @@ mod record;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::commit::Core;
 use crate::auth::{Principal, PrincipalName};
 use crate::crypto::{Keyring, Mac, Purpose};
 use crate::domain::{Namespace, RequestId, Revision, Secret, Timestamp, now};
+use crate::limits::LimitUse;
 use crate::schema::IdempotencyRecord;
 use crate::store::{Expect, Key, MAX_OPERATIONS, Pages, Transaction};
 
@@ -49,6 +51,8 @@ pub struct IdempotencyRecords {
     counts: RecordCounts,
     /// How many records a principal has, at most.
     limit: usize,
+    /// How many requests were refused since their callers had so many.
+    refused: AtomicU64,
 }
 
 /// What the store knows of a request.
@@ -97,7 +101,19 @@ pub(super) struct PendingRecord {
 impl IdempotencyRecords {
     /// The records, of which a principal has `limit` at most.
     pub(super) fn new(core: Arc<Core>, limit: usize) -> Self {
-        Self { core, damaged: Mutex::default(), counts: RecordCounts::default(), limit }
+        let refused = AtomicU64::new(0);
+        Self { core, damaged: Mutex::default(), counts: RecordCounts::default(), limit, refused }
+    }
+
+    /// How much of the limit is used, by the principal with the most records.
+    pub(super) fn usage(&self) -> LimitUse {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        LimitUse {
+            name: "idempotency_records_per_principal",
+            limit: count(self.limit),
+            used: count(self.counts.most()),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Looks a request up. Fails with [`Error::RequestIdReused`] where its id belongs to another request, and with
@@ -196,6 +212,7 @@ impl IdempotencyRecords {
 
     fn within_limit(&self, record: PendingRecord) -> Result<PendingRecord, Error> {
         if self.counts.of(&record.principal) >= self.limit {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Error::TooManyRequestIds(self.limit));
         }
         Ok(record)

@@ -71,6 +71,7 @@ struct Reading {
     in_flight: usize,
     connections: Vec<LimitUse>,
     accepted: u64,
+    closed: Vec<(&'static str, u64)>,
     process: ProcessReading,
     /// The free room and the size of the disk of the data folder.
     disk: Option<(u64, u64)>,
@@ -113,6 +114,7 @@ impl Sources {
             in_flight: self.in_flight.count(),
             connections: self.places.usage(),
             accepted: self.places.accepted(),
+            closed: self.places.closings.read().into(),
             process: process::read(),
             disk: process::room(&self.data_dir),
             swept: self.sweeps.read(),

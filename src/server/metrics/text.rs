@@ -119,7 +119,12 @@ fn requests(reading: &Reading, out: &mut Writer<'_>) -> fmt::Result {
         None,
         open,
     )?;
-    out.counter("connections_accepted", "Connections that were accepted and got a place", reading.accepted)
+    out.counter("connections_accepted", "Connections that were accepted and got a place", reading.accepted)?;
+    out.counters(
+        "connections_closed",
+        "Connections that the server closed though their peers might have gone on: by cause",
+        reading.closed.iter().map(|(cause, many)| ([("cause", *cause)], *many)),
+    )
 }
 
 fn spans(spans: &SpansRead, out: &mut Writer<'_>) -> fmt::Result {

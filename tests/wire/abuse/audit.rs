@@ -2,7 +2,7 @@
 //! and headers that try to look like fields of a record.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use h2::Reason;
 use prost::Message;
@@ -20,6 +20,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
+use super::beside::{BOUND, peak};
 use crate::audit::{Event, events, events_of};
 use crate::caller::{Caller, Room, endpoint};
 use crate::harness::{Launch, Server};
@@ -97,6 +98,7 @@ async fn a_flood_of_strangers_refuses_no_key_holder_though_the_log_is_read_slowl
     let room = reader.while_reading(Room::on(&server)).await;
     reader.while_reading(room.create("A", "v")).await;
 
+    let before = peak(&server);
     let mut flood = JoinSet::new();
     for host in 1..=PEERS {
         let wire = wire_from(&server, host).await;
@@ -116,15 +118,23 @@ async fn a_flood_of_strangers_refuses_no_key_holder_though_the_log_is_read_slowl
         }
     }
     // The key holder is served while the flood goes on, and until lines of it are in the log.
-    let mut reads = 0;
+    let (mut reads, mut worst) = (0, Duration::ZERO);
     let told = |server: &Server| strangers(&events_so_far(server)) > 0;
     while reads < 40 || !flood.is_empty() || !told(&server) {
+        let since = Instant::now();
         assert_eq!(reader.while_reading(room.value("A")).await, Value::text("v"));
+        worst = worst.max(since.elapsed());
         reads += 1;
         while let Some(ended) = flood.try_join_next() {
             ended.unwrap();
         }
     }
+    let grown = peak(&server).saturating_sub(before);
+    println!(
+        "audit flood: {reads} reads succeeded, the slowest in {worst:?}; the server's memory grew by {} KiB",
+        grown >> 10
+    );
+    assert!(grown < BOUND, "the server's memory grew by {grown} bytes");
     drop(reader);
     let events = events_of(server).await;
     assert_eq!(strangers(&events), usize::from(PEERS) * REFUSALS, "every refusal is told or counted");

@@ -19,7 +19,20 @@ const REQUESTS: usize = 50;
 
 /// Runs an abuser beside a good client that reads, resolves a document and rotates in turn: its every request must succeed.
 pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Output = T>) -> T {
-    let room = Room::on(server).await;
+    let shared: &Server = server;
+    let result = beside_over(shared, async || Caller::root(shared).await, bound, abuse).await;
+    server.assert_alive();
+    result
+}
+
+/// The same with a good client that connects in this way, with the root key.
+pub async fn beside_over<T>(
+    server: &Server,
+    connect: impl AsyncFn() -> Caller,
+    bound: usize,
+    abuse: impl Future<Output = T>,
+) -> T {
+    let room = Room::of(connect().await).await;
     room.create("good", "served").await;
     let before = peak(server);
     let (done, over) = watch::channel(false);
@@ -51,9 +64,8 @@ pub async fn beside<T>(server: &mut Server, bound: usize, abuse: impl Future<Out
         grown >> 10
     );
     assert!(grown < bound, "the server's memory grew by {grown} bytes");
-    server.assert_alive();
     // A newcomer is served too.
-    Room::on(server).await.create("A", "v").await;
+    Room::of(connect().await).await.create("A", "v").await;
     result
 }
 

@@ -1,5 +1,4 @@
-//! Abuse of the connection itself: floods of frames, headers and bodies that never end, windows that never open, and connections
-//! that never authenticate.
+//! Abuse of the connection itself: floods of frames, headers and bodies that never end, and connections that never authenticate.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
@@ -7,27 +6,24 @@ use std::thread;
 use std::time::Duration;
 
 use prost::Message;
-use strongroom::api::v1::{CreateSecretRequest, ListSecretsRequest};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio_stream::StreamExt;
 use tonic::Code;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
-use super::beside::{BOUND, beside, key, resident};
+use super::beside::{BOUND, beside, beside_over, key};
 use super::raw::{
     CONTINUATION, END_HEADERS, GOAWAY, HEADERS, PING, RESET, Raw, SETTINGS, connect_from, frame, frames,
     headers, local, string,
 };
-use crate::caller::{Caller, Credential, Room, endpoint};
+use crate::caller::{Caller, Credential};
 use crate::harness::{Launch, PATIENCE, Server};
+use crate::metrics;
 use crate::raw::{Wire, framed};
 use crate::refusal::refused;
-use crate::requests::{Value, create, get, list};
+use crate::requests::{create, get, list};
 use crate::tls::Site;
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const GET: &str = "/strongroom.v1.SecretService/GetSecret";
 const CREATE: &str = "/strongroom.v1.SecretService/CreateSecret";
 const LIST: &str = "/strongroom.v1.SecretService/ListSecrets";
@@ -38,8 +34,14 @@ const CANCEL: [u8; 4] = [0, 0, 0, 8];
 /// How often an abuser comes back.
 const ROUNDS: usize = 10;
 
-/// Sends bytes again and again beside a good client, until the server closes the connection, over several connections.
-async fn flood(mut server: Server, bytes: impl Fn(usize) -> Vec<u8> + Send + 'static) {
+/// A server with metrics.
+fn measured() -> Server {
+    Launch::in_memory().argument("--metrics-listen").argument("127.0.0.1:0").start()
+}
+
+/// Sends bytes again and again beside a good client, until the server closes the connection, over several connections. The log tells
+/// one of these causes, and the peer.
+async fn flood(mut server: Server, causes: &[&str], bytes: impl Fn(usize) -> Vec<u8> + Send + 'static) {
     let address = local(&server);
     let abuse = async {
         let flooding =
@@ -48,38 +50,57 @@ async fn flood(mut server: Server, bytes: impl Fn(usize) -> Vec<u8> + Send + 'st
     };
     let sent = beside(&mut server, BOUND, abuse).await;
     println!("the server closed the connections after {sent:?}");
-    assert!(!server.stop().await.all().contains("panicked"));
+    let page = metrics::page(&server.metrics_address()).await;
+    let closed = causes.iter().filter_map(|cause| {
+        metrics::sample(&page, &format!("strongroom_connections_closed_total{{cause=\"{cause}\"}}"))
+    });
+    assert_eq!(closed.sum::<f64>(), ROUNDS as f64, "{page}");
+    let said = server.stop().await.all();
+    assert!(!said.contains("panicked"));
+    let told: Vec<_> = said.lines().filter(|line| line.contains("the server closed a connection")).collect();
+    assert!(!told.is_empty(), "{said}");
+    for line in told {
+        let cause = causes.iter().any(|cause| line.contains(&format!("\"cause\":\"{cause}\"")));
+        assert!(cause && line.contains("\"peer\":\"127.0.0.1:") && line.contains("\"left_out\""), "{line}");
+        assert!(line.contains("\"WARN\""), "{line}");
+    }
 }
 
 #[tokio::test]
 async fn a_flood_of_pings_is_cut_off() {
-    flood(Server::alone(), |_| frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
+    flood(measured(), &["flood"], |_| frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
 }
 
 #[tokio::test]
 async fn a_flood_of_settings_is_cut_off() {
     let table = [0, 1, 0xff, 0xff, 0xff, 0xff]; // a header table of 4 GiB
-    flood(Server::alone(), move |_| frame(SETTINGS, 0, 0, &table).repeat(100)).await;
+    flood(measured(), &["flood"], move |_| frame(SETTINGS, 0, 0, &table).repeat(100)).await;
 }
 
 #[tokio::test]
 async fn headers_that_never_end_are_cut_off() {
     let begin = frame(HEADERS, 0, 1, &headers(GET, &[]));
-    flood(Server::alone(), move |n| if n == 0 { begin.clone() } else { frame(CONTINUATION, 0, 1, &[]) })
-        .await;
+    flood(
+        measured(),
+        &["broken"],
+        move |n| {
+            if n == 0 { begin.clone() } else { frame(CONTINUATION, 0, 1, &[]) }
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_stranger_that_resets_all_its_requests_is_cut_off() {
     let block = headers(GET, &[]);
-    flood(Server::alone(), move |n| reset(n, &block)).await;
+    flood(measured(), &["resets", "broken"], move |n| reset(n, &block)).await;
 }
 
 #[tokio::test]
 async fn a_key_holder_that_resets_all_its_requests_is_cut_off() {
-    let server = Server::alone();
+    let server = measured();
     let block = headers(GET, &[("x-api-key", &key(&server).await)]);
-    flood(server, move |n| reset(n, &block)).await;
+    flood(server, &["resets", "broken"], move |n| reset(n, &block)).await;
 }
 
 /// A request, and its reset.
@@ -97,7 +118,7 @@ async fn headers_that_grow_in_the_table_are_cut_off() {
     string(&"b".repeat(3900), &mut first);
     // The newest entry of the table.
     let bomb = [headers(GET, &[]), vec![0xbe; 15_000]].concat();
-    flood(Server::alone(), move |n| {
+    flood(measured(), &["broken"], move |n| {
         let stream = u32::try_from(2 * n + 1).unwrap();
         frame(HEADERS, END_HEADERS, stream, if n == 0 { &first } else { &bomb })
     })
@@ -143,16 +164,38 @@ async fn half_health_checks_are_few_and_end() {
         half
     };
     drop(beside(&mut server, BOUND, abuse).await);
-    // A key in force makes no room for more of them, and is served.
     drop(root);
+}
+
+/// A connection on which a key in force was used has no more of them, and goes on.
+#[tokio::test]
+async fn half_requests_to_health_and_reflection_of_a_key_holder_are_few_and_end_by_themselves() {
+    let mut server = Server::alone();
     let wire = Wire::to(&server).await;
-    let mut half = Vec::new();
-    for _ in 0..16 {
-        half.push(wire.begin(CHECK, vec![0, 0, 0, 16, 0, 1]).await);
-    }
-    refused(wire.call(CHECK, &[]).await, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
-    wire.bearer(&server.root_key).call(LIST, &list().encode_to_vec()).await.unwrap();
-    refused(wire.call(CHECK, &[]).await, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
+    let root = wire.bearer(&server.root_key);
+    let status = Caller::root(&server).await;
+    let abuse = async {
+        root.call(LIST, &list().encode_to_vec()).await.unwrap();
+        let mut half = Vec::new();
+        for n in 0..16 {
+            half.push(wire.begin([CHECK, REFLECTION][n % 2], vec![0, 0, 0, 16, 0, 1]).await);
+        }
+        refused(wire.call(CHECK, &[]).await, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
+        root.call(LIST, &list().encode_to_vec()).await.unwrap();
+        refused(wire.call(CHECK, &[]).await, Code::ResourceExhausted, "TOO_MANY_REQUESTS");
+        let usage = status.limit("unauthenticated_requests").await;
+        assert_eq!((usage.used, usage.limit, usage.refused), (16, 16, 2));
+        // Nothing but their time ends them.
+        for request in half {
+            request.answered().await.unwrap_err();
+        }
+        wire.call(CHECK, &[]).await.unwrap();
+        root.call(LIST, &list().encode_to_vec()).await.unwrap();
+    };
+    beside(&mut server, BOUND, abuse).await;
+    // What was refused is told though its connection has gone.
+    drop((wire, root));
+    assert_eq!(status.limit("unauthenticated_requests").await.refused, 2);
 }
 
 #[tokio::test]
@@ -203,16 +246,22 @@ async fn a_connection_on_which_no_key_is_used_in_time_is_told_to_go_and_closed()
 async fn connections_of_one_peer_are_limited_and_other_peers_are_served() {
     let limits = "connections_per_peer = 40\nunauthenticated_connections_per_peer = 30";
     let mut server = Launch::in_memory().limits(limits).start();
-    let room = Room::on(&server).await;
-    let mut held: Vec<_> = (0..300).map(|_| TcpStream::connect(local(&server)).unwrap()).collect();
-    // Connections are accepted in their order, so this one is served after all of those were closed.
-    let another = Ipv4Addr::new(127, 0, 0, 2);
-    let other = Wire::over(connect_from(another.into(), &server).await.unwrap(), "localhost").await;
-    other.bearer(&server.root_key).call(LIST, &list().encode_to_vec()).await.unwrap();
-    room.create("A", "v").await;
-    assert_eq!(held.iter_mut().filter_map(is_open).count(), 30);
-    drop(held);
-    beside(&mut server, BOUND, async {}).await;
+    let (address, key) = (local(&server), server.root_key.clone());
+    let abuse = async {
+        let mut held = Vec::new();
+        for _ in 0..300 {
+            let stream = connect_from(Ipv4Addr::new(127, 0, 0, 3), address).await.unwrap();
+            held.push(stream.into_std().unwrap());
+        }
+        // Connections are accepted in their order, so this one is served after all of those were closed.
+        let another = connect_from(Ipv4Addr::new(127, 0, 0, 2), address).await.unwrap();
+        let other = Wire::over(another, "localhost").await.bearer(&key);
+        for _ in 0..100 {
+            other.call(LIST, &list().encode_to_vec()).await.unwrap();
+        }
+        assert_eq!(held.iter_mut().filter_map(is_open).count(), 30);
+    };
+    beside(&mut server, BOUND, abuse).await;
     let logged = server.logged();
     assert!(logged.contains("connections were closed, since a limit was reached"), "{logged}");
     assert!(logged.contains("unauthenticated_connections_per_peer"), "{logged}");
@@ -235,93 +284,37 @@ fn is_open(stream: &mut TcpStream) -> Option<()> {
 async fn half_open_handshakes_do_not_lock_out_key_holders() {
     let limits = "unauthenticated_connections = 50\nunauthenticated_connections_per_peer = 1000";
     let mut site = Site::of(Launch::in_memory().limits(limits));
-    let root = site.caller(&site.authority).await.unwrap();
-    root.create("good", "served").await;
+    let connect = async || site.caller(&site.authority).await.unwrap();
+    let root = connect().await;
     let address = local(&site.server);
-    let held =
-        spawn_blocking(move || (0..500).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>());
-    let held = held.await.unwrap();
-    for _ in 0..20 {
-        let newcomer = site.caller(&site.authority).await.unwrap();
-        assert_eq!(newcomer.value("good").await, Value::text("served"));
-        assert_eq!(root.value("good").await, Value::text("served"));
-    }
-    site.server.assert_alive();
-    drop(held);
-}
-
-const SECRETS: usize = 300;
-const LISTS: usize = 100;
-
-/// Secrets of which a list has about half a megabyte.
-async fn many_secrets(server: &Server) -> Caller {
-    let root = Caller::root(server).await;
-    let mut made = JoinSet::new();
-    for n in 0..SECRETS {
-        let root = root.clone();
-        made.spawn(async move {
-            let description = "d".repeat(1000);
-            root.create_with(CreateSecretRequest { description, ..create(&format!("n{n}"), "v") }).await;
-        });
-    }
-    made.join_all().await;
-    root
-}
-
-#[tokio::test]
-async fn replies_that_are_not_taken_end_and_the_connection_goes_on() {
-    let mut server = Launch::in_memory().limits("reply_time = '2s'").start();
-    let root = many_secrets(&server).await;
-    let request = ListSecretsRequest { limit: Some(1000), ..Default::default() };
-    let size = root.list(request.clone()).await.encoded_len();
-    assert!(size > 300_000, "{size}");
-    let mut health = HealthClient::new(endpoint(&server.url).connect().await.unwrap());
-    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
-    let before = resident(&server);
-
-    let mut wires = Vec::new();
-    for window in [0, 1, 30_000] {
-        wires.push(Wire::with_window(&server, window).await.bearer(&server.root_key));
-    }
     let abuse = async {
-        let mut lists = JoinSet::new();
-        for n in 0..LISTS {
-            let (wire, message) = (wires[n % wires.len()].clone(), request.encode_to_vec());
-            lists.spawn(async move { wire.never_take(LIST, &message).await });
+        let connecting = move || (0..500).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+        let mut held = spawn_blocking(connecting).await.unwrap();
+        until_open(&mut held, 50).await;
+        assert!(held.iter_mut().filter_map(is_open).count() > 0, "they ended without making room");
+        for _ in 0..20 {
+            connect().await.names().await;
         }
-        assert_eq!(lists.join_all().await, [Some(h2::Reason::CANCEL); LISTS]);
-        // A window of 0 lets nothing through.
-        for wire in &wires[1..] {
-            wire.call(CHECK, &[]).await.unwrap();
-        }
+        // All of them were accepted before the newcomers.
+        let usage = root.limit("unauthenticated_connections").await;
+        assert!(usage.used <= 50 && usage.refused >= 450, "{usage:?}");
+        // Those that are left have so much time for their handshakes.
+        until_open(&mut held, 0).await;
     };
-    // Each reply is in memory as a message, and as bytes.
-    beside(&mut server, LISTS * 3 * size, abuse).await;
-    let freed = async {
-        while resident(&server) > before + BOUND {
-            tokio::time::sleep(Duration::from_millis(10)).await; // lets the server work
-        }
-    };
-    tokio::time::timeout(PATIENCE, freed).await.expect("the memory of the replies is freed");
-    // A stream that has nothing to say for so long is not ended.
-    server.signal("TERM");
-    assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
-    server.ended_well().await;
+    beside_over(&site.server, &connect, BOUND, abuse).await;
+    let said = site.server.logged();
+    assert!(said.contains("\"cause\":\"handshake\""), "{said}");
+    site.server.assert_alive();
 }
 
-/// A peer that takes a reply slowly is not cut off.
-#[tokio::test]
-async fn a_slow_reader_gets_its_whole_reply() {
-    let server = Launch::in_memory().limits("reply_time = '3s'").start();
-    let root = many_secrets(&server).await;
-    let request = ListSecretsRequest { limit: Some(1000), ..Default::default() };
-    let size = root.list(request.clone()).await.encoded_len();
-    let wire = Wire::with_window(&server, 16 << 10).await.bearer(&server.root_key);
-    let pause = Duration::from_millis(200);
-    let read = wire.take_slowly(LIST, &request.encode_to_vec(), pause).await.unwrap();
-    assert!(pause * u32::try_from(size / (16 << 10)).unwrap() > Duration::from_secs(3), "not slow: {size}");
-    assert_eq!(read, size + 5);
+/// Waits until the server has closed all of these connections but so many.
+async fn until_open(held: &mut [TcpStream], many: usize) {
+    let closed = async {
+        while held.iter_mut().filter_map(is_open).count() > many {
+            tokio::time::sleep(Duration::from_millis(10)).await; // lets the good client work
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.expect("the server closes connections");
 }
 
 /// A server that has too much to do refuses requests before their bodies have come.

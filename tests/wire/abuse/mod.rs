@@ -7,4 +7,8 @@ mod beside;
 mod edge;
 mod principal;
 mod raw;
+mod replies;
+mod site;
+mod turns;
 mod unread;
+mod work;

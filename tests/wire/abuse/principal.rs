@@ -2,23 +2,18 @@
 //! it, which is served all the while.
 
 use prost::Message;
-use serde_json::json;
-use strongroom::api::v1::{
-    CreateApiKeyRequest, GetSecretRequest, GetStatusRequest, LimitUse, ResolveReferencesRequest,
-};
-use tokio::task::JoinSet;
-use tonic::{Code, Status};
+use strongroom::api::v1::{GetSecretRequest, ListSecretsRequest, RotateSecretRequest};
 use tonic_types::StatusExt;
 
-use super::beside::{BOUND, beside, key, peak, resident};
-use crate::caller::{Caller, Room};
-use crate::harness::{Launch, PATIENCE, Server};
-use crate::raw::{Begun, Wire, framed};
-use crate::references::wire_map;
-use crate::refusal::{reason_of, refused};
+use super::site::{GET, Site};
+use crate::harness::PATIENCE;
+use crate::raw::{Wire, framed};
 use crate::requests::{MAX_VALUE, Value, create, get, list, rotate};
 
-const GET: &str = "/strongroom.v1.SecretService/GetSecret";
+/// A revision that no test reaches.
+const AHEAD: u64 = 1 << 40;
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const ROTATE: &str = "/strongroom.v1.SecretService/RotateSecret";
 const LIST: &str = "/strongroom.v1.SecretService/ListSecrets";
 
 #[tokio::test]
@@ -41,24 +36,64 @@ async fn a_principal_has_so_many_requests_under_way_and_leaves_the_others_alone(
 #[tokio::test]
 async fn requests_that_are_reset_count_until_their_work_has_ended() {
     let site = Site::with("requests_per_principal = 3").await;
-    let waiting = GetSecretRequest { min_revision: u64::MAX, ..get("A") }.encode_to_vec();
     let wire = site.wire().await;
+    let change = |n: u64| RotateSecretRequest { min_revision: AHEAD, ..rotate("A", &n.to_string()) };
+    for n in 1..=3 {
+        let mut request = wire.begin(ROTATE, framed(&change(n).encode_to_vec())).await;
+        request.body.send_data(Default::default(), true).unwrap();
+        site.until("requests_per_principal", |usage| usage.used == n).await;
+        request.reset();
+        // The server has seen the reset once it has answered a later request. The work on a change goes on to its end.
+        wire.call(CHECK, &[]).await.unwrap();
+    }
+    let usage = site.usage("requests_per_principal").await;
+    assert_eq!(usage.used, 3, "{usage:?}");
+    let more = site.wire().await.call(GET, &get("A").encode_to_vec()).await;
+    site.refused_at(more, "requests_per_principal");
+    site.others_are_served().await;
+    // A read that nobody wants any more ends at once: it has its place back.
+    site.until("requests_per_principal", |usage| usage.used <= 1).await;
+    let waiting = GetSecretRequest { min_revision: AHEAD, ..get("A") }.encode_to_vec();
     for _ in 0..3 {
         let mut request = wire.begin(GET, framed(&waiting)).await;
         request.body.send_data(Default::default(), true).unwrap();
-        site.until("requests_per_principal", |usage| usage.used > 0).await;
+        site.until("requests_per_principal", |usage| usage.used == 1).await;
         request.reset();
+        wire.call(CHECK, &[]).await.unwrap();
     }
-    // Work that waits ends when its time is up, or when nobody wants it any more; until then it counts. So a loop of resets
-    // never has more than three requests in the server.
-    for _ in 0..200 {
-        let mut request = wire.begin(GET, framed(&waiting)).await;
-        request.body.send_data(Default::default(), true).unwrap();
-        request.reset();
+    assert_eq!(site.abuser.value("A").await, Value::text("a"));
+}
+
+/// The server knows how much the peer lets it send: on a stream, and on the connection.
+#[tokio::test]
+async fn small_replies_that_are_not_taken_count() {
+    let site = Site::with("requests_per_principal = 3\nreply_time = '1h'").await;
+    site.abuser.create("small", &"v".repeat(256)).await;
+    site.abuser.create("large", &"v".repeat(60_000)).await;
+    for window in [1, 65_535] {
+        let wire = Wire::with_window(&site.server, window).await.bearer(&site.credential);
+        let read = async |name: &str| {
+            let mut request = wire.begin(GET, framed(&get(name).encode_to_vec())).await;
+            request.body.send_data(Default::default(), true).unwrap();
+            request.begun().await
+        };
+        let mut held = Vec::new();
+        if window > 1 {
+            held.push(read("large").await.unwrap()); // leaves little of the window of the connection
+        }
+        let refusal = loop {
+            match read("small").await {
+                Ok(reply) => held.push(reply),
+                Err(refusal) => break refusal,
+            }
+            assert!(held.len() < 40, "replies of more bytes than the window has do not count");
+        };
+        site.refused_at::<()>(Err(refusal), "requests_per_principal");
+        site.others_are_served().await;
+        assert!(held.len() >= 3, "{} were answered", held.len());
+        drop((held, wire));
+        site.until("requests_per_principal", |usage| usage.used <= 1).await;
     }
-    let usage = site.usage("requests_per_principal").await;
-    assert!(usage.used <= 3, "{usage:?}");
-    site.others_are_served().await;
 }
 
 #[tokio::test]
@@ -72,7 +107,7 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
         secret.description.clone_from(&description);
         site.abuser.create_with(secret).await;
     }
-    let page = strongroom::api::v1::ListSecretsRequest { limit: Some(1000), ..list() }.encode_to_vec();
+    let page = ListSecretsRequest { limit: Some(1000), ..list() }.encode_to_vec();
     let wire = Wire::with_window(&site.server, 1).await.bearer(&site.credential);
     let mut held = Vec::new();
     let refusal = loop {
@@ -87,10 +122,10 @@ async fn replies_that_are_not_taken_count_up_to_the_memory_of_a_principal() {
     assert!(held.len() >= 2, "{} pages were let in", held.len());
     site.refused_at::<()>(Err(refusal), "memory_per_principal");
     // A page that may not have room is not made, whatever it would hold. There is room for a smaller one.
-    let none = strongroom::api::v1::ListSecretsRequest { name_prefix: "none".into(), ..list() };
-    let large = strongroom::api::v1::ListSecretsRequest { limit: Some(1000), ..none.clone() };
+    let none = ListSecretsRequest { name_prefix: "none".into(), ..list() };
+    let large = ListSecretsRequest { limit: Some(1000), ..none.clone() };
     site.refused_at(site.abuser.secrets().list_secrets(large).await, "memory_per_principal");
-    let small = strongroom::api::v1::ListSecretsRequest { limit: Some(1), ..none };
+    let small = ListSecretsRequest { limit: Some(1), ..none };
     assert!(site.abuser.list(small).await.items.is_empty());
     site.others_are_served().await;
 
@@ -134,6 +169,9 @@ async fn a_principal_has_so_many_requests_a_second() {
     let wait = refusal.get_details_retry_info().and_then(|retry| retry.retry_delay).unwrap();
     assert!(wait <= std::time::Duration::from_secs(1), "{wait:?}");
     site.refused_at::<()>(Err(refusal), "requests_per_second");
+    let usage = site.usage("requests_per_second").await;
+    assert!(usage.limit == 50 && usage.used > 0 && usage.refused > 20, "{usage:?}");
+    assert_eq!(site.usage("requests_per_principal").await.refused, 0);
     site.others_are_served().await;
     // Refusals at a limit have one record a second.
     let summed = async {
@@ -165,142 +203,21 @@ async fn all_principals_together_have_so_many_requests_under_way() {
 }
 
 #[tokio::test]
-async fn documents_of_one_caller_leave_the_others_their_turns() {
-    let mut server = Server::alone();
-    let key = key(&server).await;
-    let abuser = Caller::new(&server, crate::caller::Credential::bearer(&key)).await;
-    // Each takes a while to compute, and names many secrets that do not exist.
-    let fields = (0..900).map(|n| {
-        let expression = format!("$ secrets.get('missing{n}', 'none').upper().lower().strip()");
-        (format!("field{n}"), json!(expression))
-    });
-    let document = wire_map(serde_json::Value::Object(fields.collect()));
-    let request = ResolveReferencesRequest { document: Some(document), ..Default::default() };
-    let before = resident(&server);
-    // The memory of the documents of one caller is limited to 64 MiB.
-    beside(&mut server, 2 * BOUND, async {
-        let mut documents = JoinSet::new();
-        for _ in 0..400 {
-            let (mut references, request) = (abuser.references(), request.clone());
-            documents.spawn(async move { references.resolve_references(request).await.map(drop) });
-        }
-        let mut refused = 0;
-        while let Some(ended) = documents.join_next().await {
-            if let Err(status) = ended.unwrap() {
-                assert_eq!(reason_of(&status), "TOO_MANY_REQUESTS", "{status:?}");
-                refused += 1;
-            }
-        }
-        assert!(refused > 0, "400 documents found room in a queue of 64");
-    })
-    .await;
-    // The server gives the memory back to the system. Without that, nearly all of it stays.
-    let bound = before + (peak(&server) - before) * 3 / 4;
-    let given_back = async {
-        while resident(&server) > bound {
-            abuser.names().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, given_back).await.expect("memory is given back");
-}
-
-#[tokio::test]
-async fn changes_of_one_caller_leave_the_others_their_turns() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Launch::durable(folder.path()).start();
-    let key = key(&server).await;
-    let abuser = Caller::new(&server, crate::caller::Credential::bearer(&key)).await;
-    abuser.create("one", "v").await;
-    beside(&mut server, BOUND, async {
-        let mut changes = JoinSet::new();
-        for n in 0..2000 {
-            let mut secrets = abuser.secrets();
-            changes.spawn(async move {
-                let name = if n % 2 == 0 { "one".to_owned() } else { format!("many{n}") };
-                match n % 2 {
-                    0 => secrets.rotate_secret(rotate(&name, "v")).await.map(drop),
-                    _ => secrets.create_secret(create(&name, "v")).await.map(drop),
-                }
-            });
-        }
-        while let Some(ended) = changes.join_next().await {
-            if let Err(status) = ended.unwrap() {
-                assert_eq!(reason_of(&status), "TOO_MANY_REQUESTS", "{status:?}");
-            }
-        }
-    })
-    .await;
-}
-
-/// A server with a principal that misbehaves and one that does not.
-struct Site {
-    server: Server,
-    root: Caller,
-    abuser: Caller,
-    credential: String,
-    other: Room,
-}
-
-impl Site {
-    async fn with(limits: &str) -> Self {
-        let server = Launch::in_memory().limits(limits).start();
-        let root = Caller::root(&server).await;
-        let request = CreateApiKeyRequest {
-            name: "abuser".into(),
-            home_namespace: "abuser".into(),
-            ..Default::default()
-        };
-        let credential = root.access().create_api_key(request).await.unwrap().into_inner().credential;
-        let abuser = Caller::new(&server, crate::caller::Credential::bearer(&credential)).await;
-        abuser.create("A", "a").await;
-        let other = Room::on(&server).await;
-        other.create("B", "b").await;
-        Self { server, root, abuser, credential, other }
+async fn all_principals_together_have_so_much_in_memory() {
+    let site = Site::with("memory = '8 MiB'").await;
+    let wire = site.wire().await;
+    let bytes = crate::raw::frame(0, 1 << 20, &vec![0; (1 << 20) - 1]);
+    let mut held = Vec::new();
+    for _ in 0..7 {
+        held.push(wire.begin("/strongroom.v1.SecretService/CreateSecret", bytes.clone()).await);
     }
-
-    async fn wire(&self) -> Wire {
-        Wire::to(&self.server).await.bearer(&self.credential)
-    }
-
-    /// Begins requests of the abuser, and leaves them open.
-    async fn hold(&self, many: usize) -> (Wire, Vec<Begun>) {
-        let wire = self.wire().await;
-        let length = u32::try_from(get("A").encoded_len()).unwrap();
-        let mut held = Vec::new();
-        for _ in 0..many {
-            held.push(wire.begin(GET, crate::raw::frame(0, length, &[])).await);
-        }
-        (wire, held)
-    }
-
-    #[track_caller]
-    fn refused_at<T>(&self, reply: Result<T, Status>, limit: &str) {
-        let status = refused(reply.map(tonic::Response::new), Code::ResourceExhausted, "TOO_MANY_REQUESTS");
-        let quota = status.get_details_quota_failure().expect("QuotaFailure");
-        assert_eq!(quota.violations[0].subject, format!("limits.{limit}"));
-        assert!(status.get_details_retry_info().is_some(), "{status:?}");
-    }
-
-    async fn others_are_served(&self) {
-        for _ in 0..20 {
-            assert_eq!(self.other.value("B").await, Value::text("b"));
-        }
-    }
-
-    /// Waits until another principal's request is let in.
-    async fn until_served(&self) {
-        let asked = async { while self.other.secrets().get_secret(get("B")).await.is_err() {} };
-        tokio::time::timeout(PATIENCE, asked).await.expect("there is room again");
-    }
-
-    async fn usage(&self, limit: &str) -> LimitUse {
-        let status = self.root.operator().get_status(GetStatusRequest {}).await.unwrap().into_inner();
-        status.limits.into_iter().find(|usage| usage.name == limit).expect(limit)
-    }
-
-    /// Waits until GetStatus says so.
-    async fn until(&self, limit: &str, reached: impl Fn(&LimitUse) -> bool) {
-        let asked = async { while !reached(&self.usage(limit).await) {} };
-        tokio::time::timeout(PATIENCE, asked).await.expect("GetStatus says so");
-    }
+    site.until("memory", |usage| usage.used >= 7 * ((1 << 20) - 1)).await;
+    // Another key has nothing of its own in memory. A page that may have no room is refused, and what has room is served.
+    let page = || ListSecretsRequest { limit: Some(1000), ..list() };
+    site.refused_at(site.other.secrets().list_secrets(page()).await, "memory");
+    assert!(site.usage("memory").await.refused > 0);
+    site.others_are_served().await;
+    drop((held, wire));
+    site.until("memory", |usage| usage.used < 1 << 20).await;
+    site.other.list(page()).await;
 }

@@ -1,7 +1,7 @@
 //! HTTP/2 byte by byte, for what no library sends.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 
 use crate::harness::{PATIENCE, Server};
@@ -112,10 +112,10 @@ pub fn local(server: &Server) -> SocketAddr {
 }
 
 /// A connection from another address of this machine.
-pub async fn connect_from(address: IpAddr, server: &Server) -> std::io::Result<tokio::net::TcpStream> {
+pub async fn connect_from(address: Ipv4Addr, server: SocketAddr) -> std::io::Result<tokio::net::TcpStream> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind((address, 0).into())?;
-    socket.connect(local(server)).await
+    socket.connect(server).await
 }
 
 /// The types of the frames of HTTP/2, in their order.
