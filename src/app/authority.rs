@@ -55,7 +55,7 @@ impl Core {
     pub(super) fn confirm(&self, principal: &Principal, granted: &[Granted]) -> Result<(), Error> {
         let InForce { expires_at, .. } = self.credential(principal)?;
         let granted_until = self.granted_until(|confirm| granted.iter().try_for_each(confirm))?;
-        self.until(expires_at, granted_until).map(drop)
+        self.until(principal, expires_at, granted_until).map(drop)
     }
 
     /// The same for everything that a caller was granted during its request. Returns until when that is so, if nothing changes.
@@ -63,16 +63,25 @@ impl Core {
         if authorization.is_concluded() {
             return Ok(None);
         }
-        let InForce { expires_at, .. } = self.credential(authorization.principal())?;
+        let principal = authorization.principal();
+        let InForce { expires_at, .. } = self.credential(principal)?;
         let granted_until = self.granted_until(|confirm| authorization.try_each(confirm))?;
-        self.until(expires_at, granted_until)
+        self.until(principal, expires_at, granted_until)
     }
 
-    /// The earlier of two times of expiry. Fails where there is one, and the clock of this server cannot tell whether it has come.
-    fn until(&self, one: Option<Timestamp>, other: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
+    /// The earlier of two times of expiry. Fails where there is one, or where something is denied to the caller for a time, and the
+    /// clock of this server cannot tell whether that time has come.
+    fn until(
+        &self,
+        principal: &Principal,
+        one: Option<Timestamp>,
+        other: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, Error> {
         let until = earlier(one, other);
-        if until.is_some() {
-            self.clocks.check_expiries()?;
+        if let Err(why) = self.clocks.check_expiries()
+            && (until.is_some() || self.catalog.with_policy(|policy| policy.denies_for_a_time(principal)))
+        {
+            return Err(why.into());
         }
         Ok(until)
     }

@@ -82,7 +82,7 @@ impl fmt::Display for UnreadyCause {
             Self::StoreLogin => "the store does not accept this server",
             Self::OtherHistory => "the store is not the one that this server has served",
             Self::Clock => {
-                "the clock of this server differs from those of the others, so it makes no changes"
+                "the clock of this server differs from those of the others, or could not be compared with them, so it makes no changes"
             }
             Self::AuditLog => "the audit log cannot be written",
         })

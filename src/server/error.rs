@@ -62,6 +62,9 @@ pub enum ServeError {
     /// The service cannot be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// A new store may have been set up, or not: etcd has not said.
+    #[error("the new store may not have been set up: {0}. Start the server again")]
+    NewStore(Unavailable),
     /// The audit log is broken.
     #[error(
         "the audit log cannot be opened. {0} Nothing was changed. Put the files back as they were; or start once with \

@@ -181,6 +181,9 @@ async fn load_from(
         // The keys that this start made open nothing: there is no store, or it has the keys of another server.
         let made = match error {
             SetupError::Raced => [master_key_made.as_ref(), Some(&root_key)],
+            SetupError::Store(why) if first_start && why.cause() == UnavailableCause::Full => {
+                [master_key_made.as_ref(), Some(&root_key)]
+            }
             SetupError::Anchor(AnchorError::New(_)) => [master_key_made.as_ref(), None],
             _ => [None, None],
         };
@@ -194,6 +197,12 @@ async fn load_from(
     let app = Arc::new(app.map_err(|error| match error {
         SetupError::WrongMasterKey => ServeError::WrongMasterKey(config.master_key.clone()),
         SetupError::AuditLog(error) => error.into(),
+        // Another attempt would make another root key, and this one may be in the store.
+        SetupError::Store(why)
+            if first_start && matches!(why.cause(), UnavailableCause::Passing | UnavailableCause::Behind) =>
+        {
+            ServeError::NewStore(why)
+        }
         other => other.into(),
     })?);
 

@@ -180,8 +180,11 @@ pub async fn await_etcd(_: &crate::config::Etcd, _: impl Fn(&Unavailable)) -> Re
 pub trait Heartbeats: Send + Sync {
     /// Shows the others the heartbeat of this server, if there is one to show, in place of its former one, and returns theirs. A
     /// heartbeat disappears [`HEARTBEAT_LIFE`] after it was shown, at the latest, and once its server has closed the store.
-    async fn exchange(&self, own: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Unavailable>;
+    async fn exchange(&self, own: Option<OwnHeartbeat<'_>>) -> Result<Vec<Vec<u8>>, Unavailable>;
 }
+
+/// Makes the heartbeat of this server. It is called right before it is shown, since it says what time it is.
+pub type OwnHeartbeat<'a> = &'a (dyn Fn() -> Result<Vec<u8>, Unavailable> + Send + Sync);
 
 /// How long a heartbeat is there after its server has shown it.
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(15);

@@ -236,8 +236,8 @@ impl Refusal {
                  log of the server."
             }
             UnavailableCause::Clock => {
-                "The clock of this server differs from those of other servers, so it makes no changes: try another server, or \
-                 ask the operator to set the clocks."
+                "The clock of this server differs from those of other servers, or could not be compared with them: try again, or \
+                 another server, or ask the operator to set the clocks."
             }
             UnavailableCause::Settings => {
                 "This server cannot use its store with the settings that it has: ask the operator to look at the log of the server."

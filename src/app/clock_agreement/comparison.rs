@@ -66,11 +66,11 @@ struct OtherClock {
     offset: Offset,
 }
 
-/// How far a clock is ahead of that of this server, in microseconds: at least, and at most.
+/// How far a clock is ahead of that of this server, in microseconds: at least, and at most, where that is known.
 #[derive(Clone, Copy)]
 struct Offset {
     least: i64,
-    most: i64,
+    most: Option<i64>,
     taken: Instant,
 }
 
@@ -87,12 +87,13 @@ enum Found {
 
 impl Offset {
     fn is_measured(self) -> bool {
-        self.most.saturating_sub(self.least) <= micros(PRECISE)
+        self.most.is_some_and(|most| most.saturating_sub(self.least) <= micros(PRECISE))
     }
 
     /// This offset, or the one before it where that one is more certain and can still be right.
     fn or_better(self, before: Self) -> Self {
-        let agree = self.least <= before.most && before.least <= self.most;
+        let agree = before.most.is_none_or(|most| self.least <= most)
+            && self.most.is_none_or(|most| before.least <= most);
         let stands = self.taken.saturating_duration_since(before.taken) <= STANDS;
         if !self.is_measured() && before.is_measured() && agree && stands { before } else { self }
     }
@@ -100,22 +101,28 @@ impl Offset {
     /// The same from the clock of this server after it was set forward by so much.
     fn seen_from(self, forward: i64) -> Self {
         let moved = |offset: i64| offset.saturating_sub(forward);
-        Self { least: moved(self.least), most: moved(self.most), ..self }
+        Self { least: moved(self.least), most: self.most.map(moved), ..self }
     }
 }
 
 impl OtherClock {
     /// `forward`: by how much the clock of this server was set since the last look, which was at `looked`.
     fn found(self, forward: i64, looked: Instant) -> Found {
-        let (offset, bound) = (self.offset.seen_from(forward), micros(BOUND));
-        if offset.least > bound || offset.most < -bound {
+        let (Offset { least, most, .. }, bound) = (self.offset.seen_from(forward), micros(BOUND));
+        let silent = looked.saturating_duration_since(self.seen);
+        if silent >= HEARTBEAT_LIFE {
+            return Found::Ended; // whoever shows it: its server would have shown another one
+        }
+        if least > bound || most.is_some_and(|most| most < -bound) {
             return Found::Differs;
         }
-        if offset.is_measured() {
-            // Whatever may be beyond the bound is beyond it.
-            return if offset.least >= -bound && offset.most <= bound { Found::Same } else { Found::Differs };
+        if least >= -bound && most.is_some_and(|most| most <= bound) {
+            return Found::Same;
         }
-        if looked.saturating_duration_since(self.seen) >= QUIET { Found::Ended } else { Found::NotMeasured }
+        if self.offset.is_measured() {
+            return Found::Differs; // whatever may be beyond the bound is beyond it
+        }
+        if silent >= QUIET { Found::Ended } else { Found::NotMeasured }
     }
 }
 
@@ -128,10 +135,8 @@ impl KnownClocks {
         ended: Instant,
         now: Timestamp,
     ) -> Self {
-        // What is new was said after the look before was asked for; at first, within the life of a heartbeat.
-        let since = before.map_or(HEARTBEAT_LIFE + ended.saturating_duration_since(asked), |before| {
-            ended.saturating_duration_since(before.asked)
-        });
+        // What is new was said after the look before was asked for. At first, nobody knows when it was said.
+        let since = before.map(|before| micros(ended.saturating_duration_since(before.asked)));
         let forward = before.map_or(0, |before| before.was_set_by(now, ended));
         let other = |heartbeat: &Heartbeat| {
             let known = before.and_then(|before| before.others.get(&heartbeat.server)).copied();
@@ -140,7 +145,7 @@ impl KnownClocks {
                 return same;
             }
             let least = heartbeat.clock.as_micros().saturating_sub(now.as_micros());
-            let new = Offset { least, most: least.saturating_add(micros(since)), taken: ended };
+            let new = Offset { least, most: since.map(|since| least.saturating_add(since)), taken: ended };
             let offset = known.map_or(new, |before| new.or_better(before.offset));
             OtherClock { said: heartbeat.clock, seen: ended, offset }
         };
@@ -174,7 +179,7 @@ impl KnownClocks {
         let differs = |other: &&OtherClock| other.found(forward, self.asked) == Found::Differs;
         let ahead = |other: &OtherClock| {
             let Offset { least, most, .. } = other.offset.seen_from(forward);
-            least.midpoint(most)
+            most.map_or(least, |most| least.midpoint(most))
         };
         let largest = self.others.values().map(ahead).max_by_key(|ahead| ahead.unsigned_abs());
         ClockSkew {
@@ -328,6 +333,34 @@ mod tests {
         let mut scene = Scene::measured(&[0, 0]);
         scene.servers.push(ServerIdentity::new(Default::default()));
         assert_eq!(scene.look(110, &[Some((102, 0)), Some((102, 0)), Some((20, 0))]), Agreement::Agrees);
+    }
+
+    #[test]
+    fn what_is_within_the_bound_however_uncertain_agrees() {
+        // etcd takes 1.2 s to answer, so that each offset is known to nearly two seconds.
+        let mut scene = Scene::new(1);
+        scene.look(100, &[Some((90, 0))]);
+        for round in 1..40 {
+            let at = 100 + 18 * round;
+            assert_eq!(scene.look(at, &[Some((at - 6, 0))]), Agreement::Agrees, "{round}");
+        }
+        let mut scene = Scene::new(1);
+        scene.look(100, &[Some((90, 5 * SECOND))]);
+        assert_eq!(scene.look(118, &[Some((112, 5 * SECOND))]), Agreement::Open, "it can be beyond");
+    }
+
+    #[test]
+    fn an_old_heartbeat_is_that_of_an_ended_server_and_not_of_a_clock_that_is_behind() {
+        let mut scene = Scene::new(1);
+        assert_eq!(scene.look(1000, &[Some((100, 0))]), Agreement::Open, "a minute and a half old");
+        assert_eq!(scene.look(1050, &[Some((100, 0))]), Agreement::Agrees);
+        // Nor does the clock of a server count that was wrong, and shows nothing any more.
+        let mut scene = Scene::measured(&[0, HOUR, HOUR]);
+        assert_eq!(scene.agreement(105), Agreement::Differs);
+        let mut shown = [Some((250, 0)), Some((102, HOUR)), Some((102, HOUR))];
+        assert_eq!(scene.look(255, &shown), Agreement::Agrees);
+        shown[1] = None;
+        assert_eq!(scene.look(260, &shown), Agreement::Agrees);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::App;
 use super::commit::Core;
 use crate::domain::{Clock, Timestamp};
 use crate::integrity::{Divergence, Heartbeat};
-use crate::store::{Unavailable, UnavailableCause};
+use crate::store::{OwnHeartbeat, Unavailable, UnavailableCause};
 
 /// How long one that waits for the clocks to be compared waits for another one to look at them.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -125,11 +125,11 @@ fn log_change(was: Option<Agreement>, is: Agreement, skew: ClockSkew) {
             seconds = largest / 1_000_000,
             "the clocks of the servers differ: this one makes no changes until the clocks are set"
         ),
-        (Agreement::Differs, Agreement::Agrees | Agreement::Open) => {
+        (Agreement::Differs, Agreement::Agrees) => {
             tracing::info!(others, "the clock of this server agrees with most others again")
         }
         (Agreement::Agrees | Agreement::Open, Agreement::Agrees | Agreement::Open)
-        | (Agreement::Differs, Agreement::Differs) => {}
+        | (Agreement::Differs, Agreement::Differs | Agreement::Open) => {}
     }
 }
 
@@ -159,9 +159,11 @@ impl Core {
     /// Shows the other servers over the store the heartbeat of this one, and takes in theirs. Nothing happens where the store is
     /// not shared. A store that is full takes no heartbeat: then theirs are looked at all the same.
     async fn exchange_heartbeats(&self) -> Result<Looked, Unavailable> {
-        let own = self.catalog.heartbeat(self.clock.now());
-        let sealed = own.seal(&self.keyring()).map_err(|error| Unavailable(error.to_string().into()))?;
-        let exchanged = self.look_at_heartbeats(Some(&sealed)).await;
+        let own = || {
+            let own = self.catalog.heartbeat(self.clock.now());
+            own.seal(&self.keyring()).map_err(|error| Unavailable(error.to_string().into()))
+        };
+        let exchanged = self.look_at_heartbeats(Some(&own)).await;
         self.clocks.note_failure(exchanged.as_ref().err().cloned());
         match exchanged {
             Err(full) if full.cause() == UnavailableCause::Full => self.look_at_heartbeats(None).await,
@@ -169,18 +171,22 @@ impl Core {
         }
     }
 
-    /// Takes in the heartbeats of the other servers, and shows them a sealed one, where there is one to show.
-    async fn look_at_heartbeats(&self, sealed: Option<&[u8]>) -> Result<Looked, Unavailable> {
-        self.look(sealed, self.clocks.looking.lock().await).await
+    /// Takes in the heartbeats of the other servers, and shows them one of this server, where it is to show one.
+    async fn look_at_heartbeats(&self, own: Option<OwnHeartbeat<'_>>) -> Result<Looked, Unavailable> {
+        self.look(own, self.clocks.looking.lock().await).await
     }
 
-    async fn look(&self, sealed: Option<&[u8]>, _turn: MutexGuard<'_, ()>) -> Result<Looked, Unavailable> {
+    async fn look(
+        &self,
+        shown: Option<OwnHeartbeat<'_>>,
+        _turn: MutexGuard<'_, ()>,
+    ) -> Result<Looked, Unavailable> {
         let Some(place) = self.store.heartbeats() else {
             return Ok(Looked { heartbeats: Vec::new(), has_new: false });
         };
         let (keyring, own) = (self.keyring(), self.catalog.heartbeat(Timestamp::from_micros(0)).server);
         let asked = Instant::now();
-        let found = place.exchange(sealed).await?;
+        let found = place.exchange(shown).await?;
         // One that does not open is not of a server of this store, or of one that has another keyring for a moment.
         let heartbeats: Vec<_> =
             found.iter().filter_map(|sealed| Heartbeat::open(&keyring, sealed).ok()).collect();

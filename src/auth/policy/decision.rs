@@ -159,6 +159,12 @@ impl Policy {
         Arc::new(Granting { principal, right, object, generation, until })
     }
 
+    /// Whether a binding that expires denies a principal something, whether it has expired or not.
+    pub fn denies_for_a_time(&self, principal: &Principal) -> bool {
+        let mut bindings = self.of(principal.into()).flat_map(PrincipalBindings::iter);
+        bindings.any(|bound| bound.binding.effect == Effect::Deny && bound.binding.expires_at.is_some())
+    }
+
     /// Whether a principal still has what it was granted, and until when. Costs nothing where the policy is the same.
     pub fn confirm(&self, granted: &Granted, now: Timestamp) -> Result<Option<Timestamp>, NotConfirmed> {
         let (generation, until) = granted.made();

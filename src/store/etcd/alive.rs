@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::cluster::{MAX_PAGE, Resend};
 use super::{EtcdStore, gets};
-use crate::store::{HEARTBEAT_LIFE, Heartbeats, Unavailable};
+use crate::store::{HEARTBEAT_LIFE, Heartbeats, OwnHeartbeat, Unavailable};
 
 /// How long one lease is used. It lives for longer by this, so that the key is there for long enough.
 const LEASE_USE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ impl HeartbeatPlace {
 
 #[async_trait]
 impl Heartbeats for EtcdStore {
-    async fn exchange(&self, own: Option<&[u8]>) -> Result<Vec<Vec<u8>>, Unavailable> {
+    async fn exchange(&self, own: Option<OwnHeartbeat<'_>>) -> Result<Vec<Vec<u8>>, Unavailable> {
         self.client.pointer()?; // fails once the store is closed
         match own {
             Some(own) => self.show(own).await,
@@ -43,7 +43,7 @@ impl Heartbeats for EtcdStore {
 }
 
 impl EtcdStore {
-    async fn show(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, Unavailable> {
+    async fn show(&self, own: OwnHeartbeat<'_>) -> Result<Vec<Vec<u8>>, Unavailable> {
         let (client, place) = (&self.client, &self.heartbeat);
         let mut used = place.lease.lock().await;
         let lease = match *used {
@@ -55,7 +55,7 @@ impl EtcdStore {
                 lease
             }
         };
-        let put = TxnOp::put(self.own_heartbeat(), own, Some(PutOptions::new().with_lease(lease)));
+        let put = TxnOp::put(self.own_heartbeat(), own()?, Some(PutOptions::new().with_lease(lease)));
         let others = self.others_in(Txn::new().and_then([put, self.look()])).await;
         if others.is_err() {
             *used = None; // etcd may not know the lease any more

@@ -207,10 +207,16 @@ impl Cluster {
             return Ok(());
         }
         member.belongs.store(false, Ordering::SeqCst);
-        Err(CallFailure::Stranger(format!(
-            "etcd at {first} and etcd at {} are members of two clusters: give --etcd-endpoints of one",
-            member.url
-        )))
+        Err(CallFailure::Stranger(if *first == member.url {
+            format!(
+                "etcd at {first} is of another cluster than before: if that is meant, start the server again"
+            )
+        } else {
+            format!(
+                "etcd at {first} and etcd at {} are members of two clusters: give --etcd-endpoints of one",
+                member.url
+            )
+        }))
     }
 
     /// Connects to all members again, with the certificates as they are in their files now. What is under way ends on the former

@@ -23,7 +23,7 @@ pub(super) enum CallFailure {
     Denied(String),
     /// etcd refuses the call, and every member would.
     Refused(String),
-    /// The member is none of this cluster, or too old: which, and what to do. It was sent nothing that changes anything.
+    /// The member is none of this cluster, or too old: which, and what to do.
     Stranger(String),
     /// The login to the member failed.
     Told(Unavailable),

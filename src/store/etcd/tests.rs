@@ -380,7 +380,10 @@ async fn an_etcd_without_space_says_what_to_do_and_answers_reads() {
     assert!(full.to_string().contains("etcdctl alarm disarm"), "{full}");
     assert_eq!(store.get(&key("a")).await.unwrap().unwrap().value, b"1");
     // The heartbeat, which every replica sends, finds it out without a change.
-    assert_eq!(store.exchange(Some(b"alive")).await.unwrap_err().cause(), UnavailableCause::Full);
+    assert_eq!(
+        store.exchange(Some(&|| Ok(b"alive".to_vec()))).await.unwrap_err().cause(),
+        UnavailableCause::Full
+    );
 }
 
 #[tokio::test]
@@ -441,9 +444,9 @@ async fn heartbeats_are_seen_by_the_others_and_disappear_with_their_lease() {
     let settings = fresh(etcd);
     let (one, other) = (EtcdStore::open(&settings).await.unwrap(), EtcdStore::open(&settings).await.unwrap());
     let head = one.revision().await.unwrap();
-    assert!(one.exchange(Some(b"one")).await.unwrap().is_empty());
-    assert_eq!(other.exchange(Some(b"other")).await.unwrap(), [b"one"]);
-    assert_eq!(one.exchange(Some(b"one again")).await.unwrap(), [b"other"]);
+    assert!(one.exchange(Some(&|| Ok(b"one".to_vec()))).await.unwrap().is_empty());
+    assert_eq!(other.exchange(Some(&|| Ok(b"other".to_vec()))).await.unwrap(), [b"one"]);
+    assert_eq!(one.exchange(Some(&|| Ok(b"one again".to_vec()))).await.unwrap(), [b"other"]);
     assert_eq!(other.exchange(None).await.unwrap(), [b"one again"]);
     assert_eq!(one.revision().await.unwrap(), head, "a heartbeat is no commit");
     let mut client = client(etcd).await;
@@ -452,7 +455,7 @@ async fn heartbeats_are_seen_by_the_others_and_disappear_with_their_lease() {
     }
     assert!(keys(etcd, &format!("{}alive/", settings.prefix)).await.is_empty());
     // A lease that is gone is an error once.
-    while one.exchange(Some(b"one")).await.is_err() {}
+    while one.exchange(Some(&|| Ok(b"one".to_vec()))).await.is_err() {}
     assert_eq!(keys(etcd, &format!("{}alive/", settings.prefix)).await.len(), 1);
     // The end of a replica takes its heartbeat away at once.
     one.close().await;
