@@ -25,7 +25,7 @@ use crate::requests::{Value, create, get, list, nanos};
 const FULL: &str = "the store is full, and takes no changes";
 const LOGIN: &str = "the store does not accept this server";
 const OTHER_HISTORY: &str = "the store is not the one that this server has served";
-const CLOCK: &str = "the clock of this server differs from those of the others, so it makes no changes";
+const CLOCK: &str = "the clock of this server differs from those of the others, or could not be compared with them, so it makes no changes";
 const HOUR: i128 = 3_600_000_000_000;
 
 fn launch(etcd: &Etcd) -> Launch {
