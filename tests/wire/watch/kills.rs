@@ -21,14 +21,31 @@ const WRITERS: usize = 4;
 /// How many events are told before a server is killed.
 const BETWEEN: usize = 25;
 
-/// The acknowledged changes of a writer: by revision, the name and the version.
-type Made = BTreeMap<u64, (String, u32)>;
+/// The versions that acknowledged changes have made, by their revisions and the names: over etcd, a commit holds changes of several
+/// writers.
+type Made = BTreeMap<(u64, String), u32>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_acknowledged_change_is_told_once_and_in_order_over_kills() {
-    let kills: usize = std::env::var("STRONGROOM_WATCH_KILLS").map_or(3, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Launch::durable(folder.path()).start();
+    over_kills(|| Launch::durable(folder.path())).await;
+}
+
+/// The same over etcd, which goes on while the server is killed.
+#[cfg(feature = "etcd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_acknowledged_change_is_told_once_and_in_order_over_kills_of_a_replica() {
+    let Some(etcd) = crate::etcd_server::shared() else { return };
+    let (folder, prefix) = (tempfile::tempdir().unwrap(), uuid::Uuid::new_v4().to_string());
+    let url = etcd.url();
+    let arguments = ["--store", "etcd", "--etcd-endpoints", &*url, "--etcd-prefix", &*prefix];
+    over_kills(|| arguments.into_iter().fold(Launch::durable(folder.path()), Launch::argument)).await;
+}
+
+/// Kills a server again and again, and starts it over the same data, while it is written to and watched.
+async fn over_kills(launch: impl Fn() -> Launch) {
+    let kills: usize = std::env::var("STRONGROOM_WATCH_KILLS").map_or(3, |kills| kills.parse().unwrap());
+    let mut server = launch().start();
     let (first, _) = Watching::synced(&Caller::root(&server).await, watch()).await;
     let mut resume = first.resume;
     drop(first);
@@ -59,24 +76,27 @@ async fn each_acknowledged_change_is_told_once_and_in_order_over_kills() {
                 told.push(event);
             }
         }
-        server = Launch::durable(folder.path()).start();
+        // Of a commit that was told in part, all is told again.
+        told.retain(|event| event.revision <= resume);
+        server = launch().start();
     }
     let root = caller(&server).await;
     let last = root.create("the_last", "v").await;
-    made.insert(last.revision, ("the_last".into(), 1));
+    made.insert((last.revision, "the_last".into()), 1);
     let (_, rest) = Watching::synced(&root, after(resume)).await;
     told.extend(rest);
 
-    assert!(told.is_sorted_by(|one, next| one.revision < next.revision), "told out of order, or twice");
-    let told: BTreeMap<u64, SecretEvent> = told.into_iter().map(|event| (event.revision, event)).collect();
-    for (revision, (name, version)) in &made {
-        let event = told.get(revision).unwrap_or_else(|| panic!("revision {revision} was not told"));
-        let secret = event.secret.as_ref().unwrap();
-        assert_eq!((&secret.name, secret.version), (name, *version));
+    assert!(told.is_sorted_by_key(|event| event.revision), "told out of order");
+    let place = |event: &SecretEvent| (event.revision, event.secret.as_ref().unwrap().name.clone());
+    let by_place: BTreeMap<_, _> = told.iter().map(|event| (place(event), event)).collect();
+    assert_eq!(by_place.len(), told.len(), "told twice");
+    for (at, version) in &made {
+        let event = by_place.get(at).unwrap_or_else(|| panic!("{at:?} was not told"));
+        assert_eq!(event.secret.as_ref().unwrap().version, *version);
     }
     // Every version that there is was told, acknowledged or not.
     let mut versions: BTreeMap<String, u32> = BTreeMap::new();
-    for event in told.values() {
+    for event in &told {
         let secret = event.secret.as_ref().unwrap();
         let before = versions.insert(secret.name.clone(), secret.version);
         assert_eq!(secret.version, before.unwrap_or_default() + 1);
@@ -98,7 +118,7 @@ async fn caller(server: &Server) -> Caller {
 async fn write(caller: Caller, name: String, stop: Arc<AtomicBool>) -> Made {
     let (mut made, mut secrets) = (Made::new(), caller.secrets());
     match secrets.create_secret(create(&name, "v")).await {
-        Ok(reply) => drop(made.insert(reply.into_inner().revision, (name.clone(), 1))),
+        Ok(reply) => drop(made.insert((reply.into_inner().revision, name.clone()), 1)),
         Err(status) => {
             gone(&status);
             return made;
@@ -108,7 +128,7 @@ async fn write(caller: Caller, name: String, stop: Arc<AtomicBool>) -> Made {
         match secrets.rotate_secret(rotate(&name, "w")).await {
             Ok(reply) => {
                 let reply = reply.into_inner();
-                made.insert(reply.revision, (name.clone(), reply.version));
+                made.insert((reply.revision, name.clone()), reply.version);
             }
             Err(status) => {
                 gone(&status);
