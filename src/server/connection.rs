@@ -223,6 +223,7 @@ mod tests {
         let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
         assert!(handshake(pending::<io::Result<()>>(), &connection).await.is_none());
         assert_eq!((began.elapsed(), connection.closing()), (HANDSHAKE, Some(Closing::Handshake)));
+        let connection = Connection::new(([127, 0, 0, 1], 1).into(), 10, 1);
         assert_eq!(handshake(async { Ok(1) }, &connection).await, Some(1));
     }
 }
