@@ -111,7 +111,7 @@ impl OtherClock {
         let (Offset { least, most, .. }, bound) = (self.offset.seen_from(forward), micros(BOUND));
         let silent = looked.saturating_duration_since(self.seen);
         if silent >= HEARTBEAT_LIFE {
-            return Found::Ended; // whoever shows it: its server would have shown another one
+            return Found::Ended; // a server that runs would have shown a newer heartbeat
         }
         if least > bound || most.is_some_and(|most| most < -bound) {
             return Found::Differs;

@@ -270,6 +270,24 @@ fn a_grant_is_confirmed_until_a_binding_takes_it_away() {
 }
 
 #[test]
+fn a_denial_for_a_time_is_known_also_after_that_time() {
+    let (principal, me) = caller();
+    let mut policy = Policy::default();
+    let expiring = |id, who: &PrincipalName, effect| Binding {
+        expires_at: Some(at(10)),
+        ..binding(id, who, "reader", scope("a", "*"), effect)
+    };
+    policy.put_binding(binding(1, &me, "reader", scope("a", "y"), Effect::Deny));
+    policy.put_binding(expiring(2, &me, Effect::Allow));
+    policy.put_binding(expiring(3, &principals()[0], Effect::Deny));
+    assert!(!policy.denies_for_a_time(&principal));
+    policy.put_binding(expiring(4, &me, Effect::Deny));
+    assert!(policy.denies_for_a_time(&principal));
+    policy.remove_binding(BindingId([4; 10]));
+    assert!(!policy.denies_for_a_time(&principal));
+}
+
+#[test]
 fn a_right_on_a_whole_scope_needs_one_binding_on_it_and_no_denial_in_it() {
     let (principal, me) = caller();
     let mut policy = Policy::default();
